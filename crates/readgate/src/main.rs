@@ -1,0 +1,2 @@
+//! The `readgate` program.
+fn main() {}
