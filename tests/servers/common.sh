@@ -62,3 +62,23 @@ free_port() {
     done
     die "no free port from $1 to $((port - 1))"
 }
+
+# http_status PORT PATH: the status code that a server on this machine answers with.
+http_status() {
+    local line
+    exec 3<>"/dev/tcp/127.0.0.1/$1" || return 1
+    printf 'GET %s HTTP/1.0\r\n\r\n' "$2" >&3
+    read -r line <&3 || line=""
+    exec 3<&- 3>&-
+    line="${line#HTTP/* }"
+    echo "${line%% *}"
+}
+
+http_is_ok() { [ "$(http_status "$1" "$2" 2>/dev/null)" = 200 ]; }
+
+# ensure_cargo: cargo is on the PATH, or the reader is told where to get it.
+ensure_cargo() {
+    command -v cargo >/dev/null || PATH="$PATH:$HOME/.cargo/bin"
+    command -v cargo >/dev/null || die "Rust is missing; rustup (https://rustup.rs) installs it"
+    command -v cc >/dev/null || install_packages gcc libc6-dev
+}

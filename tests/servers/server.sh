@@ -83,7 +83,9 @@ prepare() {
         flock 9
         [ -d "$template" ] || make_template "$template"
     ) 9>"$cache/datadir-$flavour.lock"
-    cp -a --reflink=auto "$template/data" "$directory/data"
+    rm -rf "$directory/data.new"
+    cp -a --reflink=auto "$template/data" "$directory/data.new"
+    mv "$directory/data.new" "$directory/data"
 }
 
 run() {
@@ -125,9 +127,9 @@ accounts() {
     [ "$flavour" = mysql ] ||
         echo "DELETE FROM mysql.global_priv WHERE User = 'root' AND Host <> 'localhost'; FLUSH PRIVILEGES;"
     cat <<SQL
-CREATE USER 'readonly_shared'@'%' IDENTIFIED BY '$shared' REQUIRE SSL;
+CREATE USER IF NOT EXISTS 'readonly_shared'@'%' IDENTIFIED BY '$shared' REQUIRE SSL;
 GRANT SELECT, SHOW VIEW, PROCESS, SHOW DATABASES, REPLICATION CLIENT ON *.* TO 'readonly_shared'@'%';
-CREATE USER 'admin'@'%' IDENTIFIED BY '$admin';
+CREATE USER IF NOT EXISTS 'admin'@'%' IDENTIFIED BY '$admin';
 GRANT ALL PRIVILEGES ON *.* TO 'admin'@'%' WITH GRANT OPTION;
 SQL
 }
