@@ -60,7 +60,11 @@ enum LogFormat {
 /// Runs what the arguments say.
 pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
-        Command::Serve { config, log_format, log_level } => serve(config, log_format, &log_level),
+        Command::Serve {
+            config,
+            log_format,
+            log_level,
+        } => serve(config, log_format, &log_level),
         Command::Check { config, text_only } => check::run(&config, text_only),
         Command::HashPassword => hash_password::run(),
         Command::Version => {
@@ -86,7 +90,10 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return fail(EXIT_UNAVAILABLE, &error.to_string()),
     };
@@ -100,7 +107,10 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
 /// Passwords pass through this process's memory; none may end in a core file.
 fn forbid_core_files() {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
     let _ = setrlimit(Resource::Core, none);
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }

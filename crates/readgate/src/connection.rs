@@ -8,6 +8,7 @@ pub mod close;
 pub mod encrypt;
 pub mod greet;
 pub mod login;
+pub mod proxy_header;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

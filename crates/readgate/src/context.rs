@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use ledger::{WhoTag};
+use ledger::WhoTag;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
@@ -56,9 +56,13 @@ impl Context {
 
     /// Notes TLS version and cipher suite.
     pub fn note_tls(&mut self, tls: Option<&TlsStream<TcpStream>>) {
-        let Some((_, connection)) = tls.map(TlsStream::get_ref) else { return };
+        let Some((_, connection)) = tls.map(TlsStream::get_ref) else {
+            return;
+        };
         let version = connection.protocol_version().and_then(|v| v.as_str());
-        let suite = connection.negotiated_cipher_suite().and_then(|s| s.suite().as_str());
+        let suite = connection
+            .negotiated_cipher_suite()
+            .and_then(|s| s.suite().as_str());
         self.tls = Some((
             version.unwrap_or("unknown").replace("TLSv1_", "TLSv1."),
             suite.unwrap_or("unknown").to_owned(),
@@ -67,7 +71,12 @@ impl Context {
 
     /// Notes the user name that the client gave.
     pub fn note_user(&mut self, name: &[u8]) {
-        self.user = Some(String::from_utf8_lossy(name).chars().take(NAME_LIMIT).collect());
+        self.user = Some(
+            String::from_utf8_lossy(name)
+                .chars()
+                .take(NAME_LIMIT)
+                .collect(),
+        );
     }
 
     /// Counts a forwarded statement.

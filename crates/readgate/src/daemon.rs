@@ -151,7 +151,11 @@ impl Daemon {
 
     /// The replica's version, once it has been seen.
     pub fn version(&self) -> Option<ServerVersion> {
-        self.replica.profile.load().as_ref().map(|profile| profile.version)
+        self.replica
+            .profile
+            .load()
+            .as_ref()
+            .map(|profile| profile.version)
     }
 
     /// The judge for a replica of that version, under the policy in force.
@@ -162,7 +166,8 @@ impl Daemon {
             return Arc::clone(&cached.1);
         }
         let judge = Arc::new(Judge::new(version, self.live().policy.clone()));
-        self.judge.store(Some(Arc::new((version, Arc::clone(&judge)))));
+        self.judge
+            .store(Some(Arc::new((version, Arc::clone(&judge)))));
         judge
     }
 
@@ -189,7 +194,12 @@ impl Daemon {
 impl Live {
     fn new(config: &Config, hash: &ConfigHash) -> Self {
         let doors = config.listeners.iter().map(|listener| {
-            (listener.name.clone(), DoorPolicy { sources: listener.sources.clone() })
+            (
+                listener.name.clone(),
+                DoorPolicy {
+                    sources: listener.sources.clone(),
+                },
+            )
         });
         let limits = &config.limits;
         Self {
@@ -231,9 +241,10 @@ fn doors(config: &Config) -> Result<Vec<Arc<DoorWay>>, StartFault> {
 fn replica_target(config: &Config) -> Result<ReplicaTarget, StartFault> {
     let replica = &config.replica;
     let tls = match &replica.tls {
-        ReplicaTls::Verified { ca_file, server_name } => {
-            Some((tls::connector(ca_file)?, tls::server_name(server_name)?))
-        }
+        ReplicaTls::Verified {
+            ca_file,
+            server_name,
+        } => Some((tls::connector(ca_file)?, tls::server_name(server_name)?)),
         ReplicaTls::InsecurePlaintext => None,
     };
     Ok(ReplicaTarget {

@@ -7,8 +7,10 @@ use std::future::Future;
 use std::io;
 
 use bytes::{Buf, BytesMut};
+use mysql_wire::packet::{
+    HEADER_LEN, PacketFault, PacketHeader, Payload, put_payload, take_payload,
+};
 use mysql_wire::{ErrPacket, Malformed};
-use mysql_wire::packet::{HEADER_LEN, PacketFault, PacketHeader, Payload, put_payload, take_payload};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -89,7 +91,9 @@ impl PacketStream {
                 self.stream = NetStream::Tls(Box::new(handshake(socket).await?.into()));
                 Ok(())
             }
-            _ => Err(io::Error::other("bytes sent ahead of TLS")),
+            NetStream::Plain(_) | NetStream::Tls(_) | NetStream::Closed => {
+                Err(io::Error::other("bytes sent ahead of TLS"))
+            }
         }
     }
 
@@ -125,7 +129,10 @@ impl PacketStream {
     async fn fill_to(&mut self, len: usize) -> Result<(), StreamFault> {
         while self.inbox.len() < len {
             let missing = (len - self.inbox.len()) as u64;
-            let read = (&mut self.stream).take(missing).read_buf(&mut self.inbox).await?;
+            let read = (&mut self.stream)
+                .take(missing)
+                .read_buf(&mut self.inbox)
+                .await?;
             if read == 0 {
                 return Err(StreamFault::Closed);
             }

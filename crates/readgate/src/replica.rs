@@ -161,7 +161,9 @@ impl ReplicaTarget {
         let opened = timeout(self.deadline, self.open_unbounded(wish)).await;
         opened.unwrap_or_else(|_| {
             let seconds = self.deadline.as_secs_f32();
-            Err(ReplicaFault::Unreachable(format!("no answer within {seconds} s")))
+            Err(ReplicaFault::Unreachable(format!(
+                "no answer within {seconds} s"
+            )))
         })
     }
 

@@ -62,7 +62,10 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
         Some(ops) => Some(bind(ops.address).await?),
         None => None,
     };
-    let started = Event::Start { build: BUILD, config_hash: hash.as_str() };
+    let started = Event::Start {
+        build: BUILD,
+        config_hash: hash.as_str(),
+    };
     crate::recording::within_deadline(daemon.ledger.event(&started))
         .await
         .map_err(ServeFault::Ledger)?;
@@ -86,7 +89,9 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeFault> {
-    TcpListener::bind(address).await.map_err(|error| ServeFault::Bind { address, error })
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| ServeFault::Bind { address, error })
 }
 
 async fn until_stopped(mut stopping: watch::Receiver<bool>) {
@@ -110,7 +115,8 @@ async fn accept(
             Ok((socket, peer)) => {
                 prepare(&socket);
                 daemon.metrics.accepted();
-                let serving = connection::serve(Arc::clone(&daemon), Arc::clone(&door), socket, peer);
+                let serving =
+                    connection::serve(Arc::clone(&daemon), Arc::clone(&door), socket, peer);
                 tokio::spawn(serving);
             }
             Err(error) => {
@@ -180,10 +186,17 @@ async fn until_told(daemon: &Arc<Daemon>, path: &Path) -> Result<(), ServeFault>
 
 /// Lets statements finish, then ends what is left.
 async fn drain(daemon: &Daemon) {
-    let sessions = daemon.registry.order_all(Order::FinishAndEnd(Reason::Shutdown), |_| true);
-    tracing::info!(sessions, "stopping: no new connections, sessions finish their statement");
+    let sessions = daemon
+        .registry
+        .order_all(Order::FinishAndEnd(Reason::Shutdown), |_| true);
+    tracing::info!(
+        sessions,
+        "stopping: no new connections, sessions finish their statement"
+    );
     if timeout(DRAIN_LIMIT, until_empty(daemon)).await.is_err() {
-        daemon.registry.order_all(Order::EndNow(Reason::Shutdown), |_| true);
+        daemon
+            .registry
+            .order_all(Order::EndNow(Reason::Shutdown), |_| true);
         let _ = timeout(END_LIMIT, until_empty(daemon)).await;
     }
 }

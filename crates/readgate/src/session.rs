@@ -75,7 +75,9 @@ impl<'a> Session<'a> {
         let opened = daemon.replica.open(&wish).await;
         daemon.metrics.replica_opened(&opened);
         let replica = opened.map_err(|fault| no_replica(daemon, &fault))?;
-        let version = daemon.version().ok_or_else(|| internal("replica version unknown"))?;
+        let version = daemon
+            .version()
+            .ok_or_else(|| internal("replica version unknown"))?;
         let facts = facts(version, &replica.baseline).ok_or_else(charset_unknown)?;
         let user = logged_in.named.user();
         let card = Card {
@@ -129,7 +131,13 @@ impl<'a> Session<'a> {
 
     /// Waits for the next command, as long as nothing else ends the session.
     async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
-        let Self { client, replica, orders, limits, .. } = self;
+        let Self {
+            client,
+            replica,
+            orders,
+            limits,
+            ..
+        } = self;
         tokio::select! {
             biased;
             payload = timeout(limits.idle_timeout, client.read_payload(limits.max_payload)) => {
@@ -154,7 +162,10 @@ impl<'a> Session<'a> {
     async fn send_ok(&mut self, more_results: bool) -> Result<(), Ending> {
         let mut status = self.replica.status - RESPONSE_FLAGS;
         status.set(StatusFlags::SERVER_MORE_RESULTS_EXISTS, more_results);
-        Ok(self.client.send(&[&OkPacket::plain(status).encode()]).await?)
+        Ok(self
+            .client
+            .send(&[&OkPacket::plain(status).encode()])
+            .await?)
     }
 
     async fn send_err(&mut self, err: &ErrPacket) -> Result<(), Ending> {
@@ -176,16 +187,17 @@ fn ordered(orders: &Orders) -> Ending {
 
 /// Between commands a replica has nothing to say but goodbye, such as 4031 when its
 /// wait_timeout passes: pass that on.
-fn replica_spoke_unasked(
-    replica: &mut ReplicaSession,
-    filled: std::io::Result<usize>,
-) -> Ending {
+fn replica_spoke_unasked(replica: &mut ReplicaSession, filled: std::io::Result<usize>) -> Ending {
     let gone = || Ending::silent(EndingKind::ReplicaFault, "the replica closed the session");
     if !matches!(filled, Ok(1..)) {
         return gone();
     }
     let payload = mysql_wire::packet::take_payload(replica.channel.inbox(), 0, 1 << 16);
-    match payload.ok().flatten().map(|payload| ErrPacket::parse(&payload.bytes)) {
+    match payload
+        .ok()
+        .flatten()
+        .map(|payload| ErrPacket::parse(&payload.bytes))
+    {
         Some(Ok(err)) => Ending::told(EndingKind::ReplicaFault, "the replica said goodbye", err),
         Some(Err(_)) | None => gone(),
     }
@@ -204,7 +216,11 @@ fn charset_unknown() -> Ending {
     let text = "readgate: the session's character set or sql_mode is not one that readgate \
                 can judge statements in";
     let err = ErrPacket::new(UNKNOWN_CHARSET, SqlState::ACCESS, text);
-    Ending::told(EndingKind::LoginDenied, "character set or sql_mode unknown", err)
+    Ending::told(
+        EndingKind::LoginDenied,
+        "character set or sql_mode unknown",
+        err,
+    )
 }
 
 fn no_replica(daemon: &Daemon, fault: &ReplicaFault) -> Ending {
@@ -213,7 +229,11 @@ fn no_replica(daemon: &Daemon, fault: &ReplicaFault) -> Ending {
 }
 
 fn default_schema(daemon: &Daemon) -> Option<Vec<u8>> {
-    daemon.replica.default_schema.as_ref().map(|schema| schema.clone().into_bytes())
+    daemon
+        .replica
+        .default_schema
+        .as_ref()
+        .map(|schema| schema.clone().into_bytes())
 }
 
 fn internal(detail: &str) -> Ending {
@@ -223,11 +243,17 @@ fn internal(detail: &str) -> Ending {
 /// The client's own attributes, then who it really is, so that the replica's
 /// session_connect_attrs name the person behind the shared account.
 fn attributes_for_replica(logged_in: &LoggedIn, context: &Context) -> Vec<Attribute> {
-    let clients = logged_in.attributes.iter().filter(|a| !a.name.starts_with(b"readgate_"));
+    let clients = logged_in
+        .attributes
+        .iter()
+        .filter(|a| !a.name.starts_with(b"readgate_"));
     let user = logged_in.named.user().name.as_str();
     let mut all: Vec<Attribute> = clients.take(64).cloned().collect();
     all.push(Attribute::new("readgate_user", user));
-    all.push(Attribute::new("readgate_session", &context.connection_id.to_string()));
+    all.push(Attribute::new(
+        "readgate_session",
+        &context.connection_id.to_string(),
+    ));
     all
 }
 
@@ -238,8 +264,11 @@ async fn record_login(
     replica: &ReplicaSession,
 ) -> Result<WhoTag, Ending> {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let attributes: Vec<(String, String)> =
-        logged_in.attributes.iter().map(|a| (lossy(&a.name), lossy(&a.value))).collect();
+    let attributes: Vec<(String, String)> = logged_in
+        .attributes
+        .iter()
+        .map(|a| (lossy(&a.name), lossy(&a.value)))
+        .collect();
     let program = attributes.iter().find(|(name, _)| name == "program_name");
     let user = logged_in.named.user();
     let who = Who {
@@ -257,11 +286,25 @@ async fn record_login(
         replica_session: Some(u64::from(replica.connection_id)),
     };
     let tag = daemon.ledger.tag(&who);
-    let event = Event::Login { who, method: logged_in.named.method(), attributes: &attributes };
-    recording::within_deadline(daemon.ledger.event(&event)).await.map_err(|why| {
-        Ending::told(EndingKind::LedgerFault, why.as_str(), refuse::ledger_down(&why))
-    })?;
+    let event = Event::Login {
+        who,
+        method: logged_in.named.method(),
+        attributes: &attributes,
+    };
+    recording::within_deadline(daemon.ledger.event(&event))
+        .await
+        .map_err(|why| {
+            Ending::told(
+                EndingKind::LedgerFault,
+                why.as_str(),
+                refuse::ledger_down(&why),
+            )
+        })?;
     daemon.metrics.login("ok");
-    context.session = Some(SessionNote { tag: tag.clone(), statements: 0, refusals: 0 });
+    context.session = Some(SessionNote {
+        tag: tag.clone(),
+        statements: 0,
+        refusals: 0,
+    });
     Ok(tag)
 }

@@ -40,8 +40,7 @@ pub fn acceptor(certificate_file: &Path, key_pem: &[u8]) -> Result<TlsAcceptor, 
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
-    server.ticketer =
-        rustls::crypto::ring::Ticketer::new().map_err(|_| TlsFault::Randomness)?;
+    server.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|_| TlsFault::Randomness)?;
     Ok(TlsAcceptor::from(Arc::new(server)))
 }
 
@@ -68,15 +67,22 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
-    let found: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(file).map_err(|e| fault(file, &e))?.collect();
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file)
+        .map_err(|e| fault(file, &e))?
+        .collect();
     match found {
         Ok(list) if !list.is_empty() => Ok(list),
-        Ok(_) => Err(fault(file, &"no certificate in it; PEM with BEGIN CERTIFICATE is needed")),
+        Ok(_) => Err(fault(
+            file,
+            &"no certificate in it; PEM with BEGIN CERTIFICATE is needed",
+        )),
         Err(error) => Err(fault(file, &error)),
     }
 }
 
 fn fault(file: &Path, why: &dyn std::fmt::Display) -> TlsFault {
-    TlsFault::File { file: file.display().to_string(), why: why.to_string() }
+    TlsFault::File {
+        file: file.display().to_string(),
+        why: why.to_string(),
+    }
 }

@@ -13,12 +13,7 @@ use crate::packet_stream::PacketStream;
 const FAREWELL_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Closes a connection and records how it ended.
-pub async fn close(
-    daemon: &Daemon,
-    mut channel: PacketStream,
-    context: Context,
-    ending: Ending,
-) {
+pub async fn close(daemon: &Daemon, mut channel: PacketStream, context: Context, ending: Ending) {
     record(daemon, &context, &ending).await;
     let _ = timeout(FAREWELL_DEADLINE, async {
         if let Some(err) = &ending.farewell {
@@ -27,7 +22,9 @@ pub async fn close(
         channel.shut_down().await
     })
     .await;
-    daemon.metrics.closed(ending.kind.label(), channel.received, channel.sent);
+    daemon
+        .metrics
+        .closed(ending.kind.label(), channel.received, channel.sent);
     tracing::info!(
         connection = context.connection_id,
         source = %context.peer,

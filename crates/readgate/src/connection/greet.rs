@@ -76,16 +76,27 @@ pub async fn greet(
     let first = channel.read_payload_exactly(LOGIN_PAYLOAD_LIMIT).await?;
     let head = ResponseHead::parse(&mut Reader::new(&first.bytes, "handshake response"))
         .map_err(|malformed| Ending::bad_handshake(malformed.to_string()))?;
-    let wants_tls = first.bytes.len() == SSL_REQUEST_LEN
-        && head.requested.contains(Capabilities::CLIENT_SSL);
+    let wants_tls =
+        first.bytes.len() == SSL_REQUEST_LEN && head.requested.contains(Capabilities::CLIENT_SSL);
     let Admitted { source, slot } = admitted;
-    Ok(Greeted { source, slot, nonce, offered, first, wants_tls })
+    Ok(Greeted {
+        source,
+        slot,
+        nonce,
+        offered,
+        first,
+        wants_tls,
+    })
 }
 
 fn greeting(daemon: &Daemon, door: &DoorWay, connection_id: u32, nonce: &Nonce) -> HandshakeV10 {
     let profile = daemon.replica.profile.load_full();
     let (version, carried, collation) = match &profile {
-        Some(seen) => (seen.version_text.clone(), seen.offered & CARRIED, seen.collation),
+        Some(seen) => (
+            seen.version_text.clone(),
+            seen.offered & CARRIED,
+            seen.collation,
+        ),
         None => (b"8.0.0-readgate".to_vec(), CARRIED, FALLBACK_COLLATION),
     };
     let mut offered = carried | OWN;

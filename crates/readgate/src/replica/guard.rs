@@ -66,11 +66,17 @@ fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 3] {
     let lock_wait = settings.lock_wait_timeout.as_secs().max(1);
     let (time_limit, read_only) = match version.flavour {
         Flavour::MySql => (
-            format!("max_execution_time = {}", settings.statement_timeout.as_millis()),
+            format!(
+                "max_execution_time = {}",
+                settings.statement_timeout.as_millis()
+            ),
             "transaction_read_only",
         ),
         Flavour::MariaDb => (
-            format!("max_statement_time = {}", settings.statement_timeout.as_secs_f64()),
+            format!(
+                "max_statement_time = {}",
+                settings.statement_timeout.as_secs_f64()
+            ),
             match version.number >= MARIADB_TRANSACTION_READ_ONLY {
                 true => "transaction_read_only",
                 false => "tx_read_only",
@@ -112,7 +118,12 @@ mod tests {
     #[test]
     fn a_session_that_is_not_read_only_is_refused() {
         let row = |flag: &[u8]| {
-            vec![Some(flag.to_vec()), Some(Vec::new()), Some(b"utf8mb4".to_vec()), None]
+            vec![
+                Some(flag.to_vec()),
+                Some(Vec::new()),
+                Some(b"utf8mb4".to_vec()),
+                None,
+            ]
         };
         assert!(read_back(vec![row(b"1")]).is_ok());
         assert!(read_back(vec![row(b"0")]).is_err());

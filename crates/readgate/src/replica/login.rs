@@ -66,11 +66,21 @@ pub async fn log_in(
     let greeting = read_greeting(&mut channel).await?;
     let profile = profile_of(&greeting)?;
     let requested = requested(&greeting, wish, target.tls.is_some())?;
-    let head = ResponseHead { requested, max_packet: 1 << 30, collation: wish.collation };
+    let head = ResponseHead {
+        requested,
+        max_packet: 1 << 30,
+        collation: wish.collation,
+    };
     if let Some((connector, name)) = &target.tls {
-        channel.send(&[&head.encode()]).await.map_err(StreamFault::Io)?;
+        channel
+            .send(&[&head.encode()])
+            .await
+            .map_err(StreamFault::Io)?;
         let handshake = |socket| connector.connect(name.clone(), socket);
-        channel.upgrade(handshake).await.map_err(|e| ReplicaFault::Tls(e.to_string()))?;
+        channel
+            .upgrade(handshake)
+            .await
+            .map_err(|e| ReplicaFault::Tls(e.to_string()))?;
     }
     let login = ReplicaLogin::new(
         &greeting.auth_plugin,
@@ -86,13 +96,22 @@ pub async fn log_in(
         auth_plugin: Some(login.plugin().name().into()),
         attributes: wish.attributes.clone(),
     };
-    channel.send(&[&response.encode()]).await.map_err(StreamFault::Io)?;
+    channel
+        .send(&[&response.encode()])
+        .await
+        .map_err(StreamFault::Io)?;
     let status = exchange(&mut channel, login).await?;
     let form = ResponseForm {
         deprecate_eof: requested.contains(Capabilities::CLIENT_DEPRECATE_EOF),
         optional_metadata: false,
     };
-    Ok(LoggedIn { channel, form, connection_id: greeting.connection_id, status, profile })
+    Ok(LoggedIn {
+        channel,
+        form,
+        connection_id: greeting.connection_id,
+        status,
+        profile,
+    })
 }
 
 async fn read_greeting(channel: &mut PacketStream) -> Result<HandshakeV10, ReplicaFault> {
@@ -136,9 +155,10 @@ async fn exchange(
 ) -> Result<StatusFlags, ReplicaFault> {
     for _ in 0..MAX_ROUNDS {
         let payload = channel.read_payload(LOGIN_LIMIT).await?;
-        let (&first, body) = payload.bytes.split_first().ok_or_else(|| {
-            broken(Malformed("empty login packet"))
-        })?;
+        let (&first, body) = payload
+            .bytes
+            .split_first()
+            .ok_or_else(|| broken(Malformed("empty login packet")))?;
         let answer = match first {
             0x00 => return Ok(OkPacket::parse(&payload.bytes).map_err(broken)?.status),
             0x01 => login.more_data(body)?,
@@ -162,4 +182,3 @@ async fn exchange(
 fn broken(malformed: Malformed) -> ReplicaFault {
     ReplicaFault::Stream(StreamFault::Malformed(malformed))
 }
-

@@ -24,7 +24,9 @@ pub async fn run(
         return Err(Ending::malformed("empty command"));
     };
     let body = payload.bytes.slice(1..);
-    let Some(command) = Command::from_byte(first) else { return unknown(session).await };
+    let Some(command) = Command::from_byte(first) else {
+        return unknown(session).await;
+    };
     match command {
         Command::Quit => Err(Ending::silent(EndingKind::Quit, "quit")),
         Command::Query => statement::query(session, body, received).await,
@@ -45,7 +47,13 @@ pub async fn run(
 }
 
 async fn unknown(session: &mut Session<'_>) -> Result<(), Ending> {
-    session.send_err(&ErrPacket::new(UNKNOWN_COMMAND, SqlState::LINK, "Unknown command")).await
+    session
+        .send_err(&ErrPacket::new(
+            UNKNOWN_COMMAND,
+            SqlState::LINK,
+            "Unknown command",
+        ))
+        .await
 }
 
 /// Several statements in one query, on or off. They are split here, so the replica is

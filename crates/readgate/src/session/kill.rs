@@ -66,7 +66,10 @@ async fn kill(
     if query_only {
         return session.daemon.replica.kill(replica_session, true).await;
     }
-    session.daemon.registry.order(target, Order::EndNow(Reason::Killed));
+    session
+        .daemon
+        .registry
+        .order(target, Order::EndNow(Reason::Killed));
     Ok(())
 }
 
@@ -81,7 +84,11 @@ async fn kill_oneself(session: &mut Session<'_>, query_only: bool) -> Result<boo
         session.send_err(&err).await?;
         return Ok(false);
     }
-    Err(Ending::told(crate::ending::EndingKind::Killed, "killed itself", err))
+    Err(Ending::told(
+        crate::ending::EndingKind::Killed,
+        "killed itself",
+        err,
+    ))
 }
 
 fn error(code: u16, message: String) -> ErrPacket {

@@ -31,7 +31,11 @@ pub async fn forward(session: &mut Session<'_>, what: Harmless) -> Result<(), En
     };
     let replica = &mut session.replica;
     replica.channel.begin_command();
-    replica.channel.send(&[&[command.byte()]]).await.map_err(replica_gone)?;
+    replica
+        .channel
+        .send(&[&[command.byte()]])
+        .await
+        .map_err(replica_gone)?;
     let mut walker = ResponseWalker::new(expect, replica.form, 1, 1);
     relay_whole(session, &mut walker).await.map(|_| ())
 }
@@ -41,7 +45,13 @@ pub async fn relay_whole(
     session: &mut Session<'_>,
     walker: &mut ResponseWalker,
 ) -> Result<ResponseEnd, Ending> {
-    let Session { client, replica, orders, limits, .. } = session;
+    let Session {
+        client,
+        replica,
+        orders,
+        limits,
+        ..
+    } = session;
     let held = relay::up_to_the_end(client, replica, walker, orders, limits.write_timeout).await;
     let held = held.map_err(|fault| relay_ending(&fault))?;
     let end = relay::release(client, replica, held, limits.write_timeout).await;

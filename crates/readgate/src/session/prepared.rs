@@ -75,13 +75,22 @@ pub async fn prepare(
              (limits.prepared_statements)",
             session.limits.prepared_statements
         );
-        return session.send_err(&ErrPacket::new(TOO_MANY_PREPARED, SqlState::ACCESS, text)).await;
+        return session
+            .send_err(&ErrPacket::new(TOO_MANY_PREPARED, SqlState::ACCESS, text))
+            .await;
     }
     let run = Run::of_text(Command::StmtPrepare, &permit, false);
     let ran = run.to_the_end(session, received).await?;
     if let Some(prepare_ok) = ran.prepared {
-        let prepared = Prepared { permit, intent: ran.intent, long_data: 0 };
-        session.prepared.by_id.insert(prepare_ok.statement_id, prepared);
+        let prepared = Prepared {
+            permit,
+            intent: ran.intent,
+            long_data: 0,
+        };
+        session
+            .prepared
+            .by_id
+            .insert(prepare_ok.statement_id, prepared);
         session.prepared.last = Some(prepare_ok.statement_id);
     }
     Ok(())
@@ -111,7 +120,9 @@ async fn run_prepared(
     body: Bytes,
     received: Instant,
 ) -> Result<(), Ending> {
-    let Some(id) = session.prepared.resolve(&body) else { return unknown(session, &body).await };
+    let Some(id) = session.prepared.resolve(&body) else {
+        return unknown(session, &body).await;
+    };
     let most = session.limits.max_payload;
     let Some(prepared) = session.prepared.by_id.get_mut(&id) else {
         return unknown(session, &body).await;
@@ -119,7 +130,9 @@ async fn run_prepared(
     let long_data = std::mem::take(&mut prepared.long_data);
     if command == Command::StmtExecute && long_data > most {
         let text = "readgate: parameters sent as long data are larger than limits.max_payload";
-        return session.send_err(&ErrPacket::new(TOO_LARGE, SqlState::LINK, text)).await;
+        return session
+            .send_err(&ErrPacket::new(TOO_LARGE, SqlState::LINK, text))
+            .await;
     }
     let permit = prepared.permit.clone();
     let run = Run {
@@ -127,7 +140,10 @@ async fn run_prepared(
         permit: &permit,
         execution: Some(Execution {
             body: with_id(body, id),
-            prepared: PreparedRef { statement_id: id, intent: prepared.intent },
+            prepared: PreparedRef {
+                statement_id: id,
+                intent: prepared.intent,
+            },
         }),
         more_after: false,
     };
@@ -136,9 +152,13 @@ async fn run_prepared(
 
 /// COM_STMT_SEND_LONG_DATA: has no answer, so what is too much shows at execution.
 pub async fn send_long_data(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending> {
-    let Some(id) = session.prepared.resolve(&body) else { return Ok(()) };
+    let Some(id) = session.prepared.resolve(&body) else {
+        return Ok(());
+    };
     let most = session.limits.max_payload;
-    let Some(prepared) = session.prepared.by_id.get_mut(&id) else { return Ok(()) };
+    let Some(prepared) = session.prepared.by_id.get_mut(&id) else {
+        return Ok(());
+    };
     prepared.long_data = prepared.long_data.saturating_add(body.len());
     if prepared.long_data > most {
         return Ok(());
@@ -149,7 +169,9 @@ pub async fn send_long_data(session: &mut Session<'_>, body: Bytes) -> Result<()
 
 /// COM_STMT_CLOSE: has no answer.
 pub async fn close(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending> {
-    let Some(id) = session.prepared.resolve(&body) else { return Ok(()) };
+    let Some(id) = session.prepared.resolve(&body) else {
+        return Ok(());
+    };
     session.prepared.by_id.remove(&id);
     if session.prepared.last == Some(id) {
         session.prepared.last = None;
@@ -159,7 +181,9 @@ pub async fn close(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending>
 
 /// COM_STMT_RESET.
 pub async fn reset(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending> {
-    let Some(id) = session.prepared.resolve(&body) else { return unknown(session, &body).await };
+    let Some(id) = session.prepared.resolve(&body) else {
+        return unknown(session, &body).await;
+    };
     if let Some(prepared) = session.prepared.by_id.get_mut(&id) {
         prepared.long_data = 0;
     }
@@ -171,7 +195,12 @@ pub async fn reset(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending>
 
 async fn send(session: &mut Session<'_>, command: Command, body: &[u8]) -> Result<(), Ending> {
     session.replica.channel.begin_command();
-    session.replica.channel.send(&[&[command.byte()], body]).await.map_err(replica_gone)
+    session
+        .replica
+        .channel
+        .send(&[&[command.byte()], body])
+        .await
+        .map_err(replica_gone)
 }
 
 /// The body with the statement's real id in front.
@@ -188,11 +217,15 @@ fn with_id(body: Bytes, id: u32) -> Bytes {
 async fn unknown(session: &mut Session<'_>, body: &[u8]) -> Result<(), Ending> {
     let id = statement_id(body).unwrap_or(0);
     let text = format!("Unknown prepared statement handler ({id}) given to readgate");
-    session.send_err(&ErrPacket::new(UNKNOWN_HANDLER, SqlState::GENERAL, text)).await
+    session
+        .send_err(&ErrPacket::new(UNKNOWN_HANDLER, SqlState::GENERAL, text))
+        .await
 }
 
 /// What readgate answers itself has no prepared form.
 async fn unsupported(session: &mut Session<'_>) -> Result<(), Ending> {
     let text = "This command is not supported in the prepared statement protocol yet";
-    session.send_err(&ErrPacket::new(1295, SqlState::GENERAL, text)).await
+    session
+        .send_err(&ErrPacket::new(1295, SqlState::GENERAL, text))
+        .await
 }
