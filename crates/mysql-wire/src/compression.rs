@@ -61,10 +61,7 @@ pub fn inflate_packet(
 }
 
 fn len_of(bytes: &[u8]) -> usize {
-    bytes
-        .iter()
-        .rev()
-        .fold(0, |sum, &byte| sum << 8 | usize::from(byte))
+    bytes.iter().rev().fold(0, |sum, &byte| sum << 8 | usize::from(byte))
 }
 
 fn inflate(algorithm: Algorithm, packet: &[u8], len: usize, out: &mut BytesMut) -> Option<()> {
@@ -95,11 +92,7 @@ pub fn deflate_packets(
     out: &mut BytesMut,
 ) -> std::io::Result<u8> {
     for chunk in bytes.chunks(CHUNK) {
-        let squeezed = if chunk.len() < MIN_LEN {
-            None
-        } else {
-            squeeze(algorithm, chunk)?
-        };
+        let squeezed = if chunk.len() < MIN_LEN { None } else { squeeze(algorithm, chunk)? };
         let (packet, inflated_len) = match &squeezed {
             Some(smaller) => (smaller.as_slice(), chunk.len()),
             None => (chunk, 0),

@@ -3,7 +3,7 @@
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_response.html>
 use bytes::{BufMut, BytesMut};
 
-use crate::writer::{put_lenenc_bytes, put_lenenc_int, put_nul_terminated};
+use crate::writer::{put_lenenc_bytes, put_nul_terminated};
 use crate::{Capabilities, Malformed, Reader};
 
 /// Length of an SSL request's payload.
@@ -29,11 +29,7 @@ impl ResponseHead {
         let max_packet = reader.u32()?;
         let collation = reader.u8()?;
         reader.bytes(23)?;
-        Ok(Self {
-            requested,
-            max_packet,
-            collation,
-        })
+        Ok(Self { requested, max_packet, collation })
     }
 
     /// The payload of an SSL request; it must carry exactly the flags of the response that
@@ -77,10 +73,7 @@ pub struct Attribute {
 impl Attribute {
     /// An attribute of ours.
     pub fn new(name: &str, value: &str) -> Self {
-        Self {
-            name: name.into(),
-            value: value.into(),
-        }
+        Self { name: name.into(), value: value.into() }
     }
 }
 
@@ -120,14 +113,7 @@ impl HandshakeResponse41 {
         } else {
             Vec::new()
         };
-        Ok(Self {
-            head,
-            user,
-            auth_response,
-            schema,
-            auth_plugin,
-            attributes,
-        })
+        Ok(Self { head, user, auth_response, schema, auth_plugin, attributes })
     }
 
     /// The payload, for logging in to a replica. Fields go in as `head.requested` says.
@@ -143,16 +129,20 @@ impl HandshakeResponse41 {
             put_nul_terminated(&mut out, self.auth_plugin.as_deref().unwrap_or_default());
         }
         if has(Capabilities::CLIENT_CONNECT_ATTRS) {
-            let mut encoded = BytesMut::new();
-            for Attribute { name, value } in &self.attributes {
-                put_lenenc_bytes(&mut encoded, name);
-                put_lenenc_bytes(&mut encoded, value);
-            }
-            put_lenenc_int(&mut out, encoded.len() as u64);
-            out.put_slice(&encoded);
+            put_attributes(&mut out, &self.attributes);
         }
         out
     }
+}
+
+/// Appends a block of connection attributes with its length.
+pub fn put_attributes(out: &mut BytesMut, attributes: &[Attribute]) {
+    let mut encoded = BytesMut::new();
+    for Attribute { name, value } in attributes {
+        put_lenenc_bytes(&mut encoded, name);
+        put_lenenc_bytes(&mut encoded, value);
+    }
+    put_lenenc_bytes(out, &encoded);
 }
 
 /// Reads a block of connection attributes: pairs of length-encoded strings.
@@ -164,10 +154,7 @@ pub fn parse_attributes(block: &[u8]) -> Result<Vec<Attribute>, Malformed> {
             return Err(reader.malformed());
         }
         let name = reader.lenenc_bytes()?.to_vec();
-        pairs.push(Attribute {
-            name,
-            value: reader.lenenc_bytes()?.to_vec(),
-        });
+        pairs.push(Attribute { name, value: reader.lenenc_bytes()?.to_vec() });
     }
     Ok(pairs)
 }

@@ -30,12 +30,7 @@ impl PrepareOk {
         reader.u8()?;
         reader.u16()?;
         let metadata_follows = reader.u8().map_or(true, |flag| flag == 1);
-        Ok(Self {
-            statement_id,
-            columns,
-            parameters,
-            metadata_follows,
-        })
+        Ok(Self { statement_id, columns, parameters, metadata_follows })
     }
 }
 

@@ -42,10 +42,7 @@ impl QueryBody {
             0 => Vec::new(),
             _ => parse_attributes(&mut reader, count)?,
         };
-        Ok(Self {
-            attributes,
-            text_offset: body.len() - reader.rest().len(),
-        })
+        Ok(Self { attributes, text_offset: body.len() - reader.rest().len() })
     }
 }
 
@@ -66,9 +63,7 @@ fn parse_attributes(reader: &mut Reader<'_>, count: u64) -> Result<Vec<QueryAttr
         });
     }
     for (index, attribute) in attributes.iter_mut().enumerate() {
-        let is_null = nulls
-            .get(index / 8)
-            .is_some_and(|bits| bits >> (index % 8) & 1 == 1);
+        let is_null = nulls.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
         if !is_null {
             attribute.value = Some(binary_value(reader, attribute.type_code)?.to_vec());
         }
@@ -111,20 +106,14 @@ mod tests {
 
     #[test]
     fn text_follows_the_attributes() {
-        assert_eq!(
-            QueryBody::parse(b"\x00\x01SELECT 1").unwrap().text_offset,
-            2
-        );
+        assert_eq!(QueryBody::parse(b"\x00\x01SELECT 1").unwrap().text_offset, 2);
         // As mysql 9.7 sends `query_attributes n1 v1; SELECT 1`, and a NULL second one.
         let body = b"\x02\x01\x02\x01\xfe\x00\x02n1\x03\x80\x01x\x02v1SELECT 1";
         let parsed = QueryBody::parse(body).unwrap();
         assert_eq!(&body[parsed.text_offset..], b"SELECT 1");
         assert_eq!(parsed.attributes[0].value.as_deref(), Some(&b"v1"[..]));
         assert_eq!(
-            (
-                parsed.attributes[1].unsigned,
-                parsed.attributes[1].value.as_ref()
-            ),
+            (parsed.attributes[1].unsigned, parsed.attributes[1].value.as_ref()),
             (true, None)
         );
     }

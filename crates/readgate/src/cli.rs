@@ -2,6 +2,7 @@
 pub mod check;
 pub mod hash_password;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -60,11 +61,7 @@ enum LogFormat {
 /// Runs what the arguments say.
 pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
-        Command::Serve {
-            config,
-            log_format,
-            log_level,
-        } => serve(config, log_format, &log_level),
+        Command::Serve { config, log_format, log_level } => serve(config, log_format, &log_level),
         Command::Check { config, text_only } => check::run(&config, text_only),
         Command::HashPassword => hash_password::run(),
         Command::Version => {
@@ -78,6 +75,7 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
     forbid_core_files();
     let log = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(log_level))
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match log_format {
         LogFormat::Text => log.init(),
@@ -90,10 +88,7 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(EXIT_UNAVAILABLE, &error.to_string()),
     };
@@ -107,10 +102,7 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
 /// Passwords pass through this process's memory; none may end in a core file.
 fn forbid_core_files() {
     use rustix::process::{Resource, Rlimit, setrlimit};
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
     let _ = setrlimit(Resource::Core, none);
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }

@@ -47,6 +47,6 @@ async fn live(
     })
     .await
     .map_err(|_| Ending::silent(EndingKind::LoginTimeout, "login_timeout"))??;
-    let mut session = Session::open(daemon, channel, context, logged_in).await?;
+    let session = Session::open(daemon, channel, context, logged_in).await?;
     Ok(session.run().await)
 }

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use crate::daemon::{Daemon, DoorWay};
+use crate::replica::pool::Warm;
 
 /// Longest user name that is noted, in characters.
 const NAME_LIMIT: usize = 128;
@@ -26,6 +27,8 @@ pub struct Context {
     pub tls: Option<(String, String)>,
     /// User name as given, lossily decoded.
     pub user: Option<String>,
+    /// Warm connection to the replica whose id the greeting repeats.
+    pub earmarked: Option<Warm>,
     /// Set once a session is open.
     pub session: Option<SessionNote>,
 }
@@ -45,6 +48,7 @@ impl Context {
     pub fn new(daemon: &Daemon, door: &DoorWay, peer: SocketAddr) -> Self {
         Self {
             connection_id: daemon.registry.next_connection_id(),
+            earmarked: None,
             peer,
             listener: door.name.clone(),
             accepted: Instant::now(),
@@ -60,9 +64,7 @@ impl Context {
             return;
         };
         let version = connection.protocol_version().and_then(|v| v.as_str());
-        let suite = connection
-            .negotiated_cipher_suite()
-            .and_then(|s| s.suite().as_str());
+        let suite = connection.negotiated_cipher_suite().and_then(|s| s.suite().as_str());
         self.tls = Some((
             version.unwrap_or("unknown").replace("TLSv1_", "TLSv1."),
             suite.unwrap_or("unknown").to_owned(),
@@ -71,12 +73,7 @@ impl Context {
 
     /// Notes the user name that the client gave.
     pub fn note_user(&mut self, name: &[u8]) {
-        self.user = Some(
-            String::from_utf8_lossy(name)
-                .chars()
-                .take(NAME_LIMIT)
-                .collect(),
-        );
+        self.user = Some(String::from_utf8_lossy(name).chars().take(NAME_LIMIT).collect());
     }
 
     /// Counts a forwarded statement.

@@ -16,6 +16,7 @@ use crate::recording::within_deadline;
 use crate::registry::Registry;
 use crate::replica::ReplicaTarget;
 use crate::replica::guard::GuardSettings;
+use crate::replica::pool::{Pool, PoolSettings};
 use crate::tls::{self, TlsFault};
 
 /// Version and commit, in the ledger's records and `readgate version`.
@@ -106,8 +107,8 @@ pub struct Daemon {
     pub metrics: Metrics,
     /// Sessions at this moment.
     pub registry: Arc<Registry>,
-    /// The replica.
-    pub replica: Arc<ReplicaTarget>,
+    /// The replica, and warm connections to it.
+    pub pool: Arc<Pool>,
     judge: ArcSwapOption<(ServerVersion, Arc<Judge>)>,
 }
 
@@ -115,7 +116,7 @@ impl Daemon {
     /// Reads certificates and secrets, opens the ledger. Nothing listens yet.
     pub fn new(config: &Config, hash: &ConfigHash) -> Result<Arc<Self>, StartFault> {
         let doors = doors(config)?;
-        let replica = Arc::new(replica_target(config)?);
+        let pool = Pool::new(replica_target(config)?, pool_settings());
         let ledger = Ledger::open(config.ledger.settings(&host_name()))?;
         Ok(Arc::new(Self {
             live: ArcSwap::from_pointee(Live::new(config, hash)),
@@ -124,7 +125,7 @@ impl Daemon {
             ledger,
             metrics: Metrics::new()?,
             registry: Arc::default(),
-            replica,
+            pool,
             judge: ArcSwapOption::empty(),
         }))
     }
@@ -149,15 +150,6 @@ impl Daemon {
         Ok(())
     }
 
-    /// The replica's version, once it has been seen.
-    pub fn version(&self) -> Option<ServerVersion> {
-        self.replica
-            .profile
-            .load()
-            .as_ref()
-            .map(|profile| profile.version)
-    }
-
     /// The judge for a replica of that version, under the policy in force.
     pub fn judge(&self, version: ServerVersion) -> Arc<Judge> {
         if let Some(cached) = self.judge.load_full()
@@ -166,8 +158,7 @@ impl Daemon {
             return Arc::clone(&cached.1);
         }
         let judge = Arc::new(Judge::new(version, self.live().policy.clone()));
-        self.judge
-            .store(Some(Arc::new((version, Arc::clone(&judge)))));
+        self.judge.store(Some(Arc::new((version, Arc::clone(&judge)))));
         judge
     }
 
@@ -184,7 +175,7 @@ impl Daemon {
     pub fn kill_later(self: &Arc<Self>, replica_session: u32) {
         let daemon = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(fault) = daemon.replica.kill(replica_session, false).await {
+            if let Err(fault) = daemon.pool.kill(replica_session, false).await {
                 tracing::warn!(replica_session, %fault, "a statement could not be ended");
             }
         });
@@ -194,12 +185,7 @@ impl Daemon {
 impl Live {
     fn new(config: &Config, hash: &ConfigHash) -> Self {
         let doors = config.listeners.iter().map(|listener| {
-            (
-                listener.name.clone(),
-                DoorPolicy {
-                    sources: listener.sources.clone(),
-                },
-            )
+            (listener.name.clone(), DoorPolicy { sources: listener.sources.clone() })
         });
         let limits = &config.limits;
         Self {
@@ -241,10 +227,9 @@ fn doors(config: &Config) -> Result<Vec<Arc<DoorWay>>, StartFault> {
 fn replica_target(config: &Config) -> Result<ReplicaTarget, StartFault> {
     let replica = &config.replica;
     let tls = match &replica.tls {
-        ReplicaTls::Verified {
-            ca_file,
-            server_name,
-        } => Some((tls::connector(ca_file)?, tls::server_name(server_name)?)),
+        ReplicaTls::Verified { ca_file, server_name } => {
+            Some((tls::connector(ca_file)?, tls::server_name(server_name)?))
+        }
         ReplicaTls::InsecurePlaintext => None,
     };
     Ok(ReplicaTarget {
@@ -261,6 +246,10 @@ fn replica_target(config: &Config) -> Result<ReplicaTarget, StartFault> {
         },
         profile: ArcSwapOption::empty(),
     })
+}
+
+fn pool_settings() -> PoolSettings {
+    PoolSettings { warm: 4, idle: Duration::from_secs(300), max_age: Duration::from_secs(3600) }
 }
 
 fn host_name() -> String {

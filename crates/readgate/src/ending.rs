@@ -91,20 +91,12 @@ pub struct Ending {
 impl Ending {
     /// An ending without last words.
     pub fn silent(kind: EndingKind, detail: impl Into<String>) -> Self {
-        Self {
-            kind,
-            detail: detail.into(),
-            farewell: None,
-        }
+        Self { kind, detail: detail.into(), farewell: None }
     }
 
     /// An ending that the client is told of.
     pub fn told(kind: EndingKind, detail: impl Into<String>, farewell: ErrPacket) -> Self {
-        Self {
-            kind,
-            detail: detail.into(),
-            farewell: Some(farewell),
-        }
+        Self { kind, detail: detail.into(), farewell: Some(farewell) }
     }
 
     /// A client that can't be understood during login.

@@ -11,9 +11,8 @@ use prometheus::{
 use crate::replica::{ReplicaFault, ReplicaSession};
 
 /// Upper bounds of the latency histogram, in seconds.
-const LATENCY_BUCKETS: [f64; 14] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0, 300.0,
-];
+const LATENCY_BUCKETS: [f64; 14] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0, 300.0];
 
 /// All metrics of the daemon.
 pub struct Metrics {
@@ -71,9 +70,7 @@ impl Metrics {
         let make = Maker(&registry);
         let build = Opts::new("readgate_build_info", "1, with the version as label.");
         let build = make.enter(GaugeVec::new(build, &["version"]))?;
-        build
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1.0);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
         Ok(Self {
             connections: make.counters(
                 "readgate_connections_total",
@@ -109,18 +106,14 @@ impl Metrics {
                 "Attempts to open a session on the replica, by result.",
                 &["result"],
             )?,
-            replica_up: make.gauge(
-                "readgate_replica_up",
-                "1 if the replica took the last session, else 0.",
-            )?,
+            replica_up: make
+                .gauge("readgate_replica_up", "1 if the replica took the last session, else 0.")?,
             ledger_faults: make.enter(IntCounter::new(
                 "readgate_ledger_faults_total",
                 "Records that the ledger could not take.",
             ))?,
-            ledger_up: make.gauge(
-                "readgate_ledger_up",
-                "1 if the ledger takes records, else 0.",
-            )?,
+            ledger_up: make
+                .gauge("readgate_ledger_up", "1 if the ledger takes records, else 0.")?,
             reloads: make.counters(
                 "readgate_config_reloads_total",
                 "Reloads of the configuration, by result.",
@@ -139,9 +132,7 @@ impl Metrics {
     pub fn closed(&self, ending: &str, received: u64, sent: u64) {
         self.open_connections.dec();
         self.connections.with_label_values(&[ending]).inc();
-        self.client_bytes
-            .with_label_values(&["received"])
-            .inc_by(received);
+        self.client_bytes.with_label_values(&["received"]).inc_by(received);
         self.client_bytes.with_label_values(&["sent"]).inc_by(sent);
     }
 
@@ -152,27 +143,19 @@ impl Metrics {
 
     /// A statement ran.
     pub fn ran(&self, kind: &str, end: &str, took: Duration) {
-        self.statements
-            .with_label_values(&["allowed", kind, end])
-            .inc();
-        self.latency
-            .with_label_values(&[kind])
-            .observe(took.as_secs_f64());
+        self.statements.with_label_values(&["allowed", kind, end]).inc();
+        self.latency.with_label_values(&[kind]).observe(took.as_secs_f64());
     }
 
     /// A statement was refused.
     pub fn refused(&self, rule: &str, kind: &str) {
-        self.statements
-            .with_label_values(&["refused", kind, "refused"])
-            .inc();
+        self.statements.with_label_values(&["refused", kind, "refused"]).inc();
         self.refusals.with_label_values(&[rule]).inc();
     }
 
     /// A statement was answered and not forwarded.
     pub fn absorbed(&self, kind: &str) {
-        self.statements
-            .with_label_values(&["absorbed", kind, "ok"])
-            .inc();
+        self.statements.with_label_values(&["absorbed", kind, "ok"]).inc();
     }
 
     /// A session on the replica was opened, or not.

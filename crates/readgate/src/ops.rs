@@ -22,20 +22,12 @@ pub async fn serve(
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .with_state(daemon);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop)
-        .await
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
 async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
     match daemon.metrics.render(daemon.ledger.health().is_ok()) {
-        Ok(text) => (
-            [(
-                header::CONTENT_TYPE,
-                "text/plain; version=0.0.4; charset=utf-8",
-            )],
-            text,
-        )
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
             .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
@@ -48,11 +40,7 @@ async fn ready(State(daemon): State<Arc<Daemon>>) -> Response {
         Some(why) => format!("ledger: {why}"),
     };
     let replica_is_up = daemon.metrics.replica_is_up();
-    let replica = if replica_is_up {
-        "replica: ok"
-    } else {
-        "replica: no session can be opened"
-    };
+    let replica = if replica_is_up { "replica: ok" } else { "replica: no session can be opened" };
     let status = match daemon.ledger.health().is_ok() && replica_is_up {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,

@@ -129,10 +129,7 @@ impl PacketStream {
     async fn fill_to(&mut self, len: usize) -> Result<(), StreamFault> {
         while self.inbox.len() < len {
             let missing = (len - self.inbox.len()) as u64;
-            let read = (&mut self.stream)
-                .take(missing)
-                .read_buf(&mut self.inbox)
-                .await?;
+            let read = (&mut self.stream).take(missing).read_buf(&mut self.inbox).await?;
             if read == 0 {
                 return Err(StreamFault::Closed);
             }
@@ -148,9 +145,16 @@ impl PacketStream {
             let grown = (self.inbox.len() * 2).clamp(INBOX_START, INBOX_MAX);
             self.inbox.reserve(grown);
         }
-        let read = self.stream.read_buf(&mut self.inbox).await?;
-        self.received += read as u64;
-        Ok(read)
+        match self.stream.read_buf(&mut self.inbox).await {
+            Ok(read) => {
+                self.received += read as u64;
+                Ok(read)
+            }
+            // Closed without TLS's close_notify, as many clients do. Payloads say their
+            // length, so nothing can be cut off unnoticed.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     /// What has been read and not been taken.

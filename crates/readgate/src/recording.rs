@@ -42,9 +42,7 @@ pub async fn intent(session: &Session<'_>, intent: &Intent<'_>) -> Result<Intent
 
 /// Records a refusal. An error is fit for the client to read.
 pub async fn refusal(session: &Session<'_>, refusal: &Refusal<'_>) -> Result<(), String> {
-    within_deadline(session.daemon().ledger.refusal(session.tag(), refusal))
-        .await
-        .map(|_| ())
+    within_deadline(session.daemon().ledger.refusal(session.tag(), refusal)).await.map(|_| ())
 }
 
 /// Records how a run ended. If that can't be recorded, the client doesn't get the end.
@@ -65,38 +63,20 @@ pub async fn outcome(
         Err(RelayFault::Ordered) => ("killed", 0),
     };
     let texts = match relayed.map(|held| &held.end) {
-        Ok(ResponseEnd::Err(err)) => Some((
-            err.code,
-            err.sqlstate.to_text(),
-            String::from_utf8_lossy(&err.message),
-        )),
+        Ok(ResponseEnd::Err(err)) => {
+            Some((err.code, err.sqlstate.to_text(), String::from_utf8_lossy(&err.message)))
+        }
         Ok(ResponseEnd::Ok(_)) | Err(_) => None,
     };
-    let error = texts
-        .as_ref()
-        .map(|(code, sqlstate, message)| ReplicaError {
-            code: *code,
-            sqlstate,
-            message,
-        });
-    let outcome = Outcome {
-        rows: report.rows,
-        bytes,
-        duration,
-        end,
-        error,
-    };
-    session
-        .daemon()
-        .metrics
-        .ran(report.permit.kind().as_str(), end, duration);
-    within_deadline(
-        session
-            .daemon()
-            .ledger
-            .outcome(session.tag(), intent, &outcome),
-    )
-    .await
-    .map(|_| ())
-    .map_err(|why| Ending::silent(EndingKind::LedgerFault, why))
+    let error = texts.as_ref().map(|(code, sqlstate, message)| ReplicaError {
+        code: *code,
+        sqlstate,
+        message,
+    });
+    let outcome = Outcome { rows: report.rows, bytes, duration, end, error };
+    session.daemon().metrics.ran(report.permit.kind().as_str(), end, duration);
+    within_deadline(session.daemon().ledger.outcome(session.tag(), intent, &outcome))
+        .await
+        .map(|_| ())
+        .map_err(|why| Ending::silent(EndingKind::LedgerFault, why))
 }

@@ -99,10 +99,7 @@ pub struct Card {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self {
-            next_id: AtomicU32::new(FIRST_CONNECTION_ID),
-            sessions: Mutex::default(),
-        }
+        Self { next_id: AtomicU32::new(FIRST_CONNECTION_ID), sessions: Mutex::default() }
     }
 }
 
@@ -112,8 +109,7 @@ impl Registry {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         if id < FIRST_CONNECTION_ID {
             // Wrapped after three thousand million connections: start over.
-            self.next_id
-                .store(FIRST_CONNECTION_ID + 1, Ordering::Relaxed);
+            self.next_id.store(FIRST_CONNECTION_ID + 1, Ordering::Relaxed);
             return FIRST_CONNECTION_ID;
         }
         id
@@ -122,29 +118,10 @@ impl Registry {
     /// Enters a session for as long as the guard lives.
     pub fn register(self: &std::sync::Arc<Self>, id: u32, card: Card) -> (Registered, Orders) {
         let (orders, ear) = watch::channel(Order::GoOn);
-        let Card {
-            user,
-            role,
-            source,
-            listener,
-            replica_session,
-        } = card;
-        let entry = Entry {
-            user,
-            role,
-            source,
-            listener,
-            replica_session,
-            orders,
-        };
+        let Card { user, role, source, listener, replica_session } = card;
+        let entry = Entry { user, role, source, listener, replica_session, orders };
         self.sessions().insert(id, entry);
-        (
-            Registered {
-                registry: std::sync::Arc::clone(self),
-                id,
-            },
-            Orders(ear),
-        )
+        (Registered { registry: std::sync::Arc::clone(self), id }, Orders(ear))
     }
 
     /// The session of this user that has the id, ours or the replica's.

@@ -15,47 +15,33 @@ use crate::registry::{Entry, Order, Reason};
 pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
     let loaded = Config::load(path).map_err(|error| error.to_string());
     let result = loaded.and_then(|(config, hash)| {
-        daemon
-            .put_in_force(&config, &hash)
-            .map_err(|fault| fault.to_string())?;
+        daemon.put_in_force(&config, &hash).map_err(|fault| fault.to_string())?;
         Ok(hash)
     });
     match result {
         Ok(hash) => {
             let live = daemon.live();
             let revoked = Order::EndNow(Reason::Revoked);
-            let ended = daemon
-                .registry
-                .order_all(revoked, |entry| !still_allowed(&live, entry));
+            let ended = daemon.registry.order_all(revoked, |entry| !still_allowed(&live, entry));
             daemon.metrics.reloaded("ok");
             tracing::info!(hash = hash.as_str(), ended, "configuration reloaded");
             let result = format!("in force, {ended} sessions ended");
-            let event = Event::ConfigLoad {
-                config_hash: hash.as_str(),
-                result: &result,
-            };
+            let event = Event::ConfigLoad { config_hash: hash.as_str(), result: &result };
             daemon.record(&event).await;
         }
         Err(why) => {
             daemon.metrics.reloaded("refused");
             tracing::error!(why, "configuration refused; the one in force stays");
             let hash = &daemon.live().config_hash;
-            daemon
-                .record(&Event::ConfigLoad {
-                    config_hash: hash,
-                    result: &why,
-                })
-                .await;
+            daemon.record(&Event::ConfigLoad { config_hash: hash, result: &why }).await;
         }
     }
 }
 
 fn still_allowed(live: &Live, entry: &Entry) -> bool {
-    let admitted = live.door(&entry.listener).is_some_and(|door| {
-        live.sources
-            .admit(&door.sources, entry.source, today())
-            .is_ok()
-    });
+    let admitted = live
+        .door(&entry.listener)
+        .is_some_and(|door| live.sources.admit(&door.sources, entry.source, today()).is_ok());
     let user = live.users.find(entry.user.as_bytes());
     let may = |user: &access::User| {
         let own = user.sources.as_ref();

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use config::{Config, ConfigHash};
 use ledger::Event;
-use mysql_wire::Capabilities;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -62,10 +61,7 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
         Some(ops) => Some(bind(ops.address).await?),
         None => None,
     };
-    let started = Event::Start {
-        build: BUILD,
-        config_hash: hash.as_str(),
-    };
+    let started = Event::Start { build: BUILD, config_hash: hash.as_str() };
     crate::recording::within_deadline(daemon.ledger.event(&started))
         .await
         .map_err(ServeFault::Ledger)?;
@@ -89,9 +85,7 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeFault> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| ServeFault::Bind { address, error })
+    TcpListener::bind(address).await.map_err(|error| ServeFault::Bind { address, error })
 }
 
 async fn until_stopped(mut stopping: watch::Receiver<bool>) {
@@ -130,9 +124,8 @@ async fn accept(
 /// Best effort: a socket whose peer is gone already refuses these.
 fn prepare(socket: &TcpStream) {
     let _ = socket.set_nodelay(true);
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL);
+    let keepalive =
+        socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
     let _ = socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive);
 }
 
@@ -141,27 +134,23 @@ fn prepare(socket: &TcpStream) {
 async fn watch_replica(daemon: Arc<Daemon>) {
     let mut ticks = interval(WATCH_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let wish = SessionWish {
-        client: Capabilities::empty(),
-        collation: 45,
-        schema: None,
-        attributes: Vec::new(),
-    };
+    let wish = SessionWish::own("readgate-watch");
     let mut was_up = None;
     loop {
         ticks.tick().await;
-        let opened = daemon.replica.open(&wish).await;
+        daemon.pool.tidy();
+        let opened = daemon.pool.target.open(&wish).await;
         daemon.metrics.replica_opened(&opened);
         let is_up = opened.is_ok();
         match opened {
             Ok(mut session) => {
                 let _ = session.channel.shut_down().await;
                 if was_up != Some(true) {
-                    tracing::info!(replica = daemon.replica.name, "replica is up");
+                    tracing::info!(replica = daemon.pool.target.name, "replica is up");
                 }
             }
             Err(fault) if was_up != Some(false) => {
-                tracing::error!(replica = daemon.replica.name, %fault, "replica is down");
+                tracing::error!(replica = daemon.pool.target.name, %fault, "replica is down");
             }
             Err(_) => {}
         }
@@ -186,17 +175,10 @@ async fn until_told(daemon: &Arc<Daemon>, path: &Path) -> Result<(), ServeFault>
 
 /// Lets statements finish, then ends what is left.
 async fn drain(daemon: &Daemon) {
-    let sessions = daemon
-        .registry
-        .order_all(Order::FinishAndEnd(Reason::Shutdown), |_| true);
-    tracing::info!(
-        sessions,
-        "stopping: no new connections, sessions finish their statement"
-    );
+    let sessions = daemon.registry.order_all(Order::FinishAndEnd(Reason::Shutdown), |_| true);
+    tracing::info!(sessions, "stopping: no new connections, sessions finish their statement");
     if timeout(DRAIN_LIMIT, until_empty(daemon)).await.is_err() {
-        daemon
-            .registry
-            .order_all(Order::EndNow(Reason::Shutdown), |_| true);
+        daemon.registry.order_all(Order::EndNow(Reason::Shutdown), |_| true);
         let _ = timeout(END_LIMIT, until_empty(daemon)).await;
     }
 }

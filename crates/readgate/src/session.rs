@@ -10,6 +10,7 @@ pub mod refuse;
 pub mod statement;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use access::{SourceSlot, UserSlot};
 use ledger::{Event, Who, WhoTag};
@@ -43,7 +44,6 @@ pub struct Session<'a> {
     client: &'a mut PacketStream,
     context: &'a mut Context,
     replica: ReplicaSession,
-    version: ServerVersion,
     judge: Arc<Judge>,
     facts: SessionFacts,
     prepared: PreparedStatements,
@@ -54,7 +54,7 @@ pub struct Session<'a> {
     deprecate_eof: bool,
     limits: SessionLimits,
     orders: Orders,
-    _registered: Registered,
+    registered: Registered,
     _slots: (SourceSlot, UserSlot),
 }
 
@@ -72,13 +72,10 @@ impl<'a> Session<'a> {
             schema: logged_in.schema.clone().or_else(|| default_schema(daemon)),
             attributes: attributes_for_replica(&logged_in, context),
         };
-        let opened = daemon.replica.open(&wish).await;
+        let opened = daemon.pool.lend(&wish, context.earmarked.take()).await;
         daemon.metrics.replica_opened(&opened);
         let replica = opened.map_err(|fault| no_replica(daemon, &fault))?;
-        let version = daemon
-            .version()
-            .ok_or_else(|| internal("replica version unknown"))?;
-        let facts = facts(version, &replica.baseline).ok_or_else(charset_unknown)?;
+        let facts = facts(replica.version, &replica.baseline).ok_or_else(charset_unknown)?;
         let user = logged_in.named.user();
         let card = Card {
             user: user.name.as_str().to_owned(),
@@ -93,51 +90,53 @@ impl<'a> Session<'a> {
             daemon,
             client,
             context,
-            version,
-            judge: daemon.judge(version),
+            judge: daemon.judge(replica.version),
             facts,
             prepared: PreparedStatements::default(),
             tag,
             user: user.name.as_str().to_owned(),
-            multi_statements: logged_in
-                .negotiated
-                .contains(Capabilities::CLIENT_MULTI_STATEMENTS),
+            multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
             deprecate_eof: replica.form.deprecate_eof,
             limits: daemon.live().session_limits.clone(),
             replica,
             orders,
-            _registered: registered,
+            registered,
             _slots: logged_in.slots,
         };
         session.send_ok(false).await?;
         Ok(session)
     }
 
-    /// Runs commands until the session ends.
-    pub async fn run(&mut self) -> Ending {
+    /// Runs commands until the session ends. A replica session that ends between commands
+    /// goes back to the pool; one in the middle of something does not.
+    pub async fn run(mut self) -> Ending {
         loop {
-            if let Err(ending) = self.next().await {
-                return ending;
+            self.client.begin_command();
+            let payload = match self.wait_for_command().await {
+                Ok(payload) => payload,
+                Err(ending) => return self.give_back(ending),
+            };
+            match command::run(&mut self, payload, Instant::now()).await {
+                Ok(()) => {}
+                Err(ending) if ending.kind == EndingKind::Quit => return self.give_back(ending),
+                Err(ending) => return ending,
             }
         }
     }
 
-    async fn next(&mut self) -> Result<(), Ending> {
-        self.client.begin_command();
-        let payload = self.wait_for_command().await?;
-        let received = std::time::Instant::now();
-        command::run(self, payload, received).await
+    /// The session leaves the registry first: its connection id may be somebody else's next.
+    fn give_back(self, ending: Ending) -> Ending {
+        let Self { daemon, replica, registered, .. } = self;
+        drop(registered);
+        if ending.kind != EndingKind::ReplicaFault {
+            daemon.pool.take_back(replica);
+        }
+        ending
     }
 
     /// Waits for the next command, as long as nothing else ends the session.
     async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
-        let Self {
-            client,
-            replica,
-            orders,
-            limits,
-            ..
-        } = self;
+        let Self { client, replica, orders, limits, .. } = self;
         tokio::select! {
             biased;
             payload = timeout(limits.idle_timeout, client.read_payload(limits.max_payload)) => {
@@ -162,10 +161,7 @@ impl<'a> Session<'a> {
     async fn send_ok(&mut self, more_results: bool) -> Result<(), Ending> {
         let mut status = self.replica.status - RESPONSE_FLAGS;
         status.set(StatusFlags::SERVER_MORE_RESULTS_EXISTS, more_results);
-        Ok(self
-            .client
-            .send(&[&OkPacket::plain(status).encode()])
-            .await?)
+        Ok(self.client.send(&[&OkPacket::plain(status).encode()]).await?)
     }
 
     async fn send_err(&mut self, err: &ErrPacket) -> Result<(), Ending> {
@@ -193,11 +189,7 @@ fn replica_spoke_unasked(replica: &mut ReplicaSession, filled: std::io::Result<u
         return gone();
     }
     let payload = mysql_wire::packet::take_payload(replica.channel.inbox(), 0, 1 << 16);
-    match payload
-        .ok()
-        .flatten()
-        .map(|payload| ErrPacket::parse(&payload.bytes))
-    {
+    match payload.ok().flatten().map(|payload| ErrPacket::parse(&payload.bytes)) {
         Some(Ok(err)) => Ending::told(EndingKind::ReplicaFault, "the replica said goodbye", err),
         Some(Err(_)) | None => gone(),
     }
@@ -216,44 +208,26 @@ fn charset_unknown() -> Ending {
     let text = "readgate: the session's character set or sql_mode is not one that readgate \
                 can judge statements in";
     let err = ErrPacket::new(UNKNOWN_CHARSET, SqlState::ACCESS, text);
-    Ending::told(
-        EndingKind::LoginDenied,
-        "character set or sql_mode unknown",
-        err,
-    )
+    Ending::told(EndingKind::LoginDenied, "character set or sql_mode unknown", err)
 }
 
 fn no_replica(daemon: &Daemon, fault: &ReplicaFault) -> Ending {
-    let farewell = fault.err_packet(&daemon.replica.name);
+    let farewell = fault.err_packet(&daemon.pool.target.name);
     Ending::told(EndingKind::ReplicaFault, fault.to_string(), farewell)
 }
 
 fn default_schema(daemon: &Daemon) -> Option<Vec<u8>> {
-    daemon
-        .replica
-        .default_schema
-        .as_ref()
-        .map(|schema| schema.clone().into_bytes())
-}
-
-fn internal(detail: &str) -> Ending {
-    Ending::silent(EndingKind::Internal, detail)
+    daemon.pool.target.default_schema.as_ref().map(|schema| schema.clone().into_bytes())
 }
 
 /// The client's own attributes, then who it really is, so that the replica's
 /// session_connect_attrs name the person behind the shared account.
 fn attributes_for_replica(logged_in: &LoggedIn, context: &Context) -> Vec<Attribute> {
-    let clients = logged_in
-        .attributes
-        .iter()
-        .filter(|a| !a.name.starts_with(b"readgate_"));
+    let clients = logged_in.attributes.iter().filter(|a| !a.name.starts_with(b"readgate_"));
     let user = logged_in.named.user().name.as_str();
     let mut all: Vec<Attribute> = clients.take(64).cloned().collect();
     all.push(Attribute::new("readgate_user", user));
-    all.push(Attribute::new(
-        "readgate_session",
-        &context.connection_id.to_string(),
-    ));
+    all.push(Attribute::new("readgate_session", &context.connection_id.to_string()));
     all
 }
 
@@ -264,11 +238,8 @@ async fn record_login(
     replica: &ReplicaSession,
 ) -> Result<WhoTag, Ending> {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let attributes: Vec<(String, String)> = logged_in
-        .attributes
-        .iter()
-        .map(|a| (lossy(&a.name), lossy(&a.value)))
-        .collect();
+    let attributes: Vec<(String, String)> =
+        logged_in.attributes.iter().map(|a| (lossy(&a.name), lossy(&a.value))).collect();
     let program = attributes.iter().find(|(name, _)| name == "program_name");
     let user = logged_in.named.user();
     let who = Who {
@@ -281,30 +252,16 @@ async fn record_login(
         tls_version: context.tls.as_ref().map(|tls| tls.0.as_str()),
         tls_cipher: context.tls.as_ref().map(|tls| tls.1.as_str()),
         program: program.map(|(_, value)| value.as_str()),
-        replica: &daemon.replica.name,
-        account: &daemon.replica.account,
+        replica: &daemon.pool.target.name,
+        account: &daemon.pool.target.account,
         replica_session: Some(u64::from(replica.connection_id)),
     };
     let tag = daemon.ledger.tag(&who);
-    let event = Event::Login {
-        who,
-        method: logged_in.named.method(),
-        attributes: &attributes,
-    };
-    recording::within_deadline(daemon.ledger.event(&event))
-        .await
-        .map_err(|why| {
-            Ending::told(
-                EndingKind::LedgerFault,
-                why.as_str(),
-                refuse::ledger_down(&why),
-            )
-        })?;
+    let event = Event::Login { who, method: logged_in.named.method(), attributes: &attributes };
+    recording::within_deadline(daemon.ledger.event(&event)).await.map_err(|why| {
+        Ending::told(EndingKind::LedgerFault, why.as_str(), refuse::ledger_down(&why))
+    })?;
     daemon.metrics.login("ok");
-    context.session = Some(SessionNote {
-        tag: tag.clone(),
-        statements: 0,
-        refusals: 0,
-    });
+    context.session = Some(SessionNote { tag: tag.clone(), statements: 0, refusals: 0 });
     Ok(tag)
 }

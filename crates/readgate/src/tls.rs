@@ -67,22 +67,15 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
-    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file)
-        .map_err(|e| fault(file, &e))?
-        .collect();
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(file).map_err(|e| fault(file, &e))?.collect();
     match found {
         Ok(list) if !list.is_empty() => Ok(list),
-        Ok(_) => Err(fault(
-            file,
-            &"no certificate in it; PEM with BEGIN CERTIFICATE is needed",
-        )),
+        Ok(_) => Err(fault(file, &"no certificate in it; PEM with BEGIN CERTIFICATE is needed")),
         Err(error) => Err(fault(file, &error)),
     }
 }
 
 fn fault(file: &Path, why: &dyn std::fmt::Display) -> TlsFault {
-    TlsFault::File {
-        file: file.display().to_string(),
-        why: why.to_string(),
-    }
+    TlsFault::File { file: file.display().to_string(), why: why.to_string() }
 }

@@ -48,6 +48,23 @@ impl SessionFacts {
         })
     }
 
+    /// The facts of a session whose variables were read back from the replica: `sql_mode`
+    /// and `character_set_client` as text. `None` as with [`SessionFacts::new`].
+    pub fn from_session_variables(
+        server: ServerVersion,
+        sql_mode: &[u8],
+        character_set_client: &[u8],
+        schema: Option<&[u8]>,
+    ) -> Option<Self> {
+        Some(Self {
+            server,
+            sql_mode: SqlMode::parse(server.flavour, sql_mode)?,
+            charset: Charset::by_name(server.flavour, character_set_client)?,
+            schema: schema.map(Bytes::copy_from_slice),
+            prepared: HashMap::new(),
+        })
+    }
+
     /// Takes over what a permitted statement does to the session, once the replica has
     /// answered it with OK (or a result set without error).
     pub fn apply(&mut self, effects: &Effects) {

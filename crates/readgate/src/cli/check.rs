@@ -16,11 +16,7 @@ pub fn run(path: &Path, text_only: bool) -> ExitCode {
     for warning in &config.warnings {
         say(&format!("warning: {warning}"));
     }
-    let problems = if text_only {
-        Vec::new()
-    } else {
-        file_problems(&config)
-    };
+    let problems = if text_only { Vec::new() } else { file_problems(&config) };
     if !problems.is_empty() {
         return fail(EXIT_CONFIG, &problems.join("\nreadgate: "));
     }
@@ -31,33 +27,22 @@ pub fn run(path: &Path, text_only: bool) -> ExitCode {
 fn file_problems(config: &Config) -> Vec<String> {
     let mut problems = Vec::new();
     for listener in &config.listeners {
-        let made = listener
-            .tls
-            .private_key
-            .read()
-            .map_err(|error| error.to_string())
-            .and_then(|key| {
+        let made =
+            listener.tls.private_key.read().map_err(|error| error.to_string()).and_then(|key| {
                 tls::acceptor(&listener.tls.certificate_file, &key).map_err(|e| e.to_string())
             });
         if let Err(why) = made {
             problems.push(format!("listener '{}': TLS: {why}", listener.name));
         }
     }
-    if let ReplicaTls::Verified {
-        ca_file,
-        server_name,
-    } = &config.replica.tls
-    {
+    if let ReplicaTls::Verified { ca_file, server_name } = &config.replica.tls {
         let made = tls::connector(ca_file).and_then(|_| tls::server_name(server_name));
         if let Err(fault) = made {
             problems.push(format!("replica '{}': TLS: {fault}", config.replica.name));
         }
     }
     if let Err(error) = config.replica.account.password_source.read() {
-        problems.push(format!(
-            "replica '{}': account: {error}",
-            config.replica.name
-        ));
+        problems.push(format!("replica '{}': account: {error}", config.replica.name));
     }
     problems
 }

@@ -29,9 +29,6 @@ pub fn run() -> ExitCode {
         "caching_sha2_verifier = \"{}\"",
         Sha2Verifier::from_password(&password).to_text()
     ));
-    say(&format!(
-        "native_verifier = \"{}\"",
-        NativeVerifier::from_password(&password).to_text()
-    ));
+    say(&format!("native_verifier = \"{}\"", NativeVerifier::from_password(&password).to_text()));
     ExitCode::SUCCESS
 }

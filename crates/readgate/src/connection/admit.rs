@@ -38,16 +38,11 @@ pub async fn admit(
     let live = daemon.live();
     let peer = context.peer.ip();
     let admitted = live.door(&door.name).and_then(|accepted| {
-        live.sources
-            .admit(&accepted.sources, peer, crate::clock::today())
-            .ok()
+        live.sources.admit(&accepted.sources, peer, crate::clock::today()).ok()
     });
     let Some(source) = admitted else {
         refuse_source(daemon, door, channel, context).await;
-        return Err(Ending::silent(
-            EndingKind::SourceDenied,
-            "source not listed",
-        ));
+        return Err(Ending::silent(EndingKind::SourceDenied, "source not listed"));
     };
     match daemon.limits.admit_source(&source) {
         Ok(slot) => Ok(Admitted { source, slot }),
@@ -73,27 +68,15 @@ async fn refuse_source(
     daemon.record(&event).await;
     let host = context.peer.ip().to_canonical();
     let text = format!("Host '{host}' is not allowed to connect to this MySQL server");
-    say(
-        channel,
-        &ErrPacket::new(HOST_NOT_PRIVILEGED, SqlState::GENERAL, text),
-    )
-    .await;
+    say(channel, &ErrPacket::new(HOST_NOT_PRIVILEGED, SqlState::GENERAL, text)).await;
 }
 
 async fn refuse_for_room(channel: &mut PacketStream, reached: LimitReached) {
     let text = format!("readgate: too many connections ({reached})");
-    say(
-        channel,
-        &ErrPacket::new(TOO_MANY_CONNECTIONS, SqlState::GENERAL, text),
-    )
-    .await;
+    say(channel, &ErrPacket::new(TOO_MANY_CONNECTIONS, SqlState::GENERAL, text)).await;
 }
 
 /// The connection ends either way: whether the peer takes its refusal changes nothing.
 async fn say(channel: &mut PacketStream, err: &ErrPacket) {
-    let _ = timeout(
-        REFUSAL_DEADLINE,
-        channel.send(&[&err.encode_before_greeting()]),
-    )
-    .await;
+    let _ = timeout(REFUSAL_DEADLINE, channel.send(&[&err.encode_before_greeting()])).await;
 }

@@ -13,7 +13,15 @@ use crate::packet_stream::PacketStream;
 const FAREWELL_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Closes a connection and records how it ended.
-pub async fn close(daemon: &Daemon, mut channel: PacketStream, context: Context, ending: Ending) {
+pub async fn close(
+    daemon: &Daemon,
+    mut channel: PacketStream,
+    mut context: Context,
+    ending: Ending,
+) {
+    if let Some(unused) = context.earmarked.take() {
+        daemon.pool.put_back(unused);
+    }
     record(daemon, &context, &ending).await;
     let _ = timeout(FAREWELL_DEADLINE, async {
         if let Some(err) = &ending.farewell {
@@ -22,9 +30,7 @@ pub async fn close(daemon: &Daemon, mut channel: PacketStream, context: Context,
         channel.shut_down().await
     })
     .await;
-    daemon
-        .metrics
-        .closed(ending.kind.label(), channel.received, channel.sent);
+    daemon.metrics.closed(ending.kind.label(), channel.received, channel.sent);
     tracing::info!(
         connection = context.connection_id,
         source = %context.peer,

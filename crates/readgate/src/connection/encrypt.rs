@@ -36,14 +36,7 @@ pub async fn encrypt(
     context: &mut Context,
     greeted: Greeted,
 ) -> Result<Encrypted, Ending> {
-    let Greeted {
-        source,
-        slot,
-        nonce,
-        offered,
-        first,
-        wants_tls,
-    } = greeted;
+    let Greeted { source, slot, nonce, offered, first, wants_tls } = greeted;
     let payload = match (wants_tls, door.acceptor()) {
         (true, Some(acceptor)) => {
             let upgraded = channel.upgrade(|socket| acceptor.accept(socket)).await;
@@ -58,13 +51,7 @@ pub async fn encrypt(
     let response = HandshakeResponse41::parse(&payload.bytes)
         .map_err(|malformed| Ending::bad_handshake(malformed.to_string()))?;
     let negotiated = offered & response.head.requested;
-    Ok(Encrypted {
-        source,
-        slot,
-        nonce,
-        negotiated,
-        response,
-    })
+    Ok(Encrypted { source, slot, nonce, negotiated, response })
 }
 
 fn tls_required() -> Ending {

@@ -65,9 +65,13 @@ pub async fn greet(
     daemon: &Daemon,
     door: &DoorWay,
     channel: &mut PacketStream,
-    context: &Context,
+    context: &mut Context,
     admitted: Admitted,
 ) -> Result<Greeted, Ending> {
+    context.earmarked = daemon.pool.earmark();
+    if let Some(warm) = &context.earmarked {
+        context.connection_id = warm.connection_id();
+    }
     let nonce = Nonce::generate()
         .map_err(|fault| Ending::silent(EndingKind::Internal, fault.to_string()))?;
     let greeting = greeting(daemon, door, context.connection_id, &nonce);
@@ -79,24 +83,13 @@ pub async fn greet(
     let wants_tls =
         first.bytes.len() == SSL_REQUEST_LEN && head.requested.contains(Capabilities::CLIENT_SSL);
     let Admitted { source, slot } = admitted;
-    Ok(Greeted {
-        source,
-        slot,
-        nonce,
-        offered,
-        first,
-        wants_tls,
-    })
+    Ok(Greeted { source, slot, nonce, offered, first, wants_tls })
 }
 
 fn greeting(daemon: &Daemon, door: &DoorWay, connection_id: u32, nonce: &Nonce) -> HandshakeV10 {
-    let profile = daemon.replica.profile.load_full();
+    let profile = daemon.pool.target.profile.load_full();
     let (version, carried, collation) = match &profile {
-        Some(seen) => (
-            seen.version_text.clone(),
-            seen.offered & CARRIED,
-            seen.collation,
-        ),
+        Some(seen) => (seen.version_text.clone(), seen.offered & CARRIED, seen.collation),
         None => (b"8.0.0-readgate".to_vec(), CARRIED, FALLBACK_COLLATION),
     };
     let mut offered = carried | OWN;

@@ -50,13 +50,7 @@ pub async fn log_in(
     context: &mut Context,
     encrypted: Encrypted,
 ) -> Result<LoggedIn, Ending> {
-    let Encrypted {
-        source,
-        slot,
-        nonce,
-        negotiated,
-        response,
-    } = encrypted;
+    let Encrypted { source, slot, nonce, negotiated, response } = encrypted;
     context.note_user(&response.user);
     let live = daemon.live();
     let check = LoginCheck::for_user(
@@ -66,10 +60,7 @@ pub async fn log_in(
         source,
         crate::clock::today(),
     );
-    let proposed = response
-        .auth_plugin
-        .as_deref()
-        .and_then(AuthPlugin::from_name);
+    let proposed = response.auth_plugin.as_deref().and_then(AuthPlugin::from_name);
     let exchange = check.exchange(proposed);
     let proof = match proposed {
         Some(plugin) if plugin == exchange.plugin() => response.auth_response,
@@ -81,10 +72,7 @@ pub async fn log_in(
     };
     let named = decided.map_err(|denied| access_denied(context, &response.user, &denied))?;
     let user_slot = daemon.limits.admit_user(&named).map_err(|reached| {
-        let text = format!(
-            "readgate: user '{}' has reached a limit: {reached}",
-            named.user().name
-        );
+        let text = format!("readgate: user '{}' has reached a limit: {reached}", named.user().name);
         let err = ErrPacket::new(USER_LIMIT_REACHED, SqlState::ACCESS, text);
         Ending::told(EndingKind::OverLimit, reached.to_string(), err)
     })?;
@@ -104,14 +92,8 @@ async fn switch(
     nonce: &Nonce,
 ) -> Result<Vec<u8>, Ending> {
     let name = exchange.plugin().name().as_bytes();
-    channel
-        .send(&[&[AUTH_SWITCH], name, &[0], nonce.as_bytes(), &[0]])
-        .await?;
-    Ok(channel
-        .read_payload(LOGIN_PAYLOAD_LIMIT)
-        .await?
-        .bytes
-        .to_vec())
+    channel.send(&[&[AUTH_SWITCH], name, &[0], nonce.as_bytes(), &[0]]).await?;
+    Ok(channel.read_payload(LOGIN_PAYLOAD_LIMIT).await?.bytes.to_vec())
 }
 
 async fn caching_sha2(

@@ -90,10 +90,8 @@ fn v1_line(line: &str) -> Result<ProxyHeader, BadHeader> {
 }
 
 fn parse_v2(bytes: &[u8]) -> Result<Parsed, BadHeader> {
-    let [version_command, family, high, low] = *bytes
-        .get(12..)
-        .and_then(|rest| rest.first_chunk())
-        .ok_or(BadHeader)?;
+    let [version_command, family, high, low] =
+        *bytes.get(12..).and_then(|rest| rest.first_chunk()).ok_or(BadHeader)?;
     let block_len = usize::from(u16::from_be_bytes([high, low]));
     if block_len > V2_MAX {
         return Err(BadHeader);
@@ -140,25 +138,17 @@ mod tests {
         let line = b"PROXY TCP6 2001:db8::7 2001:db8::1 1 2\r\n";
         let client = ProxyHeader::Client("[2001:db8::7]:1".parse().unwrap());
         assert_eq!(parse(line), Ok(Parsed::Header(client, line.len())));
-        assert_eq!(
-            parse(b"PROXY UNKNOWN\r\n"),
-            Ok(Parsed::Header(ProxyHeader::Local, 15))
-        );
+        assert_eq!(parse(b"PROXY UNKNOWN\r\n"), Ok(Parsed::Header(ProxyHeader::Local, 15)));
     }
 
     #[test]
     fn version_2_names_the_client_and_skips_what_it_does_not_know() {
-        let block = [
-            203, 0, 113, 7, 192, 0, 2, 1, 0xdc, 0x04, 0x0c, 0xea, 0x04, 0, 1, 9,
-        ];
+        let block = [203, 0, 113, 7, 192, 0, 2, 1, 0xdc, 0x04, 0x0c, 0xea, 0x04, 0, 1, 9];
         let header = v2(0x21, 0x11, &block);
         let client = ProxyHeader::Client("203.0.113.7:56324".parse().unwrap());
         assert_eq!(parse(&header), Ok(Parsed::Header(client, header.len())));
         let health_check = v2(0x20, 0x00, &[]);
-        assert_eq!(
-            parse(&health_check),
-            Ok(Parsed::Header(ProxyHeader::Local, 16))
-        );
+        assert_eq!(parse(&health_check), Ok(Parsed::Header(ProxyHeader::Local, 16)));
     }
 
     #[test]
@@ -167,10 +157,7 @@ mod tests {
         for whole in [v1, v2(0x21, 0x11, &[0; 12])] {
             for cut in 0..whole.len() {
                 let parsed = parse(&whole[..cut]);
-                assert!(
-                    matches!(parsed, Ok(Parsed::NeedAtLeast(n)) if n > cut),
-                    "cut {cut}"
-                );
+                assert!(matches!(parsed, Ok(Parsed::NeedAtLeast(n)) if n > cut), "cut {cut}");
             }
         }
     }

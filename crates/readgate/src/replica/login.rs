@@ -2,11 +2,14 @@
 //!
 //! Steps: greeting, SSL request and TLS, handshake response, auth switch and more data,
 //! OK. Nothing secret goes out before TLS unless the config chose plaintext.
+use std::time::Instant;
+
 use mysql_auth::ReplicaLogin;
+use mysql_wire::change_user::ChangeUser;
 use mysql_wire::greeting::HandshakeV10;
 use mysql_wire::handshake_response::{HandshakeResponse41, ResponseHead};
 use mysql_wire::response::ResponseForm;
-use mysql_wire::{Capabilities, ErrPacket, Malformed, OkPacket, StatusFlags};
+use mysql_wire::{Capabilities, Command, ErrPacket, Malformed, OkPacket, StatusFlags};
 use sql_judge::ServerVersion;
 use zeroize::Zeroizing;
 
@@ -42,19 +45,31 @@ const AS_CLIENT: Capabilities = Capabilities::CLIENT_FOUND_ROWS
     .union(Capabilities::CLIENT_SESSION_TRACK)
     .union(Capabilities::CLIENT_DEPRECATE_EOF);
 
-/// A session that has logged in and is not guarded yet.
+/// A connection that has logged in; it isn't guarded yet, so no session runs on it.
 #[derive(Debug)]
 pub struct LoggedIn {
     /// The connection.
     pub channel: PacketStream,
     /// Form of its responses.
     pub form: ResponseForm,
+    /// Which clients it suits: [`class`] of their capabilities.
+    pub class: Capabilities,
     /// The replica's id of it.
     pub connection_id: u32,
     /// Status flags of the last OK.
     pub status: StatusFlags,
-    /// What the greeting said.
-    pub profile: ReplicaProfile,
+    /// Flavour and version of the replica.
+    pub version: ServerVersion,
+    /// When it was opened.
+    pub born: Instant,
+    /// Name and nonce of the greeting, for a change of user.
+    auth_plugin: Vec<u8>,
+    nonce: Vec<u8>,
+}
+
+/// What of a client's capabilities a connection to the replica has to share.
+pub fn class(client: Capabilities) -> Capabilities {
+    client & AS_CLIENT
 }
 
 /// Logs in with the shared account.
@@ -65,29 +80,15 @@ pub async fn log_in(
 ) -> Result<LoggedIn, ReplicaFault> {
     let greeting = read_greeting(&mut channel).await?;
     let profile = profile_of(&greeting)?;
+    target.remember(&profile);
     let requested = requested(&greeting, wish, target.tls.is_some())?;
-    let head = ResponseHead {
-        requested,
-        max_packet: 1 << 30,
-        collation: wish.collation,
-    };
+    let head = ResponseHead { requested, max_packet: 1 << 30, collation: wish.collation };
     if let Some((connector, name)) = &target.tls {
-        channel
-            .send(&[&head.encode()])
-            .await
-            .map_err(StreamFault::Io)?;
+        channel.send(&[&head.encode()]).await.map_err(StreamFault::Io)?;
         let handshake = |socket| connector.connect(name.clone(), socket);
-        channel
-            .upgrade(handshake)
-            .await
-            .map_err(|e| ReplicaFault::Tls(e.to_string()))?;
+        channel.upgrade(handshake).await.map_err(|e| ReplicaFault::Tls(e.to_string()))?;
     }
-    let login = ReplicaLogin::new(
-        &greeting.auth_plugin,
-        &greeting.nonce,
-        target.password.clone(),
-        channel.is_encrypted(),
-    )?;
+    let login = target.login(&greeting.auth_plugin, &greeting.nonce, channel.is_encrypted())?;
     let response = HandshakeResponse41 {
         head,
         user: target.account.clone().into_bytes(),
@@ -96,10 +97,7 @@ pub async fn log_in(
         auth_plugin: Some(login.plugin().name().into()),
         attributes: wish.attributes.clone(),
     };
-    channel
-        .send(&[&response.encode()])
-        .await
-        .map_err(StreamFault::Io)?;
+    channel.send(&[&response.encode()]).await.map_err(StreamFault::Io)?;
     let status = exchange(&mut channel, login).await?;
     let form = ResponseForm {
         deprecate_eof: requested.contains(Capabilities::CLIENT_DEPRECATE_EOF),
@@ -108,10 +106,41 @@ pub async fn log_in(
     Ok(LoggedIn {
         channel,
         form,
+        class: class(wish.client),
         connection_id: greeting.connection_id,
         status,
-        profile,
+        version: profile.version,
+        born: Instant::now(),
+        auth_plugin: greeting.auth_plugin,
+        nonce: greeting.nonce,
     })
+}
+
+/// COM_CHANGE_USER to the same account: a used connection becomes as fresh as a new login
+/// leaves it, with this client's schema, collation and attributes.
+pub async fn log_in_again(
+    target: &ReplicaTarget,
+    mut connection: LoggedIn,
+    wish: &SessionWish,
+) -> Result<LoggedIn, ReplicaFault> {
+    let channel = &mut connection.channel;
+    let encrypted = channel.is_encrypted();
+    let login = target.login(&connection.auth_plugin, &connection.nonce, encrypted)?;
+    let request = ChangeUser {
+        user: target.account.clone().into_bytes(),
+        auth_response: login.scramble(),
+        schema: wish.schema.clone(),
+        collation: Some(u16::from(wish.collation)),
+        auth_plugin: Some(login.plugin().name().into()),
+        attributes: wish.attributes.clone(),
+    };
+    channel.begin_command();
+    channel
+        .send(&[&[Command::ChangeUser.byte()], &request.encode()])
+        .await
+        .map_err(StreamFault::Io)?;
+    connection.status = exchange(&mut connection.channel, login).await?;
+    Ok(connection)
 }
 
 async fn read_greeting(channel: &mut PacketStream) -> Result<HandshakeV10, ReplicaFault> {
@@ -155,10 +184,8 @@ async fn exchange(
 ) -> Result<StatusFlags, ReplicaFault> {
     for _ in 0..MAX_ROUNDS {
         let payload = channel.read_payload(LOGIN_LIMIT).await?;
-        let (&first, body) = payload
-            .bytes
-            .split_first()
-            .ok_or_else(|| broken(Malformed("empty login packet")))?;
+        let (&first, body) =
+            payload.bytes.split_first().ok_or_else(|| broken(Malformed("empty login packet")))?;
         let answer = match first {
             0x00 => return Ok(OkPacket::parse(&payload.bytes).map_err(broken)?.status),
             0x01 => login.more_data(body)?,

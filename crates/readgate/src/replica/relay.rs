@@ -59,11 +59,7 @@ pub async fn up_to_the_end(
             if inbox.len() > walk.forward {
                 return Err(ResponseFault::Malformed("packet after the end").into());
             }
-            return Ok(Held {
-                end,
-                len: walk.forward,
-                bytes,
-            });
+            return Ok(Held { end, len: walk.forward, bytes });
         }
         if walk.forward > 0 {
             send_front(client, replica, walk.forward, write_timeout).await?;
@@ -92,9 +88,7 @@ async fn send_front(
     let inbox = replica.channel.inbox();
     let front = inbox.get(..len).unwrap_or_default();
     match timeout(write_timeout, client.send_raw(front)).await {
-        Err(_) => Err(RelayFault::ClientGone(
-            "it takes nothing any more".to_owned(),
-        )),
+        Err(_) => Err(RelayFault::ClientGone("it takes nothing any more".to_owned())),
         Ok(Err(error)) => Err(RelayFault::ClientGone(error.to_string())),
         Ok(Ok(())) => {
             inbox.advance(len.min(inbox.len()));

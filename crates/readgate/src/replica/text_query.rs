@@ -57,10 +57,7 @@ pub async fn run_all(
 /// Runs a command that has no body and is answered with OK.
 pub async fn command(channel: &mut PacketStream, command: Command) -> Result<(), QueryFault> {
     channel.begin_command();
-    channel
-        .send(&[&[command.byte()]])
-        .await
-        .map_err(StreamFault::Io)?;
+    channel.send(&[&[command.byte()]]).await.map_err(StreamFault::Io)?;
     read_answer(channel).await.map(|_| ())
 }
 

@@ -47,13 +47,7 @@ pub async fn run(
 }
 
 async fn unknown(session: &mut Session<'_>) -> Result<(), Ending> {
-    session
-        .send_err(&ErrPacket::new(
-            UNKNOWN_COMMAND,
-            SqlState::LINK,
-            "Unknown command",
-        ))
-        .await
+    session.send_err(&ErrPacket::new(UNKNOWN_COMMAND, SqlState::LINK, "Unknown command")).await
 }
 
 /// Several statements in one query, on or off. They are split here, so the replica is

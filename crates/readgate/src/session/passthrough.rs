@@ -31,11 +31,7 @@ pub async fn forward(session: &mut Session<'_>, what: Harmless) -> Result<(), En
     };
     let replica = &mut session.replica;
     replica.channel.begin_command();
-    replica
-        .channel
-        .send(&[&[command.byte()]])
-        .await
-        .map_err(replica_gone)?;
+    replica.channel.send(&[&[command.byte()]]).await.map_err(replica_gone)?;
     let mut walker = ResponseWalker::new(expect, replica.form, 1, 1);
     relay_whole(session, &mut walker).await.map(|_| ())
 }
@@ -45,13 +41,7 @@ pub async fn relay_whole(
     session: &mut Session<'_>,
     walker: &mut ResponseWalker,
 ) -> Result<ResponseEnd, Ending> {
-    let Session {
-        client,
-        replica,
-        orders,
-        limits,
-        ..
-    } = session;
+    let Session { client, replica, orders, limits, .. } = session;
     let held = relay::up_to_the_end(client, replica, walker, orders, limits.write_timeout).await;
     let held = held.map_err(|fault| relay_ending(&fault))?;
     let end = relay::release(client, replica, held, limits.write_timeout).await;
@@ -63,18 +53,18 @@ pub async fn relay_whole(
 pub async fn reset_connection(session: &mut Session<'_>) -> Result<(), Ending> {
     let done = timeout(GUARD_DEADLINE, reset_and_guard(session)).await;
     let baseline = done.map_err(|_| unguarded("no answer in time".to_owned()))??;
-    session.facts = facts(session.version, &baseline)
+    session.facts = facts(session.replica.version, &baseline)
         .ok_or_else(|| unguarded("character set or sql_mode unknown".to_owned()))?;
     session.prepared.clear();
     session.send_ok(false).await
 }
 
 async fn reset_and_guard(session: &mut Session<'_>) -> Result<guard::Baseline, Ending> {
-    let channel = &mut session.replica.channel;
-    text_query::command(channel, Command::ResetConnection)
+    let replica = &mut session.replica;
+    text_query::command(&mut replica.channel, Command::ResetConnection)
         .await
         .map_err(|fault| unguarded(fault.to_string()))?;
-    guard::set(channel, session.version, &session.daemon.replica.guard)
+    guard::set(replica, &session.daemon.pool.target.guard)
         .await
         .map_err(|fault| unguarded(fault.to_string()))
 }

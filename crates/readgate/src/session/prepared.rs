@@ -75,22 +75,13 @@ pub async fn prepare(
              (limits.prepared_statements)",
             session.limits.prepared_statements
         );
-        return session
-            .send_err(&ErrPacket::new(TOO_MANY_PREPARED, SqlState::ACCESS, text))
-            .await;
+        return session.send_err(&ErrPacket::new(TOO_MANY_PREPARED, SqlState::ACCESS, text)).await;
     }
     let run = Run::of_text(Command::StmtPrepare, &permit, false);
     let ran = run.to_the_end(session, received).await?;
     if let Some(prepare_ok) = ran.prepared {
-        let prepared = Prepared {
-            permit,
-            intent: ran.intent,
-            long_data: 0,
-        };
-        session
-            .prepared
-            .by_id
-            .insert(prepare_ok.statement_id, prepared);
+        let prepared = Prepared { permit, intent: ran.intent, long_data: 0 };
+        session.prepared.by_id.insert(prepare_ok.statement_id, prepared);
         session.prepared.last = Some(prepare_ok.statement_id);
     }
     Ok(())
@@ -130,9 +121,7 @@ async fn run_prepared(
     let long_data = std::mem::take(&mut prepared.long_data);
     if command == Command::StmtExecute && long_data > most {
         let text = "readgate: parameters sent as long data are larger than limits.max_payload";
-        return session
-            .send_err(&ErrPacket::new(TOO_LARGE, SqlState::LINK, text))
-            .await;
+        return session.send_err(&ErrPacket::new(TOO_LARGE, SqlState::LINK, text)).await;
     }
     let permit = prepared.permit.clone();
     let run = Run {
@@ -140,10 +129,7 @@ async fn run_prepared(
         permit: &permit,
         execution: Some(Execution {
             body: with_id(body, id),
-            prepared: PreparedRef {
-                statement_id: id,
-                intent: prepared.intent,
-            },
+            prepared: PreparedRef { statement_id: id, intent: prepared.intent },
         }),
         more_after: false,
     };
@@ -195,12 +181,7 @@ pub async fn reset(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending>
 
 async fn send(session: &mut Session<'_>, command: Command, body: &[u8]) -> Result<(), Ending> {
     session.replica.channel.begin_command();
-    session
-        .replica
-        .channel
-        .send(&[&[command.byte()], body])
-        .await
-        .map_err(replica_gone)
+    session.replica.channel.send(&[&[command.byte()], body]).await.map_err(replica_gone)
 }
 
 /// The body with the statement's real id in front.
@@ -217,15 +198,11 @@ fn with_id(body: Bytes, id: u32) -> Bytes {
 async fn unknown(session: &mut Session<'_>, body: &[u8]) -> Result<(), Ending> {
     let id = statement_id(body).unwrap_or(0);
     let text = format!("Unknown prepared statement handler ({id}) given to readgate");
-    session
-        .send_err(&ErrPacket::new(UNKNOWN_HANDLER, SqlState::GENERAL, text))
-        .await
+    session.send_err(&ErrPacket::new(UNKNOWN_HANDLER, SqlState::GENERAL, text)).await
 }
 
 /// What readgate answers itself has no prepared form.
 async fn unsupported(session: &mut Session<'_>) -> Result<(), Ending> {
     let text = "This command is not supported in the prepared statement protocol yet";
-    session
-        .send_err(&ErrPacket::new(1295, SqlState::GENERAL, text))
-        .await
+    session.send_err(&ErrPacket::new(1295, SqlState::GENERAL, text)).await
 }

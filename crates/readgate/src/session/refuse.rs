@@ -31,10 +31,7 @@ pub async fn deny(
     };
     let recorded = recording::refusal(session, &refusal).await;
     session.context.count_refusal();
-    session
-        .daemon
-        .metrics
-        .refused(denial.rule, denial.kind.as_str());
+    session.daemon.metrics.refused(denial.rule, denial.kind.as_str());
     let err = match recorded {
         Ok(()) => ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
         Err(why) => ledger_down(&why),

@@ -90,14 +90,13 @@ async fn command_with_text(
     received: Instant,
 ) -> Result<(), Ending> {
     match verdict {
-        Verdict::Allow(permit) => Run::of_text(command, &permit, false)
-            .to_the_end(session, received)
-            .await
-            .map(|_| ()),
+        Verdict::Allow(permit) => {
+            Run::of_text(command, &permit, false).to_the_end(session, received).await.map(|_| ())
+        }
         Verdict::Deny(denial) => refuse::deny(session, command, &text, &denial).await,
-        Verdict::Absorb(absorbed) => refuse::absorb(session, &text, &absorbed, false)
-            .await
-            .map(|_| ()),
+        Verdict::Absorb(absorbed) => {
+            refuse::absorb(session, &text, &absorbed, false).await.map(|_| ())
+        }
         Verdict::Own(own) => kill::run(session, &own, false).await.map(|_| ()),
     }
 }
@@ -135,12 +134,7 @@ pub struct Ran {
 impl<'p> Run<'p> {
     /// A run of the permitted text itself.
     pub fn of_text(command: Command, permit: &'p ReadPermit, more_after: bool) -> Self {
-        Self {
-            command,
-            permit,
-            execution: None,
-            more_after,
-        }
+        Self { command, permit, execution: None, more_after }
     }
 
     /// Intent, forward, relay, outcome, last packet.
@@ -153,11 +147,7 @@ impl<'p> Run<'p> {
             Ok(intent) => intent,
             Err(why) => {
                 session.send_err(&refuse::ledger_down(&why)).await?;
-                return Ok(Ran {
-                    succeeded: false,
-                    intent: 0,
-                    prepared: None,
-                });
+                return Ok(Ran { succeeded: false, intent: 0, prepared: None });
             }
         };
         let sequence = intent.sequence();
@@ -167,54 +157,31 @@ impl<'p> Run<'p> {
         let relayed = match forwarded {
             Err(error) => Err(RelayFault::ReplicaGone(error.to_string())),
             Ok(_) => {
-                let Session {
-                    client,
-                    replica,
-                    orders,
-                    limits,
-                    ..
-                } = session;
+                let Session { client, replica, orders, limits, .. } = session;
                 relay::up_to_the_end(client, replica, &mut walker, orders, limits.write_timeout)
                     .await
             }
         };
-        let report = RunReport {
-            permit: self.permit,
-            received,
-            rows: walker.rows(),
-        };
+        let report = RunReport { permit: self.permit, received, rows: walker.rows() };
         recording::outcome(session, intent, &report, relayed.as_ref()).await?;
         let held = match relayed {
             Ok(held) => held,
             Err(fault) => return Err(broken_off(session, &walker, &fault).await),
         };
-        let Session {
-            client,
-            replica,
-            limits,
-            ..
-        } = session;
+        let Session { client, replica, limits, .. } = session;
         let released = relay::release(client, replica, held, limits.write_timeout).await;
         let end = released.map_err(|fault| relay_ending(&fault))?;
         session.client.sequence_id = walker.next_client_sequence_id();
         let succeeded = matches!(end, ResponseEnd::Ok(_));
         self.take_effects(session, end);
-        Ok(Ran {
-            succeeded,
-            intent: sequence,
-            prepared: walker.prepared(),
-        })
+        Ok(Ran { succeeded, intent: sequence, prepared: walker.prepared() })
     }
 
     async fn record_intent(&self, session: &Session<'_>) -> Result<IntentRecorded, String> {
         let intent = Intent {
             command: self.command.name(),
             schema: session.facts.schema(),
-            text: if self.execution.is_some() {
-                b""
-            } else {
-                self.permit.text()
-            },
+            text: if self.execution.is_some() { b"" } else { self.permit.text() },
             kind: self.permit.kind().as_str(),
             prepared: self.execution.as_ref().map(|execution| execution.prepared),
         };
@@ -229,13 +196,8 @@ impl<'p> Run<'p> {
             None if self.command == Command::FieldList => Expect::FieldList,
             None => Expect::Results,
         };
-        ResponseWalker::new(
-            expect,
-            session.replica.form,
-            first,
-            session.client.sequence_id,
-        )
-        .with_more_after(self.more_after)
+        ResponseWalker::new(expect, session.replica.form, first, session.client.sequence_id)
+            .with_more_after(self.more_after)
     }
 
     /// What the statement did to the session, now that the replica has said OK. A PREPARE
