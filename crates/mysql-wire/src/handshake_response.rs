@@ -59,6 +59,8 @@ pub struct HandshakeResponse41 {
     pub auth_plugin: Option<Vec<u8>>,
     /// Connection attributes in the client's order.
     pub attributes: Vec<Attribute>,
+    /// Level for zstd, where the client asks for that compression.
+    pub zstd_level: Option<u8>,
 }
 
 /// One connection attribute, such as `program_name` and `mysql`.
@@ -113,7 +115,9 @@ impl HandshakeResponse41 {
         } else {
             Vec::new()
         };
-        Ok(Self { head, user, auth_response, schema, auth_plugin, attributes })
+        let asks_zstd = has(Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM);
+        let zstd_level = if asks_zstd { reader.u8().ok() } else { None };
+        Ok(Self { head, user, auth_response, schema, auth_plugin, attributes, zstd_level })
     }
 
     /// The payload, for logging in to a replica. Fields go in as `head.requested` says.
@@ -180,6 +184,7 @@ mod tests {
             schema: Some(b"clinical".to_vec()),
             auth_plugin: Some(b"caching_sha2_password".to_vec()),
             attributes: vec![Attribute::new("program_name", "mysql")],
+            zstd_level: None,
         }
     }
 

@@ -104,6 +104,9 @@ impl<'a> Session<'a> {
             _slots: logged_in.slots,
         };
         session.send_ok(false).await?;
+        if let Some(algorithm) = logged_in.compression {
+            session.client.compress(algorithm);
+        }
         Ok(session)
     }
 

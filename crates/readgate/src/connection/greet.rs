@@ -37,6 +37,8 @@ const CARRIED: Capabilities = Capabilities::CLIENT_LONG_PASSWORD
 
 /// What readgate offers whatever the replica does.
 const OWN: Capabilities = Capabilities::CLIENT_MULTI_STATEMENTS
+    .union(Capabilities::CLIENT_COMPRESS)
+    .union(Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM)
     .union(Capabilities::CLIENT_LONG_PASSWORD)
     .union(Capabilities::CLIENT_CONNECT_ATTRS);
 

@@ -3,6 +3,7 @@
 use access::login::{CachingSha2, FastAuth, FullAuth};
 use access::{Exchange, LoginCheck, LoginDenied, NamedUser, SourceSlot, UserSlot};
 use mysql_auth::{AuthPlugin, Nonce, Password};
+use mysql_wire::compression::Algorithm;
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, ErrPacket, SqlState};
 
@@ -41,6 +42,8 @@ pub struct LoggedIn {
     pub schema: Option<Vec<u8>>,
     /// Connection attributes as sent.
     pub attributes: Vec<Attribute>,
+    /// Compression that starts after the OK.
+    pub compression: Option<Algorithm>,
 }
 
 /// Runs the login exchange.
@@ -80,10 +83,21 @@ pub async fn log_in(
         named,
         slots: (slot, user_slot),
         negotiated,
+        compression: compression(negotiated, response.zstd_level),
         collation: response.head.collation,
         schema: response.schema,
         attributes: response.attributes,
     })
+}
+
+/// As the server does, zlib is taken where a client asks for both.
+fn compression(negotiated: Capabilities, zstd_level: Option<u8>) -> Option<Algorithm> {
+    if negotiated.contains(Capabilities::CLIENT_COMPRESS) {
+        return Some(Algorithm::Zlib);
+    }
+    negotiated
+        .contains(Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM)
+        .then(|| Algorithm::Zstd { level: i32::from(zstd_level.unwrap_or(3)).clamp(1, 22) })
 }
 
 async fn switch(

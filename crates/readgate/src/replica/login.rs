@@ -96,6 +96,7 @@ pub async fn log_in(
         schema: wish.schema.clone(),
         auth_plugin: Some(login.plugin().name().into()),
         attributes: wish.attributes.clone(),
+        zstd_level: None,
     };
     channel.send(&[&response.encode()]).await.map_err(StreamFault::Io)?;
     let status = exchange(&mut channel, login).await?;
