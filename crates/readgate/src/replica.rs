@@ -69,8 +69,8 @@ pub struct ReplicaProfile {
 pub struct SessionWish {
     /// What the client has negotiated.
     pub client: Capabilities,
-    /// Collation id of the client's handshake.
-    pub collation: u8,
+    /// Collation id that the client asked for.
+    pub collation: u16,
     /// Default schema.
     pub schema: Option<Vec<u8>>,
     /// Connection attributes to send.
@@ -173,7 +173,11 @@ impl ReplicaTarget {
                 .await
                 .map_err(|e| ReplicaFault::Unreachable(e.to_string()))?;
             socket.set_nodelay(true).map_err(StreamFault::Io)?;
-            let connection = login::log_in(self, PacketStream::new(socket), wish).await?;
+            let mut connection = login::log_in(self, PacketStream::new(socket), wish).await?;
+            if u8::try_from(wish.collation).is_err() {
+                // A handshake has one byte for it, a change of user two.
+                connection = login::log_in_again(self, connection, wish).await?;
+            }
             guard::put_in_force(connection, &self.guard).await
         })
         .await

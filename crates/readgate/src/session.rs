@@ -14,9 +14,10 @@ use std::time::Instant;
 
 use access::{SourceSlot, UserSlot};
 use ledger::{Event, Who, WhoTag};
+use mysql_wire::change_user::ChangeUser;
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::packet::Payload;
-use mysql_wire::{Capabilities, ErrPacket, OkPacket, SqlState, StatusFlags};
+use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, SqlState, StatusFlags};
 use sql_judge::{Judge, ServerVersion, SessionFacts};
 use tokio::time::timeout;
 
@@ -49,13 +50,35 @@ pub struct Session<'a> {
     prepared: PreparedStatements,
     tag: WhoTag,
     user: String,
+    negotiated: Capabilities,
+    collation: u16,
     /// Whether one query may hold several statements.
     multi_statements: bool,
     deprecate_eof: bool,
     limits: SessionLimits,
     orders: Orders,
     registered: Registered,
-    _slots: (SourceSlot, UserSlot),
+    slots: (SourceSlot, UserSlot),
+}
+
+/// How a session was left.
+pub enum Leaving {
+    /// With the connection.
+    Ended(Ending),
+    /// The client wants to be somebody else.
+    ToBecome(Left),
+}
+
+/// What a session leaves to the next one on the same connection.
+pub struct Left {
+    /// Who the client wants to be.
+    pub request: ChangeUser,
+    /// The connection's place under the limits.
+    pub slot: SourceSlot,
+    /// What both sides can.
+    pub negotiated: Capabilities,
+    /// Collation of the session before.
+    pub collation: u16,
 }
 
 impl<'a> Session<'a> {
@@ -95,13 +118,15 @@ impl<'a> Session<'a> {
             prepared: PreparedStatements::default(),
             tag,
             user: user.name.as_str().to_owned(),
+            negotiated: logged_in.negotiated,
+            collation: logged_in.collation,
             multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
             deprecate_eof: replica.form.deprecate_eof,
             limits: daemon.live().session_limits.clone(),
             replica,
             orders,
             registered,
-            _slots: logged_in.slots,
+            slots: logged_in.slots,
         };
         session.send_ok(false).await?;
         if let Some(algorithm) = logged_in.compression {
@@ -112,19 +137,40 @@ impl<'a> Session<'a> {
 
     /// Runs commands until the session ends. A replica session that ends between commands
     /// goes back to the pool; one in the middle of something does not.
-    pub async fn run(mut self) -> Ending {
+    pub async fn run(mut self) -> Leaving {
         loop {
             self.client.begin_command();
             let payload = match self.wait_for_command().await {
                 Ok(payload) => payload,
-                Err(ending) => return self.give_back(ending),
+                Err(ending) => return Leaving::Ended(self.give_back(ending)),
             };
+            if payload.bytes.first() == Some(&Command::ChangeUser.byte()) {
+                return self.leave(&payload);
+            }
             match command::run(&mut self, payload, Instant::now()).await {
                 Ok(()) => {}
-                Err(ending) if ending.kind == EndingKind::Quit => return self.give_back(ending),
-                Err(ending) => return ending,
+                Err(ending) if ending.kind == EndingKind::Quit => {
+                    return Leaving::Ended(self.give_back(ending));
+                }
+                Err(ending) => return Leaving::Ended(ending),
             }
         }
+    }
+
+    /// COM_CHANGE_USER: this session is over, whoever the client becomes. Its connection to
+    /// the replica is kept for the next one.
+    fn leave(self, payload: &Payload) -> Leaving {
+        let body = payload.bytes.get(1..).unwrap_or_default();
+        let request = match ChangeUser::parse(body, self.negotiated) {
+            Ok(request) => request,
+            Err(malformed) => {
+                return Leaving::Ended(self.give_back(Ending::malformed(malformed.to_string())));
+            }
+        };
+        let (slot, _) = self.slots;
+        self.context.earmarked = Some(self.replica.into());
+        let (negotiated, collation) = (self.negotiated, self.collation);
+        Leaving::ToBecome(Left { request, slot, negotiated, collation })
     }
 
     /// The session leaves the registry first: its connection id may be somebody else's next.

@@ -23,6 +23,9 @@ const MAX_ROUNDS: usize = 8;
 /// ER_DBACCESS_DENIED_ERROR and ER_BAD_DB_ERROR: about the schema, not the account.
 const SCHEMA_ERRORS: [u16; 2] = [1044, 1049];
 
+/// Collation utf8mb4_general_ci, which every server has.
+const UTF8MB4: u8 = 45;
+
 /// What every session of ours asks for.
 const ALWAYS: Capabilities = Capabilities::CLIENT_LONG_PASSWORD
     .union(Capabilities::CLIENT_LONG_FLAG)
@@ -82,7 +85,8 @@ pub async fn log_in(
     let profile = profile_of(&greeting)?;
     target.remember(&profile);
     let requested = requested(&greeting, wish, target.tls.is_some())?;
-    let head = ResponseHead { requested, max_packet: 1 << 30, collation: wish.collation };
+    let collation = u8::try_from(wish.collation).unwrap_or(UTF8MB4);
+    let head = ResponseHead { requested, max_packet: 1 << 30, collation };
     if let Some((connector, name)) = &target.tls {
         channel.send(&[&head.encode()]).await.map_err(StreamFault::Io)?;
         let handshake = |socket| connector.connect(name.clone(), socket);
@@ -131,7 +135,7 @@ pub async fn log_in_again(
         user: target.account.clone().into_bytes(),
         auth_response: login.scramble(),
         schema: wish.schema.clone(),
-        collation: Some(u16::from(wish.collation)),
+        collation: Some(wish.collation),
         auth_plugin: Some(login.plugin().name().into()),
         attributes: wish.attributes.clone(),
     };

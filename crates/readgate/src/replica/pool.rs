@@ -27,6 +27,13 @@ pub struct PoolSettings {
     pub max_age: Duration,
 }
 
+/// A session that is over; whatever state it has, the next lending resets.
+impl From<ReplicaSession> for Warm {
+    fn from(session: ReplicaSession) -> Self {
+        Self { connection: session.connection, since: Instant::now() }
+    }
+}
+
 /// Lends sessions on one replica under one account.
 pub struct Pool {
     /// The replica.

@@ -42,6 +42,7 @@ pub async fn run(
         Command::Statistics => passthrough::forward(session, Harmless::Statistics).await,
         Command::ResetConnection => passthrough::reset_connection(session).await,
         Command::SetOption => set_option(session, body).await,
+        // Seen before, as it ends the session.
         Command::ChangeUser => unknown(session).await,
     }
 }
