@@ -1,0 +1,112 @@
+//! Each mistake an operator can make, and the exact lines that name it: `errors.txt` holds
+//! the cases, every one a change to `base.toml`.
+use std::path::Path;
+
+use crate::Config;
+
+const BASE: &str = include_str!("base.toml");
+const CASES: &str = include_str!("errors.txt");
+
+fn problems_of(text: &str) -> Vec<String> {
+    match Config::parse(text, Path::new("proxy.toml")) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.to_string().lines().map(str::to_owned).collect(),
+    }
+}
+
+#[test]
+fn the_base_has_no_mistake() {
+    assert_eq!(problems_of(BASE), [""; 0]);
+}
+
+#[test]
+fn each_mistake_is_named_with_line_key_and_remedy() {
+    let mut cases = 0;
+    for case in CASES.split("\n\n").filter(|case| case.starts_with("- ")) {
+        let lines = |mark: &str| -> Vec<&str> {
+            case.lines()
+                .filter_map(|line| line.strip_prefix(mark))
+                .collect()
+        };
+        let from = lines("- ").join("\n");
+        assert_eq!(
+            BASE.matches(&from).count(),
+            1,
+            "not once in the base:\n{from}"
+        );
+        let found = problems_of(&BASE.replace(&from, &lines("+ ").join("\n")));
+        let expected: Vec<String> = lines("= ")
+            .iter()
+            .map(|line| format!("proxy.toml:{line}"))
+            .collect();
+        assert_eq!(found, expected, "\n{case}");
+        assert!(!expected.is_empty(), "\n{case}");
+        cases += 1;
+    }
+    assert!(cases > 50, "only {cases} cases were found");
+}
+
+#[test]
+fn an_empty_file_lacks_what_is_required() {
+    assert_eq!(
+        problems_of(""),
+        [
+            "proxy.toml:1: listener: is missing; add a table [[listener]]",
+            "proxy.toml:1: replica: is missing; add a table [replica]",
+            "proxy.toml:1: ledger: is missing; add a table [ledger]",
+        ]
+    );
+}
+
+#[test]
+fn every_mistake_is_reported_in_one_run() {
+    let text = BASE
+        .replace("address = \"127.0.0.1:3307\"", "address = \"localhost\"")
+        .replace("owner = \"platform team\"\n", "")
+        .replace("ca_file", "ca_fil")
+        .replace("directory = \"ledger\"", "directory = 7");
+    assert_eq!(
+        problems_of(&text),
+        [
+            "proxy.toml:3: listener.address: \"localhost\" is not an IP address with a port; write an IP address and a port, such as \"0.0.0.0:3307\"",
+            "proxy.toml:10: source.owner: is missing; add owner = \"platform team\"",
+            "proxy.toml:25: replica.tls.ca_file: is missing; add ca_file = \"certs/ca.crt\", the CA of the replica's certificate",
+            "proxy.toml:26: replica.tls.ca_fil: is not a known key; did you mean \"ca_file\"?",
+            "proxy.toml:35: ledger.directory: is an integer; write a path, such as \"ledger\"",
+        ]
+    );
+}
+
+#[test]
+fn no_message_shows_a_secret() {
+    for key in ["caching_sha2_verifier", "native_verifier"] {
+        let text = BASE.replace("full_name", &format!("{key} = \"topsecret\"\nfull_name"));
+        assert!(!problems_of(&text).join("\n").contains("topsecret"));
+    }
+    let text = BASE.replace(
+        "password_file = \"replica.password\"",
+        "password = \"topsecret\"",
+    );
+    assert!(!problems_of(&text).join("\n").contains("topsecret"));
+    let allowed = text.replace("password =", "insecure_inline_password = true\npassword =");
+    let config = Config::parse(&allowed, Path::new("proxy.toml")).unwrap();
+    assert!(!format!("{config:?}").contains("topsecret"));
+}
+
+#[test]
+fn what_is_allowed_and_dangerous_is_a_warning() {
+    let text = BASE
+        .replace("[listener.tls]", "[listener.tls]\nrequired = false")
+        .replace("ca_file = \"ca.crt\"", "insecure_plaintext = true")
+        .replace("[limits]", "[ops]\naddress = \"0.0.0.0:9104\"\n[limits]");
+    let config = Config::parse(&text, Path::new("proxy.toml")).unwrap();
+    let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "proxy.toml:7: listener.tls.required: clients may log in without TLS; keep it so only where the way to the clients is protected otherwise",
+            "proxy.toml:28: replica.tls.insecure_plaintext: passwords of the shared account and all data travel without TLS; use TLS with ca_file",
+            "proxy.toml:35: ops.address: every network can read metrics; name the address of a management network",
+        ]
+    );
+}
