@@ -2,6 +2,8 @@
 //! the cases, every one a change to `base.toml`.
 use std::path::Path;
 
+use access::UserStore;
+
 use crate::Config;
 
 const BASE: &str = include_str!("base.toml");
@@ -109,4 +111,34 @@ fn what_is_allowed_and_dangerous_is_a_warning() {
             "proxy.toml:35: ops.address: every network can read metrics; name the address of a management network",
         ]
     );
+}
+
+#[test]
+fn networks_listed_twice_or_within_others_are_warnings() {
+    let text = BASE.replace("[[user]]", "[[source]]\nname = \"desk\"\nnetworks = [\n\"9.9.9.9\",\n\"198.51.7.0/24\",\n\"9.9.9.9\"]\nowner = \"o\"\nreason = \"r\"\n[[user]]");
+    let config = Config::parse(&text, Path::new("proxy.toml")).unwrap();
+    let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "proxy.toml:21: source.networks: \"198.51.7.0/24\" lies within \"198.51.0.0/16\" of source \"office\"; remove it unless both entries are meant",
+            "proxy.toml:22: source.networks: \"9.9.9.9/32\" is listed by source \"desk\" too; remove it unless both entries are meant",
+        ]
+    );
+}
+
+#[test]
+fn a_user_gets_the_role_it_names() {
+    let text = BASE.replace(
+        "[[user]]",
+        "[[role]]\nname = \"analyst\"\nconnections = 3\nresult_bytes = \"2TiB\"\nschemas = [\"clinical\"]\n[[user]]\nrole = \"analyst\"",
+    );
+    let config = Config::parse(&text, Path::new("proxy.toml")).unwrap();
+    let alice = config.users.find(b"alice").unwrap();
+    assert_eq!(alice.role.name, "analyst");
+    assert_eq!(alice.connection_limit(), Some(3));
+    assert_eq!(alice.role.limits.result_bytes, Some(2 << 40));
+    assert_eq!(alice.role.schemas, Some(vec![String::from("clinical")]));
+    let names: Vec<&str> = config.roles.iter().map(|role| role.name.as_str()).collect();
+    assert_eq!(names, ["analyst", "default"]);
 }
