@@ -91,13 +91,13 @@ pub(crate) static USER: Section = Section {
         optional(
             "caching_sha2_verifier",
             Kind::Secret,
-            "\"$sha2fast$...\"",
+            "\"$sha2fast$9b3c4fa1e08d7a6f25c1b0e9d8374655f2e1a0c9b8d7e6f504132231405f6e7d\"",
             "What `readgate hash-password` prints for caching_sha2_password.",
         ),
         optional(
             "native_verifier",
             Kind::Secret,
-            "\"*...\"",
+            "\"*6BB4837EB74329105EE4568DDA7DC67ED2CA2AD9\"",
             "What `readgate hash-password` prints for mysql_native_password.",
         ),
     ],
