@@ -2,17 +2,19 @@
 //! only after a right proof by a user who may log in here and now, and that unknown users,
 //! disabled users and wrong passwords pass through the same steps and the same work, so
 //! that neither words nor time tell them apart.
+mod exchange;
 mod outcome;
 
 use std::sync::Arc;
 
-use mysql_auth::{AuthPlugin, NativeVerifier, Nonce, Password, Sha2Verifier};
+use mysql_auth::{AuthPlugin, NativeVerifier, Sha2Verifier};
 
 use crate::credential::{Credential, CredentialId, Standing};
-use crate::source::{SourceAdmitted, SourceNetworks};
+use crate::source::{SourceAdmitted, SourceNetworks, SourceSet};
 use crate::user::{User, UserStatus, UserStore};
 use crate::{Timestamp, day_of};
 
+pub use exchange::{CachingSha2, Exchange, FastAuth, FullAuth, Native};
 pub use outcome::{DenyCause, LoginDenied, NamedUser};
 
 use outcome::Method;
@@ -152,6 +154,39 @@ fn standing(user: &User, arrival: &Arrival<'_>) -> Result<(), DenyCause> {
     Ok(())
 }
 
+impl NamedUser {
+    /// Whether a session may go on after users, roles or networks have changed, or a day
+    /// has passed. Gives the user as it is now.
+    ///
+    /// `listener` is what the session's listener accepts now. A credential that was
+    /// replaced or has expired since ends no session; one that was revoked does.
+    ///
+    /// # Errors
+    /// Why the session must end.
+    pub fn recheck(
+        &self,
+        store: &dyn UserStore,
+        listener: &SourceSet,
+        arrival: &Arrival<'_>,
+    ) -> Result<Arc<User>, DenyCause> {
+        let user = store
+            .find(self.user.name.as_str().as_bytes())
+            .ok_or(DenyCause::UnknownUser)?;
+        let (addr, today) = (arrival.source.addr(), day_of(arrival.now));
+        let admitted = arrival.networks.admit(listener, addr, today);
+        admitted.map_err(|_| DenyCause::SourceNotForUser)?;
+        standing(&user, arrival)?;
+        let proven = user
+            .credentials
+            .iter()
+            .find(|credential| credential.id == self.credential);
+        match proven.map(|credential| credential.standing(arrival.now)) {
+            Some(Standing::Revoked) => Err(DenyCause::CredentialRevoked),
+            Some(_) | None => Ok(user),
+        }
+    }
+}
+
 /// The credentials worth trying: those that count, newest first, then those that don't, so
 /// that a proof by one of them can be explained.
 fn to_try(user: &User, now: Timestamp) -> Vec<Credential> {
@@ -167,117 +202,6 @@ fn padded<V>(known: impl Iterator<Item = Option<V>>, dummy: fn() -> V) -> Vec<V>
         .chain(std::iter::repeat_with(dummy))
         .take(SLOTS)
         .collect()
-}
-
-/// The exchange of one plugin, waiting for the client's answer to the nonce.
-#[derive(Debug)]
-pub enum Exchange {
-    /// `caching_sha2_password`.
-    CachingSha2(CachingSha2),
-    /// `mysql_native_password`.
-    Native(Native),
-}
-
-impl Exchange {
-    /// The plugin that the client must be speaking.
-    pub fn plugin(&self) -> AuthPlugin {
-        match self {
-            Self::CachingSha2(_) => AuthPlugin::CachingSha2Password,
-            Self::Native(_) => AuthPlugin::MysqlNativePassword,
-        }
-    }
-}
-
-/// `caching_sha2_password`, waiting for the scramble.
-#[derive(Debug)]
-pub struct CachingSha2 {
-    candidate: Candidate,
-    verifiers: Vec<Sha2Verifier>,
-}
-
-/// What a scramble led to.
-#[derive(Debug)]
-pub enum FastAuth {
-    /// Right: send "fast authentication OK" and go on.
-    Accepted(NamedUser),
-    /// Not proven: ask for the password itself, as a server does whose cache misses.
-    FullNeeded(FullAuth),
-    /// No password at all: nobody has an empty one.
-    Denied(LoginDenied),
-}
-
-impl CachingSha2 {
-    /// Fast authentication. `scramble` is the client's answer as it came, without the
-    /// closing NUL that an empty answer may have.
-    pub fn fast(self, nonce: &Nonce, scramble: &[u8]) -> FastAuth {
-        let Self {
-            candidate,
-            verifiers,
-        } = self;
-        if scramble.is_empty() {
-            return FastAuth::Denied(candidate.without_password());
-        }
-        let right = matching(&verifiers, |verifier| {
-            verifier.verify_scramble(nonce, scramble)
-        });
-        match candidate.decide(right, Method::CachingSha2Fast) {
-            Ok(user) => FastAuth::Accepted(user),
-            Err((candidate, _)) => FastAuth::FullNeeded(FullAuth {
-                candidate,
-                verifiers,
-            }),
-        }
-    }
-}
-
-/// `caching_sha2_password`, waiting for the password.
-#[derive(Debug)]
-pub struct FullAuth {
-    candidate: Candidate,
-    verifiers: Vec<Sha2Verifier>,
-}
-
-impl FullAuth {
-    /// Full authentication. `password` is what the client sent, without the closing NUL.
-    pub fn verify(self, password: &Password) -> Result<NamedUser, LoginDenied> {
-        let right = matching(&self.verifiers, |verifier| {
-            verifier.verify_password(password)
-        });
-        if password.is_empty() {
-            return Err(self.candidate.without_password());
-        }
-        self.candidate
-            .decide(right, Method::CachingSha2Full)
-            .map_err(|(_, denied)| denied)
-    }
-}
-
-/// `mysql_native_password`, waiting for the scramble.
-#[derive(Debug)]
-pub struct Native {
-    candidate: Candidate,
-    verifiers: Vec<NativeVerifier>,
-}
-
-impl Native {
-    /// Checks the client's answer to the nonce.
-    pub fn verify(self, nonce: &Nonce, scramble: &[u8]) -> Result<NamedUser, LoginDenied> {
-        let right = matching(&self.verifiers, |verifier| {
-            verifier.verify_scramble(nonce, scramble)
-        });
-        if scramble.is_empty() {
-            return Err(self.candidate.without_password());
-        }
-        self.candidate
-            .decide(right, Method::Native)
-            .map_err(|(_, denied)| denied)
-    }
-}
-
-/// The place of the first verifier that fits. All are tried, whichever fits.
-fn matching<V>(verifiers: &[V], fits: impl Fn(&V) -> bool) -> Option<usize> {
-    let fitting: Vec<bool> = verifiers.iter().map(fits).collect();
-    fitting.iter().position(|fits| *fits)
 }
 
 impl Candidate {

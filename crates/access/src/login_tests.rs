@@ -1,13 +1,13 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use mysql_auth::Nonce;
+use mysql_auth::{Nonce, Password};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 
 use super::*;
 use crate::credential::{CredentialPolicy, Stage};
 use crate::role::Role;
-use crate::source::{SourceEntry, SourceSet};
+use crate::source::SourceEntry;
 use crate::user::{UserName, Users};
 
 const RIGHT: &str = "correct horse";
@@ -445,4 +445,62 @@ fn a_valid_credential_is_found_behind_any_number_of_ended_ones() {
             .credential(),
         CredentialId(1)
     );
+}
+
+// ---- live sessions -------------------------------------------------------------------
+
+#[test]
+fn a_session_goes_on_only_while_its_user_may_log_in() {
+    let before = world_with(vec![issued(1, "x", 1)]);
+    let named = before.log_in(before.sha2("alice"), "x").unwrap();
+    let alice = || User {
+        credentials: vec![issued(1, "x", 1)],
+        ..user("alice", SHA2)
+    };
+    let after = |users: Vec<User>, listener: &[&str]| {
+        let world = world_of(users);
+        let source = named.source().clone();
+        let arrival = Arrival {
+            source,
+            networks: &world.networks,
+            encrypted: true,
+            now: *NOW,
+        };
+        let listener = SourceSet::from_iter(listener.iter().copied());
+        named
+            .recheck(&world.users, &listener, &arrival)
+            .map(|user| user.full_name.clone())
+    };
+    let renamed = User {
+        full_name: String::from("Alice B"),
+        ..alice()
+    };
+    assert_eq!(
+        after(vec![renamed], &["office"]),
+        Ok(String::from("Alice B"))
+    );
+    assert_eq!(after(vec![alice()], &[]), Err(DenyCause::SourceNotForUser));
+    assert_eq!(after(vec![], &["office"]), Err(DenyCause::UnknownUser));
+    let disabled = User {
+        status: UserStatus::Disabled,
+        ..alice()
+    };
+    assert_eq!(
+        after(vec![disabled], &["office"]),
+        Err(DenyCause::UserDisabled)
+    );
+    let revoked = User {
+        credentials: vec![issued(1, "x", 1).revoked()],
+        ..alice()
+    };
+    assert_eq!(
+        after(vec![revoked], &["office"]),
+        Err(DenyCause::CredentialRevoked)
+    );
+    let replaced = issued(1, "x", 1).replaced(&POLICY, days_ago(1));
+    let replaced = User {
+        credentials: vec![issued(2, "y", 1), replaced],
+        ..alice()
+    };
+    assert!(after(vec![replaced], &["office"]).is_ok());
 }
