@@ -16,7 +16,7 @@ pub struct LimitSettings {
     pub connections: u32,
     /// Of one source address (one /64 network with IPv6).
     pub connections_per_source: u32,
-    /// Of one user, unless the user's own entry says otherwise.
+    /// Of one user, unless the user's own entry or role says otherwise.
     pub connections_per_user: u32,
 }
 
@@ -115,7 +115,7 @@ impl ConnectionLimits {
 }
 
 /// One IPv6 customer has at least a /64 to draw addresses from, so it counts as one source.
-fn source_key(addr: IpAddr) -> IpAddr {
+pub(crate) fn source_key(addr: IpAddr) -> IpAddr {
     match addr {
         IpAddr::V4(_) => addr,
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),

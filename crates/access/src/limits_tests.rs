@@ -1,10 +1,12 @@
 use jiff::civil::date;
-use mysql_auth::{AuthPlugin, NativeVerifier, Nonce, Password};
+use mysql_auth::{AuthPlugin, Nonce, Password};
 
 use super::*;
-use crate::login::{Exchange, LoginCheck};
+use crate::credential::{Credential, CredentialId};
+use crate::login::{Arrival, Exchange, LoginCheck};
+use crate::role::Role;
 use crate::source::{SourceEntry, SourceNetworks, SourceSet};
-use crate::user::{User, UserName, UserStatus, Users, Verifier};
+use crate::user::{User, UserName, Users};
 
 const SETTINGS: LimitSettings = LimitSettings {
     connections: 3,
@@ -34,14 +36,16 @@ fn source(addr: &str) -> SourceAdmitted {
 /// Logs a user in by the only way there is.
 fn named(name: &str, max_connections: Option<u32>) -> NamedUser {
     let secret = Password::new("secret");
+    let plugins = vec![AuthPlugin::MysqlNativePassword];
     let users = Users::new([User {
-        name: UserName::new(name).unwrap(),
-        full_name: String::new(),
-        role: String::new(),
-        status: UserStatus::Enabled,
-        verifiers: vec![Verifier::Native(NativeVerifier::from_password(&secret))],
-        sources: None,
+        credentials: vec![Credential::of_password(CredentialId(1), &secret, &plugins)],
+        plugins,
         max_connections,
+        ..User::new(
+            UserName::new(name).unwrap(),
+            "Test",
+            Arc::new(Role::named("reader")),
+        )
     }]);
     let nonce = Nonce::generate().unwrap();
     let sha = |bytes: &[u8]| {
@@ -51,14 +55,15 @@ fn named(name: &str, max_connections: Option<u32>) -> NamedUser {
     let stage1 = sha(b"secret");
     let mask = sha(&[nonce.as_bytes().as_slice(), &sha(&stage1)].concat());
     let scramble: Vec<u8> = stage1.iter().zip(mask).map(|(a, b)| a ^ b).collect();
-    let at = date(2026, 6, 15);
-    let check = LoginCheck::for_user(
-        &users,
-        &networks(),
-        name.as_bytes(),
-        source("198.51.7.1"),
-        at,
-    );
+    let networks = networks();
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let arrival = Arrival {
+        source: source("198.51.7.1"),
+        networks: &networks,
+        encrypted: true,
+        now,
+    };
+    let check = LoginCheck::for_user(&users, name.as_bytes(), arrival);
     match check.exchange(Some(AuthPlugin::MysqlNativePassword)) {
         Exchange::Native(native) => native.verify(&nonce, &scramble).unwrap(),
         Exchange::CachingSha2(_) => panic!("switched"),

@@ -133,6 +133,44 @@ fn two_entries_may_list_the_same_network() {
     );
 }
 
+#[test]
+fn reports_networks_within_others_once() {
+    let networks = SourceNetworks::new([
+        entry("a", &["198.51.7.0/24", "198.51.7.0/24", "8.8.8.0/24"]),
+        entry("b", &["198.51.0.0/16", "8.8.8.0/24", "2a00::/32"]),
+        entry(
+            "c",
+            &[
+                "198.51.7.9/32",
+                "2a00:0:1::/48",
+                "::ffff:8.8.8.8/128",
+                "9.9.9.9/32",
+            ],
+        ),
+    ]);
+    let shown = |overlap: Overlap| {
+        let Overlap {
+            entry,
+            network,
+            inner,
+            outer_entry,
+            outer,
+        } = overlap;
+        format!("{entry}.{network} {inner} in {outer_entry} {outer}")
+    };
+    assert_eq!(
+        networks.overlaps().map(shown).collect::<Vec<_>>(),
+        [
+            "0.0 198.51.7.0/24 in 1 198.51.0.0/16",
+            "0.1 198.51.7.0/24 in 0 198.51.7.0/24",
+            "1.1 8.8.8.0/24 in 0 8.8.8.0/24",
+            "2.0 198.51.7.9/32 in 0 198.51.7.0/24",
+            "2.1 2a00:0:1::/48 in 1 2a00::/32",
+            "2.2 8.8.8.8/32 in 0 8.8.8.0/24",
+        ]
+    );
+}
+
 // ---- against a slow, obvious version ----------------------------------------------
 
 /// Asks each network in turn; keeps the longest prefix, the first listed among equals.

@@ -21,7 +21,7 @@ const HEAD: &str = "\
 `proxy.toml`, table by table. `readgate check --config proxy.toml` names every mistake
 with its line, and keys that are not listed here are mistakes. Relative paths start from
 the folder of the file. Durations are written `\"500ms\"`, `\"10s\"`, `\"5m\"`, `\"8h\"`, `\"14d\"`;
-sizes `\"512B\"`, `\"64KiB\"`, `\"64MiB\"`, `\"1GiB\"`; dates `2026-01-31`, and days begin and end
+sizes `\"512B\"`, `\"64KiB\"`, `\"64MiB\"`, `\"1GiB\"`, `\"1TiB\"`; dates `2026-01-31`, and days begin and end
 in UTC. This page is made from the program's own descriptions of its keys.
 ";
 

@@ -244,6 +244,11 @@ impl<'d, 't> Table<'d, 't> {
         self.document.problem(line, self.key_path(name), wrong);
     }
 
+    /// Notes something about one item of a list that is allowed and worth a look.
+    pub(crate) fn warning_at(&self, line: usize, name: &str, wrong: Wrong) {
+        self.document.warning(line, self.key_path(name), wrong);
+    }
+
     /// The line of the key's value, or of the table if the key isn't there.
     pub(crate) fn line_of(&self, name: &str) -> usize {
         self.item(name)

@@ -105,20 +105,16 @@ fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(milliseconds).map(Duration::from_millis)
 }
 
-pub(crate) fn size(value: &Value<'_>, kind: Kind) -> Result<u32, Wrong> {
+pub(crate) fn size(value: &Value<'_>, kind: Kind) -> Result<u64, Wrong> {
     let text = string(value)?;
     let not_one = || Wrong::new(format!("{text:?} is not a size"), "");
     let parsed = parse_size(text).ok_or_else(not_one)?;
     let (least, most) = kind.text_range();
     let (least, most) = (parse_size(least), parse_size(most));
-    let too_small = least.is_some_and(|least| parsed < least);
-    let fits = u32::try_from(parsed)
-        .ok()
-        .filter(|_| most.is_none_or(|most| parsed <= most));
-    match fits {
-        Some(bytes) if !too_small => Ok(bytes),
-        Some(_) | None => Err(Wrong::new(format!("{text:?} is out of range"), "")),
+    if least.is_some_and(|least| parsed < least) || most.is_some_and(|most| parsed > most) {
+        return Err(Wrong::new(format!("{text:?} is out of range"), ""));
     }
+    Ok(parsed)
 }
 
 fn parse_size(text: &str) -> Option<u64> {
@@ -128,6 +124,7 @@ fn parse_size(text: &str) -> Option<u64> {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
         _ => return None,
     };
     number.checked_mul(bytes)

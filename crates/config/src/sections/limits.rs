@@ -112,7 +112,7 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Limits> {
         write_timeout: write_timeout?,
         statement_timeout: statement_timeout.map(|time| (!time.is_zero()).then_some(time))?,
         lock_wait_timeout: lock_wait_timeout?,
-        max_payload: max_payload?,
+        max_payload: u32::try_from(max_payload?).ok()?,
         prepared_statements: prepared_statements?,
     })
 }
