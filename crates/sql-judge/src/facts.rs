@@ -48,6 +48,22 @@ impl SessionFacts {
         })
     }
 
+    /// The facts of a session with this client character set, for [`crate::explain_batch`].
+    pub(crate) fn with_charset(
+        server: ServerVersion,
+        sql_mode: &[u8],
+        charset: Charset,
+    ) -> Option<Self> {
+        let sql_mode = SqlMode::parse(server.flavour, sql_mode)?;
+        Some(Self {
+            server,
+            sql_mode,
+            charset,
+            schema: None,
+            prepared: HashMap::new(),
+        })
+    }
+
     /// Takes over what a permitted statement does to the session, once the replica has
     /// answered it with OK (or a result set without error).
     pub fn apply(&mut self, effects: &Effects) {
