@@ -48,19 +48,18 @@ impl SessionFacts {
         })
     }
 
-    /// The facts of a session whose variables were read back from the replica: `sql_mode`
-    /// and `character_set_client` as text. `None` as with [`SessionFacts::new`].
-    pub fn from_session_variables(
+    /// The facts of a session with this client character set, for [`crate::explain_batch`].
+    pub(crate) fn with_charset(
         server: ServerVersion,
         sql_mode: &[u8],
-        character_set_client: &[u8],
-        schema: Option<&[u8]>,
+        charset: Charset,
     ) -> Option<Self> {
+        let sql_mode = SqlMode::parse(server.flavour, sql_mode)?;
         Some(Self {
             server,
-            sql_mode: SqlMode::parse(server.flavour, sql_mode)?,
-            charset: Charset::by_name(server.flavour, character_set_client)?,
-            schema: schema.map(Bytes::copy_from_slice),
+            sql_mode,
+            charset,
+            schema: None,
             prepared: HashMap::new(),
         })
     }

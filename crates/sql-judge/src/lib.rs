@@ -7,6 +7,7 @@
 //! daemon's `forward` demands.
 
 mod charset;
+mod explain;
 mod facts;
 mod functions;
 mod grammar;
@@ -16,10 +17,13 @@ mod lexer;
 mod server;
 mod settings;
 mod sql_mode;
+mod structure;
 mod text;
 mod verdict;
 
+pub use explain::{Explanation, explain, explain_batch};
 pub use facts::{Effects, SessionFacts};
 pub use judge::{Judge, Policy, Verdicts};
 pub use server::{Flavour, ServerVersion};
+pub use structure::Structure;
 pub use verdict::{Absorbed, Denial, OwnStatement, ReadPermit, StatementKind, Verdict};

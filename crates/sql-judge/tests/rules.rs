@@ -5,6 +5,14 @@
 //! sort. A line is `allow`, `absorb`, `own`, `several` (all allowed) or `deny rule`, then
 //! `|`, then the statement, in which `\xNN`, `\n`, `\t`, `\0` and `\\` stand for bytes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
 use std::path::Path;
 
 use sql_judge::{Judge, Policy, ServerVersion, SessionFacts, Verdict};
