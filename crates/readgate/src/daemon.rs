@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{ConnectionLimits, SourceNetworks, SourceSet, Users};
+use access::{ConnectionLimits, LoginThrottle, SourceNetworks, SourceSet, Users};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use config::{Config, ConfigHash, ReplicaTls};
 use ledger::{Event, Ledger, LedgerError};
@@ -101,6 +101,8 @@ pub struct Daemon {
     pub doors: Vec<Arc<DoorWay>>,
     /// Connection counters.
     pub limits: ConnectionLimits,
+    /// What failed logins cost.
+    pub throttle: LoginThrottle,
     /// The audit ledger.
     pub ledger: Ledger,
     /// Counters.
@@ -122,6 +124,7 @@ impl Daemon {
             live: ArcSwap::from_pointee(Live::new(config, hash)),
             doors,
             limits: ConnectionLimits::new(config.limits.connections),
+            throttle: LoginThrottle::new(config.throttle),
             ledger,
             metrics: Metrics::new()?,
             registry: Arc::default(),
@@ -145,6 +148,7 @@ impl Daemon {
             }
         }
         self.limits.set(config.limits.connections);
+        self.throttle.set(config.throttle);
         self.live.store(Arc::new(Live::new(config, hash)));
         self.judge.store(None);
         Ok(())

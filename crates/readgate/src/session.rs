@@ -102,9 +102,9 @@ impl<'a> Session<'a> {
         let user = logged_in.named.user();
         let card = Card {
             user: user.name.as_str().to_owned(),
-            role: user.role.clone(),
-            source: logged_in.named.source().addr(),
+            named: logged_in.named.clone(),
             listener: context.listener.clone(),
+            encrypted: client.is_encrypted(),
             replica_session: replica.connection_id,
         };
         let tag = record_login(daemon, context, &logged_in, &replica).await?;
@@ -294,7 +294,7 @@ async fn record_login(
     let who = Who {
         session: u64::from(context.connection_id),
         user: user.name.as_str(),
-        role: &user.role,
+        role: &user.role.name,
         source: logged_in.named.source().addr(),
         source_port: context.peer.port(),
         listener: &context.listener,

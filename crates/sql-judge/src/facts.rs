@@ -48,6 +48,20 @@ impl SessionFacts {
         })
     }
 
+    /// The facts of a session whose variables were read back from the replica: `sql_mode`
+    /// and `character_set_client` as text. `None` as with [`SessionFacts::new`].
+    pub fn from_session_variables(
+        server: ServerVersion,
+        sql_mode: &[u8],
+        character_set_client: &[u8],
+        schema: Option<&[u8]>,
+    ) -> Option<Self> {
+        let charset = Charset::by_name(server.flavour, character_set_client)?;
+        let mut facts = Self::with_charset(server, sql_mode, charset)?;
+        facts.schema = schema.map(Bytes::copy_from_slice);
+        Some(facts)
+    }
+
     /// The facts of a session with this client character set, for [`crate::explain_batch`].
     pub(crate) fn with_charset(
         server: ServerVersion,

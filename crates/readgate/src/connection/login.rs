@@ -1,7 +1,12 @@
 //! Fourth step: is the client the named user it says it is? The decision is `access`'s;
 //! here its questions go over the wire. Every failure reads the same to the client: 1045.
+use std::time::Instant;
+
 use access::login::{CachingSha2, FastAuth, FullAuth};
-use access::{Exchange, LoginCheck, LoginDenied, NamedUser, SourceAdmitted, SourceSlot, UserSlot};
+use access::{
+    Arrival, Attempt, Exchange, LoginCheck, LoginDenied, NamedUser, SourceAdmitted, SourceSlot,
+    Timestamp, UserSlot,
+};
 use mysql_auth::{AuthPlugin, Nonce, Password};
 use mysql_wire::compression::Algorithm;
 use mysql_wire::handshake_response::Attribute;
@@ -117,9 +122,19 @@ async fn prove(
     claim: Claim<'_>,
 ) -> Result<(NamedUser, UserSlot), Ending> {
     context.note_user(claim.user);
+    let permit = source.clone();
+    let attempt = daemon.throttle.ask(&permit, claim.user, Instant::now());
+    if let Attempt::After(delay) = attempt {
+        tokio::time::sleep(delay).await;
+    }
     let live = daemon.live();
-    let today = crate::clock::today();
-    let check = LoginCheck::for_user(&live.users, &live.sources, claim.user, source, today);
+    let arrival = Arrival {
+        source,
+        networks: &live.sources,
+        encrypted: channel.is_encrypted(),
+        now: Timestamp::now(),
+    };
+    let check = LoginCheck::for_user(&live.users, claim.user, arrival);
     let proposed = claim.plugin.and_then(AuthPlugin::from_name);
     let exchange = check.exchange(proposed);
     let proof = match claim.proof {
@@ -130,7 +145,19 @@ async fn prove(
         Exchange::CachingSha2(sha2) => caching_sha2(channel, sha2, nonce, &proof).await?,
         Exchange::Native(native) => native.verify(nonce, &proof),
     };
-    let named = decided.map_err(|denied| access_denied(context, claim.user, &denied))?;
+    let named = match (attempt, decided) {
+        (Attempt::After(_), Ok(named)) => named,
+        (Attempt::After(_), Err(denied)) => {
+            if let Some(blocked) = daemon.throttle.failed(&permit, claim.user, Instant::now()) {
+                tracing::warn!(source = %permit.addr(), ?blocked, "failed logins: blocked");
+            }
+            return Err(access_denied(context, claim.user, &denied.to_string()));
+        }
+        (Attempt::Blocked(_), _) => {
+            return Err(access_denied(context, claim.user, "blocked after failed logins"));
+        }
+    };
+    daemon.throttle.succeeded(&permit, claim.user);
     let user_slot = daemon.limits.admit_user(&named).map_err(|reached| {
         let text = format!("readgate: user '{}' has reached a limit: {reached}", named.user().name);
         let err = ErrPacket::new(USER_LIMIT_REACHED, SqlState::ACCESS, text);
@@ -193,10 +220,10 @@ async fn full_exchange(
     Ok(full.verify(&password))
 }
 
-fn access_denied(context: &Context, user: &[u8], denied: &LoginDenied) -> Ending {
+fn access_denied(context: &Context, user: &[u8], why: &str) -> Ending {
     let name = String::from_utf8_lossy(user);
     let host = context.peer.ip().to_canonical();
     let text = format!("Access denied for user '{name}'@'{host}' (using password: YES)");
     let err = ErrPacket::new(ACCESS_DENIED, SqlState::AUTHORISATION, text);
-    Ending::told(EndingKind::LoginDenied, denied.to_string(), err)
+    Ending::told(EndingKind::LoginDenied, why, err)
 }
