@@ -20,9 +20,7 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), LedgerError> {
 /// The node's name as part of a file's name.
 pub(crate) fn safe_name(node: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    node.chars()
-        .map(|c| if safe(c) { c } else { '_' })
-        .collect()
+    node.chars().map(|c| if safe(c) { c } else { '_' }).collect()
 }
 
 /// The node's ledger files, oldest first, with the first sequence that each name tells.
@@ -59,22 +57,14 @@ struct Current {
 
 impl Files {
     pub(crate) fn new(directory: &Path, node: &str) -> Self {
-        Self {
-            directory: directory.to_owned(),
-            node: safe_name(node),
-            current: None,
-        }
+        Self { directory: directory.to_owned(), node: safe_name(node), current: None }
     }
 
     /// Goes on in an existing file.
     pub(crate) fn resume(&mut self, path: &Path) -> io::Result<()> {
         let file = OpenOptions::new().append(true).read(true).open(path)?;
         let len = file.metadata()?.len();
-        self.current = Some(Current {
-            file,
-            path: path.to_owned(),
-            len,
-        });
+        self.current = Some(Current { file, path: path.to_owned(), len });
         Ok(())
     }
 
@@ -91,9 +81,7 @@ impl Files {
 
     /// Forces what was written to the disk.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.current
-            .as_ref()
-            .map_or(Ok(()), |current| current.file.sync_data())
+        self.current.as_ref().map_or(Ok(()), |current| current.file.sync_data())
     }
 
     /// Whether the newest file is still the one in the folder, at its full length. If
@@ -109,15 +97,9 @@ impl Files {
             (Err(error), _) if error.kind() == io::ErrorKind::NotFound => "deleted or renamed",
             (Err(_), _) => "out of reach",
         };
-        let name = current
-            .path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
+        let name = current.path.file_name().map(|name| name.to_string_lossy().into_owned());
         self.current = None;
-        Some(Lost {
-            what,
-            name: name.unwrap_or_default(),
-        })
+        Some(Lost { what, name: name.unwrap_or_default() })
     }
 
     /// Leaves the newest file as it is; the next record opens a new one.
@@ -135,12 +117,7 @@ pub(crate) struct Lost {
 
 fn create(directory: &Path, node: &str, sequence: u64) -> io::Result<Current> {
     let path = directory.join(format!("ledger-{node}-{sequence:012}.jsonl"));
-    let file = OpenOptions::new()
-        .append(true)
-        .read(true)
-        .create(true)
-        .mode(0o640)
-        .open(&path)?;
+    let file = OpenOptions::new().append(true).read(true).create(true).mode(0o640).open(&path)?;
     // A process killed before its first write leaves an empty one.
     if file.metadata()?.len() > 0 {
         return Err(io::ErrorKind::AlreadyExists.into());

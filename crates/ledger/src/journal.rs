@@ -94,9 +94,7 @@ impl Journal {
         if self.capacity == capacity {
             return Ok(self);
         }
-        let Self {
-            map, file, path, ..
-        } = self;
+        let Self { map, file, path, .. } = self;
         drop(map);
         Self::fresh(file, &path, capacity)
     }
@@ -267,10 +265,7 @@ pub(crate) struct Body<'a> {
 
 impl<'a> Body<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            checksum: crc32fast::hash(bytes),
-        }
+        Self { bytes, checksum: crc32fast::hash(bytes) }
     }
 }
 
@@ -282,11 +277,7 @@ pub(crate) const fn entry_len(body_len: usize) -> usize {
 // Header: magic 4, body length 4, sequence 8, time 8, checksum 4, kind 4; little endian.
 fn fill_header(header: &mut [u8; HEADER], kind: Kind, body_len: usize, sequence: u64, time: u64) {
     put_at(header, 0, ENTRY_MAGIC);
-    put_at(
-        header,
-        4,
-        &u32::try_from(body_len).unwrap_or(u32::MAX).to_le_bytes(),
-    );
+    put_at(header, 4, &u32::try_from(body_len).unwrap_or(u32::MAX).to_le_bytes());
     put_at(header, 8, &sequence.to_le_bytes());
     put_at(header, 16, &time.to_le_bytes());
     let kind = match kind {
@@ -324,15 +315,7 @@ fn read_entry(bytes: &[u8], salt: u32) -> Option<(Entry<'_>, usize)> {
     };
     let sequence = u64::from_le_bytes(array_at(bytes, 8)?);
     let time = u64::from_le_bytes(array_at(bytes, 16)?);
-    Some((
-        Entry {
-            sequence,
-            time,
-            kind,
-            body,
-        },
-        entry_len(body.len()),
-    ))
+    Some((Entry { sequence, time, kind, body }, entry_len(body.len())))
 }
 
 fn read_preamble(file: &mut File) -> Option<(u32, usize)> {
@@ -362,9 +345,7 @@ fn as_u64(value: usize) -> u64 {
 
 /// Wall clock in microseconds since 1970, UTC; 0 if it stands before.
 pub(crate) fn now_micros() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -388,17 +369,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (mut journal, seen) = open(dir.path());
         assert!(seen.is_empty());
-        let bodies: Vec<Vec<u8>> = (0..200_u8)
-            .map(|n| vec![b'a' + n % 26; usize::from(n)])
-            .collect();
+        let bodies: Vec<Vec<u8>> =
+            (0..200_u8).map(|n| vec![b'a' + n % 26; usize::from(n)]).collect();
         for body in &bodies {
             while journal.append(Kind::Record, &Body::new(body)).is_none() {
                 let mut batch = Vec::new();
                 let copied = journal.copy_out(0, 1000, &mut batch);
                 assert!(copied > 0);
-                let whole: usize = Journal::entries(journal.salt(), &batch)
-                    .map(|(_, len)| len)
-                    .sum();
+                let whole: usize =
+                    Journal::entries(journal.salt(), &batch).map(|(_, len)| len).sum();
                 journal.drain(whole);
             }
         }

@@ -38,11 +38,7 @@ impl Chain {
         constant.push(b',');
         json::push_bytes(&mut constant, "build", build.as_bytes());
         constant.push(b',');
-        Self {
-            head,
-            constant,
-            stamp: Stamp::default(),
-        }
+        Self { head, constant, stamp: Stamp::default() }
     }
 
     /// The hash of the newest line.
@@ -82,20 +78,13 @@ impl Frame {
         let mut sequence = 0_u64;
         let mut digits = 0;
         for byte in rest.iter().take_while(|byte| byte.is_ascii_digit()) {
-            sequence = sequence
-                .checked_mul(10)?
-                .checked_add(u64::from(byte - b'0'))?;
+            sequence = sequence.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
             digits += 1;
         }
-        rest.get(digits..)?
-            .starts_with(b",\"time\":\"")
-            .then_some(())?;
+        rest.get(digits..)?.starts_with(b",\"time\":\"").then_some(())?;
         let suffix = line.get(line.len().checked_sub(SUFFIX)?..)?;
         let hex = suffix.strip_prefix(b",\"prev\":\"")?.strip_suffix(b"\"}")?;
-        (digits > 0 && sequence > 0).then_some(Self {
-            sequence,
-            prev: from_hex(hex)?,
-        })
+        (digits > 0 && sequence > 0).then_some(Self { sequence, prev: from_hex(hex)? })
     }
 }
 
@@ -109,11 +98,7 @@ const HEX: [u8; 16] = *b"0123456789abcdef";
 
 pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'?');
-    out.extend(
-        bytes
-            .iter()
-            .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]),
-    );
+    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
 }
 
 /// Lower-case hex of exactly `N` bytes.
@@ -166,11 +151,7 @@ fn second_text(seconds: u64) -> String {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
@@ -187,20 +168,8 @@ mod tests {
         chain.push(&mut out, 1, 0, br#""event":"a""#);
         chain.push(&mut out, 2, 1, br#""event":"b""#);
         let lines: Vec<&[u8]> = out.split(|b| *b == b'\n').collect();
-        assert_eq!(
-            Frame::read(lines[0]).unwrap(),
-            Frame {
-                sequence: 1,
-                prev: genesis("n\"1")
-            }
-        );
-        assert_eq!(
-            Frame::read(lines[1]).unwrap(),
-            Frame {
-                sequence: 2,
-                prev: sha256(lines[0])
-            }
-        );
+        assert_eq!(Frame::read(lines[0]).unwrap(), Frame { sequence: 1, prev: genesis("n\"1") });
+        assert_eq!(Frame::read(lines[1]).unwrap(), Frame { sequence: 2, prev: sha256(lines[0]) });
         assert_eq!(chain.head(), sha256(lines[1]));
         let value: serde_json::Value = serde_json::from_slice(lines[1]).unwrap();
         assert_eq!(value["node"], "n\"1");

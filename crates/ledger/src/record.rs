@@ -176,6 +176,13 @@ pub enum Event<'a> {
         /// Refusals.
         refusals: u64,
     },
+    /// A configuration was put in force, or refused.
+    ConfigLoad {
+        /// SHA-256 of the configuration in force after it, hex.
+        config_hash: &'a str,
+        /// What came of it.
+        result: &'a str,
+    },
     /// KILL by a user.
     Kill {
         /// Session that asked.

@@ -57,23 +57,12 @@ pub(crate) fn open(settings: &LedgerSettings) -> Result<Opened, LedgerError> {
     journal.continue_at(last + 1);
     let records = u64::try_from(left.len()).unwrap_or(u64::MAX);
     let notice = (records > 0 || end.torn.is_some() || end.damaged.is_some()).then(|| {
-        let event = OwnEvent::Recovered {
-            records,
-            torn: end.torn,
-            damaged_file: end.damaged,
-        };
+        let event = OwnEvent::Recovered { records, torn: end.torn, damaged_file: end.damaged };
         let mut members = Vec::new();
         // Strings and numbers always serialise.
-        json::push_members(&mut members, &event)
-            .map(|()| members)
-            .unwrap_or_default()
+        json::push_members(&mut members, &event).map(|()| members).unwrap_or_default()
     });
-    Ok(Opened {
-        journal,
-        chain,
-        files,
-        notice,
-    })
+    Ok(Opened { journal, chain, files, notice })
 }
 
 fn check(settings: &LedgerSettings) -> Result<(), LedgerError> {
@@ -103,27 +92,16 @@ struct End {
 
 fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, LedgerError> {
     let listed = files::list(directory, node).map_err(LedgerError::io("read folder", directory))?;
-    let mut end = End {
-        sequence: 0,
-        head: genesis(node),
-        torn: None,
-        damaged: None,
-    };
+    let mut end = End { sequence: 0, head: genesis(node), torn: None, damaged: None };
     // Newest first: a file without a whole line says nothing about where the ledger ends.
     for (_, path) in listed.iter().rev() {
         let bytes = fs::read(path).map_err(LedgerError::io("read", path))?;
-        let whole = bytes
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let (lines, torn) = bytes.split_at_checked(whole).unwrap_or((&bytes, &[]));
         if !torn.is_empty() {
             end.torn = Some(close_off(path, whole, torn)?);
         }
-        let mut newest_first = lines
-            .split(|byte| *byte == b'\n')
-            .rev()
-            .filter(|l| !l.is_empty());
+        let mut newest_first = lines.split(|byte| *byte == b'\n').rev().filter(|l| !l.is_empty());
         let Some(last) = newest_first.next() else {
             continue;
         };
@@ -134,10 +112,7 @@ fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, Ledg
         } else {
             // Not a line of ours: kept as it is. The chain goes on from it in a new file.
             end.damaged = Some(name(path));
-            let known = newest_first
-                .filter_map(Frame::read)
-                .map(|frame| frame.sequence)
-                .max();
+            let known = newest_first.filter_map(Frame::read).map(|frame| frame.sequence).max();
             end.sequence = known.unwrap_or(0) + 1;
         }
         return Ok(end);
@@ -175,12 +150,7 @@ fn bring_in(
     for (sequence, (time, members)) in left {
         if *sequence > last + 1 {
             let mut gap = Vec::new();
-            json::push_members(
-                &mut gap,
-                &OwnEvent::Gap {
-                    lost_to: sequence - 1,
-                },
-            )?;
+            json::push_members(&mut gap, &OwnEvent::Gap { lost_to: sequence - 1 })?;
             chain.push(&mut lines, last + 1, *time, &gap);
         }
         chain.push(&mut lines, *sequence, *time, members);
@@ -199,7 +169,5 @@ fn bring_in(
 }
 
 fn name(path: &Path) -> String {
-    PathBuf::from(path.file_name().unwrap_or_default())
-        .to_string_lossy()
-        .into_owned()
+    PathBuf::from(path.file_name().unwrap_or_default()).to_string_lossy().into_owned()
 }

@@ -127,13 +127,7 @@ impl Shared {
             room_waiters: Vec::new(),
             sync_waiters: Vec::new(),
         };
-        Self {
-            state: Mutex::new(state),
-            wake: Condvar::new(),
-            each,
-            max_text,
-            max_body,
-        }
+        Self { state: Mutex::new(state), wake: Condvar::new(), each, max_text, max_body }
     }
 
     /// The state. A panic while it was held can't leave a half-made entry that counts:
@@ -260,11 +254,7 @@ impl Shared {
             refused: state.refused,
         };
         // Waiters that a stuck thread can't wake are woken by whoever asks.
-        let waiters = if stuck {
-            state.take_waiters()
-        } else {
-            Vec::new()
-        };
+        let waiters = if stuck { state.take_waiters() } else { Vec::new() };
         drop(state);
         waiters.into_iter().for_each(Waker::wake);
         health
@@ -315,15 +305,12 @@ impl State {
     /// Who waits for room or for the disk. All look again; those too early wait anew.
     fn take_waiters(&mut self) -> Vec<Waker> {
         let room = std::mem::take(&mut self.room_waiters);
-        let (ready, waiting) = std::mem::take(&mut self.sync_waiters)
-            .into_iter()
-            .partition::<Vec<_>, _>(|(sequence, _)| {
-                *sequence <= self.synced || self.fault.is_some() || self.ended
-            });
+        let (ready, waiting) =
+            std::mem::take(&mut self.sync_waiters).into_iter().partition::<Vec<_>, _>(
+                |(sequence, _)| *sequence <= self.synced || self.fault.is_some() || self.ended,
+            );
         self.sync_waiters = waiting;
-        room.into_iter()
-            .chain(ready.into_iter().map(|(_, waker)| waker))
-            .collect()
+        room.into_iter().chain(ready.into_iter().map(|(_, waker)| waker)).collect()
     }
 }
 

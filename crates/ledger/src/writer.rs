@@ -123,9 +123,7 @@ impl Writer {
         let salt = loop {
             let state = self.shared.lock();
             let room = (most - batch.entries.len()).min(COPY);
-            let copied = state
-                .journal
-                .copy_out(batch.entries.len(), room, &mut batch.entries);
+            let copied = state.journal.copy_out(batch.entries.len(), room, &mut batch.entries);
             if copied == 0 || batch.entries.len() >= most {
                 break state.journal.salt();
             }
@@ -136,8 +134,7 @@ impl Writer {
         for (entry, len) in Journal::entries(salt, &batch.entries) {
             match entry.kind {
                 Kind::Record | Kind::Checkpoint => {
-                    self.chain
-                        .push(&mut batch.lines, entry.sequence, entry.time, entry.body);
+                    self.chain.push(&mut batch.lines, entry.sequence, entry.time, entry.body);
                 }
             }
             if batch.drains == 0 {
@@ -216,10 +213,7 @@ impl Writer {
             }
         });
         if let Some(lost) = lost {
-            self.note(&OwnEvent::LedgerTrouble {
-                what: lost.what,
-                file: &lost.name,
-            });
+            self.note(&OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name });
         }
         synced
     }
@@ -231,9 +225,8 @@ impl Writer {
             return true;
         }
         drop(state);
-        let due = self
-            .unsynced_since
-            .map(|since| self.sync.delay().saturating_sub(since.elapsed()));
+        let due =
+            self.unsynced_since.map(|since| self.sync.delay().saturating_sub(since.elapsed()));
         let (rest, most) = match due {
             _ if self.last_entry.elapsed() < QUIET => (Rest::Nap, NAP.min(due.unwrap_or(NAP))),
             Some(due) => (Rest::Sleep, due.max(Duration::from_micros(100))),
@@ -253,10 +246,7 @@ impl Writer {
 
     fn look_after_files(&mut self) {
         if let Some(lost) = self.files.check() {
-            self.note(&OwnEvent::LedgerTrouble {
-                what: lost.what,
-                file: &lost.name,
-            });
+            self.note(&OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name });
         }
     }
 
@@ -356,11 +346,7 @@ pub(crate) enum OwnEvent<'a> {
     /// The ledger can't be written; written once it can.
     LedgerFailed { reason: &'a str },
     /// Writing works again.
-    LedgerResumed {
-        reason: &'a str,
-        failed_for_us: u64,
-        refused: u64,
-    },
+    LedgerResumed { reason: &'a str, failed_for_us: u64, refused: u64 },
     /// The wall clock moved against the monotonic one.
     ClockStep { step_us: i64 },
 }
@@ -383,10 +369,7 @@ struct Clock {
 
 impl Clock {
     fn now() -> Self {
-        Self {
-            wall: SystemTime::now(),
-            monotonic: Instant::now(),
-        }
+        Self { wall: SystemTime::now(), monotonic: Instant::now() }
     }
 
     /// By how many microseconds the wall clock has stepped since the last look, if by
@@ -413,18 +396,13 @@ impl Drop for EndGuard {
         self.0.change(|state| {
             state.ended = true;
             state.journal.release();
-            state
-                .fault
-                .get_or_insert_with(|| LedgerFault::new("it is closed"));
+            state.fault.get_or_insert_with(|| LedgerFault::new("it is closed"));
         });
     }
 }
 
 /// The cause in words that a client may read: no paths.
-#[allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "an open list of another's making"
-)]
+#[allow(clippy::wildcard_enum_match_arm, reason = "an open list of another's making")]
 fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull => "no space left on its disk".into(),
@@ -432,10 +410,7 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "its folder is gone".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),
         // The system's own words name no path.
-        #[allow(
-            clippy::wildcard_enum_match_arm,
-            reason = "an open list of another's making"
-        )]
+        #[allow(clippy::wildcard_enum_match_arm, reason = "an open list of another's making")]
         _ => error.to_string(),
     }
 }

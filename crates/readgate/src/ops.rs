@@ -35,7 +35,7 @@ async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
 
 /// Ready: statements can be recorded and the replica takes sessions.
 async fn ready(State(daemon): State<Arc<Daemon>>) -> Response {
-    let ledger = match daemon.ledger.health().fault() {
+    let ledger = match daemon.ledger.health().fault {
         None => "ledger: ok".to_owned(),
         Some(why) => format!("ledger: {why}"),
     };

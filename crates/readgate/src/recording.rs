@@ -73,7 +73,7 @@ pub async fn outcome(
         sqlstate,
         message,
     });
-    let outcome = Outcome { rows: report.rows, bytes, duration, end, error };
+    let outcome = Outcome { rows: report.rows, bytes, duration, end, error, ..Outcome::default() };
     session.daemon().metrics.ran(report.permit.kind().as_str(), end, duration);
     within_deadline(session.daemon().ledger.outcome(session.tag(), intent, &outcome))
         .await

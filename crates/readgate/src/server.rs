@@ -79,9 +79,13 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
     until_told(&daemon, &path).await?;
     let _ = stop.send(true);
     drain(&daemon).await;
-    daemon.record(&Event::Stop { reason: "signal" }).await;
-    daemon.ledger.close();
-    Ok(())
+    let ledger = daemon.ledger.clone();
+    let closed = tokio::task::spawn_blocking(move || ledger.close("signal")).await;
+    match closed {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(fault)) => Err(ServeFault::Ledger(fault.to_string())),
+        Err(error) => Err(ServeFault::Ledger(error.to_string())),
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeFault> {

@@ -69,13 +69,7 @@ impl SessionFacts {
         charset: Charset,
     ) -> Option<Self> {
         let sql_mode = SqlMode::parse(server.flavour, sql_mode)?;
-        Some(Self {
-            server,
-            sql_mode,
-            charset,
-            schema: None,
-            prepared: HashMap::new(),
-        })
+        Some(Self { server, sql_mode, charset, schema: None, prepared: HashMap::new() })
     }
 
     /// Takes over what a permitted statement does to the session, once the replica has

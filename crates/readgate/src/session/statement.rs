@@ -184,6 +184,7 @@ impl<'p> Run<'p> {
             text: if self.execution.is_some() { b"" } else { self.permit.text() },
             kind: self.permit.kind().as_str(),
             prepared: self.execution.as_ref().map(|execution| execution.prepared),
+            ..Intent::default()
         };
         recording::intent(session, &intent).await
     }
