@@ -85,8 +85,7 @@ const MYSQL: &[&str] = &[
     "TIME_TRUNCATE_FRACTIONAL",
 ];
 
-/// Modes that bring others with them. ORACLE has a grammar of its own and is not known
-/// here.
+/// Modes that bring others with them.
 const COMBINED: &[(&str, &[&str])] = &[
     (
         "ANSI",
@@ -129,6 +128,20 @@ const COMBINED: &[(&str, &[&str])] = &[
         "POSTGRESQL",
         &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
     ),
+    (
+        "ORACLE",
+        &[
+            "PIPES_AS_CONCAT",
+            "ANSI_QUOTES",
+            "IGNORE_SPACE",
+            "NO_AUTO_CREATE_USER",
+        ],
+    ),
+    (
+        "ORACLE",
+        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
+    ),
+    ("ORACLE", &["SIMULTANEOUS_ASSIGNMENT"]),
     ("MYSQL323", &["HIGH_NOT_PRECEDENCE"]),
     ("MYSQL40", &["HIGH_NOT_PRECEDENCE"]),
     (
@@ -152,16 +165,13 @@ const COMBINED: &[(&str, &[&str])] = &[
 
 impl SqlMode {
     /// Reads a list of modes as `SET sql_mode = '...'` takes it. `None` if a name is not
-    /// known, or means a grammar that isn't known.
+    /// known.
     pub(crate) fn parse(flavour: Flavour, text: &[u8]) -> Option<Self> {
         let mut mode = Self { flavour, bits: 0 };
         for name in text
             .split(|&byte| byte == b',')
             .filter(|name| !name.is_empty())
         {
-            if name.eq_ignore_ascii_case(b"ORACLE") {
-                return None;
-            }
             mode.add(name)?;
         }
         Some(mode)
@@ -233,8 +243,8 @@ mod tests {
     }
 
     #[test]
-    fn unknown_modes_and_grammars_are_not_guessed() {
-        assert_eq!(SqlMode::parse(Flavour::MariaDb, b"ORACLE"), None);
+    fn unknown_modes_are_not_guessed() {
+        assert_eq!(SqlMode::parse(Flavour::MySql, b"ORACLE"), None);
         assert_eq!(SqlMode::parse(Flavour::MySql, b"ANSI_QUOTES "), None);
         assert_eq!(SqlMode::parse(Flavour::MySql, b"4"), None);
     }

@@ -66,6 +66,8 @@ enum Call {
 impl Parser<'_> {
     /// A query, to the end of the statement.
     pub(super) fn query(&mut self) -> Rule {
+        // A parenthesis right at the start follows a word of the statement, not a name.
+        self.recent = [Token::NONE; 4];
         self.expression(Until::End)
     }
 
@@ -89,7 +91,10 @@ impl Parser<'_> {
             } else if self.token.is(b')') {
                 self.close(&mut walk)?;
             } else if self.token.keyword == Keyword::None {
-                self.bump()?;
+                let name = self.bump()?;
+                if name.kind == Kind::Name && self.facts.lex_mode().oracle {
+                    self.oracle_pseudo_column(name)?;
+                }
             } else {
                 self.word(&mut walk)?;
             }
@@ -117,7 +122,6 @@ impl Parser<'_> {
     // ---- words ---------------------------------------------------------------------
 
     fn word(&mut self, walk: &mut Walk) -> Rule {
-        let [previous, earlier, ..] = self.before;
         let word = self.bump()?;
         let next = self.token;
         #[expect(
@@ -133,9 +137,7 @@ impl Parser<'_> {
                     "FOR UPDATE and FOR SHARE take row locks",
                 ))
             }
-            Keyword::FOR if previous.is_word(Keyword::VALUE) && is_step(earlier) => {
-                Err(self.refuse_at(earlier, "sequence", "NEXT VALUE FOR moves a sequence"))
-            }
+            Keyword::FOR => self.sequence_step(),
             Keyword::LOCK => {
                 Err(self.refuse_at(word, "locking_read", "LOCK IN SHARE MODE takes row locks"))
             }
@@ -156,12 +158,38 @@ impl Parser<'_> {
                     format!("{verb} stands inside a query"),
                 ))
             }
+            Keyword::NEXTVAL | Keyword::CURRVAL if self.facts.lex_mode().oracle => {
+                self.oracle_pseudo_column(word)
+            }
             Keyword::MATCH => {
                 walk.in_match = true;
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// Behind FOR: refuses `NEXT VALUE FOR` and `PREVIOUS VALUE FOR`.
+    fn sequence_step(&self) -> Rule {
+        let [_, value, step, _] = self.before();
+        let is_step = step.is_word(Keyword::NEXT) || step.is_word(Keyword::PREVIOUS);
+        if value.is_word(Keyword::VALUE) && is_step {
+            return Err(self.refuse_at(step, "sequence", "NEXT VALUE FOR moves a sequence"));
+        }
+        Ok(())
+    }
+
+    /// MariaDB's ORACLE mode: `s.NEXTVAL` moves a sequence without parentheses.
+    fn oracle_pseudo_column(&self, name: Token) -> Rule {
+        let is_step = matches!(
+            Keyword::find(self.bytes(name)),
+            Keyword::NEXTVAL | Keyword::CURRVAL
+        );
+        let [_, dot, ..] = self.before();
+        if is_step && dot.is(b'.') {
+            return Err(self.refuse_at(name, "sequence", "NEXTVAL moves a sequence"));
+        }
+        Ok(())
     }
 
     /// `INTO @a, @b`: the only harmless targets.
@@ -183,7 +211,7 @@ impl Parser<'_> {
     // ---- parentheses and calls -------------------------------------------------------
 
     fn open(&mut self, walk: &mut Walk) -> Rule {
-        let [name, ..] = self.before;
+        let [name, ..] = self.before();
         let call = if name.is_name() {
             self.call_before(walk)?
         } else {
@@ -226,7 +254,7 @@ impl Parser<'_> {
 
     /// What the parenthesis is that follows a name.
     fn call_before(&mut self, walk: &mut Walk) -> Rule<Call> {
-        let [name, previous, schema, earlier] = self.before;
+        let [name, previous, schema, earlier] = self.before();
         if previous.is(b'.') {
             return self
                 .stored_call(schema, name, earlier)
@@ -267,6 +295,7 @@ impl Parser<'_> {
             | Keyword::VECTOR
             | Keyword::ESCAPE => self.is_mysql(),
             Keyword::SQL_CACHE => !self.is_mysql(),
+            Keyword::MINUS => self.facts.lex_mode().oracle,
             keyword => keyword.takes_parenthesis(),
         }
     }
@@ -393,8 +422,4 @@ impl Parser<'_> {
         self.bump()?;
         Ok(true)
     }
-}
-
-fn is_step(token: Token) -> bool {
-    token.is_word(Keyword::NEXT) || token.is_word(Keyword::PREVIOUS)
 }
