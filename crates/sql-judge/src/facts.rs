@@ -19,9 +19,9 @@ pub(crate) const MAX_PREPARED_TEXT: usize = 64 * 1024;
 /// only after the replica said OK.
 #[derive(Debug, Clone)]
 pub struct SessionFacts {
-    server: ServerVersion,
+    /// How a text is read: follows from the sql_mode and the character set.
+    lex_mode: LexMode,
     sql_mode: SqlMode,
-    charset: Charset,
     schema: Option<Bytes>,
     prepared: HashMap<Bytes, Bytes>,
 }
@@ -39,13 +39,10 @@ impl SessionFacts {
         collation: u16,
         schema: Option<&[u8]>,
     ) -> Option<Self> {
-        Some(Self {
-            server,
-            sql_mode: SqlMode::parse(server.flavour, sql_mode)?,
-            charset: Charset::by_collation(server.flavour, collation)?,
-            schema: schema.map(Bytes::copy_from_slice),
-            prepared: HashMap::new(),
-        })
+        let charset = Charset::by_collation(server.flavour, collation)?;
+        let mut facts = Self::with_charset(server, sql_mode, charset)?;
+        facts.schema = schema.map(Bytes::copy_from_slice);
+        Some(facts)
     }
 
     /// The facts of a session whose variables were read back from the replica: `sql_mode`
@@ -69,7 +66,13 @@ impl SessionFacts {
         charset: Charset,
     ) -> Option<Self> {
         let sql_mode = SqlMode::parse(server.flavour, sql_mode)?;
-        Some(Self { server, sql_mode, charset, schema: None, prepared: HashMap::new() })
+        let lex_mode = lex_mode(server, sql_mode, charset);
+        Some(Self {
+            lex_mode,
+            sql_mode,
+            schema: None,
+            prepared: HashMap::new(),
+        })
     }
 
     /// Takes over what a permitted statement does to the session, once the replica has
@@ -77,8 +80,11 @@ impl SessionFacts {
     pub fn apply(&mut self, effects: &Effects) {
         for change in &effects.changes {
             match change {
-                Change::SqlMode(mode) => self.sql_mode = *mode,
-                Change::Charset(charset) => self.charset = *charset,
+                Change::SqlMode(mode) => {
+                    self.sql_mode = *mode;
+                    self.lex_mode = lex_mode(self.lex_mode.server, *mode, self.lex_mode.charset);
+                }
+                Change::Charset(charset) => self.lex_mode.charset = *charset,
                 Change::Schema(schema) => self.schema = Some(schema.clone()),
                 Change::Prepared(name, text) => {
                     self.prepared.insert(name.clone(), text.clone());
@@ -100,18 +106,12 @@ impl SessionFacts {
     }
 
     pub(crate) fn server(&self) -> ServerVersion {
-        self.server
+        self.lex_mode.server
     }
 
     /// How a text of this session is read now.
     pub(crate) fn lex_mode(&self) -> LexMode {
-        LexMode {
-            server: self.server,
-            charset: self.charset,
-            ansi_quotes: self.sql_mode.has("ANSI_QUOTES"),
-            no_backslash_escapes: self.sql_mode.has("NO_BACKSLASH_ESCAPES"),
-            ignore_space: self.sql_mode.has("IGNORE_SPACE"),
-        }
+        self.lex_mode
     }
 
     /// The text prepared under this name, in lower case.
@@ -121,6 +121,17 @@ impl SessionFacts {
 
     pub(crate) fn prepared_count(&self) -> usize {
         self.prepared.len()
+    }
+}
+
+fn lex_mode(server: ServerVersion, sql_mode: SqlMode, charset: Charset) -> LexMode {
+    LexMode {
+        server,
+        charset,
+        ansi_quotes: sql_mode.has("ANSI_QUOTES"),
+        no_backslash_escapes: sql_mode.has("NO_BACKSLASH_ESCAPES"),
+        ignore_space: sql_mode.has("IGNORE_SPACE"),
+        oracle: sql_mode.has("ORACLE"),
     }
 }
 

@@ -41,10 +41,18 @@ pub(crate) struct Refusal {
     pub(crate) offset: usize,
 }
 
-impl From<LexError> for Box<Refusal> {
-    fn from(error: LexError) -> Self {
-        let LexError { rule, message, offset } = error;
-        Self::new(Refusal { rule, reason: String::from(message), offset })
+impl From<Box<LexError>> for Box<Refusal> {
+    fn from(error: Box<LexError>) -> Self {
+        let LexError {
+            rule,
+            message,
+            offset,
+        } = *error;
+        Self::new(Refusal {
+            rule,
+            reason: String::from(message),
+            offset,
+        })
     }
 }
 
@@ -58,8 +66,10 @@ pub(crate) struct Parser<'a> {
     lexer: Lexer<'a>,
     /// The token that comes next.
     token: Token,
-    /// The tokens before it, the latest first.
-    before: [Token; 4],
+    /// The four tokens before it, in a ring.
+    recent: [Token; 4],
+    /// Where the latest of them is, modulo four.
+    latest: usize,
     /// What the statement is, as far as it is known.
     pub(crate) kind: StatementKind,
     /// What it will change in the session.
@@ -78,7 +88,8 @@ impl<'a> Parser<'a> {
             policy,
             lexer,
             token: Token::NONE,
-            before: [Token::NONE; 4],
+            recent: [Token::NONE; 4],
+            latest: 0,
             kind,
             changes: Vec::new(),
             inner: None,
@@ -157,8 +168,10 @@ impl<'a> Parser<'a> {
     /// Takes the next token. Hints are left out: the lexer has checked them.
     fn bump(&mut self) -> Rule<Token> {
         let taken = self.token;
-        let [first, second, third, _] = self.before;
-        self.before = [taken, first, second, third];
+        self.latest = self.latest.wrapping_add(1);
+        if let Some(slot) = self.recent.get_mut(self.latest % 4) {
+            *slot = taken;
+        }
         self.token = self.lexer.next()?;
         while self.token.kind == Kind::Hint {
             self.token = self.lexer.next()?;
@@ -167,6 +180,15 @@ impl<'a> Parser<'a> {
             return Err(self.refuse("semicolon_in_comment", "a comment holds a `;`"));
         }
         Ok(taken)
+    }
+
+    /// The tokens before the next one, the latest first.
+    fn before(&self) -> [Token; 4] {
+        let back = |steps: usize| {
+            let at = self.latest.wrapping_sub(steps) % 4;
+            self.recent.get(at).copied().unwrap_or(Token::NONE)
+        };
+        [back(0), back(1), back(2), back(3)]
     }
 
     fn is_word(&self, keyword: Keyword) -> bool {

@@ -12,7 +12,7 @@ pub(crate) mod token;
 use crate::charset::Charset;
 use crate::server::{Flavour, ServerVersion};
 use keyword::Keyword;
-use token::{Kind, LexError, Token};
+use token::{Kind, LexError, Lexed, Token};
 
 /// What of a session decides how its texts are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub(crate) struct LexMode {
     pub(crate) ansi_quotes: bool,
     pub(crate) no_backslash_escapes: bool,
     pub(crate) ignore_space: bool,
+    /// MariaDB's other grammar, which adds to what a query can do.
+    pub(crate) oracle: bool,
 }
 
 impl LexMode {
@@ -74,7 +76,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// The next token; `Kind::End` at the end, again and again.
-    pub(crate) fn next(&mut self) -> Result<Token, LexError> {
+    pub(crate) fn next(&mut self) -> Lexed<Token> {
         match std::mem::replace(&mut self.next, Next::Any) {
             Next::Dot => return Ok(self.dot()),
             Next::Name => return self.name_after_dot(),
@@ -107,7 +109,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    fn token_starting_with(&mut self, byte: u8) -> Result<Token, LexError> {
+    fn token_starting_with(&mut self, byte: u8) -> Lexed<Token> {
         let start = self.at;
         match byte {
             b'\'' => self.string(start, 0),
@@ -138,7 +140,7 @@ impl<'t> Lexer<'t> {
 
     // ---- words -------------------------------------------------------------------
 
-    fn word(&mut self) -> Result<Token, LexError> {
+    fn word(&mut self) -> Lexed<Token> {
         let start = self.at;
         self.skip_name()?;
         let token = self.token(Kind::Word, start);
@@ -151,7 +153,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// MySQL reads `$tag$ ... $tag$` as a text, which no read has.
-    fn dollar(&mut self) -> Result<Token, LexError> {
+    fn dollar(&mut self) -> Lexed<Token> {
         let start = self.at;
         let mut after = start + 1;
         while self.text.get(after).is_some_and(|&byte| byte != b'$' && is_name_byte(byte)) {
@@ -172,14 +174,14 @@ impl<'t> Lexer<'t> {
         Token { byte: b'.', ..self.token(Kind::Symbol, start) }
     }
 
-    fn dot_or_fraction(&mut self) -> Result<Token, LexError> {
+    fn dot_or_fraction(&mut self) -> Lexed<Token> {
         if self.peek(1).is_some_and(|byte| byte.is_ascii_digit()) {
             return self.fraction(self.at);
         }
         Ok(self.dot())
     }
 
-    fn name_after_dot(&mut self) -> Result<Token, LexError> {
+    fn name_after_dot(&mut self) -> Lexed<Token> {
         let start = self.at;
         self.skip_name()?;
         if self.dot_and_name_follow() {
@@ -194,7 +196,7 @@ impl<'t> Lexer<'t> {
 
     /// Goes to the end of an unquoted name. Bytes that the character set doesn't group
     /// into characters are refused: servers disagree on where the name ends.
-    fn skip_name(&mut self) -> Result<(), LexError> {
+    fn skip_name(&mut self) -> Lexed<()> {
         while let Some(byte) = self.peek(0) {
             if byte < 0x80 {
                 if !is_name_byte(byte) {
@@ -218,7 +220,7 @@ impl<'t> Lexer<'t> {
 
     // ---- variables -----------------------------------------------------------------
 
-    fn variable(&mut self) -> Result<Token, LexError> {
+    fn variable(&mut self) -> Lexed<Token> {
         let start = self.at;
         self.at += 1;
         match self.peek(0) {
@@ -243,7 +245,7 @@ impl<'t> Lexer<'t> {
         Ok(self.token(Kind::UserVariable, start))
     }
 
-    fn system_variable_name(&mut self) -> Result<Token, LexError> {
+    fn system_variable_name(&mut self) -> Lexed<Token> {
         let start = self.at;
         while self.peek(0).is_some_and(is_name_byte) {
             self.at += 1;
@@ -276,8 +278,13 @@ impl<'t> Lexer<'t> {
         Token { kind, keyword: Keyword::None, byte: 0, start: offset(start), end: offset(self.at) }
     }
 
-    fn error(&self, rule: &'static str, message: &'static str, offset: usize) -> LexError {
-        LexError { rule, message, offset }
+    #[cold]
+    fn error(&self, rule: &'static str, message: &'static str, offset: usize) -> Box<LexError> {
+        Box::new(LexError {
+            rule,
+            message,
+            offset,
+        })
     }
 }
 
@@ -288,5 +295,23 @@ pub(crate) fn is_space(byte: u8) -> bool {
 
 /// A byte that can stand in an unquoted name; of those above 0x7f the character set tells.
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..)
+    NAME_BYTES.get(usize::from(byte)).copied().unwrap_or(false)
+}
+
+static NAME_BYTES: [bool; 256] = name_bytes();
+
+#[allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "runs at compile time, over all values of a byte"
+)]
+const fn name_bytes() -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let value = byte as u8;
+        table[byte] = value.is_ascii_alphanumeric() || matches!(value, b'_' | b'$' | 0x80..);
+        byte += 1;
+    }
+    table
 }

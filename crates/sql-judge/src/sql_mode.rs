@@ -85,19 +85,55 @@ const MYSQL: &[&str] = &[
     "TIME_TRUNCATE_FRACTIONAL",
 ];
 
-/// Modes that bring others with them. ORACLE has a grammar of its own and is not known
-/// here.
+/// Modes that bring others with them.
 const COMBINED: &[(&str, &[&str])] = &[
     ("ANSI", &["REAL_AS_FLOAT", "PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"]),
     ("ANSI", &["ONLY_FULL_GROUP_BY"]),
     ("MSSQL", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"]),
     ("DB2", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"]),
-    ("MAXDB", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE", "NO_AUTO_CREATE_USER"]),
-    ("POSTGRESQL", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"]),
-    ("MSSQL", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
-    ("DB2", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
-    ("MAXDB", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
-    ("POSTGRESQL", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
+    (
+        "MAXDB",
+        &[
+            "PIPES_AS_CONCAT",
+            "ANSI_QUOTES",
+            "IGNORE_SPACE",
+            "NO_AUTO_CREATE_USER",
+        ],
+    ),
+    (
+        "POSTGRESQL",
+        &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"],
+    ),
+    (
+        "MSSQL",
+        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
+    ),
+    (
+        "DB2",
+        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
+    ),
+    (
+        "MAXDB",
+        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
+    ),
+    (
+        "POSTGRESQL",
+        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
+    ),
+    (
+        "ORACLE",
+        &[
+            "PIPES_AS_CONCAT",
+            "ANSI_QUOTES",
+            "IGNORE_SPACE",
+            "NO_AUTO_CREATE_USER",
+        ],
+    ),
+    (
+        "ORACLE",
+        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
+    ),
+    ("ORACLE", &["SIMULTANEOUS_ASSIGNMENT"]),
     ("MYSQL323", &["HIGH_NOT_PRECEDENCE"]),
     ("MYSQL40", &["HIGH_NOT_PRECEDENCE"]),
     ("TRADITIONAL", &["STRICT_TRANS_TABLES", "STRICT_ALL_TABLES", "NO_ZERO_IN_DATE"]),
@@ -107,13 +143,13 @@ const COMBINED: &[(&str, &[&str])] = &[
 
 impl SqlMode {
     /// Reads a list of modes as `SET sql_mode = '...'` takes it. `None` if a name is not
-    /// known, or means a grammar that isn't known.
+    /// known.
     pub(crate) fn parse(flavour: Flavour, text: &[u8]) -> Option<Self> {
         let mut mode = Self { flavour, bits: 0 };
-        for name in text.split(|&byte| byte == b',').filter(|name| !name.is_empty()) {
-            if name.eq_ignore_ascii_case(b"ORACLE") {
-                return None;
-            }
+        for name in text
+            .split(|&byte| byte == b',')
+            .filter(|name| !name.is_empty())
+        {
             mode.add(name)?;
         }
         Some(mode)
@@ -174,8 +210,8 @@ mod tests {
     }
 
     #[test]
-    fn unknown_modes_and_grammars_are_not_guessed() {
-        assert_eq!(SqlMode::parse(Flavour::MariaDb, b"ORACLE"), None);
+    fn unknown_modes_are_not_guessed() {
+        assert_eq!(SqlMode::parse(Flavour::MySql, b"ORACLE"), None);
         assert_eq!(SqlMode::parse(Flavour::MySql, b"ANSI_QUOTES "), None);
         assert_eq!(SqlMode::parse(Flavour::MySql, b"4"), None);
     }

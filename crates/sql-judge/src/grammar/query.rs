@@ -66,6 +66,8 @@ enum Call {
 impl Parser<'_> {
     /// A query, to the end of the statement.
     pub(super) fn query(&mut self) -> Rule {
+        // A parenthesis right at the start follows a word of the statement, not a name.
+        self.recent = [Token::NONE; 4];
         self.expression(Until::End)
     }
 
@@ -89,7 +91,10 @@ impl Parser<'_> {
             } else if self.token.is(b')') {
                 self.close(&mut walk)?;
             } else if self.token.keyword == Keyword::None {
-                self.bump()?;
+                let name = self.bump()?;
+                if name.kind == Kind::Name && self.facts.lex_mode().oracle {
+                    self.oracle_pseudo_column(name)?;
+                }
             } else {
                 self.word(&mut walk)?;
             }
@@ -117,7 +122,6 @@ impl Parser<'_> {
     // ---- words ---------------------------------------------------------------------
 
     fn word(&mut self, walk: &mut Walk) -> Rule {
-        let [previous, earlier, ..] = self.before;
         let word = self.bump()?;
         let next = self.token;
         #[expect(clippy::wildcard_enum_match_arm, reason = "other words mean nothing here")]
@@ -126,9 +130,7 @@ impl Parser<'_> {
             Keyword::FOR if next.is_word(Keyword::UPDATE) || next.is_word(Keyword::SHARE) => {
                 Err(self.refuse_at(word, "locking_read", "FOR UPDATE and FOR SHARE take row locks"))
             }
-            Keyword::FOR if previous.is_word(Keyword::VALUE) && is_step(earlier) => {
-                Err(self.refuse_at(earlier, "sequence", "NEXT VALUE FOR moves a sequence"))
-            }
+            Keyword::FOR => self.sequence_step(),
             Keyword::LOCK => {
                 Err(self.refuse_at(word, "locking_read", "LOCK IN SHARE MODE takes row locks"))
             }
@@ -145,12 +147,38 @@ impl Parser<'_> {
                 let verb = excerpt(self.bytes(word)).to_uppercase();
                 Err(self.refuse_at(word, "verb_in_query", format!("{verb} stands inside a query")))
             }
+            Keyword::NEXTVAL | Keyword::CURRVAL if self.facts.lex_mode().oracle => {
+                self.oracle_pseudo_column(word)
+            }
             Keyword::MATCH => {
                 walk.in_match = true;
                 Ok(())
             }
             _ => Ok(()),
         }
+    }
+
+    /// Behind FOR: refuses `NEXT VALUE FOR` and `PREVIOUS VALUE FOR`.
+    fn sequence_step(&self) -> Rule {
+        let [_, value, step, _] = self.before();
+        let is_step = step.is_word(Keyword::NEXT) || step.is_word(Keyword::PREVIOUS);
+        if value.is_word(Keyword::VALUE) && is_step {
+            return Err(self.refuse_at(step, "sequence", "NEXT VALUE FOR moves a sequence"));
+        }
+        Ok(())
+    }
+
+    /// MariaDB's ORACLE mode: `s.NEXTVAL` moves a sequence without parentheses.
+    fn oracle_pseudo_column(&self, name: Token) -> Rule {
+        let is_step = matches!(
+            Keyword::find(self.bytes(name)),
+            Keyword::NEXTVAL | Keyword::CURRVAL
+        );
+        let [_, dot, ..] = self.before();
+        if is_step && dot.is(b'.') {
+            return Err(self.refuse_at(name, "sequence", "NEXTVAL moves a sequence"));
+        }
+        Ok(())
     }
 
     /// `INTO @a, @b`: the only harmless targets.
@@ -172,8 +200,12 @@ impl Parser<'_> {
     // ---- parentheses and calls -------------------------------------------------------
 
     fn open(&mut self, walk: &mut Walk) -> Rule {
-        let [name, ..] = self.before;
-        let call = if name.is_name() { self.call_before(walk)? } else { Call::Group };
+        let [name, ..] = self.before();
+        let call = if name.is_name() {
+            self.call_before(walk)?
+        } else {
+            Call::Group
+        };
         let grows = matches!(call, Call::BuiltIn(Class::Growth));
         let Some(slot) = walk.grows.get_mut(walk.depth) else {
             let reason = format!("parentheses are nested more than {MAX_DEPTH} deep");
@@ -211,7 +243,7 @@ impl Parser<'_> {
 
     /// What the parenthesis is that follows a name.
     fn call_before(&mut self, walk: &mut Walk) -> Rule<Call> {
-        let [name, previous, schema, earlier] = self.before;
+        let [name, previous, schema, earlier] = self.before();
         if previous.is(b'.') {
             return self.stored_call(schema, name, earlier).map(|()| Call::Allowed);
         }
@@ -247,6 +279,7 @@ impl Parser<'_> {
             | Keyword::VECTOR
             | Keyword::ESCAPE => self.is_mysql(),
             Keyword::SQL_CACHE => !self.is_mysql(),
+            Keyword::MINUS => self.facts.lex_mode().oracle,
             keyword => keyword.takes_parenthesis(),
         }
     }
@@ -355,8 +388,4 @@ impl Parser<'_> {
         self.bump()?;
         Ok(true)
     }
-}
-
-fn is_step(token: Token) -> bool {
-    token.is_word(Keyword::NEXT) || token.is_word(Keyword::PREVIOUS)
 }

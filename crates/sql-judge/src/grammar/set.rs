@@ -151,7 +151,7 @@ impl Parser<'_> {
     fn free_value(&mut self, until: Until) -> Rule<Item> {
         let first = self.token;
         self.expression(until)?;
-        let [last, ..] = self.before;
+        let [last, ..] = self.before();
         if self.token.start == first.start {
             return Err(self.unexpected());
         }

@@ -75,7 +75,7 @@ impl Parser<'_> {
     }
 
     fn before_is_current_user(&self) -> bool {
-        let [word, ..] = self.before;
+        let [word, ..] = self.before();
         self.bytes(word).eq_ignore_ascii_case(b"CURRENT_USER")
     }
 }

@@ -1,6 +1,6 @@
 //! Comments: which bytes the server skips, and which it runs.
 
-use super::token::{Kind, LexError, Token};
+use super::token::{Kind, Lexed, Token};
 use super::{Lexer, is_space};
 use crate::charset::Charset;
 use crate::hints;
@@ -20,7 +20,7 @@ enum Versioned {
 
 impl Lexer<'_> {
     /// `-- `: white space or a control character must follow, or the end.
-    pub(super) fn starts_dash_comment(&self) -> Result<bool, LexError> {
+    pub(super) fn starts_dash_comment(&self) -> Lexed<bool> {
         if self.peek(1) != Some(b'-') {
             return Ok(false);
         }
@@ -43,7 +43,7 @@ impl Lexer<'_> {
     }
 
     /// At `/*`: skips a comment, or enters an executable one; a hint is a token.
-    pub(super) fn open_comment(&mut self) -> Result<Option<Token>, LexError> {
+    pub(super) fn open_comment(&mut self) -> Lexed<Option<Token>> {
         let start = self.at;
         let is_mariadb = !self.mode.is_mysql();
         let marker = match (self.peek(2), self.peek(3)) {
@@ -72,7 +72,7 @@ impl Lexer<'_> {
     }
 
     /// Decides on what stands after `/*!` or `/*M!`.
-    fn versioned(&self, start: usize, for_mariadb: bool) -> Result<Versioned, LexError> {
+    fn versioned(&self, start: usize, for_mariadb: bool) -> Lexed<Versioned> {
         let digits = (0..6).take_while(|&i| self.peek(i).is_some_and(|b| b.is_ascii_digit()));
         let digits = digits.count();
         if digits < 5 {
@@ -104,7 +104,7 @@ impl Lexer<'_> {
     }
 
     /// To after the `*/`. A version comment that is skipped may hold one level of others.
-    fn skip_comment(&mut self, may_nest: bool, start: usize) -> Result<(), LexError> {
+    fn skip_comment(&mut self, may_nest: bool, start: usize) -> Lexed<()> {
         let mut nested = false;
         loop {
             let Some(byte) = self.peek(0) else {
@@ -131,7 +131,7 @@ impl Lexer<'_> {
     /// A hint comment. After SELECT the server reads it with a lexer of its own, which
     /// knows quotes; elsewhere it is a comment. Only texts that end at the same place in
     /// both readings pass, and only hints that leave the session alone.
-    fn hint(&mut self) -> Result<Token, LexError> {
+    fn hint(&mut self) -> Lexed<Token> {
         let start = self.at;
         self.at += 3;
         self.skip_comment(false, start)?;

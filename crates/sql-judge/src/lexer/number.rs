@@ -1,11 +1,11 @@
 //! Numbers, and the names that begin like one.
 
-use super::token::{Kind, LexError, Token};
+use super::token::{Kind, Lexed, Token};
 use super::{Lexer, is_name_byte};
 
 impl Lexer<'_> {
     /// A number, or a name that begins with a digit: `12`, `1.5e3`, `0x1f`, `1st`, `1e`.
-    pub(super) fn number(&mut self) -> Result<Token, LexError> {
+    pub(super) fn number(&mut self) -> Lexed<Token> {
         let start = self.at;
         if let Some(token) = self.prefixed_number(start) {
             return Ok(token);
@@ -30,7 +30,7 @@ impl Lexer<'_> {
 
     /// From the dot on: digits and an exponent may follow. An exponent without digits is
     /// refused; MySQL takes `1.e(` for an opening parenthesis.
-    pub(super) fn fraction(&mut self, start: usize) -> Result<Token, LexError> {
+    pub(super) fn fraction(&mut self, start: usize) -> Lexed<Token> {
         self.at += 1;
         self.skip_digits();
         if matches!(self.peek(0), Some(b'e' | b'E')) {
@@ -61,7 +61,7 @@ impl Lexer<'_> {
         Some(self.token(Kind::Number, start))
     }
 
-    fn number_like_name(&mut self, start: usize) -> Result<Token, LexError> {
+    fn number_like_name(&mut self, start: usize) -> Lexed<Token> {
         let name = self.name_after_dot()?;
         Ok(self.token(name.kind, start))
     }

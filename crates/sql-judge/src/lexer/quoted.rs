@@ -1,12 +1,12 @@
 //! Strings and quoted names.
 
 use super::Lexer;
-use super::token::{Kind, LexError, Token};
+use super::token::{Kind, Lexed, Token};
 
 impl<'t> Lexer<'t> {
     /// A string; `prefix` bytes (`N`) stand before its quote. Ends at the quote that is
     /// neither escaped nor doubled nor part of a longer character.
-    pub(super) fn string(&mut self, start: usize, prefix: usize) -> Result<Token, LexError> {
+    pub(super) fn string(&mut self, start: usize, prefix: usize) -> Lexed<Token> {
         self.at = start + prefix;
         let Some(quote) = self.peek(0) else {
             return Err(self.error("unclosed_quote", "a quote is missing", start));
@@ -36,7 +36,7 @@ impl<'t> Lexer<'t> {
 
     /// A name in backticks or, under ANSI_QUOTES, double quotes. No escapes; a NUL can't
     /// stand in it.
-    pub(super) fn quoted_name(&mut self) -> Result<Token, LexError> {
+    pub(super) fn quoted_name(&mut self) -> Lexed<Token> {
         let start = self.at;
         let quote = self.peek(0).unwrap_or(b'`');
         self.at += 1;
@@ -59,7 +59,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// `x'1f'` and `b'01'`.
-    pub(super) fn digits_string(&mut self, prefix: u8) -> Result<Token, LexError> {
+    pub(super) fn digits_string(&mut self, prefix: u8) -> Lexed<Token> {
         let start = self.at;
         self.at += 2;
         let is_hex = prefix.eq_ignore_ascii_case(&b'x');

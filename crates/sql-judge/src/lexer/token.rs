@@ -72,3 +72,6 @@ pub(crate) struct LexError {
     /// Where.
     pub(crate) offset: usize,
 }
+
+/// What lexing gives. The error is boxed: a token then comes back in registers.
+pub(crate) type Lexed<T> = Result<T, Box<LexError>>;
