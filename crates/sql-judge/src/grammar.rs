@@ -43,16 +43,8 @@ pub(crate) struct Refusal {
 
 impl From<Box<LexError>> for Box<Refusal> {
     fn from(error: Box<LexError>) -> Self {
-        let LexError {
-            rule,
-            message,
-            offset,
-        } = *error;
-        Self::new(Refusal {
-            rule,
-            reason: String::from(message),
-            offset,
-        })
+        let LexError { rule, message, offset } = *error;
+        Self::new(Refusal { rule, reason: String::from(message), offset })
     }
 }
 

@@ -170,10 +170,8 @@ impl Parser<'_> {
 
     /// MariaDB's ORACLE mode: `s.NEXTVAL` moves a sequence without parentheses.
     fn oracle_pseudo_column(&self, name: Token) -> Rule {
-        let is_step = matches!(
-            Keyword::find(self.bytes(name)),
-            Keyword::NEXTVAL | Keyword::CURRVAL
-        );
+        let is_step =
+            matches!(Keyword::find(self.bytes(name)), Keyword::NEXTVAL | Keyword::CURRVAL);
         let [_, dot, ..] = self.before();
         if is_step && dot.is(b'.') {
             return Err(self.refuse_at(name, "sequence", "NEXTVAL moves a sequence"));
@@ -201,11 +199,7 @@ impl Parser<'_> {
 
     fn open(&mut self, walk: &mut Walk) -> Rule {
         let [name, ..] = self.before();
-        let call = if name.is_name() {
-            self.call_before(walk)?
-        } else {
-            Call::Group
-        };
+        let call = if name.is_name() { self.call_before(walk)? } else { Call::Group };
         let grows = matches!(call, Call::BuiltIn(Class::Growth));
         let Some(slot) = walk.grows.get_mut(walk.depth) else {
             let reason = format!("parentheses are nested more than {MAX_DEPTH} deep");
