@@ -217,6 +217,11 @@ impl<'a> Session<'a> {
         Ok(self.client.send_err(err).await?)
     }
 
+    /// Whether queries and executions may carry attributes, which the replica never sees.
+    fn has_query_attributes(&self) -> bool {
+        self.negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES)
+    }
+
     /// Takes over what a response said of the session.
     fn note_status(&mut self, status: StatusFlags) {
         self.replica.status = status - RESPONSE_FLAGS;

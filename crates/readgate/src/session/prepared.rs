@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ledger::PreparedRef;
+use mysql_wire::execute::{Parameters, without_attributes};
 use mysql_wire::prepare::{PrepareOk, statement_id};
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 use mysql_wire::{Command, ErrPacket, SqlState};
@@ -47,6 +48,8 @@ struct PreparedRead {
     permit: ReadPermit,
     /// Sequence number of the record that holds the text.
     intent: u64,
+    /// What executions have said of its parameters.
+    parameters: Parameters,
     /// Long data sent for the next execution, in bytes.
     long_data: usize,
 }
@@ -109,7 +112,8 @@ async fn prepare_read(
     let run = Run::of_text(Command::StmtPrepare, &permit, false);
     let ran = run.to_the_end(session, received).await?;
     if let Some(prepare_ok) = ran.prepared {
-        let read = PreparedRead { permit, intent: ran.intent, long_data: 0 };
+        let parameters = Parameters::new(prepare_ok.parameters);
+        let read = PreparedRead { permit, intent: ran.intent, parameters, long_data: 0 };
         session.prepared.insert(prepare_ok.statement_id, Prepared::Read(read));
     }
     Ok(())
@@ -175,9 +179,23 @@ async fn run_prepared(
         let denial = outdated(&permit);
         return refuse::deny(session, command, permit.text(), &denial).await;
     }
+    let body = match command == Command::StmtExecute && session.has_query_attributes() {
+        true => stripped(session, id, &body)?,
+        false => body,
+    };
     let execution = Some(Execution { body: with_id(body, id), prepared });
     let run = Run { command, permit: &permit, execution, more_after: false };
     run.to_the_end(session, received).await.map(|_| ())
+}
+
+/// The execution without query attributes, as the replica's session reads it.
+fn stripped(session: &mut Session<'_>, id: u32, body: &[u8]) -> Result<Bytes, Ending> {
+    let Some(read) = session.prepared.read_mut(id) else {
+        return Ok(Bytes::copy_from_slice(body));
+    };
+    let stripped = without_attributes(body, &mut read.parameters);
+    read.parameters.sent_ahead.clear();
+    stripped.map_err(|malformed| Ending::malformed(malformed.to_string()))
 }
 
 /// The server may read a prepared text again, under the modes of that moment.
@@ -202,6 +220,9 @@ pub async fn send_long_data(session: &mut Session<'_>, body: Bytes) -> Result<()
         return Ok(());
     };
     read.long_data = read.long_data.saturating_add(body.len());
+    if let Some(&[low, high]) = body.get(4..).and_then(<[u8]>::first_chunk) {
+        read.parameters.sent_ahead.insert(u16::from_le_bytes([low, high]));
+    }
     if read.long_data > most {
         return Ok(());
     }
@@ -233,6 +254,7 @@ pub async fn reset(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending>
         return session.send_ok(false).await;
     };
     read.long_data = 0;
+    read.parameters.sent_ahead.clear();
     send(session, Command::StmtReset, &id.to_le_bytes()).await?;
     let mut walker = ResponseWalker::new(Expect::Ack, session.replica.form, 1, 1);
     let _: ResponseEnd = relay_whole(session, &mut walker).await?;
