@@ -208,6 +208,14 @@ impl ReplicaTarget {
         .await
     }
 
+    /// Sets and verifies a session's guard again, and reads its state back.
+    pub async fn guard_again(
+        &self,
+        session: &mut ReplicaSession,
+    ) -> Result<guard::Baseline, ReplicaFault> {
+        self.within_deadline(guard::set(session, &self.guard)).await
+    }
+
     async fn within_deadline<T>(
         &self,
         work: impl Future<Output = Result<T, ReplicaFault>>,

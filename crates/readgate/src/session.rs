@@ -222,6 +222,29 @@ impl<'a> Session<'a> {
         self.negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES)
     }
 
+    /// Reads the session's state back from the replica, and sets the guard again on the way.
+    async fn resync(&mut self) -> Result<(), Ending> {
+        let baseline = self.daemon.pool.target.guard_again(&mut self.replica).await;
+        let baseline = baseline.map_err(|fault| {
+            Ending::silent(EndingKind::ReplicaFault, format!("reading state back: {fault}"))
+        })?;
+        let schema = baseline.schema.as_deref();
+        match self.facts.resync(&baseline.sql_mode, &baseline.character_set_client, schema) {
+            true => Ok(()),
+            false => Err(charset_unknown()),
+        }
+    }
+
+    /// The replica says with each OK whether a backslash escapes: a session in which the
+    /// judge believes otherwise must not go on.
+    fn check_mode(&self) -> Result<(), Ending> {
+        let flag = StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES;
+        match self.facts.agrees(self.replica.status.contains(flag)) {
+            true => Ok(()),
+            false => Err(Ending::silent(EndingKind::Internal, "sql_mode is not as judged")),
+        }
+    }
+
     /// Takes over what a response said of the session.
     fn note_status(&mut self, status: StatusFlags) {
         self.replica.status = status - RESPONSE_FLAGS;

@@ -91,6 +91,29 @@ impl SessionFacts {
         }
     }
 
+    /// Takes over what the replica itself says of the session, read back after something
+    /// left its state in doubt. Statements prepared by name stay. False, and nothing is
+    /// taken over, where [`SessionFacts::new`] gives `None`.
+    #[must_use]
+    pub fn resync(
+        &mut self,
+        sql_mode: &[u8],
+        character_set_client: &[u8],
+        schema: Option<&[u8]>,
+    ) -> bool {
+        let (server, prepared) = (self.server(), std::mem::take(&mut self.prepared));
+        let fresh = Self::from_session_variables(server, sql_mode, character_set_client, schema);
+        let known = fresh.is_some();
+        *self = Self { prepared, ..fresh.unwrap_or_else(|| self.clone()) };
+        known
+    }
+
+    /// Whether a status flag that the replica sends with each OK says the same of the
+    /// session's mode as these facts.
+    pub fn agrees(&self, status_says_no_backslash_escapes: bool) -> bool {
+        self.lex_mode.no_backslash_escapes == status_says_no_backslash_escapes
+    }
+
     /// The current default schema, as far as it is known.
     pub fn schema(&self) -> Option<&[u8]> {
         self.schema.as_deref()
