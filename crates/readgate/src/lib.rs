@@ -20,5 +20,6 @@ pub mod recording;
 pub mod registry;
 pub mod reload;
 pub mod tls;
+pub mod usage;
 
 pub mod cli;
