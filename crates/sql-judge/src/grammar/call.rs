@@ -79,7 +79,7 @@ impl Parser<'_> {
             || previous.is(b'{')
             || matches!(
                 previous.kind,
-                Kind::AtAt | Kind::Text | Kind::UserVariable | Kind::QuotedName
+                Kind::AtAt | Kind::Text | Kind::Number | Kind::UserVariable | Kind::QuotedName
             );
         let after_word = previous.is_word(Keyword::AS) || previous.is_word(Keyword::PROCEDURE);
         if after_operand || after_word || self.groups(name, walk) {
