@@ -91,10 +91,7 @@ impl Credential {
     ) -> Self {
         let collect_by = after(now, policy.collect_within);
         let stage = Stage::Pending { collect_by };
-        Self {
-            stage,
-            ..Self::of_password(id, password, plugins)
-        }
+        Self { stage, ..Self::of_password(id, password, plugins) }
     }
 
     /// A credential that is in use at once and never expires, as `proxy.toml` holds them.
@@ -120,9 +117,7 @@ impl Credential {
             Stage::Revoked => Standing::Revoked,
             Stage::Pending { collect_by } if collect_by <= now => Standing::NotCollected,
             Stage::Pending { .. } => Standing::Valid { first_use: true },
-            Stage::InUse {
-                expires_at: Some(end),
-            } if end <= now => Standing::Expired,
+            Stage::InUse { expires_at: Some(end) } if end <= now => Standing::Expired,
             Stage::InUse { .. } => Standing::Valid { first_use: false },
         }
     }
@@ -187,13 +182,8 @@ impl Credential {
     /// Whether this is the credential's password: new ones must differ from old ones.
     pub fn is_of(&self, password: &Password) -> bool {
         let native = NativeVerifier::from_password(password).to_text();
-        self.sha2
-            .as_ref()
-            .is_some_and(|verifier| verifier.verify_password(password))
-            || self
-                .native
-                .as_ref()
-                .is_some_and(|verifier| verifier.to_text() == native)
+        self.sha2.as_ref().is_some_and(|verifier| verifier.verify_password(password))
+            || self.native.as_ref().is_some_and(|verifier| verifier.to_text() == native)
     }
 }
 
@@ -214,10 +204,7 @@ mod tests {
         warn_before: Duration::from_secs(30 * 86_400),
         overlap: Duration::from_secs(48 * 3600),
     };
-    const BOTH: &[AuthPlugin] = &[
-        AuthPlugin::CachingSha2Password,
-        AuthPlugin::MysqlNativePassword,
-    ];
+    const BOTH: &[AuthPlugin] = &[AuthPlugin::CachingSha2Password, AuthPlugin::MysqlNativePassword];
 
     fn start() -> Timestamp {
         "2026-01-01T00:00:00Z".parse().unwrap()
@@ -232,25 +219,13 @@ mod tests {
     }
 
     fn issued() -> Credential {
-        Credential::issue(
-            CredentialId(1),
-            &Password::new("secret"),
-            BOTH,
-            &POLICY,
-            start(),
-        )
+        Credential::issue(CredentialId(1), &Password::new("secret"), BOTH, &POLICY, start())
     }
 
     #[test]
     fn a_new_credential_counts_until_it_had_to_be_collected() {
-        assert_eq!(
-            issued().standing(start()),
-            Standing::Valid { first_use: true }
-        );
-        assert_eq!(
-            issued().standing(just_before(day(14))),
-            Standing::Valid { first_use: true }
-        );
+        assert_eq!(issued().standing(start()), Standing::Valid { first_use: true });
+        assert_eq!(issued().standing(just_before(day(14))), Standing::Valid { first_use: true });
         assert_eq!(issued().standing(day(14)), Standing::NotCollected);
     }
 
@@ -264,10 +239,7 @@ mod tests {
     fn a_collected_credential_lives_from_its_collection() {
         let used = issued().collected(&POLICY, day(10));
         assert_eq!(used.standing(day(20)), Standing::Valid { first_use: false });
-        assert_eq!(
-            used.standing(just_before(day(375))),
-            Standing::Valid { first_use: false }
-        );
+        assert_eq!(used.standing(just_before(day(375))), Standing::Valid { first_use: false });
         assert_eq!(used.standing(day(375)), Standing::Expired);
         let again = used.collected(&POLICY, day(300));
         assert_eq!(again.standing(day(375)), Standing::Expired);
@@ -275,36 +247,22 @@ mod tests {
 
     #[test]
     fn a_replaced_credential_counts_for_the_overlap_and_no_longer() {
-        let old = issued()
-            .collected(&POLICY, start())
-            .replaced(&POLICY, day(5));
-        assert_eq!(
-            old.standing(just_before(day(7))),
-            Standing::Valid { first_use: false }
-        );
+        let old = issued().collected(&POLICY, start()).replaced(&POLICY, day(5));
+        assert_eq!(old.standing(just_before(day(7))), Standing::Valid { first_use: false });
         assert_eq!(old.standing(day(7)), Standing::Retired);
-        assert_eq!(
-            old.replaced(&POLICY, day(6)).standing(day(7)),
-            Standing::Retired
-        );
+        assert_eq!(old.replaced(&POLICY, day(6)).standing(day(7)), Standing::Retired);
     }
 
     #[test]
     fn a_replaced_pending_credential_ends_at_once() {
-        assert_eq!(
-            issued().replaced(&POLICY, day(1)).standing(day(1)),
-            Standing::Retired
-        );
+        assert_eq!(issued().replaced(&POLICY, day(1)).standing(day(1)), Standing::Retired);
     }
 
     #[test]
     fn a_revoked_credential_stays_so() {
         let revoked = issued().revoked();
         assert_eq!(revoked.standing(start()), Standing::Revoked);
-        assert_eq!(
-            revoked.collected(&POLICY, start()).standing(start()),
-            Standing::Revoked
-        );
+        assert_eq!(revoked.collected(&POLICY, start()).standing(start()), Standing::Revoked);
     }
 
     #[test]
@@ -317,10 +275,7 @@ mod tests {
 
     #[test]
     fn knows_its_own_password_again() {
-        let native_only = Credential {
-            sha2: None,
-            ..issued()
-        };
+        let native_only = Credential { sha2: None, ..issued() };
         for credential in [issued(), native_only] {
             assert!(credential.is_of(&Password::new("secret")));
             assert!(!credential.is_of(&Password::new("Secret")));
@@ -329,20 +284,9 @@ mod tests {
 
     #[test]
     fn the_end_of_time_is_no_overflow() {
-        let forever = CredentialPolicy {
-            collect_within: Duration::MAX,
-            ..POLICY
-        };
-        let issued = Credential::issue(
-            CredentialId(1),
-            &Password::new("x"),
-            BOTH,
-            &forever,
-            start(),
-        );
-        assert_eq!(
-            issued.standing(day(1_000_000)),
-            Standing::Valid { first_use: true }
-        );
+        let forever = CredentialPolicy { collect_within: Duration::MAX, ..POLICY };
+        let issued =
+            Credential::issue(CredentialId(1), &Password::new("x"), BOTH, &forever, start());
+        assert_eq!(issued.standing(day(1_000_000)), Standing::Valid { first_use: true });
     }
 }

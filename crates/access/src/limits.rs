@@ -52,15 +52,8 @@ impl ConnectionLimits {
     /// Starts at zero.
     pub fn new(settings: LimitSettings) -> Self {
         let (by_source, by_user) = (HashMap::new(), HashMap::new());
-        let counts = Counts {
-            settings,
-            all: 0,
-            by_source,
-            by_user,
-        };
-        Self {
-            counts: Arc::new(Mutex::new(counts)),
-        }
+        let counts = Counts { settings, all: 0, by_source, by_user };
+        Self { counts: Arc::new(Mutex::new(counts)) }
     }
 
     /// Changes the limits. Connections above a lower limit stay; new ones are refused.
@@ -80,10 +73,7 @@ impl ConnectionLimits {
             return Err(LimitReached::Source(settings.connections_per_source));
         }
         counts.all += 1;
-        Ok(SourceSlot {
-            limits: self.clone(),
-            key,
-        })
+        Ok(SourceSlot { limits: self.clone(), key })
     }
 
     /// Takes a slot for a user who has just logged in.
@@ -91,16 +81,11 @@ impl ConnectionLimits {
         let user = named.user();
         let name = user.name.as_str().to_owned();
         let mut counts = self.counts();
-        let most = user
-            .max_connections
-            .unwrap_or(counts.settings.connections_per_user);
+        let most = user.max_connections.unwrap_or(counts.settings.connections_per_user);
         if !take(&mut counts.by_user, name.clone(), most) {
             return Err(LimitReached::User(most));
         }
-        Ok(UserSlot {
-            limits: self.clone(),
-            name,
-        })
+        Ok(UserSlot { limits: self.clone(), name })
     }
 
     /// Connections at this moment.

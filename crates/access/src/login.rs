@@ -71,64 +71,32 @@ impl LoginCheck {
             Some(user) => standing(user, &arrival),
             None => Err(DenyCause::UnknownUser),
         };
-        let credentials = user
-            .as_deref()
-            .map(|user| to_try(user, arrival.now))
-            .unwrap_or_default();
-        let slot = |of: &Credential| Slot {
-            id: of.id,
-            standing: of.standing(arrival.now),
-        };
+        let credentials = user.as_deref().map(|user| to_try(user, arrival.now)).unwrap_or_default();
+        let slot = |of: &Credential| Slot { id: of.id, standing: of.standing(arrival.now) };
         let slots = credentials.iter().map(slot).collect();
         let seen_as = user.as_ref().or(decoy.as_ref());
-        let plugins = seen_as
-            .map(|user| user.allowed_plugins().collect())
-            .unwrap_or_default();
-        let candidate = Candidate {
-            user,
-            standing,
-            slots,
-            source: arrival.source,
-        };
-        Self {
-            candidate,
-            credentials,
-            plugins,
-        }
+        let plugins = seen_as.map(|user| user.allowed_plugins().collect()).unwrap_or_default();
+        let candidate = Candidate { user, standing, slots, source: arrival.source };
+        Self { candidate, credentials, plugins }
     }
 
     /// The exchange to hold: the client's own plugin if the user may use it, otherwise the
     /// user's preferred one, to which the client must then be switched (compare
     /// [`Exchange::plugin`]).
     pub fn exchange(self, client_plugin: Option<AuthPlugin>) -> Exchange {
-        let Self {
-            candidate,
-            credentials,
-            plugins,
-        } = self;
+        let Self { candidate, credentials, plugins } = self;
         let clients_own = client_plugin.filter(|plugin| plugins.contains(plugin));
         let preferred = plugins.first().copied();
-        match clients_own
-            .or(preferred)
-            .unwrap_or(AuthPlugin::CachingSha2Password)
-        {
+        match clients_own.or(preferred).unwrap_or(AuthPlugin::CachingSha2Password) {
             AuthPlugin::CachingSha2Password => {
                 let known = credentials.iter().map(|credential| credential.sha2.clone());
                 let verifiers = padded(known, Sha2Verifier::dummy);
-                Exchange::CachingSha2(CachingSha2 {
-                    candidate,
-                    verifiers,
-                })
+                Exchange::CachingSha2(CachingSha2 { candidate, verifiers })
             }
             AuthPlugin::MysqlNativePassword => {
-                let known = credentials
-                    .iter()
-                    .map(|credential| credential.native.clone());
+                let known = credentials.iter().map(|credential| credential.native.clone());
                 let verifiers = padded(known, NativeVerifier::dummy);
-                Exchange::Native(Native {
-                    candidate,
-                    verifiers,
-                })
+                Exchange::Native(Native { candidate, verifiers })
             }
         }
     }
@@ -146,9 +114,7 @@ fn standing(user: &User, arrival: &Arrival<'_>) -> Result<(), DenyCause> {
         return Err(DenyCause::TlsRequired);
     }
     for narrower in [&user.role.sources, &user.sources].into_iter().flatten() {
-        let admitted = arrival
-            .networks
-            .admit(narrower, arrival.source.addr(), today);
+        let admitted = arrival.networks.admit(narrower, arrival.source.addr(), today);
         admitted.map_err(|_| DenyCause::SourceNotForUser)?;
     }
     Ok(())
@@ -169,17 +135,12 @@ impl NamedUser {
         listener: &SourceSet,
         arrival: &Arrival<'_>,
     ) -> Result<Arc<User>, DenyCause> {
-        let user = store
-            .find(self.user.name.as_str().as_bytes())
-            .ok_or(DenyCause::UnknownUser)?;
+        let user = store.find(self.user.name.as_str().as_bytes()).ok_or(DenyCause::UnknownUser)?;
         let (addr, today) = (arrival.source.addr(), day_of(arrival.now));
         let admitted = arrival.networks.admit(listener, addr, today);
         admitted.map_err(|_| DenyCause::SourceNotForUser)?;
         standing(&user, arrival)?;
-        let proven = user
-            .credentials
-            .iter()
-            .find(|credential| credential.id == self.credential);
+        let proven = user.credentials.iter().find(|credential| credential.id == self.credential);
         match proven.map(|credential| credential.standing(arrival.now)) {
             Some(Standing::Revoked) => Err(DenyCause::CredentialRevoked),
             Some(_) | None => Ok(user),
@@ -198,10 +159,7 @@ fn to_try(user: &User, now: Timestamp) -> Vec<Credential> {
 /// As many verifiers for everybody, so that everybody's proof costs the same work.
 fn padded<V>(known: impl Iterator<Item = Option<V>>, dummy: fn() -> V) -> Vec<V> {
     let known = known.map(|verifier| verifier.unwrap_or_else(dummy));
-    known
-        .chain(std::iter::repeat_with(dummy))
-        .take(SLOTS)
-        .collect()
+    known.chain(std::iter::repeat_with(dummy)).take(SLOTS).collect()
 }
 
 impl Candidate {
@@ -212,22 +170,13 @@ impl Candidate {
         method: Method,
     ) -> Result<NamedUser, (Self, LoginDenied)> {
         let proven = right.and_then(|place| self.slots.get(place)).copied();
-        let denied = |cause| LoginDenied {
-            cause,
-            proof_was_right: proven.is_some(),
-        };
+        let denied = |cause| LoginDenied { cause, proof_was_right: proven.is_some() };
         let cause = match (&self.user, self.standing, proven) {
             (Some(user), Ok(()), Some(slot)) => match slot.standing {
                 Standing::Valid { first_use } => {
                     let (user, source) = (Arc::clone(user), self.source);
                     let credential = slot.id;
-                    return Ok(NamedUser {
-                        user,
-                        source,
-                        method,
-                        credential,
-                        first_use,
-                    });
+                    return Ok(NamedUser { user, source, method, credential, first_use });
                 }
                 Standing::NotCollected => DenyCause::CredentialNotCollected,
                 Standing::Expired => DenyCause::CredentialExpired,
@@ -244,10 +193,7 @@ impl Candidate {
 
     fn without_password(self) -> LoginDenied {
         let cause = self.standing.err().unwrap_or(DenyCause::NoPassword);
-        LoginDenied {
-            cause,
-            proof_was_right: false,
-        }
+        LoginDenied { cause, proof_was_right: false }
     }
 }
 

@@ -48,60 +48,27 @@ fn user(name: &str, plugins: &[AuthPlugin]) -> User {
 }
 
 fn in_role(role: Role, name: &str) -> User {
-    User {
-        role: Arc::new(role),
-        ..user(name, SHA2)
-    }
+    User { role: Arc::new(role), ..user(name, SHA2) }
 }
 
 fn world() -> World {
     let desk = || Some(SourceSet::from_iter(["desk"]));
     world_of([
         user("alice", SHA2),
-        User {
-            status: UserStatus::Disabled,
-            ..user("gone", SHA2)
-        },
-        User {
-            valid_until: Some(day_of(*NOW).yesterday().unwrap()),
-            ..user("left", SHA2)
-        },
-        User {
-            valid_from: Some(day_of(*NOW).tomorrow().unwrap()),
-            ..user("early", SHA2)
-        },
-        User {
-            sources: desk(),
-            ..user("pinned", SHA2)
-        },
-        in_role(
-            Role {
-                sources: desk(),
-                ..Role::named("at-desk")
-            },
-            "role-pinned",
-        ),
-        in_role(
-            Role {
-                require_tls: true,
-                ..Role::named("safe")
-            },
-            "safe",
-        ),
+        User { status: UserStatus::Disabled, ..user("gone", SHA2) },
+        User { valid_until: Some(day_of(*NOW).yesterday().unwrap()), ..user("left", SHA2) },
+        User { valid_from: Some(day_of(*NOW).tomorrow().unwrap()), ..user("early", SHA2) },
+        User { sources: desk(), ..user("pinned", SHA2) },
+        in_role(Role { sources: desk(), ..Role::named("at-desk") }, "role-pinned"),
+        in_role(Role { require_tls: true, ..Role::named("safe") }, "safe"),
         user("old", NATIVE),
         user("both", &[SHA2, NATIVE].concat()),
-        User {
-            credentials: Vec::new(),
-            ..user("empty", SHA2)
-        },
+        User { credentials: Vec::new(), ..user("empty", SHA2) },
     ])
 }
 
 fn world_of(users: impl IntoIterator<Item = User>) -> World {
-    let entries = [
-        entry("office", "198.51.0.0/16"),
-        entry("desk", "198.51.7.9/32"),
-    ];
+    let entries = [entry("office", "198.51.0.0/16"), entry("desk", "198.51.7.9/32")];
     World {
         networks: SourceNetworks::new(entries),
         users: Users::new(users),
@@ -113,24 +80,13 @@ impl World {
     fn check(&self, name: &str, addr: &str, encrypted: bool) -> LoginCheck {
         let listener = SourceSet::from_iter(["office", "desk"]);
         let today = day_of(*NOW);
-        let source = self
-            .networks
-            .admit(&listener, addr.parse().unwrap(), today)
-            .unwrap();
-        let arrival = Arrival {
-            source,
-            networks: &self.networks,
-            encrypted,
-            now: *NOW,
-        };
+        let source = self.networks.admit(&listener, addr.parse().unwrap(), today).unwrap();
+        let arrival = Arrival { source, networks: &self.networks, encrypted, now: *NOW };
         LoginCheck::for_user(&self.users, name.as_bytes(), arrival)
     }
 
     fn sha2_from(&self, name: &str, addr: &str, encrypted: bool) -> CachingSha2 {
-        match self
-            .check(name, addr, encrypted)
-            .exchange(Some(AuthPlugin::CachingSha2Password))
-        {
+        match self.check(name, addr, encrypted).exchange(Some(AuthPlugin::CachingSha2Password)) {
             Exchange::CachingSha2(exchange) => exchange,
             Exchange::Native(_) => panic!("{name} was switched to native"),
         }
@@ -141,10 +97,7 @@ impl World {
     }
 
     fn native(&self, name: &str) -> Native {
-        match self
-            .check(name, "198.51.7.9", true)
-            .exchange(Some(AuthPlugin::MysqlNativePassword))
-        {
+        match self.check(name, "198.51.7.9", true).exchange(Some(AuthPlugin::MysqlNativePassword)) {
             Exchange::Native(exchange) => exchange,
             Exchange::CachingSha2(_) => panic!("{name} was switched to caching_sha2"),
         }
@@ -167,19 +120,13 @@ fn xor(a: &[u8], b: &[u8]) -> Vec<u8> {
 fn sha2_scramble(password: &str, nonce: &Nonce) -> Vec<u8> {
     let sha = |bytes: &[u8]| digest(&SHA256, bytes).as_ref().to_vec();
     let stage1 = sha(password.as_bytes());
-    xor(
-        &stage1,
-        &sha(&[&sha(&stage1), nonce.as_bytes().as_slice()].concat()),
-    )
+    xor(&stage1, &sha(&[&sha(&stage1), nonce.as_bytes().as_slice()].concat()))
 }
 
 fn native_scramble(password: &str, nonce: &Nonce) -> Vec<u8> {
     let sha = |bytes: &[u8]| digest(&SHA1_FOR_LEGACY_USE_ONLY, bytes).as_ref().to_vec();
     let stage1 = sha(password.as_bytes());
-    xor(
-        &stage1,
-        &sha(&[nonce.as_bytes().as_slice(), &sha(&stage1)].concat()),
-    )
+    xor(&stage1, &sha(&[nonce.as_bytes().as_slice(), &sha(&stage1)].concat()))
 }
 
 fn full_of(fast: FastAuth) -> FullAuth {
@@ -192,9 +139,8 @@ fn full_of(fast: FastAuth) -> FullAuth {
 #[test]
 fn the_right_scramble_is_enough() {
     let world = world();
-    let FastAuth::Accepted(named) = world
-        .sha2("alice")
-        .fast(&world.nonce, &sha2_scramble(RIGHT, &world.nonce))
+    let FastAuth::Accepted(named) =
+        world.sha2("alice").fast(&world.nonce, &sha2_scramble(RIGHT, &world.nonce))
     else {
         panic!("refused");
     };
@@ -224,22 +170,13 @@ fn whoever_may_not_log_in_takes_the_steps_of_a_wrong_password() {
         (world.sha2("left"), "user_not_valid_today (password right)"),
         (world.sha2("early"), "user_not_valid_today (password right)"),
         (elsewhere("pinned"), "source_not_for_user (password right)"),
-        (
-            elsewhere("role-pinned"),
-            "source_not_for_user (password right)",
-        ),
-        (
-            world.sha2_from("safe", "198.51.7.9", false),
-            "tls_required (password right)",
-        ),
+        (elsewhere("role-pinned"), "source_not_for_user (password right)"),
+        (world.sha2_from("safe", "198.51.7.9", false), "tls_required (password right)"),
     ] {
         let right = sha2_scramble(RIGHT, &world.nonce);
         let denied = full_of(exchange.fast(&world.nonce, &right)).verify(&Password::new(RIGHT));
         let denied = denied.unwrap_err();
-        assert_eq!(
-            (denied.to_string().as_str(), denied.advice()),
-            (reason, None)
-        );
+        assert_eq!((denied.to_string().as_str(), denied.advice()), (reason, None));
     }
     let denied = full_of(world.sha2("gone").fast(&world.nonce, b"x")).verify(&Password::new("x"));
     assert_eq!(denied.unwrap_err().to_string(), "user_disabled");
@@ -250,11 +187,8 @@ fn an_unknown_user_is_asked_for_the_password_too() {
     let world = world();
     // A stranger borrows the plugins of a user; take one that borrowed caching_sha2.
     let plugin = Some(AuthPlugin::CachingSha2Password);
-    let mut exchanges = (0..).map(|i| {
-        world
-            .check(&format!("nobody{i}"), "198.51.7.9", true)
-            .exchange(plugin)
-    });
+    let mut exchanges =
+        (0..).map(|i| world.check(&format!("nobody{i}"), "198.51.7.9", true).exchange(plugin));
     let Some(Exchange::CachingSha2(exchange)) =
         exchanges.find(|exchange| exchange.plugin() == AuthPlugin::CachingSha2Password)
     else {
@@ -277,10 +211,7 @@ fn a_user_pinned_to_a_source_logs_in_from_it() {
 fn nobody_has_an_empty_password() {
     let empty = Password::new("");
     let both = [SHA2, NATIVE].concat();
-    let blank = User {
-        credentials: vec![credential(1, "", &both)],
-        ..user("blank", &both)
-    };
+    let blank = User { credentials: vec![credential(1, "", &both)], ..user("blank", &both) };
     let world = world_of([blank, user("alice", SHA2)]);
     for name in ["blank", "alice"] {
         match world.sha2(name).fast(&world.nonce, b"") {
@@ -297,16 +228,8 @@ fn nobody_has_an_empty_password() {
 #[test]
 fn a_client_is_switched_to_a_plugin_the_user_has() {
     let world = world();
-    let plugin_of = |name, client| {
-        world
-            .check(name, "198.51.7.9", true)
-            .exchange(client)
-            .plugin()
-    };
-    let (sha2, native) = (
-        AuthPlugin::CachingSha2Password,
-        AuthPlugin::MysqlNativePassword,
-    );
+    let plugin_of = |name, client| world.check(name, "198.51.7.9", true).exchange(client).plugin();
+    let (sha2, native) = (AuthPlugin::CachingSha2Password, AuthPlugin::MysqlNativePassword);
     assert_eq!(plugin_of("alice", Some(native)), sha2);
     assert_eq!(plugin_of("alice", None), sha2);
     assert_eq!(plugin_of("old", Some(sha2)), native);
@@ -323,10 +246,7 @@ fn native_login_needs_the_right_scramble() {
     let named = world.native("old").verify(&world.nonce, &right).unwrap();
     assert_eq!(named.method(), "mysql_native_password");
     let wrong = native_scramble("wrong", &world.nonce);
-    let denied = world
-        .native("old")
-        .verify(&world.nonce, &wrong)
-        .unwrap_err();
+    let denied = world.native("old").verify(&world.nonce, &wrong).unwrap_err();
     assert_eq!(denied.to_string(), "wrong_password");
 }
 
@@ -335,10 +255,7 @@ fn a_user_without_verifier_cannot_log_in() {
     let world = world();
     let right = sha2_scramble(RIGHT, &world.nonce);
     let full = full_of(world.sha2("empty").fast(&world.nonce, &right));
-    assert_eq!(
-        full.verify(&Password::new(RIGHT)).unwrap_err().cause,
-        DenyCause::WrongPassword
-    );
+    assert_eq!(full.verify(&Password::new(RIGHT)).unwrap_err().cause, DenyCause::WrongPassword);
 }
 
 // ---- credentials with a life --------------------------------------------------------
@@ -360,10 +277,7 @@ fn issued(id: u64, password: &str, days: u32) -> Credential {
 }
 
 fn world_with(credentials: Vec<Credential>) -> World {
-    world_of([User {
-        credentials,
-        ..user("alice", SHA2)
-    }])
+    world_of([User { credentials, ..user("alice", SHA2) }])
 }
 
 #[test]
@@ -373,12 +287,7 @@ fn the_first_login_collects_a_new_credential() {
     assert!(named.collects_credential());
     assert_eq!(named.credential(), CredentialId(7));
     let world = world_with(vec![issued(7, "new", 13).collected(&POLICY, days_ago(1))]);
-    assert!(
-        !world
-            .log_in(world.sha2("alice"), "new")
-            .unwrap()
-            .collects_credential()
-    );
+    assert!(!world.log_in(world.sha2("alice"), "new").unwrap().collects_credential());
 }
 
 #[test]
@@ -386,20 +295,8 @@ fn both_credentials_count_while_they_overlap() {
     let old = issued(1, "old", 50).collected(&POLICY, days_ago(49));
     let overlapping = old.clone().replaced(&POLICY, *NOW);
     let world = world_with(vec![issued(2, "new", 0), overlapping]);
-    assert_eq!(
-        world
-            .log_in(world.sha2("alice"), "old")
-            .unwrap()
-            .credential(),
-        CredentialId(1)
-    );
-    assert_eq!(
-        world
-            .log_in(world.sha2("alice"), "new")
-            .unwrap()
-            .credential(),
-        CredentialId(2)
-    );
+    assert_eq!(world.log_in(world.sha2("alice"), "old").unwrap().credential(), CredentialId(1));
+    assert_eq!(world.log_in(world.sha2("alice"), "new").unwrap().credential(), CredentialId(2));
     let over = old.replaced(&POLICY, days_ago(1));
     let world = world_with(vec![issued(2, "new", 1), over]);
     let denied = world.log_in(world.sha2("alice"), "old").unwrap_err();
@@ -414,37 +311,22 @@ fn what_to_do_about_an_ended_credential_is_told_to_its_holder_alone() {
     assert_eq!(denied.cause, DenyCause::CredentialNotCollected);
     assert!(denied.advice().unwrap().contains("not collected in time"));
     let denied = void.log_in(void.sha2("alice"), "guess").unwrap_err();
-    assert_eq!(
-        (denied.cause, denied.advice()),
-        (DenyCause::WrongPassword, None)
-    );
+    assert_eq!((denied.cause, denied.advice()), (DenyCause::WrongPassword, None));
     let expired = world_with(vec![issued(1, "x", 100).collected(&POLICY, days_ago(90))]);
     let denied = expired.log_in(expired.sha2("alice"), "x").unwrap_err();
     assert_eq!(denied.cause, DenyCause::CredentialExpired);
     assert!(denied.advice().unwrap().contains("expired"));
     let revoked = world_with(vec![issued(1, "x", 1).revoked()]);
     let denied = revoked.log_in(revoked.sha2("alice"), "x").unwrap_err();
-    assert_eq!(
-        (denied.cause, denied.advice()),
-        (DenyCause::CredentialRevoked, None)
-    );
+    assert_eq!((denied.cause, denied.advice()), (DenyCause::CredentialRevoked, None));
 }
 
 #[test]
 fn a_valid_credential_is_found_behind_any_number_of_ended_ones() {
     let ended = (2..10).rev().map(|id| issued(id, "x", 1).revoked());
-    let valid = Credential {
-        stage: Stage::InUse { expires_at: None },
-        ..issued(1, "right", 99)
-    };
+    let valid = Credential { stage: Stage::InUse { expires_at: None }, ..issued(1, "right", 99) };
     let world = world_with(ended.chain([valid]).collect());
-    assert_eq!(
-        world
-            .log_in(world.sha2("alice"), "right")
-            .unwrap()
-            .credential(),
-        CredentialId(1)
-    );
+    assert_eq!(world.log_in(world.sha2("alice"), "right").unwrap().credential(), CredentialId(1));
 }
 
 // ---- live sessions -------------------------------------------------------------------
@@ -453,54 +335,23 @@ fn a_valid_credential_is_found_behind_any_number_of_ended_ones() {
 fn a_session_goes_on_only_while_its_user_may_log_in() {
     let before = world_with(vec![issued(1, "x", 1)]);
     let named = before.log_in(before.sha2("alice"), "x").unwrap();
-    let alice = || User {
-        credentials: vec![issued(1, "x", 1)],
-        ..user("alice", SHA2)
-    };
+    let alice = || User { credentials: vec![issued(1, "x", 1)], ..user("alice", SHA2) };
     let after = |users: Vec<User>, listener: &[&str]| {
         let world = world_of(users);
         let source = named.source().clone();
-        let arrival = Arrival {
-            source,
-            networks: &world.networks,
-            encrypted: true,
-            now: *NOW,
-        };
+        let arrival = Arrival { source, networks: &world.networks, encrypted: true, now: *NOW };
         let listener = SourceSet::from_iter(listener.iter().copied());
-        named
-            .recheck(&world.users, &listener, &arrival)
-            .map(|user| user.full_name.clone())
+        named.recheck(&world.users, &listener, &arrival).map(|user| user.full_name.clone())
     };
-    let renamed = User {
-        full_name: String::from("Alice B"),
-        ..alice()
-    };
-    assert_eq!(
-        after(vec![renamed], &["office"]),
-        Ok(String::from("Alice B"))
-    );
+    let renamed = User { full_name: String::from("Alice B"), ..alice() };
+    assert_eq!(after(vec![renamed], &["office"]), Ok(String::from("Alice B")));
     assert_eq!(after(vec![alice()], &[]), Err(DenyCause::SourceNotForUser));
     assert_eq!(after(vec![], &["office"]), Err(DenyCause::UnknownUser));
-    let disabled = User {
-        status: UserStatus::Disabled,
-        ..alice()
-    };
-    assert_eq!(
-        after(vec![disabled], &["office"]),
-        Err(DenyCause::UserDisabled)
-    );
-    let revoked = User {
-        credentials: vec![issued(1, "x", 1).revoked()],
-        ..alice()
-    };
-    assert_eq!(
-        after(vec![revoked], &["office"]),
-        Err(DenyCause::CredentialRevoked)
-    );
+    let disabled = User { status: UserStatus::Disabled, ..alice() };
+    assert_eq!(after(vec![disabled], &["office"]), Err(DenyCause::UserDisabled));
+    let revoked = User { credentials: vec![issued(1, "x", 1).revoked()], ..alice() };
+    assert_eq!(after(vec![revoked], &["office"]), Err(DenyCause::CredentialRevoked));
     let replaced = issued(1, "x", 1).replaced(&POLICY, days_ago(1));
-    let replaced = User {
-        credentials: vec![issued(2, "y", 1), replaced],
-        ..alice()
-    };
+    let replaced = User { credentials: vec![issued(2, "y", 1), replaced], ..alice() };
     assert!(after(vec![replaced], &["office"]).is_ok());
 }

@@ -72,10 +72,7 @@ impl PasswordRules {
             return Err(Weak::Classes);
         }
         let (password, name) = (bytes.to_ascii_lowercase(), user.to_ascii_lowercase());
-        match password
-            .windows(name.len().max(1))
-            .any(|part| part == name.as_bytes())
-        {
+        match password.windows(name.len().max(1)).any(|part| part == name.as_bytes()) {
             true => Err(Weak::HoldsName),
             false => Ok(()),
         }
@@ -93,15 +90,10 @@ fn has_all_classes(password: &[u8]) -> bool {
 /// A character, each equally likely; `None` if the byte drawn would favour some.
 fn random_character(alphabet: &[u8]) -> Result<Option<u8>, NoRandomness> {
     let mut byte = [0];
-    SystemRandom::new()
-        .fill(&mut byte)
-        .map_err(|_| NoRandomness)?;
+    SystemRandom::new().fill(&mut byte).map_err(|_| NoRandomness)?;
     let [byte] = byte.map(usize::from);
     let fair = 256 - 256 % alphabet.len().max(1);
-    Ok(alphabet
-        .get(byte % alphabet.len().max(1))
-        .copied()
-        .filter(|_| byte < fair))
+    Ok(alphabet.get(byte % alphabet.len().max(1)).copied().filter(|_| byte < fair))
 }
 
 #[cfg(test)]
@@ -145,11 +137,7 @@ mod tests {
             ("aA1-aA1-aA1\n", Err(Weak::ControlCharacter)),
             ("xx1-ALICE-xx1", Err(Weak::HoldsName)),
         ] {
-            assert_eq!(
-                rules.check(&Password::new(password), "alice"),
-                verdict,
-                "{password}"
-            );
+            assert_eq!(rules.check(&Password::new(password), "alice"), verdict, "{password}");
         }
     }
 }

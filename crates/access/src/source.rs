@@ -84,13 +84,8 @@ impl SourceNetworks {
             for (place, net) in entry.networks.iter().enumerate() {
                 let net = network::canonical(*net);
                 let (family, bits) = index.family_mut(net.network());
-                let networks = family
-                    .entry(std::cmp::Reverse(net.prefix_len()))
-                    .or_default();
-                networks
-                    .entry(bits)
-                    .or_insert_with(Vec::new)
-                    .push((id, place));
+                let networks = family.entry(std::cmp::Reverse(net.prefix_len())).or_default();
+                networks.entry(bits).or_insert_with(Vec::new).push((id, place));
             }
             index.entries.push(Arc::new(entry));
         }
@@ -109,24 +104,13 @@ impl SourceNetworks {
         today: Date,
     ) -> Result<SourceAdmitted, SourceDenied> {
         let addr = addr.to_canonical();
-        let mut denied = SourceDenied {
-            addr,
-            cause: SourceDenyCause::NotListed,
-        };
-        for entry in self
-            .holding(addr)
-            .filter(|entry| accepted.accepts(&entry.name))
-        {
+        let mut denied = SourceDenied { addr, cause: SourceDenyCause::NotListed };
+        for entry in self.holding(addr).filter(|entry| accepted.accepts(&entry.name)) {
             if entry.is_valid_on(today) {
-                return Ok(SourceAdmitted {
-                    addr,
-                    entry: Arc::clone(entry),
-                });
+                return Ok(SourceAdmitted { addr, entry: Arc::clone(entry) });
             }
             if denied.cause == SourceDenyCause::NotListed {
-                denied.cause = SourceDenyCause::OutOfDate {
-                    entry: entry.name.clone(),
-                };
+                denied.cause = SourceDenyCause::OutOfDate { entry: entry.name.clone() };
             }
         }
         Err(denied)
@@ -155,13 +139,10 @@ impl SourceNetworks {
     /// The networks that other listed networks hold already: for each the narrowest of
     /// those, and of equal ones only the later.
     pub fn overlaps(&self) -> impl Iterator<Item = Overlap> {
-        self.entries
-            .iter()
-            .enumerate()
-            .flat_map(move |(entry, of)| {
-                let networks = of.networks.iter().enumerate();
-                networks.filter_map(move |(network, net)| self.overlap_of(entry, network, *net))
-            })
+        self.entries.iter().enumerate().flat_map(move |(entry, of)| {
+            let networks = of.networks.iter().enumerate();
+            networks.filter_map(move |(network, net)| self.overlap_of(entry, network, *net))
+        })
     }
 
     fn overlap_of(&self, entry: usize, network: usize, net: IpNet) -> Option<Overlap> {
@@ -172,13 +153,7 @@ impl SourceNetworks {
             let first = networks.get(&masked(bits, width, len.0))?.first()?;
             let other = len.0 < inner.prefix_len() || *first < (entry, network);
             let outer = IpNet::new(inner.network(), len.0).ok()?.trunc();
-            other.then_some(Overlap {
-                entry,
-                network,
-                inner,
-                outer_entry: first.0,
-                outer,
-            })
+            other.then_some(Overlap { entry, network, inner, outer_entry: first.0, outer })
         })
     }
 
@@ -200,9 +175,7 @@ impl SourceNetworks {
 /// The bits of a network of that prefix length, out of an address of that width.
 fn masked(bits: u128, width: u8, prefix_len: u8) -> u128 {
     // A shift by the whole width, for prefix length 0 of IPv6, leaves nothing.
-    bits & u128::MAX
-        .checked_shl(u32::from(width.saturating_sub(prefix_len)))
-        .unwrap_or(0)
+    bits & u128::MAX.checked_shl(u32::from(width.saturating_sub(prefix_len))).unwrap_or(0)
 }
 
 /// A listed network within another listed one.

@@ -84,13 +84,7 @@ impl LoginThrottle {
     /// Starts without failures.
     pub fn new(settings: ThrottleSettings) -> Self {
         let (by_source, by_user) = (HashMap::new(), HashMap::new());
-        Self {
-            state: Mutex::new(State {
-                settings,
-                by_source,
-                by_user,
-            }),
-        }
+        Self { state: Mutex::new(State { settings, by_source, by_user }) }
     }
 
     /// Changes the settings. Counts and blocks stay.
@@ -106,14 +100,8 @@ impl LoginThrottle {
         let of_source = Rule::of_source(&settings).ask(state.by_source.get_mut(&source), now);
         let of_user = Rule::of_user(&settings).ask(state.by_user.get_mut(&user), now);
         match (of_source, of_user) {
-            (Err(remaining), _) => Attempt::Blocked(Blocked {
-                whole_source: true,
-                remaining,
-            }),
-            (_, Err(remaining)) => Attempt::Blocked(Blocked {
-                whole_source: false,
-                remaining,
-            }),
+            (Err(remaining), _) => Attempt::Blocked(Blocked { whole_source: true, remaining }),
+            (_, Err(remaining)) => Attempt::Blocked(Blocked { whole_source: false, remaining }),
             (Ok(one), Ok(other)) => Attempt::After(one.max(other)),
         }
     }
@@ -126,13 +114,8 @@ impl LoginThrottle {
         let source_blocked = Rule::of_source(&settings).strike(&mut state.by_source, source, now);
         let user_blocked = Rule::of_user(&settings).strike(&mut state.by_user, user, now);
         let remaining = settings.block_time;
-        let blocked = |whole_source| Blocked {
-            whole_source,
-            remaining,
-        };
-        source_blocked
-            .then(|| blocked(true))
-            .or(user_blocked.then(|| blocked(false)))
+        let blocked = |whole_source| Blocked { whole_source, remaining };
+        source_blocked.then(|| blocked(true)).or(user_blocked.then(|| blocked(false)))
     }
 
     /// Notes a success: the user's failures from that source are forgotten. Those of the
@@ -150,10 +133,7 @@ impl LoginThrottle {
 
 fn keys(source: &SourceAdmitted, user: &[u8]) -> (IpAddr, (IpAddr, Vec<u8>)) {
     let source = source_key(source.addr());
-    (
-        source,
-        (source, user.iter().copied().take(NAME_MAX).collect()),
-    )
+    (source, (source, user.iter().copied().take(NAME_MAX).collect()))
 }
 
 /// The settings that apply to one of the two counts.
@@ -214,12 +194,7 @@ impl Rule {
         if counts.len() >= ENTRIES_MAX && !counts.contains_key(&key) {
             self.make_room(counts, now);
         }
-        let fresh = Strikes {
-            failures: 0,
-            last: now,
-            next: now,
-            blocked_until: None,
-        };
+        let fresh = Strikes { failures: 0, last: now, next: now, blocked_until: None };
         let strikes = counts.entry(key).or_insert(fresh);
         if self.is_forgotten(strikes, now) {
             *strikes = fresh;
@@ -229,11 +204,8 @@ impl Rule {
         strikes.next = strikes.next.max(now + self.delay(strikes.failures));
         let blocks = strikes.failures >= self.block_after;
         if blocks {
-            *strikes = Strikes {
-                blocked_until: Some(now + self.block_time),
-                failures: 0,
-                ..*strikes
-            };
+            *strikes =
+                Strikes { blocked_until: Some(now + self.block_time), failures: 0, ..*strikes };
         }
         blocks
     }
@@ -244,9 +216,7 @@ impl Rule {
             return Duration::ZERO;
         };
         let factor = 2_u32.saturating_pow(doublings);
-        self.first_delay
-            .saturating_mul(factor)
-            .min(self.longest_delay)
+        self.first_delay.saturating_mul(factor).min(self.longest_delay)
     }
 
     fn is_forgotten(&self, strikes: &Strikes, now: Instant) -> bool {

@@ -25,9 +25,7 @@ fn source(addr: &str) -> SourceAdmitted {
     };
     let accepted = SourceSet::from_iter(["all"]);
     let networks = SourceNetworks::new([all]);
-    networks
-        .admit(&accepted, addr.parse().unwrap(), date(2026, 6, 15))
-        .unwrap()
+    networks.admit(&accepted, addr.parse().unwrap(), date(2026, 6, 15)).unwrap()
 }
 
 /// A clock that moves only when told to.
@@ -53,19 +51,13 @@ fn fail(throttle: &LoginThrottle, from: &SourceAdmitted, user: &str, clock: &mut
 }
 
 fn start() -> (LoginThrottle, SourceAdmitted, Clock) {
-    (
-        LoginThrottle::new(SETTINGS),
-        source("198.51.7.1"),
-        Clock(Instant::now()),
-    )
+    (LoginThrottle::new(SETTINGS), source("198.51.7.1"), Clock(Instant::now()))
 }
 
 #[test]
 fn each_failure_costs_more_than_the_last() {
     let (throttle, from, mut clock) = start();
-    let waits: Vec<u128> = (0..7)
-        .map(|_| fail(&throttle, &from, "alice", &mut clock))
-        .collect();
+    let waits: Vec<u128> = (0..7).map(|_| fail(&throttle, &from, "alice", &mut clock)).collect();
     assert_eq!(waits, [0, 0, 0, 500, 1000, 2000, 4000]);
 }
 
@@ -76,10 +68,7 @@ fn waiting_between_attempts_pays_the_wait() {
         fail(&throttle, &from, "alice", &mut clock);
     }
     let later = clock.pass(Duration::from_secs(60));
-    assert_eq!(
-        throttle.ask(&from, b"alice", later),
-        Attempt::After(Duration::ZERO)
-    );
+    assert_eq!(throttle.ask(&from, b"alice", later), Attempt::After(Duration::ZERO));
 }
 
 #[test]
@@ -90,10 +79,7 @@ fn attempts_at_once_queue_up() {
     }
     let waits = (0..9).map(|_| throttle.ask(&from, b"alice", clock.0));
     let seconds = |s| Attempt::After(Duration::from_secs(s));
-    let blocked = Blocked {
-        whole_source: false,
-        remaining: Duration::from_secs(9),
-    };
+    let blocked = Blocked { whole_source: false, remaining: Duration::from_secs(9) };
     assert_eq!(
         waits.collect::<Vec<_>>(),
         [
@@ -117,48 +103,25 @@ fn many_failures_block_the_user_from_that_source_only() {
         fail(&throttle, &from, "alice", &mut clock);
     }
     let block = throttle.failed(&from, b"alice", clock.0).unwrap();
-    assert_eq!(
-        block,
-        Blocked {
-            whole_source: false,
-            remaining: SETTINGS.block_time
-        }
-    );
-    assert_eq!(
-        throttle.ask(&from, b"alice", clock.0),
-        Attempt::Blocked(block)
-    );
+    assert_eq!(block, Blocked { whole_source: false, remaining: SETTINGS.block_time });
+    assert_eq!(throttle.ask(&from, b"alice", clock.0), Attempt::Blocked(block));
     let elsewhere = source("198.51.7.2");
-    assert_eq!(
-        throttle.ask(&elsewhere, b"alice", clock.0),
-        Attempt::After(Duration::ZERO)
-    );
+    assert_eq!(throttle.ask(&elsewhere, b"alice", clock.0), Attempt::After(Duration::ZERO));
     let over = clock.pass(SETTINGS.block_time);
-    assert_eq!(
-        throttle.ask(&from, b"alice", over),
-        Attempt::After(Duration::ZERO)
-    );
+    assert_eq!(throttle.ask(&from, b"alice", over), Attempt::After(Duration::ZERO));
 }
 
 #[test]
 fn a_source_that_tries_many_names_is_slowed_and_blocked() {
     let (throttle, from, mut clock) = start();
     let names = |i: u32| format!("user{i}");
-    let waits: Vec<u128> = (0..11)
-        .map(|i| fail(&throttle, &from, &names(i), &mut clock))
-        .collect();
+    let waits: Vec<u128> = (0..11).map(|i| fail(&throttle, &from, &names(i), &mut clock)).collect();
     assert_eq!(waits, [0, 0, 0, 0, 0, 0, 0, 500, 1000, 2000, 4000]);
     let block = throttle.failed(&from, b"another", clock.0).unwrap();
     assert!(block.whole_source);
-    assert_eq!(
-        throttle.ask(&from, b"fresh", clock.0),
-        Attempt::Blocked(block)
-    );
+    assert_eq!(throttle.ask(&from, b"fresh", clock.0), Attempt::Blocked(block));
     let elsewhere = source("198.51.7.2");
-    assert_eq!(
-        throttle.ask(&elsewhere, b"user1", clock.0),
-        Attempt::After(Duration::ZERO)
-    );
+    assert_eq!(throttle.ask(&elsewhere, b"user1", clock.0), Attempt::After(Duration::ZERO));
 }
 
 #[test]
@@ -170,15 +133,9 @@ fn one_ipv6_network_of_64_bits_is_one_source() {
         fail(&throttle, &from, &format!("user{i}"), &mut clock);
     }
     let from = source("2a00:1:2:3:ffff::1");
-    assert!(matches!(
-        throttle.ask(&from, b"x", clock.0),
-        Attempt::Blocked(_)
-    ));
+    assert!(matches!(throttle.ask(&from, b"x", clock.0), Attempt::Blocked(_)));
     let next = source("2a00:1:2:4::1");
-    assert_eq!(
-        throttle.ask(&next, b"x", clock.0),
-        Attempt::After(Duration::ZERO)
-    );
+    assert_eq!(throttle.ask(&next, b"x", clock.0), Attempt::After(Duration::ZERO));
 }
 
 #[test]
@@ -201,19 +158,14 @@ fn failures_are_forgotten_after_a_quiet_time() {
         fail(&throttle, &from, "alice", &mut clock);
     }
     clock.pass(SETTINGS.block_time);
-    let waits: Vec<u128> = (0..4)
-        .map(|_| fail(&throttle, &from, "alice", &mut clock))
-        .collect();
+    let waits: Vec<u128> = (0..4).map(|_| fail(&throttle, &from, "alice", &mut clock)).collect();
     assert_eq!(waits, [0, 0, 0, 500]);
 }
 
 #[test]
 fn memory_is_bounded_and_recent_failures_are_kept() {
     let (throttle, from, mut clock) = start();
-    throttle.set(ThrottleSettings {
-        block_after_per_source: u32::MAX,
-        ..SETTINGS
-    });
+    throttle.set(ThrottleSettings { block_after_per_source: u32::MAX, ..SETTINGS });
     for i in 0..ENTRIES_MAX + 10 {
         clock.pass(Duration::from_micros(1));
         throttle.failed(&from, format!("user{i}").as_bytes(), clock.0);

@@ -213,9 +213,7 @@ impl UserStore for Users {
     /// users, and seeing it says nothing about whether the name exists.
     fn decoy(&self, name: &[u8]) -> Option<Arc<User>> {
         let hash = sha256(&[&self.decoy_key, name]);
-        let number = hash
-            .first_chunk::<8>()
-            .map(|bytes| u64::from_be_bytes(*bytes))?;
+        let number = hash.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))?;
         let count = u64::try_from(self.ordered.len()).ok()?;
         let index = usize::try_from(number.checked_rem(count)?).ok()?;
         self.ordered.get(index).cloned()
@@ -293,10 +291,7 @@ mod tests {
         let restarted = Users::new(users.iter().map(|user| User::clone(user)));
         for i in 0..100 {
             let name = format!("x{i}");
-            let (a, b) = (
-                users.decoy(name.as_bytes()),
-                restarted.decoy(name.as_bytes()),
-            );
+            let (a, b) = (users.decoy(name.as_bytes()), restarted.decoy(name.as_bytes()));
             assert_eq!(a.unwrap().name, b.unwrap().name);
         }
     }
@@ -308,15 +303,9 @@ mod tests {
 
     #[test]
     fn a_role_can_take_the_native_plugin_away() {
-        let strict = Role {
-            allow_native: false,
-            ..Role::named("strict")
-        };
+        let strict = Role { allow_native: false, ..Role::named("strict") };
         let both = [NATIVE, SHA2].concat();
-        let user = User {
-            role: Arc::new(strict),
-            ..user("u", &both)
-        };
+        let user = User { role: Arc::new(strict), ..user("u", &both) };
         assert_eq!(user.allowed_plugins().collect::<Vec<_>>(), SHA2);
     }
 }

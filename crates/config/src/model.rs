@@ -155,11 +155,8 @@ pub struct LedgerConfig {
 impl LedgerConfig {
     /// The ledger's settings on a host of that name.
     pub fn settings(&self, host_name: &str) -> LedgerSettings {
-        LedgerSettings {
-            directory: self.directory.clone(),
-            node: self.node.clone().unwrap_or_else(|| host_name.to_owned()),
-            sync: self.sync,
-        }
+        let node = self.node.clone().unwrap_or_else(|| host_name.to_owned());
+        LedgerSettings { sync: self.sync, ..LedgerSettings::new(self.directory.clone(), node) }
     }
 }
 

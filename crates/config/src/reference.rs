@@ -43,10 +43,7 @@ fn write_section(text: &mut String, section: &Section, above: &str) -> std::fmt:
     for key in section.keys {
         write_key(text, key)?;
     }
-    section
-        .sections
-        .iter()
-        .try_for_each(|below| write_section(text, below, &path))
+    section.sections.iter().try_for_each(|below| write_section(text, below, &path))
 }
 
 fn write_key(text: &mut String, key: &Key) -> std::fmt::Result {
@@ -57,10 +54,7 @@ fn write_key(text: &mut String, key: &Key) -> std::fmt::Result {
     };
     let (name, example, meaning) = (key.name, key.example, key.meaning);
     let kind = describe(key.kind).replace('|', "\\|");
-    writeln!(
-        text,
-        "| `{name}` | {kind} | {default} | `{example}` | {meaning} |"
-    )
+    writeln!(text, "| `{name}` | {kind} | {default} | `{example}` | {meaning} |")
 }
 
 /// A kind with its unit and bounds, in words.

@@ -30,10 +30,7 @@ fn object(section: &Section) -> Value {
         let (value, needed) = match below.form {
             Form::One => (table, true),
             Form::OneOrNone => (table, false),
-            Form::Several => (
-                json!({"type": "array", "items": table, "minItems": 1}),
-                true,
-            ),
+            Form::Several => (json!({"type": "array", "items": table, "minItems": 1}), true),
             Form::SeveralOrNone => (json!({"type": "array", "items": table}), false),
         };
         properties.insert(below.name.to_owned(), value);

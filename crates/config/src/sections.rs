@@ -48,13 +48,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
     let (sources, source_names) = source::read(root);
     let listeners = listener::read(root, &source_names);
     let roles = role::read(root, &source_names);
-    let users = user::read(
-        root,
-        &user::Known {
-            sources: &source_names,
-            roles: &roles,
-        },
-    );
+    let users = user::read(root, &user::Known { sources: &source_names, roles: &roles });
     let replica = replica::read(root);
     let policy = functions::read(root);
     let limits = limits::read(root);
@@ -112,11 +106,7 @@ fn check_source_names(
                 Wrong::new(format!("no source is named {shown:?}"), right),
             );
         }
-        if names
-            .iter()
-            .take(index)
-            .any(|earlier| earlier.value == *shown)
-        {
+        if names.iter().take(index).any(|earlier| earlier.value == *shown) {
             let wrong = Wrong::new(format!("{shown:?} is listed twice"), "list it once");
             table.problem_at(name.line, key, wrong);
         }

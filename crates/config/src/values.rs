@@ -48,11 +48,7 @@ pub(crate) fn date(value: &Value<'_>, _: Kind) -> Result<Date, Wrong> {
     let (Some(day), None, None) = (datetime.date, datetime.time, datetime.offset) else {
         return Err(Wrong::new(format!("{datetime} has a time of day"), ""));
     };
-    let parts = (
-        i16::try_from(day.year),
-        i8::try_from(day.month),
-        i8::try_from(day.day),
-    );
+    let parts = (i16::try_from(day.year), i8::try_from(day.month), i8::try_from(day.day));
     let (Ok(year), Ok(month), Ok(number)) = parts else {
         return Err(Wrong::new(format!("{day} is not a day"), ""));
     };
@@ -84,10 +80,7 @@ pub(crate) fn duration(value: &Value<'_>, kind: Kind) -> Result<Duration, Wrong>
 pub(crate) fn seconds(value: &Value<'_>, kind: Kind) -> Result<Duration, Wrong> {
     let parsed = duration(value, kind)?;
     if parsed.subsec_nanos() != 0 {
-        return Err(Wrong::new(
-            "has a fraction of a second",
-            "write whole seconds",
-        ));
+        return Err(Wrong::new("has a fraction of a second", "write whole seconds"));
     }
     Ok(parsed)
 }
@@ -146,25 +139,13 @@ pub(crate) fn host_port(value: &Value<'_>, _: Kind) -> Result<HostPort, Wrong> {
     let text = string(value)?;
     let wrong = || Wrong::new(format!("{text:?} is not a host with a port"), "");
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    let port = port
-        .parse()
-        .ok()
-        .filter(|port| *port != 0)
-        .ok_or_else(wrong)?;
-    let bracketed = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let host = match bracketed {
-        Some(inner) => inner
-            .parse::<std::net::Ipv6Addr>()
-            .ok()
-            .map(|addr| addr.to_string()),
+        Some(inner) => inner.parse::<std::net::Ipv6Addr>().ok().map(|addr| addr.to_string()),
         None => is_host_name(host).then(|| host.to_owned()),
     };
-    Ok(HostPort {
-        host: host.ok_or_else(wrong)?,
-        port,
-    })
+    Ok(HostPort { host: host.ok_or_else(wrong)?, port })
 }
 
 /// A DNS name or an IP address, as a certificate may be for.
@@ -181,9 +162,7 @@ pub(crate) fn server_name(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
 fn is_host_name(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
             && !label.starts_with('-')
             && !label.ends_with('-')
     };

@@ -46,22 +46,14 @@ impl CachingSha2 {
     /// Fast authentication. `scramble` is the client's answer as it came, without the
     /// closing NUL that an empty answer may have.
     pub fn fast(self, nonce: &Nonce, scramble: &[u8]) -> FastAuth {
-        let Self {
-            candidate,
-            verifiers,
-        } = self;
+        let Self { candidate, verifiers } = self;
         if scramble.is_empty() {
             return FastAuth::Denied(candidate.without_password());
         }
-        let right = matching(&verifiers, |verifier| {
-            verifier.verify_scramble(nonce, scramble)
-        });
+        let right = matching(&verifiers, |verifier| verifier.verify_scramble(nonce, scramble));
         match candidate.decide(right, Method::CachingSha2Fast) {
             Ok(user) => FastAuth::Accepted(user),
-            Err((candidate, _)) => FastAuth::FullNeeded(FullAuth {
-                candidate,
-                verifiers,
-            }),
+            Err((candidate, _)) => FastAuth::FullNeeded(FullAuth { candidate, verifiers }),
         }
     }
 }
@@ -76,15 +68,11 @@ pub struct FullAuth {
 impl FullAuth {
     /// Full authentication. `password` is what the client sent, without the closing NUL.
     pub fn verify(self, password: &Password) -> Result<NamedUser, LoginDenied> {
-        let right = matching(&self.verifiers, |verifier| {
-            verifier.verify_password(password)
-        });
+        let right = matching(&self.verifiers, |verifier| verifier.verify_password(password));
         if password.is_empty() {
             return Err(self.candidate.without_password());
         }
-        self.candidate
-            .decide(right, Method::CachingSha2Full)
-            .map_err(|(_, denied)| denied)
+        self.candidate.decide(right, Method::CachingSha2Full).map_err(|(_, denied)| denied)
     }
 }
 
@@ -98,15 +86,11 @@ pub struct Native {
 impl Native {
     /// Checks the client's answer to the nonce.
     pub fn verify(self, nonce: &Nonce, scramble: &[u8]) -> Result<NamedUser, LoginDenied> {
-        let right = matching(&self.verifiers, |verifier| {
-            verifier.verify_scramble(nonce, scramble)
-        });
+        let right = matching(&self.verifiers, |verifier| verifier.verify_scramble(nonce, scramble));
         if scramble.is_empty() {
             return Err(self.candidate.without_password());
         }
-        self.candidate
-            .decide(right, Method::Native)
-            .map_err(|(_, denied)| denied)
+        self.candidate.decide(right, Method::Native).map_err(|(_, denied)| denied)
     }
 }
 

@@ -85,11 +85,7 @@ impl LoginDenied {
 impl fmt::Display for LoginDenied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.cause.label())?;
-        f.write_str(if self.proof_was_right {
-            " (password right)"
-        } else {
-            ""
-        })
+        f.write_str(if self.proof_was_right { " (password right)" } else { "" })
     }
 }
 

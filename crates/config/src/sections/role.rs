@@ -68,12 +68,7 @@ pub(crate) static ROLE: Section = Section {
             "[\"clin.visit_report\"]",
             "Routines its users may CALL beside `functions.call`.",
         ),
-        optional(
-            "connections",
-            Kind::Count(0, 1_000_000),
-            "20",
-            "Connections at a time.",
-        ),
+        optional("connections", Kind::Count(0, 1_000_000), "20", "Connections at a time."),
         optional(
             "statement_timeout",
             Kind::Duration("1ms", "30d"),
@@ -86,12 +81,7 @@ pub(crate) static ROLE: Section = Section {
             "\"1h\"",
             "Longest pause between two commands, if shorter than `limits.idle_timeout`.",
         ),
-        optional(
-            "session_time",
-            Kind::Duration("1m", "365d"),
-            "\"12h\"",
-            "Longest session.",
-        ),
+        optional("session_time", Kind::Duration("1m", "365d"), "\"12h\"", "Longest session."),
         optional(
             "result_rows",
             Kind::Count(1, u32::MAX),

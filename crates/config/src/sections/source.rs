@@ -49,36 +49,11 @@ pub(crate) static SOURCE: Section = Section {
             "[\"198.51.7.0/24\", \"2a00:1450:17::/48\"]",
             "Networks, or single addresses. IPv4-mapped IPv6 addresses count as IPv4.",
         ),
-        required(
-            "owner",
-            Kind::Text,
-            "\"platform team\"",
-            "Who answers for this entry.",
-        ),
-        required(
-            "reason",
-            Kind::Text,
-            "\"site network\"",
-            "Why it is listed.",
-        ),
-        optional(
-            "ticket",
-            Kind::Text,
-            "\"CHG-1234\"",
-            "Reference of the request for it.",
-        ),
-        optional(
-            "added_on",
-            Kind::Date,
-            "2026-01-31",
-            "First day (UTC) on which it counts.",
-        ),
-        optional(
-            "expires_on",
-            Kind::Date,
-            "2027-01-31",
-            "Last day (UTC) on which it counts.",
-        ),
+        required("owner", Kind::Text, "\"platform team\"", "Who answers for this entry."),
+        required("reason", Kind::Text, "\"site network\"", "Why it is listed."),
+        optional("ticket", Kind::Text, "\"CHG-1234\"", "Reference of the request for it."),
+        optional("added_on", Kind::Date, "2026-01-31", "First day (UTC) on which it counts."),
+        optional("expires_on", Kind::Date, "2027-01-31", "Last day (UTC) on which it counts."),
         default(
             "allow_private",
             Kind::Flag,
@@ -138,12 +113,8 @@ struct Rules {
 /// Rules that can't be read are noted; nothing is then too wide.
 fn read_rules(root: &Table<'_, '_>) -> Rules {
     let table = root.child("source_rules");
-    let number = |name| {
-        table
-            .as_ref()
-            .and_then(|table| table.get(name, values::count))
-            .unwrap_or(0)
-    };
+    let number =
+        |name| table.as_ref().and_then(|table| table.get(name, values::count)).unwrap_or(0);
     Rules {
         shortest_ipv4_prefix: number("shortest_ipv4_prefix"),
         shortest_ipv6_prefix: number("shortest_ipv6_prefix"),
@@ -166,11 +137,7 @@ fn read_one(
         let problem = (allow_wide == Some(false))
             .then(|| too_wide(&net.value, rules))
             .flatten()
-            .or_else(|| {
-                (allow_private == Some(false))
-                    .then(|| special(&net.value))
-                    .flatten()
-            });
+            .or_else(|| (allow_private == Some(false)).then(|| special(&net.value)).flatten());
         if let Some(wrong) = problem {
             table.problem_at(net.line, "networks", wrong);
         }
@@ -212,16 +179,12 @@ fn note_overlaps(networks: &SourceNetworks, read: &[Placed<'_, '_>]) {
         };
         let line = placed.lines.get(overlap.network).copied().unwrap_or(0);
         let (inner, outer) = (overlap.inner, overlap.outer);
-        let of = read
-            .get(overlap.outer_entry)
-            .map_or("", |outer| &outer.entry.name);
+        let of = read.get(overlap.outer_entry).map_or("", |outer| &outer.entry.name);
         let wrong = match inner == outer {
             true => format!("\"{inner}\" is listed by source {of:?} too"),
             false => format!("\"{inner}\" lies within \"{outer}\" of source {of:?}"),
         };
         let right = "remove it unless both entries are meant";
-        placed
-            .table
-            .warning_at(line, "networks", Wrong::new(wrong, right));
+        placed.table.warning_at(line, "networks", Wrong::new(wrong, right));
     }
 }

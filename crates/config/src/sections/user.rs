@@ -25,18 +25,8 @@ pub(crate) static USER: Section = Section {
             "\"alice\"",
             "Unique login name, 1 to 32 bytes, case-sensitive as in MySQL.",
         ),
-        required(
-            "full_name",
-            Kind::Text,
-            "\"Alice Example\"",
-            "The person's name, for reviews.",
-        ),
-        optional(
-            "email",
-            Kind::Text,
-            "\"alice@example.org\"",
-            "Address for notices.",
-        ),
+        required("full_name", Kind::Text, "\"Alice Example\"", "The person's name, for reviews."),
+        optional("email", Kind::Text, "\"alice@example.org\"", "Address for notices."),
         optional(
             "owner",
             Kind::Text,
@@ -50,18 +40,8 @@ pub(crate) static USER: Section = Section {
             "\"analyst\"",
             "Name of a `[[role]]`. The role \"default\" is there without being written.",
         ),
-        optional(
-            "valid_from",
-            Kind::Date,
-            "2026-01-31",
-            "First day (UTC) on which it may log in.",
-        ),
-        optional(
-            "valid_until",
-            Kind::Date,
-            "2027-01-31",
-            "Last day (UTC) on which it may log in.",
-        ),
+        optional("valid_from", Kind::Date, "2026-01-31", "First day (UTC) on which it may log in."),
+        optional("valid_until", Kind::Date, "2027-01-31", "Last day (UTC) on which it may log in."),
         default(
             "status",
             Kind::Choice(&["enabled", "disabled"]),
@@ -114,9 +94,7 @@ pub(super) struct Known<'k> {
 pub(super) fn read(root: &Table<'_, '_>, known: &Known<'_>) -> Option<Users> {
     let mut names = Unique::default();
     let tables = root.children("user");
-    let users = tables
-        .iter()
-        .map(|table| read_one(table, known, &mut names));
+    let users = tables.iter().map(|table| read_one(table, known, &mut names));
     // Not a short-circuit: every user is looked at.
     let users: Vec<Option<User>> = users.collect();
     let users: Option<Vec<User>> = users.into_iter().collect();
@@ -161,15 +139,9 @@ fn read_role(
 ) -> Option<Arc<Role>> {
     let name = table.get("role", values::name)?;
     let Some(role) = roles.get(&name) else {
-        let right = suggestion(
-            &name,
-            roles.keys().map(String::as_str),
-            "name a [[role]] of this file",
-        );
-        table.problem(
-            "role",
-            Wrong::new(format!("no role is named {name:?}"), right),
-        );
+        let right =
+            suggestion(&name, roles.keys().map(String::as_str), "name a [[role]] of this file");
+        table.problem("role", Wrong::new(format!("no role is named {name:?}"), right));
         return None;
     };
     role.clone()
@@ -178,10 +150,7 @@ fn read_role(
 fn user_name(value: &Value<'_>, kind: Kind) -> Result<UserName, Wrong> {
     let name = values::secret(value, kind)?;
     UserName::new(name).map_err(|error| {
-        Wrong::new(
-            error.to_string(),
-            "write 1 to 32 bytes without control characters",
-        )
+        Wrong::new(error.to_string(), "write 1 to 32 bytes without control characters")
     })
 }
 
@@ -198,11 +167,7 @@ fn read_login(table: &Table<'_, '_>, role: Option<&Role>) -> Option<(Vec<AuthPlu
             table.problem_at(line, "plugins", wrong);
         }
         if plugin.value == AuthPlugin::MysqlNativePassword
-            && let Some(Role {
-                name,
-                allow_native: false,
-                ..
-            }) = role
+            && let Some(Role { name, allow_native: false, .. }) = role
         {
             let wrong = format!("{shown:?} is not allowed in role {name:?}");
             let right = "remove it, or set allow_native = true in the role";
@@ -210,18 +175,8 @@ fn read_login(table: &Table<'_, '_>, role: Option<&Role>) -> Option<(Vec<AuthPlu
         }
         plugins.push(plugin.value);
     }
-    check_verifier_use(
-        table,
-        "caching_sha2_verifier",
-        AuthPlugin::CachingSha2Password,
-        &plugins,
-    );
-    check_verifier_use(
-        table,
-        "native_verifier",
-        AuthPlugin::MysqlNativePassword,
-        &plugins,
-    );
+    check_verifier_use(table, "caching_sha2_verifier", AuthPlugin::CachingSha2Password, &plugins);
+    check_verifier_use(table, "native_verifier", AuthPlugin::MysqlNativePassword, &plugins);
     let plugins = listed.values()?;
     if plugins.is_empty() {
         let right = "list at least one, or set status = \"disabled\"";
@@ -263,10 +218,7 @@ fn sha2_verifier(value: &Value<'_>, kind: Kind) -> Result<Sha2Verifier, Wrong> {
     let verifier = Sha2Verifier::parse(&values::secret(value, kind)?)
         .ok_or_else(|| Wrong::new("is not a verifier", right))?;
     if verifier.verify_password(&Password::default()) {
-        return Err(Wrong::new(
-            "is the verifier of the empty password",
-            "choose a password",
-        ));
+        return Err(Wrong::new("is the verifier of the empty password", "choose a password"));
     }
     Ok(verifier)
 }
@@ -276,10 +228,7 @@ fn native_verifier(value: &Value<'_>, kind: Kind) -> Result<NativeVerifier, Wron
     let verifier = NativeVerifier::parse(&values::secret(value, kind)?)
         .ok_or_else(|| Wrong::new("is not a verifier", right))?;
     if verifier.to_text() == NativeVerifier::from_password(&Password::default()).to_text() {
-        return Err(Wrong::new(
-            "is the verifier of the empty password",
-            "choose a password",
-        ));
+        return Err(Wrong::new("is the verifier of the empty password", "choose a password"));
     }
     Ok(verifier)
 }

@@ -26,10 +26,7 @@ fn all_keys() -> Vec<(Vec<&'static Section>, &'static Key)> {
 }
 
 fn path_of(sections: &[&Section], key: &Key) -> String {
-    let names = sections
-        .iter()
-        .map(|section| section.name)
-        .chain([key.name]);
+    let names = sections.iter().map(|section| section.name).chain([key.name]);
     names.collect::<Vec<_>>().join(".")
 }
 
@@ -74,10 +71,7 @@ fn every_example_is_accepted() {
             }
             "replica.account.password" => {
                 table.remove("password_file");
-                table.insert(
-                    String::from("insecure_inline_password"),
-                    Value::Boolean(true),
-                );
+                table.insert(String::from("insecure_inline_password"), Value::Boolean(true));
             }
             "replica.tls.insecure_plaintext" => {
                 table.remove("ca_file");
@@ -87,10 +81,7 @@ fn every_example_is_accepted() {
                 table.insert(String::from("native_verifier"), Value::from(verifier));
             }
             "user.native_verifier" => {
-                table.insert(
-                    String::from("plugins"),
-                    Value::from(vec!["mysql_native_password"]),
-                );
+                table.insert(String::from("plugins"), Value::from(vec!["mysql_native_password"]));
                 table.remove("caching_sha2_verifier");
             }
             "listener.name" | "source.name" | "role.name" => {}
@@ -108,53 +99,37 @@ fn every_described_key_is_read() {
         let table = table_at(&mut root, &sections);
         table.insert(key.name.to_owned(), Value::Table(Table::new()));
         let found = problems(&root);
-        let named = found
-            .iter()
-            .any(|problem| problem.key == path && problem.wrong == "is a table");
+        let named =
+            found.iter().any(|problem| problem.key == path && problem.wrong == "is a table");
         assert!(named, "{path} = {{}} gave {found:?}");
     }
 }
 
 #[test]
 fn a_default_is_what_counts_when_the_key_is_left_out() {
-    let without = format!(
-        "{:?}",
-        Config::parse(&base().to_string(), Path::new("p")).unwrap()
-    );
+    let without = format!("{:?}", Config::parse(&base().to_string(), Path::new("p")).unwrap());
     let mut root = base();
     for (sections, key) in all_keys() {
         if let crate::keys::Presence::Default(value) = key.presence {
             let table = table_at(&mut root, &sections);
-            table
-                .entry(key.name)
-                .or_insert_with(|| value.parse().unwrap());
+            table.entry(key.name).or_insert_with(|| value.parse().unwrap());
         }
     }
-    let with = format!(
-        "{:?}",
-        Config::parse(&root.to_string(), Path::new("p")).unwrap()
-    );
+    let with = format!("{:?}", Config::parse(&root.to_string(), Path::new("p")).unwrap());
     assert_eq!(with, without);
 }
 
 #[test]
 fn the_pages_in_docs_are_current() {
     let schema = format!("{:#}\n", schema::json_schema());
-    for (name, text) in [
-        ("configuration.md", reference::markdown()),
-        ("proxy.schema.json", schema),
-    ] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../docs")
-            .join(name);
+    for (name, text) in [("configuration.md", reference::markdown()), ("proxy.schema.json", schema)]
+    {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, &text).unwrap();
         }
         let shipped = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            shipped == text,
-            "docs/{name} is old: UPDATE_DOCS=1 cargo test -p config"
-        );
+        assert!(shipped == text, "docs/{name} is old: UPDATE_DOCS=1 cargo test -p config");
     }
 }

@@ -26,21 +26,13 @@ fn each_mistake_is_named_with_line_key_and_remedy() {
     let mut cases = 0;
     for case in CASES.split("\n\n").filter(|case| case.starts_with("- ")) {
         let lines = |mark: &str| -> Vec<&str> {
-            case.lines()
-                .filter_map(|line| line.strip_prefix(mark))
-                .collect()
+            case.lines().filter_map(|line| line.strip_prefix(mark)).collect()
         };
         let from = lines("- ").join("\n");
-        assert_eq!(
-            BASE.matches(&from).count(),
-            1,
-            "not once in the base:\n{from}"
-        );
+        assert_eq!(BASE.matches(&from).count(), 1, "not once in the base:\n{from}");
         let found = problems_of(&BASE.replace(&from, &lines("+ ").join("\n")));
-        let expected: Vec<String> = lines("= ")
-            .iter()
-            .map(|line| format!("proxy.toml:{line}"))
-            .collect();
+        let expected: Vec<String> =
+            lines("= ").iter().map(|line| format!("proxy.toml:{line}")).collect();
         assert_eq!(found, expected, "\n{case}");
         assert!(!expected.is_empty(), "\n{case}");
         cases += 1;
@@ -85,10 +77,7 @@ fn no_message_shows_a_secret() {
         let text = BASE.replace("full_name", &format!("{key} = \"topsecret\"\nfull_name"));
         assert!(!problems_of(&text).join("\n").contains("topsecret"));
     }
-    let text = BASE.replace(
-        "password_file = \"replica.password\"",
-        "password = \"topsecret\"",
-    );
+    let text = BASE.replace("password_file = \"replica.password\"", "password = \"topsecret\"");
     assert!(!problems_of(&text).join("\n").contains("topsecret"));
     let allowed = text.replace("password =", "insecure_inline_password = true\npassword =");
     let config = Config::parse(&allowed, Path::new("proxy.toml")).unwrap();

@@ -34,10 +34,7 @@ impl Drop for Folder {
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
     let source = PasswordSource::File(SecretFile::new(path));
-    source
-        .read()
-        .map(|password| password.reveal().to_vec())
-        .map_err(|error| error.to_string())
+    source.read().map(|password| password.reveal().to_vec()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -80,9 +77,7 @@ fn refuses_an_empty_or_a_huge_secret() {
     );
     let huge = folder.file("huge", &vec![b'x'; 64 * 1024 + 1], 0o600);
     assert!(
-        read(&huge)
-            .unwrap_err()
-            .ends_with("has more than 64 KiB; name the file of the secret")
+        read(&huge).unwrap_err().ends_with("has more than 64 KiB; name the file of the secret")
     );
     let largest = folder.file("largest", &vec![b'x'; 64 * 1024], 0o600);
     assert_eq!(read(&largest).unwrap().len(), 64 * 1024);
@@ -92,29 +87,18 @@ fn refuses_an_empty_or_a_huge_secret() {
 fn says_what_is_missing() {
     let name = "READGATE_TEST_NO_SUCH_VARIABLE";
     assert_eq!(
-        PasswordSource::Environment(name.to_owned())
-            .read()
-            .unwrap_err()
-            .to_string(),
+        PasswordSource::Environment(name.to_owned()).read().unwrap_err().to_string(),
         format!("environment variable {name} is not set; set it for readgate's process")
     );
     let path = Path::new("/nonexistent/readgate/password");
-    assert!(
-        read(path)
-            .unwrap_err()
-            .starts_with("/nonexistent/readgate/password: No such file")
-    );
+    assert!(read(path).unwrap_err().starts_with("/nonexistent/readgate/password: No such file"));
 }
 
 #[test]
 fn reads_the_environment_and_inline_passwords() {
-    let path = PasswordSource::Environment(String::from("PATH"))
-        .read()
-        .unwrap();
+    let path = PasswordSource::Environment(String::from("PATH")).read().unwrap();
     assert_eq!(path.reveal(), std::env::var("PATH").unwrap().as_bytes());
-    let inline = PasswordSource::Inline(Password::new("secret"))
-        .read()
-        .unwrap();
+    let inline = PasswordSource::Inline(Password::new("secret")).read().unwrap();
     assert_eq!(inline.reveal(), b"secret");
 }
 
@@ -123,10 +107,7 @@ fn a_configuration_that_everybody_can_change_is_refused() {
     let folder = Folder::new("writable");
     let base = include_str!("base.toml");
     let path = folder.file("proxy.toml", base.as_bytes(), 0o602);
-    assert!(matches!(
-        Config::load(&path),
-        Err(LoadError::Writable { mode: 0o602, .. })
-    ));
+    assert!(matches!(Config::load(&path), Err(LoadError::Writable { mode: 0o602, .. })));
     let path = folder.file("proxy.toml", base.as_bytes(), 0o600);
     let (config, hash) = Config::load(&path).unwrap();
     assert_eq!(hash, ConfigHash::of(base.as_bytes()));
@@ -142,10 +123,7 @@ fn a_configuration_with_a_password_is_for_its_owner_alone() {
         "password = \"x\"\ninsecure_inline_password = true",
     );
     let path = folder.file("proxy.toml", text.as_bytes(), 0o640);
-    assert!(matches!(
-        Config::load(&path),
-        Err(LoadError::Exposed { mode: 0o640, .. })
-    ));
+    assert!(matches!(Config::load(&path), Err(LoadError::Exposed { mode: 0o640, .. })));
     let path = folder.file("proxy.toml", text.as_bytes(), 0o600);
     assert!(Config::load(&path).is_ok());
 }
@@ -155,10 +133,7 @@ fn verifiers_that_everybody_can_read_are_a_warning() {
     let folder = Folder::new("readable");
     let path = folder.file("proxy.toml", include_bytes!("base.toml"), 0o644);
     let (config, _) = Config::load(&path).unwrap();
-    assert_eq!(
-        config.warnings[0].wrong,
-        "mode 0644 lets everybody read the users' verifiers"
-    );
+    assert_eq!(config.warnings[0].wrong, "mode 0644 lets everybody read the users' verifiers");
 }
 
 #[test]
@@ -166,10 +141,7 @@ fn bytes_that_are_no_text_are_named_by_line() {
     let folder = Folder::new("utf8");
     let path = folder.file("proxy.toml", b"# a\n# \xff\n", 0o600);
     let error = Config::load(&path).unwrap_err().to_string();
-    assert!(
-        error.ends_with("proxy.toml:2: is not UTF-8; save the file as UTF-8"),
-        "{error}"
-    );
+    assert!(error.ends_with("proxy.toml:2: is not UTF-8; save the file as UTF-8"), "{error}");
 }
 
 #[test]
