@@ -156,9 +156,7 @@ impl Credential {
     pub fn life(&self) -> String {
         let stage = match self.stage {
             Stage::Pending { collect_by } => format!("to be collected by {collect_by}"),
-            Stage::InUse {
-                expires_at: Some(end),
-            } => format!("in use until {end}"),
+            Stage::InUse { expires_at: Some(end) } => format!("in use until {end}"),
             Stage::InUse { expires_at: None } => String::from("in use"),
             Stage::Revoked => String::from("revoked"),
         };

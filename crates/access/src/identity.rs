@@ -82,10 +82,7 @@ impl Identity {
         let shown = |value: &Option<String>| value.clone().unwrap_or_default();
         let day = |day: Option<Date>| day.map(|day| day.to_string()).unwrap_or_default();
         let plugins: Vec<&str> = self.plugins.iter().map(|plugin| plugin.name()).collect();
-        let sources = self
-            .sources
-            .as_ref()
-            .map(|set| set.names().collect::<Vec<_>>().join(", "));
+        let sources = self.sources.as_ref().map(|set| set.names().collect::<Vec<_>>().join(", "));
         let most = self.max_connections.map(|most| most.to_string());
         let fixed = [
             ("full_name", self.full_name.clone()),
@@ -99,9 +96,7 @@ impl Identity {
             ("sources", sources.unwrap_or_else(|| String::from("any"))),
             ("connections", most.unwrap_or_default()),
         ];
-        let fixed = fixed
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value));
+        let fixed = fixed.into_iter().map(|(key, value)| (key.to_owned(), value));
         let credentials = self.credentials.iter().rev();
         fixed
             .chain(credentials.map(|one| (format!("credential {}", one.id.0), one.life())))
@@ -109,10 +104,7 @@ impl Identity {
     }
 
     fn credential(&mut self, id: CredentialId) -> Result<&mut Credential, ChangeError> {
-        let found = self
-            .credentials
-            .iter_mut()
-            .find(|credential| credential.id == id);
+        let found = self.credentials.iter_mut().find(|credential| credential.id == id);
         found.ok_or(ChangeError::NoSuchCredential)
     }
 
@@ -123,24 +115,12 @@ impl Identity {
         policy: &CredentialPolicy,
         now: Timestamp,
     ) -> Result<(), ChangeError> {
-        if self
-            .credentials
-            .iter()
-            .any(|credential| credential.is_of(password))
-        {
+        if self.credentials.iter().any(|credential| credential.is_of(password)) {
             return Err(ChangeError::PasswordUsedBefore);
         }
-        let last = self
-            .credentials
-            .iter()
-            .map(|credential| credential.id.0)
-            .max()
-            .unwrap_or(0);
+        let last = self.credentials.iter().map(|credential| credential.id.0).max().unwrap_or(0);
         let new = Credential::issue(CredentialId(last + 1), password, &self.plugins, policy, now);
-        let replaced = self
-            .credentials
-            .drain(..)
-            .map(|old| old.replaced(policy, now));
+        let replaced = self.credentials.drain(..).map(|old| old.replaced(policy, now));
         self.credentials = std::iter::once(new).chain(replaced).collect();
         Ok(())
     }

@@ -28,10 +28,7 @@ fn apply(before: Identity, change: &Change) -> Result<Identity, ChangeError> {
 }
 
 fn standings(user: &Identity, at: Timestamp) -> Vec<(u64, Standing)> {
-    user.credentials
-        .iter()
-        .map(|one| (one.id.0, one.standing(at)))
-        .collect()
+    user.credentials.iter().map(|one| (one.id.0, one.standing(at))).collect()
 }
 
 #[test]
@@ -40,10 +37,7 @@ fn a_user_is_added_once() {
     assert!(add.apply(None, &POLICY, now()).is_ok());
     assert_eq!(apply(added(), &add).unwrap_err(), ChangeError::UserExists);
     let alter = Change::Alter(alice(), Alteration::Role(String::from("x")));
-    assert_eq!(
-        alter.apply(None, &POLICY, now()).unwrap_err(),
-        ChangeError::NoSuchUser
-    );
+    assert_eq!(alter.apply(None, &POLICY, now()).unwrap_err(), ChangeError::NoSuchUser);
 }
 
 #[test]
@@ -52,24 +46,15 @@ fn a_new_credential_replaces_the_old_one_with_an_overlap() {
     let used = apply(first, &Change::Collect(alice(), CredentialId(1))).unwrap();
     let both = apply(used, &Change::Issue(alice(), Password::new("two"))).unwrap();
     let valid = |first_use| Standing::Valid { first_use };
-    assert_eq!(
-        standings(&both, now()),
-        [(2, valid(true)), (1, valid(false))]
-    );
+    assert_eq!(standings(&both, now()), [(2, valid(true)), (1, valid(false))]);
     let later = now().checked_add(POLICY.overlap).unwrap();
-    assert_eq!(
-        standings(&both, later),
-        [(2, valid(true)), (1, Standing::Retired)]
-    );
+    assert_eq!(standings(&both, later), [(2, valid(true)), (1, Standing::Retired)]);
 }
 
 #[test]
 fn a_chosen_password_counts_at_once() {
     let user = apply(added(), &Change::Choose(alice(), Password::new("mine"))).unwrap();
-    assert_eq!(
-        standings(&user, now()),
-        [(1, Standing::Valid { first_use: false })]
-    );
+    assert_eq!(standings(&user, now()), [(1, Standing::Valid { first_use: false })]);
 }
 
 #[test]
@@ -96,42 +81,25 @@ fn a_revoked_credential_stays_in_the_list() {
 #[test]
 fn refuses_what_makes_no_sense() {
     let alter = |alteration| apply(added(), &Change::Alter(alice(), alteration)).unwrap_err();
-    assert_eq!(
-        alter(Alteration::Plugins(Vec::new())),
-        ChangeError::NoPlugin
-    );
+    assert_eq!(alter(Alteration::Plugins(Vec::new())), ChangeError::NoPlugin);
     let (early, late) = ("2026-01-01".parse().ok(), "2026-02-01".parse().ok());
-    assert_eq!(
-        alter(Alteration::Validity(late, early)),
-        ChangeError::EndsBeforeItBegins
-    );
+    assert_eq!(alter(Alteration::Validity(late, early)), ChangeError::EndsBeforeItBegins);
 }
 
 #[test]
 fn history_shows_what_differs_and_no_verifier() {
     let before = added();
-    let after = apply(
-        before.clone(),
-        &Change::Issue(alice(), Password::new("one")),
-    )
-    .unwrap();
+    let after = apply(before.clone(), &Change::Issue(alice(), Password::new("one"))).unwrap();
     let shown: Vec<String> = differences(Some(&before), &after)
         .into_iter()
         .map(|one| format!("{}: {:?} -> {:?}", one.fact, one.before, one.after))
         .collect();
-    assert_eq!(
-        shown,
-        ["credential 1: \"\" -> \"to be collected by 2026-01-15T00:00:00Z\""]
-    );
+    assert_eq!(shown, ["credential 1: \"\" -> \"to be collected by 2026-01-15T00:00:00Z\""]);
     let disabled = Change::Alter(alice(), Alteration::Status(UserStatus::Disabled));
     let after = apply(before.clone(), &disabled).unwrap();
     let found = differences(Some(&before), &after);
     assert_eq!(
-        (
-            found.len(),
-            found[0].before.as_str(),
-            found[0].after.as_str()
-        ),
+        (found.len(), found[0].before.as_str(), found[0].after.as_str()),
         (1, "enabled", "disabled")
     );
     assert_eq!(differences(None, &before).len(), 5);

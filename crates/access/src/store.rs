@@ -120,18 +120,11 @@ pub struct Difference {
 /// The facts in which two states of a user differ.
 pub fn differences(before: Option<&Identity>, after: &Identity) -> Vec<Difference> {
     let old = before.map(Identity::facts).unwrap_or_default();
-    let was = |fact: &str| {
-        old.iter()
-            .find(|(name, _)| name == fact)
-            .map(|(_, value)| value.clone())
-    };
+    let was =
+        |fact: &str| old.iter().find(|(name, _)| name == fact).map(|(_, value)| value.clone());
     let differing = after.facts().into_iter().filter_map(|(fact, after)| {
         let before = was(&fact).unwrap_or_default();
-        (before != after).then_some(Difference {
-            fact,
-            before,
-            after,
-        })
+        (before != after).then_some(Difference { fact, before, after })
     });
     differing.collect()
 }

@@ -118,9 +118,7 @@ impl UserStatus {
 
     /// The status of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Enabled, Self::Disabled]
-            .into_iter()
-            .find(|status| status.name() == name)
+        [Self::Enabled, Self::Disabled].into_iter().find(|status| status.name() == name)
     }
 }
 
