@@ -38,40 +38,23 @@ impl SqliteStore {
     /// store, or was made by a later version.
     pub fn open(path: &Path, patience: Duration) -> Result<Self, StoreError> {
         let place = path.display().to_string();
-        let unreachable = |detail: String| StoreError::Unreachable {
-            place: place.clone(),
-            detail,
-        };
+        let unreachable = |detail: String| StoreError::Unreachable { place: place.clone(), detail };
         let mut options = OpenOptions::new();
-        options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600);
-        let file = options
-            .open(path)
-            .map_err(|error| unreachable(error.to_string()))?;
-        let metadata = file
-            .metadata()
-            .map_err(|error| unreachable(error.to_string()))?;
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path).map_err(|error| unreachable(error.to_string()))?;
+        let metadata = file.metadata().map_err(|error| unreachable(error.to_string()))?;
         let mode = metadata.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
             let detail = format!("mode {mode:04o} lets others at verifiers; chmod 600 {place}");
             return Err(unreachable(detail));
         }
         let connection = prepare(path, patience, &place)?;
-        Ok(Self {
-            place,
-            connection: Mutex::new(connection),
-        })
+        Ok(Self { place, connection: Mutex::new(connection) })
     }
 
     /// A panic elsewhere can't leave a transaction open: it rolls back when dropped.
     pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
-        self.connection
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fault(&self, fault: impl Into<Fault>) -> StoreError {
@@ -83,43 +66,26 @@ fn prepare(path: &Path, patience: Duration, place: &str) -> Result<Connection, S
     let fault = |error: rusqlite::Error| Fault::from(error).at(place);
     let mut connection = Connection::open(path).map_err(fault)?;
     connection.busy_timeout(patience).map_err(fault)?;
-    let found: i64 = connection
-        .query_row("PRAGMA application_id", [], first)
-        .map_err(fault)?;
-    let version: i64 = connection
-        .query_row("PRAGMA user_version", [], first)
-        .map_err(fault)?;
+    let found: i64 = connection.query_row("PRAGMA application_id", [], first).map_err(fault)?;
+    let version: i64 = connection.query_row("PRAGMA user_version", [], first).map_err(fault)?;
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
              PRAGMA trusted_schema = OFF;",
         )
         .map_err(fault)?;
-    let damaged = |detail: String| StoreError::Damaged {
-        place: place.to_owned(),
-        detail,
-    };
+    let damaged = |detail: String| StoreError::Damaged { place: place.to_owned(), detail };
     match (found, version) {
         (APPLICATION_ID, VERSION) => {}
         (0, 0) => make_tables(&mut connection).map_err(fault)?,
         (APPLICATION_ID, version) if version > VERSION => {
             let place = place.to_owned();
-            return Err(StoreError::TooNew {
-                place,
-                found: version,
-                known: VERSION,
-            });
+            return Err(StoreError::TooNew { place, found: version, known: VERSION });
         }
         (_, _) => return Err(damaged(String::from("it is not an identity store"))),
     }
-    let check: String = connection
-        .query_row("PRAGMA quick_check(1)", [], first)
-        .map_err(fault)?;
-    if check == "ok" {
-        Ok(connection)
-    } else {
-        Err(damaged(check))
-    }
+    let check: String = connection.query_row("PRAGMA quick_check(1)", [], first).map_err(fault)?;
+    if check == "ok" { Ok(connection) } else { Err(damaged(check)) }
 }
 
 /// In one transaction, and only if no other process was faster.

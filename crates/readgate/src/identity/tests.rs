@@ -27,12 +27,7 @@ fn name(text: &str) -> UserName {
 }
 
 fn apply(store: &dyn IdentityStore, change: Change) -> Result<Identity, StoreError> {
-    store.apply(
-        &change,
-        &Author::new("os:tester", "a test").unwrap(),
-        &POLICY,
-        now(),
-    )
+    store.apply(&change, &Author::new("os:tester", "a test").unwrap(), &POLICY, now())
 }
 
 fn add(store: &dyn IdentityStore, user: &str) -> Identity {
@@ -42,10 +37,7 @@ fn add(store: &dyn IdentityStore, user: &str) -> Identity {
 
 fn facts_of(store: &dyn IdentityStore, user: &str) -> Vec<(String, String)> {
     let snapshot = store.load().unwrap();
-    let found = snapshot
-        .identities
-        .into_iter()
-        .find(|identity| identity.name == name(user));
+    let found = snapshot.identities.into_iter().find(|identity| identity.name == name(user));
     found.unwrap().facts()
 }
 
@@ -72,10 +64,7 @@ fn keeps_every_property(store: &dyn IdentityStore) {
         status: UserStatus::Disabled,
         valid_from: Some("2026-01-31".parse().unwrap()),
         valid_until: Some("2027-01-31".parse().unwrap()),
-        plugins: vec![
-            AuthPlugin::MysqlNativePassword,
-            AuthPlugin::CachingSha2Password,
-        ],
+        plugins: vec![AuthPlugin::MysqlNativePassword, AuthPlugin::CachingSha2Password],
         sources: Some(SourceSet::from_iter(["office", "lab"])),
         max_connections: Some(u32::MAX),
         ..Identity::new(name("Zoë"), "Zoë \u{1f600}", "analyst")
@@ -94,36 +83,19 @@ fn keeps_every_property(store: &dyn IdentityStore) {
 
 fn keeps_credentials_and_their_life(store: &dyn IdentityStore) {
     add(store, "carol");
-    let both = vec![
-        AuthPlugin::CachingSha2Password,
-        AuthPlugin::MysqlNativePassword,
-    ];
-    apply(
-        store,
-        Change::Alter(name("carol"), Alteration::Plugins(both)),
-    )
-    .unwrap();
+    let both = vec![AuthPlugin::CachingSha2Password, AuthPlugin::MysqlNativePassword];
+    apply(store, Change::Alter(name("carol"), Alteration::Plugins(both))).unwrap();
     apply(store, Change::Issue(name("carol"), Password::new("one"))).unwrap();
     apply(store, Change::Collect(name("carol"), CredentialId(1))).unwrap();
     apply(store, Change::Issue(name("carol"), Password::new("two"))).unwrap();
     let last = apply(store, Change::Issue(name("carol"), Password::new("three"))).unwrap();
     apply(store, Change::Revoke(name("carol"), CredentialId(2))).unwrap();
     let snapshot = store.load().unwrap();
-    let carol = snapshot
-        .identities
-        .into_iter()
-        .find(|one| one.name == name("carol"))
-        .unwrap();
-    let standings: Vec<(u64, Standing)> = carol
-        .credentials
-        .iter()
-        .map(|one| (one.id.0, one.standing(now())))
-        .collect();
+    let carol = snapshot.identities.into_iter().find(|one| one.name == name("carol")).unwrap();
+    let standings: Vec<(u64, Standing)> =
+        carol.credentials.iter().map(|one| (one.id.0, one.standing(now()))).collect();
     let valid = |first_use| Standing::Valid { first_use };
-    assert_eq!(
-        standings,
-        [(3, valid(true)), (2, Standing::Retired), (1, valid(false))]
-    );
+    assert_eq!(standings, [(3, valid(true)), (2, Standing::Retired), (1, valid(false))]);
     for (credential, password) in carol.credentials.iter().zip(["three", "two", "one"]) {
         assert!(credential.is_of(&Password::new(password)));
         assert!(credential.sha2.is_some() && credential.native.is_some());
@@ -133,27 +105,18 @@ fn keeps_credentials_and_their_life(store: &dyn IdentityStore) {
 }
 
 fn leaves_no_trace_of_a_refused_change(store: &dyn IdentityStore) {
-    let before = (
-        store.revision().unwrap(),
-        store.history(None).unwrap().len(),
-    );
+    let before = (store.revision().unwrap(), store.history(None).unwrap().len());
     let refused = |change| match apply(store, change) {
         Err(StoreError::Change(error)) => error,
         other => panic!("{other:?}"),
     };
     let again = Identity::new(name("carol"), "Other", "x");
-    assert_eq!(
-        refused(Change::Add(Box::new(again))),
-        ChangeError::UserExists
-    );
+    assert_eq!(refused(Change::Add(Box::new(again))), ChangeError::UserExists);
     let issue = Change::Issue(name("nobody"), Password::new("x"));
     assert_eq!(refused(issue), ChangeError::NoSuchUser);
     let reuse = Change::Choose(name("carol"), Password::new("one"));
     assert_eq!(refused(reuse), ChangeError::PasswordUsedBefore);
-    let after = (
-        store.revision().unwrap(),
-        store.history(None).unwrap().len(),
-    );
+    let after = (store.revision().unwrap(), store.history(None).unwrap().len());
     assert_eq!(after, before);
 }
 
@@ -176,27 +139,13 @@ fn remembers_each_change(store: &dyn IdentityStore) {
         ]
     );
     let collected = &carols[3];
-    assert_eq!(
-        (collected.by.as_str(), collected.reason.as_str()),
-        ("os:tester", "a test")
-    );
+    assert_eq!((collected.by.as_str(), collected.reason.as_str()), ("os:tester", "a test"));
     assert_eq!(collected.at, now());
     assert_eq!(collected.differences[0].fact, "credential 1");
-    assert!(
-        collected.differences[0]
-            .before
-            .starts_with("to be collected by 2026-01-15")
-    );
-    assert!(
-        collected.differences[0]
-            .after
-            .starts_with("in use until 2027-01-01")
-    );
+    assert!(collected.differences[0].before.starts_with("to be collected by 2026-01-15"));
+    assert!(collected.differences[0].after.starts_with("in use until 2027-01-01"));
     let text = format!("{all:?}");
-    assert!(
-        !text.contains("$sha2fast$") && !text.contains('*'),
-        "history holds a verifier"
-    );
+    assert!(!text.contains("$sha2fast$") && !text.contains('*'), "history holds a verifier");
 }
 
 fn gives_each_credential_to_its_user(store: &dyn IdentityStore) {
@@ -211,10 +160,7 @@ fn gives_each_credential_to_its_user(store: &dyn IdentityStore) {
         match user {
             "a" | "B" | "e" => {
                 assert_eq!(identity.credentials.len(), 1, "{user}");
-                assert!(
-                    identity.credentials[0].is_of(&Password::new(user)),
-                    "{user}"
-                );
+                assert!(identity.credentials[0].is_of(&Password::new(user)), "{user}");
             }
             "b" | "c d" => assert_eq!(identity.credentials.len(), 0, "{user}"),
             _ => {}

@@ -16,28 +16,17 @@ pub(super) struct Unreadable {
 
 impl Unreadable {
     pub(super) fn new(column: &'static str, found: impl Into<String>) -> Self {
-        Self {
-            column,
-            found: found.into(),
-        }
+        Self { column, found: found.into() }
     }
 }
 
 pub(super) fn plugins_to_text(plugins: &[AuthPlugin]) -> String {
-    plugins
-        .iter()
-        .map(|plugin| plugin.name())
-        .collect::<Vec<_>>()
-        .join(",")
+    plugins.iter().map(|plugin| plugin.name()).collect::<Vec<_>>().join(",")
 }
 
 pub(super) fn plugins(text: &str) -> Result<Vec<AuthPlugin>, Unreadable> {
-    let names = text
-        .split(',')
-        .map(|name| AuthPlugin::from_name(name.as_bytes()));
-    names
-        .collect::<Option<_>>()
-        .ok_or_else(|| Unreadable::new("plugins", text))
+    let names = text.split(',').map(|name| AuthPlugin::from_name(name.as_bytes()));
+    names.collect::<Option<_>>().ok_or_else(|| Unreadable::new("plugins", text))
 }
 
 /// Source names hold no comma; an empty text is an empty set, which no source is in.
@@ -50,8 +39,7 @@ pub(super) fn sources(text: &str) -> SourceSet {
 }
 
 pub(super) fn day(column: &'static str, text: Option<String>) -> Result<Option<Date>, Unreadable> {
-    text.map(|text| text.parse().map_err(|_| Unreadable::new(column, text)))
-        .transpose()
+    text.map(|text| text.parse().map_err(|_| Unreadable::new(column, text))).transpose()
 }
 
 pub(super) fn moment(column: &'static str, text: &str) -> Result<Timestamp, Unreadable> {
@@ -87,11 +75,7 @@ impl CredentialRow {
     }
 
     pub(super) fn read(&self) -> Result<Credential, Unreadable> {
-        let until = self
-            .until
-            .as_deref()
-            .map(|text| moment("until", text))
-            .transpose()?;
+        let until = self.until.as_deref().map(|text| moment("until", text)).transpose()?;
         let stage = match (self.stage.as_str(), until) {
             ("pending", Some(collect_by)) => Stage::Pending { collect_by },
             ("in_use", expires_at) => Stage::InUse { expires_at },
@@ -105,10 +89,7 @@ impl CredentialRow {
         let native = self.native.as_deref().map(|text| {
             NativeVerifier::parse(text).ok_or_else(|| Unreadable::new("native", "not a verifier"))
         });
-        let retires_at = self
-            .retires_at
-            .as_deref()
-            .map(|text| moment("retires_at", text));
+        let retires_at = self.retires_at.as_deref().map(|text| moment("retires_at", text));
         let id = u64::try_from(self.id).map_err(|_| Unreadable::new("id", self.id.to_string()))?;
         Ok(Credential {
             id: CredentialId(id),
@@ -123,20 +104,12 @@ impl CredentialRow {
 /// A JSON list of `[fact, before, after]`.
 pub(super) fn differences_to_text(differences: &[Difference]) -> String {
     let triple = |one: &Difference| json!([one.fact, one.before, one.after]);
-    differences
-        .iter()
-        .map(triple)
-        .collect::<Value>()
-        .to_string()
+    differences.iter().map(triple).collect::<Value>().to_string()
 }
 
 pub(super) fn differences(text: &str) -> Result<Vec<Difference>, Unreadable> {
     let triples: Result<Vec<(String, String, String)>, _> = serde_json::from_str(text);
     let triples = triples.map_err(|_| Unreadable::new("differences", text))?;
-    let read = |(fact, before, after)| Difference {
-        fact,
-        before,
-        after,
-    };
+    let read = |(fact, before, after)| Difference { fact, before, after };
     Ok(triples.into_iter().map(read).collect())
 }

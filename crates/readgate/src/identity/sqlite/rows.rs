@@ -35,27 +35,17 @@ pub(super) fn load(connection: &mut Connection) -> Result<Snapshot, Fault> {
     let mut owners = identities.iter_mut().peekable();
     while let Some(row) = rows.next()? {
         let user: String = row.get("user")?;
-        while owners
-            .next_if(|owner| owner.name.as_str() != user)
-            .is_some()
-        {}
-        let owner = owners
-            .peek_mut()
-            .ok_or_else(|| Unreadable::new("user", user))?;
+        while owners.next_if(|owner| owner.name.as_str() != user).is_some() {}
+        let owner = owners.peek_mut().ok_or_else(|| Unreadable::new("user", user))?;
         owner.credentials.push(read_credential(row)?);
     }
-    Ok(Snapshot {
-        revision,
-        identities,
-    })
+    Ok(Snapshot { revision, identities })
 }
 
 pub(super) fn find(connection: &Connection, name: &UserName) -> Result<Option<Identity>, Fault> {
     let query = format!("SELECT {USER_COLUMNS} FROM user WHERE name = ?1");
     let mut statement = connection.prepare_cached(&query)?;
-    let found = statement
-        .query_row([name.as_str()], |row| Ok(read_user(row)))
-        .optional()?;
+    let found = statement.query_row([name.as_str()], |row| Ok(read_user(row))).optional()?;
     let Some(mut identity) = found.transpose()? else {
         return Ok(None);
     };

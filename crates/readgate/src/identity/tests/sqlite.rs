@@ -72,9 +72,7 @@ fn changes_at_once_all_happen() {
         })
     });
     let threads: Vec<_> = threads.collect();
-    threads
-        .into_iter()
-        .for_each(|thread| thread.join().unwrap());
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
     let store = folder.open().unwrap();
     assert_eq!(store.load().unwrap().identities.len(), 40);
     assert_eq!(store.revision().unwrap(), 40);
@@ -90,10 +88,7 @@ fn the_file_is_its_owners_alone() {
     }
     fs::set_permissions(folder.file(), fs::Permissions::from_mode(0o640)).unwrap();
     let error = folder.open().unwrap_err().to_string();
-    assert!(
-        error.contains("mode 0640 lets others at verifiers; chmod 600"),
-        "{error}"
-    );
+    assert!(error.contains("mode 0640 lets others at verifiers; chmod 600"), "{error}");
 }
 
 #[test]
@@ -101,25 +96,15 @@ fn nothing_is_deleted_even_by_hand() {
     let folder = Folder::new("by-hand");
     let store = folder.open().unwrap();
     add(&store, "alice");
-    apply(
-        &store,
-        Change::Issue(name("alice"), mysql_auth::Password::new("x")),
-    )
-    .unwrap();
+    apply(&store, Change::Issue(name("alice"), mysql_auth::Password::new("x"))).unwrap();
     let other = Connection::open(folder.file()).unwrap();
     for (statement, answer) in [
         ("DELETE FROM user", "users are disabled, not deleted"),
-        (
-            "DELETE FROM credential",
-            "credentials are revoked, not deleted",
-        ),
+        ("DELETE FROM credential", "credentials are revoked, not deleted"),
         ("DELETE FROM change", "history is not deleted"),
         ("UPDATE change SET by = 'x'", "history is not changed"),
     ] {
-        assert_eq!(
-            other.execute(statement, []).unwrap_err().to_string(),
-            answer
-        );
+        assert_eq!(other.execute(statement, []).unwrap_err().to_string(), answer);
     }
 }
 
@@ -144,15 +129,10 @@ fn a_value_that_no_readgate_writes_is_damage() {
     let store = folder.open().unwrap();
     add(&store, "alice");
     let other = Connection::open(folder.file()).unwrap();
-    other
-        .execute("UPDATE user SET plugins = 'dialog'", [])
-        .unwrap();
+    other.execute("UPDATE user SET plugins = 'dialog'", []).unwrap();
     let error = store.load().unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
-    assert!(
-        error.to_string().contains("column plugins: \"dialog\""),
-        "{error}"
-    );
+    assert!(error.to_string().contains("column plugins: \"dialog\""), "{error}");
 }
 
 #[test]
@@ -163,9 +143,7 @@ fn another_kind_of_file_is_left_alone() {
     assert!(matches!(folder.open(), Err(StoreError::Damaged { .. })));
     fs::remove_file(folder.file()).unwrap();
     let other = Connection::open(folder.file()).unwrap();
-    other
-        .execute_batch("PRAGMA user_version = 3; CREATE TABLE t (a)")
-        .unwrap();
+    other.execute_batch("PRAGMA user_version = 3; CREATE TABLE t (a)").unwrap();
     fs::set_permissions(folder.file(), fs::Permissions::from_mode(0o600)).unwrap();
     let error = folder.open().unwrap_err().to_string();
     assert!(error.contains("it is not an identity store"), "{error}");
@@ -175,18 +153,8 @@ fn another_kind_of_file_is_left_alone() {
 fn a_later_version_is_refused() {
     let folder = Folder::new("later");
     drop(folder.open().unwrap());
-    Connection::open(folder.file())
-        .unwrap()
-        .execute_batch("PRAGMA user_version = 2")
-        .unwrap();
-    assert!(matches!(
-        folder.open(),
-        Err(StoreError::TooNew {
-            found: 2,
-            known: 1,
-            ..
-        })
-    ));
+    Connection::open(folder.file()).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+    assert!(matches!(folder.open(), Err(StoreError::TooNew { found: 2, known: 1, .. })));
 }
 
 #[test]
