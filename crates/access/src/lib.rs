@@ -5,6 +5,7 @@
 //! Two permits leave this crate and nothing else can make them: [`SourceAdmitted`],
 //! which the daemon's greeting demands, and [`NamedUser`], which its session demands.
 pub mod credential;
+pub mod directory;
 pub mod identity;
 pub mod limits;
 pub mod login;
@@ -22,6 +23,7 @@ pub use jiff::Timestamp;
 pub use jiff::civil::Date;
 
 pub use credential::{Credential, CredentialId, CredentialPolicy, Stage, Standing};
+pub use directory::{Unusable, combine};
 pub use identity::{Alteration, Change, ChangeError, Identity};
 pub use limits::{ConnectionLimits, LimitReached, LimitSettings, SourceSlot, UserSlot};
 pub use login::{Arrival, DenyCause, Exchange, FastAuth, LoginCheck, LoginDenied, NamedUser};
