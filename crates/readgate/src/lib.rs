@@ -12,6 +12,7 @@ pub mod clock;
 pub mod context;
 pub mod daemon;
 pub mod ending;
+pub mod identity;
 pub mod metrics;
 pub mod net_stream;
 pub mod ops;
