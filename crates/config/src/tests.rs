@@ -1,0 +1,2 @@
+//! The crate from outside: files in, values or errors out.
+mod sample;
