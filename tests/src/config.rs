@@ -23,12 +23,11 @@ pub fn set(config: &mut Table, path: &str, value: impl Into<Value>) {
     let mut parts = way.split('.').filter(|part| !part.is_empty()).peekable();
     while let Some(part) = parts.next() {
         let next = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
-        let next = match next {
-            Value::Array(array) => {
-                let index: usize = parts.next().and_then(|p| p.parse().ok()).expect("an index");
-                &mut array[index]
-            }
-            other => other,
+        let next = if let Value::Array(array) = next {
+            let index: usize = parts.next().and_then(|part| part.parse().ok()).expect("an index");
+            &mut array[index]
+        } else {
+            next
         };
         table = next.as_table_mut().unwrap_or_else(|| panic!("{path}: {part} is no table"));
     }
