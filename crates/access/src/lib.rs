@@ -1,18 +1,34 @@
-//! Who may come in: from where ([`source`]), as whom ([`user`], [`login`]) and how
-//! many at a time ([`limits`]). Decides without I/O; today's date is an argument.
+//! Who may come in: from where ([`source`]), as whom ([`user`], [`role`], [`login`]), with
+//! what proof ([`credential`]), how often ([`throttle`]) and how many ([`limits`]). Decides
+//! without I/O; the moment is an argument.
 //!
 //! Two permits leave this crate and nothing else can make them: [`SourceAdmitted`],
 //! which the daemon's greeting demands, and [`NamedUser`], which its session demands.
+pub mod credential;
 pub mod limits;
 pub mod login;
 pub mod network;
+pub mod password;
+pub mod role;
 pub mod source;
+pub mod throttle;
 pub mod user;
 
+/// A moment.
+pub use jiff::Timestamp;
 /// A day of the calendar. Days begin and end in UTC.
 pub use jiff::civil::Date;
 
+pub use credential::{Credential, CredentialId, CredentialPolicy, Stage, Standing};
 pub use limits::{ConnectionLimits, LimitReached, LimitSettings, SourceSlot, UserSlot};
-pub use login::{DenyCause, Exchange, FastAuth, LoginCheck, LoginDenied, NamedUser};
+pub use login::{Arrival, DenyCause, Exchange, FastAuth, LoginCheck, LoginDenied, NamedUser};
+pub use password::{PasswordRules, Weak};
+pub use role::{Role, RoleLimits};
 pub use source::{SourceAdmitted, SourceDenied, SourceEntry, SourceNetworks, SourceSet};
+pub use throttle::{Attempt, LoginThrottle, ThrottleSettings};
 pub use user::{User, UserName, UserStatus, UserStore, Users};
+
+/// The day (UTC) of a moment.
+pub fn day_of(moment: Timestamp) -> Date {
+    jiff::tz::TimeZone::UTC.to_datetime(moment).date()
+}

@@ -16,7 +16,7 @@ pub struct LimitSettings {
     pub connections: u32,
     /// Of one source address (one /64 network with IPv6).
     pub connections_per_source: u32,
-    /// Of one user, unless the user's own entry says otherwise.
+    /// Of one user, unless the user's own entry or role says otherwise.
     pub connections_per_user: u32,
 }
 
@@ -52,15 +52,8 @@ impl ConnectionLimits {
     /// Starts at zero.
     pub fn new(settings: LimitSettings) -> Self {
         let (by_source, by_user) = (HashMap::new(), HashMap::new());
-        let counts = Counts {
-            settings,
-            all: 0,
-            by_source,
-            by_user,
-        };
-        Self {
-            counts: Arc::new(Mutex::new(counts)),
-        }
+        let counts = Counts { settings, all: 0, by_source, by_user };
+        Self { counts: Arc::new(Mutex::new(counts)) }
     }
 
     /// Changes the limits. Connections above a lower limit stay; new ones are refused.
@@ -80,10 +73,7 @@ impl ConnectionLimits {
             return Err(LimitReached::Source(settings.connections_per_source));
         }
         counts.all += 1;
-        Ok(SourceSlot {
-            limits: self.clone(),
-            key,
-        })
+        Ok(SourceSlot { limits: self.clone(), key })
     }
 
     /// Takes a slot for a user who has just logged in.
@@ -91,16 +81,11 @@ impl ConnectionLimits {
         let user = named.user();
         let name = user.name.as_str().to_owned();
         let mut counts = self.counts();
-        let most = user
-            .max_connections
-            .unwrap_or(counts.settings.connections_per_user);
+        let most = user.max_connections.unwrap_or(counts.settings.connections_per_user);
         if !take(&mut counts.by_user, name.clone(), most) {
             return Err(LimitReached::User(most));
         }
-        Ok(UserSlot {
-            limits: self.clone(),
-            name,
-        })
+        Ok(UserSlot { limits: self.clone(), name })
     }
 
     /// Connections at this moment.
@@ -115,7 +100,7 @@ impl ConnectionLimits {
 }
 
 /// One IPv6 customer has at least a /64 to draw addresses from, so it counts as one source.
-fn source_key(addr: IpAddr) -> IpAddr {
+pub(crate) fn source_key(addr: IpAddr) -> IpAddr {
     match addr {
         IpAddr::V4(_) => addr,
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),

@@ -1,16 +1,15 @@
 use jiff::civil::date;
-use mysql_auth::{AuthPlugin, NativeVerifier, Nonce, Password};
+use mysql_auth::{AuthPlugin, Nonce, Password};
 
 use super::*;
-use crate::login::{Exchange, LoginCheck};
+use crate::credential::{Credential, CredentialId};
+use crate::login::{Arrival, Exchange, LoginCheck};
+use crate::role::Role;
 use crate::source::{SourceEntry, SourceNetworks, SourceSet};
-use crate::user::{User, UserName, UserStatus, Users, Verifier};
+use crate::user::{User, UserName, Users};
 
-const SETTINGS: LimitSettings = LimitSettings {
-    connections: 3,
-    connections_per_source: 2,
-    connections_per_user: 1,
-};
+const SETTINGS: LimitSettings =
+    LimitSettings { connections: 3, connections_per_source: 2, connections_per_user: 1 };
 
 fn networks() -> SourceNetworks {
     SourceNetworks::new([SourceEntry {
@@ -26,22 +25,18 @@ fn networks() -> SourceNetworks {
 
 fn source(addr: &str) -> SourceAdmitted {
     let accepted = SourceSet::from_iter(["all"]);
-    networks()
-        .admit(&accepted, addr.parse().unwrap(), date(2026, 6, 15))
-        .unwrap()
+    networks().admit(&accepted, addr.parse().unwrap(), date(2026, 6, 15)).unwrap()
 }
 
 /// Logs a user in by the only way there is.
 fn named(name: &str, max_connections: Option<u32>) -> NamedUser {
     let secret = Password::new("secret");
+    let plugins = vec![AuthPlugin::MysqlNativePassword];
     let users = Users::new([User {
-        name: UserName::new(name).unwrap(),
-        full_name: String::new(),
-        role: String::new(),
-        status: UserStatus::Enabled,
-        verifiers: vec![Verifier::Native(NativeVerifier::from_password(&secret))],
-        sources: None,
+        credentials: vec![Credential::of_password(CredentialId(1), &secret, &plugins)],
+        plugins,
         max_connections,
+        ..User::new(UserName::new(name).unwrap(), "Test", Arc::new(Role::named("reader")))
     }]);
     let nonce = Nonce::generate().unwrap();
     let sha = |bytes: &[u8]| {
@@ -51,14 +46,11 @@ fn named(name: &str, max_connections: Option<u32>) -> NamedUser {
     let stage1 = sha(b"secret");
     let mask = sha(&[nonce.as_bytes().as_slice(), &sha(&stage1)].concat());
     let scramble: Vec<u8> = stage1.iter().zip(mask).map(|(a, b)| a ^ b).collect();
-    let at = date(2026, 6, 15);
-    let check = LoginCheck::for_user(
-        &users,
-        &networks(),
-        name.as_bytes(),
-        source("198.51.7.1"),
-        at,
-    );
+    let networks = networks();
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let arrival =
+        Arrival { source: source("198.51.7.1"), networks: &networks, encrypted: true, now };
+    let check = LoginCheck::for_user(&users, name.as_bytes(), arrival);
     match check.exchange(Some(AuthPlugin::MysqlNativePassword)) {
         Exchange::Native(native) => native.verify(&nonce, &scramble).unwrap(),
         Exchange::CachingSha2(_) => panic!("switched"),
@@ -71,18 +63,12 @@ fn says_which_limit_is_reached() {
     let a = source("198.51.7.1");
     let _first = limits.admit_source(&a).unwrap();
     let _second = limits.admit_source(&a).unwrap();
-    assert_eq!(
-        limits.admit_source(&a).unwrap_err(),
-        LimitReached::Source(2)
-    );
+    assert_eq!(limits.admit_source(&a).unwrap_err(), LimitReached::Source(2));
     let _third = limits.admit_source(&source("198.51.7.2")).unwrap();
     let refused = limits.admit_source(&source("198.51.7.3")).unwrap_err();
     assert_eq!(refused, LimitReached::All(3));
     let _alice = limits.admit_user(&named("alice", None)).unwrap();
-    assert_eq!(
-        limits.admit_user(&named("alice", None)).unwrap_err(),
-        LimitReached::User(1)
-    );
+    assert_eq!(limits.admit_user(&named("alice", None)).unwrap_err(), LimitReached::User(1));
     let _bob = limits.admit_user(&named("bob", None)).unwrap();
 }
 
@@ -91,10 +77,7 @@ fn a_dropped_slot_is_free_again() {
     let limits = ConnectionLimits::new(SETTINGS);
     let a = source("198.51.7.1");
     for _ in 0..10 {
-        let slots = (
-            limits.admit_source(&a).unwrap(),
-            limits.admit_source(&a).unwrap(),
-        );
+        let slots = (limits.admit_source(&a).unwrap(), limits.admit_source(&a).unwrap());
         let user = limits.admit_user(&named("alice", None)).unwrap();
         assert_eq!(limits.connections(), 2);
         drop((slots, user));
@@ -108,10 +91,7 @@ fn a_dropped_slot_is_free_again() {
 fn a_refused_connection_is_not_counted() {
     let limits = ConnectionLimits::new(SETTINGS);
     let a = source("198.51.7.1");
-    let _slots = (
-        limits.admit_source(&a).unwrap(),
-        limits.admit_source(&a).unwrap(),
-    );
+    let _slots = (limits.admit_source(&a).unwrap(), limits.admit_source(&a).unwrap());
     for _ in 0..10 {
         assert!(limits.admit_source(&a).is_err());
     }
@@ -122,15 +102,9 @@ fn a_refused_connection_is_not_counted() {
 fn a_users_own_limit_counts_first() {
     let limits = ConnectionLimits::new(SETTINGS);
     let tool = named("tool", Some(2));
-    let _slots = (
-        limits.admit_user(&tool).unwrap(),
-        limits.admit_user(&tool).unwrap(),
-    );
+    let _slots = (limits.admit_user(&tool).unwrap(), limits.admit_user(&tool).unwrap());
     assert_eq!(limits.admit_user(&tool).unwrap_err(), LimitReached::User(2));
-    assert_eq!(
-        limits.admit_user(&named("none", Some(0))).unwrap_err(),
-        LimitReached::User(0)
-    );
+    assert_eq!(limits.admit_user(&named("none", Some(0))).unwrap_err(), LimitReached::User(0));
 }
 
 #[test]
@@ -147,21 +121,9 @@ fn one_ipv6_network_of_64_bits_is_one_source() {
 fn a_changed_limit_counts_at_once_and_ends_nobody() {
     let limits = ConnectionLimits::new(SETTINGS);
     let a = source("198.51.7.1");
-    let _slots = (
-        limits.admit_source(&a).unwrap(),
-        limits.admit_source(&a).unwrap(),
-    );
-    limits.set(LimitSettings {
-        connections_per_source: 1,
-        ..SETTINGS
-    });
-    assert_eq!(
-        limits.admit_source(&a).unwrap_err(),
-        LimitReached::Source(1)
-    );
-    limits.set(LimitSettings {
-        connections_per_source: 3,
-        ..SETTINGS
-    });
+    let _slots = (limits.admit_source(&a).unwrap(), limits.admit_source(&a).unwrap());
+    limits.set(LimitSettings { connections_per_source: 1, ..SETTINGS });
+    assert_eq!(limits.admit_source(&a).unwrap_err(), LimitReached::Source(1));
+    limits.set(LimitSettings { connections_per_source: 3, ..SETTINGS });
     assert!(limits.admit_source(&a).is_ok());
 }

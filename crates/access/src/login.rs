@@ -1,20 +1,47 @@
 //! Is this client the named user it says it is? Guarantees that a [`NamedUser`] exists
-//! only after a right proof by an enabled user from an accepted source, and that unknown
-//! users, disabled users and wrong passwords pass through the same steps and the same
-//! work, so that neither words nor time tell them apart.
-use std::fmt;
+//! only after a right proof by a user who may log in here and now, and that unknown users,
+//! disabled users and wrong passwords pass through the same steps and the same work, so
+//! that neither words nor time tell them apart.
+mod exchange;
+mod outcome;
+
 use std::sync::Arc;
 
-use mysql_auth::{AuthPlugin, NativeVerifier, Nonce, Password, Sha2Verifier};
+use mysql_auth::{AuthPlugin, NativeVerifier, Sha2Verifier};
 
-use crate::Date;
-use crate::source::{SourceAdmitted, SourceNetworks};
+use crate::credential::{Credential, CredentialId, Standing};
+use crate::source::{SourceAdmitted, SourceNetworks, SourceSet};
 use crate::user::{User, UserStatus, UserStore};
+use crate::{Timestamp, day_of};
+
+pub use exchange::{CachingSha2, Exchange, FastAuth, FullAuth, Native};
+pub use outcome::{DenyCause, LoginDenied, NamedUser};
+
+use outcome::Method;
+
+/// Credentials that are tried at each login, as many for everybody: a new one, the one it
+/// replaces, and one more that the user is told of if it is the one that was meant.
+const SLOTS: usize = 3;
+
+/// How a client got as far as the login.
+#[derive(Debug)]
+pub struct Arrival<'a> {
+    /// The permit of its address.
+    pub source: SourceAdmitted,
+    /// The networks that gave the permit.
+    pub networks: &'a SourceNetworks,
+    /// Whether it speaks TLS.
+    pub encrypted: bool,
+    /// The present.
+    pub now: Timestamp,
+}
 
 /// A login that has a name and no proof yet.
 #[derive(Debug)]
 pub struct LoginCheck {
     candidate: Candidate,
+    /// Tried at the proof; empty if nobody has the name.
+    credentials: Vec<Credential>,
     /// What the name's plugins are, or seem to be if nobody has that name.
     plugins: Vec<AuthPlugin>,
 }
@@ -24,312 +51,149 @@ pub struct LoginCheck {
 struct Candidate {
     user: Option<Arc<User>>,
     standing: Result<(), DenyCause>,
+    /// Those of the credentials, in their order.
+    slots: Vec<Slot>,
     source: SourceAdmitted,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    id: CredentialId,
+    standing: Standing,
+}
+
 impl LoginCheck {
-    /// Looks the name up. Takes the permit of the address, so there is no login without
-    /// one; `networks` must be those that gave the permit.
-    pub fn for_user(
-        store: &dyn UserStore,
-        networks: &SourceNetworks,
-        name: &[u8],
-        source: SourceAdmitted,
-        today: Date,
-    ) -> Self {
+    /// Looks the name up.
+    pub fn for_user(store: &dyn UserStore, name: &[u8], arrival: Arrival<'_>) -> Self {
         let user = store.find(name);
         let decoy = store.decoy(name);
         let standing = match &user {
-            Some(user) => standing(user, networks, &source, today),
+            Some(user) => standing(user, &arrival),
             None => Err(DenyCause::UnknownUser),
         };
+        let credentials = user.as_deref().map(|user| to_try(user, arrival.now)).unwrap_or_default();
+        let slot = |of: &Credential| Slot { id: of.id, standing: of.standing(arrival.now) };
+        let slots = credentials.iter().map(slot).collect();
         let seen_as = user.as_ref().or(decoy.as_ref());
-        let plugins = seen_as
-            .map(|user| user.plugins().collect())
-            .unwrap_or_default();
-        Self {
-            candidate: Candidate {
-                user,
-                standing,
-                source,
-            },
-            plugins,
-        }
+        let plugins = seen_as.map(|user| user.allowed_plugins().collect()).unwrap_or_default();
+        let candidate = Candidate { user, standing, slots, source: arrival.source };
+        Self { candidate, credentials, plugins }
     }
 
     /// The exchange to hold: the client's own plugin if the user may use it, otherwise the
     /// user's preferred one, to which the client must then be switched (compare
     /// [`Exchange::plugin`]).
     pub fn exchange(self, client_plugin: Option<AuthPlugin>) -> Exchange {
-        let clients_own = client_plugin.filter(|plugin| self.plugins.contains(plugin));
-        let preferred = self.plugins.first().copied();
-        let user = self.candidate.user.as_deref();
-        match clients_own
-            .or(preferred)
-            .unwrap_or(AuthPlugin::CachingSha2Password)
-        {
+        let Self { candidate, credentials, plugins } = self;
+        let clients_own = client_plugin.filter(|plugin| plugins.contains(plugin));
+        let preferred = plugins.first().copied();
+        match clients_own.or(preferred).unwrap_or(AuthPlugin::CachingSha2Password) {
             AuthPlugin::CachingSha2Password => {
-                let known = user.and_then(User::sha2_verifier).cloned();
-                let verifier = known.unwrap_or_else(Sha2Verifier::dummy);
-                Exchange::CachingSha2(CachingSha2 {
-                    candidate: self.candidate,
-                    verifier,
-                })
+                let known = credentials.iter().map(|credential| credential.sha2.clone());
+                let verifiers = padded(known, Sha2Verifier::dummy);
+                Exchange::CachingSha2(CachingSha2 { candidate, verifiers })
             }
             AuthPlugin::MysqlNativePassword => {
-                let known = user.and_then(User::native_verifier).cloned();
-                let verifier = known.unwrap_or_else(NativeVerifier::dummy);
-                Exchange::Native(Native {
-                    candidate: self.candidate,
-                    verifier,
-                })
+                let known = credentials.iter().map(|credential| credential.native.clone());
+                let verifiers = padded(known, NativeVerifier::dummy);
+                Exchange::Native(Native { candidate, verifiers })
             }
         }
     }
 }
 
-fn standing(
-    user: &User,
-    networks: &SourceNetworks,
-    source: &SourceAdmitted,
-    today: Date,
-) -> Result<(), DenyCause> {
+fn standing(user: &User, arrival: &Arrival<'_>) -> Result<(), DenyCause> {
+    let today = day_of(arrival.now);
     if user.status == UserStatus::Disabled {
         return Err(DenyCause::UserDisabled);
     }
-    match &user.sources {
-        None => Ok(()),
-        Some(own) => networks
-            .admit(own, source.addr(), today)
-            .map(|_| ())
-            .map_err(|_| DenyCause::SourceNotForUser),
+    if !user.is_valid_on(today) {
+        return Err(DenyCause::UserNotValidToday);
     }
+    if user.role.require_tls && !arrival.encrypted {
+        return Err(DenyCause::TlsRequired);
+    }
+    for narrower in [&user.role.sources, &user.sources].into_iter().flatten() {
+        let admitted = arrival.networks.admit(narrower, arrival.source.addr(), today);
+        admitted.map_err(|_| DenyCause::SourceNotForUser)?;
+    }
+    Ok(())
 }
 
-/// The exchange of one plugin, waiting for the client's answer to the nonce.
-#[derive(Debug)]
-pub enum Exchange {
-    /// `caching_sha2_password`.
-    CachingSha2(CachingSha2),
-    /// `mysql_native_password`.
-    Native(Native),
-}
-
-impl Exchange {
-    /// The plugin that the client must be speaking.
-    pub fn plugin(&self) -> AuthPlugin {
-        match self {
-            Self::CachingSha2(_) => AuthPlugin::CachingSha2Password,
-            Self::Native(_) => AuthPlugin::MysqlNativePassword,
+impl NamedUser {
+    /// Whether a session may go on after users, roles or networks have changed, or a day
+    /// has passed. Gives the user as it is now.
+    ///
+    /// `listener` is what the session's listener accepts now. A credential that was
+    /// replaced or has expired since ends no session; one that was revoked does.
+    ///
+    /// # Errors
+    /// Why the session must end.
+    pub fn recheck(
+        &self,
+        store: &dyn UserStore,
+        listener: &SourceSet,
+        arrival: &Arrival<'_>,
+    ) -> Result<Arc<User>, DenyCause> {
+        let user = store.find(self.user.name.as_str().as_bytes()).ok_or(DenyCause::UnknownUser)?;
+        let (addr, today) = (arrival.source.addr(), day_of(arrival.now));
+        let admitted = arrival.networks.admit(listener, addr, today);
+        admitted.map_err(|_| DenyCause::SourceNotForUser)?;
+        standing(&user, arrival)?;
+        let proven = user.credentials.iter().find(|credential| credential.id == self.credential);
+        match proven.map(|credential| credential.standing(arrival.now)) {
+            Some(Standing::Revoked) => Err(DenyCause::CredentialRevoked),
+            Some(_) | None => Ok(user),
         }
     }
 }
 
-/// `caching_sha2_password`, waiting for the scramble.
-#[derive(Debug)]
-pub struct CachingSha2 {
-    candidate: Candidate,
-    verifier: Sha2Verifier,
+/// The credentials worth trying: those that count, newest first, then those that don't, so
+/// that a proof by one of them can be explained.
+fn to_try(user: &User, now: Timestamp) -> Vec<Credential> {
+    let mut ordered: Vec<&Credential> = user.credentials.iter().collect();
+    ordered.sort_by_key(|credential| !matches!(credential.standing(now), Standing::Valid { .. }));
+    ordered.into_iter().take(SLOTS).cloned().collect()
 }
 
-/// What a scramble led to.
-#[derive(Debug)]
-pub enum FastAuth {
-    /// Right: send "fast authentication OK" and go on.
-    Accepted(NamedUser),
-    /// Not proven: ask for the password itself, as a server does whose cache misses.
-    FullNeeded(FullAuth),
-    /// No password at all: nobody has an empty one.
-    Denied(LoginDenied),
-}
-
-impl CachingSha2 {
-    /// Fast authentication. `scramble` is the client's answer as it came, without the
-    /// closing NUL that an empty answer may have.
-    pub fn fast(self, nonce: &Nonce, scramble: &[u8]) -> FastAuth {
-        let Self {
-            candidate,
-            verifier,
-        } = self;
-        if scramble.is_empty() {
-            return FastAuth::Denied(candidate.denied(Proof::Empty));
-        }
-        let right = verifier.verify_scramble(nonce, scramble);
-        match candidate.decide(right, Method::CachingSha2Fast) {
-            Ok(user) => FastAuth::Accepted(user),
-            Err((candidate, _)) => FastAuth::FullNeeded(FullAuth {
-                candidate,
-                verifier,
-            }),
-        }
-    }
-}
-
-/// `caching_sha2_password`, waiting for the password.
-#[derive(Debug)]
-pub struct FullAuth {
-    candidate: Candidate,
-    verifier: Sha2Verifier,
-}
-
-impl FullAuth {
-    /// Full authentication. `password` is what the client sent, without the closing NUL.
-    pub fn verify(self, password: &Password) -> Result<NamedUser, LoginDenied> {
-        let right = self.verifier.verify_password(password) & !password.is_empty();
-        let decided = self.candidate.decide(right, Method::CachingSha2Full);
-        decided.map_err(|(candidate, proof)| candidate.denied(proof))
-    }
-}
-
-/// `mysql_native_password`, waiting for the scramble.
-#[derive(Debug)]
-pub struct Native {
-    candidate: Candidate,
-    verifier: NativeVerifier,
-}
-
-impl Native {
-    /// Checks the client's answer to the nonce.
-    pub fn verify(self, nonce: &Nonce, scramble: &[u8]) -> Result<NamedUser, LoginDenied> {
-        let right = self.verifier.verify_scramble(nonce, scramble);
-        let decided = self.candidate.decide(right, Method::Native);
-        decided.map_err(|(candidate, proof)| match scramble {
-            [] => candidate.denied(Proof::Empty),
-            [..] => candidate.denied(proof),
-        })
-    }
+/// As many verifiers for everybody, so that everybody's proof costs the same work.
+fn padded<V>(known: impl Iterator<Item = Option<V>>, dummy: fn() -> V) -> Vec<V> {
+    let known = known.map(|verifier| verifier.unwrap_or_else(dummy));
+    known.chain(std::iter::repeat_with(dummy)).take(SLOTS).collect()
 }
 
 impl Candidate {
     /// The one place where a [`NamedUser`] is made.
-    fn decide(self, proof_right: bool, method: Method) -> Result<NamedUser, (Self, Proof)> {
-        let Self {
-            user,
-            standing,
-            source,
-        } = self;
-        match (user, standing, proof_right) {
-            (Some(user), Ok(()), true) => Ok(NamedUser {
-                user,
-                source,
-                method,
-            }),
-            (user, standing, right) => {
-                let proof = if right { Proof::Right } else { Proof::Wrong };
-                Err((
-                    Self {
-                        user,
-                        standing,
-                        source,
-                    },
-                    proof,
-                ))
-            }
-        }
-    }
-
-    fn denied(self, proof: Proof) -> LoginDenied {
-        let cause = match (self.standing, proof) {
-            (Err(cause), _) => cause,
-            (Ok(()), Proof::Empty) => DenyCause::NoPassword,
-            (Ok(()), Proof::Wrong | Proof::Right) => DenyCause::WrongPassword,
+    fn decide(
+        self,
+        right: Option<usize>,
+        method: Method,
+    ) -> Result<NamedUser, (Self, LoginDenied)> {
+        let proven = right.and_then(|place| self.slots.get(place)).copied();
+        let denied = |cause| LoginDenied { cause, proof_was_right: proven.is_some() };
+        let cause = match (&self.user, self.standing, proven) {
+            (Some(user), Ok(()), Some(slot)) => match slot.standing {
+                Standing::Valid { first_use } => {
+                    let (user, source) = (Arc::clone(user), self.source);
+                    let credential = slot.id;
+                    return Ok(NamedUser { user, source, method, credential, first_use });
+                }
+                Standing::NotCollected => DenyCause::CredentialNotCollected,
+                Standing::Expired => DenyCause::CredentialExpired,
+                Standing::Retired => DenyCause::CredentialRetired,
+                Standing::Revoked => DenyCause::CredentialRevoked,
+            },
+            (None, _, _) => DenyCause::UnknownUser,
+            (Some(_), Err(cause), _) => cause,
+            (Some(_), Ok(()), None) => DenyCause::WrongPassword,
         };
-        LoginDenied {
-            cause,
-            proof_was_right: proof == Proof::Right,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Proof {
-    Right,
-    Wrong,
-    Empty,
-}
-
-/// Permit: this client is that user, here and now. Made by this file alone.
-#[derive(Debug, Clone)]
-pub struct NamedUser {
-    user: Arc<User>,
-    source: SourceAdmitted,
-    method: Method,
-}
-
-impl NamedUser {
-    /// The user as found at login.
-    pub fn user(&self) -> &Arc<User> {
-        &self.user
+        let denied = denied(cause);
+        Err((self, denied))
     }
 
-    /// The permit of the address.
-    pub fn source(&self) -> &SourceAdmitted {
-        &self.source
-    }
-
-    /// Plugin and path of the proof, such as `caching_sha2_password/fast`.
-    pub fn method(&self) -> &'static str {
-        match self.method {
-            Method::CachingSha2Fast => "caching_sha2_password/fast",
-            Method::CachingSha2Full => "caching_sha2_password/full",
-            Method::Native => "mysql_native_password",
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Method {
-    CachingSha2Fast,
-    CachingSha2Full,
-    Native,
-}
-
-/// A login that failed. Prints the real reason, for the ledger alone: the client gets
-/// error 1045 whatever it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub struct LoginDenied {
-    /// Why.
-    pub cause: DenyCause,
-    /// Whether the password was right all the same, as with a disabled user.
-    pub proof_was_right: bool,
-}
-
-impl fmt::Display for LoginDenied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.cause.label())?;
-        f.write_str(if self.proof_was_right {
-            " (password right)"
-        } else {
-            ""
-        })
-    }
-}
-
-/// Why a login failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DenyCause {
-    /// Nobody has that name.
-    UnknownUser,
-    /// The user is disabled.
-    UserDisabled,
-    /// The address may connect, but not as this user.
-    SourceNotForUser,
-    /// The proof is wrong.
-    WrongPassword,
-    /// The client offered no password.
-    NoPassword,
-}
-
-impl DenyCause {
-    /// Stable name: metric label and ledger field.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::UnknownUser => "unknown_user",
-            Self::UserDisabled => "user_disabled",
-            Self::SourceNotForUser => "source_not_for_user",
-            Self::WrongPassword => "wrong_password",
-            Self::NoPassword => "no_password",
-        }
+    fn without_password(self) -> LoginDenied {
+        let cause = self.standing.err().unwrap_or(DenyCause::NoPassword);
+        LoginDenied { cause, proof_was_right: false }
     }
 }
 

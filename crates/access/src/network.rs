@@ -29,10 +29,7 @@ pub fn parse(text: &str) -> Result<IpNet, NetworkError> {
         Err(_) => text.parse::<IpNet>().map_err(|_| NetworkError::Malformed)?,
     };
     if net.addr() != net.network() {
-        return Err(NetworkError::HostBits {
-            network: net.trunc(),
-            host: IpNet::from(net.addr()),
-        });
+        return Err(NetworkError::HostBits { network: net.trunc(), host: IpNet::from(net.addr()) });
     }
     Ok(canonical(net))
 }
@@ -56,16 +53,10 @@ pub fn canonical(net: IpNet) -> IpNet {
 pub fn special_range(net: &IpNet) -> Option<&'static str> {
     let shares = |range: &IpNet| range.contains(net) || net.contains(range);
     let v4 = V4_RANGES.iter().map(|&([a, b, c, d], len, what)| {
-        (
-            Ipv4Net::new(Ipv4Addr::new(a, b, c, d), len).map(IpNet::V4),
-            what,
-        )
+        (Ipv4Net::new(Ipv4Addr::new(a, b, c, d), len).map(IpNet::V4), what)
     });
     let v6 = V6_RANGES.iter().map(|&(segments, len, what)| {
-        (
-            Ipv6Net::new(Ipv6Addr::from(segments), len).map(IpNet::V6),
-            what,
-        )
+        (Ipv6Net::new(Ipv6Addr::from(segments), len).map(IpNet::V6), what)
     });
     v4.chain(v6).find_map(|(range, what)| match range {
         Ok(range) if shares(&range) => Some(what),
@@ -99,11 +90,7 @@ const V6_RANGES: &[([u16; 8], u8, &str)] = &[
     ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8, "multicast"),
     ([0x2001, 0x0db8, 0, 0, 0, 0, 0, 0], 32, "documentation"),
     ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20, "documentation"),
-    (
-        [0x0064, 0xff9b, 1, 0, 0, 0, 0, 0],
-        48,
-        "private (local NAT64)",
-    ),
+    ([0x0064, 0xff9b, 1, 0, 0, 0, 0, 0], 48, "private (local NAT64)"),
 ];
 
 #[cfg(test)]
@@ -146,15 +133,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_network() {
-        for text in [
-            "",
-            "10.0.0.0/33",
-            "10.0.0/8",
-            "host.example",
-            "10.0.0.0/-1",
-            "::/129",
-            "1.2.3.4/ 8",
-        ] {
+        for text in
+            ["", "10.0.0.0/33", "10.0.0/8", "host.example", "10.0.0.0/-1", "::/129", "1.2.3.4/ 8"]
+        {
             assert_eq!(parse(text), Err(NetworkError::Malformed), "{text}");
         }
     }

@@ -69,8 +69,11 @@ pub struct SourceNetworks {
 }
 
 /// The networks of one address family: for each prefix length (the outer key, counted
-/// from the longest) the network bits and the entries that list them.
-type Family = BTreeMap<std::cmp::Reverse<u8>, HashMap<u128, Vec<usize>>>;
+/// from the longest) the network bits and where they are listed.
+type Family = BTreeMap<std::cmp::Reverse<u8>, HashMap<u128, Vec<Place>>>;
+
+/// Of a network in the list: its entry, and its place there.
+type Place = (usize, usize);
 
 impl SourceNetworks {
     /// Indexes the entries. Networks that are not canonical are made so.
@@ -78,13 +81,11 @@ impl SourceNetworks {
         let mut index = Self::default();
         for entry in entries {
             let id = index.entries.len();
-            for net in &entry.networks {
+            for (place, net) in entry.networks.iter().enumerate() {
                 let net = network::canonical(*net);
                 let (family, bits) = index.family_mut(net.network());
-                let networks = family
-                    .entry(std::cmp::Reverse(net.prefix_len()))
-                    .or_default();
-                networks.entry(bits).or_insert_with(Vec::new).push(id);
+                let networks = family.entry(std::cmp::Reverse(net.prefix_len())).or_default();
+                networks.entry(bits).or_insert_with(Vec::new).push((id, place));
             }
             index.entries.push(Arc::new(entry));
         }
@@ -103,24 +104,13 @@ impl SourceNetworks {
         today: Date,
     ) -> Result<SourceAdmitted, SourceDenied> {
         let addr = addr.to_canonical();
-        let mut denied = SourceDenied {
-            addr,
-            cause: SourceDenyCause::NotListed,
-        };
-        for entry in self
-            .holding(addr)
-            .filter(|entry| accepted.accepts(&entry.name))
-        {
+        let mut denied = SourceDenied { addr, cause: SourceDenyCause::NotListed };
+        for entry in self.holding(addr).filter(|entry| accepted.accepts(&entry.name)) {
             if entry.is_valid_on(today) {
-                return Ok(SourceAdmitted {
-                    addr,
-                    entry: Arc::clone(entry),
-                });
+                return Ok(SourceAdmitted { addr, entry: Arc::clone(entry) });
             }
             if denied.cause == SourceDenyCause::NotListed {
-                denied.cause = SourceDenyCause::OutOfDate {
-                    entry: entry.name.clone(),
-                };
+                denied.cause = SourceDenyCause::OutOfDate { entry: entry.name.clone() };
             }
         }
         Err(denied)
@@ -128,21 +118,12 @@ impl SourceNetworks {
 
     /// The entries that hold this address on any day, longest prefix first.
     pub fn holding(&self, addr: IpAddr) -> impl Iterator<Item = &Arc<SourceEntry>> {
-        let addr = addr.to_canonical();
-        let (family, width, bits) = match addr {
-            IpAddr::V4(v4) => (&self.v4, 32, u128::from(v4.to_bits())),
-            IpAddr::V6(v6) => (&self.v6, 128, v6.to_bits()),
-        };
+        let (family, width, bits) = self.family(addr.to_canonical());
         family
             .iter()
-            .filter_map(move |(len, networks)| {
-                // A shift by the whole width, for prefix length 0, leaves nothing.
-                let host_bits = u32::from(width - len.0);
-                let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
-                networks.get(&(bits & mask))
-            })
+            .filter_map(move |(len, networks)| networks.get(&masked(bits, width, len.0)))
             .flatten()
-            .filter_map(|id| self.entries.get(*id))
+            .filter_map(|(entry, _)| self.entries.get(*entry))
     }
 
     /// All entries, in the order they were listed.
@@ -155,12 +136,61 @@ impl SourceNetworks {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
+    /// The networks that other listed networks hold already: for each the narrowest of
+    /// those, and of equal ones only the later.
+    pub fn overlaps(&self) -> impl Iterator<Item = Overlap> {
+        self.entries.iter().enumerate().flat_map(move |(entry, of)| {
+            let networks = of.networks.iter().enumerate();
+            networks.filter_map(move |(network, net)| self.overlap_of(entry, network, *net))
+        })
+    }
+
+    fn overlap_of(&self, entry: usize, network: usize, net: IpNet) -> Option<Overlap> {
+        let inner = network::canonical(net);
+        let (family, width, bits) = self.family(inner.network());
+        let wider_or_equal = family.iter().filter(|(len, _)| len.0 <= inner.prefix_len());
+        wider_or_equal.into_iter().find_map(|(len, networks)| {
+            let first = networks.get(&masked(bits, width, len.0))?.first()?;
+            let other = len.0 < inner.prefix_len() || *first < (entry, network);
+            let outer = IpNet::new(inner.network(), len.0).ok()?.trunc();
+            other.then_some(Overlap { entry, network, inner, outer_entry: first.0, outer })
+        })
+    }
+
+    fn family(&self, addr: IpAddr) -> (&Family, u8, u128) {
+        match addr {
+            IpAddr::V4(v4) => (&self.v4, 32, u128::from(v4.to_bits())),
+            IpAddr::V6(v6) => (&self.v6, 128, v6.to_bits()),
+        }
+    }
+
     fn family_mut(&mut self, network: IpAddr) -> (&mut Family, u128) {
         match network {
             IpAddr::V4(v4) => (&mut self.v4, u128::from(v4.to_bits())),
             IpAddr::V6(v6) => (&mut self.v6, v6.to_bits()),
         }
     }
+}
+
+/// The bits of a network of that prefix length, out of an address of that width.
+fn masked(bits: u128, width: u8, prefix_len: u8) -> u128 {
+    // A shift by the whole width, for prefix length 0 of IPv6, leaves nothing.
+    bits & u128::MAX.checked_shl(u32::from(width.saturating_sub(prefix_len))).unwrap_or(0)
+}
+
+/// A listed network within another listed one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overlap {
+    /// Place of its entry in the list.
+    pub entry: usize,
+    /// Its place in that entry.
+    pub network: usize,
+    /// The network.
+    pub inner: IpNet,
+    /// Place of the entry that holds it already.
+    pub outer_entry: usize,
+    /// The network that holds it, or is the same.
+    pub outer: IpNet,
 }
 
 /// Permit: a client may speak to this listener from this address. Made by

@@ -21,9 +21,7 @@ fn entry(name: &str, networks: &[&str]) -> SourceEntry {
 
 fn admitted_by(networks: &SourceNetworks, accepted: &[&str], addr: &str) -> Option<String> {
     let accepted: SourceSet = accepted.iter().copied().collect();
-    let admitted = networks
-        .admit(&accepted, addr.parse().unwrap(), TODAY)
-        .ok()?;
+    let admitted = networks.admit(&accepted, addr.parse().unwrap(), TODAY).ok()?;
     Some(admitted.entry().name.clone())
 }
 
@@ -33,10 +31,7 @@ fn an_empty_list_lets_nobody_in() {
     assert_eq!(admitted_by(&nothing, &["a"], "127.0.0.1"), None);
     let networks = SourceNetworks::new([entry("a", &["0.0.0.0/0", "::/0"])]);
     assert_eq!(admitted_by(&networks, &[], "127.0.0.1"), None);
-    assert_eq!(
-        admitted_by(&networks, &["a"], "127.0.0.1"),
-        Some(String::from("a"))
-    );
+    assert_eq!(admitted_by(&networks, &["a"], "127.0.0.1"), Some(String::from("a")));
 }
 
 #[test]
@@ -47,22 +42,10 @@ fn the_longest_prefix_answers() {
         entry("desk", &["198.51.7.9/32"]),
     ]);
     let all = ["wide", "office", "desk"];
-    assert_eq!(
-        admitted_by(&networks, &all, "198.51.7.9").as_deref(),
-        Some("desk")
-    );
-    assert_eq!(
-        admitted_by(&networks, &all, "198.51.7.8").as_deref(),
-        Some("office")
-    );
-    assert_eq!(
-        admitted_by(&networks, &all, "198.52.7.8").as_deref(),
-        Some("wide")
-    );
-    assert_eq!(
-        admitted_by(&networks, &["wide"], "198.51.7.9").as_deref(),
-        Some("wide")
-    );
+    assert_eq!(admitted_by(&networks, &all, "198.51.7.9").as_deref(), Some("desk"));
+    assert_eq!(admitted_by(&networks, &all, "198.51.7.8").as_deref(), Some("office"));
+    assert_eq!(admitted_by(&networks, &all, "198.52.7.8").as_deref(), Some("wide"));
+    assert_eq!(admitted_by(&networks, &["wide"], "198.51.7.9").as_deref(), Some("wide"));
     assert_eq!(admitted_by(&networks, &all, "199.0.0.0"), None);
 }
 
@@ -70,20 +53,11 @@ fn the_longest_prefix_answers() {
 fn mapped_addresses_are_ipv4_addresses() {
     let v6_all = SourceNetworks::new([entry("six", &["::/0", "::ffff:0:0/90"])]);
     assert_eq!(admitted_by(&v6_all, &["six"], "::ffff:198.51.7.9"), None);
-    assert_eq!(
-        admitted_by(&v6_all, &["six"], "2a00::1").as_deref(),
-        Some("six")
-    );
+    assert_eq!(admitted_by(&v6_all, &["six"], "2a00::1").as_deref(), Some("six"));
     let v4 = SourceNetworks::new([entry("four", &["198.51.7.0/24"])]);
-    assert_eq!(
-        admitted_by(&v4, &["four"], "::ffff:198.51.7.9").as_deref(),
-        Some("four")
-    );
+    assert_eq!(admitted_by(&v4, &["four"], "::ffff:198.51.7.9").as_deref(), Some("four"));
     let mapped = SourceNetworks::new([entry("mapped", &["::ffff:198.51.7.0/120"])]);
-    assert_eq!(
-        admitted_by(&mapped, &["mapped"], "198.51.7.9").as_deref(),
-        Some("mapped")
-    );
+    assert_eq!(admitted_by(&mapped, &["mapped"], "198.51.7.9").as_deref(), Some("mapped"));
     assert_eq!(admitted_by(&mapped, &["mapped"], "198.51.8.9"), None);
 }
 
@@ -98,9 +72,7 @@ fn an_entry_counts_from_its_first_to_its_last_day() {
     assert!(on(date(2026, 6, 15)).is_ok());
     assert!(on(date(2026, 6, 20)).is_ok());
     for day in [date(2026, 6, 14), date(2026, 6, 21)] {
-        let cause = SourceDenyCause::OutOfDate {
-            entry: String::from("dated"),
-        };
+        let cause = SourceDenyCause::OutOfDate { entry: String::from("dated") };
         assert_eq!(on(day).unwrap_err().cause, cause);
     }
 }
@@ -110,26 +82,39 @@ fn an_entry_out_of_date_does_not_hide_a_wider_valid_one() {
     let mut old = entry("old", &["198.51.7.0/24"]);
     old.expires_on = Some(date(2026, 1, 1));
     let networks = SourceNetworks::new([old, entry("wide", &["198.51.0.0/16"])]);
-    assert_eq!(
-        admitted_by(&networks, &["old", "wide"], "198.51.7.1").as_deref(),
-        Some("wide")
-    );
+    assert_eq!(admitted_by(&networks, &["old", "wide"], "198.51.7.1").as_deref(), Some("wide"));
     assert_eq!(admitted_by(&networks, &["old"], "198.51.7.1"), None);
 }
 
 #[test]
 fn two_entries_may_list_the_same_network() {
+    let networks =
+        SourceNetworks::new([entry("a", &["198.51.7.0/24"]), entry("b", &["198.51.7.0/24"])]);
+    assert_eq!(admitted_by(&networks, &["b"], "198.51.7.1").as_deref(), Some("b"));
+    assert_eq!(admitted_by(&networks, &["a"], "198.51.7.1").as_deref(), Some("a"));
+}
+
+#[test]
+fn reports_networks_within_others_once() {
     let networks = SourceNetworks::new([
-        entry("a", &["198.51.7.0/24"]),
-        entry("b", &["198.51.7.0/24"]),
+        entry("a", &["198.51.7.0/24", "198.51.7.0/24", "8.8.8.0/24"]),
+        entry("b", &["198.51.0.0/16", "8.8.8.0/24", "2a00::/32"]),
+        entry("c", &["198.51.7.9/32", "2a00:0:1::/48", "::ffff:8.8.8.8/128", "9.9.9.9/32"]),
     ]);
+    let shown = |overlap: Overlap| {
+        let Overlap { entry, network, inner, outer_entry, outer } = overlap;
+        format!("{entry}.{network} {inner} in {outer_entry} {outer}")
+    };
     assert_eq!(
-        admitted_by(&networks, &["b"], "198.51.7.1").as_deref(),
-        Some("b")
-    );
-    assert_eq!(
-        admitted_by(&networks, &["a"], "198.51.7.1").as_deref(),
-        Some("a")
+        networks.overlaps().map(shown).collect::<Vec<_>>(),
+        [
+            "0.0 198.51.7.0/24 in 1 198.51.0.0/16",
+            "0.1 198.51.7.0/24 in 0 198.51.7.0/24",
+            "1.1 8.8.8.0/24 in 0 8.8.8.0/24",
+            "2.0 198.51.7.9/32 in 0 198.51.7.0/24",
+            "2.1 2a00:0:1::/48 in 1 2a00::/32",
+            "2.2 8.8.8.8/32 in 0 8.8.8.0/24",
+        ]
     );
 }
 
@@ -173,11 +158,7 @@ fn any_addr() -> impl Strategy<Value = IpAddr> {
         let [a, b, c, d] = [a, b, c, d].map(u16::from);
         Ipv6Addr::new(a << 15, 0, b << 8, c, 0, 0, d, low & 3)
     });
-    prop_oneof![
-        v4.prop_map(IpAddr::V4),
-        v4_mapped().prop_map(IpAddr::V6),
-        v6.prop_map(IpAddr::V6)
-    ]
+    prop_oneof![v4.prop_map(IpAddr::V4), v4_mapped().prop_map(IpAddr::V6), v6.prop_map(IpAddr::V6)]
 }
 
 fn v4_mapped() -> impl Strategy<Value = Ipv6Addr> {

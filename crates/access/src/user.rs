@@ -7,6 +7,9 @@ use std::sync::Arc;
 use mysql_auth::{AuthPlugin, NativeVerifier, Sha2Verifier};
 use ring::digest::{SHA256, digest};
 
+use crate::Date;
+use crate::credential::Credential;
+use crate::role::Role;
 use crate::source::SourceSet;
 
 /// Longest user name, in bytes; MySQL's limit is 32 characters.
@@ -72,17 +75,26 @@ pub struct User {
     pub name: UserName,
     /// The person's name, for reviews.
     pub full_name: String,
-    /// Name of the role.
-    pub role: String,
+    /// Address for notices.
+    pub email: Option<String>,
+    /// Who answers for it, if it is a service.
+    pub owner: Option<String>,
+    /// What it may do.
+    pub role: Arc<Role>,
     /// Whether logins are accepted at all.
     pub status: UserStatus,
-    /// How the user proves who they are, preferred plugin first. At most one a plugin;
-    /// none: nobody can log in as this user.
-    pub verifiers: Vec<Verifier>,
-    /// Sources this user may come from, beside what the listener accepts; `None`: any
-    /// that the listener accepts.
+    /// First day on which it may log in; `None`: any.
+    pub valid_from: Option<Date>,
+    /// Last day on which it may log in; `None`: no end.
+    pub valid_until: Option<Date>,
+    /// Plugins it may log in with, preferred first.
+    pub plugins: Vec<AuthPlugin>,
+    /// Its credentials, newest first; none: nobody can log in as this user.
+    pub credentials: Vec<Credential>,
+    /// Sources it may come from, beside what listener and role accept; `None`: any that
+    /// they accept.
     pub sources: Option<SourceSet>,
-    /// Most connections at a time; `None`: the general limit per user.
+    /// Most connections at a time; `None`: what the role or the general limit says.
     pub max_connections: Option<u32>,
 }
 
@@ -95,43 +107,42 @@ pub enum UserStatus {
     Disabled,
 }
 
-/// What readgate keeps to check a proof. No password can be read from it.
-#[derive(Debug, Clone)]
-pub enum Verifier {
-    /// For `caching_sha2_password`.
-    CachingSha2(Sha2Verifier),
-    /// For `mysql_native_password`.
-    Native(NativeVerifier),
-}
-
-impl Verifier {
-    /// The plugin it serves.
-    pub fn plugin(&self) -> AuthPlugin {
-        match self {
-            Self::CachingSha2(_) => AuthPlugin::CachingSha2Password,
-            Self::Native(_) => AuthPlugin::MysqlNativePassword,
+impl User {
+    /// An enabled user without credential or any rule of its own.
+    pub fn new(name: UserName, full_name: impl Into<String>, role: Arc<Role>) -> Self {
+        Self {
+            name,
+            full_name: full_name.into(),
+            email: None,
+            owner: None,
+            role,
+            status: UserStatus::Enabled,
+            valid_from: None,
+            valid_until: None,
+            plugins: vec![AuthPlugin::CachingSha2Password],
+            credentials: Vec::new(),
+            sources: None,
+            max_connections: None,
         }
     }
-}
 
-impl User {
-    /// The plugins the user may log in with, preferred first.
-    pub fn plugins(&self) -> impl Iterator<Item = AuthPlugin> {
-        self.verifiers.iter().map(Verifier::plugin)
+    /// Whether the user may log in on that day. Both the first and the last day count.
+    pub fn is_valid_on(&self, day: Date) -> bool {
+        self.valid_from.is_none_or(|first| first <= day)
+            && self.valid_until.is_none_or(|last| day <= last)
     }
 
-    pub(crate) fn sha2_verifier(&self) -> Option<&Sha2Verifier> {
-        self.verifiers.iter().find_map(|verifier| match verifier {
-            Verifier::CachingSha2(sha2) => Some(sha2),
-            Verifier::Native(_) => None,
+    /// The plugins the user and its role allow, preferred first.
+    pub fn allowed_plugins(&self) -> impl Iterator<Item = AuthPlugin> {
+        self.plugins.iter().copied().filter(|plugin| match plugin {
+            AuthPlugin::CachingSha2Password => true,
+            AuthPlugin::MysqlNativePassword => self.role.allow_native,
         })
     }
 
-    pub(crate) fn native_verifier(&self) -> Option<&NativeVerifier> {
-        self.verifiers.iter().find_map(|verifier| match verifier {
-            Verifier::Native(native) => Some(native),
-            Verifier::CachingSha2(_) => None,
-        })
+    /// The most connections of this user at a time that its own entry or its role says.
+    pub fn connection_limit(&self) -> Option<u32> {
+        self.max_connections.or(self.role.limits.connections)
     }
 }
 
@@ -185,9 +196,7 @@ impl UserStore for Users {
     /// users, and seeing it says nothing about whether the name exists.
     fn decoy(&self, name: &[u8]) -> Option<Arc<User>> {
         let hash = sha256(&[&self.decoy_key, name]);
-        let number = hash
-            .first_chunk::<8>()
-            .map(|bytes| u64::from_be_bytes(*bytes))?;
+        let number = hash.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))?;
         let count = u64::try_from(self.ordered.len()).ok()?;
         let index = usize::try_from(number.checked_rem(count)?).ok()?;
         self.ordered.get(index).cloned()
@@ -197,13 +206,12 @@ impl UserStore for Users {
 /// A key that outsiders can't know, and that stays the same over restarts and nodes as
 /// long as the users do: made from the verifiers.
 fn decoy_key(users: &[Arc<User>]) -> [u8; 32] {
-    let texts = users
-        .iter()
-        .flat_map(|user| &user.verifiers)
-        .map(|verifier| match verifier {
-            Verifier::CachingSha2(sha2) => sha2.to_text(),
-            Verifier::Native(native) => native.to_text(),
-        });
+    let credentials = users.iter().flat_map(|user| &user.credentials);
+    let texts = credentials.flat_map(|credential| {
+        let sha2 = credential.sha2.as_ref().map(Sha2Verifier::to_text);
+        let native = credential.native.as_ref().map(NativeVerifier::to_text);
+        sha2.into_iter().chain(native)
+    });
     let joined: String = texts.collect();
     sha256(&[b"readgate decoy key", joined.as_bytes()])
 }
@@ -219,34 +227,24 @@ mod tests {
     use mysql_auth::Password;
 
     use super::*;
+    use crate::credential::CredentialId;
 
-    fn user(name: &str, verifiers: Vec<Verifier>) -> User {
+    const SHA2: &[AuthPlugin] = &[AuthPlugin::CachingSha2Password];
+    const NATIVE: &[AuthPlugin] = &[AuthPlugin::MysqlNativePassword];
+
+    fn user(name: &str, plugins: &[AuthPlugin]) -> User {
+        let role = Arc::new(Role::named("reader"));
+        let password = Password::new(name);
         User {
-            name: UserName::new(name).unwrap(),
-            full_name: String::from("Test"),
-            role: String::from("reader"),
-            status: UserStatus::Enabled,
-            verifiers,
-            sources: None,
-            max_connections: None,
+            plugins: plugins.to_vec(),
+            credentials: vec![Credential::of_password(CredentialId(1), &password, plugins)],
+            ..User::new(UserName::new(name).unwrap(), "Test", role)
         }
-    }
-
-    fn native(password: &str) -> Vec<Verifier> {
-        vec![Verifier::Native(NativeVerifier::from_password(
-            &Password::new(password),
-        ))]
-    }
-
-    fn sha2(password: &str) -> Vec<Verifier> {
-        vec![Verifier::CachingSha2(Sha2Verifier::from_password(
-            &Password::new(password),
-        ))]
     }
 
     #[test]
     fn names_are_case_sensitive_bytes() {
-        let users = Users::new([user("alice", sha2("a")), user("Alice", sha2("b"))]);
+        let users = Users::new([user("alice", SHA2), user("Alice", SHA2)]);
         assert_eq!(users.find(b"alice").unwrap().name.as_str(), "alice");
         assert_eq!(users.find(b"Alice").unwrap().name.as_str(), "Alice");
         assert!(users.find(b"ALICE").is_none());
@@ -266,26 +264,17 @@ mod tests {
 
     #[test]
     fn strangers_look_like_users_in_the_same_proportion() {
-        let few_native = (0..100).map(|i| {
-            let password = format!("p{i}");
-            user(
-                &format!("u{i}"),
-                if i < 20 {
-                    native(&password)
-                } else {
-                    sha2(&password)
-                },
-            )
-        });
+        let few_native =
+            (0..100).map(|i| user(&format!("u{i}"), if i < 20 { NATIVE } else { SHA2 }));
         let users = Users::new(few_native);
         let decoys = (0..5000).map(|i| users.decoy(format!("x{i}").as_bytes()).unwrap());
-        let native = decoys.filter(|d| d.plugins().next() == Some(AuthPlugin::MysqlNativePassword));
+        let native = decoys.filter(|decoy| decoy.plugins == NATIVE);
         // 20% of 5000 with a standard deviation of 28.
         assert!((860..1140).contains(&native.count()));
-        let again = users.clone();
+        let restarted = Users::new(users.iter().map(|user| User::clone(user)));
         for i in 0..100 {
             let name = format!("x{i}");
-            let (a, b) = (users.decoy(name.as_bytes()), again.decoy(name.as_bytes()));
+            let (a, b) = (users.decoy(name.as_bytes()), restarted.decoy(name.as_bytes()));
             assert_eq!(a.unwrap().name, b.unwrap().name);
         }
     }
@@ -293,5 +282,13 @@ mod tests {
     #[test]
     fn no_users_no_decoy() {
         assert!(Users::new([]).decoy(b"anyone").is_none());
+    }
+
+    #[test]
+    fn a_role_can_take_the_native_plugin_away() {
+        let strict = Role { allow_native: false, ..Role::named("strict") };
+        let both = [NATIVE, SHA2].concat();
+        let user = User { role: Arc::new(strict), ..user("u", &both) };
+        assert_eq!(user.allowed_plugins().collect::<Vec<_>>(), SHA2);
     }
 }

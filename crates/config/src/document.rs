@@ -26,25 +26,14 @@ impl<'t> Document<'t> {
         file: &'t Path,
     ) -> Result<(Self, Spanned<Items<'t>>), ConfigErrors> {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let line_starts = std::iter::once(0)
-            .chain(breaks.map(|(at, _)| at + 1))
-            .collect();
+        let line_starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
         let (problems, warnings) = (RefCell::default(), RefCell::default());
-        let document = Self {
-            file,
-            line_starts,
-            problems,
-            warnings,
-        };
+        let document = Self { file, line_starts, problems, warnings };
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             let line = document.line(error.span().unwrap_or(0..0));
             let message = error.message().trim_end_matches('.').replace('\n', ", ");
-            document.problem(
-                line,
-                "syntax",
-                Wrong::new(message, "write it as TOML 1.0 wants it"),
-            );
+            document.problem(line, "syntax", Wrong::new(message, "write it as TOML 1.0 wants it"));
         }
         document.into_result(root)
     }
@@ -67,27 +56,19 @@ impl<'t> Document<'t> {
 
     /// The line, counted from 1, in which a span begins.
     pub(crate) fn line(&self, span: Range<usize>) -> usize {
-        self.line_starts
-            .partition_point(|start| *start <= span.start)
+        self.line_starts.partition_point(|start| *start <= span.start)
     }
 
     pub(crate) fn problem(&self, line: usize, key: impl Into<String>, wrong: Wrong) {
-        self.problems
-            .borrow_mut()
-            .push(wrong.at(self.file, line, key));
+        self.problems.borrow_mut().push(wrong.at(self.file, line, key));
     }
 
     pub(crate) fn warning(&self, line: usize, key: impl Into<String>, wrong: Wrong) {
-        self.warnings
-            .borrow_mut()
-            .push(wrong.at(self.file, line, key));
+        self.warnings.borrow_mut().push(wrong.at(self.file, line, key));
     }
 
     /// A path as the daemon must open it: relative ones start from the file's folder.
     pub(crate) fn resolve(&self, path: &str) -> PathBuf {
-        self.file
-            .parent()
-            .unwrap_or_else(|| Path::new(""))
-            .join(path)
+        self.file.parent().unwrap_or_else(|| Path::new("")).join(path)
     }
 }

@@ -20,13 +20,7 @@ pub struct Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            file,
-            line,
-            key,
-            wrong,
-            right,
-        } = self;
+        let Self { file, line, key, wrong, right } = self;
         write!(f, "{}:{line}: {key}: {wrong}; {right}", file.display())
     }
 }
@@ -68,20 +62,11 @@ pub(crate) struct Wrong {
 
 impl Wrong {
     pub(crate) fn new(wrong: impl Into<String>, right: impl Into<String>) -> Self {
-        Self {
-            wrong: wrong.into(),
-            right: right.into(),
-        }
+        Self { wrong: wrong.into(), right: right.into() }
     }
 
     pub(crate) fn at(self, file: &Path, line: usize, key: impl Into<String>) -> Problem {
         let Self { wrong, right } = self;
-        Problem {
-            file: file.to_owned(),
-            line,
-            key: key.into(),
-            wrong,
-            right,
-        }
+        Problem { file: file.to_owned(), line, key: key.into(), wrong, right }
     }
 }

@@ -79,11 +79,7 @@ pub(crate) enum Kind {
 impl Kind {
     /// The least and the most of a count; every number for another kind.
     pub(crate) fn count_range(self) -> (u32, u32) {
-        if let Self::Count(least, most) = self {
-            (least, most)
-        } else {
-            (0, u32::MAX)
-        }
+        if let Self::Count(least, most) = self { (least, most) } else { (0, u32::MAX) }
     }
 
     /// The least and the most of a duration or a size, as they are written.
@@ -96,11 +92,7 @@ impl Kind {
 
     /// The words of a choice.
     pub(crate) fn words(self) -> &'static [&'static str] {
-        if let Self::Choice(words) = self {
-            words
-        } else {
-            &[]
-        }
+        if let Self::Choice(words) = self { words } else { &[] }
     }
 
     /// What to write, as the second half of an error message.
@@ -141,13 +133,7 @@ pub(crate) const fn required(
     example: &'static str,
     meaning: &'static str,
 ) -> Key {
-    Key {
-        name,
-        kind,
-        presence: Presence::Required,
-        example,
-        meaning,
-    }
+    Key { name, kind, presence: Presence::Required, example, meaning }
 }
 
 /// A key whose absence means something of its own.
@@ -157,13 +143,7 @@ pub(crate) const fn optional(
     example: &'static str,
     meaning: &'static str,
 ) -> Key {
-    Key {
-        name,
-        kind,
-        presence: Presence::Optional,
-        example,
-        meaning,
-    }
+    Key { name, kind, presence: Presence::Optional, example, meaning }
 }
 
 /// A key with a default.
@@ -174,11 +154,5 @@ pub(crate) const fn default(
     example: &'static str,
     meaning: &'static str,
 ) -> Key {
-    Key {
-        name,
-        kind,
-        presence: Presence::Default(default),
-        example,
-        meaning,
-    }
+    Key { name, kind, presence: Presence::Default(default), example, meaning }
 }

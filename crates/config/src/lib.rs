@@ -11,6 +11,7 @@ mod load;
 mod model;
 mod nearest;
 pub mod reference;
+pub mod schema;
 mod secret;
 mod sections;
 mod table;

@@ -21,12 +21,7 @@ impl ConfigHash {
     /// The hash of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         let hash = digest(&SHA256, bytes);
-        Self(
-            hash.as_ref()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect(),
-        )
+        Self(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     /// The digits.
@@ -103,25 +98,16 @@ impl Config {
     pub fn load(path: &Path) -> Result<(Self, ConfigHash), LoadError> {
         let (bytes, mode) = read_file(path)?;
         if mode & 0o002 != 0 {
-            return Err(LoadError::Writable {
-                path: path.to_owned(),
-                mode,
-            });
+            return Err(LoadError::Writable { path: path.to_owned(), mode });
         }
         let text = std::str::from_utf8(&bytes).map_err(|error| {
             let before = bytes.iter().take(error.valid_up_to());
             let line = before.filter(|byte| **byte == b'\n').count() + 1;
-            LoadError::NotUtf8 {
-                path: path.to_owned(),
-                line,
-            }
+            LoadError::NotUtf8 { path: path.to_owned(), line }
         })?;
         let mut config = Self::parse(text, path)?;
         if config.holds_password() && mode & 0o077 != 0 {
-            return Err(LoadError::Exposed {
-                path: path.to_owned(),
-                mode,
-            });
+            return Err(LoadError::Exposed { path: path.to_owned(), mode });
         }
         if config.users.iter().len() > 0 && mode & 0o004 != 0 {
             let wrong = Wrong::new(
@@ -134,19 +120,13 @@ impl Config {
     }
 
     fn holds_password(&self) -> bool {
-        matches!(
-            self.replica.account.password_source,
-            PasswordSource::Inline(_)
-        )
+        matches!(self.replica.account.password_source, PasswordSource::Inline(_))
     }
 }
 
 fn read_file(path: &Path) -> Result<(Vec<u8>, u32), LoadError> {
     use std::os::unix::fs::PermissionsExt;
-    let unreadable = |error| LoadError::Unreadable {
-        path: path.to_owned(),
-        error,
-    };
+    let unreadable = |error| LoadError::Unreadable { path: path.to_owned(), error };
     let mut file = File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o7777;
     let mut bytes = Vec::new();

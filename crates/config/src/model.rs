@@ -2,9 +2,10 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use access::{LimitSettings, SourceNetworks, SourceSet, Users};
+use access::{LimitSettings, Role, SourceNetworks, SourceSet, ThrottleSettings, Users};
 use ledger::{LedgerSettings, SyncPolicy};
 
 use crate::error::Problem;
@@ -19,12 +20,16 @@ pub struct Config {
     pub sources: SourceNetworks,
     /// All `[[user]]` entries.
     pub users: Users,
+    /// All `[[role]]` entries and the built-in one; users hold theirs.
+    pub roles: Vec<Arc<Role>>,
     /// The server that is read.
     pub replica: Replica,
     /// What configuration adds to the judge's own rules.
     pub policy: sql_judge::Policy,
     /// Numbers and times.
     pub limits: Limits,
+    /// What failed logins cost.
+    pub throttle: ThrottleSettings,
     /// The audit ledger.
     pub ledger: LedgerConfig,
     /// Metrics and health over HTTP, if wanted.
@@ -150,11 +155,8 @@ pub struct LedgerConfig {
 impl LedgerConfig {
     /// The ledger's settings on a host of that name.
     pub fn settings(&self, host_name: &str) -> LedgerSettings {
-        LedgerSettings {
-            directory: self.directory.clone(),
-            node: self.node.clone().unwrap_or_else(|| host_name.to_owned()),
-            sync: self.sync,
-        }
+        let node = self.node.clone().unwrap_or_else(|| host_name.to_owned());
+        LedgerSettings { sync: self.sync, ..LedgerSettings::new(self.directory.clone(), node) }
     }
 }
 

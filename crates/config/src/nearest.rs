@@ -6,13 +6,8 @@ pub(crate) fn nearest<'c>(
     candidates: impl IntoIterator<Item = &'c str>,
 ) -> Option<&'c str> {
     let most = (word.chars().count() / 3).max(1);
-    let distances = candidates
-        .into_iter()
-        .map(|known| (edits(word, known), known));
-    distances
-        .filter(|(distance, _)| *distance <= most)
-        .min()
-        .map(|(_, known)| known)
+    let distances = candidates.into_iter().map(|known| (edits(word, known), known));
+    distances.filter(|(distance, _)| *distance <= most).min().map(|(_, known)| known)
 }
 
 /// Levenshtein distance, over characters.

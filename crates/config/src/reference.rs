@@ -21,7 +21,7 @@ const HEAD: &str = "\
 `proxy.toml`, table by table. `readgate check --config proxy.toml` names every mistake
 with its line, and keys that are not listed here are mistakes. Relative paths start from
 the folder of the file. Durations are written `\"500ms\"`, `\"10s\"`, `\"5m\"`, `\"8h\"`, `\"14d\"`;
-sizes `\"512B\"`, `\"64KiB\"`, `\"64MiB\"`, `\"1GiB\"`; dates `2026-01-31`, and days begin and end
+sizes `\"512B\"`, `\"64KiB\"`, `\"64MiB\"`, `\"1GiB\"`, `\"1TiB\"`; dates `2026-01-31`, and days begin and end
 in UTC. This page is made from the program's own descriptions of its keys.
 ";
 
@@ -43,10 +43,7 @@ fn write_section(text: &mut String, section: &Section, above: &str) -> std::fmt:
     for key in section.keys {
         write_key(text, key)?;
     }
-    section
-        .sections
-        .iter()
-        .try_for_each(|below| write_section(text, below, &path))
+    section.sections.iter().try_for_each(|below| write_section(text, below, &path))
 }
 
 fn write_key(text: &mut String, key: &Key) -> std::fmt::Result {
@@ -57,10 +54,7 @@ fn write_key(text: &mut String, key: &Key) -> std::fmt::Result {
     };
     let (name, example, meaning) = (key.name, key.example, key.meaning);
     let kind = describe(key.kind).replace('|', "\\|");
-    writeln!(
-        text,
-        "| `{name}` | {kind} | {default} | `{example}` | {meaning} |"
-    )
+    writeln!(text, "| `{name}` | {kind} | {default} | `{example}` | {meaning} |")
 }
 
 /// A kind with its unit and bounds, in words.

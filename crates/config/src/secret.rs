@@ -36,9 +36,7 @@ impl PasswordSource {
             Self::Inline(password) => password.clone(),
         };
         if password.is_empty() {
-            return Err(SecretError::Empty {
-                place: self.place(),
-            });
+            return Err(SecretError::Empty { place: self.place() });
         }
         Ok(password)
     }
@@ -55,21 +53,15 @@ impl PasswordSource {
 }
 
 fn from_environment(name: &str) -> Result<Password, SecretError> {
-    let missing = || SecretError::NoVariable {
-        name: name.to_owned(),
-    };
+    let missing = || SecretError::NoVariable { name: name.to_owned() };
     let value = std::env::var_os(name).ok_or_else(missing)?;
-    Ok(Password::new(std::os::unix::ffi::OsStringExt::into_vec(
-        value,
-    )))
+    Ok(Password::new(std::os::unix::ffi::OsStringExt::into_vec(value)))
 }
 
 /// systemd guards the folder of credentials itself and may give its files an access list
 /// that looks like a group's right, so their mode isn't looked at.
 fn from_credential(name: &str) -> Result<Password, SecretError> {
-    let missing = || SecretError::NoCredentials {
-        name: name.to_owned(),
-    };
+    let missing = || SecretError::NoCredentials { name: name.to_owned() };
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(missing)?;
     let path = Path::new(&folder).join(name);
     let (mut file, _) = open(&path)?;
@@ -104,10 +96,7 @@ impl SecretFile {
     pub fn read(&self) -> Result<Zeroizing<Vec<u8>>, SecretError> {
         let (mut file, mode) = open(&self.0)?;
         if mode & 0o077 != 0 {
-            return Err(SecretError::Exposed {
-                path: self.0.clone(),
-                mode: mode & 0o7777,
-            });
+            return Err(SecretError::Exposed { path: self.0.clone(), mode: mode & 0o7777 });
         }
         read_all(&self.0, &mut file)
     }
@@ -116,10 +105,7 @@ impl SecretFile {
 /// The mode is that of the file that is then read, not of what the path meant before.
 fn open(path: &Path) -> Result<(File, u32), SecretError> {
     use std::os::unix::fs::PermissionsExt;
-    let unreadable = |error| SecretError::Unreadable {
-        path: path.to_owned(),
-        error,
-    };
+    let unreadable = |error| SecretError::Unreadable { path: path.to_owned(), error };
     let file = File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
     Ok((file, mode))
@@ -129,18 +115,10 @@ fn read_all(path: &Path, file: &mut File) -> Result<Zeroizing<Vec<u8>>, SecretEr
     // Reserved at once, so that no copy is left behind by growing.
     let capacity = usize::try_from(SECRET_FILE_MAX + 1).unwrap_or(0);
     let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
-    let unreadable = |error| SecretError::Unreadable {
-        path: path.to_owned(),
-        error,
-    };
-    let read = file
-        .take(SECRET_FILE_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+    let unreadable = |error| SecretError::Unreadable { path: path.to_owned(), error };
+    let read = file.take(SECRET_FILE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if u64::try_from(read).unwrap_or(u64::MAX) > SECRET_FILE_MAX {
-        return Err(SecretError::TooLarge {
-            path: path.to_owned(),
-        });
+        return Err(SecretError::TooLarge { path: path.to_owned() });
     }
     Ok(bytes)
 }

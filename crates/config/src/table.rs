@@ -36,10 +36,7 @@ pub(crate) struct List<T> {
 
 impl<T> List<T> {
     fn broken() -> Self {
-        Self {
-            items: Vec::new(),
-            whole: false,
-        }
+        Self { items: Vec::new(), whole: false }
     }
 
     /// The items that could be read.
@@ -49,8 +46,7 @@ impl<T> List<T> {
 
     /// All values, unless a problem was noted.
     pub(crate) fn values(self) -> Option<Vec<T>> {
-        self.whole
-            .then(|| self.items.into_iter().map(|item| item.value).collect())
+        self.whole.then(|| self.items.into_iter().map(|item| item.value).collect())
     }
 }
 
@@ -64,13 +60,7 @@ impl<'d, 't> Table<'d, 't> {
         section: &'static Section,
         items: &'d Items<'t>,
     ) -> Self {
-        let root = Self {
-            document,
-            section,
-            path: String::new(),
-            line: 1,
-            items: Some(items),
-        };
+        let root = Self { document, section, path: String::new(), line: 1, items: Some(items) };
         root.note_unknown_keys();
         root
     }
@@ -119,10 +109,7 @@ impl<'d, 't> Table<'d, 't> {
         };
         match (self.item(name), key.presence) {
             (Some(value), _) => self.list_items(key, value, read),
-            (None, Presence::Optional) => List {
-                items: Vec::new(),
-                whole: true,
-            },
+            (None, Presence::Optional) => List { items: Vec::new(), whole: true },
             (None, Presence::Default(text)) => match DeValue::parse(text) {
                 Ok(value) => self.list_items(key, &value, read),
                 Err(_) => List::broken(),
@@ -139,14 +126,8 @@ impl<'d, 't> Table<'d, 't> {
             self.problem(key.name, Wrong::type_of(value.get_ref()).or_right(key));
             return List::broken();
         };
-        let of_item = Key {
-            kind: *item_kind,
-            ..key.without_brackets()
-        };
-        let mut list = List {
-            items: Vec::with_capacity(values.len()),
-            whole: true,
-        };
+        let of_item = Key { kind: *item_kind, ..key.without_brackets() };
+        let mut list = List { items: Vec::with_capacity(values.len()), whole: true };
         for value in values.iter() {
             let line = self.document.line(value.span());
             match read(value.get_ref(), *item_kind) {
@@ -178,13 +159,7 @@ impl<'d, 't> Table<'d, 't> {
             }
             None => {
                 let (document, line) = (self.document, self.line);
-                Some(Table {
-                    document,
-                    section,
-                    path: self.key_path(name),
-                    line,
-                    items: None,
-                })
+                Some(Table { document, section, path: self.key_path(name), line, items: None })
             }
         }
     }
@@ -197,10 +172,7 @@ impl<'d, 't> Table<'d, 't> {
         let path = self.key_path(name);
         let Some(item) = self.item(name) else {
             if section.form == Form::Several {
-                self.problem(
-                    name,
-                    Wrong::new("is missing", format!("add a table [[{path}]]")),
-                );
+                self.problem(name, Wrong::new("is missing", format!("add a table [[{path}]]")));
             }
             return Vec::new();
         };
@@ -229,14 +201,12 @@ impl<'d, 't> Table<'d, 't> {
 
     /// Notes that the value of a key is wrong, or that the key is missing.
     pub(crate) fn problem(&self, name: &str, wrong: Wrong) {
-        self.document
-            .problem(self.line_of(name), self.key_path(name), wrong);
+        self.document.problem(self.line_of(name), self.key_path(name), wrong);
     }
 
     /// Notes something about a key that is allowed and worth a look.
     pub(crate) fn warning(&self, name: &str, wrong: Wrong) {
-        self.document
-            .warning(self.line_of(name), self.key_path(name), wrong);
+        self.document.warning(self.line_of(name), self.key_path(name), wrong);
     }
 
     /// Notes a problem of one item of a list.
@@ -244,10 +214,14 @@ impl<'d, 't> Table<'d, 't> {
         self.document.problem(line, self.key_path(name), wrong);
     }
 
+    /// Notes something about one item of a list that is allowed and worth a look.
+    pub(crate) fn warning_at(&self, line: usize, name: &str, wrong: Wrong) {
+        self.document.warning(line, self.key_path(name), wrong);
+    }
+
     /// The line of the key's value, or of the table if the key isn't there.
     pub(crate) fn line_of(&self, name: &str) -> usize {
-        self.item(name)
-            .map_or(self.line, |value| self.document.line(value.span()))
+        self.item(name).map_or(self.line, |value| self.document.line(value.span()))
     }
 
     pub(crate) fn document(&self) -> &'d Document<'t> {
@@ -262,26 +236,15 @@ impl<'d, 't> Table<'d, 't> {
     ) -> Table<'d, 't> {
         let line = self.document.line(item.span());
         let (document, path) = (self.document, self.key_path(section.name));
-        let table = Table {
-            document,
-            section,
-            path,
-            line,
-            items: Some(items),
-        };
+        let table = Table { document, section, path, line, items: Some(items) };
         table.note_unknown_keys();
         table
     }
 
     fn note_unknown_keys(&self) {
         let sections = self.section.sections.iter().map(|section| section.name);
-        let known: Vec<&str> = self
-            .section
-            .keys
-            .iter()
-            .map(|key| key.name)
-            .chain(sections)
-            .collect();
+        let known: Vec<&str> =
+            self.section.keys.iter().map(|key| key.name).chain(sections).collect();
         for (key, _) in self.items.into_iter().flatten() {
             let name: &str = key.get_ref();
             if known.contains(&name) {
@@ -308,19 +271,11 @@ impl<'d, 't> Table<'d, 't> {
     }
 
     fn child_section(&self, name: &str) -> Option<&'static Section> {
-        self.section
-            .sections
-            .iter()
-            .copied()
-            .find(|section| section.name == name)
+        self.section.sections.iter().copied().find(|section| section.name == name)
     }
 
     fn key_path(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.path)
-        }
+        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 }
 
@@ -329,13 +284,7 @@ impl Key {
     fn without_brackets(&self) -> Key {
         let inner = self.example.trim_start_matches('[').trim_end_matches(']');
         let example = inner.split(", ").next().unwrap_or(inner);
-        Key {
-            name: self.name,
-            kind: self.kind,
-            presence: self.presence,
-            example,
-            meaning: "",
-        }
+        Key { name: self.name, kind: self.kind, presence: self.presence, example, meaning: "" }
     }
 }
 

@@ -48,11 +48,7 @@ pub(crate) fn date(value: &Value<'_>, _: Kind) -> Result<Date, Wrong> {
     let (Some(day), None, None) = (datetime.date, datetime.time, datetime.offset) else {
         return Err(Wrong::new(format!("{datetime} has a time of day"), ""));
     };
-    let parts = (
-        i16::try_from(day.year),
-        i8::try_from(day.month),
-        i8::try_from(day.day),
-    );
+    let parts = (i16::try_from(day.year), i8::try_from(day.month), i8::try_from(day.day));
     let (Ok(year), Ok(month), Ok(number)) = parts else {
         return Err(Wrong::new(format!("{day} is not a day"), ""));
     };
@@ -84,10 +80,7 @@ pub(crate) fn duration(value: &Value<'_>, kind: Kind) -> Result<Duration, Wrong>
 pub(crate) fn seconds(value: &Value<'_>, kind: Kind) -> Result<Duration, Wrong> {
     let parsed = duration(value, kind)?;
     if parsed.subsec_nanos() != 0 {
-        return Err(Wrong::new(
-            "has a fraction of a second",
-            "write whole seconds",
-        ));
+        return Err(Wrong::new("has a fraction of a second", "write whole seconds"));
     }
     Ok(parsed)
 }
@@ -105,20 +98,16 @@ fn parse_duration(text: &str) -> Option<Duration> {
     number.checked_mul(milliseconds).map(Duration::from_millis)
 }
 
-pub(crate) fn size(value: &Value<'_>, kind: Kind) -> Result<u32, Wrong> {
+pub(crate) fn size(value: &Value<'_>, kind: Kind) -> Result<u64, Wrong> {
     let text = string(value)?;
     let not_one = || Wrong::new(format!("{text:?} is not a size"), "");
     let parsed = parse_size(text).ok_or_else(not_one)?;
     let (least, most) = kind.text_range();
     let (least, most) = (parse_size(least), parse_size(most));
-    let too_small = least.is_some_and(|least| parsed < least);
-    let fits = u32::try_from(parsed)
-        .ok()
-        .filter(|_| most.is_none_or(|most| parsed <= most));
-    match fits {
-        Some(bytes) if !too_small => Ok(bytes),
-        Some(_) | None => Err(Wrong::new(format!("{text:?} is out of range"), "")),
+    if least.is_some_and(|least| parsed < least) || most.is_some_and(|most| parsed > most) {
+        return Err(Wrong::new(format!("{text:?} is out of range"), ""));
     }
+    Ok(parsed)
 }
 
 fn parse_size(text: &str) -> Option<u64> {
@@ -128,6 +117,7 @@ fn parse_size(text: &str) -> Option<u64> {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
         _ => return None,
     };
     number.checked_mul(bytes)
@@ -149,25 +139,13 @@ pub(crate) fn host_port(value: &Value<'_>, _: Kind) -> Result<HostPort, Wrong> {
     let text = string(value)?;
     let wrong = || Wrong::new(format!("{text:?} is not a host with a port"), "");
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-    let port = port
-        .parse()
-        .ok()
-        .filter(|port| *port != 0)
-        .ok_or_else(wrong)?;
-    let bracketed = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
+    let port = port.parse().ok().filter(|port| *port != 0).ok_or_else(wrong)?;
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let host = match bracketed {
-        Some(inner) => inner
-            .parse::<std::net::Ipv6Addr>()
-            .ok()
-            .map(|addr| addr.to_string()),
+        Some(inner) => inner.parse::<std::net::Ipv6Addr>().ok().map(|addr| addr.to_string()),
         None => is_host_name(host).then(|| host.to_owned()),
     };
-    Ok(HostPort {
-        host: host.ok_or_else(wrong)?,
-        port,
-    })
+    Ok(HostPort { host: host.ok_or_else(wrong)?, port })
 }
 
 /// A DNS name or an IP address, as a certificate may be for.
@@ -184,9 +162,7 @@ pub(crate) fn server_name(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
 fn is_host_name(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
             && !label.starts_with('-')
             && !label.ends_with('-')
     };

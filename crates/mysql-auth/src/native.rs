@@ -91,10 +91,7 @@ mod tests {
     fn text_form_is_the_servers() {
         // SELECT PASSWORD('secret') on MariaDB 10.11.
         let verifier = NativeVerifier::from_password(&Password::new("secret"));
-        assert_eq!(
-            verifier.to_text(),
-            "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7"
-        );
+        assert_eq!(verifier.to_text(), "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7");
         let parsed = NativeVerifier::parse(&verifier.to_text()).unwrap();
         assert_eq!(parsed.0, verifier.0);
     }

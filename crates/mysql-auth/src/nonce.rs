@@ -18,9 +18,7 @@ impl Nonce {
     /// (`generate_user_salt`), because clients treat it as a C string.
     pub fn generate() -> Result<Self, NoRandomness> {
         let mut bytes = [0_u8; NONCE_LEN];
-        SystemRandom::new()
-            .fill(&mut bytes)
-            .map_err(|_| NoRandomness)?;
+        SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandomness)?;
         for byte in &mut bytes {
             *byte &= 0x7f;
             if *byte == 0 || *byte == b'$' {

@@ -47,12 +47,7 @@ impl ReplicaLogin {
     ) -> Result<Self, ReplicaAuthFault> {
         let plugin = AuthPlugin::from_name(plugin).unwrap_or(AuthPlugin::CachingSha2Password);
         let nonce = Nonce::from_bytes(nonce).ok_or(ReplicaAuthFault::Malformed)?;
-        Ok(Self {
-            plugin,
-            nonce,
-            password,
-            encrypted,
-        })
+        Ok(Self { plugin, nonce, password, encrypted })
     }
 
     /// The method that the handshake response names.
@@ -70,17 +65,12 @@ impl ReplicaLogin {
 
     /// Answers an AuthSwitchRequest (`body`: payload after its 0xFE).
     pub fn switch(&mut self, body: &[u8]) -> Result<Vec<u8>, ReplicaAuthFault> {
-        let end = body
-            .iter()
-            .position(|&b| b == 0)
-            .ok_or(ReplicaAuthFault::Malformed)?;
+        let end = body.iter().position(|&b| b == 0).ok_or(ReplicaAuthFault::Malformed)?;
         let (name, rest) = body.split_at(end);
         self.plugin = AuthPlugin::from_name(name)
             .ok_or_else(|| ReplicaAuthFault::Plugin(String::from_utf8_lossy(name).into_owned()))?;
-        self.nonce = rest
-            .get(1..)
-            .and_then(Nonce::from_bytes)
-            .ok_or(ReplicaAuthFault::Malformed)?;
+        self.nonce =
+            rest.get(1..).and_then(Nonce::from_bytes).ok_or(ReplicaAuthFault::Malformed)?;
         Ok(self.scramble())
     }
 
@@ -107,13 +97,7 @@ mod tests {
     const NONCE: &[u8] = b"abcdefghijklmnopqrst";
 
     fn login(encrypted: bool) -> ReplicaLogin {
-        ReplicaLogin::new(
-            b"caching_sha2_password",
-            NONCE,
-            Password::new("pw"),
-            encrypted,
-        )
-        .unwrap()
+        ReplicaLogin::new(b"caching_sha2_password", NONCE, Password::new("pw"), encrypted).unwrap()
     }
 
     #[test]
@@ -122,9 +106,7 @@ mod tests {
         let sha2 = Sha2Verifier::from_password(&Password::new("pw"));
         assert!(sha2.verify_scramble(&nonce, &login(true).scramble()));
         let mut switched = login(true);
-        let answer = switched
-            .switch(b"mysql_native_password\0ABCDEFGHIJKLMNOPQRST\0")
-            .unwrap();
+        let answer = switched.switch(b"mysql_native_password\0ABCDEFGHIJKLMNOPQRST\0").unwrap();
         let nonce = Nonce::from_bytes(b"ABCDEFGHIJKLMNOPQRST").unwrap();
         let native = NativeVerifier::from_password(&Password::new("pw"));
         assert!(native.verify_scramble(&nonce, &answer));
@@ -132,14 +114,8 @@ mod tests {
 
     #[test]
     fn password_itself_goes_out_only_inside_tls() {
-        assert_eq!(
-            login(true).more_data(&[4]).unwrap().unwrap().as_slice(),
-            b"pw\0"
-        );
-        assert_eq!(
-            login(false).more_data(&[4]),
-            Err(ReplicaAuthFault::NeedsTls)
-        );
+        assert_eq!(login(true).more_data(&[4]).unwrap().unwrap().as_slice(), b"pw\0");
+        assert_eq!(login(false).more_data(&[4]), Err(ReplicaAuthFault::NeedsTls));
         assert_eq!(login(false).more_data(&[3]), Ok(None));
         assert_eq!(login(true).more_data(&[]), Err(ReplicaAuthFault::Malformed));
     }
@@ -151,9 +127,6 @@ mod tests {
             let fault = ReplicaAuthFault::Plugin(name.to_owned());
             assert_eq!(login(true).switch(&body), Err(fault));
         }
-        assert_eq!(
-            login(true).switch(b"no end"),
-            Err(ReplicaAuthFault::Malformed)
-        );
+        assert_eq!(login(true).switch(b"no end"), Err(ReplicaAuthFault::Malformed));
     }
 }

@@ -131,10 +131,7 @@ mod tests {
     #[test]
     fn text_form_round_trips_and_refuses_the_rest() {
         let verifier = Sha2Verifier::from_password(&Password::new("secret"));
-        assert_eq!(
-            Sha2Verifier::parse(&verifier.to_text()).unwrap().0,
-            verifier.0
-        );
+        assert_eq!(Sha2Verifier::parse(&verifier.to_text()).unwrap().0, verifier.0);
         assert!(Sha2Verifier::parse("$sha2fast$00").is_none());
         assert!(Sha2Verifier::parse(&verifier.to_text()[1..]).is_none());
         assert!(Sha2Verifier::parse(&verifier.to_text().replace('a', "é")).is_none());

@@ -29,16 +29,7 @@ impl SqlState {
 
     /// As text; bytes that aren't ASCII become `?`.
     pub fn to_text(self) -> String {
-        self.0
-            .iter()
-            .map(|&b| {
-                if b.is_ascii_graphic() {
-                    char::from(b)
-                } else {
-                    '?'
-                }
-            })
-            .collect()
+        self.0.iter().map(|&b| if b.is_ascii_graphic() { char::from(b) } else { '?' }).collect()
     }
 }
 
@@ -56,11 +47,7 @@ pub struct ErrPacket {
 impl ErrPacket {
     /// An error of ours.
     pub fn new(code: u16, sqlstate: SqlState, message: impl Into<Vec<u8>>) -> Self {
-        Self {
-            code,
-            sqlstate,
-            message: message.into(),
-        }
+        Self { code, sqlstate, message: message.into() }
     }
 
     /// The payload for a client that has negotiated PROTOCOL_41.
@@ -95,11 +82,7 @@ impl ErrPacket {
             [b'#', a, b, c, d, e, message @ ..] => (SqlState([*a, *b, *c, *d, *e]), message),
             message => (SqlState::GENERAL, message),
         };
-        Ok(Self {
-            code,
-            sqlstate,
-            message: message.to_vec(),
-        })
+        Ok(Self { code, sqlstate, message: message.to_vec() })
     }
 }
 

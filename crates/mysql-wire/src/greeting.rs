@@ -69,15 +69,7 @@ impl HandshakeV10 {
         let second = reader.bytes(nonce_len.saturating_sub(8).max(13))?;
         nonce.extend_from_slice(second.strip_suffix(&[0]).unwrap_or(second));
         let auth_plugin = reader.until_nul_or_end()?.to_vec();
-        Ok(Self {
-            server_version,
-            connection_id,
-            nonce,
-            offered,
-            collation,
-            status,
-            auth_plugin,
-        })
+        Ok(Self { server_version, connection_id, nonce, offered, collation, status, auth_plugin })
     }
 }
 

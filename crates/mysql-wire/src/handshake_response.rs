@@ -3,7 +3,7 @@
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_response.html>
 use bytes::{BufMut, BytesMut};
 
-use crate::writer::{put_lenenc_bytes, put_lenenc_int, put_nul_terminated};
+use crate::writer::{put_lenenc_bytes, put_nul_terminated};
 use crate::{Capabilities, Malformed, Reader};
 
 /// Length of an SSL request's payload.
@@ -29,11 +29,7 @@ impl ResponseHead {
         let max_packet = reader.u32()?;
         let collation = reader.u8()?;
         reader.bytes(23)?;
-        Ok(Self {
-            requested,
-            max_packet,
-            collation,
-        })
+        Ok(Self { requested, max_packet, collation })
     }
 
     /// The payload of an SSL request; it must carry exactly the flags of the response that
@@ -63,6 +59,8 @@ pub struct HandshakeResponse41 {
     pub auth_plugin: Option<Vec<u8>>,
     /// Connection attributes in the client's order.
     pub attributes: Vec<Attribute>,
+    /// Level for zstd, where the client asks for that compression.
+    pub zstd_level: Option<u8>,
 }
 
 /// One connection attribute, such as `program_name` and `mysql`.
@@ -77,10 +75,7 @@ pub struct Attribute {
 impl Attribute {
     /// An attribute of ours.
     pub fn new(name: &str, value: &str) -> Self {
-        Self {
-            name: name.into(),
-            value: value.into(),
-        }
+        Self { name: name.into(), value: value.into() }
     }
 }
 
@@ -120,14 +115,9 @@ impl HandshakeResponse41 {
         } else {
             Vec::new()
         };
-        Ok(Self {
-            head,
-            user,
-            auth_response,
-            schema,
-            auth_plugin,
-            attributes,
-        })
+        let asks_zstd = has(Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM);
+        let zstd_level = if asks_zstd { reader.u8().ok() } else { None };
+        Ok(Self { head, user, auth_response, schema, auth_plugin, attributes, zstd_level })
     }
 
     /// The payload, for logging in to a replica. Fields go in as `head.requested` says.
@@ -143,16 +133,20 @@ impl HandshakeResponse41 {
             put_nul_terminated(&mut out, self.auth_plugin.as_deref().unwrap_or_default());
         }
         if has(Capabilities::CLIENT_CONNECT_ATTRS) {
-            let mut encoded = BytesMut::new();
-            for Attribute { name, value } in &self.attributes {
-                put_lenenc_bytes(&mut encoded, name);
-                put_lenenc_bytes(&mut encoded, value);
-            }
-            put_lenenc_int(&mut out, encoded.len() as u64);
-            out.put_slice(&encoded);
+            put_attributes(&mut out, &self.attributes);
         }
         out
     }
+}
+
+/// Appends a block of connection attributes with its length.
+pub fn put_attributes(out: &mut BytesMut, attributes: &[Attribute]) {
+    let mut encoded = BytesMut::new();
+    for Attribute { name, value } in attributes {
+        put_lenenc_bytes(&mut encoded, name);
+        put_lenenc_bytes(&mut encoded, value);
+    }
+    put_lenenc_bytes(out, &encoded);
 }
 
 /// Reads a block of connection attributes: pairs of length-encoded strings.
@@ -164,10 +158,7 @@ pub fn parse_attributes(block: &[u8]) -> Result<Vec<Attribute>, Malformed> {
             return Err(reader.malformed());
         }
         let name = reader.lenenc_bytes()?.to_vec();
-        pairs.push(Attribute {
-            name,
-            value: reader.lenenc_bytes()?.to_vec(),
-        });
+        pairs.push(Attribute { name, value: reader.lenenc_bytes()?.to_vec() });
     }
     Ok(pairs)
 }
@@ -193,6 +184,7 @@ mod tests {
             schema: Some(b"clinical".to_vec()),
             auth_plugin: Some(b"caching_sha2_password".to_vec()),
             attributes: vec![Attribute::new("program_name", "mysql")],
+            zstd_level: None,
         }
     }
 

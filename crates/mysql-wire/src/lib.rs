@@ -5,13 +5,17 @@
 //! bounds every length.
 
 pub mod capabilities;
+pub mod change_user;
 pub mod command;
+pub mod compression;
 pub mod err_packet;
+pub mod execute;
 pub mod greeting;
 pub mod handshake_response;
 pub mod ok_packet;
 pub mod packet;
 pub mod prepare;
+pub mod query_attributes;
 pub mod reader;
 pub mod response;
 pub mod writer;

@@ -29,12 +29,7 @@ pub struct OkPacket {
 impl OkPacket {
     /// The OK of something that changed nothing.
     pub fn plain(status: StatusFlags) -> Self {
-        Self {
-            affected_rows: 0,
-            last_insert_id: 0,
-            status,
-            warnings: 0,
-        }
+        Self { affected_rows: 0, last_insert_id: 0, status, warnings: 0 }
     }
 
     /// The payload, without info text.
@@ -58,12 +53,7 @@ impl OkPacket {
         let affected_rows = reader.lenenc_int()?;
         let last_insert_id = reader.lenenc_int()?;
         let status = StatusFlags::from_bits_truncate(reader.u16()?);
-        Ok(Self {
-            affected_rows,
-            last_insert_id,
-            status,
-            warnings: reader.u16()?,
-        })
+        Ok(Self { affected_rows, last_insert_id, status, warnings: reader.u16()? })
     }
 }
 

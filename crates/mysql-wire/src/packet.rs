@@ -23,10 +23,7 @@ impl PacketHeader {
     pub fn peek(bytes: &[u8]) -> Option<Self> {
         let [a, b, c, sequence_id] = *bytes.first_chunk()?;
         let len = u32::from_le_bytes([a, b, c, 0]);
-        Some(Self {
-            len: usize::try_from(len).ok()?,
-            sequence_id,
-        })
+        Some(Self { len: usize::try_from(len).ok()?, sequence_id })
     }
 }
 
@@ -73,20 +70,14 @@ pub fn take_payload(
     let mut raw = buffer.split_to(extent.raw_len);
     if extent.packets == 1 {
         let bytes = raw.split_off(HEADER_LEN).freeze();
-        return Ok(Some(Payload {
-            bytes,
-            next_sequence_id,
-        }));
+        return Ok(Some(Payload { bytes, next_sequence_id }));
     }
     let mut joined = BytesMut::with_capacity(extent.raw_len);
     while let Some(header) = PacketHeader::peek(&raw) {
         let mut packet = raw.split_to(HEADER_LEN + header.len);
         joined.put(packet.split_off(HEADER_LEN));
     }
-    Ok(Some(Payload {
-        bytes: joined.freeze(),
-        next_sequence_id,
-    }))
+    Ok(Some(Payload { bytes: joined.freeze(), next_sequence_id }))
 }
 
 struct Extent {
@@ -122,11 +113,7 @@ fn measure(buffer: &[u8], expected: u8, limit: usize) -> Result<Option<Extent>, 
         }
     }
     let complete = buffer.len() >= raw_len;
-    Ok(complete.then_some(Extent {
-        raw_len,
-        packets,
-        next_sequence_id: sequence_id,
-    }))
+    Ok(complete.then_some(Extent { raw_len, packets, next_sequence_id: sequence_id }))
 }
 
 /// Appends a payload as packets to `out`, starting with `sequence_id`; returns the id due
@@ -170,23 +157,13 @@ mod tests {
 
     #[test]
     fn payload_survives_the_way_through_packets() {
-        for len in [
-            0,
-            1,
-            5,
-            MAX_PACKET_LEN - 1,
-            MAX_PACKET_LEN,
-            MAX_PACKET_LEN + 1,
-        ] {
+        for len in [0, 1, 5, MAX_PACKET_LEN - 1, MAX_PACKET_LEN, MAX_PACKET_LEN + 1] {
             let payload = vec![7_u8; len];
             let mut wire = packets(&payload, 3);
             wire.put_slice(b"next");
             let taken = take_payload(&mut wire, 3, usize::MAX).unwrap().unwrap();
             assert_eq!(taken.bytes, payload);
-            assert_eq!(
-                taken.next_sequence_id,
-                if len < MAX_PACKET_LEN { 4 } else { 5 }
-            );
+            assert_eq!(taken.next_sequence_id, if len < MAX_PACKET_LEN { 4 } else { 5 });
             assert_eq!(&wire[..], b"next");
         }
     }
@@ -216,13 +193,7 @@ mod tests {
     fn wrong_sequence_and_impossible_length_are_refused_from_the_header_alone() {
         let mut wire = packets(b"abc", 1);
         let fault = take_payload(&mut wire, 0, 100);
-        assert_eq!(
-            fault,
-            Err(PacketFault::OutOfOrder {
-                expected: 0,
-                found: 1
-            })
-        );
+        assert_eq!(fault, Err(PacketFault::OutOfOrder { expected: 0, found: 1 }));
         let mut header_only = BytesMut::from(&[0xff, 0xff, 0xff, 0][..]);
         assert_eq!(
             take_payload(&mut header_only, 0, 1000),

@@ -35,10 +35,7 @@ impl<'a> Reader<'a> {
 
     /// The next `len` bytes.
     pub fn bytes(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
-        let (head, tail) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or(Malformed(self.what))?;
+        let (head, tail) = self.rest.split_at_checked(len).ok_or(Malformed(self.what))?;
         self.rest = tail;
         Ok(head)
     }
@@ -66,11 +63,7 @@ impl<'a> Reader<'a> {
 
     /// Bytes up to the next NUL, which is read too.
     pub fn until_nul(&mut self) -> Result<&'a [u8], Malformed> {
-        let len = self
-            .rest
-            .iter()
-            .position(|&b| b == 0)
-            .ok_or(Malformed(self.what))?;
+        let len = self.rest.iter().position(|&b| b == 0).ok_or(Malformed(self.what))?;
         let head = self.bytes(len)?;
         self.bytes(1)?;
         Ok(head)
@@ -78,11 +71,7 @@ impl<'a> Reader<'a> {
 
     /// Bytes up to the next NUL, or all that is left where a sender forgot it.
     pub fn until_nul_or_end(&mut self) -> Result<&'a [u8], Malformed> {
-        if self.rest.contains(&0) {
-            self.until_nul()
-        } else {
-            self.bytes(self.rest.len())
-        }
+        if self.rest.contains(&0) { self.until_nul() } else { self.bytes(self.rest.len()) }
     }
 
     /// A length-encoded integer. The markers 0xFB (NULL) and 0xFF (ERR) are malformed here.
@@ -127,10 +116,7 @@ mod tests {
     fn reads_all_sizes_of_integers() {
         assert_eq!(Reader::new(&[250], "test").lenenc_int(), Ok(250));
         assert_eq!(Reader::new(&[0xfc, 1, 2], "test").lenenc_int(), Ok(0x201));
-        assert_eq!(
-            Reader::new(&[0xfd, 1, 2, 3], "test").lenenc_int(),
-            Ok(0x3_0201)
-        );
+        assert_eq!(Reader::new(&[0xfd, 1, 2, 3], "test").lenenc_int(), Ok(0x3_0201));
         let mut eight = vec![0xfe];
         eight.extend(u64::MAX.to_le_bytes());
         assert_eq!(Reader::new(&eight, "test").lenenc_int(), Ok(u64::MAX));

@@ -190,16 +190,10 @@ impl ResponseWalker {
             at += passed;
             self.pass -= passed;
             let Some(packet) = buffer.get_mut(at..).filter(|_| self.pass == 0) else {
-                return Ok(Walk {
-                    forward: at,
-                    end: None,
-                });
+                return Ok(Walk { forward: at, end: None });
             };
             let Some(header) = PacketHeader::peek(packet) else {
-                return Ok(Walk {
-                    forward: at,
-                    end: None,
-                });
+                return Ok(Walk { forward: at, end: None });
             };
             if header.sequence_id != self.sequence_id {
                 let (expected, found) = (self.sequence_id, header.sequence_id);
@@ -208,19 +202,13 @@ impl ResponseWalker {
             if !self.continues {
                 match self.step(packet, header.len)? {
                     None => {
-                        return Ok(Walk {
-                            forward: at,
-                            end: None,
-                        });
+                        return Ok(Walk { forward: at, end: None });
                     }
                     Some(Step::Pass(next)) => self.state = next,
                     Some(Step::End(end)) => {
                         self.renumber(packet);
                         self.state = State::Done;
-                        return Ok(Walk {
-                            forward: at + HEADER_LEN + header.len,
-                            end: Some(end),
-                        });
+                        return Ok(Walk { forward: at + HEADER_LEN + header.len, end: Some(end) });
                     }
                 }
             }
@@ -296,10 +284,7 @@ impl ResponseWalker {
             State::First => self.first(payload),
             State::DefinitionsEof => {
                 self.take_eof(payload)?;
-                if self
-                    .status
-                    .contains(StatusFlags::SERVER_STATUS_CURSOR_EXISTS)
-                {
+                if self.status.contains(StatusFlags::SERVER_STATUS_CURSOR_EXISTS) {
                     return Ok(self.end_of_result(payload));
                 }
                 Ok(Step::Pass(State::Rows))
@@ -356,10 +341,7 @@ impl ResponseWalker {
 
     /// A result set or OK is complete: the end, unless the replica announces another.
     fn end_of_result(&mut self, payload: &mut [u8]) -> Step {
-        if self
-            .status
-            .contains(StatusFlags::SERVER_MORE_RESULTS_EXISTS)
-        {
+        if self.status.contains(StatusFlags::SERVER_MORE_RESULTS_EXISTS) {
             return Step::Pass(State::First);
         }
         if self.more_after {
@@ -375,10 +357,7 @@ impl ResponseWalker {
         Ok(match (ok.metadata_follows, ok.parameters) {
             (false, _) => Step::End(ResponseEnd::Ok(self.status)),
             (true, 0) => self.next_block(ok.columns),
-            (true, left) => Step::Pass(State::PrepareBlock {
-                left,
-                columns: ok.columns,
-            }),
+            (true, left) => Step::Pass(State::PrepareBlock { left, columns: ok.columns }),
         })
     }
 
@@ -421,10 +400,7 @@ fn set_more_results(payload: &mut [u8], deprecate_eof: bool) {
     } else {
         let len = payload.len();
         let mut reader = Reader::new(payload, "OK packet");
-        let skipped = reader
-            .u8()
-            .and(reader.lenenc_int())
-            .and(reader.lenenc_int());
+        let skipped = reader.u8().and(reader.lenenc_int()).and(reader.lenenc_int());
         if skipped.is_err() {
             return;
         }

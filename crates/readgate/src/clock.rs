@@ -3,5 +3,5 @@ use access::Date;
 
 /// The day in UTC.
 pub fn today() -> Date {
-    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+    access::day_of(access::Timestamp::now())
 }

@@ -8,18 +8,19 @@ pub mod close;
 pub mod encrypt;
 pub mod greet;
 pub mod login;
+pub mod proxy_header;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 
 use crate::context::Context;
 use crate::daemon::{Daemon, DoorWay};
 use crate::ending::{Ending, EndingKind};
 use crate::packet_stream::PacketStream;
-use crate::session::Session;
+use crate::session::{Leaving, Session};
 
 /// Serves one connection to its end.
 pub async fn serve(daemon: Arc<Daemon>, door: Arc<DoorWay>, socket: TcpStream, peer: SocketAddr) {
@@ -47,5 +48,16 @@ async fn live(
     .await
     .map_err(|_| Ending::silent(EndingKind::LoginTimeout, "login_timeout"))??;
     let mut session = Session::open(daemon, channel, context, logged_in).await?;
-    Ok(session.run().await)
+    loop {
+        let left = match session.run().await {
+            Leaving::Ended(ending) => return Ok(ending),
+            Leaving::ToBecome(left) => left,
+        };
+        close::record_end_of_session(daemon, context, "change_user").await;
+        let again = login::log_in_again(daemon, channel, context, left);
+        let logged_in = timeout(daemon.live().login_timeout, again)
+            .await
+            .map_err(|_| Ending::silent(EndingKind::LoginTimeout, "login_timeout"))??;
+        session = Session::open(daemon, channel, context, logged_in).await?;
+    }
 }

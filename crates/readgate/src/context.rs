@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use ledger::{WhoTag};
+use ledger::WhoTag;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use crate::daemon::{Daemon, DoorWay};
+use crate::replica::pool::Warm;
 
 /// Longest user name that is noted, in characters.
 const NAME_LIMIT: usize = 128;
@@ -26,6 +27,8 @@ pub struct Context {
     pub tls: Option<(String, String)>,
     /// User name as given, lossily decoded.
     pub user: Option<String>,
+    /// Warm connection to the replica whose id the greeting repeats.
+    pub earmarked: Option<Warm>,
     /// Set once a session is open.
     pub session: Option<SessionNote>,
 }
@@ -45,6 +48,7 @@ impl Context {
     pub fn new(daemon: &Daemon, door: &DoorWay, peer: SocketAddr) -> Self {
         Self {
             connection_id: daemon.registry.next_connection_id(),
+            earmarked: None,
             peer,
             listener: door.name.clone(),
             accepted: Instant::now(),
@@ -56,7 +60,9 @@ impl Context {
 
     /// Notes TLS version and cipher suite.
     pub fn note_tls(&mut self, tls: Option<&TlsStream<TcpStream>>) {
-        let Some((_, connection)) = tls.map(TlsStream::get_ref) else { return };
+        let Some((_, connection)) = tls.map(TlsStream::get_ref) else {
+            return;
+        };
         let version = connection.protocol_version().and_then(|v| v.as_str());
         let suite = connection.negotiated_cipher_suite().and_then(|s| s.suite().as_str());
         self.tls = Some((

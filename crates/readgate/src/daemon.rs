@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{ConnectionLimits, SourceNetworks, SourceSet, Users};
+use access::{ConnectionLimits, LoginThrottle, SourceNetworks, SourceSet, Users};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use config::{Config, ConfigHash, ReplicaTls};
 use ledger::{Event, Ledger, LedgerError};
@@ -16,6 +16,7 @@ use crate::recording::within_deadline;
 use crate::registry::Registry;
 use crate::replica::ReplicaTarget;
 use crate::replica::guard::GuardSettings;
+use crate::replica::pool::{Pool, PoolSettings};
 use crate::tls::{self, TlsFault};
 
 /// Version and commit, in the ledger's records and `readgate version`.
@@ -100,14 +101,16 @@ pub struct Daemon {
     pub doors: Vec<Arc<DoorWay>>,
     /// Connection counters.
     pub limits: ConnectionLimits,
+    /// What failed logins cost.
+    pub throttle: LoginThrottle,
     /// The audit ledger.
     pub ledger: Ledger,
     /// Counters.
     pub metrics: Metrics,
     /// Sessions at this moment.
     pub registry: Arc<Registry>,
-    /// The replica.
-    pub replica: Arc<ReplicaTarget>,
+    /// The replica, and warm connections to it.
+    pub pool: Arc<Pool>,
     judge: ArcSwapOption<(ServerVersion, Arc<Judge>)>,
 }
 
@@ -115,16 +118,17 @@ impl Daemon {
     /// Reads certificates and secrets, opens the ledger. Nothing listens yet.
     pub fn new(config: &Config, hash: &ConfigHash) -> Result<Arc<Self>, StartFault> {
         let doors = doors(config)?;
-        let replica = Arc::new(replica_target(config)?);
+        let pool = Pool::new(replica_target(config)?, pool_settings());
         let ledger = Ledger::open(config.ledger.settings(&host_name()))?;
         Ok(Arc::new(Self {
             live: ArcSwap::from_pointee(Live::new(config, hash)),
             doors,
             limits: ConnectionLimits::new(config.limits.connections),
+            throttle: LoginThrottle::new(config.throttle),
             ledger,
             metrics: Metrics::new()?,
             registry: Arc::default(),
-            replica,
+            pool,
             judge: ArcSwapOption::empty(),
         }))
     }
@@ -144,14 +148,10 @@ impl Daemon {
             }
         }
         self.limits.set(config.limits.connections);
+        self.throttle.set(config.throttle);
         self.live.store(Arc::new(Live::new(config, hash)));
         self.judge.store(None);
         Ok(())
-    }
-
-    /// The replica's version, once it has been seen.
-    pub fn version(&self) -> Option<ServerVersion> {
-        self.replica.profile.load().as_ref().map(|profile| profile.version)
     }
 
     /// The judge for a replica of that version, under the policy in force.
@@ -179,7 +179,7 @@ impl Daemon {
     pub fn kill_later(self: &Arc<Self>, replica_session: u32) {
         let daemon = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(fault) = daemon.replica.kill(replica_session, false).await {
+            if let Err(fault) = daemon.pool.kill(replica_session, false).await {
                 tracing::warn!(replica_session, %fault, "a statement could not be ended");
             }
         });
@@ -250,6 +250,10 @@ fn replica_target(config: &Config) -> Result<ReplicaTarget, StartFault> {
         },
         profile: ArcSwapOption::empty(),
     })
+}
+
+fn pool_settings() -> PoolSettings {
+    PoolSettings { warm: 4, idle: Duration::from_secs(300), max_age: Duration::from_secs(3600) }
 }
 
 fn host_name() -> String {

@@ -2,6 +2,7 @@
 //! becomes a label.
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
     Registry, TextEncoder,
@@ -10,9 +11,8 @@ use prometheus::{
 use crate::replica::{ReplicaFault, ReplicaSession};
 
 /// Upper bounds of the latency histogram, in seconds.
-const LATENCY_BUCKETS: [f64; 14] = [
-    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0, 300.0,
-];
+const LATENCY_BUCKETS: [f64; 14] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0, 300.0];
 
 /// All metrics of the daemon.
 pub struct Metrics {
@@ -31,79 +31,90 @@ pub struct Metrics {
     reloads: IntCounterVec,
 }
 
+/// Makes metrics and enters them in the registry.
+struct Maker<'r>(&'r Registry);
+
+impl Maker<'_> {
+    fn enter<C: Collector + Clone + 'static>(
+        &self,
+        made: Result<C, prometheus::Error>,
+    ) -> Result<C, prometheus::Error> {
+        let collector = made?;
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        self.enter(IntCounterVec::new(Opts::new(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<Gauge, prometheus::Error> {
+        self.enter(Gauge::new(name, help))
+    }
+
+    fn latency(&self, name: &str, help: &str) -> Result<HistogramVec, prometheus::Error> {
+        let options = HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
+        self.enter(HistogramVec::new(options, &["kind"]))
+    }
+}
+
 impl Metrics {
-    /// Registers all metrics.
+    /// Makes all metrics.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
-        let gauge = |name: &str, help: &str| {
-            let gauge = Gauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
-        let latency = HistogramVec::new(
-            HistogramOpts::new(
-                "readgate_statement_duration_seconds",
-                "From a command's arrival to the last packet of its answer.",
-            )
-            .buckets(LATENCY_BUCKETS.to_vec()),
-            &["kind"],
-        )?;
-        registry.register(Box::new(latency.clone()))?;
-        let open_connections =
-            IntGauge::new("readgate_connections_open", "Client connections at this moment.")?;
-        registry.register(Box::new(open_connections.clone()))?;
-        let ledger_faults = IntCounter::new(
-            "readgate_ledger_faults_total",
-            "Records that the ledger could not take.",
-        )?;
-        registry.register(Box::new(ledger_faults.clone()))?;
-        let build = GaugeVec::new(
-            Opts::new("readgate_build_info", "1, with the version as label."),
-            &["version"],
-        )?;
-        registry.register(Box::new(build.clone()))?;
+        let make = Maker(&registry);
+        let build = Opts::new("readgate_build_info", "1, with the version as label.");
+        let build = make.enter(GaugeVec::new(build, &["version"]))?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
         Ok(Self {
-            connections: counters(
+            connections: make.counters(
                 "readgate_connections_total",
                 "Client connections that ended, by how.",
                 &["ending"],
             )?,
-            open_connections,
-            logins: counters("readgate_logins_total", "Logins, by result.", &["result"])?,
-            statements: counters(
+            open_connections: make.enter(IntGauge::new(
+                "readgate_connections_open",
+                "Client connections at this moment.",
+            ))?,
+            logins: make.counters("readgate_logins_total", "Logins, by result.", &["result"])?,
+            statements: make.counters(
                 "readgate_statements_total",
                 "Statements, by verdict, kind and how they ended.",
                 &["verdict", "kind", "end"],
             )?,
-            refusals: counters(
+            refusals: make.counters(
                 "readgate_refusals_total",
                 "Refused statements, by the rule that refused them.",
                 &["rule"],
             )?,
-            latency,
-            client_bytes: counters(
+            latency: make.latency(
+                "readgate_statement_duration_seconds",
+                "From a command's arrival to the last packet of its answer.",
+            )?,
+            client_bytes: make.counters(
                 "readgate_client_bytes_total",
                 "Bytes exchanged with clients whose connection has ended.",
                 &["direction"],
             )?,
-            replica_opens: counters(
+            replica_opens: make.counters(
                 "readgate_replica_opens_total",
                 "Attempts to open a session on the replica, by result.",
                 &["result"],
             )?,
-            replica_up: gauge(
-                "readgate_replica_up",
-                "1 if the replica took the last session, else 0.",
-            )?,
-            ledger_faults,
-            ledger_up: gauge("readgate_ledger_up", "1 if the ledger takes records, else 0.")?,
-            reloads: counters(
+            replica_up: make
+                .gauge("readgate_replica_up", "1 if the replica took the last session, else 0.")?,
+            ledger_faults: make.enter(IntCounter::new(
+                "readgate_ledger_faults_total",
+                "Records that the ledger could not take.",
+            ))?,
+            ledger_up: make
+                .gauge("readgate_ledger_up", "1 if the ledger takes records, else 0.")?,
+            reloads: make.counters(
                 "readgate_config_reloads_total",
                 "Reloads of the configuration, by result.",
                 &["result"],

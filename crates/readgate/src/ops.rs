@@ -27,17 +27,15 @@ pub async fn serve(
 
 async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
     match daemon.metrics.render(daemon.ledger.health().is_ok()) {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
-                .into_response()
-        }
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+            .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }
 
 /// Ready: statements can be recorded and the replica takes sessions.
 async fn ready(State(daemon): State<Arc<Daemon>>) -> Response {
-    let ledger = match daemon.ledger.health().fault() {
+    let ledger = match daemon.ledger.health().fault {
         None => "ledger: ok".to_owned(),
         Some(why) => format!("ledger: {why}"),
     };

@@ -7,8 +7,11 @@ use std::future::Future;
 use std::io;
 
 use bytes::{Buf, BytesMut};
+use mysql_wire::compression::{Algorithm, deflate_packets, inflate_packet};
+use mysql_wire::packet::{
+    HEADER_LEN, PacketFault, PacketHeader, Payload, put_payload, take_payload,
+};
 use mysql_wire::{ErrPacket, Malformed};
-use mysql_wire::packet::{HEADER_LEN, PacketFault, PacketHeader, Payload, put_payload, take_payload};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -43,12 +46,22 @@ pub struct PacketStream {
     stream: NetStream,
     inbox: BytesMut,
     outbox: BytesMut,
+    squeezed: Option<Squeezed>,
     /// Sequence id of the next packet, whichever side sends it.
     pub sequence_id: u8,
     /// Bytes sent to this peer.
     pub sent: u64,
     /// Bytes received from this peer.
     pub received: u64,
+}
+
+/// The second framing, where compression is negotiated.
+#[derive(Debug)]
+struct Squeezed {
+    algorithm: Algorithm,
+    sequence_id: u8,
+    inbox: BytesMut,
+    outbox: BytesMut,
 }
 
 impl PacketStream {
@@ -58,6 +71,7 @@ impl PacketStream {
             stream: NetStream::Plain(socket),
             inbox: BytesMut::new(),
             outbox: BytesMut::new(),
+            squeezed: None,
             sequence_id: 0,
             sent: 0,
             received: 0,
@@ -89,25 +103,46 @@ impl PacketStream {
                 self.stream = NetStream::Tls(Box::new(handshake(socket).await?.into()));
                 Ok(())
             }
-            _ => Err(io::Error::other("bytes sent ahead of TLS")),
+            NetStream::Plain(_) | NetStream::Tls(_) | NetStream::Closed => {
+                Err(io::Error::other("bytes sent ahead of TLS"))
+            }
         }
+    }
+
+    /// Compresses from here on, both ways.
+    pub fn compress(&mut self, algorithm: Algorithm) {
+        let (inbox, outbox) = (std::mem::take(&mut self.inbox), BytesMut::new());
+        self.squeezed = Some(Squeezed { algorithm, sequence_id: 0, inbox, outbox });
     }
 
     /// Starts a new exchange: the command phase counts from 0 with each command.
     pub fn begin_command(&mut self) {
         self.sequence_id = 0;
+        if let Some(squeezed) = &mut self.squeezed {
+            squeezed.sequence_id = 0;
+        }
     }
 
     /// Reads one payload of at most `limit` bytes.
     pub async fn read_payload(&mut self, limit: usize) -> Result<Payload, StreamFault> {
         loop {
-            if let Some(payload) = take_payload(&mut self.inbox, self.sequence_id, limit)? {
+            let expected = self.expected_sequence_id();
+            if let Some(payload) = take_payload(&mut self.inbox, expected, limit)? {
                 self.sequence_id = payload.next_sequence_id;
                 return Ok(payload);
             }
             if self.fill().await? == 0 {
                 return Err(StreamFault::Closed);
             }
+        }
+    }
+
+    /// Inside compressed packets MySQL's own programs count now by the outer packets, now by
+    /// the inner ones, and check neither; so only there the peer's id is taken as it is.
+    fn expected_sequence_id(&self) -> u8 {
+        match (&self.squeezed, PacketHeader::peek(&self.inbox)) {
+            (Some(_), Some(header)) => header.sequence_id,
+            (Some(_), None) | (None, _) => self.sequence_id,
         }
     }
 
@@ -134,16 +169,26 @@ impl PacketStream {
         Ok(())
     }
 
-    /// Reads what there is into the inbox; 0 at the end of the stream. Cancel-safe.
+    /// Reads what there is into the inbox; 0 at the end of the stream. Cancel-safe. Of what
+    /// is compressed, one packet at a time is inflated.
     pub async fn fill(&mut self) -> io::Result<usize> {
-        let spare = self.inbox.capacity() - self.inbox.len();
-        if spare < INBOX_START / 4 {
-            let grown = (self.inbox.len() * 2).clamp(INBOX_START, INBOX_MAX);
-            self.inbox.reserve(grown);
+        let Self { stream, inbox, squeezed, received, .. } = self;
+        let Some(squeezed) = squeezed else {
+            return read_some(stream, inbox, received).await;
+        };
+        loop {
+            let before = inbox.len();
+            if let Some(next) = inflate_packet(squeezed.algorithm, &mut squeezed.inbox, inbox)
+                .map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?
+            {
+                squeezed.sequence_id = next;
+                if inbox.len() > before {
+                    return Ok(inbox.len() - before);
+                }
+            } else if read_some(stream, &mut squeezed.inbox, received).await? == 0 {
+                return Ok(0);
+            }
         }
-        let read = self.stream.read_buf(&mut self.inbox).await?;
-        self.received += read as u64;
-        Ok(read)
     }
 
     /// What has been read and not been taken.
@@ -172,6 +217,10 @@ impl PacketStream {
 
     /// Sends all queued payloads.
     pub async fn flush(&mut self) -> io::Result<()> {
+        if self.squeezed.is_some() {
+            let outbox = std::mem::take(&mut self.outbox);
+            return self.send_squeezed(&outbox).await;
+        }
         while self.outbox.has_remaining() {
             let written = self.stream.write(&self.outbox).await?;
             if written == 0 {
@@ -191,8 +240,22 @@ impl PacketStream {
 
     /// Sends bytes that are packets already.
     pub async fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.squeezed.is_some() {
+            return self.send_squeezed(bytes).await;
+        }
         self.stream.write_all(bytes).await?;
         self.sent += bytes.len() as u64;
+        self.flush_tls().await
+    }
+
+    async fn send_squeezed(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(Squeezed { algorithm, sequence_id, outbox, .. }) = &mut self.squeezed else {
+            return Ok(());
+        };
+        outbox.clear();
+        *sequence_id = deflate_packets(*algorithm, bytes, *sequence_id, outbox)?;
+        self.stream.write_all(outbox).await?;
+        self.sent += outbox.len() as u64;
         self.flush_tls().await
     }
 
@@ -206,5 +269,26 @@ impl PacketStream {
     /// Says goodbye at the transport: TLS close_notify and FIN.
     pub async fn shut_down(&mut self) -> io::Result<()> {
         self.stream.shutdown().await
+    }
+}
+
+async fn read_some(
+    stream: &mut NetStream,
+    buffer: &mut BytesMut,
+    received: &mut u64,
+) -> io::Result<usize> {
+    let spare = buffer.capacity() - buffer.len();
+    if spare < INBOX_START / 4 {
+        buffer.reserve((buffer.len() * 2).clamp(INBOX_START, INBOX_MAX));
+    }
+    match stream.read_buf(buffer).await {
+        Ok(read) => {
+            *received += read as u64;
+            Ok(read)
+        }
+        // Closed without TLS's close_notify, as many clients do. Payloads say their length,
+        // so nothing can be cut off unnoticed.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+        Err(error) => Err(error),
     }
 }

@@ -36,10 +36,7 @@ pub async fn within_deadline<T>(
 }
 
 /// Records an intent. An error is fit for the client to read.
-pub async fn intent(
-    session: &Session<'_>,
-    intent: &Intent<'_>,
-) -> Result<IntentRecorded, String> {
+pub async fn intent(session: &Session<'_>, intent: &Intent<'_>) -> Result<IntentRecorded, String> {
     within_deadline(session.daemon().ledger.intent(session.tag(), intent)).await
 }
 
@@ -76,7 +73,7 @@ pub async fn outcome(
         sqlstate,
         message,
     });
-    let outcome = Outcome { rows: report.rows, bytes, duration, end, error };
+    let outcome = Outcome { rows: report.rows, bytes, duration, end, error, ..Outcome::default() };
     session.daemon().metrics.ran(report.permit.kind().as_str(), end, duration);
     within_deadline(session.daemon().ledger.outcome(session.tag(), intent, &outcome))
         .await

@@ -1,8 +1,9 @@
 //! Who is in at this moment, and the way to tell a session to end.
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use access::NamedUser;
 use tokio::sync::watch;
 
 /// Ids of our greetings start here, well above what a replica counts up to, so that KILL
@@ -64,21 +65,23 @@ impl Orders {
 pub struct Entry {
     /// Named user.
     pub user: String,
-    /// Role of the user.
-    pub role: String,
-    /// Address it comes from.
-    pub source: std::net::IpAddr,
+    /// The permit that it was opened with.
+    pub named: NamedUser,
     /// Listener it came in by.
     pub listener: String,
+    /// Whether it speaks TLS.
+    pub encrypted: bool,
     /// The replica's id of its session.
     pub replica_session: u32,
     orders: watch::Sender<Order>,
+    serial: u64,
 }
 
 /// All sessions that have logged in.
 #[derive(Debug)]
 pub struct Registry {
     next_id: AtomicU32,
+    next_serial: AtomicU64,
     sessions: Mutex<HashMap<u32, Entry>>,
 }
 
@@ -87,19 +90,23 @@ pub struct Registry {
 pub struct Card {
     /// Named user.
     pub user: String,
-    /// Role of the user.
-    pub role: String,
-    /// Address it comes from.
-    pub source: std::net::IpAddr,
+    /// The permit that it was opened with.
+    pub named: NamedUser,
     /// Listener it came in by.
     pub listener: String,
+    /// Whether it speaks TLS.
+    pub encrypted: bool,
     /// The replica's id of its session.
     pub replica_session: u32,
 }
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { next_id: AtomicU32::new(FIRST_CONNECTION_ID), sessions: Mutex::default() }
+        Self {
+            next_id: AtomicU32::new(FIRST_CONNECTION_ID),
+            next_serial: AtomicU64::new(1),
+            sessions: Mutex::default(),
+        }
     }
 }
 
@@ -118,18 +125,19 @@ impl Registry {
     /// Enters a session for as long as the guard lives.
     pub fn register(self: &std::sync::Arc<Self>, id: u32, card: Card) -> (Registered, Orders) {
         let (orders, ear) = watch::channel(Order::GoOn);
-        let Card { user, role, source, listener, replica_session } = card;
-        let entry = Entry { user, role, source, listener, replica_session, orders };
+        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+        let Card { user, named, listener, encrypted, replica_session } = card;
+        let entry = Entry { user, named, listener, encrypted, replica_session, orders, serial };
         self.sessions().insert(id, entry);
-        (Registered { registry: std::sync::Arc::clone(self), id }, Orders(ear))
+        (Registered { registry: std::sync::Arc::clone(self), id, serial }, Orders(ear))
     }
 
     /// The session of this user that has the id, ours or the replica's.
     pub fn find(&self, user: &str, id: u64) -> Found {
         let sessions = self.sessions();
-        let hit = sessions.iter().find(|(own, entry)| {
-            u64::from(**own) == id || u64::from(entry.replica_session) == id
-        });
+        let hit = sessions
+            .iter()
+            .find(|(own, entry)| u64::from(**own) == id || u64::from(entry.replica_session) == id);
         match hit {
             Some((own, entry)) if entry.user == user => Found::Own(*own, entry.clone()),
             Some(_) => Found::AnothersSession,
@@ -193,10 +201,15 @@ pub enum Found {
 pub struct Registered {
     registry: std::sync::Arc<Registry>,
     id: u32,
+    serial: u64,
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.registry.sessions().remove(&self.id);
+        let mut sessions = self.registry.sessions();
+        // A connection id may already be a later session's.
+        if sessions.get(&self.id).is_some_and(|entry| entry.serial == self.serial) {
+            sessions.remove(&self.id);
+        }
     }
 }

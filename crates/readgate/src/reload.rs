@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use access::UserStore;
+use access::{Arrival, Timestamp};
 use config::Config;
 use ledger::Event;
 
-use crate::clock::today;
 use crate::daemon::{Daemon, Live};
 use crate::registry::{Entry, Order, Reason};
 
@@ -39,14 +38,12 @@ pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
 }
 
 fn still_allowed(live: &Live, entry: &Entry) -> bool {
-    let admitted = live
-        .door(&entry.listener)
-        .is_some_and(|door| live.sources.admit(&door.sources, entry.source, today()).is_ok());
-    let user = live.users.find(entry.user.as_bytes());
-    let may = |user: &access::User| {
-        let own = user.sources.as_ref();
-        user.status == access::UserStatus::Enabled
-            && own.is_none_or(|own| live.sources.admit(own, entry.source, today()).is_ok())
+    let Some(door) = live.door(&entry.listener) else { return false };
+    let arrival = Arrival {
+        source: entry.named.source().clone(),
+        networks: &live.sources,
+        encrypted: entry.encrypted,
+        now: Timestamp::now(),
     };
-    admitted && user.is_some_and(|user| may(&user))
+    entry.named.recheck(&live.users, &door.sources, &arrival).is_ok()
 }

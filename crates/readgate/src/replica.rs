@@ -4,17 +4,18 @@
 //! A [`ReplicaSession`] exists only after login and session guard have succeeded.
 pub mod guard;
 pub mod login;
+pub mod pool;
 pub mod relay;
 pub mod text_query;
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use mysql_auth::Password;
+use mysql_auth::{Password, ReplicaLogin};
 use mysql_wire::handshake_response::Attribute;
-use mysql_wire::response::ResponseForm;
-use mysql_wire::{Capabilities, ErrPacket, SqlState, StatusFlags};
+use mysql_wire::{Capabilities, Command, ErrPacket, SqlState};
 use rustls::pki_types::ServerName;
 use sql_judge::ServerVersion;
 use tokio::net::TcpStream;
@@ -23,6 +24,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::packet_stream::{PacketStream, StreamFault};
 use crate::tls::TlsFault;
+use login::LoggedIn;
 
 /// `CR_CONN_HOST_ERROR`, which drivers know as "the server can't be reached".
 const CONN_HOST_ERROR: u16 = 2003;
@@ -67,8 +69,8 @@ pub struct ReplicaProfile {
 pub struct SessionWish {
     /// What the client has negotiated.
     pub client: Capabilities,
-    /// Collation id of the client's handshake.
-    pub collation: u8,
+    /// Collation id that the client asked for.
+    pub collation: u16,
     /// Default schema.
     pub schema: Option<Vec<u8>>,
     /// Connection attributes to send.
@@ -78,16 +80,23 @@ pub struct SessionWish {
 /// A logged-in, guarded session on the replica.
 #[derive(Debug)]
 pub struct ReplicaSession {
-    /// The connection.
-    pub channel: PacketStream,
-    /// Form of its responses.
-    pub form: ResponseForm,
-    /// The replica's id of it (`CONNECTION_ID()`).
-    pub connection_id: u32,
-    /// Status flags as last reported.
-    pub status: StatusFlags,
+    connection: LoggedIn,
     /// Session variables after the guard.
     pub baseline: guard::Baseline,
+}
+
+impl std::ops::Deref for ReplicaSession {
+    type Target = LoggedIn;
+
+    fn deref(&self) -> &LoggedIn {
+        &self.connection
+    }
+}
+
+impl std::ops::DerefMut for ReplicaSession {
+    fn deref_mut(&mut self) -> &mut LoggedIn {
+        &mut self.connection
+    }
 }
 
 /// Why there is no session on the replica.
@@ -156,44 +165,74 @@ impl ReplicaFault {
 }
 
 impl ReplicaTarget {
-    /// Opens a session: connect, TLS, login, guard, all within the deadline.
+    /// Opens a session on a new connection: connect, TLS, login, guard, all within the
+    /// deadline.
     pub async fn open(&self, wish: &SessionWish) -> Result<ReplicaSession, ReplicaFault> {
-        let opened = timeout(self.deadline, self.open_unbounded(wish)).await;
-        opened.unwrap_or_else(|_| {
+        self.within_deadline(async {
+            let socket = TcpStream::connect(&self.address)
+                .await
+                .map_err(|e| ReplicaFault::Unreachable(e.to_string()))?;
+            socket.set_nodelay(true).map_err(StreamFault::Io)?;
+            let mut connection = login::log_in(self, PacketStream::new(socket), wish).await?;
+            if u8::try_from(wish.collation).is_err() {
+                // A handshake has one byte for it, a change of user two.
+                connection = login::log_in_again(self, connection, wish).await?;
+            }
+            guard::put_in_force(connection, &self.guard).await
+        })
+        .await
+    }
+
+    /// Opens a session on a connection that was used before.
+    pub async fn reopen(
+        &self,
+        used: LoggedIn,
+        wish: &SessionWish,
+    ) -> Result<ReplicaSession, ReplicaFault> {
+        self.within_deadline(async {
+            let connection = login::log_in_again(self, used, wish).await?;
+            guard::put_in_force(connection, &self.guard).await
+        })
+        .await
+    }
+
+    /// Makes a session's connection forget all, so that the replica can free what it held.
+    pub async fn reset(&self, session: ReplicaSession) -> Result<LoggedIn, ReplicaFault> {
+        self.within_deadline(async {
+            let mut connection = session.connection;
+            text_query::command(&mut connection.channel, Command::ResetConnection)
+                .await
+                .map_err(|fault| ReplicaFault::Guard(fault.to_string()))?;
+            Ok(connection)
+        })
+        .await
+    }
+
+    /// Sets and verifies a session's guard again, and reads its state back.
+    pub async fn guard_again(
+        &self,
+        session: &mut ReplicaSession,
+    ) -> Result<guard::Baseline, ReplicaFault> {
+        self.within_deadline(guard::set(session, &self.guard)).await
+    }
+
+    async fn within_deadline<T>(
+        &self,
+        work: impl Future<Output = Result<T, ReplicaFault>>,
+    ) -> Result<T, ReplicaFault> {
+        timeout(self.deadline, work).await.unwrap_or_else(|_| {
             let seconds = self.deadline.as_secs_f32();
             Err(ReplicaFault::Unreachable(format!("no answer within {seconds} s")))
         })
     }
 
-    async fn open_unbounded(&self, wish: &SessionWish) -> Result<ReplicaSession, ReplicaFault> {
-        let socket = TcpStream::connect(&self.address)
-            .await
-            .map_err(|e| ReplicaFault::Unreachable(e.to_string()))?;
-        socket.set_nodelay(true).map_err(StreamFault::Io)?;
-        let logged_in = login::log_in(self, PacketStream::new(socket), wish).await?;
-        self.remember(&logged_in.profile);
-        guard::put_in_force(logged_in, &self.guard).await
-    }
-
-    /// Ends a statement or a session of ours on the replica, over a connection of its own.
-    pub async fn kill(&self, connection_id: u32, query_only: bool) -> Result<(), ReplicaFault> {
-        let wish = SessionWish {
-            client: Capabilities::empty(),
-            collation: 45,
-            schema: None,
-            attributes: vec![Attribute::new("program_name", "readgate-kill")],
-        };
-        let mut session = self.open(&wish).await?;
-        let what = if query_only { "QUERY" } else { "CONNECTION" };
-        let text = format!("KILL {what} {connection_id}");
-        let done = timeout(self.deadline, text_query::run(&mut session.channel, &text)).await;
-        match done {
-            Err(_) => Err(ReplicaFault::Unreachable("KILL had no answer".to_owned())),
-            // 1094: it has ended by itself meanwhile.
-            Ok(Err(text_query::QueryFault::Replica(err))) if err.code == 1094 => Ok(()),
-            Ok(Err(fault)) => Err(ReplicaFault::Guard(fault.to_string())),
-            Ok(Ok(_)) => Ok(()),
-        }
+    fn login(
+        &self,
+        plugin: &[u8],
+        nonce: &[u8],
+        encrypted: bool,
+    ) -> Result<ReplicaLogin, ReplicaFault> {
+        Ok(ReplicaLogin::new(plugin, nonce, self.password.clone(), encrypted)?)
     }
 
     fn remember(&self, profile: &ReplicaProfile) {

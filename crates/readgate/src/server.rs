@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use config::{Config, ConfigHash};
 use ledger::Event;
-use mysql_wire::Capabilities;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -80,9 +79,13 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
     until_told(&daemon, &path).await?;
     let _ = stop.send(true);
     drain(&daemon).await;
-    daemon.record(&Event::Stop { reason: "signal" }).await;
-    daemon.ledger.close();
-    Ok(())
+    let ledger = daemon.ledger.clone();
+    let closed = tokio::task::spawn_blocking(move || ledger.close("signal")).await;
+    match closed {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(fault)) => Err(ServeFault::Ledger(fault.to_string())),
+        Err(error) => Err(ServeFault::Ledger(error.to_string())),
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeFault> {
@@ -110,7 +113,8 @@ async fn accept(
             Ok((socket, peer)) => {
                 prepare(&socket);
                 daemon.metrics.accepted();
-                let serving = connection::serve(Arc::clone(&daemon), Arc::clone(&door), socket, peer);
+                let serving =
+                    connection::serve(Arc::clone(&daemon), Arc::clone(&door), socket, peer);
                 tokio::spawn(serving);
             }
             Err(error) => {
@@ -124,9 +128,8 @@ async fn accept(
 /// Best effort: a socket whose peer is gone already refuses these.
 fn prepare(socket: &TcpStream) {
     let _ = socket.set_nodelay(true);
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL);
+    let keepalive =
+        socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
     let _ = socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive);
 }
 
@@ -135,27 +138,23 @@ fn prepare(socket: &TcpStream) {
 async fn watch_replica(daemon: Arc<Daemon>) {
     let mut ticks = interval(WATCH_PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let wish = SessionWish {
-        client: Capabilities::empty(),
-        collation: 45,
-        schema: None,
-        attributes: Vec::new(),
-    };
+    let wish = SessionWish::own("readgate-watch");
     let mut was_up = None;
     loop {
         ticks.tick().await;
-        let opened = daemon.replica.open(&wish).await;
+        daemon.pool.tidy();
+        let opened = daemon.pool.target.open(&wish).await;
         daemon.metrics.replica_opened(&opened);
         let is_up = opened.is_ok();
         match opened {
             Ok(mut session) => {
                 let _ = session.channel.shut_down().await;
                 if was_up != Some(true) {
-                    tracing::info!(replica = daemon.replica.name, "replica is up");
+                    tracing::info!(replica = daemon.pool.target.name, "replica is up");
                 }
             }
             Err(fault) if was_up != Some(false) => {
-                tracing::error!(replica = daemon.replica.name, %fault, "replica is down");
+                tracing::error!(replica = daemon.pool.target.name, %fault, "replica is down");
             }
             Err(_) => {}
         }

@@ -10,12 +10,14 @@ pub mod refuse;
 pub mod statement;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use access::{SourceSlot, UserSlot};
 use ledger::{Event, Who, WhoTag};
+use mysql_wire::change_user::ChangeUser;
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::packet::Payload;
-use mysql_wire::{Capabilities, ErrPacket, OkPacket, SqlState, StatusFlags};
+use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, SqlState, StatusFlags};
 use sql_judge::{Judge, ServerVersion, SessionFacts};
 use tokio::time::timeout;
 
@@ -43,19 +45,40 @@ pub struct Session<'a> {
     client: &'a mut PacketStream,
     context: &'a mut Context,
     replica: ReplicaSession,
-    version: ServerVersion,
     judge: Arc<Judge>,
     facts: SessionFacts,
     prepared: PreparedStatements,
     tag: WhoTag,
     user: String,
+    negotiated: Capabilities,
+    collation: u16,
     /// Whether one query may hold several statements.
     multi_statements: bool,
     deprecate_eof: bool,
     limits: SessionLimits,
     orders: Orders,
-    _registered: Registered,
-    _slots: (SourceSlot, UserSlot),
+    registered: Registered,
+    slots: (SourceSlot, UserSlot),
+}
+
+/// How a session was left.
+pub enum Leaving {
+    /// With the connection.
+    Ended(Ending),
+    /// The client wants to be somebody else.
+    ToBecome(Left),
+}
+
+/// What a session leaves to the next one on the same connection.
+pub struct Left {
+    /// Who the client wants to be.
+    pub request: ChangeUser,
+    /// The connection's place under the limits.
+    pub slot: SourceSlot,
+    /// What both sides can.
+    pub negotiated: Capabilities,
+    /// Collation of the session before.
+    pub collation: u16,
 }
 
 impl<'a> Session<'a> {
@@ -72,17 +95,16 @@ impl<'a> Session<'a> {
             schema: logged_in.schema.clone().or_else(|| default_schema(daemon)),
             attributes: attributes_for_replica(&logged_in, context),
         };
-        let opened = daemon.replica.open(&wish).await;
+        let opened = daemon.pool.lend(&wish, context.earmarked.take()).await;
         daemon.metrics.replica_opened(&opened);
         let replica = opened.map_err(|fault| no_replica(daemon, &fault))?;
-        let version = daemon.version().ok_or_else(|| internal("replica version unknown"))?;
-        let facts = facts(version, &replica.baseline).ok_or_else(charset_unknown)?;
+        let facts = facts(replica.version, &replica.baseline).ok_or_else(charset_unknown)?;
         let user = logged_in.named.user();
         let card = Card {
             user: user.name.as_str().to_owned(),
-            role: user.role.clone(),
-            source: logged_in.named.source().addr(),
+            named: logged_in.named.clone(),
             listener: context.listener.clone(),
+            encrypted: client.is_encrypted(),
             replica_session: replica.connection_id,
         };
         let tag = record_login(daemon, context, &logged_in, &replica).await?;
@@ -91,40 +113,74 @@ impl<'a> Session<'a> {
             daemon,
             client,
             context,
-            version,
-            judge: daemon.judge(version),
+            judge: daemon.judge(replica.version),
             facts,
             prepared: PreparedStatements::default(),
             tag,
             user: user.name.as_str().to_owned(),
-            multi_statements: logged_in
-                .negotiated
-                .contains(Capabilities::CLIENT_MULTI_STATEMENTS),
+            negotiated: logged_in.negotiated,
+            collation: logged_in.collation,
+            multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
             deprecate_eof: replica.form.deprecate_eof,
             limits: daemon.live().session_limits.clone(),
             replica,
             orders,
-            _registered: registered,
-            _slots: logged_in.slots,
+            registered,
+            slots: logged_in.slots,
         };
         session.send_ok(false).await?;
+        if let Some(algorithm) = logged_in.compression {
+            session.client.compress(algorithm);
+        }
         Ok(session)
     }
 
-    /// Runs commands until the session ends.
-    pub async fn run(&mut self) -> Ending {
+    /// Runs commands until the session ends. A replica session that ends between commands
+    /// goes back to the pool; one in the middle of something does not.
+    pub async fn run(mut self) -> Leaving {
         loop {
-            if let Err(ending) = self.next().await {
-                return ending;
+            self.client.begin_command();
+            let payload = match self.wait_for_command().await {
+                Ok(payload) => payload,
+                Err(ending) => return Leaving::Ended(self.give_back(ending)),
+            };
+            if payload.bytes.first() == Some(&Command::ChangeUser.byte()) {
+                return self.leave(&payload);
+            }
+            match command::run(&mut self, payload, Instant::now()).await {
+                Ok(()) => {}
+                Err(ending) if ending.kind == EndingKind::Quit => {
+                    return Leaving::Ended(self.give_back(ending));
+                }
+                Err(ending) => return Leaving::Ended(ending),
             }
         }
     }
 
-    async fn next(&mut self) -> Result<(), Ending> {
-        self.client.begin_command();
-        let payload = self.wait_for_command().await?;
-        let received = std::time::Instant::now();
-        command::run(self, payload, received).await
+    /// COM_CHANGE_USER: this session is over, whoever the client becomes. Its connection to
+    /// the replica is kept for the next one.
+    fn leave(self, payload: &Payload) -> Leaving {
+        let body = payload.bytes.get(1..).unwrap_or_default();
+        let request = match ChangeUser::parse(body, self.negotiated) {
+            Ok(request) => request,
+            Err(malformed) => {
+                return Leaving::Ended(self.give_back(Ending::malformed(malformed.to_string())));
+            }
+        };
+        let (slot, _) = self.slots;
+        self.context.earmarked = Some(self.replica.into());
+        let (negotiated, collation) = (self.negotiated, self.collation);
+        Leaving::ToBecome(Left { request, slot, negotiated, collation })
+    }
+
+    /// The session leaves the registry first: its connection id may be somebody else's next.
+    fn give_back(self, ending: Ending) -> Ending {
+        let Self { daemon, replica, registered, .. } = self;
+        drop(registered);
+        if ending.kind != EndingKind::ReplicaFault {
+            daemon.pool.take_back(replica);
+        }
+        ending
     }
 
     /// Waits for the next command, as long as nothing else ends the session.
@@ -161,6 +217,34 @@ impl<'a> Session<'a> {
         Ok(self.client.send_err(err).await?)
     }
 
+    /// Whether queries and executions may carry attributes, which the replica never sees.
+    fn has_query_attributes(&self) -> bool {
+        self.negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES)
+    }
+
+    /// Reads the session's state back from the replica, and sets the guard again on the way.
+    async fn resync(&mut self) -> Result<(), Ending> {
+        let baseline = self.daemon.pool.target.guard_again(&mut self.replica).await;
+        let baseline = baseline.map_err(|fault| {
+            Ending::silent(EndingKind::ReplicaFault, format!("reading state back: {fault}"))
+        })?;
+        let schema = baseline.schema.as_deref();
+        match self.facts.resync(&baseline.sql_mode, &baseline.character_set_client, schema) {
+            true => Ok(()),
+            false => Err(charset_unknown()),
+        }
+    }
+
+    /// The replica says with each OK whether a backslash escapes: a session in which the
+    /// judge believes otherwise must not go on.
+    fn check_mode(&self) -> Result<(), Ending> {
+        let flag = StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES;
+        match self.facts.agrees(self.replica.status.contains(flag)) {
+            true => Ok(()),
+            false => Err(Ending::silent(EndingKind::Internal, "sql_mode is not as judged")),
+        }
+    }
+
     /// Takes over what a response said of the session.
     fn note_status(&mut self, status: StatusFlags) {
         self.replica.status = status - RESPONSE_FLAGS;
@@ -176,10 +260,7 @@ fn ordered(orders: &Orders) -> Ending {
 
 /// Between commands a replica has nothing to say but goodbye, such as 4031 when its
 /// wait_timeout passes: pass that on.
-fn replica_spoke_unasked(
-    replica: &mut ReplicaSession,
-    filled: std::io::Result<usize>,
-) -> Ending {
+fn replica_spoke_unasked(replica: &mut ReplicaSession, filled: std::io::Result<usize>) -> Ending {
     let gone = || Ending::silent(EndingKind::ReplicaFault, "the replica closed the session");
     if !matches!(filled, Ok(1..)) {
         return gone();
@@ -208,16 +289,12 @@ fn charset_unknown() -> Ending {
 }
 
 fn no_replica(daemon: &Daemon, fault: &ReplicaFault) -> Ending {
-    let farewell = fault.err_packet(&daemon.replica.name);
+    let farewell = fault.err_packet(&daemon.pool.target.name);
     Ending::told(EndingKind::ReplicaFault, fault.to_string(), farewell)
 }
 
 fn default_schema(daemon: &Daemon) -> Option<Vec<u8>> {
-    daemon.replica.default_schema.as_ref().map(|schema| schema.clone().into_bytes())
-}
-
-fn internal(detail: &str) -> Ending {
-    Ending::silent(EndingKind::Internal, detail)
+    daemon.pool.target.default_schema.as_ref().map(|schema| schema.clone().into_bytes())
 }
 
 /// The client's own attributes, then who it really is, so that the replica's
@@ -245,15 +322,15 @@ async fn record_login(
     let who = Who {
         session: u64::from(context.connection_id),
         user: user.name.as_str(),
-        role: &user.role,
+        role: &user.role.name,
         source: logged_in.named.source().addr(),
         source_port: context.peer.port(),
         listener: &context.listener,
         tls_version: context.tls.as_ref().map(|tls| tls.0.as_str()),
         tls_cipher: context.tls.as_ref().map(|tls| tls.1.as_str()),
         program: program.map(|(_, value)| value.as_str()),
-        replica: &daemon.replica.name,
-        account: &daemon.replica.account,
+        replica: &daemon.pool.target.name,
+        account: &daemon.pool.target.account,
         replica_session: Some(u64::from(replica.connection_id)),
     };
     let tag = daemon.ledger.tag(&who);

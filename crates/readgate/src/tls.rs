@@ -40,8 +40,7 @@ pub fn acceptor(certificate_file: &Path, key_pem: &[u8]) -> Result<TlsAcceptor, 
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
-    server.ticketer =
-        rustls::crypto::ring::Ticketer::new().map_err(|_| TlsFault::Randomness)?;
+    server.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|_| TlsFault::Randomness)?;
     Ok(TlsAcceptor::from(Arc::new(server)))
 }
 

@@ -12,12 +12,7 @@ pub(crate) static LEDGER: Section = Section {
     form: Form::One,
     meaning: "The audit record. If it can't be written, nothing is forwarded.",
     keys: &[
-        required(
-            "directory",
-            Kind::Path,
-            "\"ledger\"",
-            "Its folder. Made if missing.",
-        ),
+        required("directory", Kind::Path, "\"ledger\"", "Its folder. Made if missing."),
         optional(
             "node",
             Kind::Name,
@@ -50,19 +45,12 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<LedgerConfig> {
     let delay = table.get("sync_delay", values::duration);
     if sync == Some("each") && table.has("sync_delay") {
         let right = "remove it, or set sync = \"group\"";
-        table.problem(
-            "sync_delay",
-            Wrong::new("has no use with sync = \"each\"", right),
-        );
+        table.problem("sync_delay", Wrong::new("has no use with sync = \"each\"", right));
     }
     let sync = match (sync?, delay?) {
         ("interval", period) => SyncPolicy::Interval(period),
         ("group", delay) => SyncPolicy::Group(delay),
         (_, _) => SyncPolicy::Each,
     };
-    Some(LedgerConfig {
-        directory: table.document().resolve(&directory?),
-        node: node?,
-        sync,
-    })
+    Some(LedgerConfig { directory: table.document().resolve(&directory?), node: node?, sync })
 }

@@ -12,13 +12,7 @@ pub(crate) static LIMITS: Section = Section {
     form: Form::OneOrNone,
     meaning: "Numbers and times that bound what clients can use up.",
     keys: &[
-        default(
-            "connections",
-            Kind::Count(1, 1_000_000),
-            "2000",
-            "2000",
-            "All clients together.",
-        ),
+        default("connections", Kind::Count(1, 1_000_000), "2000", "2000", "All clients together."),
         default(
             "connections_per_source",
             Kind::Count(1, 1_000_000),
@@ -26,13 +20,7 @@ pub(crate) static LIMITS: Section = Section {
             "500",
             "One source address; with IPv6 one /64 network.",
         ),
-        default(
-            "connections_per_user",
-            Kind::Count(1, 1_000_000),
-            "200",
-            "200",
-            "One user.",
-        ),
+        default("connections_per_user", Kind::Count(1, 1_000_000), "200", "200", "One user."),
         default(
             "login_timeout",
             Kind::Duration("1s", "10m"),
@@ -112,7 +100,7 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Limits> {
         write_timeout: write_timeout?,
         statement_timeout: statement_timeout.map(|time| (!time.is_zero()).then_some(time))?,
         lock_wait_timeout: lock_wait_timeout?,
-        max_payload: max_payload?,
+        max_payload: u32::try_from(max_payload?).ok()?,
         prepared_statements: prepared_statements?,
     })
 }
@@ -122,16 +110,11 @@ fn read_connections(table: &Table<'_, '_>) -> Option<LimitSettings> {
     let per_source = table.get("connections_per_source", values::count);
     let per_user = table.get("connections_per_user", values::count);
     let all = all?;
-    for (key, part) in [
-        ("connections_per_source", per_source),
-        ("connections_per_user", per_user),
-    ] {
+    for (key, part) in [("connections_per_source", per_source), ("connections_per_user", per_user)]
+    {
         if table.has(key) && part.is_some_and(|part| part > all) {
             let right = "write at most as many, or raise connections";
-            table.problem(
-                key,
-                Wrong::new(format!("is more than connections, {all}"), right),
-            );
+            table.problem(key, Wrong::new(format!("is more than connections, {all}"), right));
         }
     }
     Some(LimitSettings {

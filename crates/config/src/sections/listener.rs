@@ -12,12 +12,7 @@ pub(crate) static LISTENER: Section = Section {
     form: Form::Several,
     meaning: "A socket that clients connect to.",
     keys: &[
-        required(
-            "name",
-            Kind::Name,
-            "\"main\"",
-            "Unique name, shown in ledger and metrics.",
-        ),
+        required("name", Kind::Name, "\"main\"", "Unique name, shown in ledger and metrics."),
         required(
             "address",
             Kind::Address,
@@ -107,10 +102,7 @@ fn read_tls(table: &Table<'_, '_>) -> Option<ListenerTls> {
     let required = table.get("required", values::flag);
     if required == Some(false) {
         let right = "keep it so only where the way to the clients is protected otherwise";
-        table.warning(
-            "required",
-            Wrong::new("clients may log in without TLS", right),
-        );
+        table.warning("required", Wrong::new("clients may log in without TLS", right));
     }
     let document = table.document();
     Some(ListenerTls {

@@ -27,10 +27,7 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Option<Ops>> {
     let address = table.get("address", values::address)?;
     if address.ip().is_unspecified() {
         let right = "name the address of a management network";
-        table.warning(
-            "address",
-            Wrong::new("every network can read metrics", right),
-        );
+        table.warning("address", Wrong::new("every network can read metrics", right));
     }
     Some(Some(Ops { address }))
 }

@@ -13,12 +13,7 @@ pub(crate) static REPLICA: Section = Section {
     form: Form::One,
     meaning: "The server that is read.",
     keys: &[
-        required(
-            "name",
-            Kind::Name,
-            "\"clinical\"",
-            "Name, shown in ledger and metrics.",
-        ),
+        required("name", Kind::Name, "\"clinical\"", "Name, shown in ledger and metrics."),
         required(
             "address",
             Kind::HostPort,
@@ -68,12 +63,7 @@ static ACCOUNT: Section = Section {
     form: Form::One,
     meaning: "The one account that every session uses on the replica. Exactly one of `password_file`, `password_env`, `password_credential`, `password`.",
     keys: &[
-        required(
-            "user",
-            Kind::Text,
-            "\"readonly_shared\"",
-            "Name of the account.",
-        ),
+        required("user", Kind::Text, "\"readonly_shared\"", "Name of the account."),
         optional(
             "password_file",
             Kind::Path,
@@ -110,24 +100,16 @@ static ACCOUNT: Section = Section {
 };
 
 /// The keys that say where the password is.
-const PASSWORD_KEYS: [&str; 4] = [
-    "password_file",
-    "password_env",
-    "password_credential",
-    "password",
-];
+const PASSWORD_KEYS: [&str; 4] =
+    ["password_file", "password_env", "password_credential", "password"];
 
 pub(super) fn read(root: &Table<'_, '_>) -> Option<Replica> {
     let table = root.child("replica")?;
     let name = table.get("name", values::name);
     let address = table.get("address", values::host_port);
     let default_schema = table.optional("default_schema", values::text);
-    let tls = table
-        .child("tls")
-        .and_then(|tls| read_tls(&tls, address.as_ref()));
-    let account = table
-        .child("account")
-        .and_then(|account| read_account(&account));
+    let tls = table.child("tls").and_then(|tls| read_tls(&tls, address.as_ref()));
+    let account = table.child("account").and_then(|account| read_account(&account));
     Some(Replica {
         name: name?,
         address: address?,
@@ -150,10 +132,7 @@ fn read_tls(table: &Table<'_, '_>, address: Option<&HostPort>) -> Option<Replica
             }
         }
         let wrong = "passwords of the shared account and all data travel without TLS";
-        table.warning(
-            "insecure_plaintext",
-            Wrong::new(wrong, "use TLS with ca_file"),
-        );
+        table.warning("insecure_plaintext", Wrong::new(wrong, "use TLS with ca_file"));
         return Some(ReplicaTls::InsecurePlaintext);
     }
     let Some(ca_file) = ca_file else {
@@ -174,19 +153,13 @@ fn read_account(table: &Table<'_, '_>) -> Option<ReplicaAccount> {
     let credential = table.optional("password_credential", values::name);
     let inline = table.optional("password", values::secret);
     let inline_allowed = table.get("insecure_inline_password", values::flag)?;
-    let given: Vec<&str> = PASSWORD_KEYS
-        .into_iter()
-        .filter(|key| table.has(key))
-        .collect();
+    let given: Vec<&str> = PASSWORD_KEYS.into_iter().filter(|key| table.has(key)).collect();
     if given.is_empty() {
         let right = "add one of password_file, password_env, password_credential";
         table.problem("password_file", Wrong::new("is missing", right));
     }
     for key in given.iter().skip(1) {
-        let wrong = format!(
-            "is given beside {}",
-            given.first().copied().unwrap_or_default()
-        );
+        let wrong = format!("is given beside {}", given.first().copied().unwrap_or_default());
         table.problem(key, Wrong::new(wrong, "keep exactly one of them"));
     }
     if table.has("password") && !inline_allowed {
@@ -201,8 +174,5 @@ fn read_account(table: &Table<'_, '_>) -> Option<ReplicaAccount> {
         (None, None, None, Some(text)) => PasswordSource::Inline(Password::new(text)),
         (None, None, None, None) => return None,
     };
-    Some(ReplicaAccount {
-        user: user?,
-        password_source,
-    })
+    Some(ReplicaAccount { user: user?, password_source })
 }

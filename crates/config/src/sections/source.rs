@@ -4,13 +4,33 @@ use ipnet::IpNet;
 
 use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, optional, required};
-use crate::sections::Unique;
-use crate::table::{Placed, Table};
+use crate::sections::{Unique, date_range};
+use crate::table::Table;
 use crate::values;
 
-/// Networks with a shorter prefix need `allow_wide`.
-const SHORTEST_V4: u8 = 8;
-const SHORTEST_V6: u8 = 16;
+/// The rules for all entries.
+pub(crate) static RULES: Section = Section {
+    name: "source_rules",
+    form: Form::OneOrNone,
+    meaning: "What every `[[source]]` entry must keep to.",
+    keys: &[
+        default(
+            "shortest_ipv4_prefix",
+            Kind::Count(0, 32),
+            "8",
+            "16",
+            "IPv4 networks with a shorter prefix need `allow_wide` in their entry.",
+        ),
+        default(
+            "shortest_ipv6_prefix",
+            Kind::Count(0, 128),
+            "16",
+            "32",
+            "IPv6 networks with a shorter prefix need `allow_wide` in their entry.",
+        ),
+    ],
+    sections: &[],
+};
 
 pub(crate) static SOURCE: Section = Section {
     name: "source",
@@ -29,36 +49,11 @@ pub(crate) static SOURCE: Section = Section {
             "[\"198.51.7.0/24\", \"2a00:1450:17::/48\"]",
             "Networks, or single addresses. IPv4-mapped IPv6 addresses count as IPv4.",
         ),
-        required(
-            "owner",
-            Kind::Text,
-            "\"platform team\"",
-            "Who answers for this entry.",
-        ),
-        required(
-            "reason",
-            Kind::Text,
-            "\"site network\"",
-            "Why it is listed.",
-        ),
-        optional(
-            "ticket",
-            Kind::Text,
-            "\"CHG-1234\"",
-            "Reference of the request for it.",
-        ),
-        optional(
-            "added_on",
-            Kind::Date,
-            "2026-01-31",
-            "First day (UTC) on which it counts.",
-        ),
-        optional(
-            "expires_on",
-            Kind::Date,
-            "2027-01-31",
-            "Last day (UTC) on which it counts.",
-        ),
+        required("owner", Kind::Text, "\"platform team\"", "Who answers for this entry."),
+        required("reason", Kind::Text, "\"site network\"", "Why it is listed."),
+        optional("ticket", Kind::Text, "\"CHG-1234\"", "Reference of the request for it."),
+        optional("added_on", Kind::Date, "2026-01-31", "First day (UTC) on which it counts."),
+        optional("expires_on", Kind::Date, "2027-01-31", "Last day (UTC) on which it counts."),
         default(
             "allow_private",
             Kind::Flag,
@@ -71,7 +66,7 @@ pub(crate) static SOURCE: Section = Section {
             Kind::Flag,
             "false",
             "true",
-            "Lets the entry hold networks wider than /8 (IPv4) or /16 (IPv6).",
+            "Lets the entry hold networks wider than `[source_rules]` say.",
         ),
     ],
     sections: &[],
@@ -80,43 +75,75 @@ pub(crate) static SOURCE: Section = Section {
 /// The entries, and the names that are there: those of wrong entries too, so that one
 /// mistake isn't reported again at every reference.
 pub(super) fn read(root: &Table<'_, '_>) -> (Option<SourceNetworks>, Vec<String>) {
+    let rules = read_rules(root);
     let mut unique = Unique::default();
     let mut names = Vec::new();
-    let mut entries = Vec::new();
+    let mut read = Vec::new();
     for table in root.children("source") {
         let name = table.get("name", values::name);
         unique.note(&table, "name", name.clone());
         names.extend(name.clone());
-        entries.push(read_one(&table, name));
+        read.push(read_one(&table, name, &rules).map(|(entry, lines)| Placed {
+            entry,
+            lines,
+            table,
+        }));
     }
-    let entries: Option<Vec<SourceEntry>> = entries.into_iter().collect();
-    (entries.map(SourceNetworks::new), names)
+    let read: Option<Vec<Placed<'_, '_>>> = read.into_iter().collect();
+    let networks = read.map(|read| {
+        let networks = SourceNetworks::new(read.iter().map(|placed| placed.entry.clone()));
+        note_overlaps(&networks, &read);
+        networks
+    });
+    (networks, names)
 }
 
-fn read_one(table: &Table<'_, '_>, name: Option<String>) -> Option<SourceEntry> {
+/// An entry, where it stands, and the lines of its networks.
+struct Placed<'d, 't> {
+    entry: SourceEntry,
+    lines: Vec<usize>,
+    table: Table<'d, 't>,
+}
+
+struct Rules {
+    shortest_ipv4_prefix: u32,
+    shortest_ipv6_prefix: u32,
+}
+
+/// Rules that can't be read are noted; nothing is then too wide.
+fn read_rules(root: &Table<'_, '_>) -> Rules {
+    let table = root.child("source_rules");
+    let number =
+        |name| table.as_ref().and_then(|table| table.get(name, values::count)).unwrap_or(0);
+    Rules {
+        shortest_ipv4_prefix: number("shortest_ipv4_prefix"),
+        shortest_ipv6_prefix: number("shortest_ipv6_prefix"),
+    }
+}
+
+fn read_one(
+    table: &Table<'_, '_>,
+    name: Option<String>,
+    rules: &Rules,
+) -> Option<(SourceEntry, Vec<usize>)> {
     let networks = table.list("networks", values::network);
     let owner = table.get("owner", values::text);
     let reason = table.get("reason", values::text);
     let ticket = table.optional("ticket", values::text);
-    let added_on = table.optional("added_on", values::date);
-    let expires_on = table.optional("expires_on", values::date);
+    let (added_on, expires_on) = date_range(table, "added_on", "expires_on");
     let allow_private = table.get("allow_private", values::flag);
     let allow_wide = table.get("allow_wide", values::flag);
     for net in networks.items() {
-        check_network(
-            table,
-            net,
-            allow_private == Some(false),
-            allow_wide == Some(false),
-        );
+        let problem = (allow_wide == Some(false))
+            .then(|| too_wide(&net.value, rules))
+            .flatten()
+            .or_else(|| (allow_private == Some(false)).then(|| special(&net.value)).flatten());
+        if let Some(wrong) = problem {
+            table.problem_at(net.line, "networks", wrong);
+        }
     }
-    if let (Some(Some(first)), Some(Some(last))) = (added_on, expires_on)
-        && last < first
-    {
-        let wrong = format!("{last} is before added_on, {first}");
-        table.problem("expires_on", Wrong::new(wrong, "write a later day"));
-    }
-    Some(SourceEntry {
+    let lines = networks.items().iter().map(|net| net.line).collect();
+    let entry = SourceEntry {
         name: name?,
         networks: networks.values()?,
         owner: owner?,
@@ -124,25 +151,40 @@ fn read_one(table: &Table<'_, '_>, name: Option<String>) -> Option<SourceEntry> 
         ticket: ticket?,
         added_on: added_on?,
         expires_on: expires_on?,
-    })
+    };
+    Some((entry, lines))
 }
 
-fn check_network(table: &Table<'_, '_>, net: &Placed<IpNet>, no_private: bool, no_wide: bool) {
-    let Placed { value, line } = net;
-    let shortest = if value.addr().is_ipv4() {
-        SHORTEST_V4
-    } else {
-        SHORTEST_V6
+fn too_wide(net: &IpNet, rules: &Rules) -> Option<Wrong> {
+    let shortest = match net {
+        IpNet::V4(_) => rules.shortest_ipv4_prefix,
+        IpNet::V6(_) => rules.shortest_ipv6_prefix,
     };
-    if no_wide && value.prefix_len() < shortest {
-        let wrong = format!("\"{value}\" is wider than /{shortest}");
-        let right = "list smaller networks, or set allow_wide = true in this entry";
-        table.problem_at(*line, "networks", Wrong::new(wrong, right));
-        return;
-    }
-    if let (true, Some(range)) = (no_private, network::special_range(value)) {
-        let wrong = format!("\"{value}\" holds {range} addresses");
-        let right = "list public static networks, or set allow_private = true in this entry";
-        table.problem_at(*line, "networks", Wrong::new(wrong, right));
+    let wrong = format!("\"{net}\" is wider than /{shortest}");
+    let right = "list smaller networks, or set allow_wide = true in this entry";
+    (u32::from(net.prefix_len()) < shortest).then(|| Wrong::new(wrong, right))
+}
+
+fn special(net: &IpNet) -> Option<Wrong> {
+    let range = network::special_range(net)?;
+    let wrong = format!("\"{net}\" holds {range} addresses");
+    let right = "list public static networks, or set allow_private = true in this entry";
+    Some(Wrong::new(wrong, right))
+}
+
+fn note_overlaps(networks: &SourceNetworks, read: &[Placed<'_, '_>]) {
+    for overlap in networks.overlaps() {
+        let Some(placed) = read.get(overlap.entry) else {
+            continue;
+        };
+        let line = placed.lines.get(overlap.network).copied().unwrap_or(0);
+        let (inner, outer) = (overlap.inner, overlap.outer);
+        let of = read.get(overlap.outer_entry).map_or("", |outer| &outer.entry.name);
+        let wrong = match inner == outer {
+            true => format!("\"{inner}\" is listed by source {of:?} too"),
+            false => format!("\"{inner}\" lies within \"{outer}\" of source {of:?}"),
+        };
+        let right = "remove it unless both entries are meant";
+        placed.table.warning_at(line, "networks", Wrong::new(wrong, right));
     }
 }

@@ -1,11 +1,14 @@
 //! `[[user]]`: named people and what proves that it is they.
-use access::{SourceSet, User, UserName, UserStatus, Users, user::Verifier};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use access::{Credential, CredentialId, Role, Stage, User, UserName, UserStatus, Users};
 use mysql_auth::{AuthPlugin, NativeVerifier, Password, Sha2Verifier};
 
 use crate::document::Value;
 use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, optional, required};
-use crate::sections::{Unique, check_source_names};
+use crate::sections::{Unique, date_range, optional_sources, suggestion};
 use crate::table::Table;
 use crate::values;
 
@@ -22,12 +25,23 @@ pub(crate) static USER: Section = Section {
             "\"alice\"",
             "Unique login name, 1 to 32 bytes, case-sensitive as in MySQL.",
         ),
-        required(
-            "full_name",
+        required("full_name", Kind::Text, "\"Alice Example\"", "The person's name, for reviews."),
+        optional("email", Kind::Text, "\"alice@example.org\"", "Address for notices."),
+        optional(
+            "owner",
             Kind::Text,
             "\"Alice Example\"",
-            "The person's name, for reviews.",
+            "Who answers for it, if it is a service and not a person.",
         ),
+        default(
+            "role",
+            Kind::Name,
+            "\"default\"",
+            "\"analyst\"",
+            "Name of a `[[role]]`. The role \"default\" is there without being written.",
+        ),
+        optional("valid_from", Kind::Date, "2026-01-31", "First day (UTC) on which it may log in."),
+        optional("valid_until", Kind::Date, "2027-01-31", "Last day (UTC) on which it may log in."),
         default(
             "status",
             Kind::Choice(&["enabled", "disabled"]),
@@ -57,107 +71,125 @@ pub(crate) static USER: Section = Section {
         optional(
             "caching_sha2_verifier",
             Kind::Secret,
-            "\"$sha2fast$...\"",
+            "\"$sha2fast$9b3c4fa1e08d7a6f25c1b0e9d8374655f2e1a0c9b8d7e6f504132231405f6e7d\"",
             "What `readgate hash-password` prints for caching_sha2_password.",
         ),
         optional(
             "native_verifier",
             Kind::Secret,
-            "\"*...\"",
+            "\"*6BB4837EB74329105EE4568DDA7DC67ED2CA2AD9\"",
             "What `readgate hash-password` prints for mysql_native_password.",
         ),
     ],
     sections: &[],
 };
 
-pub(super) fn read(root: &Table<'_, '_>, known_sources: &[String]) -> Option<Users> {
+/// What `[[user]]` tables refer to.
+pub(super) struct Known<'k> {
+    pub(super) sources: &'k [String],
+    /// Roles by name; `None`: one with a problem of its own.
+    pub(super) roles: &'k BTreeMap<String, Option<Arc<Role>>>,
+}
+
+pub(super) fn read(root: &Table<'_, '_>, known: &Known<'_>) -> Option<Users> {
     let mut names = Unique::default();
     let tables = root.children("user");
-    let users = tables
-        .iter()
-        .map(|table| read_one(table, known_sources, &mut names));
+    let users = tables.iter().map(|table| read_one(table, known, &mut names));
     // Not a short-circuit: every user is looked at.
     let users: Vec<Option<User>> = users.collect();
     let users: Option<Vec<User>> = users.into_iter().collect();
     users.map(Users::new)
 }
 
-fn read_one(table: &Table<'_, '_>, known_sources: &[String], names: &mut Unique) -> Option<User> {
+fn read_one(table: &Table<'_, '_>, known: &Known<'_>, names: &mut Unique) -> Option<User> {
     let name = table.get("name", user_name);
     names.note(table, "name", name.as_ref().map(UserName::to_string));
     let full_name = table.get("full_name", values::text);
+    let email = table.optional("email", values::text);
+    let owner = table.optional("owner", values::text);
+    let role = read_role(table, known.roles);
     let status = table.get("status", values::choice);
-    let sources = table.list("sources", values::name);
-    check_source_names(table, "sources", sources.items(), known_sources);
+    let (valid_from, valid_until) = date_range(table, "valid_from", "valid_until");
+    let sources = optional_sources(table, known.sources);
     let max_connections = table.optional("connections", values::count);
-    let verifiers = read_verifiers(table);
+    let login = read_login(table, role.as_deref());
+    let (plugins, credential) = login?;
     Some(User {
         name: name?,
         full_name: full_name?,
-        role: String::from("default"),
+        email: email?,
+        owner: owner?,
+        role: role?,
         status: match status? {
             "enabled" => UserStatus::Enabled,
             _ => UserStatus::Disabled,
         },
-        verifiers: verifiers?,
-        sources: if table.has("sources") {
-            Some(SourceSet::from_iter(sources.values()?))
-        } else {
-            None
-        },
+        valid_from: valid_from?,
+        valid_until: valid_until?,
+        plugins,
+        credentials: vec![credential],
+        sources: sources?,
         max_connections: max_connections?,
     })
+}
+
+fn read_role(
+    table: &Table<'_, '_>,
+    roles: &BTreeMap<String, Option<Arc<Role>>>,
+) -> Option<Arc<Role>> {
+    let name = table.get("role", values::name)?;
+    let Some(role) = roles.get(&name) else {
+        let right =
+            suggestion(&name, roles.keys().map(String::as_str), "name a [[role]] of this file");
+        table.problem("role", Wrong::new(format!("no role is named {name:?}"), right));
+        return None;
+    };
+    role.clone()
 }
 
 fn user_name(value: &Value<'_>, kind: Kind) -> Result<UserName, Wrong> {
     let name = values::secret(value, kind)?;
     UserName::new(name).map_err(|error| {
-        Wrong::new(
-            error.to_string(),
-            "write 1 to 32 bytes without control characters",
-        )
+        Wrong::new(error.to_string(), "write 1 to 32 bytes without control characters")
     })
 }
 
-/// The verifiers in the order of the plugins; every plugin has one and every one a plugin.
-fn read_verifiers(table: &Table<'_, '_>) -> Option<Vec<Verifier>> {
-    let plugins = table.list("plugins", plugin);
+/// The plugins and the credential; every plugin has a verifier and every verifier a plugin.
+fn read_login(table: &Table<'_, '_>, role: Option<&Role>) -> Option<(Vec<AuthPlugin>, Credential)> {
+    let listed = table.list("plugins", plugin);
     let sha2 = table.optional("caching_sha2_verifier", sha2_verifier);
     let native = table.optional("native_verifier", native_verifier);
-    let mut seen = Vec::new();
-    for listed in plugins.items() {
-        if seen.contains(&listed.value) {
-            let wrong = Wrong::new(
-                format!("\"{}\" is listed twice", listed.value),
-                "list it once",
-            );
-            table.problem_at(listed.line, "plugins", wrong);
+    let mut plugins = Vec::new();
+    for plugin in listed.items() {
+        let (line, shown) = (plugin.line, plugin.value.name());
+        if plugins.contains(&plugin.value) {
+            let wrong = Wrong::new(format!("{shown:?} is listed twice"), "list it once");
+            table.problem_at(line, "plugins", wrong);
         }
-        seen.push(listed.value);
+        if plugin.value == AuthPlugin::MysqlNativePassword
+            && let Some(Role { name, allow_native: false, .. }) = role
+        {
+            let wrong = format!("{shown:?} is not allowed in role {name:?}");
+            let right = "remove it, or set allow_native = true in the role";
+            table.problem_at(line, "plugins", Wrong::new(wrong, right));
+        }
+        plugins.push(plugin.value);
     }
-    check_verifier_use(
-        table,
-        "caching_sha2_verifier",
-        AuthPlugin::CachingSha2Password,
-        &seen,
-    );
-    check_verifier_use(
-        table,
-        "native_verifier",
-        AuthPlugin::MysqlNativePassword,
-        &seen,
-    );
-    let plugins = plugins.values()?;
+    check_verifier_use(table, "caching_sha2_verifier", AuthPlugin::CachingSha2Password, &plugins);
+    check_verifier_use(table, "native_verifier", AuthPlugin::MysqlNativePassword, &plugins);
+    let plugins = listed.values()?;
     if plugins.is_empty() {
         let right = "list at least one, or set status = \"disabled\"";
         table.problem("plugins", Wrong::new("is empty", right));
     }
-    let (sha2, native) = (sha2?, native?);
-    let of_plugin = |plugin: &AuthPlugin| match plugin {
-        AuthPlugin::CachingSha2Password => sha2.clone().map(Verifier::CachingSha2),
-        AuthPlugin::MysqlNativePassword => native.clone().map(Verifier::Native),
+    let credential = Credential {
+        id: CredentialId(0),
+        sha2: sha2?,
+        native: native?,
+        stage: Stage::InUse { expires_at: None },
+        retires_at: None,
     };
-    plugins.iter().map(of_plugin).collect()
+    Some((plugins, credential))
 }
 
 fn check_verifier_use(table: &Table<'_, '_>, key: &str, plugin: AuthPlugin, listed: &[AuthPlugin]) {
@@ -186,10 +218,7 @@ fn sha2_verifier(value: &Value<'_>, kind: Kind) -> Result<Sha2Verifier, Wrong> {
     let verifier = Sha2Verifier::parse(&values::secret(value, kind)?)
         .ok_or_else(|| Wrong::new("is not a verifier", right))?;
     if verifier.verify_password(&Password::default()) {
-        return Err(Wrong::new(
-            "is the verifier of the empty password",
-            "choose a password",
-        ));
+        return Err(Wrong::new("is the verifier of the empty password", "choose a password"));
     }
     Ok(verifier)
 }
@@ -199,10 +228,7 @@ fn native_verifier(value: &Value<'_>, kind: Kind) -> Result<NativeVerifier, Wron
     let verifier = NativeVerifier::parse(&values::secret(value, kind)?)
         .ok_or_else(|| Wrong::new("is not a verifier", right))?;
     if verifier.to_text() == NativeVerifier::from_password(&Password::default()).to_text() {
-        return Err(Wrong::new(
-            "is the verifier of the empty password",
-            "choose a password",
-        ));
+        return Err(Wrong::new("is the verifier of the empty password", "choose a password"));
     }
     Ok(verifier)
 }

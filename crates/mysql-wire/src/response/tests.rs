@@ -4,14 +4,8 @@ use bytes::BytesMut;
 use super::*;
 use crate::packet::put_payload;
 
-const CLASSIC: ResponseForm = ResponseForm {
-    deprecate_eof: false,
-    optional_metadata: false,
-};
-const NEW: ResponseForm = ResponseForm {
-    deprecate_eof: true,
-    optional_metadata: false,
-};
+const CLASSIC: ResponseForm = ResponseForm { deprecate_eof: false, optional_metadata: false };
+const NEW: ResponseForm = ResponseForm { deprecate_eof: true, optional_metadata: false };
 const DEFINITION: &[u8] =
     b"\x03def\x00\x00\x00\x011\x00\x0c\x3f\x00\x02\x00\x00\x00\x08\x81\x00\x00\x00\x00";
 const EOF: &[u8] = &[0xfe, 0, 0, 2, 0];
@@ -23,9 +17,7 @@ const ROW: &[u8] = &[1, b'1'];
 
 fn wire(first: u8, payloads: &[&[u8]]) -> BytesMut {
     let mut out = BytesMut::new();
-    payloads
-        .iter()
-        .fold(first, |id, payload| put_payload(&mut out, id, &[payload]));
+    payloads.iter().fold(first, |id, payload| put_payload(&mut out, id, &[payload]));
     out
 }
 
@@ -54,10 +46,7 @@ fn ok() -> ResponseEnd {
 #[test]
 fn classic_result_ends_at_its_second_eof() {
     let payloads = [&[1][..], DEFINITION, EOF, ROW, ROW, EOF];
-    assert_eq!(
-        ends_after_all(Expect::Results, CLASSIC, &payloads),
-        (ok(), 2)
-    );
+    assert_eq!(ends_after_all(Expect::Results, CLASSIC, &payloads), (ok(), 2));
 }
 
 #[test]
@@ -71,19 +60,14 @@ fn an_ok_or_err_alone_is_a_whole_response() {
     assert_eq!(ends_after_all(Expect::Results, NEW, &[OK]), (ok(), 0));
     let err = b"\xff\x7a\x04#42S02no table";
     let (end, _) = ends_after_all(Expect::Results, CLASSIC, &[err]);
-    let ResponseEnd::Err(err) = end else {
-        panic!("{end:?}")
-    };
+    let ResponseEnd::Err(err) = end else { panic!("{end:?}") };
     assert_eq!((err.code, err.message.as_slice()), (1146, &b"no table"[..]));
 }
 
 #[test]
 fn an_error_among_rows_or_definitions_ends_the_response() {
     let err = b"\xff\x25\x05#70100interrupted";
-    for payloads in [
-        &[&[1][..], DEFINITION, ROW, err][..],
-        &[&[2][..], DEFINITION, err],
-    ] {
+    for payloads in [&[&[1][..], DEFINITION, ROW, err][..], &[&[2][..], DEFINITION, err]] {
         let (end, _) = ends_after_all(Expect::Results, NEW, payloads);
         assert!(matches!(end, ResponseEnd::Err(_)));
     }
@@ -91,30 +75,14 @@ fn an_error_among_rows_or_definitions_ends_the_response() {
 
 #[test]
 fn several_results_are_one_response() {
-    let payloads = [
-        &[1][..],
-        DEFINITION,
-        EOF,
-        ROW,
-        EOF_MORE,
-        &[1],
-        DEFINITION,
-        EOF,
-        ROW,
-        EOF,
-    ];
-    assert_eq!(
-        ends_after_all(Expect::Results, CLASSIC, &payloads),
-        (ok(), 2)
-    );
+    let payloads = [&[1][..], DEFINITION, EOF, ROW, EOF_MORE, &[1], DEFINITION, EOF, ROW, EOF];
+    assert_eq!(ends_after_all(Expect::Results, CLASSIC, &payloads), (ok(), 2));
 }
 
 #[test]
 fn an_open_cursor_ends_the_response_after_its_definitions() {
     let (end, rows) = ends_after_all(Expect::Results, CLASSIC, &[&[1], DEFINITION, EOF_CURSOR]);
-    let ResponseEnd::Ok(status) = end else {
-        panic!("{end:?}")
-    };
+    let ResponseEnd::Ok(status) = end else { panic!("{end:?}") };
     assert!(status.contains(StatusFlags::SERVER_STATUS_CURSOR_EXISTS));
     assert_eq!(rows, 0);
 }
@@ -122,25 +90,10 @@ fn an_open_cursor_ends_the_response_after_its_definitions() {
 #[test]
 fn prepare_ends_after_parameters_and_columns() {
     let prepare_ok = [0, 7, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0];
-    let classic = [
-        &prepare_ok[..],
-        DEFINITION,
-        DEFINITION,
-        EOF,
-        DEFINITION,
-        EOF,
-    ];
+    let classic = [&prepare_ok[..], DEFINITION, DEFINITION, EOF, DEFINITION, EOF];
     ends_after_all(Expect::Prepare, CLASSIC, &classic);
-    ends_after_all(
-        Expect::Prepare,
-        NEW,
-        &[&prepare_ok, DEFINITION, DEFINITION, DEFINITION],
-    );
-    ends_after_all(
-        Expect::Prepare,
-        CLASSIC,
-        &[&[0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]],
-    );
+    ends_after_all(Expect::Prepare, NEW, &[&prepare_ok, DEFINITION, DEFINITION, DEFINITION]);
+    ends_after_all(Expect::Prepare, CLASSIC, &[&[0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]);
     let mut walker = ResponseWalker::new(Expect::Prepare, NEW, 1, 1);
     walker.walk(&mut wire(1, &[&prepare_ok])).unwrap();
     assert_eq!(walker.prepared().unwrap().statement_id, 7);
@@ -187,21 +140,12 @@ fn sequence_ids_are_checked_and_rewritten() {
     assert_eq!(walker.next_client_sequence_id(), 8);
     let mut strict = ResponseWalker::new(Expect::Results, NEW, 1, 1);
     let fault = strict.walk(&mut expected).unwrap_err();
-    assert_eq!(
-        fault,
-        ResponseFault::OutOfOrder {
-            expected: 1,
-            found: 4
-        }
-    );
+    assert_eq!(fault, ResponseFault::OutOfOrder { expected: 1, found: 4 });
 }
 
 #[test]
 fn more_results_flag_is_set_in_a_classic_eof_and_in_ok() {
-    for (payloads, at) in [
-        (&[&[1][..], DEFINITION, EOF, ROW, EOF][..], 3),
-        (&[OK][..], 3),
-    ] {
+    for (payloads, at) in [(&[&[1][..], DEFINITION, EOF, ROW, EOF][..], 3), (&[OK][..], 3)] {
         let mut whole = wire(1, payloads);
         ResponseWalker::new(Expect::Results, CLASSIC, 1, 1)
             .with_more_after(true)
@@ -215,9 +159,7 @@ fn more_results_flag_is_set_in_a_classic_eof_and_in_ok() {
 #[test]
 fn a_request_for_a_local_file_is_a_fault() {
     let mut whole = wire(1, &[b"\xfb/etc/passwd"]);
-    let fault = ResponseWalker::new(Expect::Results, NEW, 1, 1)
-        .walk(&mut whole)
-        .unwrap_err();
+    let fault = ResponseWalker::new(Expect::Results, NEW, 1, 1).walk(&mut whole).unwrap_err();
     assert_eq!(fault, ResponseFault::LocalInfile);
 }
 
@@ -226,8 +168,6 @@ fn nothing_after_the_end_is_forwarded() {
     let mut whole = wire(1, &[OK]);
     let len = whole.len();
     whole.extend_from_slice(&wire(2, &[OK]));
-    let walk = ResponseWalker::new(Expect::Ack, NEW, 1, 1)
-        .walk(&mut whole)
-        .unwrap();
+    let walk = ResponseWalker::new(Expect::Ack, NEW, 1, 1).walk(&mut whole).unwrap();
     assert_eq!(walk.forward, len);
 }

@@ -35,12 +35,7 @@ pub async fn admit(
     channel: &mut PacketStream,
     context: &mut Context,
 ) -> Result<Admitted, Ending> {
-    let live = daemon.live();
-    let peer = context.peer.ip();
-    let admitted = live.door(&door.name).and_then(|accepted| {
-        live.sources.admit(&accepted.sources, peer, crate::clock::today()).ok()
-    });
-    let Some(source) = admitted else {
+    let Some(source) = check_source(daemon, context) else {
         refuse_source(daemon, door, channel, context).await;
         return Err(Ending::silent(EndingKind::SourceDenied, "source not listed"));
     };
@@ -51,6 +46,20 @@ pub async fn admit(
             Err(Ending::silent(EndingKind::OverLimit, reached.to_string()))
         }
     }
+}
+
+/// Whether the listener lets anyone in from the client's address, today.
+pub fn check_source(daemon: &Daemon, context: &Context) -> Option<SourceAdmitted> {
+    let live = daemon.live();
+    let accepted = live.door(&context.listener)?;
+    live.sources.admit(&accepted.sources, context.peer.ip(), crate::clock::today()).ok()
+}
+
+/// What a source that isn't listed is told.
+pub fn not_allowed(context: &Context) -> ErrPacket {
+    let host = context.peer.ip().to_canonical();
+    let text = format!("Host '{host}' is not allowed to connect to this MySQL server");
+    ErrPacket::new(HOST_NOT_PRIVILEGED, SqlState::GENERAL, text)
 }
 
 async fn refuse_source(
@@ -66,9 +75,7 @@ async fn refuse_source(
         reason: "source not listed",
     };
     daemon.record(&event).await;
-    let host = context.peer.ip().to_canonical();
-    let text = format!("Host '{host}' is not allowed to connect to this MySQL server");
-    say(channel, &ErrPacket::new(HOST_NOT_PRIVILEGED, SqlState::GENERAL, text)).await;
+    say(channel, &not_allowed(context)).await;
 }
 
 async fn refuse_for_room(channel: &mut PacketStream, reached: LimitReached) {

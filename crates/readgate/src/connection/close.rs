@@ -16,10 +16,13 @@ const FAREWELL_DEADLINE: Duration = Duration::from_secs(2);
 pub async fn close(
     daemon: &Daemon,
     mut channel: PacketStream,
-    context: Context,
+    mut context: Context,
     ending: Ending,
 ) {
-    record(daemon, &context, &ending).await;
+    if let Some(unused) = context.earmarked.take() {
+        daemon.pool.put_back(unused);
+    }
+    record(daemon, &mut context, &ending).await;
     let _ = timeout(FAREWELL_DEADLINE, async {
         if let Some(err) = &ending.farewell {
             channel.send_err(err).await?;
@@ -42,23 +45,14 @@ pub async fn close(
     );
 }
 
-async fn record(daemon: &Daemon, context: &Context, ending: &Ending) {
+async fn record(daemon: &Daemon, context: &mut Context, ending: &Ending) {
     let session = u64::from(context.connection_id);
     let detail = match ending.detail == ending.kind.label() {
         true => ending.detail.clone(),
         false => format!("{}: {}", ending.kind.label(), ending.detail),
     };
     match (&context.session, ending.kind) {
-        (Some(note), _) => {
-            let event = Event::Disconnect {
-                session,
-                user: context.user.as_deref().unwrap_or_default(),
-                reason: &detail,
-                statements: note.statements,
-                refusals: note.refusals,
-            };
-            daemon.record(&event).await;
-        }
+        (Some(_), _) => record_end_of_session(daemon, context, &detail).await,
         // Recorded in full before the refusal went out.
         (None, EndingKind::SourceDenied) => {}
         (None, _) => {
@@ -74,4 +68,17 @@ async fn record(daemon: &Daemon, context: &Context, ending: &Ending) {
             daemon.record(&event).await;
         }
     }
+}
+
+/// Records that a named user's session is over; the connection may go on.
+pub async fn record_end_of_session(daemon: &Daemon, context: &mut Context, reason: &str) {
+    let Some(note) = context.session.take() else { return };
+    let event = Event::Disconnect {
+        session: u64::from(context.connection_id),
+        user: context.user.as_deref().unwrap_or_default(),
+        reason,
+        statements: note.statements,
+        refusals: note.refusals,
+    };
+    daemon.record(&event).await;
 }

@@ -33,10 +33,13 @@ const CARRIED: Capabilities = Capabilities::CLIENT_LONG_PASSWORD
     .union(Capabilities::CLIENT_PLUGIN_AUTH)
     .union(Capabilities::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA)
     .union(Capabilities::CLIENT_SESSION_TRACK)
+    .union(Capabilities::CLIENT_QUERY_ATTRIBUTES)
     .union(Capabilities::CLIENT_DEPRECATE_EOF);
 
 /// What readgate offers whatever the replica does.
 const OWN: Capabilities = Capabilities::CLIENT_MULTI_STATEMENTS
+    .union(Capabilities::CLIENT_COMPRESS)
+    .union(Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM)
     .union(Capabilities::CLIENT_LONG_PASSWORD)
     .union(Capabilities::CLIENT_CONNECT_ATTRS);
 
@@ -65,9 +68,13 @@ pub async fn greet(
     daemon: &Daemon,
     door: &DoorWay,
     channel: &mut PacketStream,
-    context: &Context,
+    context: &mut Context,
     admitted: Admitted,
 ) -> Result<Greeted, Ending> {
+    context.earmarked = daemon.pool.earmark();
+    if let Some(warm) = &context.earmarked {
+        context.connection_id = warm.connection_id();
+    }
     let nonce = Nonce::generate()
         .map_err(|fault| Ending::silent(EndingKind::Internal, fault.to_string()))?;
     let greeting = greeting(daemon, door, context.connection_id, &nonce);
@@ -76,14 +83,14 @@ pub async fn greet(
     let first = channel.read_payload_exactly(LOGIN_PAYLOAD_LIMIT).await?;
     let head = ResponseHead::parse(&mut Reader::new(&first.bytes, "handshake response"))
         .map_err(|malformed| Ending::bad_handshake(malformed.to_string()))?;
-    let wants_tls = first.bytes.len() == SSL_REQUEST_LEN
-        && head.requested.contains(Capabilities::CLIENT_SSL);
+    let wants_tls =
+        first.bytes.len() == SSL_REQUEST_LEN && head.requested.contains(Capabilities::CLIENT_SSL);
     let Admitted { source, slot } = admitted;
     Ok(Greeted { source, slot, nonce, offered, first, wants_tls })
 }
 
 fn greeting(daemon: &Daemon, door: &DoorWay, connection_id: u32, nonce: &Nonce) -> HandshakeV10 {
-    let profile = daemon.replica.profile.load_full();
+    let profile = daemon.pool.target.profile.load_full();
     let (version, carried, collation) = match &profile {
         Some(seen) => (seen.version_text.clone(), seen.offered & CARRIED, seen.collation),
         None => (b"8.0.0-readgate".to_vec(), CARRIED, FALLBACK_COLLATION),

@@ -1,17 +1,25 @@
 //! Fourth step: is the client the named user it says it is? The decision is `access`'s;
 //! here its questions go over the wire. Every failure reads the same to the client: 1045.
+use std::time::Instant;
+
 use access::login::{CachingSha2, FastAuth, FullAuth};
-use access::{Exchange, LoginCheck, LoginDenied, NamedUser, SourceSlot, UserSlot};
+use access::{
+    Arrival, Attempt, Exchange, LoginCheck, LoginDenied, NamedUser, SourceAdmitted, SourceSlot,
+    Timestamp, UserSlot,
+};
 use mysql_auth::{AuthPlugin, Nonce, Password};
+use mysql_wire::compression::Algorithm;
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, ErrPacket, SqlState};
 
+use super::admit;
 use super::encrypt::Encrypted;
 use super::greet::LOGIN_PAYLOAD_LIMIT;
 use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::ending::{Ending, EndingKind};
 use crate::packet_stream::PacketStream;
+use crate::session::Left;
 
 /// ER_ACCESS_DENIED_ERROR.
 const ACCESS_DENIED: u16 = 1045;
@@ -35,12 +43,14 @@ pub struct LoggedIn {
     pub slots: (SourceSlot, UserSlot),
     /// What both sides can.
     pub negotiated: Capabilities,
-    /// Collation id of the handshake.
-    pub collation: u8,
+    /// Collation id asked for.
+    pub collation: u16,
     /// Default schema asked for.
     pub schema: Option<Vec<u8>>,
     /// Connection attributes as sent.
     pub attributes: Vec<Attribute>,
+    /// Compression that starts after the OK.
+    pub compression: Option<Algorithm>,
 }
 
 /// Runs the login exchange.
@@ -51,39 +61,119 @@ pub async fn log_in(
     encrypted: Encrypted,
 ) -> Result<LoggedIn, Ending> {
     let Encrypted { source, slot, nonce, negotiated, response } = encrypted;
-    context.note_user(&response.user);
+    let claim = Claim {
+        user: &response.user,
+        plugin: response.auth_plugin.as_deref(),
+        proof: Some(response.auth_response),
+    };
+    let (named, user_slot) = prove(daemon, channel, context, (source, &nonce), claim).await?;
+    Ok(LoggedIn {
+        named,
+        slots: (slot, user_slot),
+        negotiated,
+        compression: compression(negotiated, response.zstd_level),
+        collation: u16::from(response.head.collation),
+        schema: response.schema,
+        attributes: response.attributes,
+    })
+}
+
+/// COM_CHANGE_USER: somebody else, on the same connection. Source and proof are checked
+/// anew, against a nonce of their own.
+pub async fn log_in_again(
+    daemon: &Daemon,
+    channel: &mut PacketStream,
+    context: &mut Context,
+    left: Left,
+) -> Result<LoggedIn, Ending> {
+    let Left { request, slot, negotiated, collation } = left;
+    let source = admit::check_source(daemon, context).ok_or_else(|| {
+        let err = admit::not_allowed(context);
+        Ending::told(EndingKind::SourceDenied, "source not listed", err)
+    })?;
+    let nonce = Nonce::generate()
+        .map_err(|fault| Ending::silent(EndingKind::Internal, fault.to_string()))?;
+    let claim = Claim { user: &request.user, plugin: request.auth_plugin.as_deref(), proof: None };
+    let (named, user_slot) = prove(daemon, channel, context, (source, &nonce), claim).await?;
+    Ok(LoggedIn {
+        named,
+        slots: (slot, user_slot),
+        negotiated,
+        compression: None,
+        collation: request.collation.unwrap_or(collation),
+        schema: request.schema,
+        attributes: request.attributes,
+    })
+}
+
+/// Who the client says it is.
+struct Claim<'a> {
+    user: &'a [u8],
+    plugin: Option<&'a [u8]>,
+    /// Answer to the nonce, if one came along.
+    proof: Option<Vec<u8>>,
+}
+
+async fn prove(
+    daemon: &Daemon,
+    channel: &mut PacketStream,
+    context: &mut Context,
+    (source, nonce): (SourceAdmitted, &Nonce),
+    claim: Claim<'_>,
+) -> Result<(NamedUser, UserSlot), Ending> {
+    context.note_user(claim.user);
+    let permit = source.clone();
+    let attempt = daemon.throttle.ask(&permit, claim.user, Instant::now());
+    if let Attempt::After(delay) = attempt {
+        tokio::time::sleep(delay).await;
+    }
     let live = daemon.live();
-    let check = LoginCheck::for_user(
-        &live.users,
-        &live.sources,
-        &response.user,
+    let arrival = Arrival {
         source,
-        crate::clock::today(),
-    );
-    let proposed = response.auth_plugin.as_deref().and_then(AuthPlugin::from_name);
+        networks: &live.sources,
+        encrypted: channel.is_encrypted(),
+        now: Timestamp::now(),
+    };
+    let check = LoginCheck::for_user(&live.users, claim.user, arrival);
+    let proposed = claim.plugin.and_then(AuthPlugin::from_name);
     let exchange = check.exchange(proposed);
-    let proof = match proposed {
-        Some(plugin) if plugin == exchange.plugin() => response.auth_response,
-        _ => switch(channel, &exchange, &nonce).await?,
+    let proof = match claim.proof {
+        Some(proof) if proposed == Some(exchange.plugin()) => proof,
+        Some(_) | None => switch(channel, &exchange, nonce).await?,
     };
     let decided = match exchange {
-        Exchange::CachingSha2(sha2) => caching_sha2(channel, sha2, &nonce, &proof).await?,
-        Exchange::Native(native) => native.verify(&nonce, &proof),
+        Exchange::CachingSha2(sha2) => caching_sha2(channel, sha2, nonce, &proof).await?,
+        Exchange::Native(native) => native.verify(nonce, &proof),
     };
-    let named = decided.map_err(|denied| access_denied(context, &response.user, &denied))?;
+    let named = match (attempt, decided) {
+        (Attempt::After(_), Ok(named)) => named,
+        (Attempt::After(_), Err(denied)) => {
+            if let Some(blocked) = daemon.throttle.failed(&permit, claim.user, Instant::now()) {
+                tracing::warn!(source = %permit.addr(), ?blocked, "failed logins: blocked");
+            }
+            return Err(access_denied(context, claim.user, &denied.to_string()));
+        }
+        (Attempt::Blocked(_), _) => {
+            return Err(access_denied(context, claim.user, "blocked after failed logins"));
+        }
+    };
+    daemon.throttle.succeeded(&permit, claim.user);
     let user_slot = daemon.limits.admit_user(&named).map_err(|reached| {
         let text = format!("readgate: user '{}' has reached a limit: {reached}", named.user().name);
         let err = ErrPacket::new(USER_LIMIT_REACHED, SqlState::ACCESS, text);
         Ending::told(EndingKind::OverLimit, reached.to_string(), err)
     })?;
-    Ok(LoggedIn {
-        named,
-        slots: (slot, user_slot),
-        negotiated,
-        collation: response.head.collation,
-        schema: response.schema,
-        attributes: response.attributes,
-    })
+    Ok((named, user_slot))
+}
+
+/// As the server does, zlib is taken where a client asks for both.
+fn compression(negotiated: Capabilities, zstd_level: Option<u8>) -> Option<Algorithm> {
+    if negotiated.contains(Capabilities::CLIENT_COMPRESS) {
+        return Some(Algorithm::Zlib);
+    }
+    negotiated
+        .contains(Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM)
+        .then(|| Algorithm::Zstd { level: i32::from(zstd_level.unwrap_or(3)).clamp(1, 22) })
 }
 
 async fn switch(
@@ -130,10 +220,10 @@ async fn full_exchange(
     Ok(full.verify(&password))
 }
 
-fn access_denied(context: &Context, user: &[u8], denied: &LoginDenied) -> Ending {
+fn access_denied(context: &Context, user: &[u8], why: &str) -> Ending {
     let name = String::from_utf8_lossy(user);
     let host = context.peer.ip().to_canonical();
     let text = format!("Access denied for user '{name}'@'{host}' (using password: YES)");
     let err = ErrPacket::new(ACCESS_DENIED, SqlState::AUTHORISATION, text);
-    Ending::told(EndingKind::LoginDenied, denied.to_string(), err)
+    Ending::told(EndingKind::LoginDenied, why, err)
 }

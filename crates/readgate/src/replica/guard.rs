@@ -8,7 +8,6 @@ use sql_judge::{Flavour, ServerVersion};
 use super::login::LoggedIn;
 use super::text_query::{self, TextRow};
 use super::{ReplicaFault, ReplicaSession};
-use crate::packet_stream::PacketStream;
 
 /// MariaDB calls it `transaction_read_only` from this version on.
 const MARIADB_TRANSACTION_READ_ONLY: u32 = 110_101;
@@ -34,29 +33,22 @@ pub struct Baseline {
     pub schema: Option<Vec<u8>>,
 }
 
-/// Sets and verifies the guard of a fresh session.
+/// Sets and verifies the guard of a connection that has just logged in.
 pub async fn put_in_force(
-    mut logged_in: LoggedIn,
+    mut connection: LoggedIn,
     settings: &GuardSettings,
 ) -> Result<ReplicaSession, ReplicaFault> {
-    let version = logged_in.profile.version;
-    let baseline = set(&mut logged_in.channel, version, settings).await?;
-    Ok(ReplicaSession {
-        channel: logged_in.channel,
-        form: logged_in.form,
-        connection_id: logged_in.connection_id,
-        status: logged_in.status,
-        baseline,
-    })
+    let baseline = set(&mut connection, settings).await?;
+    Ok(ReplicaSession { connection, baseline })
 }
 
 /// Sets and verifies the guard of a session that was reset.
 pub async fn set(
-    channel: &mut PacketStream,
-    version: ServerVersion,
+    connection: &mut LoggedIn,
     settings: &GuardSettings,
 ) -> Result<Baseline, ReplicaFault> {
-    let rows = text_query::run_all(channel, &statements(version, settings))
+    let statements = statements(connection.version, settings);
+    let rows = text_query::run_all(&mut connection.channel, &statements)
         .await
         .map_err(|fault| ReplicaFault::Guard(fault.to_string()))?;
     read_back(rows)

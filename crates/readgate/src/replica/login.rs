@@ -2,11 +2,14 @@
 //!
 //! Steps: greeting, SSL request and TLS, handshake response, auth switch and more data,
 //! OK. Nothing secret goes out before TLS unless the config chose plaintext.
+use std::time::Instant;
+
 use mysql_auth::ReplicaLogin;
+use mysql_wire::change_user::ChangeUser;
 use mysql_wire::greeting::HandshakeV10;
 use mysql_wire::handshake_response::{HandshakeResponse41, ResponseHead};
 use mysql_wire::response::ResponseForm;
-use mysql_wire::{Capabilities, ErrPacket, Malformed, OkPacket, StatusFlags};
+use mysql_wire::{Capabilities, Command, ErrPacket, Malformed, OkPacket, StatusFlags};
 use sql_judge::ServerVersion;
 use zeroize::Zeroizing;
 
@@ -19,6 +22,9 @@ const LOGIN_LIMIT: usize = 64 * 1024;
 const MAX_ROUNDS: usize = 8;
 /// ER_DBACCESS_DENIED_ERROR and ER_BAD_DB_ERROR: about the schema, not the account.
 const SCHEMA_ERRORS: [u16; 2] = [1044, 1049];
+
+/// Collation utf8mb4_general_ci, which every server has.
+const UTF8MB4: u8 = 45;
 
 /// What every session of ours asks for.
 const ALWAYS: Capabilities = Capabilities::CLIENT_LONG_PASSWORD
@@ -42,19 +48,31 @@ const AS_CLIENT: Capabilities = Capabilities::CLIENT_FOUND_ROWS
     .union(Capabilities::CLIENT_SESSION_TRACK)
     .union(Capabilities::CLIENT_DEPRECATE_EOF);
 
-/// A session that has logged in and is not guarded yet.
+/// A connection that has logged in; it isn't guarded yet, so no session runs on it.
 #[derive(Debug)]
 pub struct LoggedIn {
     /// The connection.
     pub channel: PacketStream,
     /// Form of its responses.
     pub form: ResponseForm,
+    /// Which clients it suits: [`class`] of their capabilities.
+    pub class: Capabilities,
     /// The replica's id of it.
     pub connection_id: u32,
     /// Status flags of the last OK.
     pub status: StatusFlags,
-    /// What the greeting said.
-    pub profile: ReplicaProfile,
+    /// Flavour and version of the replica.
+    pub version: ServerVersion,
+    /// When it was opened.
+    pub born: Instant,
+    /// Name and nonce of the greeting, for a change of user.
+    auth_plugin: Vec<u8>,
+    nonce: Vec<u8>,
+}
+
+/// What of a client's capabilities a connection to the replica has to share.
+pub fn class(client: Capabilities) -> Capabilities {
+    client & AS_CLIENT
 }
 
 /// Logs in with the shared account.
@@ -65,19 +83,16 @@ pub async fn log_in(
 ) -> Result<LoggedIn, ReplicaFault> {
     let greeting = read_greeting(&mut channel).await?;
     let profile = profile_of(&greeting)?;
+    target.remember(&profile);
     let requested = requested(&greeting, wish, target.tls.is_some())?;
-    let head = ResponseHead { requested, max_packet: 1 << 30, collation: wish.collation };
+    let collation = u8::try_from(wish.collation).unwrap_or(UTF8MB4);
+    let head = ResponseHead { requested, max_packet: 1 << 30, collation };
     if let Some((connector, name)) = &target.tls {
         channel.send(&[&head.encode()]).await.map_err(StreamFault::Io)?;
         let handshake = |socket| connector.connect(name.clone(), socket);
         channel.upgrade(handshake).await.map_err(|e| ReplicaFault::Tls(e.to_string()))?;
     }
-    let login = ReplicaLogin::new(
-        &greeting.auth_plugin,
-        &greeting.nonce,
-        target.password.clone(),
-        channel.is_encrypted(),
-    )?;
+    let login = target.login(&greeting.auth_plugin, &greeting.nonce, channel.is_encrypted())?;
     let response = HandshakeResponse41 {
         head,
         user: target.account.clone().into_bytes(),
@@ -85,6 +100,7 @@ pub async fn log_in(
         schema: wish.schema.clone(),
         auth_plugin: Some(login.plugin().name().into()),
         attributes: wish.attributes.clone(),
+        zstd_level: None,
     };
     channel.send(&[&response.encode()]).await.map_err(StreamFault::Io)?;
     let status = exchange(&mut channel, login).await?;
@@ -92,7 +108,44 @@ pub async fn log_in(
         deprecate_eof: requested.contains(Capabilities::CLIENT_DEPRECATE_EOF),
         optional_metadata: false,
     };
-    Ok(LoggedIn { channel, form, connection_id: greeting.connection_id, status, profile })
+    Ok(LoggedIn {
+        channel,
+        form,
+        class: class(wish.client),
+        connection_id: greeting.connection_id,
+        status,
+        version: profile.version,
+        born: Instant::now(),
+        auth_plugin: greeting.auth_plugin,
+        nonce: greeting.nonce,
+    })
+}
+
+/// COM_CHANGE_USER to the same account: a used connection becomes as fresh as a new login
+/// leaves it, with this client's schema, collation and attributes.
+pub async fn log_in_again(
+    target: &ReplicaTarget,
+    mut connection: LoggedIn,
+    wish: &SessionWish,
+) -> Result<LoggedIn, ReplicaFault> {
+    let channel = &mut connection.channel;
+    let encrypted = channel.is_encrypted();
+    let login = target.login(&connection.auth_plugin, &connection.nonce, encrypted)?;
+    let request = ChangeUser {
+        user: target.account.clone().into_bytes(),
+        auth_response: login.scramble(),
+        schema: wish.schema.clone(),
+        collation: Some(wish.collation),
+        auth_plugin: Some(login.plugin().name().into()),
+        attributes: wish.attributes.clone(),
+    };
+    channel.begin_command();
+    channel
+        .send(&[&[Command::ChangeUser.byte()], &request.encode()])
+        .await
+        .map_err(StreamFault::Io)?;
+    connection.status = exchange(&mut connection.channel, login).await?;
+    Ok(connection)
 }
 
 async fn read_greeting(channel: &mut PacketStream) -> Result<HandshakeV10, ReplicaFault> {
@@ -136,9 +189,8 @@ async fn exchange(
 ) -> Result<StatusFlags, ReplicaFault> {
     for _ in 0..MAX_ROUNDS {
         let payload = channel.read_payload(LOGIN_LIMIT).await?;
-        let (&first, body) = payload.bytes.split_first().ok_or_else(|| {
-            broken(Malformed("empty login packet"))
-        })?;
+        let (&first, body) =
+            payload.bytes.split_first().ok_or_else(|| broken(Malformed("empty login packet")))?;
         let answer = match first {
             0x00 => return Ok(OkPacket::parse(&payload.bytes).map_err(broken)?.status),
             0x01 => login.more_data(body)?,
@@ -162,4 +214,3 @@ async fn exchange(
 fn broken(malformed: Malformed) -> ReplicaFault {
     ReplicaFault::Stream(StreamFault::Malformed(malformed))
 }
-

@@ -47,7 +47,7 @@ pub async fn run(
                     session.send_ok(more_after).await?;
                     return Ok(true);
                 }
-                Err(fault) => fault.err_packet(&session.daemon.replica.name),
+                Err(fault) => fault.err_packet(&session.daemon.pool.target.name),
             }
         }
         Found::AnothersSession => error(KILL_DENIED, format!("You are not owner of thread {id}")),
@@ -64,7 +64,7 @@ async fn kill(
     query_only: bool,
 ) -> Result<(), ReplicaFault> {
     if query_only {
-        return session.daemon.replica.kill(replica_session, true).await;
+        return session.daemon.pool.kill(replica_session, true).await;
     }
     session.daemon.registry.order(target, Order::EndNow(Reason::Killed));
     Ok(())

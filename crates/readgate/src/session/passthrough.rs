@@ -53,18 +53,22 @@ pub async fn relay_whole(
 pub async fn reset_connection(session: &mut Session<'_>) -> Result<(), Ending> {
     let done = timeout(GUARD_DEADLINE, reset_and_guard(session)).await;
     let baseline = done.map_err(|_| unguarded("no answer in time".to_owned()))??;
-    session.facts = facts(session.version, &baseline)
+    session.facts = facts(session.replica.version, &baseline)
         .ok_or_else(|| unguarded("character set or sql_mode unknown".to_owned()))?;
     session.prepared.clear();
     session.send_ok(false).await
 }
 
 async fn reset_and_guard(session: &mut Session<'_>) -> Result<guard::Baseline, Ending> {
-    let channel = &mut session.replica.channel;
-    text_query::command(channel, Command::ResetConnection)
+    let replica = &mut session.replica;
+    text_query::command(&mut replica.channel, Command::ResetConnection)
         .await
         .map_err(|fault| unguarded(fault.to_string()))?;
-    guard::set(channel, session.version, &session.daemon.replica.guard)
+    session
+        .daemon
+        .pool
+        .target
+        .guard_again(replica)
         .await
         .map_err(|fault| unguarded(fault.to_string()))
 }

@@ -173,7 +173,7 @@ impl<'p> Run<'p> {
         let end = released.map_err(|fault| relay_ending(&fault))?;
         session.client.sequence_id = walker.next_client_sequence_id();
         let succeeded = matches!(end, ResponseEnd::Ok(_));
-        self.take_effects(session, end);
+        self.take_effects(session, &end).await?;
         Ok(Ran { succeeded, intent: sequence, prepared: walker.prepared() })
     }
 
@@ -184,32 +184,42 @@ impl<'p> Run<'p> {
             text: if self.execution.is_some() { b"" } else { self.permit.text() },
             kind: self.permit.kind().as_str(),
             prepared: self.execution.as_ref().map(|execution| execution.prepared),
+            ..Intent::default()
         };
         recording::intent(session, &intent).await
     }
 
     fn walker(&self, session: &Session<'_>, first: u8) -> ResponseWalker {
-        let expect = match self.command {
-            Command::StmtPrepare => Expect::Prepare,
-            Command::StmtFetch => Expect::CursorRows,
-            Command::FieldList => Expect::FieldList,
-            _ => Expect::Results,
+        let expect = match &self.execution {
+            Some(_) if self.command == Command::StmtFetch => Expect::CursorRows,
+            Some(_) => Expect::Results,
+            None if self.command == Command::StmtPrepare => Expect::Prepare,
+            None if self.command == Command::FieldList => Expect::FieldList,
+            None => Expect::Results,
         };
         ResponseWalker::new(expect, session.replica.form, first, session.client.sequence_id)
             .with_more_after(self.more_after)
     }
 
-    /// What the statement did to the session, now that the replica has said OK. A PREPARE
-    /// does nothing yet; its executions do.
-    fn take_effects(&self, session: &mut Session<'_>, end: ResponseEnd) {
-        let ResponseEnd::Ok(status) = end else { return };
-        if self.command == Command::StmtPrepare {
-            return;
+    /// What the statement did to the session, now that the replica has answered. A PREPARE
+    /// does nothing yet; its executions do. What an error left half-done is read back.
+    async fn take_effects(
+        &self,
+        session: &mut Session<'_>,
+        end: &ResponseEnd,
+    ) -> Result<(), Ending> {
+        let changes_nothing = matches!(self.command, Command::StmtPrepare | Command::StmtFetch)
+            || self.permit.effects().is_empty();
+        match end {
+            ResponseEnd::Err(_) if changes_nothing => return Ok(()),
+            ResponseEnd::Err(_) => return session.resync().await,
+            ResponseEnd::Ok(_) if self.command == Command::StmtPrepare => return Ok(()),
+            ResponseEnd::Ok(status) => session.note_status(*status),
         }
-        session.note_status(status);
-        if self.command != Command::StmtFetch {
+        if !changes_nothing {
             session.facts.apply(self.permit.effects());
         }
+        session.check_mode()
     }
 }
 
