@@ -65,7 +65,8 @@ fn command_line(client: &str, stage: &Stage, target: &Target) -> Command {
 /// The `mysql` of MySQL 9.7, as tests/servers/mysql-sid.sh unpacks it.
 fn mysql_client() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
+    let cache =
+        cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
     cache.join("readgate/mysql-sid/bin/mysql")
 }
 
@@ -161,7 +162,8 @@ async fn async_reads(stage: &Stage, target: Target) -> Vec<String> {
             connection.query("SELECT * FROM adverse_events ORDER BY 1").await.expect("text rows");
         seen.push(format!("{rows:?}"));
         let sql = "SELECT * FROM lab_results WHERE visit_id = ? ORDER BY result_id";
-        let rows: Vec<mysql_async::Row> = connection.exec(sql, (round,)).await.expect("binary rows");
+        let rows: Vec<mysql_async::Row> =
+            connection.exec(sql, (round,)).await.expect("binary rows");
         seen.push(format!("{rows:?}"));
     }
     pool.disconnect().await.expect("the pool closes");

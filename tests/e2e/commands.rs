@@ -4,26 +4,26 @@ use readgate_tests::raw::{RawClient, ServerError};
 
 /// Every command byte that readgate does not serve, with an argument that would do harm.
 const UNSERVED: &[(u8, &[u8])] = &[
-    (0x00, b""),                     // SLEEP
-    (0x05, b"created_by_command"),   // CREATE_DB
-    (0x06, b"clinical"),             // DROP_DB
-    (0x07, b"\x01"),                 // REFRESH
-    (0x08, b"\x00"),                 // SHUTDOWN
-    (0x0a, b""),                     // PROCESS_INFO
-    (0x0b, b""),                     // CONNECT
-    (0x0c, b"\x01\x00\x00\x00"),     // PROCESS_KILL
-    (0x0d, b""),                     // DEBUG
-    (0x0f, b""),                     // TIME
-    (0x10, b"DELETE FROM t"),        // DELAYED_INSERT
+    (0x00, b""),                                                                     // SLEEP
+    (0x05, b"created_by_command"),                                                   // CREATE_DB
+    (0x06, b"clinical"),                                                             // DROP_DB
+    (0x07, b"\x01"),                                                                 // REFRESH
+    (0x08, b"\x00"),                                                                 // SHUTDOWN
+    (0x0a, b""),                                                                     // PROCESS_INFO
+    (0x0b, b""),                                                                     // CONNECT
+    (0x0c, b"\x01\x00\x00\x00"),                                                     // PROCESS_KILL
+    (0x0d, b""),                                                                     // DEBUG
+    (0x0f, b""),                                                                     // TIME
+    (0x10, b"DELETE FROM t"),                            // DELAYED_INSERT
     (0x12, b"\x04\x00\x00\x00\x00\x00\x63\x00\x00\x00"), // BINLOG_DUMP
-    (0x13, b""),                     // TABLE_DUMP
-    (0x14, b""),                     // CONNECT_OUT
+    (0x13, b""),                                         // TABLE_DUMP
+    (0x14, b""),                                         // CONNECT_OUT
     (0x15, b"\x63\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), // REGISTER_REPLICA
-    (0x1d, b""),                     // DAEMON
-    (0x1e, b""),                     // BINLOG_DUMP_GTID
-    (0x20, b""),                     // CLONE
+    (0x1d, b""),                                                                     // DAEMON
+    (0x1e, b""), // BINLOG_DUMP_GTID
+    (0x20, b""), // CLONE
     (0x21, b""),
-    (0xfa, b""),                     // MariaDB's bulk execution
+    (0xfa, b""), // MariaDB's bulk execution
     (0xff, b""),
 ];
 

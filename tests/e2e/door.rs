@@ -16,7 +16,11 @@ fn failed_login(stage: &Stage, user: &str, login: Login) -> Vec<(u8, String)> {
         let shown = if payload.first() == Some(&0xfe) {
             // An auth switch: the plugin is compared, the nonce is random.
             let end = payload.iter().position(|byte| *byte == 0).expect("a plugin name");
-            format!("switch to {} and {} more bytes", payload[1..end].escape_ascii(), payload.len() - end)
+            format!(
+                "switch to {} and {} more bytes",
+                payload[1..end].escape_ascii(),
+                payload.len() - end
+            )
         } else {
             payload.escape_ascii().to_string().replace(user, "USER")
         };

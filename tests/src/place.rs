@@ -22,10 +22,7 @@ pub fn script(name: &str) -> PathBuf {
 pub fn target() -> PathBuf {
     let program = std::env::current_exe().expect("this program has a path");
     let deps = program.parent().expect("programs are in a folder");
-    deps.ancestors()
-        .nth(2)
-        .expect("target/PROFILE/deps is three folders deep")
-        .to_owned()
+    deps.ancestors().nth(2).expect("target/PROFILE/deps is three folders deep").to_owned()
 }
 
 /// A scratch folder that was empty when this process began. It is kept afterwards, so that

@@ -11,8 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-pub use crate::protocol::{Greeting, Login, ServerError, capability};
 use crate::protocol::{CURSOR_EXISTS, MORE_RESULTS, lenenc, ok_status, scramble, text_row};
+pub use crate::protocol::{Greeting, Login, ServerError, capability};
 
 /// Largest payload of one packet.
 const FULL: usize = 0xff_ffff;
