@@ -14,7 +14,8 @@ connection = pymysql.connect(
     host="127.0.0.1",
     port=int(os.environ["PORT"]),
     user=os.environ["USER_NAME"],
-    password=os.environ["USER_PASSWORD"],
+    # As bytes: PyMySQL would encode a text as Latin-1.
+    password=os.environb[b"USER_PASSWORD"],
     database="clinical",
     charset="utf8mb4",
     ssl=context,

@@ -1,6 +1,7 @@
 //! What goes wrong around readgate: the replica, the ledger, the daemon itself.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -11,14 +12,14 @@ use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Server;
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use readgate_tests::stage::{USER_PASSWORD, login_at};
 
 /// What `alice` is told at `readgate`, which must not take longer than the bar allows.
-fn refused_login(stage: &Stage, readgate: &Readgate) -> ServerError {
+fn refused_login(ca_file: &Path, readgate: &Readgate) -> ServerError {
     let begun = Instant::now();
     let login = Login::user("alice", USER_PASSWORD);
     let mut client = RawClient::connect(readgate.port).expect("a greeting");
-    client.start_tls(&stage.ca_file(), &login).expect("TLS");
+    client.start_tls(ca_file, &login).expect("TLS");
     let error = client.login(&login).expect_err("there is no replica");
     assert!(begun.elapsed() < Duration::from_secs(6), "it took {:?}", begun.elapsed());
     error
@@ -32,7 +33,7 @@ on_both! {
         let readgate = Readgate::start_unready(&directory, config);
         assert_ne!(readgate.http("/readyz").expect("an answer").0, 200);
         assert_eq!(readgate.http("/healthz").expect("an answer").0, 200);
-        let error = refused_login(stage, &readgate);
+        let error = refused_login(&stage.ca_file(), &readgate);
         assert_eq!(error.state, "08S01", "{error}");
     }
 
@@ -42,7 +43,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("replica_silent");
         set(&mut config, "replica.address", silent.local_addr().unwrap().to_string());
         let readgate = Readgate::start_unready(&directory, config);
-        let error = refused_login(stage, &readgate);
+        let error = refused_login(&stage.ca_file(), &readgate);
         assert_eq!(error.state, "08S01", "{error}");
     }
 
@@ -50,7 +51,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("foreign_certificate");
         set(&mut config, "replica.tls.server_name", "other.example.org");
         let readgate = Readgate::start_unready(&directory, config);
-        let error = refused_login(stage, &readgate);
+        let error = refused_login(&stage.ca_file(), &readgate);
         assert_eq!(error.state, "08S01", "{error}");
     }
 
@@ -69,7 +70,7 @@ on_both! {
             assert_eq!(response.expect_error().state, "08S01");
         }
         assert!(begun.elapsed() < Duration::from_secs(6), "it took {:?}", begun.elapsed());
-        assert_eq!(refused_login(stage, &readgate).state, "08S01");
+        assert_eq!(refused_login(&server.ca_file(), &readgate).state, "08S01");
 
         server.restart();
         wait_for("a login after the replica is back", Duration::from_secs(10), || {

@@ -45,7 +45,6 @@ const REFUSED: &[&str] = &[
     "EXECUTE IMMEDIATE 'DROP TABLE MARK'",
     "BEGIN NOT ATOMIC DELETE FROM clinical.MARK; END",
     "SET STATEMENT max_statement_time = 1 FOR INSERT INTO MARK VALUES (1)",
-    "KILL 1 /* MARK */",
     "SHUTDOWN /* MARK */",
     "RESET MASTER /* MARK */",
     "INSTALL PLUGIN MARK SONAME 'MARK.so'",
