@@ -152,6 +152,20 @@ impl Credential {
         self
     }
 
+    /// Its life in words, for history and reviews.
+    pub fn life(&self) -> String {
+        let stage = match self.stage {
+            Stage::Pending { collect_by } => format!("to be collected by {collect_by}"),
+            Stage::InUse { expires_at: Some(end) } => format!("in use until {end}"),
+            Stage::InUse { expires_at: None } => String::from("in use"),
+            Stage::Revoked => String::from("revoked"),
+        };
+        match self.retires_at {
+            Some(end) => format!("{stage}, replaced from {end}"),
+            None => stage,
+        }
+    }
+
     /// The moment its owner and the operators should be warned of at `now`: the end of its
     /// life, if that is near.
     pub fn warning(&self, policy: &CredentialPolicy, now: Timestamp) -> Option<Timestamp> {

@@ -11,6 +11,7 @@ use mysql_auth::{AuthPlugin, NativeVerifier, Sha2Verifier};
 
 use crate::credential::{Credential, CredentialId, Standing};
 use crate::source::{SourceAdmitted, SourceNetworks, SourceSet};
+use crate::throttle::Attempt;
 use crate::user::{User, UserStatus, UserStore};
 use crate::{Timestamp, day_of};
 
@@ -78,6 +79,17 @@ impl LoginCheck {
         let plugins = seen_as.map(|user| user.allowed_plugins().collect()).unwrap_or_default();
         let candidate = Candidate { user, standing, slots, source: arrival.source };
         Self { candidate, credentials, plugins }
+    }
+
+    /// Takes over what the throttle said of this attempt. While a block is in force the
+    /// right password leads through the steps of a wrong one; without this, the steps
+    /// would tell whoever is blocked which of their guesses is right.
+    #[must_use]
+    pub fn throttled(mut self, attempt: Attempt) -> Self {
+        if let Attempt::Blocked(_) = attempt {
+            self.candidate.standing = Err(DenyCause::Blocked);
+        }
+        self
     }
 
     /// The exchange to hold: the client's own plugin if the user may use it, otherwise the
@@ -183,8 +195,8 @@ impl Candidate {
                 Standing::Retired => DenyCause::CredentialRetired,
                 Standing::Revoked => DenyCause::CredentialRevoked,
             },
-            (None, _, _) => DenyCause::UnknownUser,
-            (Some(_), Err(cause), _) => cause,
+            (_, Err(cause), _) => cause,
+            (None, Ok(()), _) => DenyCause::UnknownUser,
             (Some(_), Ok(()), None) => DenyCause::WrongPassword,
         };
         let denied = denied(cause);

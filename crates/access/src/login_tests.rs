@@ -8,6 +8,7 @@ use super::*;
 use crate::credential::{CredentialPolicy, Stage};
 use crate::role::Role;
 use crate::source::SourceEntry;
+use crate::throttle::Blocked;
 use crate::user::{UserName, Users};
 
 const RIGHT: &str = "correct horse";
@@ -180,6 +181,29 @@ fn whoever_may_not_log_in_takes_the_steps_of_a_wrong_password() {
     }
     let denied = full_of(world.sha2("gone").fast(&world.nonce, b"x")).verify(&Password::new("x"));
     assert_eq!(denied.unwrap_err().to_string(), "user_disabled");
+}
+
+#[test]
+fn whoever_is_blocked_cannot_tell_the_right_password_by_the_steps() {
+    let world = world();
+    let remaining = Duration::from_secs(1);
+    let blocked = Attempt::Blocked(Blocked { whole_source: true, remaining });
+    for (attempt, accepted) in [(blocked, false), (Attempt::After(remaining), true)] {
+        let check = world.check("alice", "198.51.7.9", true).throttled(attempt);
+        let Exchange::CachingSha2(exchange) = check.exchange(None) else { panic!("native") };
+        let fast = exchange.fast(&world.nonce, &sha2_scramble(RIGHT, &world.nonce));
+        match fast {
+            FastAuth::Accepted(_) => assert!(accepted),
+            FastAuth::FullNeeded(full) => {
+                let denied = full.verify(&Password::new(RIGHT)).unwrap_err();
+                assert_eq!(
+                    (denied.to_string().as_str(), accepted),
+                    ("blocked (password right)", false)
+                );
+            }
+            FastAuth::Denied(denied) => panic!("{denied}"),
+        }
+    }
 }
 
 #[test]

@@ -107,6 +107,21 @@ pub enum UserStatus {
     Disabled,
 }
 
+impl UserStatus {
+    /// The status as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// The status of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Enabled, Self::Disabled].into_iter().find(|status| status.name() == name)
+    }
+}
+
 impl User {
     /// An enabled user without credential or any rule of its own.
     pub fn new(name: UserName, full_name: impl Into<String>, role: Arc<Role>) -> Self {

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::{LimitSettings, Role, SourceNetworks, SourceSet, ThrottleSettings, Users};
+use access::{
+    CredentialPolicy, LimitSettings, PasswordRules, Role, SourceNetworks, SourceSet,
+    ThrottleSettings, Users,
+};
 use ledger::{LedgerSettings, SyncPolicy};
 
 use crate::error::Problem;
@@ -22,6 +25,12 @@ pub struct Config {
     pub users: Users,
     /// All `[[role]]` entries and the built-in one; users hold theirs.
     pub roles: Vec<Arc<Role>>,
+    /// A store of users beside this file, if any.
+    pub identities: Option<Identities>,
+    /// The life of stored users' credentials.
+    pub credentials: CredentialPolicy,
+    /// What new passwords are like.
+    pub passwords: PasswordRules,
     /// The server that is read.
     pub replica: Replica,
     /// What configuration adds to the judge's own rules.
@@ -165,4 +174,13 @@ impl LedgerConfig {
 pub struct Ops {
     /// Address and port; port 0 lets the system choose.
     pub address: SocketAddr,
+}
+
+/// A store of users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identities {
+    /// Its SQLite file.
+    pub file: PathBuf,
+    /// How soon a change that another process makes must count.
+    pub refresh: Duration,
 }

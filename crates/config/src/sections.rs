@@ -1,6 +1,8 @@
 //! The tables of `proxy.toml`, one file each: first the description of the keys, then
 //! how they become a value.
+mod credentials;
 mod functions;
+mod identities;
 mod ledger;
 mod limits;
 mod listener;
@@ -34,6 +36,8 @@ pub(crate) static ROOT: Section = Section {
         &source::SOURCE,
         &role::ROLE,
         &user::USER,
+        &identities::IDENTITIES,
+        &credentials::CREDENTIALS,
         &login::LOGIN,
         &replica::REPLICA,
         &functions::FUNCTIONS,
@@ -49,17 +53,23 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
     let listeners = listener::read(root, &source_names);
     let roles = role::read(root, &source_names);
     let users = user::read(root, &user::Known { sources: &source_names, roles: &roles });
+    let identities = identities::read(root);
+    let credentials = credentials::read(root);
     let replica = replica::read(root);
     let policy = functions::read(root);
     let limits = limits::read(root);
     let throttle = login::read(root, limits.as_ref());
     let ledger = ledger::read(root);
     let ops = ops::read(root);
+    let (credentials, passwords) = credentials?;
     Some(Config {
         listeners: listeners?,
         sources: sources?,
         users: users?,
         roles: roles.into_values().collect::<Option<_>>()?,
+        identities: identities?,
+        credentials,
+        passwords,
         replica: replica?,
         policy: policy?,
         limits: limits?,

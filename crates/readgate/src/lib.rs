@@ -12,6 +12,7 @@ pub mod clock;
 pub mod context;
 pub mod daemon;
 pub mod ending;
+pub mod identity;
 pub mod metrics;
 pub mod net_stream;
 pub mod ops;
@@ -20,5 +21,6 @@ pub mod recording;
 pub mod registry;
 pub mod reload;
 pub mod tls;
+pub mod usage;
 
 pub mod cli;

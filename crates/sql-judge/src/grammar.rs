@@ -4,6 +4,7 @@
 //! rules of that statement; whatever no rule names is refused with its place. Nothing
 //! here recurses on the input.
 
+mod call;
 mod explain;
 mod prepared;
 mod query;

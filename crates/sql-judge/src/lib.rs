@@ -9,6 +9,7 @@
 mod charset;
 mod explain;
 mod facts;
+mod fingerprint;
 mod functions;
 mod grammar;
 mod hints;
@@ -24,6 +25,7 @@ mod verdict;
 
 pub use explain::{Explanation, explain, explain_batch};
 pub use facts::{Effects, SessionFacts};
+pub use fingerprint::fingerprint;
 pub use judge::{Judge, Policy, Verdicts};
 pub use server::{Flavour, ServerVersion};
 pub use split::split;

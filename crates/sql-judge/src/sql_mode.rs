@@ -83,6 +83,7 @@ const MYSQL: &[&str] = &[
     "NO_ENGINE_SUBSTITUTION",
     "PAD_CHAR_TO_FULL_LENGTH",
     "TIME_TRUNCATE_FRACTIONAL",
+    "INTERPRET_UTF8_AS_UTF8MB4",
 ];
 
 /// Modes that bring others with them.

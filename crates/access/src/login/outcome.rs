@@ -102,6 +102,8 @@ pub enum DenyCause {
     TlsRequired,
     /// The address may connect, but not as this user, or not in its role.
     SourceNotForUser,
+    /// Too many logins have failed from there.
+    Blocked,
     /// The proof is wrong.
     WrongPassword,
     /// The client offered no password.
@@ -125,6 +127,7 @@ impl DenyCause {
             Self::UserNotValidToday => "user_not_valid_today",
             Self::TlsRequired => "tls_required",
             Self::SourceNotForUser => "source_not_for_user",
+            Self::Blocked => "blocked",
             Self::WrongPassword => "wrong_password",
             Self::NoPassword => "no_password",
             Self::CredentialNotCollected => "credential_not_collected",

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::{Config, PasswordSource, ReplicaTls};
-use access::{SourceSet, UserStore};
+use access::{CredentialPolicy, SourceSet, UserStore};
 
 fn sample() -> Config {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proxy.toml");
@@ -52,7 +52,7 @@ fn the_commented_keys_of_the_shipped_file_are_valid_and_its_defaults_true() {
         let comment = line.strip_prefix("# ").unwrap_or("");
         let key = comment.split_once(" = ").map(|(key, _)| key).filter(|key| is_key(key));
         let wanted =
-            comment.starts_with("[[") || key.is_some_and(|key| !OTHER_PLACES.contains(&key));
+            comment.starts_with('[') || key.is_some_and(|key| !OTHER_PLACES.contains(&key));
         uncommented.push_str(if wanted { comment } else { line });
         uncommented.push('\n');
     }
@@ -60,6 +60,10 @@ fn the_commented_keys_of_the_shipped_file_are_valid_and_its_defaults_true() {
     let config = parsed.unwrap_or_else(|errors| panic!("\n{errors}"));
     assert_eq!(config.roles[0].name, "analyst");
     assert_eq!(config.users.find(b"alice").unwrap().connection_limit(), Some(20));
+    assert!(config.identities.unwrap().file.ends_with("identities.sqlite"));
+    assert_eq!(config.credentials.valid_for, Some(Duration::from_secs(365 * 86_400)));
+    assert_eq!(CredentialPolicy { valid_for: None, ..config.credentials }, sample().credentials);
+    assert_eq!(config.passwords, sample().passwords);
     assert_eq!(config.limits, sample().limits);
     assert_eq!(config.throttle, sample().throttle);
     assert_eq!(config.ledger.sync, sample().ledger.sync);

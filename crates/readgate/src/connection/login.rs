@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use access::login::{CachingSha2, FastAuth, FullAuth};
 use access::{
-    Arrival, Attempt, Exchange, LoginCheck, LoginDenied, NamedUser, SourceAdmitted, SourceSlot,
-    Timestamp, UserSlot,
+    Arrival, Attempt, DenyCause, Exchange, LoginCheck, LoginDenied, NamedUser, SourceAdmitted,
+    SourceSlot, Timestamp, UserSlot,
 };
 use mysql_auth::{AuthPlugin, Nonce, Password};
 use mysql_wire::compression::Algorithm;
@@ -134,7 +134,7 @@ async fn prove(
         encrypted: channel.is_encrypted(),
         now: Timestamp::now(),
     };
-    let check = LoginCheck::for_user(&live.users, claim.user, arrival);
+    let check = LoginCheck::for_user(&live.users, claim.user, arrival).throttled(attempt);
     let proposed = claim.plugin.and_then(AuthPlugin::from_name);
     let exchange = check.exchange(proposed);
     let proof = match claim.proof {
@@ -145,16 +145,11 @@ async fn prove(
         Exchange::CachingSha2(sha2) => caching_sha2(channel, sha2, nonce, &proof).await?,
         Exchange::Native(native) => native.verify(nonce, &proof),
     };
-    let named = match (attempt, decided) {
-        (Attempt::After(_), Ok(named)) => named,
-        (Attempt::After(_), Err(denied)) => {
-            if let Some(blocked) = daemon.throttle.failed(&permit, claim.user, Instant::now()) {
-                tracing::warn!(source = %permit.addr(), ?blocked, "failed logins: blocked");
-            }
+    let named = match decided {
+        Ok(named) => named,
+        Err(denied) => {
+            note_failure(daemon, &permit, claim.user, denied);
             return Err(access_denied(context, claim.user, &denied.to_string()));
-        }
-        (Attempt::Blocked(_), _) => {
-            return Err(access_denied(context, claim.user, "blocked after failed logins"));
         }
     };
     daemon.throttle.succeeded(&permit, claim.user);
@@ -164,6 +159,16 @@ async fn prove(
         Ending::told(EndingKind::OverLimit, reached.to_string(), err)
     })?;
     Ok((named, user_slot))
+}
+
+/// Failures during a block don't count: the block would never end.
+fn note_failure(daemon: &Daemon, source: &SourceAdmitted, user: &[u8], denied: LoginDenied) {
+    if denied.cause == DenyCause::Blocked {
+        return;
+    }
+    if let Some(blocked) = daemon.throttle.failed(source, user, Instant::now()) {
+        tracing::warn!(source = %source.addr(), ?blocked, "failed logins: blocked");
+    }
 }
 
 /// As the server does, zlib is taken where a client asks for both.

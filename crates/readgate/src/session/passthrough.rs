@@ -88,6 +88,7 @@ pub fn relay_ending(fault: &RelayFault) -> Ending {
         RelayFault::ClientGone(_) => EndingKind::ClientGone,
         RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) => EndingKind::ReplicaFault,
         RelayFault::Ordered => EndingKind::Killed,
+        RelayFault::Over(_) => EndingKind::Internal,
     };
     Ending::silent(kind, fault.to_string())
 }
