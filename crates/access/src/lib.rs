@@ -18,6 +18,9 @@ pub mod throttle;
 pub mod user;
 
 /// A moment.
+/// Verifiers and secrets, for those that make users; nobody else needs the crate itself.
+pub use mysql_auth;
+
 pub use jiff::Timestamp;
 /// A day of the calendar. Days begin and end in UTC.
 pub use jiff::civil::Date;
