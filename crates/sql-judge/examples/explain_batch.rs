@@ -4,10 +4,7 @@
 use sql_judge::{Flavour, Policy, ServerVersion, explain_batch};
 
 fn main() -> std::io::Result<()> {
-    let server = ServerVersion {
-        flavour: Flavour::MySql,
-        number: 90704,
-    };
+    let server = ServerVersion { flavour: Flavour::MySql, number: 90704 };
     let input = std::io::stdin().lock();
     let output = std::io::BufWriter::new(std::io::stdout().lock());
     explain_batch(input, output, server, &Policy::default())

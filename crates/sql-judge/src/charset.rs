@@ -142,9 +142,7 @@ fn utf8_len(bytes: &[u8]) -> usize {
         Some(0xf0..=0xf4) => 4,
         _ => return 0,
     };
-    let valid = bytes
-        .get(..len)
-        .is_some_and(|bytes| std::str::from_utf8(bytes).is_ok());
+    let valid = bytes.get(..len).is_some_and(|bytes| std::str::from_utf8(bytes).is_ok());
     if valid { len } else { 0 }
 }
 

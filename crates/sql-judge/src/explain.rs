@@ -58,19 +58,8 @@ pub fn explain(judge: &Judge, facts: &SessionFacts, text: Bytes) -> Explanation 
                 explanation.verdict = "absorb";
                 explanation.reason = "readgate answers this itself".to_owned();
             }
-            Verdict::Deny(Denial {
-                rule,
-                reason,
-                offset,
-                ..
-            }) => {
-                return Explanation {
-                    verdict: "reject",
-                    rule,
-                    reason,
-                    offset,
-                    ..explanation
-                };
+            Verdict::Deny(Denial { rule, reason, offset, .. }) => {
+                return Explanation { verdict: "reject", rule, reason, offset, ..explanation };
             }
         }
     }
@@ -112,10 +101,9 @@ impl Explanation {
             lines.push_str(&format!("  rule {}, offset {}\n", self.rule, self.offset));
             lines.push_str(&self.caret(text));
         }
-        for (label, names) in [
-            ("tables", &self.structure.tables),
-            ("functions", &self.structure.functions),
-        ] {
+        for (label, names) in
+            [("tables", &self.structure.tables), ("functions", &self.structure.functions)]
+        {
             if !names.is_empty() {
                 lines.push_str(&format!("  {label}: {}\n", names.join(", ")));
             }
@@ -126,16 +114,11 @@ impl Explanation {
     fn caret(&self, text: &[u8]) -> String {
         let offset = self.offset.min(text.len());
         let (before, after) = text.split_at(offset);
-        let line_start = before
-            .iter()
-            .rposition(|&b| b == b'\n')
-            .map_or(0, |at| at + 1);
+        let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
         let start = line_start.max(offset.saturating_sub(60));
         let shown_before = before.get(start..).unwrap_or_default();
         let shown_after = after.split(|&b| b == b'\n').next().unwrap_or_default();
-        let shown_after = shown_after
-            .get(..shown_after.len().min(60))
-            .unwrap_or_default();
+        let shown_after = shown_after.get(..shown_after.len().min(60)).unwrap_or_default();
         let (head, tail) = (printable(shown_before), printable(shown_after));
         format!("    {head}{tail}\n    {}^\n", " ".repeat(head.len()))
     }
@@ -143,11 +126,7 @@ impl Explanation {
 
 /// ASCII only, one column a character.
 fn printable(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .flat_map(|byte| byte.escape_ascii())
-        .map(char::from)
-        .collect()
+    bytes.iter().flat_map(|byte| byte.escape_ascii()).map(char::from).collect()
 }
 
 /// Reads JSON lines and writes JSON lines, in the same order, until the input ends.
@@ -178,10 +157,7 @@ pub fn explain_batch(
             }),
         };
         if let Some(answer) = answer.as_object_mut() {
-            answer.insert(
-                "id".to_owned(),
-                request.get("id").cloned().unwrap_or(Value::Null),
-            );
+            answer.insert("id".to_owned(), request.get("id").cloned().unwrap_or(Value::Null));
         }
         serde_json::to_writer(&mut output, &answer)?;
         output.write_all(b"\n")?;
@@ -232,14 +208,10 @@ fn requested_server(
             Flavour::MariaDb => 101119,
         },
         Some(version) => {
-            let number = version
-                .as_u64()
-                .and_then(|number| u32::try_from(number).ok());
+            let number = version.as_u64().and_then(|number| u32::try_from(number).ok());
             let text = version.as_str().map(str::as_bytes);
             let server = text.and_then(ServerVersion::from_greeting);
-            number
-                .or(server.map(|server| server.number))
-                .ok_or("`version` can't be read")?
+            number.or(server.map(|server| server.number)).ok_or("`version` can't be read")?
         }
     };
     Ok(ServerVersion { flavour, number })

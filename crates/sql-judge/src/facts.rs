@@ -53,12 +53,7 @@ impl SessionFacts {
     ) -> Option<Self> {
         let sql_mode = SqlMode::parse(server.flavour, sql_mode)?;
         let lex_mode = lex_mode(server, sql_mode, charset);
-        Some(Self {
-            lex_mode,
-            sql_mode,
-            schema: None,
-            prepared: HashMap::new(),
-        })
+        Some(Self { lex_mode, sql_mode, schema: None, prepared: HashMap::new() })
     }
 
     /// Takes over what a permitted statement does to the session, once the replica has

@@ -40,11 +40,7 @@ enum Piece {
 /// the servers keep by default.
 pub fn fingerprint(facts: &SessionFacts, text: &[u8]) -> String {
     let mode = facts.lex_mode();
-    let mut digest = Digest {
-        mode,
-        lexer: Lexer::new(mode, text),
-        pieces: Vec::new(),
-    };
+    let mut digest = Digest { mode, lexer: Lexer::new(mode, text), pieces: Vec::new() };
     let mut token = digest.next();
     while token.kind != Kind::End {
         let next = digest.next();
@@ -138,10 +134,7 @@ impl Digest<'_> {
         let name = self.lexer.bytes(token).get(1..).unwrap_or_default();
         self.pieces.push(Piece::At);
         if name.first() == Some(&b'`') {
-            self.other(&format!(
-                "`{}`",
-                String::from_utf8_lossy(&unquote_name(name))
-            ));
+            self.other(&format!("`{}`", String::from_utf8_lossy(&unquote_name(name))));
         } else {
             self.value();
         }
@@ -152,9 +145,7 @@ impl Digest<'_> {
         while let [before @ .., sign] = self.pieces.as_slice() {
             let is_sign = *sign == symbol(b'-') || *sign == symbol(b'+');
             let mode = self.mode;
-            let starts_value = before
-                .last()
-                .is_some_and(|piece| begins_expression(mode, piece));
+            let starts_value = before.last().is_some_and(|piece| begins_expression(mode, piece));
             if !is_sign || !starts_value {
                 return;
             }
@@ -230,9 +221,8 @@ impl Digest<'_> {
 
     /// Operators of several bytes are one piece.
     fn operator(&mut self, token: Token, mut next: Token) -> Token {
-        const LONG: &[&str] = &[
-            "<=>", "->>", "<<", ">>", "<=", ">=", "!=", "<>", ":=", "&&", "||", "->",
-        ];
+        const LONG: &[&str] =
+            &["<=>", "->>", "<<", ">>", "<=", ">=", "!=", "<>", ":=", "&&", "||", "->"];
         let mut text = char::from(token.byte).to_string();
         let mut end = token.end;
         loop {
@@ -296,14 +286,8 @@ fn begins_expression(mode: LexMode, piece: &Piece) -> bool {
 }
 
 fn is_keyword(mode: LexMode, upper: &str) -> bool {
-    let own = if mode.is_mysql() {
-        words::MYSQL
-    } else {
-        words::MARIADB
-    };
-    [words::BOTH, own]
-        .iter()
-        .any(|list| list.split(' ').any(|word| word == upper))
+    let own = if mode.is_mysql() { words::MYSQL } else { words::MARIADB };
+    [words::BOTH, own].iter().any(|list| list.split(' ').any(|word| word == upper))
 }
 
 /// Words that are keywords only with a parenthesis right behind them.

@@ -49,15 +49,9 @@ pub(crate) fn find(flavour: Flavour, name: &[u8], spelling: Spelling) -> Option<
         let entry = SLOTS.get(slot).filter(|entry| entry.len != 0)?;
         let (mysql, mariadb, class, names) = GROUPS.get(usize::from(entry.group))?;
         let start = usize::from(entry.start);
-        let known = names
-            .as_bytes()
-            .get(start..start + usize::from(entry.len))?;
+        let known = names.as_bytes().get(start..start + usize::from(entry.len))?;
         if name.eq_ignore_ascii_case(known) {
-            let bits = if flavour == Flavour::MySql {
-                *mysql
-            } else {
-                *mariadb
-            };
+            let bits = if flavour == Flavour::MySql { *mysql } else { *mariadb };
             let needed = match spelling {
                 Spelling::Plain => 1,
                 Spelling::Spaced => 3,
@@ -79,11 +73,7 @@ struct Entry {
 
 const SIZE: usize = 2048;
 const MASK: usize = SIZE - 1;
-const EMPTY: Entry = Entry {
-    group: 0,
-    len: 0,
-    start: 0,
-};
+const EMPTY: Entry = Entry { group: 0, len: 0, start: 0 };
 
 /// Open addressing, less than a third full; made when the crate is compiled.
 static SLOTS: [Entry; SIZE] = slots();
@@ -110,11 +100,7 @@ const fn slots() -> [Entry; SIZE] {
             while slots[slot].len != 0 {
                 slot = (slot + 1) & MASK;
             }
-            let entry = Entry {
-                group: group as u8,
-                len: name.len() as u8,
-                start: start as u16,
-            };
+            let entry = Entry { group: group as u8, len: name.len() as u8, start: start as u16 };
             slots[slot] = entry;
             start = end + 1;
         }
@@ -155,14 +141,8 @@ mod tests {
 
     #[test]
     fn a_function_of_one_server_is_unknown_to_the_other() {
-        assert_eq!(
-            find(Flavour::MySql, b"json_detailed", Spelling::Plain),
-            None
-        );
+        assert_eq!(find(Flavour::MySql, b"json_detailed", Spelling::Plain), None);
         assert_eq!(find(Flavour::MariaDb, b"any_value", Spelling::Plain), None);
-        assert_eq!(
-            find(Flavour::MySql, b"no_such_function", Spelling::Plain),
-            None
-        );
+        assert_eq!(find(Flavour::MySql, b"no_such_function", Spelling::Plain), None);
     }
 }

@@ -44,16 +44,8 @@ pub(crate) struct Refusal {
 
 impl From<Box<LexError>> for Box<Refusal> {
     fn from(error: Box<LexError>) -> Self {
-        let LexError {
-            rule,
-            message,
-            offset,
-        } = *error;
-        Self::new(Refusal {
-            rule,
-            reason: String::from(message),
-            offset,
-        })
+        let LexError { rule, message, offset } = *error;
+        Self::new(Refusal { rule, reason: String::from(message), offset })
     }
 }
 
@@ -125,10 +117,7 @@ impl<'a> Parser<'a> {
         if self.token.is(b'(') {
             return self.select();
         }
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "all other words are refused"
-        )]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all other words are refused")]
         match self.token.keyword {
             K::SELECT | K::WITH | K::VALUES => self.select(),
             K::TABLE if self.is_mysql() => self.select(),
@@ -164,10 +153,7 @@ impl<'a> Parser<'a> {
         let word = self.lexer.bytes(self.token);
         let (kind, rule) = kind_of_refused(word);
         self.kind = kind;
-        self.refuse(
-            rule,
-            format!("{} is not a read that readgate knows", excerpt(word)),
-        )
+        self.refuse(rule, format!("{} is not a read that readgate knows", excerpt(word)))
     }
 
     // ---- cursor --------------------------------------------------------------------
@@ -211,11 +197,7 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, keyword: Keyword) -> Rule {
-        if self.eat(keyword)? {
-            Ok(())
-        } else {
-            Err(self.unexpected())
-        }
+        if self.eat(keyword)? { Ok(()) } else { Err(self.unexpected()) }
     }
 
     fn eat_symbol(&mut self, byte: u8) -> Rule<bool> {
@@ -228,11 +210,7 @@ impl<'a> Parser<'a> {
 
     /// A word or quoted name.
     fn expect_name(&mut self) -> Rule<Token> {
-        if self.token.is_name() {
-            self.bump()
-        } else {
-            Err(self.unexpected())
-        }
+        if self.token.is_name() { self.bump() } else { Err(self.unexpected()) }
     }
 
     /// `name` or `name.name`.
@@ -249,11 +227,7 @@ impl<'a> Parser<'a> {
     }
 
     fn expect_end(&self) -> Rule {
-        if self.at_end() {
-            Ok(())
-        } else {
-            Err(self.unexpected())
-        }
+        if self.at_end() { Ok(()) } else { Err(self.unexpected()) }
     }
 
     fn is_mysql(&self) -> bool {
@@ -272,11 +246,7 @@ impl<'a> Parser<'a> {
     }
 
     fn refuse_at(&self, at: Token, rule: &'static str, reason: impl Into<String>) -> Box<Refusal> {
-        Box::new(Refusal {
-            rule,
-            reason: reason.into(),
-            offset: at.start as usize,
-        })
+        Box::new(Refusal { rule, reason: reason.into(), offset: at.start as usize })
     }
 
     fn unexpected(&self) -> Box<Refusal> {
@@ -286,23 +256,14 @@ impl<'a> Parser<'a> {
         } else {
             excerpt(self.bytes(self.token))
         };
-        self.refuse(
-            "unknown_form",
-            format!("this form of {kind} is not known at: {found}"),
-        )
+        self.refuse("unknown_form", format!("this form of {kind} is not known at: {found}"))
     }
 }
 
 /// Kind and rule of a leading word that no rule allows, for metrics and messages.
 fn kind_of_refused(word: &[u8]) -> (StatementKind, &'static str) {
-    let is = |words: &[&str]| {
-        words
-            .iter()
-            .any(|known| word.eq_ignore_ascii_case(known.as_bytes()))
-    };
-    if is(&[
-        "INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "TRUNCATE", "IMPORT", "HANDLER",
-    ]) {
+    let is = |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
+    if is(&["INSERT", "UPDATE", "DELETE", "REPLACE", "LOAD", "TRUNCATE", "IMPORT", "HANDLER"]) {
         (StatementKind::Write, "write_statement")
     } else if is(&["CREATE", "ALTER", "DROP", "RENAME"]) {
         (StatementKind::Definition, "definition_statement")

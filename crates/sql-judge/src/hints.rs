@@ -9,23 +9,15 @@ use crate::settings;
 pub(crate) fn check(inside: &[u8]) -> Result<(), (&'static str, &'static str)> {
     check_quotes(inside)?;
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..);
-    let mut words = inside
-        .split(|byte| !is_word(byte))
-        .filter(|word| !word.is_empty());
+    let mut words = inside.split(|byte| !is_word(byte)).filter(|word| !word.is_empty());
     while let Some(word) = words.next() {
         if word.eq_ignore_ascii_case(b"RESOURCE_GROUP") {
-            return Err((
-                "hint_resource_group",
-                "the RESOURCE_GROUP hint is not for reads",
-            ));
+            return Err(("hint_resource_group", "the RESOURCE_GROUP hint is not for reads"));
         }
         if word.eq_ignore_ascii_case(b"SET_VAR") {
             let variable = words.next().unwrap_or_default();
             if !settings::may_be_hinted(variable) {
-                return Err((
-                    "hint_variable",
-                    "the SET_VAR hint sets a variable not listed",
-                ));
+                return Err(("hint_variable", "the SET_VAR hint sets a variable not listed"));
             }
         }
     }
@@ -43,11 +35,7 @@ fn check_quotes(inside: &[u8]) -> Result<(), (&'static str, &'static str)> {
             _ => {}
         }
     }
-    if open.is_some() {
-        Err(AMBIGUOUS)
-    } else {
-        Ok(())
-    }
+    if open.is_some() { Err(AMBIGUOUS) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -56,12 +44,7 @@ mod tests {
 
     #[test]
     fn hints_about_plans_pass() {
-        for hint in [
-            "",
-            " NO_MERGE(a) ",
-            "INDEX(t `PRIMARY`)",
-            "SET_VAR(sort_buffer_size = 1M)",
-        ] {
+        for hint in ["", " NO_MERGE(a) ", "INDEX(t `PRIMARY`)", "SET_VAR(sort_buffer_size = 1M)"] {
             assert_eq!(check(hint.as_bytes()), Ok(()), "{hint}");
         }
     }

@@ -49,10 +49,7 @@ struct Judged {
 impl Judge {
     /// A judge for a replica of this version under this policy.
     pub fn new(server: ServerVersion, policy: Policy) -> Self {
-        Self {
-            server,
-            policy: Arc::new(policy),
-        }
+        Self { server, policy: Arc::new(policy) }
     }
 
     /// The server whose statements are judged.
@@ -133,22 +130,10 @@ impl Judge {
     /// its length or NUL bytes. The permit's effects hold the new schema.
     pub fn judge_init_db(&self, facts: &SessionFacts, schema: Bytes) -> Verdict {
         if schema.is_empty() || schema.len() > MAX_NAME || schema.contains(&0) {
-            return deny(
-                "schema_name",
-                StatementKind::Use,
-                "this is no schema name",
-                0,
-            );
+            return deny("schema_name", StatementKind::Use, "this is no schema name", 0);
         }
-        let effects = Effects {
-            changes: vec![Change::Schema(schema.clone())],
-        };
-        Verdict::Allow(ReadPermit::new(
-            schema,
-            StatementKind::Use,
-            effects,
-            facts.lex_mode(),
-        ))
+        let effects = Effects { changes: vec![Change::Schema(schema.clone())] };
+        Verdict::Allow(ReadPermit::new(schema, StatementKind::Use, effects, facts.lex_mode()))
     }
 
     /// Judges COM_FIELD_LIST (table NUL pattern): plain names only.
@@ -161,12 +146,7 @@ impl Judge {
             && pattern.len() <= MAX_NAME
             && parts.all(<[u8]>::is_empty);
         if !is_plain {
-            return deny(
-                "field_list_name",
-                StatementKind::FieldList,
-                "this is no table name",
-                0,
-            );
+            return deny("field_list_name", StatementKind::FieldList, "this is no table name", 0);
         }
         let (kind, effects) = (StatementKind::FieldList, Effects::default());
         Verdict::Allow(ReadPermit::new(payload, kind, effects, facts.lex_mode()))
@@ -175,25 +155,14 @@ impl Judge {
     /// Judges the statement at the start of a text.
     fn judge_first(&self, facts: &SessionFacts, text: &Bytes) -> Judged {
         if text.len() > MAX_TEXT {
-            let verdict = deny(
-                "too_long",
-                StatementKind::Unknown,
-                "the text is too long",
-                0,
-            );
-            return Judged {
-                verdict,
-                next: None,
-            };
+            let verdict = deny("too_long", StatementKind::Unknown, "the text is too long", 0);
+            return Judged { verdict, next: None };
         }
         let mut parser = match Parser::new(facts, &self.policy, text) {
             Ok(parser) => parser,
             Err(refusal) => {
                 let verdict = refused(*refusal, StatementKind::Unknown);
-                return Judged {
-                    verdict,
-                    next: None,
-                };
+                return Judged { verdict, next: None };
             }
         };
         let outcome = parser.statement();
@@ -202,10 +171,7 @@ impl Judge {
         let (outcome, next) = match (outcome, next) {
             (Ok(outcome), Ok(next)) => (outcome, next),
             (Err(refusal), _) | (_, Err(refusal)) => {
-                return Judged {
-                    verdict: refused(*refusal, kind),
-                    next: None,
-                };
+                return Judged { verdict: refused(*refusal, kind), next: None };
             }
         };
         let verdict = match outcome {
@@ -247,12 +213,7 @@ impl Judge {
             }
         }
         let effects = Effects { changes };
-        Verdict::Allow(ReadPermit::new(
-            text.clone(),
-            kind,
-            effects,
-            facts.lex_mode(),
-        ))
+        Verdict::Allow(ReadPermit::new(text.clone(), kind, effects, facts.lex_mode()))
     }
 }
 
@@ -269,20 +230,14 @@ fn deny(
     let mut reason = reason.into();
     // Reasons are ASCII, so that any length is a boundary.
     reason.truncate(400);
-    Verdict::Deny(Denial {
-        rule,
-        kind,
-        reason,
-        offset,
-    })
+    Verdict::Deny(Denial { rule, kind, reason, offset })
 }
 
 fn shifted(verdict: Verdict, by: usize) -> Verdict {
     match verdict {
-        Verdict::Deny(denial) => Verdict::Deny(Denial {
-            offset: denial.offset.saturating_add(by),
-            ..denial
-        }),
+        Verdict::Deny(denial) => {
+            Verdict::Deny(Denial { offset: denial.offset.saturating_add(by), ..denial })
+        }
         other @ (Verdict::Allow(_) | Verdict::Absorb(_) | Verdict::Own(_)) => other,
     }
 }

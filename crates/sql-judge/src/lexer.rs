@@ -57,20 +57,12 @@ pub(crate) struct Lexer<'t> {
 
 impl<'t> Lexer<'t> {
     pub(crate) fn new(mode: LexMode, text: &'t [u8]) -> Self {
-        Self {
-            text,
-            at: 0,
-            next: Next::Any,
-            in_comment: false,
-            mode,
-        }
+        Self { text, at: 0, next: Next::Any, in_comment: false, mode }
     }
 
     /// The bytes of a token.
     pub(crate) fn bytes(&self, token: Token) -> &'t [u8] {
-        self.text
-            .get(token.start as usize..token.end as usize)
-            .unwrap_or_default()
+        self.text.get(token.start as usize..token.end as usize).unwrap_or_default()
     }
 
     /// The whole text.
@@ -136,17 +128,12 @@ impl<'t> Lexer<'t> {
                 Ok(self.token(Kind::Number, start))
             }
             0 => Err(self.error("nul_byte", "a NUL byte stands outside of quotes", start)),
-            0x01..=0x1f | 0x7f | b'\\' => Err(self.error(
-                "stray_byte",
-                "a byte stands here that no statement has",
-                start,
-            )),
+            0x01..=0x1f | 0x7f | b'\\' => {
+                Err(self.error("stray_byte", "a byte stands here that no statement has", start))
+            }
             _ => {
                 self.at += 1;
-                Ok(Token {
-                    byte,
-                    ..self.token(Kind::Symbol, start)
-                })
+                Ok(Token { byte, ..self.token(Kind::Symbol, start) })
             }
         }
     }
@@ -160,26 +147,16 @@ impl<'t> Lexer<'t> {
         if self.dot_and_name_follow() {
             // `into.x`: a name, even if the word is reserved.
             self.next = Next::Dot;
-            return Ok(Token {
-                kind: Kind::Name,
-                ..token
-            });
+            return Ok(Token { kind: Kind::Name, ..token });
         }
-        Ok(Token {
-            keyword: Keyword::find(self.bytes(token)),
-            ..token
-        })
+        Ok(Token { keyword: Keyword::find(self.bytes(token)), ..token })
     }
 
     /// MySQL reads `$tag$ ... $tag$` as a text, which no read has.
     fn dollar(&mut self) -> Lexed<Token> {
         let start = self.at;
         let mut after = start + 1;
-        while self
-            .text
-            .get(after)
-            .is_some_and(|&byte| byte != b'$' && is_name_byte(byte))
-        {
+        while self.text.get(after).is_some_and(|&byte| byte != b'$' && is_name_byte(byte)) {
             after += 1;
         }
         if self.text.get(after) == Some(&b'$') {
@@ -194,10 +171,7 @@ impl<'t> Lexer<'t> {
         if self.peek(0).is_some_and(is_name_byte) {
             self.next = Next::Name;
         }
-        Token {
-            byte: b'.',
-            ..self.token(Kind::Symbol, start)
-        }
+        Token { byte: b'.', ..self.token(Kind::Symbol, start) }
     }
 
     fn dot_or_fraction(&mut self) -> Lexed<Token> {
@@ -283,10 +257,7 @@ impl<'t> Lexer<'t> {
         if self.peek(0) == Some(b'.') {
             self.next = Next::Dot;
         }
-        Ok(Token {
-            keyword: Keyword::find(self.bytes(token)),
-            ..token
-        })
+        Ok(Token { keyword: Keyword::find(self.bytes(token)), ..token })
     }
 
     // ---- bytes ---------------------------------------------------------------------
@@ -304,22 +275,12 @@ impl<'t> Lexer<'t> {
     /// A token from `start` to here. Texts are shorter than 4 GiB: see `Judge`.
     fn token(&self, kind: Kind, start: usize) -> Token {
         let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Token {
-            kind,
-            keyword: Keyword::None,
-            byte: 0,
-            start: offset(start),
-            end: offset(self.at),
-        }
+        Token { kind, keyword: Keyword::None, byte: 0, start: offset(start), end: offset(self.at) }
     }
 
     #[cold]
     fn error(&self, rule: &'static str, message: &'static str, offset: usize) -> Box<LexError> {
-        Box::new(LexError {
-            rule,
-            message,
-            offset,
-        })
+        Box::new(LexError { rule, message, offset })
     }
 }
 

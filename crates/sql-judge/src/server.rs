@@ -23,15 +23,10 @@ impl ServerVersion {
     /// Reads the text of a greeting, such as `9.7.4` or `5.5.5-10.11.19-MariaDB-0+deb12u1`.
     /// `None` if no version can be read from it: then nothing can be judged.
     pub fn from_greeting(text: &[u8]) -> Option<Self> {
-        let is_mariadb = text
-            .windows(7)
-            .any(|word| word.eq_ignore_ascii_case(b"mariadb"));
+        let is_mariadb = text.windows(7).any(|word| word.eq_ignore_ascii_case(b"mariadb"));
         let (flavour, digits) = if is_mariadb {
             // MariaDB 10 and 11 put this before their version, for old replicas' sake.
-            (
-                Flavour::MariaDb,
-                text.strip_prefix(b"5.5.5-").unwrap_or(text),
-            )
+            (Flavour::MariaDb, text.strip_prefix(b"5.5.5-").unwrap_or(text))
         } else {
             (Flavour::MySql, text)
         };
@@ -42,10 +37,7 @@ impl ServerVersion {
         if major == 0 || major > 99 || minor > 99 || patch > 99 {
             return None;
         }
-        Some(Self {
-            flavour,
-            number: major * 10_000 + minor * 100 + patch,
-        })
+        Some(Self { flavour, number: major * 10_000 + minor * 100 + patch })
     }
 }
 
@@ -74,22 +66,14 @@ mod tests {
         ];
         for (text, flavour, number) in cases {
             let expected = Some(ServerVersion { flavour, number });
-            assert_eq!(
-                ServerVersion::from_greeting(text.as_bytes()),
-                expected,
-                "{text}"
-            );
+            assert_eq!(ServerVersion::from_greeting(text.as_bytes()), expected, "{text}");
         }
     }
 
     #[test]
     fn a_greeting_without_a_version_gives_none() {
         for text in ["", "MariaDB", "x.y.z", "9", "9.x"] {
-            assert_eq!(
-                ServerVersion::from_greeting(text.as_bytes()),
-                None,
-                "{text}"
-            );
+            assert_eq!(ServerVersion::from_greeting(text.as_bytes()), None, "{text}");
         }
     }
 }

@@ -92,13 +92,8 @@ mod tests {
 
     #[test]
     fn what_is_not_listed_is_refused() {
-        for name in [
-            "sql_log_bin",
-            "sql_log_off",
-            "gtid_next",
-            "binlog_format",
-            "pseudo_thread_id",
-        ] {
+        for name in ["sql_log_bin", "sql_log_off", "gtid_next", "binlog_format", "pseudo_thread_id"]
+        {
             assert_eq!(setting(name.as_bytes()), Setting::Refused, "{name}");
         }
         assert_eq!(setting(&[b'a'; 300]), Setting::Refused);

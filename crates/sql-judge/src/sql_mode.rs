@@ -88,79 +88,23 @@ const MYSQL: &[&str] = &[
 
 /// Modes that bring others with them.
 const COMBINED: &[(&str, &[&str])] = &[
-    (
-        "ANSI",
-        &[
-            "REAL_AS_FLOAT",
-            "PIPES_AS_CONCAT",
-            "ANSI_QUOTES",
-            "IGNORE_SPACE",
-        ],
-    ),
+    ("ANSI", &["REAL_AS_FLOAT", "PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"]),
     ("ANSI", &["ONLY_FULL_GROUP_BY"]),
     ("MSSQL", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"]),
     ("DB2", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"]),
-    (
-        "MAXDB",
-        &[
-            "PIPES_AS_CONCAT",
-            "ANSI_QUOTES",
-            "IGNORE_SPACE",
-            "NO_AUTO_CREATE_USER",
-        ],
-    ),
-    (
-        "POSTGRESQL",
-        &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"],
-    ),
-    (
-        "MSSQL",
-        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
-    ),
-    (
-        "DB2",
-        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
-    ),
-    (
-        "MAXDB",
-        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
-    ),
-    (
-        "POSTGRESQL",
-        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
-    ),
-    (
-        "ORACLE",
-        &[
-            "PIPES_AS_CONCAT",
-            "ANSI_QUOTES",
-            "IGNORE_SPACE",
-            "NO_AUTO_CREATE_USER",
-        ],
-    ),
-    (
-        "ORACLE",
-        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
-    ),
+    ("MAXDB", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE", "NO_AUTO_CREATE_USER"]),
+    ("POSTGRESQL", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"]),
+    ("MSSQL", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
+    ("DB2", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
+    ("MAXDB", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
+    ("POSTGRESQL", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
+    ("ORACLE", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE", "NO_AUTO_CREATE_USER"]),
+    ("ORACLE", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
     ("ORACLE", &["SIMULTANEOUS_ASSIGNMENT"]),
     ("MYSQL323", &["HIGH_NOT_PRECEDENCE"]),
     ("MYSQL40", &["HIGH_NOT_PRECEDENCE"]),
-    (
-        "TRADITIONAL",
-        &[
-            "STRICT_TRANS_TABLES",
-            "STRICT_ALL_TABLES",
-            "NO_ZERO_IN_DATE",
-        ],
-    ),
-    (
-        "TRADITIONAL",
-        &[
-            "NO_ZERO_DATE",
-            "ERROR_FOR_DIVISION_BY_ZERO",
-            "NO_ENGINE_SUBSTITUTION",
-        ],
-    ),
+    ("TRADITIONAL", &["STRICT_TRANS_TABLES", "STRICT_ALL_TABLES", "NO_ZERO_IN_DATE"]),
+    ("TRADITIONAL", &["NO_ZERO_DATE", "ERROR_FOR_DIVISION_BY_ZERO", "NO_ENGINE_SUBSTITUTION"]),
     ("TRADITIONAL", &["NO_AUTO_CREATE_USER"]),
 ];
 
@@ -169,10 +113,7 @@ impl SqlMode {
     /// known.
     pub(crate) fn parse(flavour: Flavour, text: &[u8]) -> Option<Self> {
         let mut mode = Self { flavour, bits: 0 };
-        for name in text
-            .split(|&byte| byte == b',')
-            .filter(|name| !name.is_empty())
-        {
+        for name in text.split(|&byte| byte == b',').filter(|name| !name.is_empty()) {
             mode.add(name)?;
         }
         Some(mode)
@@ -180,19 +121,14 @@ impl SqlMode {
 
     /// The text form, as `@@sql_mode` gives it.
     pub(crate) fn text(self) -> Vec<u8> {
-        let set = self
-            .names()
-            .iter()
-            .enumerate()
-            .filter(|(bit, _)| self.bits & (1 << bit) != 0);
+        let set = self.names().iter().enumerate().filter(|(bit, _)| self.bits & (1 << bit) != 0);
         let names: Vec<&str> = set.map(|(_, name)| *name).collect();
         names.join(",").into_bytes()
     }
 
     /// Whether a mode is set, by its name.
     pub(crate) fn has(self, name: &str) -> bool {
-        self.position(name.as_bytes())
-            .is_some_and(|bit| self.bits & (1 << bit) != 0)
+        self.position(name.as_bytes()).is_some_and(|bit| self.bits & (1 << bit) != 0)
     }
 
     fn add(&mut self, name: &[u8]) -> Option<()> {
@@ -211,9 +147,7 @@ impl SqlMode {
     }
 
     fn position(self, name: &[u8]) -> Option<usize> {
-        self.names()
-            .iter()
-            .position(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+        self.names().iter().position(|known| name.eq_ignore_ascii_case(known.as_bytes()))
     }
 
     fn names(self) -> &'static [&'static str] {
@@ -235,11 +169,7 @@ mod tests {
             assert!(mode.has("ANSI_QUOTES") && mode.has("IGNORE_SPACE"));
             assert!(!mode.has("NO_BACKSLASH_ESCAPES"));
         }
-        assert!(
-            SqlMode::parse(Flavour::MariaDb, b"db2")
-                .unwrap()
-                .has("ANSI_QUOTES")
-        );
+        assert!(SqlMode::parse(Flavour::MariaDb, b"db2").unwrap().has("ANSI_QUOTES"));
         assert_eq!(SqlMode::parse(Flavour::MySql, b"db2"), None);
     }
 

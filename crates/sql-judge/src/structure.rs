@@ -35,10 +35,7 @@ pub(crate) fn of(facts: &SessionFacts, text: &[u8]) -> Structure {
     let mut walk = Walk {
         lexer: Lexer::new(facts.lex_mode(), text),
         token: Token::NONE,
-        levels: vec![Level {
-            is_query: true,
-            ..Level::default()
-        }],
+        levels: vec![Level { is_query: true, ..Level::default() }],
         common: Vec::new(),
         found: Structure::default(),
     };
@@ -47,9 +44,7 @@ pub(crate) fn of(facts: &SessionFacts, text: &[u8]) -> Structure {
     while walk.token.kind != Kind::End {
         walk.step();
     }
-    let Walk {
-        common, mut found, ..
-    } = walk;
+    let Walk { common, mut found, .. } = walk;
     found.tables.retain(|table| !common.contains(table));
     found
 }
@@ -97,16 +92,9 @@ impl Walk<'_> {
             let is_query = [K::SELECT, K::WITH, K::VALUES, K::TABLE];
             let is_query = is_query.iter().any(|&word| self.token.is_word(word));
             let is_join = level.wants_table && !is_query;
-            let inner = Level {
-                is_query,
-                in_from: is_join,
-                wants_table: is_join,
-            };
+            let inner = Level { is_query, in_from: is_join, wants_table: is_join };
             self.want_table(false);
-            self.levels.push(Level {
-                is_query: is_query || is_join,
-                ..inner
-            });
+            self.levels.push(Level { is_query: is_query || is_join, ..inner });
         } else if self.token.is(b')') {
             self.bump();
             if self.levels.len() > 1 {
@@ -150,17 +138,9 @@ impl Walk<'_> {
         let Some(top) = self.levels.last_mut() else {
             return false;
         };
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "other words begin no clause"
-        )]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "other words begin no clause")]
         match self.token.keyword {
-            K::SELECT | K::VALUES => {
-                *top = Level {
-                    is_query: true,
-                    ..Level::default()
-                }
-            }
+            K::SELECT | K::VALUES => *top = Level { is_query: true, ..Level::default() },
             K::FROM if level.is_query => {
                 top.in_from = true;
                 top.wants_table = true;

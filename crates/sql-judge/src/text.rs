@@ -65,12 +65,8 @@ pub(crate) fn unquote_name(token: &[u8]) -> Cow<'_, [u8]> {
 
 /// At most 64 bytes of a statement, safe to show to a client and in a log.
 pub(crate) fn excerpt(bytes: &[u8]) -> String {
-    let mut shown: String = bytes
-        .iter()
-        .take(48)
-        .flat_map(|byte| byte.escape_ascii())
-        .map(char::from)
-        .collect();
+    let mut shown: String =
+        bytes.iter().take(48).flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
     shown.truncate(61);
     if bytes.len() > 48 {
         shown.push_str("...");

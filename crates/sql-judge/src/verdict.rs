@@ -30,12 +30,7 @@ pub struct ReadPermit {
 impl ReadPermit {
     /// The only place where a permit comes into being: `Judge`, after the grammar.
     pub(crate) fn new(text: Bytes, kind: StatementKind, effects: Effects, mode: LexMode) -> Self {
-        Self {
-            text,
-            kind,
-            effects,
-            read_as: mode,
-        }
+        Self { text, kind, effects, read_as: mode }
     }
     /// The judged bytes: these, and no others, may be sent.
     pub fn text(&self) -> &Bytes {

@@ -16,10 +16,7 @@ struct Random(u64);
 
 impl Random {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         usize::try_from(self.0 >> 33).unwrap() % limit
     }
 
@@ -36,24 +33,15 @@ struct Bench {
 fn benches() -> [Bench; 2] {
     [("9.7.4", 255), ("10.11.19-MariaDB", 45)].map(|(version, collation)| {
         let server = ServerVersion::from_greeting(version.as_bytes()).unwrap();
-        let policy = Policy {
-            allowed_functions: vec!["clin.f".into()],
-            ..Policy::default()
-        };
+        let policy = Policy { allowed_functions: vec!["clin.f".into()], ..Policy::default() };
         let facts = SessionFacts::new(server, b"", collation, Some(b"clin")).unwrap();
-        Bench {
-            judge: Judge::new(server, policy),
-            facts,
-        }
+        Bench { judge: Judge::new(server, policy), facts }
     })
 }
 
 impl Bench {
     fn verdict(&self, text: &str) -> String {
-        match self
-            .judge
-            .judge(&self.facts, Bytes::copy_from_slice(text.as_bytes()))
-        {
+        match self.judge.judge(&self.facts, Bytes::copy_from_slice(text.as_bytes())) {
             Verdict::Allow(permit) => format!("allow {}", permit.kind().as_str()),
             Verdict::Absorb(_) => "absorb".to_owned(),
             Verdict::Own(_) => "own".to_owned(),
@@ -132,23 +120,8 @@ fn ignored_space_and_comments_change_no_verdict() {
 #[test]
 fn what_stands_in_an_executable_comment_is_judged_as_code() {
     let markers: [&[&str]; 2] = [
-        &[
-            "/*!",
-            "/*! ",
-            "/*!40101 ",
-            "/*!90704 ",
-            "/*!080030 ",
-            "/*!50700",
-        ],
-        &[
-            "/*!",
-            "/*! ",
-            "/*!40101 ",
-            "/*!100100 ",
-            "/*M!",
-            "/*M!101119 ",
-            "/*M!50700 ",
-        ],
+        &["/*!", "/*! ", "/*!40101 ", "/*!90704 ", "/*!080030 ", "/*!50700"],
+        &["/*!", "/*! ", "/*!40101 ", "/*!100100 ", "/*M!", "/*M!101119 ", "/*M!50700 "],
     ];
     let mut random = Random(2);
     for (bench, markers) in benches().iter().zip(markers) {
@@ -262,11 +235,7 @@ fn large_texts_end_in_a_verdict_without_recursion() {
         format!("SELECT {}1", "/*! ".repeat(100_000)),
         format!("SELECT {}1", "1+".repeat(40_000)),
         format!("SELECT '{}'", "x".repeat(16 << 20)),
-        format!(
-            "SELECT {}1{}",
-            "concat(".repeat(100_000),
-            ")".repeat(100_000)
-        ),
+        format!("SELECT {}1{}", "concat(".repeat(100_000), ")".repeat(100_000)),
         format!("SELECT 1{}", ";".repeat(1 << 20)),
         format!("SELECT 1;{}", ";SELECT 1".repeat(100_000)),
         "SELECT 1;".repeat(100_000),

@@ -32,11 +32,7 @@ fn every_statement_of_the_tables_gets_its_verdict() {
         let path = entry.unwrap().path();
         let table = std::fs::read_to_string(&path).unwrap();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let mut setup = Setup {
-            servers: both(),
-            mode: String::new(),
-            collation: 255,
-        };
+        let mut setup = Setup { servers: both(), mode: String::new(), collation: 255 };
         for (number, line) in table.lines().enumerate() {
             if line.is_empty() || line.starts_with('#') {
                 continue;
@@ -52,9 +48,7 @@ fn every_statement_of_the_tables_gets_its_verdict() {
                 let found = verdict_of(*server, &setup, &statement, expected.trim());
                 if found != expected.trim() {
                     let (number, expected) = (number + 1, expected.trim());
-                    failures.push(format!(
-                        "{name}:{number}: {server:?}: {expected} != {found}"
-                    ));
+                    failures.push(format!("{name}:{number}: {server:?}: {expected} != {found}"));
                 }
             }
         }
@@ -81,9 +75,7 @@ impl Setup {
 }
 
 fn both() -> Vec<ServerVersion> {
-    [&b"9.7.4"[..], b"10.11.19-MariaDB"]
-        .map(|v| ServerVersion::from_greeting(v).unwrap())
-        .to_vec()
+    [&b"9.7.4"[..], b"10.11.19-MariaDB"].map(|v| ServerVersion::from_greeting(v).unwrap()).to_vec()
 }
 
 fn verdict_of(server: ServerVersion, setup: &Setup, statement: &[u8], expected: &str) -> String {
@@ -95,18 +87,12 @@ fn verdict_of(server: ServerVersion, setup: &Setup, statement: &[u8], expected: 
     let judge = Judge::new(server, policy);
     // Collation 255 is MySQL's default; MariaDB's is 45.
     let mariadb = server.flavour == sql_judge::Flavour::MariaDb;
-    let collation = if mariadb && setup.collation == 255 {
-        45
-    } else {
-        setup.collation
-    };
+    let collation = if mariadb && setup.collation == 255 { 45 } else { setup.collation };
     let facts = SessionFacts::new(server, setup.mode.as_bytes(), collation, Some(b"clin")).unwrap();
     let text = bytes::Bytes::copy_from_slice(statement);
     if expected == "several" {
         let verdicts = judge.judge_several(&facts, text);
-        let refused = verdicts
-            .iter()
-            .find(|verdict| !matches!(verdict, Verdict::Allow(_)));
+        let refused = verdicts.iter().find(|verdict| !matches!(verdict, Verdict::Allow(_)));
         return refused.map_or("several".to_owned(), label);
     }
     label(&judge.judge(&facts, text))

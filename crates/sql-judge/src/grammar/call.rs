@@ -25,11 +25,7 @@ enum Call {
 impl Parser<'_> {
     pub(super) fn open(&mut self, walk: &mut Walk) -> Rule {
         let [name, ..] = self.before();
-        let call = if name.is_name() {
-            self.call_before(walk)?
-        } else {
-            Call::Group
-        };
+        let call = if name.is_name() { self.call_before(walk)? } else { Call::Group };
         let grows = matches!(call, Call::BuiltIn(Class::Growth));
         let Some(slot) = walk.grows.get_mut(walk.depth) else {
             let reason = format!("parentheses are nested more than {MAX_DEPTH} deep");
@@ -69,9 +65,7 @@ impl Parser<'_> {
     fn call_before(&mut self, walk: &mut Walk) -> Rule<Call> {
         let [name, previous, schema, earlier] = self.before();
         if previous.is(b'.') {
-            return self
-                .stored_call(schema, name, earlier)
-                .map(|()| Call::Allowed);
+            return self.stored_call(schema, name, earlier).map(|()| Call::Allowed);
         }
         // `@@name (`, `{fn (`, and a name right after an operand, which no operand can
         // follow: an alias with its columns, or an operator.
@@ -95,10 +89,7 @@ impl Parser<'_> {
 
     /// Whether a parenthesis after this word opens no arguments to this server.
     fn groups(&self, name: Token, walk: &mut Walk) -> bool {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the table tells of the others"
-        )]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the table tells of the others")]
         match name.keyword {
             Keyword::AGAINST => std::mem::take(&mut walk.in_match),
             Keyword::LATERAL
@@ -121,17 +112,10 @@ impl Parser<'_> {
         if name.kind == Kind::QuotedName {
             return Spelling::Quoted;
         }
-        let between = self
-            .lexer
-            .text()
-            .get(name.end as usize..self.token.start as usize);
+        let between = self.lexer.text().get(name.end as usize..self.token.start as usize);
         let between = between.unwrap_or_default();
         let ignored = self.facts.lex_mode().ignore_space && between.iter().all(|&b| is_space(b));
-        if between.is_empty() || ignored {
-            Spelling::Plain
-        } else {
-            Spelling::Spaced
-        }
+        if between.is_empty() || ignored { Spelling::Plain } else { Spelling::Spaced }
     }
 
     fn built_in(&mut self, name: Token, class: Class) -> Rule {
@@ -152,10 +136,7 @@ impl Parser<'_> {
     /// `SLEEP(2)`: a literal within the policy's limit.
     fn sleep_argument(&mut self, name: Token) -> Rule {
         let text = std::str::from_utf8(self.bytes(self.token)).unwrap_or_default();
-        let seconds = text
-            .parse::<f64>()
-            .ok()
-            .filter(|_| self.token.kind == Kind::Number);
+        let seconds = text.parse::<f64>().ok().filter(|_| self.token.kind == Kind::Number);
         let most = f64::from(self.policy.sleep_max_seconds);
         if seconds.is_some_and(|seconds| seconds <= most) {
             self.bump()?;
@@ -175,29 +156,21 @@ impl Parser<'_> {
         let is_listed = schema.is_name()
             && !earlier.is(b'.')
             && self.is_listed(&unquote_name(self.bytes(schema)), name);
-        if is_listed {
-            Ok(())
-        } else {
-            Err(self.unknown_function(name))
-        }
+        if is_listed { Ok(()) } else { Err(self.unknown_function(name)) }
     }
 
     fn is_allowed_in_schema(&self, name: Token) -> bool {
-        self.facts
-            .schema()
-            .is_some_and(|schema| self.is_listed(schema, name))
+        self.facts.schema().is_some_and(|schema| self.is_listed(schema, name))
     }
 
     fn is_listed(&self, schema: &[u8], name: Token) -> bool {
         let name = self.called_name(name);
-        self.policy
-            .allowed_functions
-            .iter()
-            .filter_map(|listed| listed.split_once('.'))
-            .any(|(listed_schema, listed_name)| {
+        self.policy.allowed_functions.iter().filter_map(|listed| listed.split_once('.')).any(
+            |(listed_schema, listed_name)| {
                 listed_schema.as_bytes() == schema
                     && listed_name.as_bytes().eq_ignore_ascii_case(&name)
-            })
+            },
+        )
     }
 
     pub(super) fn unknown_function(&self, name: Token) -> Box<Refusal> {

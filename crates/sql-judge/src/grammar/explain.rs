@@ -48,11 +48,7 @@ impl Parser<'_> {
                 self.bump()?;
                 if !self.eat_symbol(b'=')? {
                     // `DESCRIBE format`: a table of that name.
-                    return if self.at_end() {
-                        Ok(false)
-                    } else {
-                        Err(self.unexpected())
-                    };
+                    return if self.at_end() { Ok(false) } else { Err(self.unexpected()) };
                 }
                 self.format_name()?;
             } else if self.is_word(K::INTO) {
@@ -94,16 +90,12 @@ impl Parser<'_> {
 
     fn starts_query(&self) -> bool {
         let is_table = self.is_word(K::TABLE) && self.is_mysql();
-        let word = [K::SELECT, K::WITH, K::VALUES]
-            .iter()
-            .any(|&word| self.is_word(word));
+        let word = [K::SELECT, K::WITH, K::VALUES].iter().any(|&word| self.is_word(word));
         word || is_table || self.token.is(b'(')
     }
 
     fn is_write_verb(&self) -> bool {
-        [K::INSERT, K::UPDATE, K::DELETE, K::REPLACE]
-            .iter()
-            .any(|&word| self.is_word(word))
+        [K::INSERT, K::UPDATE, K::DELETE, K::REPLACE].iter().any(|&word| self.is_word(word))
     }
 
     fn described_table(&mut self) -> Rule {

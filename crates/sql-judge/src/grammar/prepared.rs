@@ -94,10 +94,7 @@ impl Parser<'_> {
 
     fn using_values(&mut self) -> Rule {
         loop {
-            if !matches!(
-                self.token.kind,
-                Kind::UserVariable | Kind::Text | Kind::Number
-            ) {
+            if !matches!(self.token.kind, Kind::UserVariable | Kind::Text | Kind::Number) {
                 return Err(self.unexpected());
             }
             self.bump()?;

@@ -115,18 +115,11 @@ impl Parser<'_> {
     fn word(&mut self, walk: &mut Walk) -> Rule {
         let word = self.bump()?;
         let next = self.token;
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "other words mean nothing here"
-        )]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "other words mean nothing here")]
         match word.keyword {
             Keyword::INTO => self.variables_of_into(word),
             Keyword::FOR if next.is_word(Keyword::UPDATE) || next.is_word(Keyword::SHARE) => {
-                Err(self.refuse_at(
-                    word,
-                    "locking_read",
-                    "FOR UPDATE and FOR SHARE take row locks",
-                ))
+                Err(self.refuse_at(word, "locking_read", "FOR UPDATE and FOR SHARE take row locks"))
             }
             Keyword::FOR => self.sequence_step(),
             Keyword::LOCK => {
@@ -143,11 +136,7 @@ impl Parser<'_> {
             | Keyword::LOAD
             | Keyword::CALL => {
                 let verb = excerpt(self.bytes(word)).to_uppercase();
-                Err(self.refuse_at(
-                    word,
-                    "verb_in_query",
-                    format!("{verb} stands inside a query"),
-                ))
+                Err(self.refuse_at(word, "verb_in_query", format!("{verb} stands inside a query")))
             }
             Keyword::NEXTVAL | Keyword::CURRVAL if self.facts.lex_mode().oracle => {
                 self.oracle_pseudo_column(word)
@@ -172,10 +161,8 @@ impl Parser<'_> {
 
     /// MariaDB's ORACLE mode: `s.NEXTVAL` moves a sequence without parentheses.
     fn oracle_pseudo_column(&self, name: Token) -> Rule {
-        let is_step = matches!(
-            Keyword::find(self.bytes(name)),
-            Keyword::NEXTVAL | Keyword::CURRVAL
-        );
+        let is_step =
+            matches!(Keyword::find(self.bytes(name)), Keyword::NEXTVAL | Keyword::CURRVAL);
         let [_, dot, ..] = self.before();
         if is_step && dot.is(b'.') {
             return Err(self.refuse_at(name, "sequence", "NEXTVAL moves a sequence"));

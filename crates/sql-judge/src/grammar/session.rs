@@ -18,8 +18,7 @@ impl Parser<'_> {
         self.bump()?;
         let name = self.expect_name()?;
         let schema = unquote_name(self.bytes(name));
-        self.changes
-            .push(Change::Schema(Bytes::copy_from_slice(&schema)));
+        self.changes.push(Change::Schema(Bytes::copy_from_slice(&schema)));
         Ok(Outcome::Read)
     }
 
@@ -27,10 +26,7 @@ impl Parser<'_> {
     pub(super) fn transaction(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Transaction;
         let verb = self.bump()?;
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "called with these words only"
-        )]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "called with these words only")]
         match verb.keyword {
             K::START => self.start_transaction()?,
             K::BEGIN => drop(self.eat(K::WORK)?),
@@ -114,18 +110,13 @@ impl Parser<'_> {
             self.eat(K::CONNECTION)?;
         }
         let id = self.token;
-        let number = std::str::from_utf8(self.bytes(id))
-            .ok()
-            .and_then(|text| text.parse().ok());
+        let number = std::str::from_utf8(self.bytes(id)).ok().and_then(|text| text.parse().ok());
         match number {
             Some(id) if self.token.kind == Kind::Number => {
                 self.bump()?;
                 Ok(Outcome::Own(OwnStatement::Kill { id, query_only }))
             }
-            _ => Err(self.refuse(
-                "kill_target",
-                "KILL takes the id of a connection, as a number",
-            )),
+            _ => Err(self.refuse("kill_target", "KILL takes the id of a connection, as a number")),
         }
     }
 
@@ -199,19 +190,12 @@ impl Parser<'_> {
         self.bump()?;
         let first = self.expect_name()?;
         let (schema, routine) = if self.eat_symbol(b'.')? {
-            (
-                unquote_name(self.bytes(first)).to_vec(),
-                self.expect_name()?,
-            )
+            (unquote_name(self.bytes(first)).to_vec(), self.expect_name()?)
         } else {
             (self.facts.schema().unwrap_or_default().to_vec(), first)
         };
         let routine_name = unquote_name(self.bytes(routine));
-        let listed = self
-            .policy
-            .allowed_calls
-            .iter()
-            .filter_map(|listed| listed.split_once('.'));
+        let listed = self.policy.allowed_calls.iter().filter_map(|listed| listed.split_once('.'));
         let mut listed = listed.filter(|(known, _)| known.as_bytes() == schema);
         if !listed.any(|(_, known)| known.as_bytes().eq_ignore_ascii_case(&routine_name)) {
             return Err(self.refuse_at(first, "call", "CALL of a routine that is not listed"));

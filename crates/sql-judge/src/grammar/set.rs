@@ -82,10 +82,7 @@ impl Parser<'_> {
                 self.variable()
             };
         }
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "all other words name variables"
-        )]
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all other words name variables")]
         match self.token.keyword {
             K::NAMES => self.names(),
             K::CHARSET => self.charset(),
@@ -107,9 +104,7 @@ impl Parser<'_> {
     }
 
     fn refuse_wider_scope(&self) -> Rule {
-        let is_wider = [K::GLOBAL, K::PERSIST, K::PERSIST_ONLY]
-            .iter()
-            .any(|&w| self.is_word(w));
+        let is_wider = [K::GLOBAL, K::PERSIST, K::PERSIST_ONLY].iter().any(|&w| self.is_word(w));
         if is_wider {
             let scope = excerpt(self.bytes(self.token)).to_uppercase();
             let reason = format!("SET {scope} changes the replica for everyone");
@@ -120,11 +115,7 @@ impl Parser<'_> {
 
     fn assignment_sign(&mut self) -> Rule {
         self.eat_symbol(b':')?;
-        if self.eat_symbol(b'=')? {
-            Ok(())
-        } else {
-            Err(self.unexpected())
-        }
+        if self.eat_symbol(b'=')? { Ok(()) } else { Err(self.unexpected()) }
     }
 
     // ---- variables -------------------------------------------------------------------
@@ -164,11 +155,7 @@ impl Parser<'_> {
         if self.token.start == first.start {
             return Err(self.unexpected());
         }
-        Ok(if last.start == first.start {
-            Item::Plain
-        } else {
-            Item::Computed
-        })
+        Ok(if last.start == first.start { Item::Plain } else { Item::Computed })
     }
 
     fn sql_mode(&mut self, token: Token) -> Rule<Item> {
@@ -190,16 +177,8 @@ impl Parser<'_> {
         } else {
             self.computed_value(0)?
         };
-        let allowed: [&[u8]; 4] = [
-            b"",
-            b"READ-UNCOMMITTED",
-            b"READ-COMMITTED",
-            b"REPEATABLE-READ",
-        ];
-        if allowed
-            .iter()
-            .any(|level| value.eq_ignore_ascii_case(level))
-        {
+        let allowed: [&[u8]; 4] = [b"", b"READ-UNCOMMITTED", b"READ-COMMITTED", b"REPEATABLE-READ"];
+        if allowed.iter().any(|level| value.eq_ignore_ascii_case(level)) {
             return Ok(Item::Plain);
         }
         Err(self.refuse_isolation(token))
@@ -214,9 +193,7 @@ impl Parser<'_> {
         let value = self.token;
         self.bump()?;
         let is = |words: [&[u8]; 3]| {
-            words
-                .iter()
-                .any(|word| self.bytes(value).eq_ignore_ascii_case(word))
+            words.iter().any(|word| self.bytes(value).eq_ignore_ascii_case(word))
         };
         if is([b"1", b"ON", b"TRUE"]) {
             return Ok(Item::Plain);

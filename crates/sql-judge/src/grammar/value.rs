@@ -90,11 +90,7 @@ impl Parser<'_> {
     }
 
     fn close_value(&mut self) -> Rule {
-        if self.eat_symbol(b')')? {
-            Ok(())
-        } else {
-            Err(self.not_computable())
-        }
+        if self.eat_symbol(b')')? { Ok(()) } else { Err(self.not_computable()) }
     }
 
     fn not_computable(&self) -> Box<super::Refusal> {

@@ -79,9 +79,7 @@ impl Lexer<'_> {
             return Ok(Versioned::Code(0));
         }
         let number = |len: usize| {
-            (0..len)
-                .filter_map(|i| self.peek(i))
-                .fold(0, |n, b| n * 10 + u32::from(b - b'0'))
+            (0..len).filter_map(|i| self.peek(i)).fold(0, |n, b| n * 10 + u32::from(b - b'0'))
         };
         let server = self.mode.server.number;
         if self.mode.is_mysql() {
@@ -89,17 +87,9 @@ impl Lexer<'_> {
                 let message = "a version comment with six digits, which servers read differently";
                 return Err(self.error("ambiguous_comment_version", message, start));
             }
-            let len = if digits == 6 && self.peek(6).is_some_and(is_space) {
-                6
-            } else {
-                5
-            };
+            let len = if digits == 6 && self.peek(6).is_some_and(is_space) { 6 } else { 5 };
             let runs = number(len) <= server;
-            return Ok(if runs {
-                Versioned::Code(len)
-            } else {
-                Versioned::Comment
-            });
+            return Ok(if runs { Versioned::Code(len) } else { Versioned::Comment });
         }
         let version = number(digits);
         if version == 99997 {
@@ -146,10 +136,7 @@ impl Lexer<'_> {
         self.at += 3;
         self.skip_comment(false, start)?;
         let token = self.token(Kind::Hint, start);
-        let inside = self
-            .text
-            .get(start + 3..self.at.saturating_sub(2))
-            .unwrap_or_default();
+        let inside = self.text.get(start + 3..self.at.saturating_sub(2)).unwrap_or_default();
         match hints::check(inside) {
             Ok(()) => Ok(token),
             Err((rule, message)) => Err(self.error(rule, message, start)),

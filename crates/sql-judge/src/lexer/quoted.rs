@@ -20,10 +20,7 @@ impl<'t> Lexer<'t> {
             if byte == quote {
                 self.at += 1;
                 if self.peek(0) != Some(quote) {
-                    return Ok(Token {
-                        byte: quote,
-                        ..self.token(Kind::Text, start)
-                    });
+                    return Ok(Token { byte: quote, ..self.token(Kind::Text, start) });
                 }
                 self.at += 1;
             } else if byte == b'\\' && escapes {
@@ -70,21 +67,14 @@ impl<'t> Lexer<'t> {
             self.at += 1;
             match byte {
                 b'\'' => {
-                    return Ok(Token {
-                        byte,
-                        ..self.token(Kind::Text, start)
-                    });
+                    return Ok(Token { byte, ..self.token(Kind::Text, start) });
                 }
                 b'0' | b'1' => {}
                 _ if is_hex && byte.is_ascii_hexdigit() => {}
                 _ => break,
             }
         }
-        Err(self.error(
-            "bad_literal",
-            "a hexadecimal or bit literal is malformed",
-            start,
-        ))
+        Err(self.error("bad_literal", "a hexadecimal or bit literal is malformed", start))
     }
 
     /// How far to go on from a byte inside quotes that isn't special.

@@ -43,13 +43,8 @@ pub(crate) struct Token {
 
 impl Token {
     /// Stands where there is no token.
-    pub(crate) const NONE: Self = Self {
-        kind: Kind::End,
-        keyword: Keyword::None,
-        byte: 0,
-        start: 0,
-        end: 0,
-    };
+    pub(crate) const NONE: Self =
+        Self { kind: Kind::End, keyword: Keyword::None, byte: 0, start: 0, end: 0 };
 
     /// Whether this is that symbol.
     pub(crate) fn is(self, byte: u8) -> bool {
