@@ -72,7 +72,18 @@ impl fmt::Debug for Sha2Verifier {
     }
 }
 
-pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; SHA256_LEN] {
+/// The answer to a nonce: `SHA256(pw) XOR SHA256(SHA256(SHA256(pw)), nonce)`; empty for an
+/// empty password.
+pub(crate) fn scramble(password: &Password, nonce: &Nonce) -> Vec<u8> {
+    if password.is_empty() {
+        return Vec::new();
+    }
+    let stage1 = sha256(&[password.reveal()]);
+    let mask = sha256(&[&sha256(&[&stage1]), nonce.as_bytes()]);
+    stage1.iter().zip(mask).map(|(a, b)| a ^ b).collect()
+}
+
+fn sha256(parts: &[&[u8]]) -> [u8; SHA256_LEN] {
     let mut joined = parts.concat();
     let mut out = [0; SHA256_LEN];
     out.copy_from_slice(digest(&SHA256, &joined).as_ref());
@@ -97,9 +108,7 @@ mod tests {
     use super::*;
 
     fn scramble(password: &[u8], nonce: &Nonce) -> Vec<u8> {
-        let stage1 = sha256(&[password]);
-        let mask = sha256(&[&sha256(&[&stage1]), nonce.as_bytes()]);
-        stage1.iter().zip(mask).map(|(a, b)| a ^ b).collect()
+        super::scramble(&Password::new(password), nonce)
     }
 
     #[test]

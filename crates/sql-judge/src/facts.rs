@@ -45,6 +45,20 @@ impl SessionFacts {
         Some(facts)
     }
 
+    /// The facts of a session whose variables were read back from the replica: `sql_mode`
+    /// and `character_set_client` as text. `None` as with [`SessionFacts::new`].
+    pub fn from_session_variables(
+        server: ServerVersion,
+        sql_mode: &[u8],
+        character_set_client: &[u8],
+        schema: Option<&[u8]>,
+    ) -> Option<Self> {
+        let charset = Charset::by_name(server.flavour, character_set_client)?;
+        let mut facts = Self::with_charset(server, sql_mode, charset)?;
+        facts.schema = schema.map(Bytes::copy_from_slice);
+        Some(facts)
+    }
+
     /// The facts of a session with this client character set, for [`crate::explain_batch`].
     pub(crate) fn with_charset(
         server: ServerVersion,
@@ -75,6 +89,29 @@ impl SessionFacts {
                 }
             }
         }
+    }
+
+    /// Takes over what the replica itself says of the session, read back after something
+    /// left its state in doubt. Statements prepared by name stay. False, and nothing is
+    /// taken over, where [`SessionFacts::new`] gives `None`.
+    #[must_use]
+    pub fn resync(
+        &mut self,
+        sql_mode: &[u8],
+        character_set_client: &[u8],
+        schema: Option<&[u8]>,
+    ) -> bool {
+        let (server, prepared) = (self.server(), std::mem::take(&mut self.prepared));
+        let fresh = Self::from_session_variables(server, sql_mode, character_set_client, schema);
+        let known = fresh.is_some();
+        *self = Self { prepared, ..fresh.unwrap_or_else(|| self.clone()) };
+        known
+    }
+
+    /// Whether a status flag that the replica sends with each OK says the same of the
+    /// session's mode as these facts.
+    pub fn agrees(&self, status_says_no_backslash_escapes: bool) -> bool {
+        self.lex_mode.no_backslash_escapes == status_says_no_backslash_escapes
     }
 
     /// The current default schema, as far as it is known.

@@ -1,0 +1,54 @@
+//! What can go wrong, in two types: at start ([`LedgerError`], for the operator) and
+//! while serving ([`LedgerFault`], fit for the client).
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Why a ledger can't be opened. The daemon must not start.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// A file or folder can't be used.
+    #[error("ledger: can't {what} {}: {source}", path.display())]
+    Io {
+        /// What was tried: a verb.
+        what: &'static str,
+        /// On which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Another process keeps this ledger.
+    #[error("ledger: {} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    /// A setting that can't work.
+    #[error("ledger: {0}")]
+    Setting(String),
+}
+
+impl LedgerError {
+    /// Wraps a system's answer with what was tried on which path.
+    pub(crate) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { what, path, source }
+    }
+}
+
+/// Why a record can't be taken now. The text may be shown to the client: it names the
+/// cause, but no path.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the ledger can't be written: {reason}")]
+pub struct LedgerFault {
+    reason: Arc<str>,
+}
+
+impl LedgerFault {
+    pub(crate) fn new(reason: impl Into<Arc<str>>) -> Self {
+        Self { reason: reason.into() }
+    }
+
+    /// The cause alone, without the leading words.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}

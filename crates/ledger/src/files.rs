@@ -1,0 +1,164 @@
+//! The ledger files of one node: `ledger-<node>-<first sequence>.jsonl`, only ever
+//! appended to. Finds them, writes the newest, notices when it is no longer there.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::fault::LedgerError;
+
+/// Makes a folder with its parents, closed to others.
+pub(crate) fn make_folder(path: &Path) -> Result<(), LedgerError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o750)
+        .create(path)
+        .map_err(LedgerError::io("make folder", path))
+}
+
+/// The node's name as part of a file's name.
+pub(crate) fn safe_name(node: &str) -> String {
+    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    node.chars().map(|c| if safe(c) { c } else { '_' }).collect()
+}
+
+/// The node's ledger files, oldest first, with the first sequence that each name tells.
+pub(crate) fn list(directory: &Path, node: &str) -> io::Result<Vec<(u64, PathBuf)>> {
+    let start = format!("ledger-{}-", safe_name(node));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let first = path
+            .file_name()
+            .and_then(|name| name.to_str()?.strip_prefix(&start)?.strip_suffix(".jsonl"))
+            .and_then(|digits| digits.parse().ok());
+        if let Some(first) = first {
+            files.push((first, path));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The folder and, once something was written, the newest file in it.
+pub(crate) struct Files {
+    directory: PathBuf,
+    node: String,
+    current: Option<Current>,
+}
+
+struct Current {
+    file: File,
+    path: PathBuf,
+    /// Bytes that it should have.
+    len: u64,
+}
+
+impl Files {
+    pub(crate) fn new(directory: &Path, node: &str) -> Self {
+        Self { directory: directory.to_owned(), node: safe_name(node), current: None }
+    }
+
+    /// Goes on in an existing file.
+    pub(crate) fn resume(&mut self, path: &Path) -> io::Result<()> {
+        let file = OpenOptions::new().append(true).read(true).open(path)?;
+        let len = file.metadata()?.len();
+        self.current = Some(Current { file, path: path.to_owned(), len });
+        Ok(())
+    }
+
+    /// Appends as much of `bytes`, which begin with record `sequence`, as the system takes.
+    pub(crate) fn append(&mut self, sequence: u64, bytes: &[u8]) -> io::Result<usize> {
+        let current = match &mut self.current {
+            Some(current) => current,
+            none => none.insert(create(&self.directory, &self.node, sequence)?),
+        };
+        let written = current.file.write(bytes)?;
+        current.len += u64::try_from(written).unwrap_or(0);
+        Ok(written)
+    }
+
+    /// Forces what was written to the disk.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.current.as_ref().map_or(Ok(()), |current| current.file.sync_data())
+    }
+
+    /// Whether the newest file is still the one in the folder, at its full length. A
+    /// deleted one is put back from the file we still hold open.
+    pub(crate) fn check(&mut self) -> io::Result<Option<Lost>> {
+        let Some(current) = &self.current else {
+            return Ok(None);
+        };
+        let Some(mut what) = misplaced(&current.path, &current.file, current.len)? else {
+            return Ok(None);
+        };
+        let name = current
+            .path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        if current.file.metadata()?.nlink() == 0 {
+            restore(current)?;
+            what = "deleted; put back from the open file";
+        }
+        // Either way the next record opens a new one.
+        self.current = None;
+        Ok(Some(Lost {
+            what,
+            name: name.unwrap_or_default(),
+        }))
+    }
+
+    /// Leaves the newest file as it is; the next record opens a new one.
+    pub(crate) fn leave(&mut self) {
+        self.current = None;
+    }
+}
+
+/// Says what is wrong if `path` doesn't lead to `file`, or its length isn't `len`.
+pub(crate) fn misplaced(path: &Path, file: &File, len: u64) -> io::Result<Option<&'static str>> {
+    let ours = file.metadata()?;
+    Ok(match fs::metadata(path) {
+        Ok(there) if (there.dev(), there.ino()) != (ours.dev(), ours.ino()) => Some("replaced"),
+        Ok(_) if ours.len() != len => Some("changed in length by another hand"),
+        Ok(_) => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some("deleted or renamed"),
+        Err(error) => return Err(error),
+    })
+}
+
+/// Writes a deleted file's content to a new one of its name; if something else has that
+/// name by now, to one that says so.
+fn restore(current: &Current) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o640);
+    let mut copy = match options.open(&current.path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.open(current.path.with_extension("restored.jsonl"))?
+        }
+        other => other?,
+    };
+    let mut source = &current.file;
+    source.seek(SeekFrom::Start(0))?;
+    io::copy(&mut source, &mut copy)?;
+    copy.sync_all()
+}
+
+/// A ledger file that isn't as we left it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Lost {
+    pub(crate) what: &'static str,
+    pub(crate) name: String,
+}
+
+fn create(directory: &Path, node: &str, sequence: u64) -> io::Result<Current> {
+    let path = directory.join(format!("ledger-{node}-{sequence:012}.jsonl"));
+    let file = OpenOptions::new().append(true).read(true).create(true).mode(0o640).open(&path)?;
+    // A process killed before its first write leaves an empty one.
+    if file.metadata()?.len() > 0 {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    // The name must be on the disk before its content can count as being there.
+    File::open(directory)?.sync_all()?;
+    Ok(Current { file, path, len: 0 })
+}

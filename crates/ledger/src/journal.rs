@@ -1,0 +1,481 @@
+//! The journal: a ring of entries in mapped memory, in the kernel's hands from the
+//! moment they are stored. Gives out sequence numbers in the order of its entries.
+//!
+//! An entry is a header of 32 bytes and a body, from an offset divisible by 8, wrapping
+//! at the ring's end. Nothing else is kept: at start the whole ring is searched for
+//! entries whose checksum holds, and their sequence numbers say what is new.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use memmap2::MmapMut;
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::fault::LedgerError;
+use crate::files::misplaced;
+use crate::map;
+
+/// Bytes before the ring: what the file is, and its salt.
+const PREAMBLE: usize = 4096;
+const FILE_MAGIC: &[u8; 16] = b"readgate-jrnl-1\n";
+const ENTRY_MAGIC: &[u8; 4] = b"RGe\x01";
+const HEADER: usize = 32;
+
+/// What the writer makes of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The body is the members of a record.
+    Record,
+    /// The writer completes and signs it when it gets there.
+    Checkpoint,
+}
+
+/// One entry as read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry<'a> {
+    pub(crate) sequence: u64,
+    /// Microseconds since 1970, UTC.
+    pub(crate) time: u64,
+    pub(crate) kind: Kind,
+    pub(crate) body: &'a [u8],
+}
+
+/// The ring. Owned behind one mutex; the lock on the file lives as long as it.
+pub(crate) struct Journal {
+    map: MmapMut,
+    path: PathBuf,
+    file: File,
+    /// Mixed into each checksum, unknown to clients: no text can pose as an entry.
+    salt: u32,
+    capacity: usize,
+    /// Offset of the oldest entry that isn't drained.
+    tail: usize,
+    /// Bytes from `tail` on that hold entries.
+    used: usize,
+    next_sequence: u64,
+    last_time: u64,
+}
+
+impl Journal {
+    /// Opens or makes the journal file and takes its lock. Entries found in it are
+    /// handed to `found`, in no particular order.
+    pub(crate) fn open(
+        path: &Path,
+        capacity: usize,
+        found: &mut dyn FnMut(Entry<'_>),
+    ) -> Result<Self, LedgerError> {
+        let mut file = locked(path)?;
+        match read_preamble(&mut file) {
+            Some((salt, old_capacity)) => {
+                let journal = Self::mapped(file, path, salt, old_capacity)?;
+                journal.search(found);
+                Ok(journal)
+            }
+            None => Self::fresh(file, path, capacity, new_salt()?),
+        }
+    }
+
+    /// The same journal with another capacity. What it held must be in the ledger files.
+    pub(crate) fn resized(self, capacity: usize) -> Result<Self, LedgerError> {
+        if self.capacity == capacity {
+            return Ok(self);
+        }
+        let Self { map, file, path, .. } = self;
+        drop(map);
+        Self::fresh(file, &path, capacity, new_salt()?)
+    }
+
+    /// A handle to tell whether the journal's file is still in its place.
+    pub(crate) fn witness(&self) -> Result<Witness, LedgerError> {
+        let file = self
+            .file
+            .try_clone()
+            .map_err(LedgerError::io("keep open", &self.path))?;
+        Ok(Witness {
+            file,
+            path: self.path.clone(),
+            capacity: self.capacity,
+            salt: self.salt,
+        })
+    }
+
+    /// Takes over what `old`, whose file is gone, still holds.
+    pub(crate) fn adopt(&mut self, old: &Self) {
+        let mut entries = Vec::new();
+        old.copy_out(0, old.used, &mut entries);
+        self.put(0, &entries);
+        self.tail = 0;
+        self.used = old.used;
+        self.next_sequence = old.next_sequence;
+        self.last_time = old.last_time;
+    }
+
+    fn fresh(
+        mut file: File,
+        path: &Path,
+        capacity: usize,
+        salt: [u8; 4],
+    ) -> Result<Self, LedgerError> {
+        map::preallocate(&mut file, PREAMBLE + capacity).map_err(LedgerError::io("fill", path))?;
+        let mut preamble = FILE_MAGIC.to_vec();
+        preamble.extend_from_slice(&salt);
+        preamble.extend_from_slice(&as_u64(capacity).to_le_bytes());
+        file.seek(SeekFrom::Start(0))
+            .and_then(|_| file.write_all(&preamble))
+            .and_then(|()| file.sync_all())
+            .map_err(LedgerError::io("write", path))?;
+        Self::mapped(file, path, u32::from_le_bytes(salt), capacity)
+    }
+
+    fn mapped(file: File, path: &Path, salt: u32, capacity: usize) -> Result<Self, LedgerError> {
+        let map = map::map(&file, PREAMBLE + capacity).map_err(LedgerError::io("map", path))?;
+        Ok(Self {
+            map,
+            path: path.to_owned(),
+            file,
+            salt,
+            capacity,
+            tail: 0,
+            used: 0,
+            next_sequence: 1,
+            last_time: 0,
+        })
+    }
+
+    /// Where numbering goes on. Called once, after recovery.
+    pub(crate) fn continue_at(&mut self, next_sequence: u64) {
+        self.next_sequence = next_sequence;
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Bytes of entries not drained.
+    pub(crate) fn used(&self) -> usize {
+        self.used
+    }
+
+    pub(crate) fn free(&self) -> usize {
+        self.capacity - self.used
+    }
+
+    /// The sequence of the newest entry; 0 if there never was one.
+    pub(crate) fn last_sequence(&self) -> u64 {
+        self.next_sequence - 1
+    }
+
+    /// Stores an entry and gives its sequence. The caller has made sure of
+    /// `entry_len(body.len()) <= free()`; an entry without room is not stored.
+    pub(crate) fn append(&mut self, kind: Kind, body: &Body<'_>) -> Option<u64> {
+        let len = entry_len(body.bytes.len());
+        if len > self.free() {
+            return None;
+        }
+        let sequence = self.next_sequence;
+        // Stamps never run backwards within a ledger; a clock step is recorded as such.
+        let time = now_micros().max(self.last_time);
+        let mut header = [0; HEADER];
+        fill_header(&mut header, kind, body.bytes.len(), sequence, time);
+        let checksum = seal(body.checksum, self.salt, &header);
+        put_at(&mut header, 24, &checksum.to_le_bytes());
+        let at = self.wrap(self.tail + self.used);
+        self.put(at, &header);
+        self.put(self.wrap(at + HEADER), body.bytes);
+        self.used += len;
+        self.next_sequence += 1;
+        self.last_time = time;
+        Some(sequence)
+    }
+
+    /// Copies up to `most` bytes of entries, from `skip` bytes after the oldest on.
+    pub(crate) fn copy_out(&self, skip: usize, most: usize, out: &mut Vec<u8>) -> usize {
+        let len = self.used.saturating_sub(skip).min(most);
+        self.get(self.wrap(self.tail + skip), len, out);
+        len
+    }
+
+    /// Gives the room of the oldest `len` bytes back: they are in the ledger files.
+    pub(crate) fn drain(&mut self, len: usize) {
+        let len = len.min(self.used);
+        self.tail = self.wrap(self.tail + len);
+        self.used -= len;
+    }
+
+    /// Gives the lock back, when nothing will be appended or drained any more.
+    pub(crate) fn release(&self) {
+        // Closing the file would do the same; until then another process is just refused.
+        let _ = self.file.unlock();
+    }
+
+    fn wrap(&self, offset: usize) -> usize {
+        offset % self.capacity
+    }
+
+    fn put(&mut self, at: usize, bytes: &[u8]) {
+        let (first, second) = bytes.split_at(bytes.len().min(self.capacity - at));
+        for (offset, part) in [(at, first), (0, second)] {
+            let start = PREAMBLE + offset;
+            if let Some(room) = self.map.get_mut(start..start + part.len()) {
+                room.copy_from_slice(part);
+            }
+        }
+    }
+
+    fn get(&self, at: usize, len: usize, out: &mut Vec<u8>) {
+        let first = len.min(self.capacity - at);
+        for (offset, part) in [(at, first), (0, len - first)] {
+            let start = PREAMBLE + offset;
+            out.extend_from_slice(self.map.get(start..start + part).unwrap_or_default());
+        }
+    }
+
+    /// Finds each whole entry in the ring, drained or not.
+    fn search(&self, found: &mut dyn FnMut(Entry<'_>)) {
+        let mut copy = Vec::new();
+        let mut at = 0;
+        while at < self.capacity {
+            copy.clear();
+            self.get(at, HEADER, &mut copy);
+            let mut step = 8;
+            let fits = |len: &usize| entry_len(*len) <= self.capacity;
+            if let Some(body_len) = body_len(&copy).filter(fits) {
+                self.get(self.wrap(at + HEADER), body_len, &mut copy);
+                if let Some((entry, len)) = read_entry(&copy, self.salt) {
+                    found(entry);
+                    step = len;
+                }
+            }
+            at += step;
+        }
+    }
+
+    /// Reads the entries of a copied batch whose checksums hold; stops at the first that
+    /// doesn't, which only a foreign hand in the file can cause.
+    pub(crate) fn entries<'a>(
+        salt: u32,
+        batch: &'a [u8],
+    ) -> impl Iterator<Item = (Entry<'a>, usize)> {
+        let mut rest = batch;
+        std::iter::from_fn(move || {
+            let (entry, len) = read_entry(rest, salt)?;
+            rest = rest.get(len..)?;
+            Some((entry, len))
+        })
+    }
+
+    pub(crate) fn salt(&self) -> u32 {
+        self.salt
+    }
+}
+
+/// Watches over the journal's file from outside the mutex.
+pub(crate) struct Witness {
+    file: File,
+    path: PathBuf,
+    capacity: usize,
+    salt: u32,
+}
+
+impl Witness {
+    /// What is wrong with the file's place or size, if anything.
+    pub(crate) fn misplaced(&self) -> io::Result<Option<&'static str>> {
+        misplaced(&self.path, &self.file, as_u64(PREAMBLE + self.capacity))
+    }
+
+    /// An empty journal in a new file, ready to [`Journal::adopt`] the misplaced one.
+    pub(crate) fn replacement(&self) -> Result<Journal, LedgerError> {
+        let file = locked(&self.path)?;
+        Journal::fresh(file, &self.path, self.capacity, self.salt.to_le_bytes())
+    }
+}
+
+fn new_salt() -> Result<[u8; 4], LedgerError> {
+    let mut salt = [0; 4];
+    SystemRandom::new()
+        .fill(&mut salt)
+        .map_err(|_| LedgerError::Setting("the system gives no random numbers".into()))?;
+    Ok(salt)
+}
+
+/// Opens or makes the file, 0600, and takes its lock.
+fn locked(path: &Path) -> Result<File, LedgerError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(LedgerError::io("open", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(LedgerError::io("lock", path)(error)),
+    }
+}
+
+/// A body with its checksum, computed before the lock is taken.
+pub(crate) struct Body<'a> {
+    pub(crate) bytes: &'a [u8],
+    checksum: u32,
+}
+
+impl<'a> Body<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, checksum: crc32fast::hash(bytes) }
+    }
+}
+
+/// Bytes that an entry takes in the ring.
+pub(crate) const fn entry_len(body_len: usize) -> usize {
+    (HEADER + body_len).next_multiple_of(8)
+}
+
+// Header: magic 4, body length 4, sequence 8, time 8, checksum 4, kind 4; little endian.
+fn fill_header(header: &mut [u8; HEADER], kind: Kind, body_len: usize, sequence: u64, time: u64) {
+    put_at(header, 0, ENTRY_MAGIC);
+    put_at(header, 4, &u32::try_from(body_len).unwrap_or(u32::MAX).to_le_bytes());
+    put_at(header, 8, &sequence.to_le_bytes());
+    put_at(header, 16, &time.to_le_bytes());
+    let kind = match kind {
+        Kind::Record => 0_u32,
+        Kind::Checkpoint => 1,
+    };
+    put_at(header, 28, &kind.to_le_bytes());
+}
+
+/// The checksum of a header (its own field as zero) on top of its body's.
+fn seal(body_checksum: u32, salt: u32, header: &[u8; HEADER]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new_with_initial(body_checksum);
+    hasher.update(&salt.to_le_bytes());
+    hasher.update(header);
+    hasher.finalize()
+}
+
+fn body_len(bytes: &[u8]) -> Option<usize> {
+    bytes.starts_with(ENTRY_MAGIC).then_some(())?;
+    usize::try_from(u32::from_le_bytes(array_at(bytes, 4)?)).ok()
+}
+
+fn read_entry(bytes: &[u8], salt: u32) -> Option<(Entry<'_>, usize)> {
+    let body = bytes.get(HEADER..HEADER.checked_add(body_len(bytes)?)?)?;
+    let mut header: [u8; HEADER] = array_at(bytes, 0)?;
+    let checksum = u32::from_le_bytes(array_at(bytes, 24)?);
+    put_at(&mut header, 24, &[0; 4]);
+    if seal(crc32fast::hash(body), salt, &header) != checksum {
+        return None;
+    }
+    let kind = match u32::from_le_bytes(array_at(bytes, 28)?) {
+        0 => Kind::Record,
+        1 => Kind::Checkpoint,
+        _ => return None,
+    };
+    let sequence = u64::from_le_bytes(array_at(bytes, 8)?);
+    let time = u64::from_le_bytes(array_at(bytes, 16)?);
+    Some((Entry { sequence, time, kind, body }, entry_len(body.len())))
+}
+
+fn read_preamble(file: &mut File) -> Option<(u32, usize)> {
+    let mut bytes = [0; 28];
+    file.seek(SeekFrom::Start(0)).ok()?;
+    file.read_exact(&mut bytes).ok()?;
+    bytes.starts_with(FILE_MAGIC).then_some(())?;
+    let salt = u32::from_le_bytes(array_at(&bytes, 16)?);
+    let capacity = usize::try_from(u64::from_le_bytes(array_at(&bytes, 20)?)).ok()?;
+    let whole = u64::try_from(PREAMBLE.checked_add(capacity)?).ok()?;
+    (capacity >= HEADER && file.metadata().ok()?.len() == whole).then_some((salt, capacity))
+}
+
+fn put_at(header: &mut [u8; HEADER], at: usize, bytes: &[u8]) {
+    if let Some(room) = header.get_mut(at..at + bytes.len()) {
+        room.copy_from_slice(bytes);
+    }
+}
+
+fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+}
+
+fn as_u64(value: usize) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+/// Wall clock in microseconds since 1970, UTC; 0 if it stands before.
+pub(crate) fn now_micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAPACITY: usize = 4096;
+
+    fn open(dir: &Path) -> (Journal, Vec<(u64, Vec<u8>)>) {
+        let mut seen = Vec::new();
+        let journal = Journal::open(&dir.join("j"), CAPACITY, &mut |e| {
+            seen.push((e.sequence, e.body.to_vec()));
+        });
+        seen.sort();
+        (journal.unwrap(), seen)
+    }
+
+    #[test]
+    fn entries_survive_the_end_of_their_process_across_the_wrap() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, seen) = open(dir.path());
+        assert!(seen.is_empty());
+        let bodies: Vec<Vec<u8>> =
+            (0..200_u8).map(|n| vec![b'a' + n % 26; usize::from(n)]).collect();
+        for body in &bodies {
+            while journal.append(Kind::Record, &Body::new(body)).is_none() {
+                let mut batch = Vec::new();
+                let copied = journal.copy_out(0, 1000, &mut batch);
+                assert!(copied > 0);
+                let whole: usize =
+                    Journal::entries(journal.salt(), &batch).map(|(_, len)| len).sum();
+                journal.drain(whole);
+            }
+        }
+        let kept = journal.used();
+        drop(journal);
+        let (_, seen) = open(dir.path());
+        let last: Vec<&(u64, Vec<u8>)> = seen.iter().rev().collect();
+        let mut bytes = 0;
+        for (back, (sequence, body)) in last.iter().enumerate().map(|(n, e)| (n, (e.0, &e.1))) {
+            assert_eq!(sequence, 200 - u64::try_from(back).unwrap());
+            assert_eq!(*body, bodies[199 - back]);
+            bytes += entry_len(body.len());
+            if bytes >= kept {
+                return;
+            }
+        }
+        panic!("undrained entries are missing");
+    }
+
+    #[test]
+    fn a_torn_entry_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut journal, _) = open(dir.path());
+        journal.append(Kind::Record, &Body::new(b"first"));
+        journal.append(Kind::Record, &Body::new(b"second"));
+        let at = PREAMBLE + entry_len(5) + HEADER + 2;
+        journal.map[at] ^= 1;
+        drop(journal);
+        let (_, seen) = open(dir.path());
+        assert_eq!(seen, [(1, b"first".to_vec())]);
+    }
+
+    #[test]
+    fn a_second_process_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_journal, _) = open(dir.path());
+        let again = Journal::open(&dir.path().join("j"), CAPACITY, &mut |_| {});
+        assert!(matches!(again, Err(LedgerError::InUse(_))));
+    }
+}

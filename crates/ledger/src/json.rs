@@ -1,0 +1,163 @@
+//! JSON for evidence: strings in which no control character, line separator or
+//! direction mark survives unescaped, so that no name, program or statement can forge
+//! a line or mislead the eye of who reads one in a terminal.
+
+use std::io::{self, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use serde_json::ser::{CharEscape, Formatter, Serializer};
+
+/// Appends `value` as JSON. Fails only for maps with keys that aren't strings.
+pub(crate) fn push_value<T: Serialize>(out: &mut Vec<u8>, value: &T) -> serde_json::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(out, Strict))
+}
+
+/// Appends the members of the object that `value` serialises to, without the braces.
+pub(crate) fn push_members<T: Serialize>(out: &mut Vec<u8>, value: &T) -> serde_json::Result<()> {
+    let mut object = Vec::with_capacity(256);
+    push_value(&mut object, value)?;
+    let members = object.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
+    out.extend_from_slice(members.unwrap_or_default());
+    Ok(())
+}
+
+/// Appends `"name":"text"` for valid UTF-8, `"name_b64":"..."` for other bytes: the exact
+/// bytes can be had back from either.
+pub(crate) fn push_bytes(out: &mut Vec<u8>, name: &str, bytes: &[u8]) {
+    out.push(b'"');
+    out.extend_from_slice(name.as_bytes());
+    match std::str::from_utf8(bytes) {
+        Ok(text) => {
+            out.extend_from_slice(b"\":\"");
+            push_escaped(out, text);
+        }
+        Err(_) => {
+            out.extend_from_slice(b"_b64\":\"");
+            out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
+        }
+    }
+    out.push(b'"');
+}
+
+/// Appends the inside of a JSON string.
+pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(is_suspect) {
+        let (plain, tail) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        out.extend_from_slice(plain.as_bytes());
+        let mut chars = tail.chars();
+        if let Some(c) = chars.next() {
+            push_char(out, c);
+        }
+        rest = chars.as_str();
+    }
+    out.extend_from_slice(rest.as_bytes());
+}
+
+/// Bytes that may begin a character to be escaped. The three lead bytes are those of
+/// U+0080 to U+00BF, U+2000 to U+2FFF and U+F000 to U+FFFF.
+fn is_suspect(byte: u8) -> bool {
+    byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f | 0xc2 | 0xe2 | 0xef)
+}
+
+fn push_char(out: &mut Vec<u8>, c: char) {
+    match c {
+        '"' => out.extend_from_slice(b"\\\""),
+        '\\' => out.extend_from_slice(b"\\\\"),
+        '\n' => out.extend_from_slice(b"\\n"),
+        '\r' => out.extend_from_slice(b"\\r"),
+        '\t' => out.extend_from_slice(b"\\t"),
+        _ if misleads(c) => {
+            // Writing into a Vec can't fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        }
+        _ => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+    }
+}
+
+/// Control characters, separators that some readers take for line ends, marks that
+/// reorder what follows, and the byte order mark.
+fn misleads(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{200e}' | '\u{200f}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// serde_json's compact form with the stricter escapes.
+struct Strict;
+
+impl Formatter for Strict {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        text: &str,
+    ) -> io::Result<()> {
+        if text.bytes().all(|byte| !is_suspect(byte)) {
+            return out.write_all(text.as_bytes());
+        }
+        let mut escaped = Vec::with_capacity(text.len() + 16);
+        push_escaped(&mut escaped, text);
+        out.write_all(&escaped)
+    }
+
+    fn write_char_escape<W: ?Sized + Write>(
+        &mut self,
+        out: &mut W,
+        escape: CharEscape,
+    ) -> io::Result<()> {
+        let mut escaped = Vec::with_capacity(6);
+        push_char(&mut escaped, escaped_char(escape));
+        out.write_all(&escaped)
+    }
+}
+
+fn escaped_char(escape: CharEscape) -> char {
+    match escape {
+        CharEscape::Quote => '"',
+        CharEscape::ReverseSolidus => '\\',
+        CharEscape::Solidus => '/',
+        CharEscape::Backspace => '\u{8}',
+        CharEscape::FormFeed => '\u{c}',
+        CharEscape::LineFeed => '\n',
+        CharEscape::CarriageReturn => '\r',
+        CharEscape::Tab => '\t',
+        CharEscape::AsciiControl(byte) => char::from(byte),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: &[u8]) -> String {
+        let mut out = b"{".to_vec();
+        push_bytes(&mut out, "text", bytes);
+        out.push(b'}');
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_character_comes_back_and_none_that_misleads_goes_out_raw() {
+        for c in ('\0'..=char::MAX).step_by(1).filter(|c| u32::from(*c) < 0x1_1000) {
+            let whole = format!("a{c}b");
+            let json = text(whole.as_bytes());
+            let back: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(back["text"], whole, "{c:?}");
+            assert!(!json.chars().any(misleads), "{c:?}");
+            let mut by_serde = Vec::new();
+            push_value(&mut by_serde, &whole).unwrap();
+            assert_eq!(json, format!("{{\"text\":{}}}", String::from_utf8(by_serde).unwrap()));
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_come_back_exactly() {
+        let json = text(b"SELECT '\xff\x5c'");
+        let back: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            STANDARD.decode(back["text_b64"].as_str().unwrap()).unwrap(),
+            b"SELECT '\xff\x5c'"
+        );
+    }
+}

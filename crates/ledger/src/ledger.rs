@@ -1,0 +1,152 @@
+//! The handle that sessions hold: takes what happened, hands back a [`Recording`].
+
+use std::cell::RefCell;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::encode::{self, WhoMembers};
+use crate::fault::{LedgerError, LedgerFault};
+use crate::journal::Kind;
+use crate::json;
+use crate::record::{Event, Intent, Outcome, Refusal, Who};
+use crate::recording::{IntentRecorded, Recorded, Recording};
+use crate::recovery;
+use crate::settings::{LedgerSettings, SyncPolicy};
+use crate::shared::{Class, LedgerHealth, Shared, SharedHandle};
+use crate::writer::{Writer, WriterStart};
+
+/// A node's ledger. Clones share it; it ends with [`Ledger::close`].
+#[derive(Clone)]
+pub struct Ledger {
+    shared: SharedHandle,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// Who a session's records are about, encoded once at login. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct WhoTag(Arc<WhoMembers>);
+
+impl Ledger {
+    /// Opens the ledger, brings in what a killed daemon left in the journal, and starts
+    /// the ledger thread. Fails if anything of it can't be written: then the daemon must
+    /// not start.
+    pub fn open(settings: LedgerSettings) -> Result<Self, LedgerError> {
+        let opened = recovery::open(&settings)?;
+        let witness = opened.journal.witness()?;
+        let each = settings.sync == SyncPolicy::Each;
+        let shared = Arc::new(Shared::new(opened.journal, each, settings.max_text));
+        if let Some(members) = opened.notice {
+            // The journal is empty: there is room.
+            let _ = shared.append(Class::Own, Kind::Record, &members);
+        }
+        let start = WriterStart {
+            chain: opened.chain,
+            files: opened.files,
+            witness,
+        };
+        let writer = Writer::new(shared.clone(), start, settings.sync);
+        let thread = std::thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || writer.run())
+            .map_err(LedgerError::io("start a thread for", &settings.directory))?;
+        Ok(Self { shared, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// Encodes who a session is, for all its records.
+    pub fn tag(&self, who: &Who<'_>) -> WhoTag {
+        // Strings, numbers and addresses always serialise.
+        let members = WhoMembers::new(who).unwrap_or_else(|_| WhoMembers::unknown(who.session));
+        WhoTag(Arc::new(members))
+    }
+
+    /// Records that a statement is about to be forwarded.
+    pub fn intent(&self, tag: &WhoTag, intent: &Intent<'_>) -> Recording<IntentRecorded> {
+        let most = self.shared.max_text;
+        self.record(Class::Intent, |out| encode::intent(out, &tag.0, intent, most))
+    }
+
+    /// Records how a statement ended. Always has room, also while the ledger is refusing
+    /// new statements.
+    pub fn outcome(
+        &self,
+        tag: &WhoTag,
+        intent: IntentRecorded,
+        outcome: &Outcome<'_>,
+    ) -> Recording<u64> {
+        let sequence = intent.sequence();
+        let class = Class::Outcome;
+        let mut recording: Recording<u64> =
+            self.record(class, |out| encode::outcome(out, &tag.0, sequence, outcome));
+        if !recording.is_taken() {
+            // The long form found no room: the short one has its own kept.
+            recording = self.record(class, |out| encode::outcome_brief(out, sequence, outcome));
+        }
+        if recording.is_taken() {
+            intent.close();
+        }
+        recording
+    }
+
+    /// Records a statement that was not forwarded.
+    pub fn refusal(&self, tag: &WhoTag, refusal: &Refusal<'_>) -> Recording<u64> {
+        let most = self.shared.max_text;
+        self.record(Class::Event, |out| encode::refusal(out, &tag.0, refusal, most))
+    }
+
+    /// Records anything else.
+    pub fn event(&self, event: &Event<'_>) -> Recording<u64> {
+        self.record(Class::Event, |out| json::push_members(out, event))
+    }
+
+    /// The state of the ledger, for `/readyz` and `/metrics`.
+    pub fn health(&self) -> LedgerHealth {
+        self.shared.health()
+    }
+
+    /// Records the stop, brings everything to the files and the disk, and ends the ledger
+    /// thread; further records are refused. Blocks for at most some seconds, also when
+    /// the files can't be written: the journal then keeps the rest for the next start.
+    pub fn close(&self, reason: &str) -> Result<(), LedgerFault> {
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(thread) = thread.take() else {
+            return Ok(());
+        };
+        let stopped = self.event(&Event::Stop { reason });
+        self.shared.change(|state| state.closing = true);
+        self.shared.nudge();
+        let ended = thread.join().map_err(|_| LedgerFault::new("its thread failed"));
+        drop(stopped);
+        let health = self.health();
+        ended?;
+        match health.fault {
+            Some(fault) if health.queued_bytes > 0 => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
+    /// Encodes a record in this thread's buffer and puts it into the journal.
+    fn record<T: Recorded>(
+        &self,
+        class: Class,
+        encode: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
+    ) -> Recording<T> {
+        thread_local! {
+            static BODY: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
+        }
+        BODY.with_borrow_mut(|body| {
+            body.clear();
+            body.shrink_to(64 << 10);
+            match encode(body) {
+                Ok(()) => Recording::start(&self.shared, class, body),
+                Err(error) => Recording::fault(LedgerFault::new(error.to_string())),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ledger").field(&self.health()).finish()
+    }
+}

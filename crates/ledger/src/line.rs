@@ -1,0 +1,191 @@
+//! The exact form of a ledger line, and the chain over them.
+//!
+//! `{"v":1,"seq":N,"time":"...","node":"...","build":"...",` then the record's own
+//! members, then `,"prev":"<64 hex>"}` and a line feed. `prev` is the SHA-256 of the
+//! line before, without its line feed; the first line of a node names SHA-256 of
+//! `readgate ledger 1 ` and the node's name. So `head -n1 FILE | tr -d '\n' | sha256sum`
+//! gives what the second line must name.
+
+use std::io::Write;
+
+use ring::digest::{SHA256, digest};
+
+use crate::json;
+
+/// A line's SHA-256.
+pub(crate) type Hash = [u8; 32];
+
+/// Bytes of `,"prev":"<64 hex>"}`.
+const SUFFIX: usize = 9 + 64 + 2;
+
+/// What the first line of a node's ledger names as `prev`.
+pub(crate) fn genesis(node: &str) -> Hash {
+    sha256(format!("readgate ledger 1 {node}").as_bytes())
+}
+
+/// Composes lines, each naming the one before.
+pub(crate) struct Chain {
+    head: Hash,
+    /// The members of node and build, the same in each line.
+    constant: Vec<u8>,
+    stamp: Stamp,
+}
+
+impl Chain {
+    pub(crate) fn new(node: &str, build: &str, head: Hash) -> Self {
+        let mut constant = Vec::new();
+        json::push_bytes(&mut constant, "node", node.as_bytes());
+        constant.push(b',');
+        json::push_bytes(&mut constant, "build", build.as_bytes());
+        constant.push(b',');
+        Self { head, constant, stamp: Stamp::default() }
+    }
+
+    /// The hash of the newest line.
+    #[cfg(test)]
+    pub(crate) fn head(&self) -> Hash {
+        self.head
+    }
+
+    /// Appends the line of a record to `out` and moves the head on to it.
+    pub(crate) fn push(&mut self, out: &mut Vec<u8>, sequence: u64, time: u64, members: &[u8]) {
+        let start = out.len();
+        // Writing into a Vec can't fail.
+        let _ = write!(out, "{{\"v\":1,\"seq\":{sequence},\"time\":\"");
+        self.stamp.push(out, time);
+        out.extend_from_slice(b"\",");
+        out.extend_from_slice(&self.constant);
+        out.extend_from_slice(members);
+        out.extend_from_slice(b",\"prev\":\"");
+        push_hex(out, &self.head);
+        out.extend_from_slice(b"\"}");
+        self.head = sha256(out.get(start..).unwrap_or_default());
+        out.push(b'\n');
+    }
+}
+
+/// What can be read of a line without parsing it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) sequence: u64,
+    pub(crate) prev: Hash,
+}
+
+impl Frame {
+    /// Reads the fixed parts of a line (without its line feed). `None`: not of our form.
+    pub(crate) fn read(line: &[u8]) -> Option<Self> {
+        let rest = line.strip_prefix(b"{\"v\":1,\"seq\":")?;
+        let mut sequence = 0_u64;
+        let mut digits = 0;
+        for byte in rest.iter().take_while(|byte| byte.is_ascii_digit()) {
+            sequence = sequence.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
+            digits += 1;
+        }
+        rest.get(digits..)?.starts_with(b",\"time\":\"").then_some(())?;
+        let suffix = line.get(line.len().checked_sub(SUFFIX)?..)?;
+        let hex = suffix.strip_prefix(b",\"prev\":\"")?.strip_suffix(b"\"}")?;
+        (digits > 0 && sequence > 0).then_some(Self { sequence, prev: from_hex(hex)? })
+    }
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> Hash {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
+const HEX: [u8; 16] = *b"0123456789abcdef";
+
+pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'?');
+    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+}
+
+/// Lower-case hex of exactly `N` bytes.
+pub(crate) fn from_hex<const N: usize>(hex: &[u8]) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if hex.len() != N * 2 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
+        let [high, low] = *pair else { return None };
+        *byte = nibble(high)? << 4 | nibble(low)?;
+    }
+    Some(bytes)
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+/// Formats stamps as `2026-01-31T23:59:59.000001Z`, keeping the text of the last second.
+#[derive(Default)]
+pub(crate) struct Stamp {
+    second: u64,
+    text: String,
+}
+
+impl Stamp {
+    pub(crate) fn push(&mut self, out: &mut Vec<u8>, micros: u64) {
+        let second = micros / 1_000_000;
+        if self.text.is_empty() || self.second != second {
+            self.second = second;
+            self.text = second_text(second);
+        }
+        out.extend_from_slice(self.text.as_bytes());
+        let _ = write!(out, ".{:06}Z", micros % 1_000_000);
+    }
+}
+
+/// `2026-01-31T23:59:59` of seconds since 1970, proleptic Gregorian.
+fn second_text(seconds: u64) -> String {
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    // Days since 0000-03-01, in eras of 400 years: leap days then come last in a year.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_name_the_one_before_and_read_back() {
+        let mut chain = Chain::new("n\"1", "0.1", genesis("n\"1"));
+        let mut out = Vec::new();
+        chain.push(&mut out, 1, 0, br#""event":"a""#);
+        chain.push(&mut out, 2, 1, br#""event":"b""#);
+        let lines: Vec<&[u8]> = out.split(|b| *b == b'\n').collect();
+        assert_eq!(Frame::read(lines[0]).unwrap(), Frame { sequence: 1, prev: genesis("n\"1") });
+        assert_eq!(Frame::read(lines[1]).unwrap(), Frame { sequence: 2, prev: sha256(lines[0]) });
+        assert_eq!(chain.head(), sha256(lines[1]));
+        let value: serde_json::Value = serde_json::from_slice(lines[1]).unwrap();
+        assert_eq!(value["node"], "n\"1");
+        assert_eq!(value["time"], "1970-01-01T00:00:00.000001Z");
+    }
+
+    #[test]
+    fn stamps_agree_with_the_calendar() {
+        for (seconds, text) in [
+            (951_782_399, "2000-02-28T23:59:59"),
+            (951_782_400, "2000-02-29T00:00:00"),
+            (951_868_800, "2000-03-01T00:00:00"),
+            (1_735_689_599, "2024-12-31T23:59:59"),
+            (4_107_542_400, "2100-03-01T00:00:00"),
+        ] {
+            assert_eq!(second_text(seconds), text);
+        }
+    }
+}

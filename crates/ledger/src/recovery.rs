@@ -1,0 +1,173 @@
+//! Opening a ledger: finds where its files end, closes off a torn tail, brings in what
+//! a killed daemon left in the journal, and says so in a record. Never removes a byte
+//! without keeping it in that record, never touches a file that isn't as expected.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::fault::LedgerError;
+use crate::files::{self, Files};
+use crate::journal::{Entry, Journal};
+use crate::json;
+use crate::line::{Chain, Frame, Hash, genesis, push_hex, sha256};
+use crate::settings::LedgerSettings;
+use crate::writer::{OwnEvent, Torn};
+
+/// Smallest journal that makes sense: kept room and some records.
+const MIN_JOURNAL: usize = 1 << 20;
+/// Bytes of a torn tail that are kept in the record about it.
+const TORN_KEPT: usize = 4 << 10;
+
+/// What the ledger thread starts from.
+pub(crate) struct Opened {
+    /// Empty, numbering after the newest record.
+    pub(crate) journal: Journal,
+    pub(crate) chain: Chain,
+    pub(crate) files: Files,
+    /// Members of the record about what was found, if there was anything.
+    pub(crate) notice: Option<Vec<u8>>,
+}
+
+/// Opens journal and files, and brings the files up to date with the journal.
+pub(crate) fn open(settings: &LedgerSettings) -> Result<Opened, LedgerError> {
+    check(settings)?;
+    let directory = &settings.directory;
+    let journal_directory = settings.journal_directory.as_ref().unwrap_or(directory);
+    files::make_folder(directory)?;
+    files::make_folder(journal_directory)?;
+    let path = journal_directory.join(format!("journal-{}", files::safe_name(&settings.node)));
+    let mut left = BTreeMap::new();
+    let journal = Journal::open(&path, settings.journal_bytes, &mut |entry: Entry<'_>| {
+        left.insert(entry.sequence, (entry.time, entry.body.to_vec()));
+    })?;
+
+    let mut files = Files::new(directory, &settings.node);
+    let end = find_end(directory, &settings.node, &mut files)?;
+    let mut chain = Chain::new(&settings.node, &settings.build, end.head);
+    let left = left.split_off(&(end.sequence + 1));
+    let last = bring_in(&left, end.sequence, &mut chain, &mut files)
+        .map_err(LedgerError::io("write to", directory))?;
+
+    let mut journal = journal.resized(settings.journal_bytes)?;
+    journal.continue_at(last + 1);
+    let records = u64::try_from(left.len()).unwrap_or(u64::MAX);
+    let notice = (records > 0 || end.torn.is_some() || end.damaged.is_some()).then(|| {
+        let event = OwnEvent::Recovered { records, torn: end.torn, damaged_file: end.damaged };
+        let mut members = Vec::new();
+        // Strings and numbers always serialise.
+        json::push_members(&mut members, &event).map(|()| members).unwrap_or_default()
+    });
+    Ok(Opened { journal, chain, files, notice })
+}
+
+fn check(settings: &LedgerSettings) -> Result<(), LedgerError> {
+    let wrong = |what: String| Err(LedgerError::Setting(what));
+    if settings.node.is_empty() || settings.node.len() > 128 {
+        return wrong("the node's name must have 1 to 128 bytes".into());
+    }
+    if settings.journal_bytes < MIN_JOURNAL || !settings.journal_bytes.is_multiple_of(4096) {
+        return wrong(format!(
+            "the journal must have at least {MIN_JOURNAL} bytes, in steps of 4096"
+        ));
+    }
+    // Each byte of a text may become six in JSON.
+    if settings.max_text.saturating_mul(6) + (32 << 10) > settings.journal_bytes / 8 {
+        return wrong("the longest text must be below a 50th of the journal".into());
+    }
+    Ok(())
+}
+
+/// Where the files of a node end.
+struct End {
+    sequence: u64,
+    head: Hash,
+    torn: Option<Torn>,
+    damaged: Option<String>,
+}
+
+fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, LedgerError> {
+    let listed = files::list(directory, node).map_err(LedgerError::io("read folder", directory))?;
+    let mut end = End { sequence: 0, head: genesis(node), torn: None, damaged: None };
+    // Newest first: a file without a whole line says nothing about where the ledger ends.
+    for (_, path) in listed.iter().rev() {
+        let bytes = fs::read(path).map_err(LedgerError::io("read", path))?;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let (lines, torn) = bytes.split_at_checked(whole).unwrap_or((&bytes, &[]));
+        if !torn.is_empty() {
+            end.torn = Some(close_off(path, whole, torn)?);
+        }
+        let mut newest_first = lines.split(|byte| *byte == b'\n').rev().filter(|l| !l.is_empty());
+        let Some(last) = newest_first.next() else {
+            continue;
+        };
+        end.head = sha256(last);
+        if let Some(frame) = Frame::read(last) {
+            end.sequence = frame.sequence;
+            files.resume(path).map_err(LedgerError::io("open", path))?;
+        } else {
+            // Not a line of ours: kept as it is. The chain goes on from it in a new file.
+            end.damaged = Some(name(path));
+            let known = newest_first.filter_map(Frame::read).map(|frame| frame.sequence).max();
+            end.sequence = known.unwrap_or(0) + 1;
+        }
+        return Ok(end);
+    }
+    Ok(end)
+}
+
+/// Takes a torn tail off a file and returns what it was.
+fn close_off(path: &Path, whole: usize, torn: &[u8]) -> Result<Torn, LedgerError> {
+    let len = u64::try_from(whole).unwrap_or(u64::MAX);
+    OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|file| file.set_len(len).and_then(|()| file.sync_all()))
+        .map_err(LedgerError::io("close off", path))?;
+    let mut hex = Vec::new();
+    push_hex(&mut hex, &sha256(torn));
+    Ok(Torn {
+        file: name(path),
+        bytes: torn.len(),
+        sha256: String::from_utf8_lossy(&hex).into_owned(),
+        start_b64: STANDARD.encode(torn.get(..TORN_KEPT).unwrap_or(torn)),
+    })
+}
+
+/// Writes what the journal holds beyond the files. Returns the newest sequence.
+fn bring_in(
+    left: &BTreeMap<u64, (u64, Vec<u8>)>,
+    mut last: u64,
+    chain: &mut Chain,
+    files: &mut Files,
+) -> io::Result<u64> {
+    let mut lines = Vec::new();
+    let first = last + 1;
+    for (sequence, (time, members)) in left {
+        if *sequence > last + 1 {
+            let mut gap = Vec::new();
+            json::push_members(&mut gap, &OwnEvent::Gap { lost_to: sequence - 1 })?;
+            chain.push(&mut lines, last + 1, *time, &gap);
+        }
+        chain.push(&mut lines, *sequence, *time, members);
+        last = *sequence;
+    }
+    let mut rest = lines.as_slice();
+    while !rest.is_empty() {
+        let written = files.append(first, rest)?;
+        rest = rest.get(written..).unwrap_or_default();
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+    }
+    files.sync()?;
+    Ok(last)
+}
+
+fn name(path: &Path) -> String {
+    PathBuf::from(path.file_name().unwrap_or_default()).to_string_lossy().into_owned()
+}

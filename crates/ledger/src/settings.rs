@@ -1,0 +1,62 @@
+//! Where and how a ledger is kept. Every knob has a default that is safe for evidence;
+//! the daemon's configuration sets the few that an owner should decide.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where and how the ledger is kept. Made by [`LedgerSettings::new`].
+#[derive(Debug, Clone)]
+pub struct LedgerSettings {
+    /// Folder of the ledger files. Made if missing (0750).
+    pub directory: PathBuf,
+    /// Name of this node, in each record and in the names of the files.
+    pub node: String,
+    /// Version and commit, in each record.
+    pub build: String,
+    /// Against power loss.
+    pub sync: SyncPolicy,
+    /// Folder of the journal, if it isn't `directory`. A tmpfs saves the disk the
+    /// journal's own writes and still survives `kill -9`, but not a container's end.
+    pub journal_directory: Option<PathBuf>,
+    /// Size of the journal in bytes: what sessions may be ahead of the ledger files.
+    pub journal_bytes: usize,
+    /// Longest statement text kept whole, in bytes; a longer one is cut there and
+    /// recorded with its length and SHA-256.
+    pub max_text: usize,
+}
+
+impl LedgerSettings {
+    /// The defaults: group sync within 10 ms, a journal of 16 MiB, texts up to 64 KiB.
+    pub fn new(directory: impl Into<PathBuf>, node: impl Into<String>) -> Self {
+        Self {
+            directory: directory.into(),
+            node: node.into(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            sync: SyncPolicy::Group(Duration::from_millis(10)),
+            journal_directory: None,
+            journal_bytes: 16 << 20,
+            max_text: 64 << 10,
+        }
+    }
+}
+
+/// When recorded bytes are forced to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Before each record counts as recorded.
+    Each,
+    /// In groups, at most this long after.
+    Group(Duration),
+    /// Once in that period.
+    Interval(Duration),
+}
+
+impl SyncPolicy {
+    /// How long written bytes may stay unforced.
+    pub(crate) fn delay(self) -> Duration {
+        match self {
+            Self::Each => Duration::ZERO,
+            Self::Group(delay) | Self::Interval(delay) => delay,
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! What sessions and the ledger thread share: the journal behind one mutex, who waits
+//! for what, and whether the ledger can be written. Every lock here is held for a
+//! memory copy at most, never over a system call that can wait.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::fault::LedgerFault;
+use crate::journal::{Body, Journal, Kind, entry_len};
+
+/// Room kept free in the journal for the outcome of each open intent.
+pub(crate) const OUTCOME_ROOM: usize = 512;
+/// Room kept free for the ledger's own records.
+const OWN_ROOM: usize = 64 << 10;
+/// How long the thread may sit in one call to the file system before callers that find
+/// the journal full are turned away instead of waiting.
+const STUCK: Duration = Duration::from_secs(5);
+
+/// Which room a record may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// A statement about to be forwarded: leaves room for its outcome and all others'.
+    Intent,
+    /// Closes an intent: may take the room that was kept for it.
+    Outcome,
+    /// Refusals and events: leave all kept room alone.
+    Event,
+    /// The ledger's own: may take the room kept for those.
+    Own,
+}
+
+/// Why a record wasn't taken.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// The journal is full for this class; the ledger thread is making room.
+    NoRoom,
+    /// It can't be recorded now.
+    Fault(LedgerFault),
+}
+
+/// The ledger's state, for `/readyz` and `/metrics`.
+#[derive(Debug, Clone)]
+pub struct LedgerHealth {
+    /// Why nothing can be recorded, if so.
+    pub fault: Option<LedgerFault>,
+    /// Bytes in the journal that are not in the ledger files yet.
+    pub queued_bytes: usize,
+    /// Bytes that the journal can hold.
+    pub capacity_bytes: usize,
+    /// Intents without an outcome.
+    pub open_intents: usize,
+    /// Sequence of the newest record.
+    pub last_sequence: u64,
+    /// Sequence of the newest record in the ledger files.
+    pub written_sequence: u64,
+    /// Sequence of the newest record forced to the disk.
+    pub synced_sequence: u64,
+    /// When records were last forced to the disk, since this start.
+    pub last_sync: Option<SystemTime>,
+    /// Records turned away because the ledger couldn't be written, since this start.
+    pub refused: u64,
+}
+
+impl LedgerHealth {
+    /// Whether statements can be recorded.
+    pub fn is_ok(&self) -> bool {
+        self.fault.is_none()
+    }
+}
+
+/// How the ledger thread rests, which decides whether an appender wakes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// It is at work, or has been told to.
+    None,
+    /// It looks again by itself within a few milliseconds.
+    Nap,
+    /// It waits to be woken.
+    Sleep,
+}
+
+pub(crate) struct State {
+    pub(crate) journal: Journal,
+    pub(crate) fault: Option<LedgerFault>,
+    pub(crate) rest: Rest,
+    /// Set by `close`; the thread empties the journal and ends.
+    pub(crate) closing: bool,
+    /// The thread has ended.
+    pub(crate) ended: bool,
+    pub(crate) written: u64,
+    pub(crate) synced: u64,
+    pub(crate) synced_at: Option<SystemTime>,
+    pub(crate) refused: u64,
+    /// Since when the thread is in a call to the file system.
+    pub(crate) busy_since: Option<Instant>,
+    open_intents: usize,
+    room_waiters: Vec<Waker>,
+    sync_waiters: Vec<(u64, Waker)>,
+}
+
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+    /// Whether records count as recorded only once they are on the disk.
+    pub(crate) each: bool,
+    pub(crate) max_text: usize,
+    max_body: usize,
+}
+
+impl Shared {
+    pub(crate) fn new(journal: Journal, each: bool, max_text: usize) -> Self {
+        let last = journal.last_sequence();
+        let max_body = journal.capacity() / 8;
+        let state = State {
+            journal,
+            fault: None,
+            rest: Rest::None,
+            closing: false,
+            ended: false,
+            written: last,
+            synced: last,
+            synced_at: None,
+            refused: 0,
+            busy_since: None,
+            open_intents: 0,
+            room_waiters: Vec::new(),
+            sync_waiters: Vec::new(),
+        };
+        Self { state: Mutex::new(state), wake: Condvar::new(), each, max_text, max_body }
+    }
+
+    /// The state. A panic while it was held can't leave a half-made entry that counts:
+    /// an entry exists once its sequence was given out, which comes last.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Largest entry that the journal takes.
+    pub(crate) fn max_entry(&self) -> usize {
+        entry_len(self.max_body)
+    }
+
+    /// Puts a record into the journal and gives its sequence, or says why not.
+    pub(crate) fn append(&self, class: Class, kind: Kind, body: &[u8]) -> Result<u64, Denied> {
+        let body = Body::new(body);
+        let mut state = self.lock();
+        let taken = self.take(&mut state, class, kind, &body);
+        if matches!(taken, Err(Denied::Fault(_))) {
+            state.refused += 1;
+        }
+        let urgent = self.each || state.journal.used() > state.journal.capacity() / 2;
+        let wake = match state.rest {
+            Rest::None => false,
+            Rest::Nap => urgent,
+            Rest::Sleep => true,
+        };
+        if wake {
+            state.rest = Rest::None;
+            drop(state);
+            self.wake.notify_one();
+        }
+        taken
+    }
+
+    fn take(
+        &self,
+        state: &mut State,
+        class: Class,
+        kind: Kind,
+        body: &Body<'_>,
+    ) -> Result<u64, Denied> {
+        let fault = |reason: &str| Denied::Fault(LedgerFault::new(reason));
+        if body.bytes.len() > self.max_body {
+            return Err(fault("the record is larger than the journal takes"));
+        }
+        if state.ended || (state.closing && class == Class::Intent) {
+            return Err(fault("it is closed"));
+        }
+        if let (Some(fault), Class::Intent) = (&state.fault, class) {
+            return Err(Denied::Fault(fault.clone()));
+        }
+        if !state.has_room(class, entry_len(body.bytes.len())) {
+            return Err(match &state.fault {
+                Some(fault) => Denied::Fault(fault.clone()),
+                None if state.is_stuck() => fault("the file system does not answer"),
+                None => Denied::NoRoom,
+            });
+        }
+        let sequence = state.journal.append(kind, body).ok_or(Denied::NoRoom)?;
+        match class {
+            Class::Intent => state.open_intents += 1,
+            Class::Outcome => state.open_intents = state.open_intents.saturating_sub(1),
+            Class::Event | Class::Own => {}
+        }
+        Ok(sequence)
+    }
+
+    /// Lets a caller that found no room for a body of `len` bytes be woken when there may
+    /// be some.
+    pub(crate) fn wait_for_room(&self, class: Class, len: usize, waker: &Waker) {
+        let mut state = self.lock();
+        if state.has_room(class, entry_len(len)) || state.fault.is_some() || state.ended {
+            // Room came between the attempt and now: try again at once.
+            waker.wake_by_ref();
+            return;
+        }
+        state.room_waiters.push(waker.clone());
+        let asleep = state.rest != Rest::None;
+        state.rest = Rest::None;
+        drop(state);
+        if asleep {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether `sequence` is on the disk; otherwise the caller is woken when it is, or
+    /// when the ledger has become unwritable.
+    pub(crate) fn poll_synced(
+        &self,
+        sequence: u64,
+        waker: &Waker,
+    ) -> Option<Result<(), LedgerFault>> {
+        let mut state = self.lock();
+        if state.synced >= sequence {
+            return Some(Ok(()));
+        }
+        if let Some(fault) = &state.fault {
+            return Some(Err(fault.clone()));
+        }
+        if state.ended {
+            return Some(Err(LedgerFault::new("it is closed")));
+        }
+        state.sync_waiters.push((sequence, waker.clone()));
+        None
+    }
+
+    pub(crate) fn health(&self) -> LedgerHealth {
+        let mut state = self.lock();
+        let stuck = state.is_stuck();
+        let fault = state
+            .fault
+            .clone()
+            .or_else(|| stuck.then(|| LedgerFault::new("the file system does not answer")));
+        let health = LedgerHealth {
+            fault,
+            queued_bytes: state.journal.used(),
+            capacity_bytes: state.journal.capacity(),
+            open_intents: state.open_intents,
+            last_sequence: state.journal.last_sequence(),
+            written_sequence: state.written,
+            synced_sequence: state.synced,
+            last_sync: state.synced_at,
+            refused: state.refused,
+        };
+        // Waiters that a stuck thread can't wake are woken by whoever asks.
+        let waiters = if stuck { state.take_waiters() } else { Vec::new() };
+        drop(state);
+        waiters.into_iter().for_each(Waker::wake);
+        health
+    }
+
+    /// Changes the state and wakes all who wait for a change of it.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        change(&mut state);
+        let waiters = state.take_waiters();
+        drop(state);
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Rests the ledger thread for at most `most`, unless it has been told of work.
+    pub(crate) fn rest(&self, rest: Rest, most: Duration, has_work: impl Fn(&State) -> bool) {
+        let mut state = self.lock();
+        if has_work(&state) {
+            return;
+        }
+        state.rest = rest;
+        let waited = self.wake.wait_timeout(state, most);
+        waited.unwrap_or_else(PoisonError::into_inner).0.rest = Rest::None;
+    }
+
+    /// Tells the thread to look at the state.
+    pub(crate) fn nudge(&self) {
+        self.wake.notify_one();
+    }
+}
+
+impl State {
+    fn has_room(&self, class: Class, len: usize) -> bool {
+        let outcomes = self.open_intents * OUTCOME_ROOM;
+        let kept = match class {
+            Class::Intent => outcomes + OUTCOME_ROOM + OWN_ROOM,
+            Class::Outcome => outcomes.saturating_sub(OUTCOME_ROOM) + OWN_ROOM,
+            Class::Event => outcomes + OWN_ROOM,
+            Class::Own => outcomes,
+        };
+        len + kept <= self.journal.free()
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.busy_since.is_some_and(|since| since.elapsed() > STUCK)
+    }
+
+    /// Who waits for room or for the disk. All look again; those too early wait anew.
+    fn take_waiters(&mut self) -> Vec<Waker> {
+        let room = std::mem::take(&mut self.room_waiters);
+        let (ready, waiting) =
+            std::mem::take(&mut self.sync_waiters).into_iter().partition::<Vec<_>, _>(
+                |(sequence, _)| *sequence <= self.synced || self.fault.is_some() || self.ended,
+            );
+        self.sync_waiters = waiting;
+        room.into_iter().chain(ready.into_iter().map(|(_, waker)| waker)).collect()
+    }
+}
+
+/// A handle that many hold.
+pub(crate) type SharedHandle = Arc<Shared>;

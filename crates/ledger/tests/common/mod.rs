@@ -1,0 +1,72 @@
+//! Shared by the ledger's tests: a session, statements, and the lines read back.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may stop at the first surprise")]
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ledger::{Intent, Outcome, Who};
+use serde_json::Value;
+
+pub(crate) fn who(session: u64) -> Who<'static> {
+    Who {
+        session,
+        user: "alice",
+        role: "analyst",
+        source: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
+        source_port: 50_123,
+        listener: "main",
+        tls_version: Some("TLSv1.3"),
+        tls_cipher: Some("TLS13_AES_256_GCM_SHA384"),
+        program: Some("mysql"),
+        replica: "clinical",
+        account: "readonly_shared",
+        replica_session: Some(77),
+    }
+}
+
+pub(crate) fn query(text: &[u8]) -> Intent<'_> {
+    Intent { command: "query", schema: Some(b"clin"), text, kind: "select", ..Intent::default() }
+}
+
+pub(crate) fn ok() -> Outcome<'static> {
+    Outcome {
+        rows: 1,
+        bytes: 80,
+        duration: Duration::from_micros(250),
+        end: "ok",
+        ..Outcome::default()
+    }
+}
+
+/// The node's ledger files in order.
+pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("ledger-"))
+        .collect();
+    files.sort();
+    files
+}
+
+/// All records, in order, each line checked to be a JSON object.
+pub(crate) fn records(directory: &Path) -> Vec<Value> {
+    files(directory)
+        .iter()
+        .flat_map(|path| {
+            let text = fs::read_to_string(path).unwrap();
+            assert!(text.is_empty() || text.ends_with('\n'), "{} is torn", path.display());
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+        })
+        .collect()
+}
+
+/// The first record of an event.
+pub(crate) fn event<'a>(records: &'a [Value], event: &str) -> Option<&'a Value> {
+    records.iter().find(|record| record["event"] == event)
+}

@@ -1,0 +1,225 @@
+//! Records as they stand in the files, and the states that callers see.
+
+mod common;
+
+use std::fs;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
+use std::time::Duration;
+
+use common::{event, files, ok, query, records, who};
+use ledger::{
+    Bind, Event, Intent, Ledger, LedgerSettings, Outcome, PreparedRef, Refusal, ReplicaError,
+    SyncPolicy,
+};
+
+fn settings(folder: &tempfile::TempDir) -> LedgerSettings {
+    LedgerSettings::new(folder.path().join("ledger"), "node 1")
+}
+
+#[test]
+fn a_statement_leaves_an_intent_and_an_outcome() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(settings(&folder)).unwrap();
+    let tag = ledger.tag(&who(9));
+    let binds = [Bind { kind: "longlong", value: Some("7") }, Bind { kind: "null", value: None }];
+    let intent = Intent {
+        prepared: Some(PreparedRef { statement_id: 3, intent: 1 }),
+        binds: &binds,
+        ..query("SELECT 'é\u{202e}\n' -- \u{1b}[2J".as_bytes())
+    };
+    let recorded = ledger.intent(&tag, &intent).wait().unwrap();
+    assert_eq!(recorded.sequence(), 1);
+    let error =
+        ReplicaError { code: 1317, sqlstate: "70100", message: "Query execution was interrupted" };
+    let outcome = Outcome { end: "error", error: Some(error), ..ok() };
+    assert_eq!(ledger.outcome(&tag, recorded, &outcome).wait().unwrap(), 2);
+    ledger.close("test").unwrap();
+
+    let text = fs::read_to_string(&files(&folder.path().join("ledger"))[0]).unwrap();
+    assert!(text.contains(r#""text":"SELECT 'é\u202e\n' -- \u001b[2J""#), "{text}");
+    let records = records(&folder.path().join("ledger"));
+    let intent = event(&records, "intent").unwrap();
+    assert_eq!(intent["v"], 1);
+    assert_eq!(intent["node"], "node 1");
+    assert_eq!(intent["user"], "alice");
+    assert_eq!(intent["source"], "203.0.113.7");
+    assert_eq!(intent["schema"], "clin");
+    assert_eq!(intent["prepared"]["intent"], 1);
+    assert_eq!(intent["binds"][0]["type"], "longlong");
+    assert!(intent["binds"][1]["value"].is_null());
+    let outcome = event(&records, "outcome").unwrap();
+    assert_eq!(outcome["intent"], 1);
+    assert_eq!(outcome["session"], 9);
+    assert_eq!(outcome["error"]["code"], 1317);
+    assert_eq!(outcome["duration_us"], 250);
+    assert_eq!(event(&records, "stop").unwrap()["reason"], "test");
+}
+
+#[test]
+fn an_intent_that_is_dropped_leaves_a_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(settings(&folder)).unwrap();
+    let tag = ledger.tag(&who(1));
+    drop(ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap());
+    ledger.close("test").unwrap();
+    let records = records(&folder.path().join("ledger"));
+    let outcome = event(&records, "outcome").unwrap();
+    assert_eq!((&outcome["intent"], &outcome["end"]), (&1.into(), &"abandoned".into()));
+}
+
+#[test]
+fn a_long_text_is_cut_with_its_length_and_hash() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings { max_text: 10, ..settings(&folder) }).unwrap();
+    let tag = ledger.tag(&who(1));
+    drop(ledger.intent(&tag, &query("SELECT 'aéé'".as_bytes())).wait().unwrap());
+    ledger.close("test").unwrap();
+    let records = records(&folder.path().join("ledger"));
+    let intent = event(&records, "intent").unwrap();
+    assert_eq!(intent["text"], "SELECT 'a", "no character is cut in half");
+    assert_eq!(intent["text_bytes"], 14);
+    assert_eq!(intent["text_sha256"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn refusals_and_events_are_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(settings(&folder)).unwrap();
+    let tag = ledger.tag(&who(1));
+    let refusal = Refusal {
+        command: "query",
+        schema: None,
+        text: b"DELETE FROM t\xff",
+        kind: "delete",
+        verdict: "refused",
+        rule: "not_a_read",
+        reason: "DELETE is not a read",
+        offset: 0,
+    };
+    ledger.refusal(&tag, &refusal).wait().unwrap();
+    let attributes = [("_client_name".to_owned(), "x\",\"user\":\"root".to_owned())];
+    let login =
+        Event::Login { who: who(1), method: "caching_sha2_password/fast", attributes: &attributes };
+    ledger.event(&login).wait().unwrap();
+    ledger.close("test").unwrap();
+    let records = records(&folder.path().join("ledger"));
+    let refusal = event(&records, "refusal").unwrap();
+    assert_eq!(refusal["rule"], "not_a_read");
+    assert_eq!(refusal["text_b64"], "REVMRVRFIEZST00gdP8=");
+    assert_eq!(event(&records, "login").unwrap()["user"], "alice");
+}
+
+#[test]
+fn an_orderly_stop_and_start_go_on_without_a_notice() {
+    let folder = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let ledger = Ledger::open(settings(&folder)).unwrap();
+        let start = Event::Start { build: "0.1", config_hash: "00" };
+        ledger.event(&start).wait().unwrap();
+        ledger.close("test").unwrap();
+    }
+    let records = records(&folder.path().join("ledger"));
+    let sequences: Vec<u64> = records.iter().map(|r| r["seq"].as_u64().unwrap()).collect();
+    assert!(sequences.iter().zip(1..).all(|(seen, expected)| *seen == expected), "{sequences:?}");
+    assert!(event(&records, "recovered").is_none());
+}
+
+#[test]
+fn a_torn_tail_is_closed_off_and_kept_in_a_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(settings(&folder)).unwrap();
+    ledger.event(&Event::Stop { reason: "x" }).wait().unwrap();
+    ledger.close("test").unwrap();
+    let path = files(&folder.path().join("ledger")).remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"{\"v\":1,\"se");
+    fs::write(&path, bytes).unwrap();
+    Ledger::open(settings(&folder)).unwrap().close("test").unwrap();
+    let records = records(&folder.path().join("ledger"));
+    let torn = &event(&records, "recovered").unwrap()["torn"];
+    assert_eq!(torn["bytes"], 10);
+    assert_eq!(torn["start_b64"], "eyJ2IjoxLCJzZQ==");
+}
+
+#[test]
+fn a_closed_ledger_takes_nothing_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(settings(&folder)).unwrap();
+    let tag = ledger.tag(&who(1));
+    ledger.close("test").unwrap();
+    let refused = ledger.intent(&tag, &query(b"SELECT 1")).wait();
+    assert_eq!(refused.unwrap_err().to_string(), "the ledger can't be written: it is closed");
+    assert!(!ledger.health().is_ok());
+}
+
+#[test]
+fn with_sync_each_a_record_counts_only_when_it_is_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger =
+        Ledger::open(LedgerSettings { sync: SyncPolicy::Each, ..settings(&folder) }).unwrap();
+    let tag = ledger.tag(&who(1));
+    for _ in 0..20 {
+        let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
+        assert!(ledger.health().synced_sequence >= intent.sequence());
+        let sequence = ledger.outcome(&tag, intent, &ok()).wait().unwrap();
+        assert!(ledger.health().synced_sequence >= sequence);
+    }
+    ledger.close("test").unwrap();
+}
+
+#[test]
+fn with_sync_group_a_record_is_ready_at_once_and_on_the_disk_soon() {
+    struct Nobody;
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(settings(&folder)).unwrap();
+    let tag = ledger.tag(&who(1));
+    let mut recording = Box::pin(ledger.intent(&tag, &query(b"SELECT 1")));
+    let waker = Arc::new(Nobody).into();
+    let polled = recording.as_mut().poll(&mut Context::from_waker(&waker));
+    let Poll::Ready(Ok(intent)) = polled else { panic!("not ready at once") };
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while ledger.health().synced_sequence < intent.sequence() {
+        assert!(std::time::Instant::now() < deadline, "never synced");
+        std::thread::yield_now();
+    }
+    drop(intent);
+    ledger.close("test").unwrap();
+}
+
+#[test]
+fn a_full_journal_makes_callers_wait_and_drops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = LedgerSettings { journal_bytes: 1 << 20, max_text: 8 << 10, ..settings(&folder) };
+    let ledger = Ledger::open(small).unwrap();
+    let text = vec![b'x'; 8 << 10];
+    std::thread::scope(|scope| {
+        for session in 0..8 {
+            let (ledger, text) = (&ledger, &text);
+            scope.spawn(move || {
+                let tag = ledger.tag(&who(session));
+                for _ in 0..500 {
+                    let intent = ledger.intent(&tag, &query(text)).wait().unwrap();
+                    ledger.outcome(&tag, intent, &ok()).wait().unwrap();
+                }
+            });
+        }
+    });
+    ledger.close("test").unwrap();
+    let records = records(&folder.path().join("ledger"));
+    assert_eq!(records.iter().filter(|r| r["event"] == "intent").count(), 4000);
+    assert_eq!(records.iter().filter(|r| r["event"] == "outcome").count(), 4000);
+}
+
+#[test]
+fn an_empty_file_left_by_a_kill_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("ledger");
+    fs::create_dir(&directory).unwrap();
+    fs::write(directory.join("ledger-node_1-000000000001.jsonl"), b"").unwrap();
+    Ledger::open(settings(&folder)).unwrap().close("test").unwrap();
+    assert_eq!(records(&directory).len(), 1);
+}
