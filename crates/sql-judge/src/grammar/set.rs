@@ -305,6 +305,7 @@ impl Parser<'_> {
             K::SHOW => self.show(),
             K::EXPLAIN | K::DESCRIBE | K::DESC => self.explain(),
             K::ANALYZE => self.analyze(),
+            K::DO => self.do_expressions(),
             _ if self.token.is(b'(') => self.select(),
             _ => Err(self.refuse("set_statement", "SET STATEMENT may only be FOR a read")),
         }
