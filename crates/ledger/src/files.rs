@@ -93,20 +93,14 @@ impl Files {
         let Some(mut what) = misplaced(&current.path, &current.file, current.len)? else {
             return Ok(None);
         };
-        let name = current
-            .path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
+        let name = current.path.file_name().map(|name| name.to_string_lossy().into_owned());
         if current.file.metadata()?.nlink() == 0 {
             restore(current)?;
             what = "deleted; put back from the open file";
         }
         // Either way the next record opens a new one.
         self.current = None;
-        Ok(Some(Lost {
-            what,
-            name: name.unwrap_or_default(),
-        }))
+        Ok(Some(Lost { what, name: name.unwrap_or_default() }))
     }
 
     /// Leaves the newest file as it is; the next record opens a new one.

@@ -90,16 +90,8 @@ impl Journal {
 
     /// A handle to tell whether the journal's file is still in its place.
     pub(crate) fn witness(&self) -> Result<Witness, LedgerError> {
-        let file = self
-            .file
-            .try_clone()
-            .map_err(LedgerError::io("keep open", &self.path))?;
-        Ok(Witness {
-            file,
-            path: self.path.clone(),
-            capacity: self.capacity,
-            salt: self.salt,
-        })
+        let file = self.file.try_clone().map_err(LedgerError::io("keep open", &self.path))?;
+        Ok(Witness { file, path: self.path.clone(), capacity: self.capacity, salt: self.salt })
     }
 
     /// Takes over what `old`, whose file is gone, still holds.

@@ -40,11 +40,7 @@ impl Ledger {
             // The journal is empty: there is room.
             let _ = shared.append(Class::Own, Kind::Record, &members);
         }
-        let start = WriterStart {
-            chain: opened.chain,
-            files: opened.files,
-            witness,
-        };
+        let start = WriterStart { chain: opened.chain, files: opened.files, witness };
         let writer = Writer::new(shared.clone(), start, settings.sync);
         let thread = std::thread::Builder::new()
             .name("ledger".into())

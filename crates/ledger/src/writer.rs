@@ -260,10 +260,7 @@ impl Writer {
     /// Notices a ledger file or a journal that is no longer where it should be.
     fn look_after_files(&mut self) -> io::Result<()> {
         if let Some(lost) = self.files.check()? {
-            self.note(&OwnEvent::LedgerTrouble {
-                what: lost.what,
-                file: &lost.name,
-            });
+            self.note(&OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name });
         }
         if let Some(what) = self.witness.misplaced()? {
             let mut journal = self.witness.replacement().map_err(io::Error::other)?;
@@ -272,10 +269,7 @@ impl Writer {
                 journal.adopt(&state.journal);
                 state.journal = journal;
             });
-            self.note(&OwnEvent::LedgerTrouble {
-                what,
-                file: "journal",
-            });
+            self.note(&OwnEvent::LedgerTrouble { what, file: "journal" });
         }
         Ok(())
     }
