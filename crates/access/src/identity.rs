@@ -82,7 +82,7 @@ impl Identity {
         let shown = |value: &Option<String>| value.clone().unwrap_or_default();
         let day = |day: Option<Date>| day.map(|day| day.to_string()).unwrap_or_default();
         let plugins: Vec<&str> = self.plugins.iter().map(|plugin| plugin.name()).collect();
-        let sources = self.sources.as_ref().map(|set| set.names().collect::<Vec<_>>().join(", "));
+        let sources = self.sources.as_ref().map(|set| set.names().join(", "));
         let most = self.max_connections.map(|most| most.to_string());
         let fixed = [
             ("full_name", self.full_name.clone()),
