@@ -2,7 +2,7 @@
 //! appended to. Finds them, writes the newest, notices when it is no longer there.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -84,28 +84,58 @@ impl Files {
         self.current.as_ref().map_or(Ok(()), |current| current.file.sync_data())
     }
 
-    /// Whether the newest file is still the one in the folder, at its full length. If
-    /// not: what happened to it, and the next record opens a new file.
-    pub(crate) fn check(&mut self) -> Option<Lost> {
-        let current = self.current.as_ref()?;
-        let what = match (fs::metadata(&current.path), current.file.metadata()) {
-            (Ok(there), Ok(ours)) if (there.dev(), there.ino()) != (ours.dev(), ours.ino()) => {
-                "replaced"
-            }
-            (_, Ok(ours)) if ours.len() != current.len => "changed in length",
-            (Ok(_), _) => return None,
-            (Err(error), _) if error.kind() == io::ErrorKind::NotFound => "deleted or renamed",
-            (Err(_), _) => "out of reach",
+    /// Whether the newest file is still the one in the folder, at its full length. A
+    /// deleted one is put back from the file we still hold open.
+    pub(crate) fn check(&mut self) -> io::Result<Option<Lost>> {
+        let Some(current) = &self.current else {
+            return Ok(None);
+        };
+        let Some(mut what) = misplaced(&current.path, &current.file, current.len)? else {
+            return Ok(None);
         };
         let name = current.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        if current.file.metadata()?.nlink() == 0 {
+            restore(current)?;
+            what = "deleted; put back from the open file";
+        }
+        // Either way the next record opens a new one.
         self.current = None;
-        Some(Lost { what, name: name.unwrap_or_default() })
+        Ok(Some(Lost { what, name: name.unwrap_or_default() }))
     }
 
     /// Leaves the newest file as it is; the next record opens a new one.
     pub(crate) fn leave(&mut self) {
         self.current = None;
     }
+}
+
+/// Says what is wrong if `path` doesn't lead to `file`, or its length isn't `len`.
+pub(crate) fn misplaced(path: &Path, file: &File, len: u64) -> io::Result<Option<&'static str>> {
+    let ours = file.metadata()?;
+    Ok(match fs::metadata(path) {
+        Ok(there) if (there.dev(), there.ino()) != (ours.dev(), ours.ino()) => Some("replaced"),
+        Ok(_) if ours.len() != len => Some("changed in length by another hand"),
+        Ok(_) => None,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Some("deleted or renamed"),
+        Err(error) => return Err(error),
+    })
+}
+
+/// Writes a deleted file's content to a new one of its name; if something else has that
+/// name by now, to one that says so.
+fn restore(current: &Current) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o640);
+    let mut copy = match options.open(&current.path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.open(current.path.with_extension("restored.jsonl"))?
+        }
+        other => other?,
+    };
+    let mut source = &current.file;
+    source.seek(SeekFrom::Start(0))?;
+    io::copy(&mut source, &mut copy)?;
+    copy.sync_all()
 }
 
 /// A ledger file that isn't as we left it.

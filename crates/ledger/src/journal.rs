@@ -6,7 +6,7 @@
 //! entries whose checksum holds, and their sequence numbers say what is new.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -15,6 +15,7 @@ use memmap2::MmapMut;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::fault::LedgerError;
+use crate::files::misplaced;
 use crate::map;
 
 /// Bytes before the ring: what the file is, and its salt.
@@ -66,26 +67,14 @@ impl Journal {
         capacity: usize,
         found: &mut dyn FnMut(Entry<'_>),
     ) -> Result<Self, LedgerError> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(LedgerError::io("open", path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(LedgerError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(LedgerError::io("lock", path)(error)),
-        }
+        let mut file = locked(path)?;
         match read_preamble(&mut file) {
             Some((salt, old_capacity)) => {
                 let journal = Self::mapped(file, path, salt, old_capacity)?;
                 journal.search(found);
                 Ok(journal)
             }
-            None => Self::fresh(file, path, capacity),
+            None => Self::fresh(file, path, capacity, new_salt()?),
         }
     }
 
@@ -96,14 +85,32 @@ impl Journal {
         }
         let Self { map, file, path, .. } = self;
         drop(map);
-        Self::fresh(file, &path, capacity)
+        Self::fresh(file, &path, capacity, new_salt()?)
     }
 
-    fn fresh(mut file: File, path: &Path, capacity: usize) -> Result<Self, LedgerError> {
-        let mut salt = [0; 4];
-        SystemRandom::new()
-            .fill(&mut salt)
-            .map_err(|_| LedgerError::Setting("the system gives no random numbers".into()))?;
+    /// A handle to tell whether the journal's file is still in its place.
+    pub(crate) fn witness(&self) -> Result<Witness, LedgerError> {
+        let file = self.file.try_clone().map_err(LedgerError::io("keep open", &self.path))?;
+        Ok(Witness { file, path: self.path.clone(), capacity: self.capacity, salt: self.salt })
+    }
+
+    /// Takes over what `old`, whose file is gone, still holds.
+    pub(crate) fn adopt(&mut self, old: &Self) {
+        let mut entries = Vec::new();
+        old.copy_out(0, old.used, &mut entries);
+        self.put(0, &entries);
+        self.tail = 0;
+        self.used = old.used;
+        self.next_sequence = old.next_sequence;
+        self.last_time = old.last_time;
+    }
+
+    fn fresh(
+        mut file: File,
+        path: &Path,
+        capacity: usize,
+        salt: [u8; 4],
+    ) -> Result<Self, LedgerError> {
         map::preallocate(&mut file, PREAMBLE + capacity).map_err(LedgerError::io("fill", path))?;
         let mut preamble = FILE_MAGIC.to_vec();
         preamble.extend_from_slice(&salt);
@@ -254,6 +261,52 @@ impl Journal {
 
     pub(crate) fn salt(&self) -> u32 {
         self.salt
+    }
+}
+
+/// Watches over the journal's file from outside the mutex.
+pub(crate) struct Witness {
+    file: File,
+    path: PathBuf,
+    capacity: usize,
+    salt: u32,
+}
+
+impl Witness {
+    /// What is wrong with the file's place or size, if anything.
+    pub(crate) fn misplaced(&self) -> io::Result<Option<&'static str>> {
+        misplaced(&self.path, &self.file, as_u64(PREAMBLE + self.capacity))
+    }
+
+    /// An empty journal in a new file, ready to [`Journal::adopt`] the misplaced one.
+    pub(crate) fn replacement(&self) -> Result<Journal, LedgerError> {
+        let file = locked(&self.path)?;
+        Journal::fresh(file, &self.path, self.capacity, self.salt.to_le_bytes())
+    }
+}
+
+fn new_salt() -> Result<[u8; 4], LedgerError> {
+    let mut salt = [0; 4];
+    SystemRandom::new()
+        .fill(&mut salt)
+        .map_err(|_| LedgerError::Setting("the system gives no random numbers".into()))?;
+    Ok(salt)
+}
+
+/// Opens or makes the file, 0600, and takes its lock.
+fn locked(path: &Path) -> Result<File, LedgerError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(LedgerError::io("open", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(LedgerError::io("lock", path)(error)),
     }
 }
 

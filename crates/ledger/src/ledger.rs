@@ -14,7 +14,7 @@ use crate::recording::{IntentRecorded, Recorded, Recording};
 use crate::recovery;
 use crate::settings::{LedgerSettings, SyncPolicy};
 use crate::shared::{Class, LedgerHealth, Shared, SharedHandle};
-use crate::writer::Writer;
+use crate::writer::{Writer, WriterStart};
 
 /// A node's ledger. Clones share it; it ends with [`Ledger::close`].
 #[derive(Clone)]
@@ -33,13 +33,15 @@ impl Ledger {
     /// not start.
     pub fn open(settings: LedgerSettings) -> Result<Self, LedgerError> {
         let opened = recovery::open(&settings)?;
+        let witness = opened.journal.witness()?;
         let each = settings.sync == SyncPolicy::Each;
         let shared = Arc::new(Shared::new(opened.journal, each, settings.max_text));
         if let Some(members) = opened.notice {
             // The journal is empty: there is room.
             let _ = shared.append(Class::Own, Kind::Record, &members);
         }
-        let writer = Writer::new(shared.clone(), opened.chain, opened.files, settings.sync);
+        let start = WriterStart { chain: opened.chain, files: opened.files, witness };
+        let writer = Writer::new(shared.clone(), start, settings.sync);
         let thread = std::thread::Builder::new()
             .name("ledger".into())
             .spawn(move || writer.run())

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::fault::LedgerFault;
 use crate::files::Files;
-use crate::journal::{Journal, Kind};
+use crate::journal::{Journal, Kind, Witness};
 use crate::json;
 use crate::line::Chain;
 use crate::settings::SyncPolicy;
@@ -36,13 +36,22 @@ pub(crate) struct Writer {
     shared: SharedHandle,
     chain: Chain,
     files: Files,
+    witness: Witness,
     sync: SyncPolicy,
     batch: Batch,
     /// Since when there is something written and not forced to the disk.
     unsynced_since: Option<Instant>,
     failing: Option<Failing>,
     last_entry: Instant,
+    last_look: Instant,
     clock: Clock,
+}
+
+/// What the thread starts from.
+pub(crate) struct WriterStart {
+    pub(crate) chain: Chain,
+    pub(crate) files: Files,
+    pub(crate) witness: Witness,
 }
 
 /// Lines made and not yet written.
@@ -66,16 +75,18 @@ struct Failing {
 }
 
 impl Writer {
-    pub(crate) fn new(shared: SharedHandle, chain: Chain, files: Files, sync: SyncPolicy) -> Self {
+    pub(crate) fn new(shared: SharedHandle, start: WriterStart, sync: SyncPolicy) -> Self {
         Self {
             shared,
-            chain,
-            files,
+            chain: start.chain,
+            files: start.files,
+            witness: start.witness,
             sync,
             batch: Batch::default(),
             unsynced_since: None,
             failing: None,
             last_entry: Instant::now(),
+            last_look: Instant::now(),
             clock: Clock::now(),
         }
     }
@@ -106,12 +117,20 @@ impl Writer {
         self.watch_clock();
         if self.batch.is_empty() && !self.take_batch()? {
             self.sync_if_due()?;
+            if self.last_look.elapsed() >= LOOK {
+                self.last_look = Instant::now();
+                self.look_after_files()?;
+            }
             return Ok(0);
         }
         let moved = self.batch.drains;
         self.write_batch()?;
+        if self.failing.is_some() {
+            // Well again only if the disk takes it and the files are where they should be.
+            self.force()?;
+            self.recover_from_failing();
+        }
         self.sync_if_due()?;
-        self.recover_from_failing();
         Ok(moved)
     }
 
@@ -197,7 +216,6 @@ impl Writer {
     fn force(&mut self) -> io::Result<()> {
         self.shared.lock().busy_since = Some(Instant::now());
         let synced = self.files.sync();
-        let lost = self.files.check();
         if synced.is_ok() {
             self.unsynced_since = None;
         } else {
@@ -212,10 +230,8 @@ impl Writer {
                 state.synced_at = Some(SystemTime::now());
             }
         });
-        if let Some(lost) = lost {
-            self.note(&OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name });
-        }
-        synced
+        synced?;
+        self.look_after_files()
     }
 
     /// Rests until there may be work. True when the ledger is closed and nothing is left.
@@ -238,16 +254,24 @@ impl Writer {
             let now = each || rest == Rest::Sleep || used > state.journal.capacity() / 2;
             state.closing || (used > 0 && now)
         });
-        if due.is_none() && most == LOOK {
-            self.look_after_files();
-        }
         false
     }
 
-    fn look_after_files(&mut self) {
-        if let Some(lost) = self.files.check() {
+    /// Notices a ledger file or a journal that is no longer where it should be.
+    fn look_after_files(&mut self) -> io::Result<()> {
+        if let Some(lost) = self.files.check()? {
             self.note(&OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name });
         }
+        if let Some(what) = self.witness.misplaced()? {
+            let mut journal = self.witness.replacement().map_err(io::Error::other)?;
+            self.witness = journal.witness().map_err(io::Error::other)?;
+            self.shared.change(|state| {
+                journal.adopt(&state.journal);
+                state.journal = journal;
+            });
+            self.note(&OwnEvent::LedgerTrouble { what, file: "journal" });
+        }
+        Ok(())
     }
 
     /// Turns new statements away and waits for the next try. True when it is time to end.

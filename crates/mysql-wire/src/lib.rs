@@ -9,6 +9,7 @@ pub mod change_user;
 pub mod command;
 pub mod compression;
 pub mod err_packet;
+pub mod execute;
 pub mod greeting;
 pub mod handshake_response;
 pub mod ok_packet;

@@ -1,6 +1,8 @@
 //! COM_STMT_PREPARE's answer and the statement ids in the commands that follow it.
 //!
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_stmt_prepare.html>
+use bytes::{BufMut, BytesMut};
+
 use crate::{Malformed, Reader};
 
 /// First payload of a good answer to COM_STMT_PREPARE.
@@ -31,6 +33,17 @@ impl PrepareOk {
         reader.u16()?;
         let metadata_follows = reader.u8().map_or(true, |flag| flag == 1);
         Ok(Self { statement_id, columns, parameters, metadata_follows })
+    }
+
+    /// The payload, as every client reads it (without the flag of optional metadata).
+    pub fn encode(&self) -> BytesMut {
+        let mut out = BytesMut::with_capacity(12);
+        out.put_u8(0);
+        out.put_u32_le(self.statement_id);
+        out.put_u16_le(self.columns);
+        out.put_u16_le(self.parameters);
+        out.put_bytes(0, 3);
+        out
     }
 }
 

@@ -81,6 +81,32 @@ pub struct Walk {
     pub forward: usize,
     /// Set once the response is complete.
     pub end: Option<ResponseEnd>,
+    /// Set where the next row would exceed a cap: nothing after `forward` may be sent.
+    pub over: Option<Over>,
+}
+
+/// The most that a response may hold; `None` is no cap.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Caps {
+    /// Rows of all its results.
+    pub rows: Option<u64>,
+    /// Bytes, headers included.
+    pub bytes: Option<u64>,
+}
+
+/// Which cap a response exceeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// [`Caps::rows`].
+    Rows(u64),
+    /// [`Caps::bytes`].
+    Bytes(u64),
+}
+
+impl Walk {
+    fn so_far(forward: usize) -> Self {
+        Self { forward, end: None, over: None }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +137,8 @@ pub struct ResponseWalker {
     continues: bool,
     /// Another statement's result will follow for the client.
     more_after: bool,
+    caps: Caps,
+    bytes: u64,
     rows: u64,
     status: StatusFlags,
     prepared: Option<PrepareOk>,
@@ -147,6 +175,8 @@ impl ResponseWalker {
             pass: 0,
             continues: false,
             more_after: false,
+            caps: Caps::default(),
+            bytes: 0,
             rows: 0,
             status: StatusFlags::empty(),
             prepared: None,
@@ -159,6 +189,18 @@ impl ResponseWalker {
     pub fn with_more_after(mut self, more_after: bool) -> Self {
         self.more_after = more_after;
         self
+    }
+
+    /// Stops before the row that would exceed a cap.
+    #[must_use]
+    pub fn with_caps(mut self, caps: Caps) -> Self {
+        self.caps = caps;
+        self
+    }
+
+    /// Goes on without caps, for a response that is thrown away.
+    pub fn lift_caps(&mut self) {
+        self.caps = Caps::default();
     }
 
     /// Rows passed so far.
@@ -190,10 +232,10 @@ impl ResponseWalker {
             at += passed;
             self.pass -= passed;
             let Some(packet) = buffer.get_mut(at..).filter(|_| self.pass == 0) else {
-                return Ok(Walk { forward: at, end: None });
+                return Ok(Walk::so_far(at));
             };
             let Some(header) = PacketHeader::peek(packet) else {
-                return Ok(Walk { forward: at, end: None });
+                return Ok(Walk::so_far(at));
             };
             if header.sequence_id != self.sequence_id {
                 let (expected, found) = (self.sequence_id, header.sequence_id);
@@ -201,21 +243,38 @@ impl ResponseWalker {
             }
             if !self.continues {
                 match self.step(packet, header.len)? {
-                    None => {
-                        return Ok(Walk { forward: at, end: None });
-                    }
+                    None => return Ok(Walk::so_far(at)),
                     Some(Step::Pass(next)) => self.state = next,
                     Some(Step::End(end)) => {
                         self.renumber(packet);
                         self.state = State::Done;
-                        return Ok(Walk { forward: at + HEADER_LEN + header.len, end: Some(end) });
+                        let forward = at + HEADER_LEN + header.len;
+                        return Ok(Walk { forward, end: Some(end), over: None });
                     }
                 }
+            }
+            if let Some(over) = self.over(header.len) {
+                return Ok(Walk { forward: at, end: None, over: Some(over) });
             }
             self.renumber(packet);
             self.continues = header.len == MAX_PACKET_LEN;
             self.pass = HEADER_LEN + header.len;
         }
+    }
+
+    /// Whether the packet about to be passed exceeds a cap. A row begun is sent whole.
+    fn over(&mut self, packet_len: usize) -> Option<Over> {
+        self.bytes += (HEADER_LEN + packet_len) as u64;
+        if self.state != State::Rows || self.continues {
+            return None;
+        }
+        let over = match self.caps {
+            Caps { rows: Some(cap), .. } if self.rows > cap => Over::Rows(cap),
+            Caps { bytes: Some(cap), .. } if self.bytes > cap => Over::Bytes(cap),
+            Caps { .. } => return None,
+        };
+        self.rows = self.rows.saturating_sub(1);
+        Some(over)
     }
 
     fn renumber(&mut self, packet: &mut [u8]) {

@@ -1,5 +1,6 @@
-//! The command line: `readgate serve | check | hash-password | version`.
+//! The command line: `readgate serve | check | explain | hash-password | version`.
 pub mod check;
+pub mod explain;
 pub mod hash_password;
 
 use std::io::IsTerminal;
@@ -46,6 +47,8 @@ enum Command {
         #[arg(long)]
         text_only: bool,
     },
+    /// Say what the judge makes of statements, and why.
+    Explain(explain::ExplainArguments),
     /// Read a password from standard input and print the lines for a [[user]].
     HashPassword,
     /// Print the version.
@@ -63,6 +66,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     match arguments.command {
         Command::Serve { config, log_format, log_level } => serve(config, log_format, &log_level),
         Command::Check { config, text_only } => check::run(&config, text_only),
+        Command::Explain(arguments) => explain::run(&arguments),
         Command::HashPassword => hash_password::run(),
         Command::Version => {
             say(crate::daemon::BUILD);

@@ -1,10 +1,10 @@
 //! What all connections share: the configuration in force, limits, replica, ledger,
 //! registry, metrics.
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use access::{ConnectionLimits, LoginThrottle, SourceNetworks, SourceSet, Users};
+use access::{ConnectionLimits, LoginThrottle, Role, RoleLimits, SourceNetworks, SourceSet, Users};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use config::{Config, ConfigHash, ReplicaTls};
 use ledger::{Event, Ledger, LedgerError};
@@ -18,6 +18,7 @@ use crate::replica::ReplicaTarget;
 use crate::replica::guard::GuardSettings;
 use crate::replica::pool::{Pool, PoolSettings};
 use crate::tls::{self, TlsFault};
+use crate::usage::DailyBytes;
 
 /// Version and commit, in the ledger's records and `readgate version`.
 pub const BUILD: &str = concat!("readgate ", env!("CARGO_PKG_VERSION"));
@@ -55,6 +56,14 @@ pub struct SessionLimits {
     pub max_payload: usize,
     /// Prepared statements at a time.
     pub prepared_statements: usize,
+}
+
+impl SessionLimits {
+    /// With a shorter idle timeout, where a role has one.
+    pub fn narrowed(&self, role: &RoleLimits) -> Self {
+        let idle_timeout = role.idle_timeout.unwrap_or(self.idle_timeout).min(self.idle_timeout);
+        Self { idle_timeout, ..self.clone() }
+    }
 }
 
 /// A listener: its name and its TLS, which a reload may swap.
@@ -111,7 +120,9 @@ pub struct Daemon {
     pub registry: Arc<Registry>,
     /// The replica, and warm connections to it.
     pub pool: Arc<Pool>,
-    judge: ArcSwapOption<(ServerVersion, Arc<Judge>)>,
+    /// Bytes that users have read today.
+    pub usage: DailyBytes,
+    judges: Mutex<HashMap<(ServerVersion, String), Arc<Judge>>>,
 }
 
 impl Daemon {
@@ -129,7 +140,8 @@ impl Daemon {
             metrics: Metrics::new()?,
             registry: Arc::default(),
             pool,
-            judge: ArcSwapOption::empty(),
+            usage: DailyBytes::default(),
+            judges: Mutex::default(),
         }))
     }
 
@@ -150,20 +162,20 @@ impl Daemon {
         self.limits.set(config.limits.connections);
         self.throttle.set(config.throttle);
         self.live.store(Arc::new(Live::new(config, hash)));
-        self.judge.store(None);
+        self.judges.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
     }
 
-    /// The judge for a replica of that version, under the policy in force.
-    pub fn judge(&self, version: ServerVersion) -> Arc<Judge> {
-        if let Some(cached) = self.judge.load_full()
-            && cached.0 == version
-        {
-            return Arc::clone(&cached.1);
-        }
-        let judge = Arc::new(Judge::new(version, self.live().policy.clone()));
-        self.judge.store(Some(Arc::new((version, Arc::clone(&judge)))));
-        judge
+    /// The judge for a replica of that version, under the policy in force for a role.
+    pub fn judge(&self, version: ServerVersion, role: &Role) -> Arc<Judge> {
+        let mut judges = self.judges.lock().unwrap_or_else(PoisonError::into_inner);
+        let judge = judges.entry((version, role.name.clone())).or_insert_with(|| {
+            let mut policy = self.live().policy.clone();
+            policy.allowed_functions.extend(role.functions.iter().cloned());
+            policy.allowed_calls.extend(role.calls.iter().cloned());
+            Arc::new(Judge::new(version, policy))
+        });
+        Arc::clone(judge)
     }
 
     /// Records an event that nobody's answer depends on. If it can't be recorded the

@@ -40,6 +40,8 @@ pub enum EndingKind {
     LoginTimeout,
     /// Idle for too long.
     IdleTimeout,
+    /// Lasted longer than the role allows.
+    SessionTime,
     /// No session on the replica, or it broke.
     ReplicaFault,
     /// The ledger can't record.
@@ -67,6 +69,7 @@ impl EndingKind {
             Self::TlsFailed => "tls_failed",
             Self::LoginTimeout => "login_timeout",
             Self::IdleTimeout => "idle_timeout",
+            Self::SessionTime => "session_time",
             Self::ReplicaFault => "replica_fault",
             Self::LedgerFault => "ledger_fault",
             Self::Killed => "killed",
@@ -116,6 +119,13 @@ impl Ending {
         let text = "The client was disconnected by the server because of inactivity.";
         let err = ErrPacket::new(IDLE_TIMEOUT, SqlState::GENERAL, text);
         Self::told(EndingKind::IdleTimeout, "idle_timeout", err)
+    }
+
+    /// A session that has lasted as long as its role lets it.
+    pub fn session_time() -> Self {
+        let text = "readgate: the session has lasted as long as the role's session_time allows";
+        let err = ErrPacket::new(IDLE_TIMEOUT, SqlState::GENERAL, text);
+        Self::told(EndingKind::SessionTime, "session_time", err)
     }
 
     /// An order to end.

@@ -21,5 +21,6 @@ pub mod recording;
 pub mod registry;
 pub mod reload;
 pub mod tls;
+pub mod usage;
 
 pub mod cli;

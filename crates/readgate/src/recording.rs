@@ -61,6 +61,7 @@ pub async fn outcome(
         Err(RelayFault::ClientGone(_)) => ("client_gone", 0),
         Err(RelayFault::ReplicaGone(_) | RelayFault::Protocol(_)) => ("replica_gone", 0),
         Err(RelayFault::Ordered) => ("killed", 0),
+        Err(RelayFault::Over(_)) => ("over_limit", 0),
     };
     let texts = match relayed.map(|held| &held.end) {
         Ok(ResponseEnd::Err(err)) => {

@@ -24,6 +24,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::packet_stream::{PacketStream, StreamFault};
 use crate::tls::TlsFault;
+use guard::GuardSettings;
 use login::LoggedIn;
 
 /// `CR_CONN_HOST_ERROR`, which drivers know as "the server can't be reached".
@@ -46,7 +47,7 @@ pub struct ReplicaTarget {
     /// Deadline of connect, login and guard together.
     pub deadline: Duration,
     /// Session guard (second wall).
-    pub guard: guard::GuardSettings,
+    pub guard: GuardSettings,
     /// What the replica said of itself when it was last seen.
     pub profile: ArcSwapOption<ReplicaProfile>,
 }
@@ -75,12 +76,15 @@ pub struct SessionWish {
     pub schema: Option<Vec<u8>>,
     /// Connection attributes to send.
     pub attributes: Vec<Attribute>,
+    /// Longest statement, if shorter than the general limit.
+    pub statement_timeout: Option<Duration>,
 }
 
 /// A logged-in, guarded session on the replica.
 #[derive(Debug)]
 pub struct ReplicaSession {
     connection: LoggedIn,
+    guard: GuardSettings,
     /// Session variables after the guard.
     pub baseline: guard::Baseline,
 }
@@ -178,7 +182,7 @@ impl ReplicaTarget {
                 // A handshake has one byte for it, a change of user two.
                 connection = login::log_in_again(self, connection, wish).await?;
             }
-            guard::put_in_force(connection, &self.guard).await
+            guard::put_in_force(connection, self.guard.narrowed(wish.statement_timeout)).await
         })
         .await
     }
@@ -191,7 +195,7 @@ impl ReplicaTarget {
     ) -> Result<ReplicaSession, ReplicaFault> {
         self.within_deadline(async {
             let connection = login::log_in_again(self, used, wish).await?;
-            guard::put_in_force(connection, &self.guard).await
+            guard::put_in_force(connection, self.guard.narrowed(wish.statement_timeout)).await
         })
         .await
     }
@@ -206,6 +210,15 @@ impl ReplicaTarget {
             Ok(connection)
         })
         .await
+    }
+
+    /// Sets and verifies a session's guard again, and reads its state back.
+    pub async fn guard_again(
+        &self,
+        session: &mut ReplicaSession,
+    ) -> Result<guard::Baseline, ReplicaFault> {
+        let guard = session.guard.clone();
+        self.within_deadline(guard::set(session, &guard)).await
     }
 
     async fn within_deadline<T>(

@@ -4,6 +4,7 @@
 //! the replica; the client's OK goes out after both.
 pub mod command;
 pub mod kill;
+pub mod limits;
 pub mod passthrough;
 pub mod prepared;
 pub mod refuse;
@@ -12,7 +13,7 @@ pub mod statement;
 use std::sync::Arc;
 use std::time::Instant;
 
-use access::{SourceSlot, UserSlot};
+use access::{Role, SourceSlot, UserSlot};
 use ledger::{Event, Who, WhoTag};
 use mysql_wire::change_user::ChangeUser;
 use mysql_wire::handshake_response::Attribute;
@@ -50,6 +51,9 @@ pub struct Session<'a> {
     prepared: PreparedStatements,
     tag: WhoTag,
     user: String,
+    role: Arc<Role>,
+    /// When the session has lasted as long as its role lets it.
+    ends_at: Option<tokio::time::Instant>,
     negotiated: Capabilities,
     collation: u16,
     /// Whether one query may hold several statements.
@@ -94,6 +98,7 @@ impl<'a> Session<'a> {
             collation: logged_in.collation,
             schema: logged_in.schema.clone().or_else(|| default_schema(daemon)),
             attributes: attributes_for_replica(&logged_in, context),
+            statement_timeout: logged_in.named.user().role.limits.statement_timeout,
         };
         let opened = daemon.pool.lend(&wish, context.earmarked.take()).await;
         daemon.metrics.replica_opened(&opened);
@@ -113,16 +118,18 @@ impl<'a> Session<'a> {
             daemon,
             client,
             context,
-            judge: daemon.judge(replica.version),
+            judge: daemon.judge(replica.version, &user.role),
             facts,
             prepared: PreparedStatements::default(),
             tag,
             user: user.name.as_str().to_owned(),
+            role: Arc::clone(&user.role),
+            ends_at: user.role.limits.session_time.map(|most| tokio::time::Instant::now() + most),
             negotiated: logged_in.negotiated,
             collation: logged_in.collation,
             multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
             deprecate_eof: replica.form.deprecate_eof,
-            limits: daemon.live().session_limits.clone(),
+            limits: daemon.live().session_limits.narrowed(&user.role.limits),
             replica,
             orders,
             registered,
@@ -185,13 +192,14 @@ impl<'a> Session<'a> {
 
     /// Waits for the next command, as long as nothing else ends the session.
     async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
-        let Self { client, replica, orders, limits, .. } = self;
+        let Self { client, replica, orders, limits, ends_at, .. } = self;
         tokio::select! {
             biased;
             payload = timeout(limits.idle_timeout, client.read_payload(limits.max_payload)) => {
                 payload.map_err(|_| Ending::idle())?.map_err(Ending::from)
             }
             () = orders.end_when_idle() => Err(ordered(orders)),
+            () = until(*ends_at) => Err(Ending::session_time()),
             unasked = replica.channel.fill() => Err(replica_spoke_unasked(replica, unasked)),
         }
     }
@@ -217,9 +225,44 @@ impl<'a> Session<'a> {
         Ok(self.client.send_err(err).await?)
     }
 
+    /// Whether queries and executions may carry attributes, which the replica never sees.
+    fn has_query_attributes(&self) -> bool {
+        self.negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES)
+    }
+
+    /// Reads the session's state back from the replica, and sets the guard again on the way.
+    async fn resync(&mut self) -> Result<(), Ending> {
+        let baseline = self.daemon.pool.target.guard_again(&mut self.replica).await;
+        let baseline = baseline.map_err(|fault| {
+            Ending::silent(EndingKind::ReplicaFault, format!("reading state back: {fault}"))
+        })?;
+        let schema = baseline.schema.as_deref();
+        match self.facts.resync(&baseline.sql_mode, &baseline.character_set_client, schema) {
+            true => Ok(()),
+            false => Err(charset_unknown()),
+        }
+    }
+
+    /// The replica says with each OK whether a backslash escapes: a session in which the
+    /// judge believes otherwise must not go on.
+    fn check_mode(&self) -> Result<(), Ending> {
+        let flag = StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES;
+        match self.facts.agrees(self.replica.status.contains(flag)) {
+            true => Ok(()),
+            false => Err(Ending::silent(EndingKind::Internal, "sql_mode is not as judged")),
+        }
+    }
+
     /// Takes over what a response said of the session.
     fn note_status(&mut self, status: StatusFlags) {
         self.replica.status = status - RESPONSE_FLAGS;
+    }
+}
+
+async fn until(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -3,10 +3,7 @@
 //! Bars: median at most 1 us for a point select, 10 us for a report of 2 kB; time in
 //! proportion to the length for texts of any size and shape.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a benchmark may stop at the first surprise"
-)]
+#![allow(clippy::unwrap_used, reason = "a benchmark may stop at the first surprise")]
 
 use bytes::Bytes;
 use divan::Bencher;
@@ -29,10 +26,7 @@ fn judging(bencher: Bencher<'_, '_>, text: Vec<u8>) {
 
 #[divan::bench]
 fn point_select(bencher: Bencher<'_, '_>) {
-    judging(
-        bencher,
-        b"SELECT name, born FROM subjects WHERE subject_id = 48151623".to_vec(),
-    );
+    judging(bencher, b"SELECT name, born FROM subjects WHERE subject_id = 48151623".to_vec());
 }
 
 #[divan::bench]
@@ -52,26 +46,17 @@ fn connect_settings(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = [1, 4, 16], sample_count = 10)]
 fn list_of_megabytes(bencher: Bencher<'_, '_>, megabytes: usize) {
     let list = "12345, 'abcde', ".repeat(megabytes * (1 << 16));
-    judging(
-        bencher,
-        format!("SELECT * FROM t WHERE a IN ({list}0)").into(),
-    );
+    judging(bencher, format!("SELECT * FROM t WHERE a IN ({list}0)").into());
 }
 
 #[divan::bench(args = [20_000, 80_000, 320_000], sample_count = 10)]
 fn sum_of_many(bencher: Bencher<'_, '_>, bytes: usize) {
-    judging(
-        bencher,
-        format!("SELECT {}1", "1+".repeat(bytes / 2)).into(),
-    );
+    judging(bencher, format!("SELECT {}1", "1+".repeat(bytes / 2)).into());
 }
 
 #[divan::bench(args = [25_000, 100_000], sample_count = 10)]
 fn many_comments(bencher: Bencher<'_, '_>, count: usize) {
-    judging(
-        bencher,
-        format!("SELECT 1 {}", "/* x */ ".repeat(count)).into(),
-    );
+    judging(bencher, format!("SELECT 1 {}", "/* x */ ".repeat(count)).into());
 }
 
 #[divan::bench(args = [25_000, 100_000], sample_count = 10)]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::charset::Charset;
 use crate::facts::SessionFacts;
+use crate::fingerprint::fingerprint;
 use crate::judge::{Judge, Policy};
 use crate::server::{Flavour, ServerVersion};
 use crate::structure::{self, Structure};
@@ -28,6 +29,8 @@ pub struct Explanation {
     pub kind: StatementKind,
     /// Tables and functions named in the text.
     pub structure: Structure,
+    /// The text without its values.
+    pub fingerprint: String,
 }
 
 /// Judges a text as [`Judge::judge_several`] does and explains the outcome. A text of
@@ -42,6 +45,7 @@ pub fn explain(judge: &Judge, facts: &SessionFacts, text: Bytes) -> Explanation 
         offset: 0,
         kind: verdicts.first().map_or(StatementKind::Unknown, kind_of),
         structure,
+        fingerprint: fingerprint(facts, &text),
     };
     for verdict in verdicts {
         match verdict {
@@ -83,6 +87,7 @@ impl Explanation {
             "kind": self.kind.as_str(),
             "tables": self.structure.tables,
             "functions": self.structure.functions,
+            "fingerprint": self.fingerprint,
         })
     }
 

@@ -67,12 +67,7 @@ impl SessionFacts {
     ) -> Option<Self> {
         let sql_mode = SqlMode::parse(server.flavour, sql_mode)?;
         let lex_mode = lex_mode(server, sql_mode, charset);
-        Some(Self {
-            lex_mode,
-            sql_mode,
-            schema: None,
-            prepared: HashMap::new(),
-        })
+        Some(Self { lex_mode, sql_mode, schema: None, prepared: HashMap::new() })
     }
 
     /// Takes over what a permitted statement does to the session, once the replica has
@@ -94,6 +89,29 @@ impl SessionFacts {
                 }
             }
         }
+    }
+
+    /// Takes over what the replica itself says of the session, read back after something
+    /// left its state in doubt. Statements prepared by name stay. False, and nothing is
+    /// taken over, where [`SessionFacts::new`] gives `None`.
+    #[must_use]
+    pub fn resync(
+        &mut self,
+        sql_mode: &[u8],
+        character_set_client: &[u8],
+        schema: Option<&[u8]>,
+    ) -> bool {
+        let (server, prepared) = (self.server(), std::mem::take(&mut self.prepared));
+        let fresh = Self::from_session_variables(server, sql_mode, character_set_client, schema);
+        let known = fresh.is_some();
+        *self = Self { prepared, ..fresh.unwrap_or_else(|| self.clone()) };
+        known
+    }
+
+    /// Whether a status flag that the replica sends with each OK says the same of the
+    /// session's mode as these facts.
+    pub fn agrees(&self, status_says_no_backslash_escapes: bool) -> bool {
+        self.lex_mode.no_backslash_escapes == status_says_no_backslash_escapes
     }
 
     /// The current default schema, as far as it is known.

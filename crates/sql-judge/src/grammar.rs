@@ -4,6 +4,7 @@
 //! rules of that statement; whatever no rule names is refused with its place. Nothing
 //! here recurses on the input.
 
+mod call;
 mod explain;
 mod prepared;
 mod query;
@@ -43,16 +44,8 @@ pub(crate) struct Refusal {
 
 impl From<Box<LexError>> for Box<Refusal> {
     fn from(error: Box<LexError>) -> Self {
-        let LexError {
-            rule,
-            message,
-            offset,
-        } = *error;
-        Self::new(Refusal {
-            rule,
-            reason: String::from(message),
-            offset,
-        })
+        let LexError { rule, message, offset } = *error;
+        Self::new(Refusal { rule, reason: String::from(message), offset })
     }
 }
 

@@ -280,11 +280,7 @@ impl<'t> Lexer<'t> {
 
     #[cold]
     fn error(&self, rule: &'static str, message: &'static str, offset: usize) -> Box<LexError> {
-        Box::new(LexError {
-            rule,
-            message,
-            offset,
-        })
+        Box::new(LexError { rule, message, offset })
     }
 }
 

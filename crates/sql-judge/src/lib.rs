@@ -9,6 +9,7 @@
 mod charset;
 mod explain;
 mod facts;
+mod fingerprint;
 mod functions;
 mod grammar;
 mod hints;
@@ -16,6 +17,7 @@ mod judge;
 mod lexer;
 mod server;
 mod settings;
+mod split;
 mod sql_mode;
 mod structure;
 mod text;
@@ -23,7 +25,9 @@ mod verdict;
 
 pub use explain::{Explanation, explain, explain_batch};
 pub use facts::{Effects, SessionFacts};
+pub use fingerprint::fingerprint;
 pub use judge::{Judge, Policy, Verdicts};
 pub use server::{Flavour, ServerVersion};
+pub use split::split;
 pub use structure::Structure;
 pub use verdict::{Absorbed, Denial, OwnStatement, ReadPermit, StatementKind, Verdict};

@@ -83,6 +83,7 @@ const MYSQL: &[&str] = &[
     "NO_ENGINE_SUBSTITUTION",
     "PAD_CHAR_TO_FULL_LENGTH",
     "TIME_TRUNCATE_FRACTIONAL",
+    "INTERPRET_UTF8_AS_UTF8MB4",
 ];
 
 /// Modes that bring others with them.
@@ -91,48 +92,14 @@ const COMBINED: &[(&str, &[&str])] = &[
     ("ANSI", &["ONLY_FULL_GROUP_BY"]),
     ("MSSQL", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"]),
     ("DB2", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"]),
-    (
-        "MAXDB",
-        &[
-            "PIPES_AS_CONCAT",
-            "ANSI_QUOTES",
-            "IGNORE_SPACE",
-            "NO_AUTO_CREATE_USER",
-        ],
-    ),
-    (
-        "POSTGRESQL",
-        &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"],
-    ),
-    (
-        "MSSQL",
-        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
-    ),
-    (
-        "DB2",
-        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
-    ),
-    (
-        "MAXDB",
-        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
-    ),
-    (
-        "POSTGRESQL",
-        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
-    ),
-    (
-        "ORACLE",
-        &[
-            "PIPES_AS_CONCAT",
-            "ANSI_QUOTES",
-            "IGNORE_SPACE",
-            "NO_AUTO_CREATE_USER",
-        ],
-    ),
-    (
-        "ORACLE",
-        &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"],
-    ),
+    ("MAXDB", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE", "NO_AUTO_CREATE_USER"]),
+    ("POSTGRESQL", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE"]),
+    ("MSSQL", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
+    ("DB2", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
+    ("MAXDB", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
+    ("POSTGRESQL", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
+    ("ORACLE", &["PIPES_AS_CONCAT", "ANSI_QUOTES", "IGNORE_SPACE", "NO_AUTO_CREATE_USER"]),
+    ("ORACLE", &["NO_KEY_OPTIONS", "NO_TABLE_OPTIONS", "NO_FIELD_OPTIONS"]),
     ("ORACLE", &["SIMULTANEOUS_ASSIGNMENT"]),
     ("MYSQL323", &["HIGH_NOT_PRECEDENCE"]),
     ("MYSQL40", &["HIGH_NOT_PRECEDENCE"]),
@@ -146,10 +113,7 @@ impl SqlMode {
     /// known.
     pub(crate) fn parse(flavour: Flavour, text: &[u8]) -> Option<Self> {
         let mut mode = Self { flavour, bits: 0 };
-        for name in text
-            .split(|&byte| byte == b',')
-            .filter(|name| !name.is_empty())
-        {
+        for name in text.split(|&byte| byte == b',').filter(|name| !name.is_empty()) {
             mode.add(name)?;
         }
         Some(mode)

@@ -157,6 +157,29 @@ fn more_results_flag_is_set_in_a_classic_eof_and_in_ok() {
 }
 
 #[test]
+fn a_cap_stops_before_the_row_that_exceeds_it() {
+    for (caps, over) in [
+        (Caps { rows: Some(2), bytes: None }, Over::Rows(2)),
+        (Caps { rows: None, bytes: Some(60) }, Over::Bytes(60)),
+    ] {
+        let mut whole = wire(1, &[&[1], DEFINITION, ROW, ROW, ROW, ROW, ROW, OK_AS_EOF]);
+        let fits = wire(1, &[&[1], DEFINITION, ROW, ROW]).len();
+        let mut walker = ResponseWalker::new(Expect::Results, NEW, 1, 1).with_caps(caps);
+        let walk = walker.walk(&mut whole).unwrap();
+        assert_eq!(walk.over, Some(over));
+        assert_eq!(walk.end, None);
+        match over {
+            Over::Rows(_) => assert_eq!(walk.forward, fits),
+            Over::Bytes(cap) => assert!(walk.forward as u64 <= cap),
+        }
+    }
+    let exact = Caps { rows: Some(2), bytes: None };
+    let mut whole = wire(1, &[&[1], DEFINITION, ROW, ROW, OK_AS_EOF]);
+    let mut walker = ResponseWalker::new(Expect::Results, NEW, 1, 1).with_caps(exact);
+    assert!(walker.walk(&mut whole).unwrap().end.is_some());
+}
+
+#[test]
 fn a_request_for_a_local_file_is_a_fault() {
     let mut whole = wire(1, &[b"\xfb/etc/passwd"]);
     let fault = ResponseWalker::new(Expect::Results, NEW, 1, 1).walk(&mut whole).unwrap_err();

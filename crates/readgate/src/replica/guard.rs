@@ -21,6 +21,15 @@ pub struct GuardSettings {
     pub lock_wait_timeout: Duration,
 }
 
+impl GuardSettings {
+    /// With a shorter statement timeout, where a role has one.
+    pub fn narrowed(&self, statement_timeout: Option<Duration>) -> Self {
+        let general = Some(self.statement_timeout).filter(|limit| !limit.is_zero());
+        let shortest = general.into_iter().chain(statement_timeout).min();
+        Self { statement_timeout: shortest.unwrap_or_default(), ..self.clone() }
+    }
+}
+
 /// Session variables as the replica reports them after the guard: where the judge's
 /// session facts start from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,10 +45,10 @@ pub struct Baseline {
 /// Sets and verifies the guard of a connection that has just logged in.
 pub async fn put_in_force(
     mut connection: LoggedIn,
-    settings: &GuardSettings,
+    guard: GuardSettings,
 ) -> Result<ReplicaSession, ReplicaFault> {
-    let baseline = set(&mut connection, settings).await?;
-    Ok(ReplicaSession { connection, baseline })
+    let baseline = set(&mut connection, &guard).await?;
+    Ok(ReplicaSession { connection, guard, baseline })
 }
 
 /// Sets and verifies the guard of a session that was reset.

@@ -207,6 +207,7 @@ impl SessionWish {
             collation: 45,
             schema: None,
             attributes: vec![Attribute::new("program_name", program)],
+            statement_timeout: None,
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Buf;
-use mysql_wire::response::{ResponseEnd, ResponseFault, ResponseWalker};
+use mysql_wire::response::{Over, ResponseEnd, ResponseFault, ResponseWalker};
 use tokio::time::timeout;
 
 use super::ReplicaSession;
@@ -29,6 +29,9 @@ pub enum RelayFault {
     /// The session was told to end.
     #[error("the session was ended")]
     Ordered,
+    /// The next row would exceed a limit of the role.
+    #[error("a limit of the role was exceeded: {0:?}")]
+    Over(Over),
 }
 
 /// A response whose last chunk is held back.
@@ -60,6 +63,10 @@ pub async fn up_to_the_end(
                 return Err(ResponseFault::Malformed("packet after the end").into());
             }
             return Ok(Held { end, len: walk.forward, bytes });
+        }
+        if let Some(over) = walk.over {
+            send_front(client, replica, walk.forward, write_timeout).await?;
+            return Err(RelayFault::Over(over));
         }
         if walk.forward > 0 {
             send_front(client, replica, walk.forward, write_timeout).await?;

@@ -5,7 +5,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use mysql_wire::ok_packet::encode_eof;
 use mysql_wire::packet::Payload;
-use mysql_wire::{Command, ErrPacket, Reader, SqlState};
+use mysql_wire::query_attributes::QueryBody;
+use mysql_wire::{Command, ErrPacket, Malformed, Reader, SqlState};
 
 use super::passthrough::{self, Harmless};
 use super::{Session, prepared, statement};
@@ -29,7 +30,10 @@ pub async fn run(
     };
     match command {
         Command::Quit => Err(Ending::silent(EndingKind::Quit, "quit")),
-        Command::Query => statement::query(session, body, received).await,
+        Command::Query => match query_text(session, body) {
+            Ok(text) => statement::query(session, text, received).await,
+            Err(malformed) => Err(Ending::malformed(malformed.to_string())),
+        },
         Command::InitDb => statement::init_db(session, body, received).await,
         Command::FieldList => statement::field_list(session, body, received).await,
         Command::StmtPrepare => prepared::prepare(session, body, received).await,
@@ -45,6 +49,15 @@ pub async fn run(
         // Seen before, as it ends the session.
         Command::ChangeUser => unknown(session).await,
     }
+}
+
+/// The text of a query, without the attributes in front of it where they are negotiated.
+fn query_text(session: &Session<'_>, body: Bytes) -> Result<Bytes, Malformed> {
+    if !session.has_query_attributes() {
+        return Ok(body);
+    }
+    let parsed = QueryBody::parse(&body)?;
+    Ok(body.slice(parsed.text_offset.min(body.len())..))
 }
 
 async fn unknown(session: &mut Session<'_>) -> Result<(), Ending> {

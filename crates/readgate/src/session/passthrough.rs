@@ -64,7 +64,11 @@ async fn reset_and_guard(session: &mut Session<'_>) -> Result<guard::Baseline, E
     text_query::command(&mut replica.channel, Command::ResetConnection)
         .await
         .map_err(|fault| unguarded(fault.to_string()))?;
-    guard::set(replica, &session.daemon.pool.target.guard)
+    session
+        .daemon
+        .pool
+        .target
+        .guard_again(replica)
         .await
         .map_err(|fault| unguarded(fault.to_string()))
 }
@@ -84,6 +88,7 @@ pub fn relay_ending(fault: &RelayFault) -> Ending {
         RelayFault::ClientGone(_) => EndingKind::ClientGone,
         RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) => EndingKind::ReplicaFault,
         RelayFault::Ordered => EndingKind::Killed,
+        RelayFault::Over(_) => EndingKind::Internal,
     };
     Ending::silent(kind, fault.to_string())
 }

@@ -13,7 +13,7 @@ use mysql_wire::{Command, ErrPacket, SqlState};
 use sql_judge::{ReadPermit, Verdict};
 
 use super::passthrough::relay_ending;
-use super::{Session, kill, refuse};
+use super::{Session, kill, limits, refuse};
 use crate::ending::Ending;
 use crate::recording::{self, RunReport};
 use crate::replica::ReplicaSession;
@@ -131,6 +131,12 @@ pub struct Ran {
     pub prepared: Option<PrepareOk>,
 }
 
+impl Ran {
+    fn refused() -> Self {
+        Self { succeeded: false, intent: 0, prepared: None }
+    }
+}
+
 impl<'p> Run<'p> {
     /// A run of the permitted text itself.
     pub fn of_text(command: Command, permit: &'p ReadPermit, more_after: bool) -> Self {
@@ -143,17 +149,25 @@ impl<'p> Run<'p> {
         session: &mut Session<'_>,
         received: Instant,
     ) -> Result<Ran, Ending> {
+        let caps = match limits::caps(session) {
+            Ok(caps) => caps,
+            Err(err) => {
+                session.send_err(&err).await?;
+                return Ok(Ran::refused());
+            }
+        };
         let intent = match self.record_intent(session).await {
             Ok(intent) => intent,
             Err(why) => {
                 session.send_err(&refuse::ledger_down(&why)).await?;
-                return Ok(Ran { succeeded: false, intent: 0, prepared: None });
+                return Ok(Ran::refused());
             }
         };
         let sequence = intent.sequence();
         session.context.count_statement();
         let forwarded = forward(&mut session.replica, &self, &intent).await;
-        let mut walker = self.walker(session, forwarded.as_ref().copied().unwrap_or(1));
+        let first = forwarded.as_ref().copied().unwrap_or(1);
+        let mut walker = self.walker(session, first).with_caps(caps);
         let relayed = match forwarded {
             Err(error) => Err(RelayFault::ReplicaGone(error.to_string())),
             Ok(_) => {
@@ -166,14 +180,19 @@ impl<'p> Run<'p> {
         recording::outcome(session, intent, &report, relayed.as_ref()).await?;
         let held = match relayed {
             Ok(held) => held,
+            Err(RelayFault::Over(over)) => {
+                limits::stop(session, &mut walker, over).await?;
+                return Ok(Ran::refused());
+            }
             Err(fault) => return Err(broken_off(session, &walker, &fault).await),
         };
+        limits::count(session, held.bytes);
         let Session { client, replica, limits, .. } = session;
         let released = relay::release(client, replica, held, limits.write_timeout).await;
         let end = released.map_err(|fault| relay_ending(&fault))?;
         session.client.sequence_id = walker.next_client_sequence_id();
         let succeeded = matches!(end, ResponseEnd::Ok(_));
-        self.take_effects(session, end);
+        self.take_effects(session, &end).await?;
         Ok(Ran { succeeded, intent: sequence, prepared: walker.prepared() })
     }
 
@@ -201,17 +220,25 @@ impl<'p> Run<'p> {
             .with_more_after(self.more_after)
     }
 
-    /// What the statement did to the session, now that the replica has said OK. A PREPARE
-    /// does nothing yet; its executions do.
-    fn take_effects(&self, session: &mut Session<'_>, end: ResponseEnd) {
-        let ResponseEnd::Ok(status) = end else { return };
-        if self.command == Command::StmtPrepare {
-            return;
+    /// What the statement did to the session, now that the replica has answered. A PREPARE
+    /// does nothing yet; its executions do. What an error left half-done is read back.
+    async fn take_effects(
+        &self,
+        session: &mut Session<'_>,
+        end: &ResponseEnd,
+    ) -> Result<(), Ending> {
+        let changes_nothing = matches!(self.command, Command::StmtPrepare | Command::StmtFetch)
+            || self.permit.effects().is_empty();
+        match end {
+            ResponseEnd::Err(_) if changes_nothing => return Ok(()),
+            ResponseEnd::Err(_) => return session.resync().await,
+            ResponseEnd::Ok(_) if self.command == Command::StmtPrepare => return Ok(()),
+            ResponseEnd::Ok(status) => session.note_status(*status),
         }
-        session.note_status(status);
-        if self.command != Command::StmtFetch {
+        if !changes_nothing {
             session.facts.apply(self.permit.effects());
         }
+        session.check_mode()
     }
 }
 
@@ -245,7 +272,8 @@ async fn broken_off(
                 ending = super::ordered(&session.orders);
             }
         }
-        RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) => {
+        // Over: the session goes on, so it doesn't come here.
+        RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) | RelayFault::Over(_) => {
             let text = "readgate: lost connection to the replica during the statement";
             ending.farewell = Some(ErrPacket::new(SERVER_LOST, SqlState::LINK, text));
         }
