@@ -56,7 +56,7 @@ enum Command {
     /// Look at stored users and change them.
     #[command(subcommand)]
     User(people::UserCommand),
-    /// End credentials.
+    /// Issue credentials and end them.
     #[command(subcommand)]
     Credential(people::CredentialCommand),
     /// Look at the networks that may connect.
@@ -136,6 +136,12 @@ pub fn fail(code: u8, why: &str) -> ExitCode {
         eprintln!("readgate: {why}");
     }
     ExitCode::from(code)
+}
+
+/// Says something on standard error that isn't part of the output.
+#[expect(clippy::print_stderr, reason = "the command line talks to its user")]
+pub fn note(line: &str) {
+    eprintln!("readgate: {line}");
 }
 
 /// Prints a line of output.

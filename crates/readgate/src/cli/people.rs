@@ -11,8 +11,9 @@ use clap::{Args, Subcommand, ValueEnum};
 use config::Config;
 use mysql_auth::AuthPlugin;
 
-use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, say};
+use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, note, say};
 use crate::identity::Directory;
+use crate::identity::handover::{HandoverError, Recipient};
 
 /// Where the store is.
 #[derive(Debug, Args)]
@@ -127,6 +128,17 @@ enum Plugin {
 /// `readgate credential ...`
 #[derive(Debug, Subcommand)]
 pub(super) enum CredentialCommand {
+    /// Make a new credential and print it, encrypted to its owner's key. The one before
+    /// still counts for the overlap that the configuration says.
+    Issue {
+        /// Login name.
+        user: String,
+        /// The owner's age public key, `age1...`
+        #[arg(long)]
+        to: String,
+        #[command(flatten)]
+        why: Why,
+    },
     /// End a credential at once.
     Revoke {
         /// Login name.
@@ -183,10 +195,30 @@ impl UserCommand {
 impl CredentialCommand {
     /// Does it.
     pub(super) fn run(self) -> ExitCode {
-        let Self::Revoke { user, number, why } = self;
-        let revoke = |user| Change::Revoke(user, CredentialId(number));
-        finish(user_name(&user).and_then(|user| change(&revoke(user), &why)))
+        finish(self.outcome())
     }
+
+    fn outcome(self) -> Result<String, Failure> {
+        match self {
+            Self::Issue { user, to, why } => issue(&user, &to, &why),
+            Self::Revoke { user, number, why } => {
+                change(&Change::Revoke(user_name(&user)?, CredentialId(number)), &why)
+            }
+        }
+    }
+}
+
+/// The password exists in this process's memory and in what is printed, encrypted, alone.
+fn issue(user: &str, to: &str, why: &Why) -> Result<String, Failure> {
+    let refused = |error: HandoverError| Failure::Refused(error.to_string());
+    let rules = Opened::at(&why.place)?.config.passwords;
+    let password = rules.generate().map_err(|error| Failure::Refused(error.to_string()))?;
+    let sealed = Recipient::parse(to).and_then(|to| to.seal(&password)).map_err(refused)?;
+    let after = change_to(&Change::Issue(user_name(user)?, password), why)?;
+    if let Some(new) = after.credentials.first() {
+        note(&format!("credential {} of {user}: {}", new.id.0, new.life()));
+    }
+    Ok(sealed)
 }
 
 impl AccessCommand {
@@ -227,12 +259,15 @@ fn alter(user: &str, why: &Why, alteration: Alteration) -> Result<String, Failur
 }
 
 fn change(change: &Change, why: &Why) -> Result<String, Failure> {
+    change_to(change, why).map(|after| shown(&after))
+}
+
+fn change_to(change: &Change, why: &Why) -> Result<Identity, Failure> {
     let opened = Opened::at(&why.place)?;
     let author = Author::new(operating_system_user(), why.reason.as_str())
         .map_err(|error| Failure::Refused(error.to_string()))?;
     let policy = &opened.config.credentials;
-    let after = opened.store().apply(change, &author, policy, Timestamp::now())?;
-    Ok(shown(&after))
+    Ok(opened.store().apply(change, &author, policy, Timestamp::now())?)
 }
 
 fn list(opened: &Opened) -> Result<String, Failure> {
@@ -343,3 +378,7 @@ fn finish(outcome: Result<String, Failure>) -> ExitCode {
         Err(Failure::Store(error)) => fail(EXIT_UNAVAILABLE, &error.to_string()),
     }
 }
+
+#[cfg(test)]
+#[path = "people_tests.rs"]
+mod tests;
