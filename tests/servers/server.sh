@@ -88,13 +88,18 @@ prepare() {
     mv "$directory/data.new" "$directory/data"
 }
 
+# The system allows some hundred bytes for the path of a socket.
+socket_of() {
+    local socket="$1/mysql.sock"
+    [ "${#socket}" -le 100 ] || socket="/tmp/readgate-$(printf '%s' "$1" | sha256sum | cut -c 1-20).sock"
+    echo "$socket"
+}
+
 run() {
     local directory="$1" port="$2"
     shift 2
-    local socket="$directory/mysql.sock"
-    [ "${#socket}" -le 100 ] || die "the path of the socket is too long for the system: $socket"
     # shellcheck disable=SC2046  # the flags hold no blanks
-    set -- $(small_flags "$directory") --datadir="$directory/data" --socket="$socket" \
+    set -- $(small_flags "$directory") --datadir="$directory/data" --socket="$(socket_of "$directory")" \
         --port="$port" --bind-address=127.0.0.1 --skip-name-resolve \
         --log-error="$directory/error.log" --secure-file-priv="$directory/files" \
         --max-allowed-packet=128M --character-set-server=utf8mb4 \
@@ -109,7 +114,7 @@ run() {
     cd "$directory"
     # The server ends with whoever started it, however that one ends.
     if command -v setpriv >/dev/null; then
-        exec setpriv --pdeathsig TERM "$here/server.sh" daemon "$flavour" "$@"
+        exec setpriv --pdeathsig "${SERVER_END_SIGNAL:-TERM}" "$here/server.sh" daemon "$flavour" "$@"
     fi
     daemon "$@"
 }
@@ -117,7 +122,7 @@ run() {
 sql() {
     local directory="$1"
     shift
-    client --socket="$directory/mysql.sock" --user=root --default-character-set=utf8mb4 "$@"
+    client --socket="$(socket_of "$directory")" --user=root --default-character-set=utf8mb4 "$@"
 }
 
 # The shared account holds exactly the rights that readgate is documented to need.

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use access::{
     CredentialPolicy, LimitSettings, PasswordRules, Role, SourceNetworks, SourceSet,
     ThrottleSettings, Users,
@@ -56,6 +58,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// The `[[source]]` entries that may use it.
     pub sources: SourceSet,
+    /// Balancers, from which a PROXY header is mandatory.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// Its end of TLS.
     pub tls: ListenerTls,
 }
@@ -80,6 +84,12 @@ pub struct Replica {
     pub address: HostPort,
     /// Schema of sessions that name none.
     pub default_schema: Option<String>,
+    /// No sessions while the shared account can do more than read.
+    pub refuse_excess_rights: bool,
+    /// No sessions while the replica is not read-only.
+    pub refuse_writable: bool,
+    /// Connections kept ready.
+    pub warm_connections: u32,
     /// How the way to it is protected.
     pub tls: ReplicaTls,
     /// The account that all sessions share.

@@ -183,6 +183,14 @@ pub enum Event<'a> {
         /// What came of it.
         result: &'a str,
     },
+    /// Rights of the shared account and read-only state of the replica, when what is found
+    /// changes.
+    ReplicaCheck {
+        /// Replica's name.
+        replica: &'a str,
+        /// `ok`, or what is wrong.
+        result: &'a str,
+    },
     /// KILL by a user.
     Kill {
         /// Session that asked.

@@ -4,6 +4,7 @@
 //! goes wrong becomes an [`Ending`] and falls through to [`close`], the only place that
 //! records how a connection finished.
 pub mod admit;
+pub mod balancer;
 pub mod close;
 pub mod encrypt;
 pub mod greet;
@@ -39,6 +40,9 @@ async fn live(
     context: &mut Context,
 ) -> Result<Ending, Ending> {
     let deadline = tokio::time::Instant::now() + daemon.live().login_timeout;
+    let late = || Ending::silent(EndingKind::LoginTimeout, "login_timeout");
+    let identified = balancer::identify(daemon, door, channel, context);
+    timeout_at(deadline, identified).await.map_err(|_| late())??;
     let admitted = admit::admit(daemon, door, channel, context).await?;
     let logged_in = timeout_at(deadline, async {
         let greeted = greet::greet(daemon, door, channel, context, admitted).await?;
@@ -46,7 +50,7 @@ async fn live(
         login::log_in(daemon, channel, context, encrypted).await
     })
     .await
-    .map_err(|_| Ending::silent(EndingKind::LoginTimeout, "login_timeout"))??;
+    .map_err(|_| late())??;
     let mut session = Session::open(daemon, channel, context, logged_in).await?;
     loop {
         let left = match session.run().await {

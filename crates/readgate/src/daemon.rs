@@ -7,6 +7,7 @@ use std::time::Duration;
 use access::{ConnectionLimits, LoginThrottle, Role, RoleLimits, SourceNetworks, SourceSet, Users};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use config::{Config, ConfigHash, ReplicaTls};
+use ipnet::IpNet;
 use ledger::{Event, Ledger, LedgerError};
 use sql_judge::{Judge, Policy, ServerVersion};
 use tokio_rustls::TlsAcceptor;
@@ -17,6 +18,7 @@ use crate::registry::Registry;
 use crate::replica::ReplicaTarget;
 use crate::replica::guard::GuardSettings;
 use crate::replica::pool::{Pool, PoolSettings};
+use crate::replica_watch::{WallPolicy, Walls};
 use crate::tls::{self, TlsFault};
 use crate::usage::DailyBytes;
 
@@ -43,6 +45,8 @@ pub struct Live {
 pub struct DoorPolicy {
     /// Names of source entries.
     pub sources: SourceSet,
+    /// Networks of balancers.
+    pub balancers: Vec<IpNet>,
 }
 
 /// Limits that a session keeps from its start.
@@ -120,6 +124,10 @@ pub struct Daemon {
     pub registry: Arc<Registry>,
     /// The replica, and warm connections to it.
     pub pool: Arc<Pool>,
+    /// What config says about the walls behind the judge, and how they stand.
+    pub wall_policy: WallPolicy,
+    /// The walls as last seen.
+    pub walls: ArcSwap<Walls>,
     /// Bytes that users have read today.
     pub usage: DailyBytes,
     judges: Mutex<HashMap<(ServerVersion, String), Arc<Judge>>>,
@@ -129,7 +137,11 @@ impl Daemon {
     /// Reads certificates and secrets, opens the ledger. Nothing listens yet.
     pub fn new(config: &Config, hash: &ConfigHash) -> Result<Arc<Self>, StartFault> {
         let doors = doors(config)?;
-        let pool = Pool::new(replica_target(config)?, pool_settings());
+        let pool = Pool::new(replica_target(config)?, pool_settings(config));
+        let wall_policy = WallPolicy {
+            refuse_excess_rights: config.replica.refuse_excess_rights,
+            refuse_writable: config.replica.refuse_writable,
+        };
         let ledger = Ledger::open(config.ledger.settings(&host_name()))?;
         Ok(Arc::new(Self {
             live: ArcSwap::from_pointee(Live::new(config, hash)),
@@ -140,6 +152,8 @@ impl Daemon {
             metrics: Metrics::new()?,
             registry: Arc::default(),
             pool,
+            wall_policy,
+            walls: ArcSwap::from_pointee(Walls::unseen(wall_policy)),
             usage: DailyBytes::default(),
             judges: Mutex::default(),
         }))
@@ -201,7 +215,9 @@ impl Daemon {
 impl Live {
     fn new(config: &Config, hash: &ConfigHash) -> Self {
         let doors = config.listeners.iter().map(|listener| {
-            (listener.name.clone(), DoorPolicy { sources: listener.sources.clone() })
+            let sources = listener.sources.clone();
+            let balancers = listener.proxy_protocol_from.clone();
+            (listener.name.clone(), DoorPolicy { sources, balancers })
         });
         let limits = &config.limits;
         Self {
@@ -219,6 +235,11 @@ impl Live {
             policy: config.policy.clone(),
             config_hash: hash.as_str().to_owned(),
         }
+    }
+
+    /// Whether stored functions or routines are allowed, so that the account needs EXECUTE.
+    pub fn calls_routines(&self) -> bool {
+        !self.policy.allowed_functions.is_empty() || !self.policy.allowed_calls.is_empty()
     }
 
     /// What the listener of that name accepts.
@@ -264,8 +285,12 @@ fn replica_target(config: &Config) -> Result<ReplicaTarget, StartFault> {
     })
 }
 
-fn pool_settings() -> PoolSettings {
-    PoolSettings { warm: 4, idle: Duration::from_secs(300), max_age: Duration::from_secs(3600) }
+fn pool_settings(config: &Config) -> PoolSettings {
+    PoolSettings {
+        warm: usize::try_from(config.replica.warm_connections).unwrap_or(usize::MAX),
+        idle: Duration::from_secs(300),
+        max_age: Duration::from_secs(3600),
+    }
 }
 
 fn host_name() -> String {

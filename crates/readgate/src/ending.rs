@@ -52,6 +52,8 @@ pub enum EndingKind {
     Shutdown,
     /// Source or user no longer let in.
     Revoked,
+    /// A balancer's own connection.
+    HealthCheck,
     /// A fault of ours.
     Internal,
 }
@@ -75,6 +77,7 @@ impl EndingKind {
             Self::Killed => "killed",
             Self::Shutdown => "shutdown",
             Self::Revoked => "revoked",
+            Self::HealthCheck => "health_check",
             Self::Internal => "internal",
         }
     }

@@ -20,6 +20,7 @@ pub mod packet_stream;
 pub mod recording;
 pub mod registry;
 pub mod reload;
+pub mod replica_watch;
 pub mod tls;
 pub mod usage;
 

@@ -26,6 +26,7 @@ pub struct Metrics {
     client_bytes: IntCounterVec,
     replica_opens: IntCounterVec,
     replica_up: Gauge,
+    replica_checks: GaugeVec,
     ledger_faults: IntCounter,
     ledger_up: Gauge,
     reloads: IntCounterVec,
@@ -108,6 +109,13 @@ impl Metrics {
             )?,
             replica_up: make
                 .gauge("readgate_replica_up", "1 if the replica took the last session, else 0.")?,
+            replica_checks: make.enter(GaugeVec::new(
+                Opts::new(
+                    "readgate_replica_check_ok",
+                    "1 if the account only reads, or the replica is read-only; else 0.",
+                ),
+                &["check"],
+            ))?,
             ledger_faults: make.enter(IntCounter::new(
                 "readgate_ledger_faults_total",
                 "Records that the ledger could not take.",
@@ -167,6 +175,13 @@ impl Metrics {
         };
         self.replica_opens.with_label_values(&[result]).inc();
         self.replica_up.set(up);
+    }
+
+    /// Rights of the account and read-only state of the replica were asked.
+    pub fn checked(&self, account_only_reads: bool, replica_is_read_only: bool) {
+        let ok = |is_ok| if is_ok { 1.0 } else { 0.0 };
+        self.replica_checks.with_label_values(&["account_rights"]).set(ok(account_only_reads));
+        self.replica_checks.with_label_values(&["read_only"]).set(ok(replica_is_read_only));
     }
 
     /// Whether the replica took the last session.

@@ -41,9 +41,12 @@ async fn ready(State(daemon): State<Arc<Daemon>>) -> Response {
     };
     let replica_is_up = daemon.metrics.replica_is_up();
     let replica = if replica_is_up { "replica: ok" } else { "replica: no session can be opened" };
-    let status = match daemon.ledger.health().is_ok() && replica_is_up {
-        true => StatusCode::OK,
-        false => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    (status, format!("{ledger}\n{replica}\n")).into_response()
+    let walls = daemon.walls.load();
+    let checks: String =
+        walls.problems.iter().map(|problem| format!("check: {problem}\n")).collect();
+    let refusal = walls.refusal.as_ref().map(|why| format!("no service: {why}\n"));
+    let is_ready = daemon.ledger.health().is_ok() && replica_is_up && refusal.is_none();
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let refusal = refusal.unwrap_or_default();
+    (status, format!("{ledger}\n{replica}\n{checks}{refusal}")).into_response()
 }

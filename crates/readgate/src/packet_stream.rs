@@ -157,7 +157,8 @@ impl PacketStream {
         self.read_payload(limit).await
     }
 
-    async fn fill_to(&mut self, len: usize) -> Result<(), StreamFault> {
+    /// Reads until the inbox holds `len` bytes, and not a byte further.
+    pub async fn fill_to(&mut self, len: usize) -> Result<(), StreamFault> {
         while self.inbox.len() < len {
             let missing = (len - self.inbox.len()) as u64;
             let read = (&mut self.stream).take(missing).read_buf(&mut self.inbox).await?;

@@ -2,6 +2,7 @@
 //! shared account.
 //!
 //! A [`ReplicaSession`] exists only after login and session guard have succeeded.
+pub mod checks;
 pub mod guard;
 pub mod login;
 pub mod pool;

@@ -9,15 +9,12 @@ use ledger::Event;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::daemon::{BUILD, Daemon, DoorWay, StartFault};
 use crate::registry::{Order, Reason};
-use crate::replica::SessionWish;
-use crate::{connection, ops, reload};
+use crate::{connection, ops, reload, replica_watch};
 
-/// The replica is looked at this often.
-const WATCH_PERIOD: Duration = Duration::from_secs(5);
 /// After an accept error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Sessions have this long to finish their statement when the daemon stops.
@@ -71,7 +68,7 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
         tracing::info!(listener = door.name, address = ?socket.local_addr().ok(), "listening");
         tokio::spawn(accept(Arc::clone(&daemon), door, socket, stopping.clone()));
     }
-    tokio::spawn(watch_replica(Arc::clone(&daemon)));
+    tokio::spawn(replica_watch::watch(Arc::clone(&daemon)));
     if let Some(socket) = ops_socket {
         let stopped = until_stopped(stopping.clone());
         tokio::spawn(ops::serve(Arc::clone(&daemon), socket, stopped));
@@ -131,35 +128,6 @@ fn prepare(socket: &TcpStream) {
     let keepalive =
         socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
     let _ = socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive);
-}
-
-/// Opens a session on the replica now and then: its version for greetings, its state for
-/// `/readyz`.
-async fn watch_replica(daemon: Arc<Daemon>) {
-    let mut ticks = interval(WATCH_PERIOD);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let wish = SessionWish::own("readgate-watch");
-    let mut was_up = None;
-    loop {
-        ticks.tick().await;
-        daemon.pool.tidy();
-        let opened = daemon.pool.target.open(&wish).await;
-        daemon.metrics.replica_opened(&opened);
-        let is_up = opened.is_ok();
-        match opened {
-            Ok(mut session) => {
-                let _ = session.channel.shut_down().await;
-                if was_up != Some(true) {
-                    tracing::info!(replica = daemon.pool.target.name, "replica is up");
-                }
-            }
-            Err(fault) if was_up != Some(false) => {
-                tracing::error!(replica = daemon.pool.target.name, %fault, "replica is down");
-            }
-            Err(_) => {}
-        }
-        was_up = Some(is_up);
-    }
 }
 
 /// Waits for SIGTERM or SIGINT; reloads on SIGHUP meanwhile.

@@ -100,6 +100,9 @@ impl<'a> Session<'a> {
             attributes: attributes_for_replica(&logged_in, context),
             statement_timeout: logged_in.named.user().role.limits.statement_timeout,
         };
+        if let Some(err) = daemon.walls.load().err_packet() {
+            return Err(Ending::told(EndingKind::ReplicaFault, "no service: walls", err));
+        }
         let opened = daemon.pool.lend(&wish, context.earmarked.take()).await;
         daemon.metrics.replica_opened(&opened);
         let replica = opened.map_err(|fault| no_replica(daemon, &fault))?;

@@ -1,6 +1,6 @@
 //! `[[listener]]`: where clients connect, from where, and with which certificate.
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default, required};
+use crate::keys::{Form, Kind, Section, default, optional, required};
 use crate::model::{Listener, ListenerTls};
 use crate::secret::SecretFile;
 use crate::sections::{Unique, check_source_names};
@@ -24,6 +24,12 @@ pub(crate) static LISTENER: Section = Section {
             Kind::List(&Kind::Name),
             "[\"office\"]",
             "Names of the `[[source]]` entries that may use it. An empty list lets nobody in.",
+        ),
+        optional(
+            "proxy_protocol_from",
+            Kind::List(&Kind::Network),
+            "[\"10.0.0.0/24\"]",
+            "Networks of TCP balancers. From them a PROXY header (v1 or v2) is mandatory and names the client; from elsewhere none is read.",
         ),
     ],
     sections: &[&TLS],
@@ -81,6 +87,7 @@ fn read_one(
     names.note(table, "name", name.clone());
     let address = table.get("address", values::address);
     let sources = table.list("sources", values::name);
+    let proxy_protocol_from = table.list("proxy_protocol_from", values::network);
     let tls = table.child("tls").and_then(|tls| read_tls(&tls));
     check_source_names(table, "sources", sources.items(), known_sources);
     let sources = sources.values();
@@ -92,6 +99,7 @@ fn read_one(
         name: name?,
         address: address?,
         sources: sources?.into_iter().collect(),
+        proxy_protocol_from: proxy_protocol_from.values()?,
         tls: tls?,
     })
 }

@@ -26,6 +26,27 @@ pub(crate) static REPLICA: Section = Section {
             "\"clinical\"",
             "Schema of sessions whose client names none.",
         ),
+        default(
+            "excess_rights",
+            Kind::Choice(&["refuse", "warn"]),
+            "\"refuse\"",
+            "\"warn\"",
+            "What happens if the shared account can do more than read (beyond SELECT, SHOW VIEW, PROCESS, SHOW DATABASES, REPLICATION CLIENT): no sessions, or a warning in log, metrics, `/readyz` and ledger.",
+        ),
+        default(
+            "writable",
+            Kind::Choice(&["refuse", "warn"]),
+            "\"refuse\"",
+            "\"warn\"",
+            "The same if the replica is not read-only (`read_only`, or `innodb_read_only` as on Aurora).",
+        ),
+        default(
+            "warm_connections",
+            Kind::Count(0, 1000),
+            "4",
+            "16",
+            "Logged-in connections kept ready for the next clients.",
+        ),
     ],
     sections: &[&TLS, &ACCOUNT],
 };
@@ -108,12 +129,18 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Replica> {
     let name = table.get("name", values::name);
     let address = table.get("address", values::host_port);
     let default_schema = table.optional("default_schema", values::text);
+    let excess_rights = table.get("excess_rights", values::choice);
+    let writable = table.get("writable", values::choice);
+    let warm_connections = table.get("warm_connections", values::count);
     let tls = table.child("tls").and_then(|tls| read_tls(&tls, address.as_ref()));
     let account = table.child("account").and_then(|account| read_account(&account));
     Some(Replica {
         name: name?,
         address: address?,
         default_schema: default_schema?,
+        refuse_excess_rights: excess_rights? == "refuse",
+        refuse_writable: writable? == "refuse",
+        warm_connections: warm_connections?,
         tls: tls?,
         account: account?,
     })

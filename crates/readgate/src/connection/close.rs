@@ -55,6 +55,8 @@ async fn record(daemon: &Daemon, context: &mut Context, ending: &Ending) {
         (Some(_), _) => record_end_of_session(daemon, context, &detail).await,
         // Recorded in full before the refusal went out.
         (None, EndingKind::SourceDenied) => {}
+        // Nobody: a balancer that looks whether readgate is there.
+        (None, EndingKind::HealthCheck) => {}
         (None, _) => {
             daemon.metrics.login(ending.kind.label());
             let event = Event::LoginFailed {

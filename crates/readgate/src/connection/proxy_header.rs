@@ -40,6 +40,9 @@ pub struct BadHeader;
 
 /// Reads a header from the start of `bytes`.
 pub fn parse(bytes: &[u8]) -> Result<Parsed, BadHeader> {
+    if bytes.is_empty() {
+        return Ok(Parsed::NeedAtLeast(1));
+    }
     let shared = bytes.len().min(V2_SIGNATURE.len());
     if bytes.get(..shared) == V2_SIGNATURE.get(..shared) {
         return match bytes.len() < V2_HEADER {
@@ -154,10 +157,14 @@ mod tests {
     #[test]
     fn every_start_of_a_header_asks_for_more() {
         let v1 = b"PROXY TCP4 203.0.113.7 192.0.2.1 56324 3306\r\n".to_vec();
-        for whole in [v1, v2(0x21, 0x11, &[0; 12])] {
+        let unknown = b"PROXY UNKNOWN\r\n".to_vec();
+        for whole in [v1, unknown, v2(0x21, 0x11, &[0; 12]), v2(0x20, 0, &[])] {
             for cut in 0..whole.len() {
-                let parsed = parse(&whole[..cut]);
-                assert!(matches!(parsed, Ok(Parsed::NeedAtLeast(n)) if n > cut), "cut {cut}");
+                // Never asks for more than a whole header has: it might wait for ever.
+                let Ok(Parsed::NeedAtLeast(len)) = parse(&whole[..cut]) else {
+                    panic!("cut at {cut}")
+                };
+                assert!(len > cut && len <= whole.len(), "cut at {cut} asks for {len}");
             }
         }
     }
