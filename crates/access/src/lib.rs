@@ -22,6 +22,9 @@ pub mod user;
 pub use mysql_auth;
 
 pub use jiff::Timestamp;
+/// What credentials are made of, for those who know this crate alone.
+pub use mysql_auth::{AuthPlugin, NativeVerifier, Password, Sha2Verifier};
+
 /// A day of the calendar. Days begin and end in UTC.
 pub use jiff::civil::Date;
 

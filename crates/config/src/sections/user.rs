@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use access::mysql_auth::{AuthPlugin, NativeVerifier, Password, Sha2Verifier};
+use access::{AuthPlugin, NativeVerifier, Password, Sha2Verifier};
 use access::{Credential, CredentialId, Role, Stage, User, UserName, UserStatus, Users};
 
 use crate::document::Value;
