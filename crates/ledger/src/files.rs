@@ -71,12 +71,7 @@ impl Files {
     pub(crate) fn resume(&mut self, path: &Path) -> io::Result<()> {
         let file = OpenOptions::new().append(true).read(true).open(path)?;
         let len = file.metadata()?.len();
-        self.current = Some(Current {
-            file,
-            path: path.to_owned(),
-            len,
-            since: Instant::now(),
-        });
+        self.current = Some(Current { file, path: path.to_owned(), len, since: Instant::now() });
         Ok(())
     }
 
@@ -117,9 +112,7 @@ impl Files {
 
     /// Whether the newest file was opened this long ago.
     pub(crate) fn is_older_than(&self, age: Duration) -> bool {
-        self.current
-            .as_ref()
-            .is_some_and(|current| current.since.elapsed() >= age)
+        self.current.as_ref().is_some_and(|current| current.since.elapsed() >= age)
     }
 
     /// Bytes of the newest file.
@@ -178,10 +171,5 @@ fn create(directory: &Path, node: &str, sequence: u64) -> io::Result<Current> {
     }
     // The name must be on the disk before its content can count as being there.
     File::open(directory)?.sync_all()?;
-    Ok(Current {
-        file,
-        path,
-        len: 0,
-        since: Instant::now(),
-    })
+    Ok(Current { file, path, len: 0, since: Instant::now() })
 }

@@ -42,12 +42,7 @@ impl Chain {
         constant.push(b',');
         json::push_bytes(&mut constant, "build", build.as_bytes());
         constant.push(b',');
-        Self {
-            head,
-            constant,
-            stamp: Stamp::default(),
-            key,
-        }
+        Self { head, constant, stamp: Stamp::default(), key }
     }
 
     /// The key that signs.
@@ -186,40 +181,16 @@ mod tests {
         let mut chain = Chain::new("n\"1", "0.1", genesis("n\"1"), key);
         let mut out = Vec::new();
         let record = Kind::Record;
-        chain.push(
-            &mut out,
-            &Entry {
-                sequence: 1,
-                time: 0,
-                kind: record,
-                body: br#""event":"a""#,
-            },
-        );
+        chain
+            .push(&mut out, &Entry { sequence: 1, time: 0, kind: record, body: br#""event":"a""# });
         let kind = Kind::Checkpoint;
         chain.push(
             &mut out,
-            &Entry {
-                sequence: 2,
-                time: 1,
-                kind,
-                body: br#""event":"checkpoint""#,
-            },
+            &Entry { sequence: 2, time: 1, kind, body: br#""event":"checkpoint""# },
         );
         let lines: Vec<&[u8]> = out.split(|b| *b == b'\n').collect();
-        assert_eq!(
-            Frame::read(lines[0]).unwrap(),
-            Frame {
-                sequence: 1,
-                prev: genesis("n\"1")
-            }
-        );
-        assert_eq!(
-            Frame::read(lines[1]).unwrap(),
-            Frame {
-                sequence: 2,
-                prev: sha256(lines[0])
-            }
-        );
+        assert_eq!(Frame::read(lines[0]).unwrap(), Frame { sequence: 1, prev: genesis("n\"1") });
+        assert_eq!(Frame::read(lines[1]).unwrap(), Frame { sequence: 2, prev: sha256(lines[0]) });
         assert_eq!(chain.head, sha256(lines[1]));
         assert!(Checkpoint::read(lines[0]).is_none());
         assert!(Checkpoint::read(lines[1]).unwrap().holds());

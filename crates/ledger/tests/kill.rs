@@ -66,11 +66,7 @@ fn everything_acknowledged_is_found_after_twenty_kills() {
     ledger.close("test").unwrap();
 
     let paths = vec![folder.path().to_owned()];
-    let report = verify(&VerifyRequest {
-        paths,
-        ..VerifyRequest::default()
-    })
-    .unwrap();
+    let report = verify(&VerifyRequest { paths, ..VerifyRequest::default() }).unwrap();
     assert!(report.is_intact(), "{:?}", report.findings().next());
 
     let records = records(folder.path());

@@ -22,10 +22,7 @@ impl VerifyReport {
 
     /// All findings, in the order of the files.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.nodes
-            .iter()
-            .flat_map(|node| &node.findings)
-            .chain(&self.strays)
+        self.nodes.iter().flat_map(|node| &node.findings).chain(&self.strays)
     }
 }
 
