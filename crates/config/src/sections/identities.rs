@@ -1,5 +1,4 @@
 //! `[identities]`: where users are kept beside this file, if anywhere.
-use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, required};
 use crate::model::Identities;
 use crate::table::Table;
@@ -35,8 +34,5 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Option<Identities>> {
     let table = root.child("identities")?;
     let file = table.get("file", values::text);
     let refresh = table.get("refresh", values::duration);
-    // To be removed with the change that lets the daemon read the store.
-    let wrong = "the daemon does not read the store yet, only the command line uses it";
-    table.warning("file", Wrong::new(wrong, "keep the users who log in in [[user]] tables"));
     Some(Some(Identities { file: table.document().resolve(&file?), refresh: refresh? }))
 }
