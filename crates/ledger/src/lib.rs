@@ -15,6 +15,7 @@
 
 mod batch;
 mod checkpoint;
+pub mod cli;
 mod clock;
 mod encode;
 mod entry;
