@@ -1,1 +1,20 @@
-//! Harness.
+//! Harness for the end-to-end suites: real MariaDB and MySQL servers, the real daemon with
+//! the shipped configuration, and a client so plain that each packet can be compared.
+//! Everything it starts ends with the test process, however that one ends.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a harness reports by panicking: that is how a test fails"
+)]
+
+pub mod config;
+pub mod keeper;
+pub mod place;
+pub mod protocol;
+pub mod raw;
+pub mod readgate;
+pub mod server;
+pub mod stage;

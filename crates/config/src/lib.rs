@@ -1,1 +1,28 @@
-//! TODO
+//! `proxy.toml` to validated values. Guarantees that a [`Config`] is whole and
+//! consistent, or that every problem in the text is named with its line, its key, what
+//! is wrong and what would be right.
+//!
+//! [`Config::parse`] reads no file; [`Config::load`] reads the one it is given. Secrets
+//! are read when they are needed ([`PasswordSource::read`], [`SecretFile::read`]).
+mod document;
+mod error;
+mod keys;
+mod load;
+mod model;
+mod nearest;
+pub mod reference;
+pub mod schema;
+mod secret;
+mod sections;
+mod table;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use error::{ConfigErrors, Problem};
+pub use load::{ConfigHash, LoadError};
+pub use model::{
+    Config, HostPort, Identities, LedgerConfig, Limits, Listener, ListenerTls, Ops, Replica,
+    ReplicaAccount, ReplicaTls,
+};
+pub use secret::{PasswordSource, SecretError, SecretFile};

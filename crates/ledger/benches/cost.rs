@@ -2,11 +2,7 @@
 //! calls' share, and the rate of the verifier. Prints one line each; run with
 //! `cargo bench -p ledger`. `READGATE_BENCH_DIR` chooses the disk.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a benchmark prints, and may stop"
-)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark prints, and may stop")]
 #![allow(clippy::cast_precision_loss, reason = "figures for people")]
 
 #[path = "../tests/common/mod.rs"]
@@ -92,10 +88,7 @@ fn pace(
     let (cpu, waits, started) = (cpu_time(), waits(), Instant::now());
     let burst = per_second / 500;
     let mut statements = 0;
-    let tags: Vec<_> = ledger
-        .iter()
-        .flat_map(|l| (0..sessions).map(|s| l.tag(&who(s))))
-        .collect();
+    let tags: Vec<_> = ledger.iter().flat_map(|l| (0..sessions).map(|s| l.tag(&who(s)))).collect();
     while started.elapsed() < length {
         for _ in 0..burst {
             statements += sessions;
@@ -107,20 +100,14 @@ fn pace(
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    (
-        (cpu_time() - cpu).as_secs_f64(),
-        self::waits() - waits,
-        statements,
-    )
+    ((cpu_time() - cpu).as_secs_f64(), self::waits() - waits, statements)
 }
 
 /// Group commit with `sync = "each"`.
 fn each(sessions: u64, statements: u64) {
     let folder = folder();
-    let settings = LedgerSettings {
-        sync: SyncPolicy::Each,
-        ..LedgerSettings::new(folder.path(), "bench")
-    };
+    let settings =
+        LedgerSettings { sync: SyncPolicy::Each, ..LedgerSettings::new(folder.path(), "bench") };
     let ledger = Ledger::open(settings).unwrap();
     let started = Instant::now();
     std::thread::scope(|scope| {
@@ -141,10 +128,7 @@ fn each(sessions: u64, statements: u64) {
 }
 
 fn verify_rate(directory: &Path) {
-    let request = VerifyRequest {
-        paths: vec![directory.to_owned()],
-        ..VerifyRequest::default()
-    };
+    let request = VerifyRequest { paths: vec![directory.to_owned()], ..VerifyRequest::default() };
     verify(&request).unwrap();
     let cpu = cpu_time();
     let report = verify(&request).unwrap();
@@ -177,16 +161,8 @@ fn hash_rate() -> f64 {
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
     // The process's name, which may hold blanks, ends with the last parenthesis.
-    let fields = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace();
-    let ticks: u64 = fields
-        .skip(11)
-        .take(2)
-        .filter_map(|field| field.parse::<u64>().ok())
-        .sum();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
 }
 
@@ -194,11 +170,8 @@ fn waits() -> f64 {
     let threads = std::fs::read_dir("/proc/self/task").unwrap();
     let count = |path: &Path| -> f64 {
         let text = std::fs::read_to_string(path.join("status")).unwrap_or_default();
-        let line = text
-            .lines()
-            .find(|line| line.starts_with("voluntary_ctxt_switches"));
-        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
-            .unwrap_or(0.0)
+        let line = text.lines().find(|line| line.starts_with("voluntary_ctxt_switches"));
+        line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0.0)
     };
     threads.map(|entry| count(&entry.unwrap().path())).sum()
 }

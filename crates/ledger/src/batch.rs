@@ -38,9 +38,7 @@ impl Batch {
         let salt = loop {
             let state = shared.lock();
             let have = self.entries.len();
-            let copied = state
-                .journal
-                .copy_out(have, (most - have).min(COPY), &mut self.entries);
+            let copied = state.journal.copy_out(have, (most - have).min(COPY), &mut self.entries);
             if copied == 0 || self.entries.len() >= most {
                 break state.journal.salt();
             }
@@ -61,8 +59,7 @@ impl Batch {
                 continue;
             }
             self.records = 0;
-            self.checkpoints
-                .extend(self.lines.get(start..).map(<[u8]>::to_vec));
+            self.checkpoints.extend(self.lines.get(start..).map(<[u8]>::to_vec));
             if entry.kind == Kind::LastOfFile {
                 self.ends_file = true;
                 break;
@@ -77,11 +74,7 @@ impl Batch {
 
     /// Writes what is left of the lines. What an error leaves is written by the next call.
     pub(crate) fn write(&mut self, files: &mut Files) -> io::Result<()> {
-        while let Some(rest) = self
-            .lines
-            .get(self.written..)
-            .filter(|rest| !rest.is_empty())
-        {
+        while let Some(rest) = self.lines.get(self.written..).filter(|rest| !rest.is_empty()) {
             match files.append(self.first, rest) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.written += written,

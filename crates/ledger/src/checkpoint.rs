@@ -44,9 +44,7 @@ impl<'a> Checkpoint<'a> {
     /// Reads a line (without its line feed). `None`: not the exact form of a checkpoint.
     pub(crate) fn read(line: &'a [u8]) -> Option<Self> {
         let frame = Frame::read(line)?;
-        let body = line
-            .get(..line.len().checked_sub(SUFFIX)?)?
-            .strip_suffix(b"\"")?;
+        let body = line.get(..line.len().checked_sub(SUFFIX)?)?.strip_suffix(b"\"")?;
         let (rest, signature) = split_end(body, 128)?;
         let signed = rest.strip_suffix(SIGNATURE)?;
         let (rest, key) = split_end(signed.strip_suffix(b"\"")?, 64)?;
@@ -105,11 +103,7 @@ impl Anchors {
 }
 
 fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
-    let mut file: File = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .open(path)?;
+    let mut file: File = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
     file.write_all(lines)?;
     file.sync_data()
 }

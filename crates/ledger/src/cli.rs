@@ -35,30 +35,14 @@ pub fn verify_to(
             serde_json::to_writer(&mut *out, &report)?;
             writeln!(out)
         }
-        Format::Text => report
-            .nodes
-            .iter()
-            .try_for_each(|node| node.describe(out))
-            .and_then(|()| {
-                report
-                    .strays
-                    .iter()
-                    .try_for_each(|finding| writeln!(out, "{finding}"))?;
-                writeln!(
-                    out,
-                    "{}",
-                    if report.is_intact() {
-                        "intact"
-                    } else {
-                        "NOT INTACT"
-                    }
-                )
-            }),
+        Format::Text => {
+            report.nodes.iter().try_for_each(|node| node.describe(out)).and_then(|()| {
+                report.strays.iter().try_for_each(|finding| writeln!(out, "{finding}"))?;
+                writeln!(out, "{}", if report.is_intact() { "intact" } else { "NOT INTACT" })
+            })
+        }
     };
-    write(out).map_err(|source| VerifyError {
-        path: PathBuf::from("output"),
-        source,
-    })?;
+    write(out).map_err(|source| VerifyError { path: PathBuf::from("output"), source })?;
     Ok(report.is_intact())
 }
 
@@ -108,23 +92,13 @@ impl Search {
             needle.push(b'"');
             needles.push(needle);
         }
-        needles
-            .iter()
-            .map(|needle| Finder::new(needle).into_owned())
-            .collect()
+        needles.iter().map(|needle| Finder::new(needle).into_owned()).collect()
     }
 
     fn in_time(&self, time: &[u8]) -> bool {
         let start = |limit: &str| time.get(..limit.len()).unwrap_or(time);
-        let after = self
-            .from
-            .as_deref()
-            .is_none_or(|from| start(from) >= from.as_bytes());
-        after
-            && self
-                .to
-                .as_deref()
-                .is_none_or(|to| start(to) <= to.as_bytes())
+        let after = self.from.as_deref().is_none_or(|from| start(from) >= from.as_bytes());
+        after && self.to.as_deref().is_none_or(|to| start(to) <= to.as_bytes())
     }
 }
 
@@ -257,10 +231,7 @@ fn each_line(paths: &[PathBuf], take: &mut dyn FnMut(&[u8]) -> io::Result<bool>)
 /// is that of node and sequence.
 fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let is_ledger = |path: &Path| {
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name.starts_with("ledger-") && name.ends_with(".jsonl")
     };
     let mut files = Vec::new();
@@ -282,10 +253,7 @@ fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
 /// The stamp of a line of our form; empty otherwise.
 fn time_of(line: &[u8]) -> &[u8] {
     const NAME: &[u8] = b",\"time\":\"";
-    let at = line
-        .iter()
-        .position(|byte| *byte == b't')
-        .and_then(|at| at.checked_sub(2));
+    let at = line.iter().position(|byte| *byte == b't').and_then(|at| at.checked_sub(2));
     let rest = at.and_then(|at| line.get(at..)?.strip_prefix(NAME));
     rest.and_then(|rest| rest.get(..27)).unwrap_or_default()
 }

@@ -10,10 +10,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn now() -> Self {
-        Self {
-            wall: SystemTime::now(),
-            monotonic: Instant::now(),
-        }
+        Self { wall: SystemTime::now(), monotonic: Instant::now() }
     }
 
     /// By how many microseconds the wall clock has stepped since the last look, if by

@@ -27,13 +27,7 @@ impl WhoMembers {
             user: &'a str,
         }
         let mut bytes = Vec::new();
-        push_members(
-            &mut bytes,
-            &Brief {
-                session: who.session,
-                user: who.user,
-            },
-        )?;
+        push_members(&mut bytes, &Brief { session: who.session, user: who.user })?;
         let brief = bytes.len();
         bytes.clear();
         // The two lead the members of `Who` as well: one buffer serves both.
@@ -44,10 +38,7 @@ impl WhoMembers {
     /// What is left to say when encoding fails, which strings and numbers can't.
     pub(crate) fn unknown(session: u64) -> Self {
         let bytes = format!("\"session\":{session}").into_bytes();
-        Self {
-            brief: bytes.len(),
-            bytes,
-        }
+        Self { brief: bytes.len(), bytes }
     }
 
     fn brief(&self) -> &[u8] {
@@ -83,14 +74,7 @@ pub(crate) fn outcome(
     outcome_core(out, who.brief(), intent, outcome)?;
     if let Some(error) = &outcome.error {
         let message = shortened(error.message, MAX_MESSAGE);
-        member(
-            out,
-            "error",
-            &ReplicaError {
-                message,
-                ..error.clone()
-            },
-        )?;
+        member(out, "error", &ReplicaError { message, ..error.clone() })?;
     }
     list(out, "tables", outcome.tables)?;
     list(out, "columns", outcome.columns)?;
@@ -104,11 +88,7 @@ pub(crate) fn outcome_brief(
     outcome: &Outcome<'_>,
 ) -> serde_json::Result<()> {
     outcome_core(out, b"\"brief\":true", intent, outcome)?;
-    optional(
-        out,
-        "error_code",
-        outcome.error.as_ref().map(|error| &error.code),
-    )
+    optional(out, "error_code", outcome.error.as_ref().map(|error| &error.code))
 }
 
 fn outcome_core(
@@ -191,9 +171,7 @@ fn whole_chars(bytes: &[u8]) -> &[u8] {
 }
 
 fn shortened(text: &str, most: usize) -> &str {
-    let end = (0..=most.min(text.len()))
-        .rev()
-        .find(|end| text.is_char_boundary(*end));
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or(0)).unwrap_or(text)
 }
 
@@ -213,11 +191,7 @@ fn optional<T: Serialize>(
 }
 
 fn list<T: Serialize>(out: &mut Vec<u8>, name: &str, values: &[T]) -> serde_json::Result<()> {
-    if values.is_empty() {
-        Ok(())
-    } else {
-        member(out, name, &values)
-    }
+    if values.is_empty() { Ok(()) } else { member(out, name, &values) }
 }
 
 fn micros(duration: std::time::Duration) -> u64 {

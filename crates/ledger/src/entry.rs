@@ -36,10 +36,7 @@ pub(crate) struct Body<'a> {
 
 impl<'a> Body<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            checksum: crc32fast::hash(bytes),
-        }
+        Self { bytes, checksum: crc32fast::hash(bytes) }
     }
 }
 
@@ -58,13 +55,7 @@ pub(crate) fn encode_header(
 ) -> [u8; HEADER] {
     let mut header = [0; HEADER];
     put_at(&mut header, 0, MAGIC);
-    put_at(
-        &mut header,
-        4,
-        &u32::try_from(body.bytes.len())
-            .unwrap_or(u32::MAX)
-            .to_le_bytes(),
-    );
+    put_at(&mut header, 4, &u32::try_from(body.bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
     put_at(&mut header, 8, &sequence.to_le_bytes());
     put_at(&mut header, 16, &time.to_le_bytes());
     let kind = match kind {
@@ -109,15 +100,7 @@ pub(crate) fn read_entry(bytes: &[u8], salt: u32) -> Option<(Entry<'_>, usize)> 
     };
     let sequence = u64::from_le_bytes(array_at(bytes, 8)?);
     let time = u64::from_le_bytes(array_at(bytes, 16)?);
-    Some((
-        Entry {
-            sequence,
-            time,
-            kind,
-            body,
-        },
-        entry_len(body.len()),
-    ))
+    Some((Entry { sequence, time, kind, body }, entry_len(body.len())))
 }
 
 fn put_at(header: &mut [u8; HEADER], at: usize, bytes: &[u8]) {

@@ -44,9 +44,7 @@ pub struct LedgerFault {
 
 impl LedgerFault {
     pub(crate) fn new(reason: impl Into<Arc<str>>) -> Self {
-        Self {
-            reason: reason.into(),
-        }
+        Self { reason: reason.into() }
     }
 
     /// The cause alone, without the leading words.

@@ -21,9 +21,7 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), LedgerError> {
 /// The node's name as part of a file's name.
 pub(crate) fn safe_name(node: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    node.chars()
-        .map(|c| if safe(c) { c } else { '_' })
-        .collect()
+    node.chars().map(|c| if safe(c) { c } else { '_' }).collect()
 }
 
 /// The name of the node's own copy of its checkpoints.
@@ -66,23 +64,14 @@ struct Current {
 
 impl Files {
     pub(crate) fn new(directory: &Path, node: &str) -> Self {
-        Self {
-            directory: directory.to_owned(),
-            node: safe_name(node),
-            current: None,
-        }
+        Self { directory: directory.to_owned(), node: safe_name(node), current: None }
     }
 
     /// Goes on in an existing file.
     pub(crate) fn resume(&mut self, path: &Path) -> io::Result<()> {
         let file = OpenOptions::new().append(true).read(true).open(path)?;
         let len = file.metadata()?.len();
-        self.current = Some(Current {
-            file,
-            path: path.to_owned(),
-            len,
-            since: Instant::now(),
-        });
+        self.current = Some(Current { file, path: path.to_owned(), len, since: Instant::now() });
         Ok(())
     }
 
@@ -99,9 +88,7 @@ impl Files {
 
     /// Forces what was written to the disk.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.current
-            .as_ref()
-            .map_or(Ok(()), |current| current.file.sync_data())
+        self.current.as_ref().map_or(Ok(()), |current| current.file.sync_data())
     }
 
     /// Whether the newest file is still the one in the folder, at its full length. A
@@ -113,27 +100,19 @@ impl Files {
         let Some(mut what) = misplaced(&current.path, &current.file, current.len)? else {
             return Ok(None);
         };
-        let name = current
-            .path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
+        let name = current.path.file_name().map(|name| name.to_string_lossy().into_owned());
         if current.file.metadata()?.nlink() == 0 {
             restore(current)?;
             what = "deleted; put back from the open file";
         }
         // Either way the next record opens a new one.
         self.current = None;
-        Ok(Some(Lost {
-            what,
-            name: name.unwrap_or_default(),
-        }))
+        Ok(Some(Lost { what, name: name.unwrap_or_default() }))
     }
 
     /// Whether the newest file was opened this long ago.
     pub(crate) fn is_older_than(&self, age: Duration) -> bool {
-        self.current
-            .as_ref()
-            .is_some_and(|current| current.since.elapsed() >= age)
+        self.current.as_ref().is_some_and(|current| current.since.elapsed() >= age)
     }
 
     /// Bytes of the newest file.
@@ -185,22 +164,12 @@ pub(crate) struct Lost {
 
 fn create(directory: &Path, node: &str, sequence: u64) -> io::Result<Current> {
     let path = directory.join(format!("ledger-{node}-{sequence:012}.jsonl"));
-    let file = OpenOptions::new()
-        .append(true)
-        .read(true)
-        .create(true)
-        .mode(0o640)
-        .open(&path)?;
+    let file = OpenOptions::new().append(true).read(true).create(true).mode(0o640).open(&path)?;
     // A process killed before its first write leaves an empty one.
     if file.metadata()?.len() > 0 {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
     // The name must be on the disk before its content can count as being there.
     File::open(directory)?.sync_all()?;
-    Ok(Current {
-        file,
-        path,
-        len: 0,
-        since: Instant::now(),
-    })
+    Ok(Current { file, path, len: 0, since: Instant::now() })
 }

@@ -65,25 +65,15 @@ impl Journal {
         if self.capacity == capacity {
             return Ok(self);
         }
-        let Self {
-            map, file, path, ..
-        } = self;
+        let Self { map, file, path, .. } = self;
         drop(map);
         Self::fresh(file, &path, capacity, new_salt()?)
     }
 
     /// A handle to tell whether the journal's file is still in its place.
     pub(crate) fn witness(&self) -> Result<Witness, LedgerError> {
-        let file = self
-            .file
-            .try_clone()
-            .map_err(LedgerError::io("keep open", &self.path))?;
-        Ok(Witness {
-            file,
-            path: self.path.clone(),
-            capacity: self.capacity,
-            salt: self.salt,
-        })
+        let file = self.file.try_clone().map_err(LedgerError::io("keep open", &self.path))?;
+        Ok(Witness { file, path: self.path.clone(), capacity: self.capacity, salt: self.salt })
     }
 
     /// Takes over what `old`, whose file is gone, still holds.
@@ -316,9 +306,7 @@ fn as_u64(value: usize) -> u64 {
 
 /// Wall clock in microseconds since 1970, UTC; 0 if it stands before.
 pub(crate) fn now_micros() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -342,17 +330,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (mut journal, seen) = open(dir.path());
         assert!(seen.is_empty());
-        let bodies: Vec<Vec<u8>> = (0..200_u8)
-            .map(|n| vec![b'a' + n % 26; usize::from(n)])
-            .collect();
+        let bodies: Vec<Vec<u8>> =
+            (0..200_u8).map(|n| vec![b'a' + n % 26; usize::from(n)]).collect();
         for body in &bodies {
             while journal.append(Kind::Record, &Body::new(body)).is_none() {
                 let mut batch = Vec::new();
                 let copied = journal.copy_out(0, 1000, &mut batch);
                 assert!(copied > 0);
-                let whole: usize = Journal::entries(journal.salt(), &batch)
-                    .map(|(_, len)| len)
-                    .sum();
+                let whole: usize =
+                    Journal::entries(journal.salt(), &batch).map(|(_, len)| len).sum();
                 journal.drain(whole);
             }
         }

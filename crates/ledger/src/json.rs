@@ -18,9 +18,7 @@ pub(crate) fn push_value<T: Serialize>(out: &mut Vec<u8>, value: &T) -> serde_js
 pub(crate) fn push_members<T: Serialize>(out: &mut Vec<u8>, value: &T) -> serde_json::Result<()> {
     let mut object = Vec::with_capacity(256);
     push_value(&mut object, value)?;
-    let members = object
-        .strip_prefix(b"{")
-        .and_then(|rest| rest.strip_suffix(b"}"));
+    let members = object.strip_prefix(b"{").and_then(|rest| rest.strip_suffix(b"}"));
     out.extend_from_slice(members.unwrap_or_default());
     Ok(())
 }
@@ -141,10 +139,7 @@ mod tests {
 
     #[test]
     fn every_character_comes_back_and_none_that_misleads_goes_out_raw() {
-        for c in ('\0'..=char::MAX)
-            .step_by(1)
-            .filter(|c| u32::from(*c) < 0x1_1000)
-        {
+        for c in ('\0'..=char::MAX).step_by(1).filter(|c| u32::from(*c) < 0x1_1000) {
             let whole = format!("a{c}b");
             let json = text(whole.as_bytes());
             let back: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -152,10 +147,7 @@ mod tests {
             assert!(!json.chars().any(misleads), "{c:?}");
             let mut by_serde = Vec::new();
             push_value(&mut by_serde, &whole).unwrap();
-            assert_eq!(
-                json,
-                format!("{{\"text\":{}}}", String::from_utf8(by_serde).unwrap())
-            );
+            assert_eq!(json, format!("{{\"text\":{}}}", String::from_utf8(by_serde).unwrap()));
         }
     }
 

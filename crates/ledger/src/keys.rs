@@ -40,9 +40,7 @@ impl PublicKey {
     }
 
     pub(crate) fn verifies(self, message: &[u8], signature: &[u8; 64]) -> bool {
-        UnparsedPublicKey::new(&ED25519, self.0)
-            .verify(message, signature)
-            .is_ok()
+        UnparsedPublicKey::new(&ED25519, self.0).verify(message, signature).is_ok()
     }
 }
 
@@ -74,18 +72,11 @@ impl SigningKey {
 
     pub(crate) fn read(path: &Path) -> Result<Self, LedgerError> {
         let text = fs::read_to_string(path).map_err(LedgerError::io("read", path))?;
-        let base64: String = text
-            .lines()
-            .filter(|line| !line.starts_with("-----"))
-            .collect();
-        STANDARD
-            .decode(base64)
-            .ok()
-            .and_then(|pkcs8| Self::from_pkcs8(&pkcs8))
-            .ok_or_else(|| {
-                let what = format!("{} is no Ed25519 private key in PEM", path.display());
-                LedgerError::Setting(what)
-            })
+        let base64: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+        STANDARD.decode(base64).ok().and_then(|pkcs8| Self::from_pkcs8(&pkcs8)).ok_or_else(|| {
+            let what = format!("{} is no Ed25519 private key in PEM", path.display());
+            LedgerError::Setting(what)
+        })
     }
 
     /// Reads the key, or makes it with its public half beside it.
@@ -155,11 +146,7 @@ fn rotation_path(path: &Path) -> PathBuf {
 }
 
 fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
@@ -178,12 +165,7 @@ impl Rotation {
         let (old_hex, new_hex) = (old.public.to_hex(), new.public.to_hex());
         let message = Self::message(&old_hex, &new_hex);
         let (by_old, by_new) = (hex(&old.sign(&message)), hex(&new.sign(&message)));
-        Self {
-            old: old_hex,
-            new: new_hex,
-            by_old,
-            by_new,
-        }
+        Self { old: old_hex, new: new_hex, by_old, by_new }
     }
 
     fn message(old: &str, new: &str) -> Vec<u8> {
@@ -192,10 +174,7 @@ impl Rotation {
 
     /// Old and new key, if both signatures hold.
     pub(crate) fn check(&self) -> Option<(PublicKey, PublicKey)> {
-        let (old, new) = (
-            PublicKey::from_hex(&self.old)?,
-            PublicKey::from_hex(&self.new)?,
-        );
+        let (old, new) = (PublicKey::from_hex(&self.old)?, PublicKey::from_hex(&self.new)?);
         let message = Self::message(&self.old, &self.new);
         let holds = old.verifies(&message, &from_hex(self.by_old.as_bytes())?)
             && new.verifies(&message, &from_hex(self.by_new.as_bytes())?);

@@ -56,10 +56,7 @@ impl Ledger {
             .name("ledger".into())
             .spawn(move || writer.run())
             .map_err(LedgerError::io("start a thread for", &settings.directory))?;
-        Ok(Self {
-            shared,
-            thread: Arc::new(Mutex::new(Some(thread))),
-        })
+        Ok(Self { shared, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
     /// Encodes who a session is, for all its records.
@@ -72,9 +69,7 @@ impl Ledger {
     /// Records that a statement is about to be forwarded.
     pub fn intent(&self, tag: &WhoTag, intent: &Intent<'_>) -> Recording<IntentRecorded> {
         let most = self.shared.max_text;
-        self.record(Class::Intent, |out| {
-            encode::intent(out, &tag.0, intent, most)
-        })
+        self.record(Class::Intent, |out| encode::intent(out, &tag.0, intent, most))
     }
 
     /// Records how a statement ended. Always has room, also while the ledger is refusing
@@ -102,9 +97,7 @@ impl Ledger {
     /// Records a statement that was not forwarded.
     pub fn refusal(&self, tag: &WhoTag, refusal: &Refusal<'_>) -> Recording<u64> {
         let most = self.shared.max_text;
-        self.record(Class::Event, |out| {
-            encode::refusal(out, &tag.0, refusal, most)
-        })
+        self.record(Class::Event, |out| encode::refusal(out, &tag.0, refusal, most))
     }
 
     /// Records anything else.
@@ -128,9 +121,7 @@ impl Ledger {
         let stopped = self.event(&Event::Stop { reason });
         self.shared.change(|state| state.closing = true);
         self.shared.nudge();
-        let ended = thread
-            .join()
-            .map_err(|_| LedgerFault::new("its thread failed"));
+        let ended = thread.join().map_err(|_| LedgerFault::new("its thread failed"));
         drop(stopped);
         let health = self.health();
         ended?;

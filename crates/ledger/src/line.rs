@@ -42,12 +42,7 @@ impl Chain {
         constant.push(b',');
         json::push_bytes(&mut constant, "build", build.as_bytes());
         constant.push(b',');
-        Self {
-            head,
-            constant,
-            stamp: Stamp::default(),
-            key,
-        }
+        Self { head, constant, stamp: Stamp::default(), key }
     }
 
     /// The key that signs.
@@ -89,20 +84,13 @@ impl Frame {
         let mut sequence = 0_u64;
         let mut digits = 0;
         for byte in rest.iter().take_while(|byte| byte.is_ascii_digit()) {
-            sequence = sequence
-                .checked_mul(10)?
-                .checked_add(u64::from(byte - b'0'))?;
+            sequence = sequence.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?;
             digits += 1;
         }
-        rest.get(digits..)?
-            .starts_with(b",\"time\":\"")
-            .then_some(())?;
+        rest.get(digits..)?.starts_with(b",\"time\":\"").then_some(())?;
         let suffix = line.get(line.len().checked_sub(SUFFIX)?..)?;
         let hex = suffix.strip_prefix(b",\"prev\":\"")?.strip_suffix(b"\"}")?;
-        (digits > 0 && sequence > 0).then_some(Self {
-            sequence,
-            prev: from_hex(hex)?,
-        })
+        (digits > 0 && sequence > 0).then_some(Self { sequence, prev: from_hex(hex)? })
     }
 }
 
@@ -202,11 +190,7 @@ fn second_text(seconds: u64) -> String {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * of_year + 2) / 153;
     let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
@@ -224,40 +208,16 @@ mod tests {
         let mut chain = Chain::new("n\"1", "0.1", genesis("n\"1"), key);
         let mut out = Vec::new();
         let record = Kind::Record;
-        chain.push(
-            &mut out,
-            &Entry {
-                sequence: 1,
-                time: 0,
-                kind: record,
-                body: br#""event":"a""#,
-            },
-        );
+        chain
+            .push(&mut out, &Entry { sequence: 1, time: 0, kind: record, body: br#""event":"a""# });
         let kind = Kind::Checkpoint;
         chain.push(
             &mut out,
-            &Entry {
-                sequence: 2,
-                time: 1,
-                kind,
-                body: br#""event":"checkpoint""#,
-            },
+            &Entry { sequence: 2, time: 1, kind, body: br#""event":"checkpoint""# },
         );
         let lines: Vec<&[u8]> = out.split(|b| *b == b'\n').collect();
-        assert_eq!(
-            Frame::read(lines[0]).unwrap(),
-            Frame {
-                sequence: 1,
-                prev: genesis("n\"1")
-            }
-        );
-        assert_eq!(
-            Frame::read(lines[1]).unwrap(),
-            Frame {
-                sequence: 2,
-                prev: sha256(lines[0])
-            }
-        );
+        assert_eq!(Frame::read(lines[0]).unwrap(), Frame { sequence: 1, prev: genesis("n\"1") });
+        assert_eq!(Frame::read(lines[1]).unwrap(), Frame { sequence: 2, prev: sha256(lines[0]) });
         assert_eq!(chain.head, sha256(lines[1]));
         assert!(Checkpoint::read(lines[0]).is_none());
         assert!(Checkpoint::read(lines[1]).unwrap().holds());

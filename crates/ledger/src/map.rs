@@ -40,10 +40,7 @@ pub(crate) fn map(file: &File, len: usize) -> io::Result<MmapMut> {
     //   just reserved. Truncation by a foreign process would raise SIGBUS at the next
     //   touch: the daemon dies and nothing is forwarded, which is the safe side.
     //   Unlinking the file leaves the mapping whole.
-    #[allow(
-        unsafe_code,
-        reason = "mapping a file has no safe form; the proof is above"
-    )]
+    #[allow(unsafe_code, reason = "mapping a file has no safe form; the proof is above")]
     let mapped = unsafe { MmapOptions::new().len(len).populate().map_mut(file) }?;
     Ok(mapped)
 }

@@ -14,10 +14,7 @@ const MASK: &[u8] = b"'***'";
 /// `SOURCE_PASSWORD`, `IDENTIFIED BY`, `SET PASSWORD`.
 static ANNOUNCES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     let mut builder = AhoCorasickBuilder::new();
-    builder
-        .ascii_case_insensitive(true)
-        .build(["password", "identified"])
-        .ok()
+    builder.ascii_case_insensitive(true).build(["password", "identified"]).ok()
 });
 
 /// The text with passwords masked; borrowed if there is none.
@@ -40,11 +37,7 @@ pub(crate) fn passwords(text: &[u8]) -> Cow<'_, [u8]> {
         next = words.find(rest);
     }
     masked.extend_from_slice(rest);
-    if masked == text {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(masked)
-    }
+    if masked == text { Cow::Borrowed(text) } else { Cow::Owned(masked) }
 }
 
 /// `PASSWORD FOR 'user'@'host' = '...'`: which literal is the password is not worth
@@ -54,8 +47,7 @@ fn takes_account(after: &[u8]) -> bool {
     while let Some(at) = blank_len(rest) {
         rest = rest.get(at..).unwrap_or_default();
     }
-    rest.get(..3)
-        .is_some_and(|word| word.eq_ignore_ascii_case(b"for"))
+    rest.get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"for"))
 }
 
 /// Copies `text` to `masked`, the literals in it replaced: all up to a semicolon, or one
@@ -77,10 +69,7 @@ fn mask_literals<'a>(text: &'a [u8], mut all: bool, masked: &mut Vec<u8>) -> &'a
             }
             b'0' if all && tail.first().is_some_and(|x| x.eq_ignore_ascii_case(&b'x')) => {
                 masked.extend_from_slice(MASK);
-                let digits = tail
-                    .iter()
-                    .skip(1)
-                    .take_while(|digit| digit.is_ascii_hexdigit());
+                let digits = tail.iter().skip(1).take_while(|digit| digit.is_ascii_hexdigit());
                 rest = rest.get(2 + digits.count()..).unwrap_or_default();
                 continue;
             }
@@ -102,10 +91,7 @@ fn mask_literals<'a>(text: &'a [u8], mut all: bool, masked: &mut Vec<u8>) -> &'a
 fn blank_len(text: &[u8]) -> Option<usize> {
     if text.starts_with(b"/*") {
         let inner = text.get(2..).unwrap_or_default();
-        if inner
-            .first()
-            .is_some_and(|mark| matches!(mark, b'!' | b'M'))
-        {
+        if inner.first().is_some_and(|mark| matches!(mark, b'!' | b'M')) {
             let digits = inner.iter().take_while(|b| b"!M0123456789".contains(b));
             return Some(2 + digits.count());
         }
@@ -115,9 +101,7 @@ fn blank_len(text: &[u8]) -> Option<usize> {
     if text.starts_with(b"*/") {
         return Some(2);
     }
-    text.first()
-        .is_some_and(u8::is_ascii_whitespace)
-        .then_some(1)
+    text.first().is_some_and(u8::is_ascii_whitespace).then_some(1)
 }
 
 /// What follows a literal whose opening quote was read. One that isn't closed ends with
@@ -173,10 +157,7 @@ mod tests {
     #[test]
     fn hashes_given_as_hex_are_masked() {
         let masked = passwords(b"ALTER USER b IDENTIFIED WITH p AS 0x2441AB REQUIRE SSL");
-        assert_eq!(
-            &*masked,
-            b"ALTER USER b IDENTIFIED WITH p AS '***' REQUIRE SSL"
-        );
+        assert_eq!(&*masked, b"ALTER USER b IDENTIFIED WITH p AS '***' REQUIRE SSL");
     }
 
     #[test]
@@ -187,10 +168,7 @@ mod tests {
             "SELECT identified FROM t",
             "SET PASSWORD",
         ] {
-            assert!(
-                matches!(passwords(text.as_bytes()), Cow::Borrowed(_)),
-                "{text}"
-            );
+            assert!(matches!(passwords(text.as_bytes()), Cow::Borrowed(_)), "{text}");
         }
     }
 }

@@ -44,11 +44,7 @@ pub(crate) enum OwnEvent<'a> {
     /// The ledger can't be written; written once it can.
     LedgerFailed { reason: &'a str },
     /// Writing works again.
-    LedgerResumed {
-        reason: &'a str,
-        failed_for_us: u64,
-        refused: u64,
-    },
+    LedgerResumed { reason: &'a str, failed_for_us: u64, refused: u64 },
     /// The wall clock moved against the monotonic one.
     ClockStep { step_us: i64 },
 }
@@ -76,9 +72,7 @@ impl OwnEvent<'_> {
     /// already, they tell enough.
     pub(crate) fn note(&self, shared: &Shared) {
         let kind = match self {
-            Self::Checkpoint {
-                why: "rotation", ..
-            } => Kind::LastOfFile,
+            Self::Checkpoint { why: "rotation", .. } => Kind::LastOfFile,
             Self::Checkpoint { .. } => Kind::Checkpoint,
             Self::Recovered { .. }
             | Self::KeyRotated { .. }

@@ -176,6 +176,21 @@ pub enum Event<'a> {
         /// Refusals.
         refusals: u64,
     },
+    /// A configuration was put in force, or refused.
+    ConfigLoad {
+        /// SHA-256 of the configuration in force after it, hex.
+        config_hash: &'a str,
+        /// What came of it.
+        result: &'a str,
+    },
+    /// Rights of the shared account and read-only state of the replica, when what is found
+    /// changes.
+    ReplicaCheck {
+        /// Replica's name.
+        replica: &'a str,
+        /// `ok`, or what is wrong.
+        result: &'a str,
+    },
     /// KILL by a user.
     Kill {
         /// Session that asked.

@@ -80,10 +80,7 @@ pub(crate) mod sealed {
 
     impl FromSequence for IntentRecorded {
         fn from_sequence(sequence: u64, shared: &Handle) -> Self {
-            Self {
-                sequence,
-                open: Some(Open(shared.0.clone())),
-            }
+            Self { sequence, open: Some(Open(shared.0.clone())) }
         }
     }
 }
@@ -117,11 +114,9 @@ impl<T: Recorded> Recording<T> {
         match shared.append(class, Kind::Record, body) {
             Ok(sequence) => Self(Self::taken(shared, sequence)),
             Err(Denied::Fault(fault)) => Self::fault(fault),
-            Err(Denied::NoRoom) => Self(Step::Room {
-                shared: shared.clone(),
-                class,
-                body: body.to_vec(),
-            }),
+            Err(Denied::NoRoom) => {
+                Self(Step::Room { shared: shared.clone(), class, body: body.to_vec() })
+            }
         }
     }
 
@@ -133,11 +128,7 @@ impl<T: Recorded> Recording<T> {
     fn taken(shared: &SharedHandle, sequence: u64) -> Step<T> {
         let value = T::from_sequence(sequence, &sealed::Handle(shared.clone()));
         if shared.each {
-            Step::Disk {
-                shared: shared.clone(),
-                sequence,
-                value: Some(value),
-            }
+            Step::Disk { shared: shared.clone(), sequence, value: Some(value) }
         } else {
             Step::Done(Some(Ok(value)))
         }
@@ -171,30 +162,26 @@ impl<T: Recorded> Future for Recording<T> {
                     let polled_again = || Err(LedgerFault::new("the recording was already taken"));
                     return Poll::Ready(result.take().unwrap_or_else(polled_again));
                 }
-                Step::Room {
-                    shared,
-                    class,
-                    body,
-                } => match shared.append(*class, Kind::Record, body) {
-                    Ok(sequence) => Self::taken(shared, sequence),
-                    Err(Denied::Fault(fault)) => Step::Done(Some(Err(fault))),
-                    Err(Denied::NoRoom) => {
-                        shared.wait_for_room(*class, body.len(), context.waker());
-                        return Poll::Pending;
+                Step::Room { shared, class, body } => {
+                    match shared.append(*class, Kind::Record, body) {
+                        Ok(sequence) => Self::taken(shared, sequence),
+                        Err(Denied::Fault(fault)) => Step::Done(Some(Err(fault))),
+                        Err(Denied::NoRoom) => {
+                            shared.wait_for_room(*class, body.len(), context.waker());
+                            return Poll::Pending;
+                        }
                     }
-                },
-                Step::Disk {
-                    shared,
-                    sequence,
-                    value,
-                } => match shared.poll_synced(*sequence, context.waker()) {
-                    None => return Poll::Pending,
-                    Some(Ok(())) => match value.take() {
-                        Some(value) => Step::Done(Some(Ok(value))),
-                        None => Step::Done(None),
-                    },
-                    Some(Err(fault)) => Step::Done(Some(Err(fault))),
-                },
+                }
+                Step::Disk { shared, sequence, value } => {
+                    match shared.poll_synced(*sequence, context.waker()) {
+                        None => return Poll::Pending,
+                        Some(Ok(())) => match value.take() {
+                            Some(value) => Step::Done(Some(Ok(value))),
+                            None => Step::Done(None),
+                        },
+                        Some(Err(fault)) => Step::Done(Some(Err(fault))),
+                    }
+                }
             };
             self.0 = next;
         }

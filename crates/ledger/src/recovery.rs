@@ -49,10 +49,7 @@ pub(crate) fn open(settings: &LedgerSettings) -> Result<Opened, LedgerError> {
     let path = journal_directory.join(format!("journal-{}", files::safe_name(&settings.node)));
     let mut left = BTreeMap::new();
     let journal = Journal::open(&path, settings.journal_bytes, &mut |entry: Entry<'_>| {
-        left.insert(
-            entry.sequence,
-            (entry.time, entry.kind, entry.body.to_vec()),
-        );
+        left.insert(entry.sequence, (entry.time, entry.kind, entry.body.to_vec()));
     })?;
 
     let mut files = Files::new(directory, &settings.node);
@@ -68,19 +65,9 @@ pub(crate) fn open(settings: &LedgerSettings) -> Result<Opened, LedgerError> {
     let records = u64::try_from(left.len()).unwrap_or(u64::MAX);
     let unwell = records > 0 || end.torn.is_some() || end.damaged.is_some() || !end.clean;
     let (torn, damaged_file) = (end.torn, end.damaged);
-    let notice = OwnEvent::Recovered {
-        clean: end.clean,
-        records,
-        torn,
-        damaged_file,
-    };
+    let notice = OwnEvent::Recovered { clean: end.clean, records, torn, damaged_file };
     let notice = unwell.then(|| notice.members());
-    Ok(Opened {
-        journal,
-        chain,
-        files,
-        notice,
-    })
+    Ok(Opened { journal, chain, files, notice })
 }
 
 fn check(settings: &LedgerSettings) -> Result<(), LedgerError> {
@@ -112,28 +99,16 @@ struct End {
 
 fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, LedgerError> {
     let listed = files::list(directory, node).map_err(LedgerError::io("read folder", directory))?;
-    let mut end = End {
-        sequence: 0,
-        head: genesis(node),
-        clean: true,
-        torn: None,
-        damaged: None,
-    };
+    let mut end = End { sequence: 0, head: genesis(node), clean: true, torn: None, damaged: None };
     // Newest first: a file without a whole line says nothing about where the ledger ends.
     for (_, path) in listed.iter().rev() {
         let bytes = fs::read(path).map_err(LedgerError::io("read", path))?;
-        let whole = bytes
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let (lines, torn) = bytes.split_at_checked(whole).unwrap_or((&bytes, &[]));
         if !torn.is_empty() {
             end.torn = Some(close_off(path, whole, torn)?);
         }
-        let mut newest_first = lines
-            .split(|byte| *byte == b'\n')
-            .rev()
-            .filter(|l| !l.is_empty());
+        let mut newest_first = lines.split(|byte| *byte == b'\n').rev().filter(|l| !l.is_empty());
         let Some(last) = newest_first.next() else {
             continue;
         };
@@ -145,10 +120,7 @@ fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, Ledg
         } else {
             // Not a line of ours: kept as it is. The chain goes on from it in a new file.
             end.damaged = Some(name(path));
-            let known = newest_first
-                .filter_map(Frame::read)
-                .map(|frame| frame.sequence)
-                .max();
+            let known = newest_first.filter_map(Frame::read).map(|frame| frame.sequence).max();
             end.sequence = known.unwrap_or(0) + 1;
         }
         return Ok(end);
@@ -184,30 +156,11 @@ fn bring_in(
     for (&sequence, (time, kind, body)) in left {
         let (time, kind) = (*time, *kind);
         if sequence > last + 1 {
-            let gap = OwnEvent::Gap {
-                lost_to: sequence - 1,
-            }
-            .members();
+            let gap = OwnEvent::Gap { lost_to: sequence - 1 }.members();
             let sequence = last + 1;
-            chain.push(
-                &mut lines,
-                &Entry {
-                    sequence,
-                    time,
-                    kind: Kind::Record,
-                    body: &gap,
-                },
-            );
+            chain.push(&mut lines, &Entry { sequence, time, kind: Kind::Record, body: &gap });
         }
-        chain.push(
-            &mut lines,
-            &Entry {
-                sequence,
-                time,
-                kind,
-                body,
-            },
-        );
+        chain.push(&mut lines, &Entry { sequence, time, kind, body });
         last = sequence;
     }
     let mut rest = lines.as_slice();
@@ -223,7 +176,5 @@ fn bring_in(
 }
 
 fn name(path: &Path) -> String {
-    PathBuf::from(path.file_name().unwrap_or_default())
-        .to_string_lossy()
-        .into_owned()
+    PathBuf::from(path.file_name().unwrap_or_default()).to_string_lossy().into_owned()
 }

@@ -307,11 +307,7 @@ impl Shared {
             refused: state.refused,
         };
         // Waiters that a stuck thread can't wake are woken by whoever asks.
-        let waiters = if stuck {
-            state.take_waiters()
-        } else {
-            Vec::new()
-        };
+        let waiters = if stuck { state.take_waiters() } else { Vec::new() };
         drop(state);
         waiters.into_iter().for_each(Waker::wake);
         health
@@ -362,15 +358,12 @@ impl State {
     /// Who waits for room or for the disk. All look again; those too early wait anew.
     fn take_waiters(&mut self) -> Vec<Waker> {
         let room = std::mem::take(&mut self.room_waiters);
-        let (ready, waiting) = std::mem::take(&mut self.sync_waiters)
-            .into_iter()
-            .partition::<Vec<_>, _>(|(sequence, _)| {
-                *sequence <= self.synced || self.fault.is_some() || self.ended
-            });
+        let (ready, waiting) =
+            std::mem::take(&mut self.sync_waiters).into_iter().partition::<Vec<_>, _>(
+                |(sequence, _)| *sequence <= self.synced || self.fault.is_some() || self.ended,
+            );
         self.sync_waiters = waiting;
-        room.into_iter()
-            .chain(ready.into_iter().map(|(_, waker)| waker))
-            .collect()
+        room.into_iter().chain(ready.into_iter().map(|(_, waker)| waker)).collect()
     }
 }
 

@@ -42,29 +42,16 @@ pub fn verify(request: &VerifyRequest) -> Result<VerifyReport, VerifyError> {
     let mut nodes: BTreeMap<String, NodeCheck> = BTreeMap::new();
     for file in &inputs.files {
         let check = nodes.entry(file.node.clone()).or_insert_with(|| {
-            NodeCheck::new(
-                &file.node,
-                request.public_key,
-                inputs.whole,
-                &inputs.anchors,
-            )
+            NodeCheck::new(&file.node, request.public_key, inputs.whole, &inputs.anchors)
         });
-        check
-            .file(&file.path)
-            .map_err(|error| unreadable(&file.path, error))?;
+        check.file(&file.path).map_err(|error| unreadable(&file.path, error))?;
     }
-    for anchor in inputs
-        .anchors
-        .iter()
-        .filter(|anchor| !nodes.contains_key(&anchor.node))
-    {
+    for anchor in inputs.anchors.iter().filter(|anchor| !nodes.contains_key(&anchor.node)) {
         report.strays.push(Finding {
             file: anchor.file.clone(),
             line: anchor.line,
             sequence: Some(anchor.sequence),
-            what: What::NoLedger {
-                node: anchor.node.clone(),
-            },
+            what: What::NoLedger { node: anchor.node.clone() },
         });
     }
     report.strays.extend(inputs.strays);
@@ -73,8 +60,5 @@ pub fn verify(request: &VerifyRequest) -> Result<VerifyReport, VerifyError> {
 }
 
 fn unreadable(path: &std::path::Path, source: io::Error) -> VerifyError {
-    VerifyError {
-        path: path.to_owned(),
-        source,
-    }
+    VerifyError { path: path.to_owned(), source }
 }

@@ -164,10 +164,7 @@ impl Writer {
         self.unsynced_since.get_or_insert_with(Instant::now);
         let mut checkpoints = self.batch.take_checkpoints();
         if !checkpoints.is_empty() {
-            self.due = Due {
-                closed: self.due.closed,
-                ..Due::default()
-            };
+            self.due = Due { closed: self.due.closed, ..Due::default() };
             self.to_anchor.append(&mut checkpoints);
         }
         if self.batch.records() > 0 {
@@ -272,8 +269,7 @@ impl Writer {
         for line in std::mem::take(&mut self.to_anchor) {
             let trouble = self.anchors.add(&line);
             let text = Arc::from(String::from_utf8_lossy(&line).trim_end());
-            self.shared
-                .change(|state| state.last_checkpoint = Some(text));
+            self.shared.change(|state| state.last_checkpoint = Some(text));
             if let (Some((file, error)), false) = (&trouble, self.anchor_trouble) {
                 let what = format!("anchor can't be written: {}", reason(error));
                 OwnEvent::LedgerTrouble { what: &what, file }.note(&self.shared);
@@ -285,11 +281,7 @@ impl Writer {
     /// Notices a ledger file or a journal that is no longer where it should be.
     fn look_after_files(&mut self) -> io::Result<()> {
         if let Some(lost) = self.files.check()? {
-            OwnEvent::LedgerTrouble {
-                what: lost.what,
-                file: &lost.name,
-            }
-            .note(&self.shared);
+            OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name }.note(&self.shared);
         }
         if let Some(what) = self.witness.misplaced()? {
             let mut journal = self.witness.replacement().map_err(io::Error::other)?;
@@ -298,11 +290,7 @@ impl Writer {
                 journal.adopt(&state.journal);
                 state.journal = journal;
             });
-            OwnEvent::LedgerTrouble {
-                what,
-                file: "journal",
-            }
-            .note(&self.shared);
+            OwnEvent::LedgerTrouble { what, file: "journal" }.note(&self.shared);
         }
         Ok(())
     }
@@ -367,18 +355,13 @@ impl Drop for EndGuard {
         self.0.change(|state| {
             state.ended = true;
             state.journal.release();
-            state
-                .fault
-                .get_or_insert_with(|| LedgerFault::new("it is closed"));
+            state.fault.get_or_insert_with(|| LedgerFault::new("it is closed"));
         });
     }
 }
 
 /// The cause in words that a client may read: no paths.
-#[allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "an open list of another's making"
-)]
+#[allow(clippy::wildcard_enum_match_arm, reason = "an open list of another's making")]
 fn reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::StorageFull => "no space left on its disk".into(),
@@ -386,10 +369,7 @@ fn reason(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "its folder is gone".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),
         // The system's own words name no path.
-        #[allow(
-            clippy::wildcard_enum_match_arm,
-            reason = "an open list of another's making"
-        )]
+        #[allow(clippy::wildcard_enum_match_arm, reason = "an open list of another's making")]
         _ => error.to_string(),
     }
 }

@@ -1,9 +1,6 @@
 //! `kill -9` in the middle of work: what was acknowledged is found afterwards.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "helpers of tests may stop at the first surprise"
-)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may stop at the first surprise")]
 
 mod common;
 
@@ -63,20 +60,13 @@ fn everything_acknowledged_is_found_after_twenty_kills() {
     for round in 0..20 {
         let before = acknowledged.len();
         kill_after(folder.path(), 500 + round * 97, &mut acknowledged);
-        assert!(
-            acknowledged.len() > before,
-            "round {round} recorded nothing"
-        );
+        assert!(acknowledged.len() > before, "round {round} recorded nothing");
     }
     let ledger = Ledger::open(settings(folder.path())).unwrap();
     ledger.close("test").unwrap();
 
     let paths = vec![folder.path().to_owned()];
-    let report = verify(&VerifyRequest {
-        paths,
-        ..VerifyRequest::default()
-    })
-    .unwrap();
+    let report = verify(&VerifyRequest { paths, ..VerifyRequest::default() }).unwrap();
     assert!(report.is_intact(), "{:?}", report.findings().next());
 
     let records = records(folder.path());
@@ -90,25 +80,14 @@ fn everything_acknowledged_is_found_after_twenty_kills() {
         };
     }
     let lost: Vec<&String> = acknowledged.difference(&found).collect();
-    assert!(
-        lost.is_empty(),
-        "{} of {} lost: {:?}",
-        lost.len(),
-        acknowledged.len(),
-        lost.first()
-    );
+    assert!(lost.is_empty(), "{} of {} lost: {:?}", lost.len(), acknowledged.len(), lost.first());
 }
 
 /// Runs the child until it has acknowledged `most` records, kills it, and keeps all that
 /// it had acknowledged by then.
 fn kill_after(directory: &Path, most: usize, acknowledged: &mut HashSet<String>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "records_until_killed",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", "records_until_killed", "--ignored", "--nocapture"])
         .env(DIRECTORY, directory)
         .stdout(Stdio::piped())
         .spawn()

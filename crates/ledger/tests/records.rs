@@ -22,44 +22,22 @@ fn a_statement_leaves_an_intent_and_an_outcome() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(settings(&folder)).unwrap();
     let tag = ledger.tag(&who(9));
-    let binds = [
-        Bind {
-            kind: "longlong",
-            value: Some("7"),
-        },
-        Bind {
-            kind: "null",
-            value: None,
-        },
-    ];
+    let binds = [Bind { kind: "longlong", value: Some("7") }, Bind { kind: "null", value: None }];
     let intent = Intent {
-        prepared: Some(PreparedRef {
-            statement_id: 3,
-            intent: 1,
-        }),
+        prepared: Some(PreparedRef { statement_id: 3, intent: 1 }),
         binds: &binds,
         ..query("SELECT 'é\u{202e}\n' -- \u{1b}[2J".as_bytes())
     };
     let recorded = ledger.intent(&tag, &intent).wait().unwrap();
     assert_eq!(recorded.sequence(), 1);
-    let error = ReplicaError {
-        code: 1317,
-        sqlstate: "70100",
-        message: "Query execution was interrupted",
-    };
-    let outcome = Outcome {
-        end: "error",
-        error: Some(error),
-        ..ok()
-    };
+    let error =
+        ReplicaError { code: 1317, sqlstate: "70100", message: "Query execution was interrupted" };
+    let outcome = Outcome { end: "error", error: Some(error), ..ok() };
     assert_eq!(ledger.outcome(&tag, recorded, &outcome).wait().unwrap(), 2);
     ledger.close("test").unwrap();
 
     let text = fs::read_to_string(&files(&folder.path().join("ledger"))[0]).unwrap();
-    assert!(
-        text.contains(r#""text":"SELECT 'é\u202e\n' -- \u001b[2J""#),
-        "{text}"
-    );
+    assert!(text.contains(r#""text":"SELECT 'é\u202e\n' -- \u001b[2J""#), "{text}");
     let records = records(&folder.path().join("ledger"));
     let intent = event(&records, "intent").unwrap();
     assert_eq!(intent["v"], 1);
@@ -87,27 +65,15 @@ fn an_intent_that_is_dropped_leaves_a_trace() {
     ledger.close("test").unwrap();
     let records = records(&folder.path().join("ledger"));
     let outcome = event(&records, "outcome").unwrap();
-    assert_eq!(
-        (&outcome["intent"], &outcome["end"]),
-        (&1.into(), &"abandoned".into())
-    );
+    assert_eq!((&outcome["intent"], &outcome["end"]), (&1.into(), &"abandoned".into()));
 }
 
 #[test]
 fn a_long_text_is_cut_with_its_length_and_hash() {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(LedgerSettings {
-        max_text: 10,
-        ..settings(&folder)
-    })
-    .unwrap();
+    let ledger = Ledger::open(LedgerSettings { max_text: 10, ..settings(&folder) }).unwrap();
     let tag = ledger.tag(&who(1));
-    drop(
-        ledger
-            .intent(&tag, &query("SELECT 'aéé'".as_bytes()))
-            .wait()
-            .unwrap(),
-    );
+    drop(ledger.intent(&tag, &query("SELECT 'aéé'".as_bytes())).wait().unwrap());
     ledger.close("test").unwrap();
     let records = records(&folder.path().join("ledger"));
     let intent = event(&records, "intent").unwrap();
@@ -133,11 +99,8 @@ fn refusals_and_events_are_recorded() {
     };
     ledger.refusal(&tag, &refusal).wait().unwrap();
     let attributes = [("_client_name".to_owned(), "x\",\"user\":\"root".to_owned())];
-    let login = Event::Login {
-        who: who(1),
-        method: "caching_sha2_password/fast",
-        attributes: &attributes,
-    };
+    let login =
+        Event::Login { who: who(1), method: "caching_sha2_password/fast", attributes: &attributes };
     ledger.event(&login).wait().unwrap();
     ledger.close("test").unwrap();
     let records = records(&folder.path().join("ledger"));
@@ -152,22 +115,13 @@ fn an_orderly_stop_and_start_go_on_without_a_notice() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..3 {
         let ledger = Ledger::open(settings(&folder)).unwrap();
-        let start = Event::Start {
-            build: "0.1",
-            config_hash: "00",
-        };
+        let start = Event::Start { build: "0.1", config_hash: "00" };
         ledger.event(&start).wait().unwrap();
         ledger.close("test").unwrap();
     }
     let records = records(&folder.path().join("ledger"));
     let sequences: Vec<u64> = records.iter().map(|r| r["seq"].as_u64().unwrap()).collect();
-    assert!(
-        sequences
-            .iter()
-            .zip(1..)
-            .all(|(seen, expected)| *seen == expected),
-        "{sequences:?}"
-    );
+    assert!(sequences.iter().zip(1..).all(|(seen, expected)| *seen == expected), "{sequences:?}");
     assert!(event(&records, "recovered").is_none());
 }
 
@@ -181,10 +135,7 @@ fn a_torn_tail_is_closed_off_and_kept_in_a_record() {
     let mut bytes = fs::read(&path).unwrap();
     bytes.extend_from_slice(b"{\"v\":1,\"se");
     fs::write(&path, bytes).unwrap();
-    Ledger::open(settings(&folder))
-        .unwrap()
-        .close("test")
-        .unwrap();
+    Ledger::open(settings(&folder)).unwrap().close("test").unwrap();
     let records = records(&folder.path().join("ledger"));
     let torn = &event(&records, "recovered").unwrap()["torn"];
     assert_eq!(torn["bytes"], 10);
@@ -198,21 +149,15 @@ fn a_closed_ledger_takes_nothing_and_says_so() {
     let tag = ledger.tag(&who(1));
     ledger.close("test").unwrap();
     let refused = ledger.intent(&tag, &query(b"SELECT 1")).wait();
-    assert_eq!(
-        refused.unwrap_err().to_string(),
-        "the ledger can't be written: it is closed"
-    );
+    assert_eq!(refused.unwrap_err().to_string(), "the ledger can't be written: it is closed");
     assert!(!ledger.health().is_ok());
 }
 
 #[test]
 fn with_sync_each_a_record_counts_only_when_it_is_on_the_disk() {
     let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(LedgerSettings {
-        sync: SyncPolicy::Each,
-        ..settings(&folder)
-    })
-    .unwrap();
+    let ledger =
+        Ledger::open(LedgerSettings { sync: SyncPolicy::Each, ..settings(&folder) }).unwrap();
     let tag = ledger.tag(&who(1));
     for _ in 0..20 {
         let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
@@ -235,9 +180,7 @@ fn with_sync_group_a_record_is_ready_at_once_and_on_the_disk_soon() {
     let mut recording = Box::pin(ledger.intent(&tag, &query(b"SELECT 1")));
     let waker = Arc::new(Nobody).into();
     let polled = recording.as_mut().poll(&mut Context::from_waker(&waker));
-    let Poll::Ready(Ok(intent)) = polled else {
-        panic!("not ready at once")
-    };
+    let Poll::Ready(Ok(intent)) = polled else { panic!("not ready at once") };
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     while ledger.health().synced_sequence < intent.sequence() {
         assert!(std::time::Instant::now() < deadline, "never synced");
@@ -250,11 +193,7 @@ fn with_sync_group_a_record_is_ready_at_once_and_on_the_disk_soon() {
 #[test]
 fn a_full_journal_makes_callers_wait_and_drops_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let small = LedgerSettings {
-        journal_bytes: 1 << 20,
-        max_text: 8 << 10,
-        ..settings(&folder)
-    };
+    let small = LedgerSettings { journal_bytes: 1 << 20, max_text: 8 << 10, ..settings(&folder) };
     let ledger = Ledger::open(small).unwrap();
     let text = vec![b'x'; 8 << 10];
     std::thread::scope(|scope| {
@@ -271,14 +210,8 @@ fn a_full_journal_makes_callers_wait_and_drops_nothing() {
     });
     ledger.close("test").unwrap();
     let records = records(&folder.path().join("ledger"));
-    assert_eq!(
-        records.iter().filter(|r| r["event"] == "intent").count(),
-        4000
-    );
-    assert_eq!(
-        records.iter().filter(|r| r["event"] == "outcome").count(),
-        4000
-    );
+    assert_eq!(records.iter().filter(|r| r["event"] == "intent").count(), 4000);
+    assert_eq!(records.iter().filter(|r| r["event"] == "outcome").count(), 4000);
 }
 
 #[test]
@@ -287,9 +220,6 @@ fn an_empty_file_left_by_a_kill_is_used() {
     let directory = folder.path().join("ledger");
     fs::create_dir(&directory).unwrap();
     fs::write(directory.join("ledger-node_1-000000000001.jsonl"), b"").unwrap();
-    Ledger::open(settings(&folder))
-        .unwrap()
-        .close("test")
-        .unwrap();
+    Ledger::open(settings(&folder)).unwrap().close("test").unwrap();
     assert!(event(&records(&directory), "stop").is_some());
 }

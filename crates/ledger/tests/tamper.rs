@@ -29,10 +29,7 @@ impl Made {
         let keys = tempfile::tempdir().unwrap();
         let key_file = keys.path().join("k");
         let key = keygen(&key_file).unwrap();
-        let mut settings = LedgerSettings {
-            key_file,
-            ..LedgerSettings::new(folder.path(), "n1")
-        };
+        let mut settings = LedgerSettings { key_file, ..LedgerSettings::new(folder.path(), "n1") };
         change(&mut settings);
         write(settings, statements);
         Self { folder, key }
@@ -44,21 +41,14 @@ impl Made {
 
     fn verify(&self) -> VerifyReport {
         let paths = vec![self.path().to_owned()];
-        verify(&VerifyRequest {
-            paths,
-            public_key: Some(self.key),
-            anchors: vec![],
-        })
-        .unwrap()
+        verify(&VerifyRequest { paths, public_key: Some(self.key), anchors: vec![] }).unwrap()
     }
 
     /// Lets `tamper` change the lines of a file, verifies, and puts the file back.
     fn tampered(&self, file: &Path, tamper: impl FnOnce(&mut Vec<Vec<u8>>)) -> VerifyReport {
         let whole = fs::read(file).unwrap();
-        let mut lines: Vec<Vec<u8>> = whole
-            .split_inclusive(|b| *b == b'\n')
-            .map(<[u8]>::to_vec)
-            .collect();
+        let mut lines: Vec<Vec<u8>> =
+            whole.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
         tamper(&mut lines);
         fs::write(file, lines.concat()).unwrap();
         let report = self.verify();
@@ -87,10 +77,8 @@ struct Numbers(u64);
 
 impl Numbers {
     fn below(&mut self, limit: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.0 >> 33).unwrap() % limit
     }
 }
@@ -99,11 +87,7 @@ impl Numbers {
 fn an_untouched_ledger_is_intact_and_tells_its_extent() {
     let made = Made::new(5000, |settings| settings.checkpoint_records = 1000);
     let report = made.verify();
-    assert!(
-        report.is_intact(),
-        "{:?}",
-        report.findings().collect::<Vec<_>>()
-    );
+    assert!(report.is_intact(), "{:?}", report.findings().collect::<Vec<_>>());
     let node = &report.nodes[0];
     assert!(node.checkpoints >= 10 && node.closed && node.key_trusted);
     assert_eq!((node.first, node.last), (1, node.records));
@@ -124,10 +108,7 @@ fn each_byte_of_a_ledger_counts() {
             fs::write(&file, &bytes).unwrap();
             let found = first(&made.verify());
             // A line feed more or less moves the place by one line.
-            assert!(
-                found.line.abs_diff(line) <= 1,
-                "byte {at} of line {line}: {found}"
-            );
+            assert!(found.line.abs_diff(line) <= 1, "byte {at} of line {line}: {found}");
         }
         line += u64::from(whole[at] == b'\n');
     }
@@ -147,40 +128,21 @@ fn changes_in_ten_thousand_records_are_found_at_their_line() {
             let byte = numbers.below(lines[at].len() - 1);
             lines[at][byte] = lines[at][byte].wrapping_add(1);
         });
-        assert_eq!(
-            first(&report).line,
-            line,
-            "round {round}, changed: {}",
-            first(&report)
-        );
+        assert_eq!(first(&report).line, line, "round {round}, changed: {}", first(&report));
 
         let report = made.tampered(&file, |lines| drop(lines.remove(at)));
-        let missing = What::Missing {
-            from: line,
-            to: line,
-        };
-        assert_eq!(
-            (first(&report).line, first(&report).what),
-            (line, missing),
-            "round {round}"
-        );
+        let missing = What::Missing { from: line, to: line };
+        assert_eq!((first(&report).line, first(&report).what), (line, missing), "round {round}");
 
         let report = made.tampered(&file, |lines| lines.swap(at, at - 1));
-        assert_eq!(
-            first(&report).line,
-            line - 1,
-            "round {round}, swapped: {}",
-            first(&report)
-        );
+        assert_eq!(first(&report).line, line - 1, "round {round}, swapped: {}", first(&report));
 
         let report = made.tampered(&file, |lines| lines.insert(at, lines[at / 2].clone()));
         let found = (first(&report).line, first(&report).what);
         assert_eq!(found, (line, What::OutOfPlace), "round {round}, inserted");
 
         let report = made.tampered(&file, |lines| lines.truncate(at));
-        let cut = report
-            .findings()
-            .any(|found| matches!(found.what, What::CutTail { .. }));
+        let cut = report.findings().any(|found| matches!(found.what, What::CutTail { .. }));
         assert!(cut, "round {round}: cut tail not found");
     }
 }
@@ -200,11 +162,7 @@ fn a_removed_file_is_found() {
             What::CutTail { .. } => place == all.len() - 1,
             _ => false,
         });
-        assert!(
-            found,
-            "file {place}: {:?}",
-            report.findings().collect::<Vec<_>>()
-        );
+        assert!(found, "file {place}: {:?}", report.findings().collect::<Vec<_>>());
         fs::rename(&away, file).unwrap();
     }
 }
@@ -218,10 +176,7 @@ fn a_rewritten_ledger_with_another_key_is_found() {
         public_key: Some(made.key),
         anchors: vec![],
     });
-    assert!(matches!(
-        first(&report.unwrap()).what,
-        What::UntrustedKey { .. }
-    ));
+    assert!(matches!(first(&report.unwrap()).what, What::UntrustedKey { .. }));
 }
 
 #[test]
@@ -236,19 +191,9 @@ fn a_tail_rewritten_by_who_holds_the_key_differs_from_the_anchors() {
         fs::remove_file(file).unwrap();
     }
     fs::remove_file(made.path().join("journal-n1")).unwrap();
-    write(
-        LedgerSettings {
-            key_file,
-            ..LedgerSettings::new(made.path(), "n1")
-        },
-        10,
-    );
+    write(LedgerSettings { key_file, ..LedgerSettings::new(made.path(), "n1") }, 10);
     let paths = vec![made.path().to_owned()];
-    let report = verify(&VerifyRequest {
-        paths,
-        public_key: Some(key),
-        anchors: vec![anchor],
-    });
+    let report = verify(&VerifyRequest { paths, public_key: Some(key), anchors: vec![anchor] });
     assert_eq!(first(&report.unwrap()).what, What::AnchorDiffers);
 }
 
@@ -257,11 +202,7 @@ fn records_of_another_node_are_told() {
     let made = Made::new(10, |_| {});
     let other = Made::new(10, |settings| settings.node = "n2".into());
     let foreign = fs::read(files(other.path()).remove(0)).unwrap();
-    let line = foreign
-        .split_inclusive(|b| *b == b'\n')
-        .nth(8)
-        .unwrap()
-        .to_vec();
+    let line = foreign.split_inclusive(|b| *b == b'\n').nth(8).unwrap().to_vec();
     let file = files(made.path()).remove(0);
     let report = made.tampered(&file, |lines| lines.insert(3, line));
     assert_eq!(
@@ -281,21 +222,10 @@ fn a_rotated_key_is_followed_from_the_old_one() {
     write(settings.clone(), 5);
     write(settings, 5);
     let paths: Vec<PathBuf> = vec![folder.path().to_owned()];
-    let report = verify(&VerifyRequest {
-        paths,
-        public_key: Some(old),
-        anchors: vec![],
-    })
-    .unwrap();
-    assert!(
-        report.is_intact(),
-        "{:?}",
-        report.findings().collect::<Vec<_>>()
-    );
+    let report = verify(&VerifyRequest { paths, public_key: Some(old), anchors: vec![] }).unwrap();
+    assert!(report.is_intact(), "{:?}", report.findings().collect::<Vec<_>>());
     assert_eq!(report.nodes[0].key.as_deref(), Some(to.to_hex().as_str()));
-    let rotations = records(folder.path())
-        .into_iter()
-        .filter(|r| r["event"] == "key_rotated");
+    let rotations = records(folder.path()).into_iter().filter(|r| r["event"] == "key_rotated");
     assert_eq!(rotations.count(), 1);
 }
 
@@ -309,11 +239,7 @@ fn a_ledger_in_use_is_intact_up_to_its_last_line() {
         std::thread::yield_now();
     }
     let paths = vec![folder.path().to_owned()];
-    let report = verify(&VerifyRequest {
-        paths,
-        ..VerifyRequest::default()
-    })
-    .unwrap();
+    let report = verify(&VerifyRequest { paths, ..VerifyRequest::default() }).unwrap();
     assert!(report.is_intact());
     assert!(!report.nodes[0].closed && !report.nodes[0].key_trusted);
     assert_eq!(report.nodes[0].after_last_checkpoint, 1);

@@ -1,10 +1,7 @@
 //! A disk that fills up, files that vanish or can't be written: nothing is taken without
 //! a record, and service comes back by itself.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "helpers of tests may stop at the first surprise"
-)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may stop at the first surprise")]
 
 mod common;
 
@@ -44,21 +41,11 @@ fn statement(ledger: &Ledger, tag: &WhoTag) -> Result<u64, LedgerFault> {
 /// Asserts that each of these intents has its record and its outcome, in an unbroken row.
 fn assert_recorded(directory: &Path, intents: &[u64]) {
     let records = records(directory);
-    assert!(
-        records
-            .iter()
-            .zip(1_u64..)
-            .all(|(record, sequence)| record["seq"] == sequence)
-    );
-    let outcomes: std::collections::HashSet<u64> = records
-        .iter()
-        .filter_map(|record| record["intent"].as_u64())
-        .collect();
+    assert!(records.iter().zip(1_u64..).all(|(record, sequence)| record["seq"] == sequence));
+    let outcomes: std::collections::HashSet<u64> =
+        records.iter().filter_map(|record| record["intent"].as_u64()).collect();
     for intent in intents {
-        let record = usize::try_from(*intent)
-            .ok()
-            .and_then(|seq| records.get(seq - 1))
-            .unwrap();
+        let record = usize::try_from(*intent).ok().and_then(|seq| records.get(seq - 1)).unwrap();
         assert_eq!(record["event"], "intent");
         assert!(outcomes.contains(intent), "intent {intent} has no outcome");
     }
@@ -75,22 +62,14 @@ fn a_full_disk_stops_statements_and_room_brings_them_back() {
     let ledger = Ledger::open(settings(&directory)).unwrap();
     let tag = ledger.tag(&who(1));
     let mut done = Vec::new();
-    let mut open = vec![
-        ledger
-            .intent(&tag, &query(b"SELECT SLEEP(9)"))
-            .wait()
-            .unwrap(),
-    ];
+    let mut open = vec![ledger.intent(&tag, &query(b"SELECT SLEEP(9)")).wait().unwrap()];
     let fault = loop {
         match statement(&ledger, &tag) {
             Ok(sequence) => done.push(sequence),
             Err(fault) => break fault,
         }
     };
-    assert_eq!(
-        fault.to_string(),
-        "the ledger can't be written: no space left on its disk"
-    );
+    assert_eq!(fault.to_string(), "the ledger can't be written: no space left on its disk");
     assert!(!ledger.health().is_ok());
     // What runs already is still closed with a record.
     let late = open.pop().unwrap();
@@ -106,12 +85,7 @@ fn a_full_disk_stops_statements_and_room_brings_them_back() {
     assert_recorded(&directory, &done);
     let records = records(&directory);
     assert!(event(&records, "ledger_failed").is_some());
-    assert!(
-        event(&records, "ledger_resumed").unwrap()["refused"]
-            .as_u64()
-            .unwrap()
-            >= 1
-    );
+    assert!(event(&records, "ledger_resumed").unwrap()["refused"].as_u64().unwrap() >= 1);
 }
 
 #[test]
@@ -128,15 +102,9 @@ fn a_ledger_killed_on_a_full_disk_opens_again_once_there_is_room() {
     }
     // The close gives up; the journal keeps what the files could not take.
     ledger.close("test").unwrap_err();
-    assert!(
-        Ledger::open(settings(&directory)).is_err(),
-        "it must not start without room"
-    );
+    assert!(Ledger::open(settings(&directory)).is_err(), "it must not start without room");
     disk.grow("8m");
-    Ledger::open(settings(&directory))
-        .unwrap()
-        .close("test")
-        .unwrap();
+    Ledger::open(settings(&directory)).unwrap().close("test").unwrap();
     assert_recorded(&directory, &done);
 }
 
@@ -180,10 +148,7 @@ fn a_removed_folder_is_noticed_and_a_new_one_is_used() {
     let after = statement(&ledger, &tag).unwrap();
     ledger.close("test").unwrap();
     assert_recorded(&directory, &[after]);
-    assert!(
-        directory.join("journal-n1").exists(),
-        "the journal is on the disk again"
-    );
+    assert!(directory.join("journal-n1").exists(), "the journal is on the disk again");
 }
 
 #[test]
@@ -218,13 +183,8 @@ fn events_are_kept_while_the_files_cannot_be_written() {
     let ledger = Ledger::open(settings(&directory)).unwrap();
     let tag = ledger.tag(&who(1));
     while statement(&ledger, &tag).is_ok() {}
-    let gone = Event::Disconnect {
-        session: 1,
-        user: "alice",
-        reason: "quit",
-        statements: 1,
-        refusals: 0,
-    };
+    let gone =
+        Event::Disconnect { session: 1, user: "alice", reason: "quit", statements: 1, refusals: 0 };
     ledger.event(&gone).wait().unwrap();
     disk.grow("8m");
     wait_until(&ledger, true);
@@ -240,10 +200,7 @@ fn wait_written(ledger: &Ledger) {
 }
 
 /// A tmpfs of a given size, for as long as it lives. Needs the right to mount.
-struct SmallDisk(
-    PathBuf,
-    #[allow(dead_code, reason = "removed when dropped")] tempfile::TempDir,
-);
+struct SmallDisk(PathBuf, #[allow(dead_code, reason = "removed when dropped")] tempfile::TempDir);
 
 impl SmallDisk {
     fn mount(size: &str) -> Option<Self> {
@@ -251,17 +208,7 @@ impl SmallDisk {
         let path = folder.path().join("disk");
         fs::create_dir(&path).unwrap();
         let options = format!("size={size}");
-        if run(
-            "mount",
-            &[
-                "-t",
-                "tmpfs",
-                "-o",
-                &options,
-                "readgate-test",
-                path.to_str().unwrap(),
-            ],
-        ) {
+        if run("mount", &["-t", "tmpfs", "-o", &options, "readgate-test", path.to_str().unwrap()]) {
             return Some(Self(path, folder));
         }
         eprintln!("skipped: needs the right to mount a tmpfs");
@@ -281,8 +228,5 @@ impl Drop for SmallDisk {
 }
 
 fn run(program: &str, arguments: &[&str]) -> bool {
-    Command::new(program)
-        .args(arguments)
-        .status()
-        .is_ok_and(|status| status.success())
+    Command::new(program).args(arguments).status().is_ok_and(|status| status.success())
 }

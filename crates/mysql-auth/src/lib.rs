@@ -4,11 +4,13 @@
 pub mod native;
 pub mod nonce;
 pub mod plugin;
+pub mod replica;
 pub mod secret;
 pub mod sha2;
 
 pub use native::NativeVerifier;
 pub use nonce::Nonce;
 pub use plugin::AuthPlugin;
+pub use replica::{ReplicaAuthFault, ReplicaLogin};
 pub use secret::Password;
 pub use sha2::Sha2Verifier;

@@ -34,11 +34,7 @@ impl NativeVerifier {
 
     /// The text form that [`NativeVerifier::parse`] reads.
     pub fn to_text(&self) -> String {
-        let mut text = String::from("*");
-        for byte in self.0 {
-            text.push_str(&format!("{byte:02X}"));
-        }
-        text
+        crate::sha2::encode_hex("*", &self.0).to_ascii_uppercase()
     }
 
     /// Whether `scramble` answers `nonce` for this password. Constant time in the
@@ -65,6 +61,17 @@ impl fmt::Debug for NativeVerifier {
     }
 }
 
+/// The answer to a nonce: `SHA1(pw) XOR SHA1(nonce, SHA1(SHA1(pw)))`; empty for an empty
+/// password.
+pub(crate) fn scramble(password: &Password, nonce: &Nonce) -> Vec<u8> {
+    if password.is_empty() {
+        return Vec::new();
+    }
+    let stage1 = sha1(&[password.reveal()]);
+    let mask = sha1(&[nonce.as_bytes(), &sha1(&[&stage1])]);
+    stage1.iter().zip(mask).map(|(a, b)| a ^ b).collect()
+}
+
 fn sha1(parts: &[&[u8]]) -> [u8; SHA1_LEN] {
     let joined = parts.concat();
     let mut out = [0; SHA1_LEN];
@@ -89,9 +96,7 @@ mod tests {
     fn accepts_the_right_scramble_only() {
         let nonce = Nonce::generate().unwrap();
         let verifier = NativeVerifier::from_password(&Password::new("secret"));
-        let stage1 = sha1(&[b"secret"]);
-        let mask = sha1(&[nonce.as_bytes(), &sha1(&[&stage1])]);
-        let scramble: Vec<u8> = stage1.iter().zip(mask).map(|(a, b)| a ^ b).collect();
+        let scramble = scramble(&Password::new("secret"), &nonce);
         assert!(verifier.verify_scramble(&nonce, &scramble));
         assert!(!verifier.verify_scramble(&nonce, &scramble[..19]));
         assert!(!verifier.verify_scramble(&Nonce::generate().unwrap(), &scramble));

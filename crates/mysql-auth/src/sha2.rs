@@ -37,11 +37,7 @@ impl Sha2Verifier {
 
     /// The text form that [`Sha2Verifier::parse`] reads.
     pub fn to_text(&self) -> String {
-        let mut text = String::from(TEXT_PREFIX);
-        for byte in self.0 {
-            text.push_str(&format!("{byte:02x}"));
-        }
-        text
+        encode_hex(TEXT_PREFIX, &self.0)
     }
 
     /// Fast authentication: whether `scramble` answers `nonce`. Constant time in
@@ -72,12 +68,32 @@ impl fmt::Debug for Sha2Verifier {
     }
 }
 
-pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; SHA256_LEN] {
+/// The answer to a nonce: `SHA256(pw) XOR SHA256(SHA256(SHA256(pw)), nonce)`; empty for an
+/// empty password.
+pub(crate) fn scramble(password: &Password, nonce: &Nonce) -> Vec<u8> {
+    if password.is_empty() {
+        return Vec::new();
+    }
+    let stage1 = sha256(&[password.reveal()]);
+    let mask = sha256(&[&sha256(&[&stage1]), nonce.as_bytes()]);
+    stage1.iter().zip(mask).map(|(a, b)| a ^ b).collect()
+}
+
+fn sha256(parts: &[&[u8]]) -> [u8; SHA256_LEN] {
     let mut joined = parts.concat();
     let mut out = [0; SHA256_LEN];
     out.copy_from_slice(digest(&SHA256, &joined).as_ref());
     joined.zeroize();
     out
+}
+
+/// The bytes in lower-case hexadecimal, behind a prefix.
+pub(crate) fn encode_hex(prefix: &str, bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(prefix.len() + 2 * bytes.len());
+    text.push_str(prefix);
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    text.extend(digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)));
+    text
 }
 
 /// Decodes exactly `N` bytes of hexadecimal.
@@ -97,9 +113,7 @@ mod tests {
     use super::*;
 
     fn scramble(password: &[u8], nonce: &Nonce) -> Vec<u8> {
-        let stage1 = sha256(&[password]);
-        let mask = sha256(&[&sha256(&[&stage1]), nonce.as_bytes()]);
-        stage1.iter().zip(mask).map(|(a, b)| a ^ b).collect()
+        super::scramble(&Password::new(password), nonce)
     }
 
     #[test]

@@ -1,1 +1,27 @@
-//! TODO
+//! The readgate daemon: a door, a judge, a relay and a ledger in front of one read
+//! replica. Modules in the order a connection meets them; `ARCHITECTURE.md` has the map.
+pub mod server;
+
+pub mod connection;
+
+pub mod session;
+
+pub mod replica;
+
+pub mod clock;
+pub mod context;
+pub mod daemon;
+pub mod ending;
+pub mod identity;
+pub mod metrics;
+pub mod net_stream;
+pub mod ops;
+pub mod packet_stream;
+pub mod recording;
+pub mod registry;
+pub mod reload;
+pub mod replica_watch;
+pub mod tls;
+pub mod usage;
+
+pub mod cli;

@@ -1,2 +1,9 @@
 //! The `readgate` program.
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use readgate::cli;
+
+fn main() -> ExitCode {
+    cli::run(cli::Arguments::parse())
+}

@@ -51,12 +51,7 @@ pub(super) struct Anchor {
 
 impl Inputs {
     pub(super) fn find(request: &VerifyRequest) -> Result<Self, VerifyError> {
-        let mut inputs = Self {
-            files: vec![],
-            anchors: vec![],
-            strays: vec![],
-            whole: true,
-        };
+        let mut inputs = Self { files: vec![], anchors: vec![], strays: vec![], whole: true };
         let mut anchors = request.anchors.clone();
         for path in &request.paths {
             if !path.is_dir() {
@@ -66,10 +61,7 @@ impl Inputs {
             }
             for entry in fs::read_dir(path).map_err(failed(path))? {
                 let path = entry.map_err(failed(path))?.path();
-                let name = path
-                    .file_name()
-                    .and_then(|name| name.to_str())
-                    .unwrap_or_default();
+                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
                 if !name.ends_with(".jsonl") {
                     continue;
                 }
@@ -99,19 +91,10 @@ impl Inputs {
             }
         }
         if let Some((node, first)) = found {
-            self.files.push(LedgerFile {
-                node,
-                first,
-                path: path.to_owned(),
-            });
+            self.files.push(LedgerFile { node, first, path: path.to_owned() });
         } else if fs::metadata(path).map_err(failed(path))?.len() > 0 {
             let what = What::NotARecord;
-            self.strays.push(Finding {
-                file: path.to_owned(),
-                line: 0,
-                sequence: None,
-                what,
-            });
+            self.strays.push(Finding { file: path.to_owned(), line: 0, sequence: None, what });
         }
         Ok(())
     }
@@ -120,10 +103,7 @@ impl Inputs {
         let bytes = fs::read(path).map_err(failed(path))?;
         // What follows the last line feed is a copy that was being written.
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
-        let lines = bytes
-            .get(..whole)
-            .unwrap_or_default()
-            .split(|byte| *byte == b'\n');
+        let lines = bytes.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n');
         for (bytes, line) in lines.zip(1_u64..).filter(|(bytes, _)| !bytes.is_empty()) {
             let file = path.to_owned();
             let checkpoint = Checkpoint::read(bytes).filter(Checkpoint::holds);
@@ -135,12 +115,9 @@ impl Inputs {
                     file,
                     line,
                 }),
-                _ => self.strays.push(Finding {
-                    file,
-                    line,
-                    sequence: None,
-                    what: What::BadAnchor,
-                }),
+                _ => {
+                    self.strays.push(Finding { file, line, sequence: None, what: What::BadAnchor })
+                }
             }
         }
         Ok(())
@@ -153,9 +130,7 @@ pub(super) fn node_of(line: &[u8]) -> Option<String> {
     struct Named {
         node: String,
     }
-    serde_json::from_slice::<Named>(line)
-        .ok()
-        .map(|named| named.node)
+    serde_json::from_slice::<Named>(line).ok().map(|named| named.node)
 }
 
 fn failed(path: &Path) -> impl FnOnce(io::Error) -> VerifyError {

@@ -60,10 +60,7 @@ impl NodeCheck {
     pub(super) fn new(node: &str, key: Option<PublicKey>, whole: bool, anchors: &[Anchor]) -> Self {
         let mut by_sequence: BTreeMap<u64, Vec<Hash>> = BTreeMap::new();
         for anchor in anchors.iter().filter(|anchor| anchor.node == node) {
-            by_sequence
-                .entry(anchor.sequence)
-                .or_default()
-                .push(anchor.hash);
+            by_sequence.entry(anchor.sequence).or_default().push(anchor.hash);
         }
         Self {
             report: NodeReport {
@@ -76,11 +73,7 @@ impl NodeCheck {
             broken: None,
             jump: None,
             strange: false,
-            place: Place {
-                file: Path::new("").into(),
-                line: 0,
-                sequence: 0,
-            },
+            place: Place { file: Path::new("").into(), line: 0, sequence: 0 },
             trusted: key,
             whole,
             given_key: key.is_some(),
@@ -106,11 +99,7 @@ impl NodeCheck {
             self.report.bytes += u64::try_from(read).unwrap_or(0);
             let before = std::mem::replace(
                 &mut self.place,
-                Place {
-                    file: file.clone(),
-                    line: number,
-                    sequence: 0,
-                },
+                Place { file: file.clone(), line: number, sequence: 0 },
             );
             match line.strip_suffix(b"\n") {
                 Some(line) => self.line(line, before),
@@ -144,11 +133,7 @@ impl NodeCheck {
             }
             Prev::Hash(_) | Prev::Reported | Prev::Unknown => {}
         }
-        self.prev = if self.strange {
-            Prev::Reported
-        } else {
-            Prev::Hash(hash)
-        };
+        self.prev = if self.strange { Prev::Reported } else { Prev::Hash(hash) };
         self.event(line, &frame, &hash);
     }
 
@@ -187,13 +172,7 @@ impl NodeCheck {
             self.expected = due + 1;
             self.find_at(&place, What::Changed);
         } else {
-            self.find_at(
-                &place,
-                What::Missing {
-                    from: due,
-                    to: place.sequence - 1,
-                },
-            );
+            self.find_at(&place, What::Missing { from: due, to: place.sequence - 1 });
         }
     }
 
@@ -223,10 +202,7 @@ impl NodeCheck {
         self.report.closed = false;
         self.report.after_last_checkpoint += 1;
         // Within a text the quotes would be escaped: the first hit is the member itself.
-        let at = self
-            .event
-            .find(line)
-            .map_or(line.len(), |at| at + self.event.needle().len());
+        let at = self.event.find(line).map_or(line.len(), |at| at + self.event.needle().len());
         let event = line.get(at..).unwrap_or_default();
         if event.starts_with(b"checkpoint\"") {
             self.checkpoint(line, event.starts_with(b"checkpoint\",\"why\":\"close\""));
@@ -314,12 +290,7 @@ impl NodeCheck {
 
     fn finding(&self, place: &Place, what: What) -> Finding {
         let sequence = (place.sequence > 0).then_some(place.sequence);
-        Finding {
-            file: place.file.to_path_buf(),
-            line: place.line,
-            sequence,
-            what,
-        }
+        Finding { file: place.file.to_path_buf(), line: place.line, sequence, what }
     }
 
     fn add(&mut self, finding: Finding) {

@@ -23,10 +23,7 @@ impl VerifyReport {
 
     /// All findings, in the order of the files.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.nodes
-            .iter()
-            .flat_map(|node| &node.findings)
-            .chain(&self.strays)
+        self.nodes.iter().flat_map(|node| &node.findings).chain(&self.strays)
     }
 }
 
@@ -184,11 +181,7 @@ impl NodeReport {
             self.anchors_met,
         )?;
         if self.lost > 0 {
-            writeln!(
-                out,
-                "  {} records were lost, as the ledger itself says",
-                self.lost
-            )?;
+            writeln!(out, "  {} records were lost, as the ledger itself says", self.lost)?;
         }
         match &self.key {
             Some(key) if self.key_trusted => writeln!(out, "  signed by {key}, trusted")?,
@@ -198,10 +191,9 @@ impl NodeReport {
         match (self.after_last_checkpoint, self.closed) {
             (0, true) => writeln!(out, "  ends with an orderly stop"),
             (0, false) => writeln!(out, "  ends with a checkpoint"),
-            (open, _) => writeln!(
-                out,
-                "  {open} records after the last checkpoint are not signed yet"
-            ),
+            (open, _) => {
+                writeln!(out, "  {open} records after the last checkpoint are not signed yet")
+            }
         }
     }
 }

@@ -1,10 +1,7 @@
 //! Shared by the ledger's tests: a session, statements, and the lines read back.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "helpers of tests may stop at the first surprise"
-)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may stop at the first surprise")]
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
@@ -32,13 +29,7 @@ pub(crate) fn who(session: u64) -> Who<'static> {
 }
 
 pub(crate) fn query(text: &[u8]) -> Intent<'_> {
-    Intent {
-        command: "query",
-        schema: Some(b"clin"),
-        text,
-        kind: "select",
-        ..Intent::default()
-    }
+    Intent { command: "query", schema: Some(b"clin"), text, kind: "select", ..Intent::default() }
 }
 
 pub(crate) fn ok() -> Outcome<'static> {
@@ -56,17 +47,8 @@ pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "jsonl")
-        })
-        .filter(|path| {
-            path.file_name()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .starts_with("ledger-")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("ledger-"))
         .collect();
     files.sort();
     files
@@ -78,14 +60,8 @@ pub(crate) fn records(directory: &Path) -> Vec<Value> {
         .iter()
         .flat_map(|path| {
             let text = fs::read_to_string(path).unwrap();
-            assert!(
-                text.is_empty() || text.ends_with('\n'),
-                "{} is torn",
-                path.display()
-            );
-            text.lines()
-                .map(|line| serde_json::from_str(line).unwrap())
-                .collect::<Vec<Value>>()
+            assert!(text.is_empty() || text.ends_with('\n'), "{} is torn", path.display());
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
         })
         .collect()
 }

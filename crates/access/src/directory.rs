@@ -1,0 +1,101 @@
+//! Users of the configuration and of the store as one list. A stored user never takes the
+//! place of a configured one, and one whose role nobody defines can't log in.
+use std::fmt;
+use std::sync::Arc;
+
+use crate::identity::Identity;
+use crate::role::Role;
+use crate::user::{User, UserName, UserStatus, UserStore, Users};
+
+/// A stored user who can't log in as things are. Prints what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unusable {
+    /// The configuration has a user of that name, who counts.
+    NameTaken {
+        /// The user.
+        user: UserName,
+    },
+    /// No such role is configured; the user counts as disabled.
+    UnknownRole {
+        /// The user.
+        user: UserName,
+        /// The role it names.
+        role: String,
+    },
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NameTaken { user } => write!(
+                f,
+                "stored user {user} has the name of a configured one, who counts; \
+                 remove the [[user]] from the configuration"
+            ),
+            Self::UnknownRole { user, role } => write!(
+                f,
+                "stored user {user} has the role {role:?}, which is not configured; \
+                 add a [[role]] of that name, or give the user another"
+            ),
+        }
+    }
+}
+
+/// All users as logins find them.
+pub fn combine(
+    configured: &Users,
+    stored: Vec<Identity>,
+    roles: &[Arc<Role>],
+) -> (Users, Vec<Unusable>) {
+    let mut unusable = Vec::new();
+    let mut users: Vec<User> = configured.iter().map(|user| User::clone(user)).collect();
+    for identity in stored {
+        let user = identity.name.clone();
+        if configured.find(user.as_str().as_bytes()).is_some() {
+            unusable.push(Unusable::NameTaken { user });
+            continue;
+        }
+        match roles.iter().find(|role| role.name == identity.role) {
+            Some(role) => users.push(identity.in_role(Arc::clone(role))),
+            None => {
+                let role = identity.role.clone();
+                let unknown = Arc::new(Role::named(&role));
+                users.push(User { status: UserStatus::Disabled, ..identity.in_role(unknown) });
+                unusable.push(Unusable::UnknownRole { user, role });
+            }
+        }
+    }
+    (Users::new(users), unusable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(name: &str, role: &str) -> Identity {
+        Identity::new(UserName::new(name).unwrap(), "Stored", role)
+    }
+
+    #[test]
+    fn stored_users_join_the_configured_ones() {
+        let reader = Arc::new(Role { see_others: true, ..Role::named("reader") });
+        let configured = User::new(UserName::new("alice").unwrap(), "Configured", reader.clone());
+        let (users, unusable) = combine(
+            &Users::new([configured]),
+            vec![stored("alice", "reader"), stored("bob", "reader"), stored("carol", "gone")],
+            &[reader],
+        );
+        assert_eq!(users.find(b"alice").unwrap().full_name, "Configured");
+        assert!(users.find(b"bob").unwrap().role.see_others);
+        let carol = users.find(b"carol").unwrap();
+        assert_eq!((carol.status, carol.role.see_others), (UserStatus::Disabled, false));
+        let texts: Vec<String> = unusable.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "stored user alice has the name of a configured one, who counts; remove the [[user]] from the configuration",
+                "stored user carol has the role \"gone\", which is not configured; add a [[role]] of that name, or give the user another",
+            ]
+        );
+    }
+}

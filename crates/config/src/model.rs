@@ -1,0 +1,196 @@
+//! What a valid configuration is, as types.
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use access::{
+    CredentialPolicy, LimitSettings, PasswordRules, Role, SourceNetworks, SourceSet,
+    ThrottleSettings, Users,
+};
+use ledger::{LedgerSettings, SyncPolicy};
+
+use crate::error::Problem;
+use crate::secret::{PasswordSource, SecretFile};
+
+/// A whole, valid configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where clients connect. At least one.
+    pub listeners: Vec<Listener>,
+    /// All `[[source]]` entries, indexed; listeners and users name the ones they accept.
+    pub sources: SourceNetworks,
+    /// All `[[user]]` entries.
+    pub users: Users,
+    /// All `[[role]]` entries and the built-in one; users hold theirs.
+    pub roles: Vec<Arc<Role>>,
+    /// A store of users beside this file, if any.
+    pub identities: Option<Identities>,
+    /// The life of stored users' credentials.
+    pub credentials: CredentialPolicy,
+    /// What new passwords are like.
+    pub passwords: PasswordRules,
+    /// The server that is read.
+    pub replica: Replica,
+    /// What configuration adds to the judge's own rules.
+    pub policy: sql_judge::Policy,
+    /// Numbers and times.
+    pub limits: Limits,
+    /// What failed logins cost.
+    pub throttle: ThrottleSettings,
+    /// The audit ledger.
+    pub ledger: LedgerConfig,
+    /// Metrics and health over HTTP, if wanted.
+    pub ops: Option<Ops>,
+    /// What is allowed and still worth a look, for the log.
+    pub warnings: Vec<Problem>,
+}
+
+/// A socket that clients connect to.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// Unique name, in ledger and metrics.
+    pub name: String,
+    /// Address and port; port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// The `[[source]]` entries that may use it.
+    pub sources: SourceSet,
+    /// Balancers, from which a PROXY header is mandatory.
+    pub proxy_protocol_from: Vec<IpNet>,
+    /// Its end of TLS.
+    pub tls: ListenerTls,
+}
+
+/// A listener's certificate and whether clients must use it.
+#[derive(Debug, Clone)]
+pub struct ListenerTls {
+    /// PEM, leaf first, then intermediates.
+    pub certificate_file: PathBuf,
+    /// PEM.
+    pub private_key: SecretFile,
+    /// `false`: clients may log in without TLS.
+    pub required: bool,
+}
+
+/// The server that is read.
+#[derive(Debug, Clone)]
+pub struct Replica {
+    /// Name, in ledger and metrics.
+    pub name: String,
+    /// Where it listens.
+    pub address: HostPort,
+    /// Schema of sessions that name none.
+    pub default_schema: Option<String>,
+    /// No sessions while the shared account can do more than read.
+    pub refuse_excess_rights: bool,
+    /// No sessions while the replica is not read-only.
+    pub refuse_writable: bool,
+    /// Connections kept ready.
+    pub warm_connections: u32,
+    /// How the way to it is protected.
+    pub tls: ReplicaTls,
+    /// The account that all sessions share.
+    pub account: ReplicaAccount,
+}
+
+/// A host, by name or address, and a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// DNS name or IP address, without brackets.
+    pub host: String,
+    /// TCP port, never 0.
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            return write!(f, "[{}]:{}", self.host, self.port);
+        }
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// How the way to the replica is protected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReplicaTls {
+    /// TLS, the certificate verified against a CA and a name.
+    Verified {
+        /// PEM, one or more CA certificates.
+        ca_file: PathBuf,
+        /// DNS name or IP address that the certificate must be for.
+        server_name: String,
+    },
+    /// None. Anybody on the way can read data and act as the replica.
+    InsecurePlaintext,
+}
+
+/// The shared account on the replica.
+#[derive(Debug, Clone)]
+pub struct ReplicaAccount {
+    /// Its name.
+    pub user: String,
+    /// Where its password is.
+    pub password_source: PasswordSource,
+}
+
+/// Numbers and times that bound what clients can use up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections: all, per source, per user.
+    pub connections: LimitSettings,
+    /// From accept to the end of login.
+    pub login_timeout: Duration,
+    /// To connect and log in to the replica.
+    pub replica_timeout: Duration,
+    /// Between two commands.
+    pub idle_timeout: Duration,
+    /// How long a client may read nothing of what is sent to it.
+    pub write_timeout: Duration,
+    /// Longest statement, by the replica's own clock; `None`: no end.
+    pub statement_timeout: Option<Duration>,
+    /// Longest wait for a lock at the replica. Whole seconds.
+    pub lock_wait_timeout: Duration,
+    /// Largest command of a client, in bytes.
+    pub max_payload: u32,
+    /// Prepared statements of one session.
+    pub prepared_statements: u32,
+}
+
+/// Where and how the audit ledger is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerConfig {
+    /// Its folder.
+    pub directory: PathBuf,
+    /// Name of this node; `None`: the host's.
+    pub node: Option<String>,
+    /// When records are forced to the disk.
+    pub sync: SyncPolicy,
+}
+
+impl LedgerConfig {
+    /// The ledger's settings on a host of that name.
+    pub fn settings(&self, host_name: &str) -> LedgerSettings {
+        let node = self.node.clone().unwrap_or_else(|| host_name.to_owned());
+        LedgerSettings { sync: self.sync, ..LedgerSettings::new(self.directory.clone(), node) }
+    }
+}
+
+/// Metrics and health over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ops {
+    /// Address and port; port 0 lets the system choose.
+    pub address: SocketAddr,
+}
+
+/// A store of users.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identities {
+    /// Its SQLite file.
+    pub file: PathBuf,
+    /// How soon a change that another process makes must count.
+    pub refresh: Duration,
+}

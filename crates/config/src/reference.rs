@@ -1,0 +1,82 @@
+//! The reference of every key, as Markdown, from the same descriptions that the reader
+//! uses. `docs/configuration.md` is this text; a test compares them.
+use std::fmt::Write;
+
+use crate::keys::{Form, Key, Kind, Presence, Section};
+use crate::sections::ROOT;
+
+/// The whole reference.
+pub fn markdown() -> String {
+    let mut text = String::from(HEAD);
+    for section in ROOT.sections {
+        // Writing into a String can't fail.
+        let _ = write_section(&mut text, section, "");
+    }
+    text
+}
+
+const HEAD: &str = "\
+# Configuration reference
+
+`proxy.toml`, table by table. `readgate check --config proxy.toml` names every mistake
+with its line, and keys that are not listed here are mistakes. Relative paths start from
+the folder of the file. Durations are written `\"500ms\"`, `\"10s\"`, `\"5m\"`, `\"8h\"`, `\"14d\"`;
+sizes `\"512B\"`, `\"64KiB\"`, `\"64MiB\"`, `\"1GiB\"`, `\"1TiB\"`; dates `2026-01-31`, and days begin and end
+in UTC. This page is made from the program's own descriptions of its keys.
+";
+
+fn write_section(text: &mut String, section: &Section, above: &str) -> std::fmt::Result {
+    let path = if above.is_empty() {
+        section.name.to_owned()
+    } else {
+        format!("{above}.{}", section.name)
+    };
+    let (title, how_often) = match section.form {
+        Form::One => (format!("[{path}]"), "Exactly one."),
+        Form::OneOrNone => (format!("[{path}]"), "May be left out."),
+        Form::Several => (format!("[[{path}]]"), "One or more."),
+        Form::SeveralOrNone => (format!("[[{path}]]"), "Any number."),
+    };
+    writeln!(text, "\n## `{title}`\n\n{} {how_often}\n", section.meaning)?;
+    writeln!(text, "| key | value | default | example | meaning |")?;
+    writeln!(text, "|---|---|---|---|---|")?;
+    for key in section.keys {
+        write_key(text, key)?;
+    }
+    section.sections.iter().try_for_each(|below| write_section(text, below, &path))
+}
+
+fn write_key(text: &mut String, key: &Key) -> std::fmt::Result {
+    let default = match key.presence {
+        Presence::Required => String::from("required"),
+        Presence::Optional => String::from("none"),
+        Presence::Default(value) => format!("`{value}`"),
+    };
+    let (name, example, meaning) = (key.name, key.example, key.meaning);
+    let kind = describe(key.kind).replace('|', "\\|");
+    writeln!(text, "| `{name}` | {kind} | {default} | `{example}` | {meaning} |")
+}
+
+/// A kind with its unit and bounds, in words.
+fn describe(kind: Kind) -> String {
+    match kind {
+        Kind::Flag => String::from("true or false"),
+        Kind::Text => String::from("text"),
+        Kind::Name => String::from("name (letters, digits, `-`, `_`, `.`)"),
+        Kind::Secret => String::from("secret text"),
+        Kind::Path => String::from("path"),
+        Kind::Date => String::from("date"),
+        Kind::Duration(least, most) => format!("duration, {least} to {most}"),
+        Kind::Size(least, most) => format!("size, {least} to {most}"),
+        Kind::Count(least, most) => format!("whole number, {least} to {most}"),
+        Kind::Address => String::from("IP address and port"),
+        Kind::HostPort => String::from("host and port"),
+        Kind::Choice(words) => {
+            let quoted: Vec<String> = words.iter().map(|word| format!("`\"{word}\"`")).collect();
+            quoted.join(" or ")
+        }
+        Kind::List(item) => format!("list of: {}", describe(*item)),
+        Kind::Network => String::from("network or IP address"),
+        Kind::Routine => String::from("`schema.routine`"),
+    }
+}

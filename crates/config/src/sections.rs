@@ -1,0 +1,157 @@
+//! The tables of `proxy.toml`, one file each: first the description of the keys, then
+//! how they become a value.
+mod credentials;
+mod functions;
+mod identities;
+mod ledger;
+mod limits;
+mod listener;
+mod login;
+mod ops;
+mod replica;
+mod role;
+mod source;
+mod user;
+
+use std::collections::HashMap;
+
+use access::{Date, SourceSet};
+
+use crate::error::Wrong;
+use crate::keys::{Form, Section};
+use crate::model::Config;
+use crate::nearest::nearest;
+use crate::table::{Placed, Table};
+use crate::values;
+
+/// The file itself.
+pub(crate) static ROOT: Section = Section {
+    name: "",
+    form: Form::One,
+    meaning: "The configuration of one readgate.",
+    keys: &[],
+    sections: &[
+        &listener::LISTENER,
+        &source::RULES,
+        &source::SOURCE,
+        &role::ROLE,
+        &user::USER,
+        &identities::IDENTITIES,
+        &credentials::CREDENTIALS,
+        &login::LOGIN,
+        &replica::REPLICA,
+        &functions::FUNCTIONS,
+        &limits::LIMITS,
+        &ledger::LEDGER,
+        &ops::OPS,
+    ],
+};
+
+/// Reads every table; `None` if a problem was noted anywhere.
+pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
+    let (sources, source_names) = source::read(root);
+    let listeners = listener::read(root, &source_names);
+    let roles = role::read(root, &source_names);
+    let users = user::read(root, &user::Known { sources: &source_names, roles: &roles });
+    let identities = identities::read(root);
+    let credentials = credentials::read(root);
+    let replica = replica::read(root);
+    let policy = functions::read(root);
+    let limits = limits::read(root);
+    let throttle = login::read(root, limits.as_ref());
+    let ledger = ledger::read(root);
+    let ops = ops::read(root);
+    let (credentials, passwords) = credentials?;
+    Some(Config {
+        listeners: listeners?,
+        sources: sources?,
+        users: users?,
+        roles: roles.into_values().collect::<Option<_>>()?,
+        identities: identities?,
+        credentials,
+        passwords,
+        replica: replica?,
+        policy: policy?,
+        limits: limits?,
+        throttle: throttle?,
+        ledger: ledger?,
+        ops: ops?,
+        warnings: Vec::new(),
+    })
+}
+
+/// Notices when a value that must be unique comes a second time.
+#[derive(Default)]
+struct Unique {
+    first_lines: HashMap<String, usize>,
+}
+
+impl Unique {
+    fn note(&mut self, table: &Table<'_, '_>, key: &str, value: Option<String>) {
+        let Some(value) = value else { return };
+        if let Some(first) = self.first_lines.get(&value) {
+            let wrong = format!("{value:?} is taken by line {first}");
+            table.problem(key, Wrong::new(wrong, format!("give each its own {key}")));
+            return;
+        }
+        self.first_lines.insert(value, table.line_of(key));
+    }
+}
+
+/// Notes names of a list that no `[[source]]` has, and names listed twice.
+fn check_source_names(
+    table: &Table<'_, '_>,
+    key: &str,
+    names: &[Placed<String>],
+    known: &[String],
+) {
+    for (index, name) in names.iter().enumerate() {
+        let shown = &name.value;
+        if !known.contains(shown) {
+            let all = known.iter().map(String::as_str);
+            let right = suggestion(shown, all, "name a [[source]] of this file");
+            table.problem_at(
+                name.line,
+                key,
+                Wrong::new(format!("no source is named {shown:?}"), right),
+            );
+        }
+        if names.iter().take(index).any(|earlier| earlier.value == *shown) {
+            let wrong = Wrong::new(format!("{shown:?} is listed twice"), "list it once");
+            table.problem_at(name.line, key, wrong);
+        }
+    }
+}
+
+/// What to write in place of a name that nothing has.
+fn suggestion<'k>(name: &str, known: impl IntoIterator<Item = &'k str>, otherwise: &str) -> String {
+    match nearest(name, known) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => otherwise.to_owned(),
+    }
+}
+
+/// The `sources` of a role or a user: `Some(None)` if it names none.
+fn optional_sources(table: &Table<'_, '_>, known: &[String]) -> Option<Option<SourceSet>> {
+    let sources = table.list("sources", values::name);
+    check_source_names(table, "sources", sources.items(), known);
+    let names = sources.values()?;
+    Some(table.has("sources").then(|| names.into_iter().collect()))
+}
+
+/// Two days, the second not before the first.
+fn date_range(
+    table: &Table<'_, '_>,
+    first: &str,
+    last: &str,
+) -> (Option<Option<Date>>, Option<Option<Date>>) {
+    let first_day = table.optional(first, values::date);
+    let last_day = table.optional(last, values::date);
+    if let (Some(Some(from)), Some(Some(until))) = (first_day, last_day)
+        && until < from
+    {
+        let wrong = format!("{until} is before {first}, {from}");
+        table.problem(last, Wrong::new(wrong, "write a later day"));
+    }
+    (first_day, last_day)
+}

@@ -1,0 +1,48 @@
+//! `[functions]`: what may be called beside the built-in functions that only compute.
+use sql_judge::Policy;
+
+use crate::keys::{Form, Kind, Section, default};
+use crate::table::Table;
+use crate::values;
+
+pub(crate) static FUNCTIONS: Section = Section {
+    name: "functions",
+    form: Form::OneOrNone,
+    meaning: "What statements may call beside the built-in functions that only compute.",
+    keys: &[
+        default(
+            "allow",
+            Kind::List(&Kind::Routine),
+            "[]",
+            "[\"clin.age_at\"]",
+            "Stored functions that only read, with their schema.",
+        ),
+        default(
+            "call",
+            Kind::List(&Kind::Routine),
+            "[]",
+            "[\"clin.visit_report\"]",
+            "Routines that CALL may run. They run with the rights of their definer.",
+        ),
+        default(
+            "sleep_max",
+            Kind::Duration("0s", "1h"),
+            "\"0s\"",
+            "\"5s\"",
+            "Longest SLEEP() let through, in whole seconds; \"0s\" refuses it.",
+        ),
+    ],
+    sections: &[],
+};
+
+pub(super) fn read(root: &Table<'_, '_>) -> Option<Policy> {
+    let table = root.child("functions")?;
+    let allowed_functions = table.list("allow", values::routine);
+    let allowed_calls = table.list("call", values::routine);
+    let sleep_max = table.get("sleep_max", values::seconds);
+    Some(Policy {
+        allowed_functions: allowed_functions.values()?,
+        allowed_calls: allowed_calls.values()?,
+        sleep_max_seconds: u32::try_from(sleep_max?.as_secs()).ok()?,
+    })
+}

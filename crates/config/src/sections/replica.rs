@@ -1,0 +1,205 @@
+//! `[replica]`: the server that is read, the way to it and the shared account on it.
+use access::Password;
+
+use crate::error::Wrong;
+use crate::keys::{Form, Kind, Section, default, optional, required};
+use crate::model::{HostPort, Replica, ReplicaAccount, ReplicaTls};
+use crate::secret::{PasswordSource, SecretFile};
+use crate::table::Table;
+use crate::values;
+
+pub(crate) static REPLICA: Section = Section {
+    name: "replica",
+    form: Form::One,
+    meaning: "The server that is read.",
+    keys: &[
+        required("name", Kind::Name, "\"clinical\"", "Name, shown in ledger and metrics."),
+        required(
+            "address",
+            Kind::HostPort,
+            "\"replica.example.org:3306\"",
+            "Host name or IP address, and port.",
+        ),
+        optional(
+            "default_schema",
+            Kind::Text,
+            "\"clinical\"",
+            "Schema of sessions whose client names none.",
+        ),
+        default(
+            "excess_rights",
+            Kind::Choice(&["refuse", "warn"]),
+            "\"refuse\"",
+            "\"warn\"",
+            "What happens if the shared account can do more than read (beyond SELECT, SHOW VIEW, PROCESS, SHOW DATABASES, REPLICATION CLIENT): no sessions, or a warning in log, metrics, `/readyz` and ledger.",
+        ),
+        default(
+            "writable",
+            Kind::Choice(&["refuse", "warn"]),
+            "\"refuse\"",
+            "\"warn\"",
+            "The same if the replica is not read-only (`read_only`, or `innodb_read_only` as on Aurora).",
+        ),
+        default(
+            "warm_connections",
+            Kind::Count(0, 1000),
+            "4",
+            "16",
+            "Logged-in connections kept ready for the next clients.",
+        ),
+    ],
+    sections: &[&TLS, &ACCOUNT],
+};
+
+static TLS: Section = Section {
+    name: "tls",
+    form: Form::One,
+    meaning: "How the way to the replica is protected.",
+    keys: &[
+        optional(
+            "ca_file",
+            Kind::Path,
+            "\"certs/ca.crt\"",
+            "PEM: the CA certificates that the replica's certificate must lead to. Required unless `insecure_plaintext`.",
+        ),
+        optional(
+            "server_name",
+            Kind::Text,
+            "\"replica.example.org\"",
+            "Name in the replica's certificate; without it, the host of `address`.",
+        ),
+        default(
+            "insecure_plaintext",
+            Kind::Flag,
+            "false",
+            "true",
+            "Speaks to the replica without TLS: whoever is on the way can read the data and act as the replica.",
+        ),
+    ],
+    sections: &[],
+};
+
+static ACCOUNT: Section = Section {
+    name: "account",
+    form: Form::One,
+    meaning: "The one account that every session uses on the replica. Exactly one of `password_file`, `password_env`, `password_credential`, `password`.",
+    keys: &[
+        required("user", Kind::Text, "\"readonly_shared\"", "Name of the account."),
+        optional(
+            "password_file",
+            Kind::Path,
+            "\"certs/replica.password\"",
+            "File that holds the password and at most one line end. Only readgate's account may read it.",
+        ),
+        optional(
+            "password_env",
+            Kind::Text,
+            "\"READGATE_REPLICA_PASSWORD\"",
+            "Environment variable that holds the password.",
+        ),
+        optional(
+            "password_credential",
+            Kind::Name,
+            "\"replica-password\"",
+            "systemd credential (`LoadCredential=`) that holds the password.",
+        ),
+        optional(
+            "password",
+            Kind::Secret,
+            "\"...\"",
+            "The password itself; only with `insecure_inline_password = true`.",
+        ),
+        default(
+            "insecure_inline_password",
+            Kind::Flag,
+            "false",
+            "true",
+            "Lets `password` stand in this file, for whoever can read the file or its backups.",
+        ),
+    ],
+    sections: &[],
+};
+
+/// The keys that say where the password is.
+const PASSWORD_KEYS: [&str; 4] =
+    ["password_file", "password_env", "password_credential", "password"];
+
+pub(super) fn read(root: &Table<'_, '_>) -> Option<Replica> {
+    let table = root.child("replica")?;
+    let name = table.get("name", values::name);
+    let address = table.get("address", values::host_port);
+    let default_schema = table.optional("default_schema", values::text);
+    let excess_rights = table.get("excess_rights", values::choice);
+    let writable = table.get("writable", values::choice);
+    let warm_connections = table.get("warm_connections", values::count);
+    let tls = table.child("tls").and_then(|tls| read_tls(&tls, address.as_ref()));
+    let account = table.child("account").and_then(|account| read_account(&account));
+    Some(Replica {
+        name: name?,
+        address: address?,
+        default_schema: default_schema?,
+        refuse_excess_rights: excess_rights? == "refuse",
+        refuse_writable: writable? == "refuse",
+        warm_connections: warm_connections?,
+        tls: tls?,
+        account: account?,
+    })
+}
+
+fn read_tls(table: &Table<'_, '_>, address: Option<&HostPort>) -> Option<ReplicaTls> {
+    let ca_file = table.optional("ca_file", values::text);
+    let server_name = table.optional("server_name", values::server_name);
+    let plaintext = table.get("insecure_plaintext", values::flag);
+    let (ca_file, server_name) = (ca_file?, server_name?);
+    if plaintext? {
+        for key in ["ca_file", "server_name"] {
+            if table.has(key) {
+                let right = "remove it, or remove insecure_plaintext";
+                table.problem(key, Wrong::new("has no use without TLS", right));
+            }
+        }
+        let wrong = "passwords of the shared account and all data travel without TLS";
+        table.warning("insecure_plaintext", Wrong::new(wrong, "use TLS with ca_file"));
+        return Some(ReplicaTls::InsecurePlaintext);
+    }
+    let Some(ca_file) = ca_file else {
+        let right = "add ca_file = \"certs/ca.crt\", the CA of the replica's certificate";
+        table.problem("ca_file", Wrong::new("is missing", right));
+        return None;
+    };
+    Some(ReplicaTls::Verified {
+        ca_file: table.document().resolve(&ca_file),
+        server_name: server_name.or_else(|| address.map(|address| address.host.clone()))?,
+    })
+}
+
+fn read_account(table: &Table<'_, '_>) -> Option<ReplicaAccount> {
+    let user = table.get("user", values::text);
+    let file = table.optional("password_file", values::text);
+    let env = table.optional("password_env", values::text);
+    let credential = table.optional("password_credential", values::name);
+    let inline = table.optional("password", values::secret);
+    let inline_allowed = table.get("insecure_inline_password", values::flag)?;
+    let given: Vec<&str> = PASSWORD_KEYS.into_iter().filter(|key| table.has(key)).collect();
+    if given.is_empty() {
+        let right = "add one of password_file, password_env, password_credential";
+        table.problem("password_file", Wrong::new("is missing", right));
+    }
+    for key in given.iter().skip(1) {
+        let wrong = format!("is given beside {}", given.first().copied().unwrap_or_default());
+        table.problem(key, Wrong::new(wrong, "keep exactly one of them"));
+    }
+    if table.has("password") && !inline_allowed {
+        let wrong = "a password stands in the configuration";
+        let right = "use password_file, or set insecure_inline_password = true";
+        table.problem("password", Wrong::new(wrong, right));
+    }
+    let password_source = match (file?, env?, credential?, inline?) {
+        (Some(path), ..) => PasswordSource::File(SecretFile::new(table.document().resolve(&path))),
+        (None, Some(variable), ..) => PasswordSource::Environment(variable),
+        (None, None, Some(name), _) => PasswordSource::Credential(name),
+        (None, None, None, Some(text)) => PasswordSource::Inline(Password::new(text)),
+        (None, None, None, None) => return None,
+    };
+    Some(ReplicaAccount { user: user?, password_source })
+}

@@ -1,0 +1,135 @@
+//! The descriptions of the keys agree with what the reader does, and the pages made from
+//! them are current.
+use std::path::Path;
+
+use toml::{Table, Value};
+
+use crate::keys::{Form, Key, Section};
+use crate::sections::ROOT;
+use crate::{Config, Problem, reference, schema};
+
+/// Every key with the path of its table.
+fn all_keys() -> Vec<(Vec<&'static Section>, &'static Key)> {
+    fn collect(
+        path: &[&'static Section],
+        section: &'static Section,
+        keys: &mut Vec<(Vec<&'static Section>, &'static Key)>,
+    ) {
+        keys.extend(section.keys.iter().map(|key| (path.to_vec(), key)));
+        for below in section.sections {
+            collect(&[path, &[*below]].concat(), below, keys);
+        }
+    }
+    let mut keys = Vec::new();
+    collect(&[], &ROOT, &mut keys);
+    keys
+}
+
+fn path_of(sections: &[&Section], key: &Key) -> String {
+    let names = sections.iter().map(|section| section.name).chain([key.name]);
+    names.collect::<Vec<_>>().join(".")
+}
+
+/// The base file with every table in it.
+fn base() -> Table {
+    let text = format!(
+        "{}\n[[role]]\nname = \"analyst\"\n[functions]\n[login]\n[source_rules]\n[credentials]\n[identities]\nfile = \"i\"\n[ops]\naddress = \"127.0.0.1:9104\"\n",
+        include_str!("base.toml")
+    );
+    text.parse().unwrap()
+}
+
+fn table_at<'t>(root: &'t mut Table, sections: &[&Section]) -> &'t mut Table {
+    sections.iter().fold(root, |table, section| {
+        let value = &mut table[section.name];
+        match section.form {
+            Form::One | Form::OneOrNone => value.as_table_mut().unwrap(),
+            Form::Several | Form::SeveralOrNone => value[0].as_table_mut().unwrap(),
+        }
+    })
+}
+
+fn problems(root: &Table) -> Vec<Problem> {
+    let text = toml::to_string(root).unwrap();
+    match Config::parse(&text, Path::new("proxy.toml")) {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.iter().cloned().collect(),
+    }
+}
+
+#[test]
+fn every_example_is_accepted() {
+    for (sections, key) in all_keys() {
+        let path = path_of(&sections, key);
+        let mut root = base();
+        let table = table_at(&mut root, &sections);
+        table.insert(key.name.to_owned(), key.example.parse().unwrap());
+        // What an example can't stand beside, or doesn't stand without.
+        match path.as_str() {
+            "replica.account.password_env" | "replica.account.password_credential" => {
+                table.remove("password_file");
+            }
+            "replica.account.password" => {
+                table.remove("password_file");
+                table.insert(String::from("insecure_inline_password"), Value::Boolean(true));
+            }
+            "replica.tls.insecure_plaintext" => {
+                table.remove("ca_file");
+            }
+            "user.plugins" => {
+                let verifier = "*6BB4837EB74329105EE4568DDA7DC67ED2CA2AD9";
+                table.insert(String::from("native_verifier"), Value::from(verifier));
+            }
+            "user.native_verifier" => {
+                table.insert(String::from("plugins"), Value::from(vec!["mysql_native_password"]));
+                table.remove("caching_sha2_verifier");
+            }
+            "listener.name" | "source.name" | "role.name" => {}
+            _ => {}
+        }
+        assert_eq!(problems(&root), [], "{path} = {}", key.example);
+    }
+}
+
+#[test]
+fn every_described_key_is_read() {
+    for (sections, key) in all_keys() {
+        let path = path_of(&sections, key);
+        let mut root = base();
+        let table = table_at(&mut root, &sections);
+        table.insert(key.name.to_owned(), Value::Table(Table::new()));
+        let found = problems(&root);
+        let named =
+            found.iter().any(|problem| problem.key == path && problem.wrong == "is a table");
+        assert!(named, "{path} = {{}} gave {found:?}");
+    }
+}
+
+#[test]
+fn a_default_is_what_counts_when_the_key_is_left_out() {
+    let without = format!("{:?}", Config::parse(&base().to_string(), Path::new("p")).unwrap());
+    let mut root = base();
+    for (sections, key) in all_keys() {
+        if let crate::keys::Presence::Default(value) = key.presence {
+            let table = table_at(&mut root, &sections);
+            table.entry(key.name).or_insert_with(|| value.parse().unwrap());
+        }
+    }
+    let with = format!("{:?}", Config::parse(&root.to_string(), Path::new("p")).unwrap());
+    assert_eq!(with, without);
+}
+
+#[test]
+fn the_pages_in_docs_are_current() {
+    let schema = format!("{:#}\n", schema::json_schema());
+    for (name, text) in [("configuration.md", reference::markdown()), ("proxy.schema.json", schema)]
+    {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &text).unwrap();
+        }
+        let shipped = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(shipped == text, "docs/{name} is old: UPDATE_DOCS=1 cargo test -p config");
+    }
+}

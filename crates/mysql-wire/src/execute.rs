@@ -1,0 +1,172 @@
+//! COM_STMT_EXECUTE with query attributes, brought to the form without: the values that a
+//! driver adds for the server's own use go to the ledger and not to the replica.
+//!
+//! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_stmt_execute.html>
+use std::collections::BTreeSet;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::query_attributes::binary_value;
+use crate::{Malformed, Reader};
+
+/// Flag of the execution: a count of parameters is there though the statement has none.
+const PARAMETER_COUNT_AVAILABLE: u8 = 0x08;
+/// Id, flags and iteration count.
+const FIXED_LEN: usize = 9;
+
+/// What is known of a statement's parameters between its executions.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parameters {
+    /// How many the statement has.
+    pub count: u16,
+    /// Those whose value was sent ahead as long data, so that it isn't in the execution.
+    pub sent_ahead: BTreeSet<u16>,
+    /// Types, as the last execution that named them did.
+    types: Vec<u16>,
+}
+
+impl Parameters {
+    /// Those of a statement that has just been prepared.
+    pub fn new(count: u16) -> Self {
+        Self { count, ..Self::default() }
+    }
+}
+
+/// Rewrites the body of an execution (the payload without its command byte) for a session
+/// in which query attributes are not negotiated. Parameters beyond the statement's own are
+/// attributes and are left out.
+pub fn without_attributes(body: &[u8], known: &mut Parameters) -> Result<Bytes, Malformed> {
+    let mut reader = Reader::new(body, "COM_STMT_EXECUTE");
+    let fixed = reader.bytes(FIXED_LEN)?;
+    let flags = fixed.get(4).copied().unwrap_or_default();
+    let parameters = usize::from(known.count);
+    let mut out = BytesMut::with_capacity(body.len());
+    out.put_slice(fixed);
+    if let Some(byte) = out.get_mut(4) {
+        *byte = flags & !PARAMETER_COUNT_AVAILABLE;
+    }
+    if parameters == 0 && flags & PARAMETER_COUNT_AVAILABLE == 0 {
+        return Ok(out.freeze());
+    }
+    let count = usize::try_from(reader.lenenc_int()?).map_err(|_| reader.malformed())?;
+    if count < parameters || count > usize::from(u16::MAX) {
+        return Err(reader.malformed());
+    }
+    if parameters == 0 {
+        return Ok(out.freeze());
+    }
+    let nulls = reader.bytes(count.div_ceil(8))?;
+    let own_nulls = own_null_bits(nulls, parameters);
+    out.put_slice(&own_nulls);
+    let names_types = reader.u8()?;
+    out.put_u8(names_types);
+    if names_types == 1 {
+        known.types = read_types(&mut reader, count, parameters)?;
+        known.types.iter().for_each(|&code| out.put_u16_le(code));
+    }
+    match count == parameters {
+        true => out.put_slice(reader.rest()),
+        false => put_values(&mut out, &mut reader, &own_nulls, known)?,
+    }
+    Ok(out.freeze())
+}
+
+/// The statement's own bits; those of attributes, which share the last byte, are cleared.
+fn own_null_bits(nulls: &[u8], parameters: usize) -> Vec<u8> {
+    let mut own: Vec<u8> = nulls.iter().copied().take(parameters.div_ceil(8)).collect();
+    if let (Some(last), used @ 1..) = (own.last_mut(), parameters % 8) {
+        *last &= (1 << used) - 1;
+    }
+    own
+}
+
+fn read_types(
+    reader: &mut Reader<'_>,
+    count: usize,
+    parameters: usize,
+) -> Result<Vec<u16>, Malformed> {
+    let mut types = Vec::new();
+    for index in 0..count {
+        let code = reader.u16()?;
+        reader.lenenc_bytes()?;
+        if index < parameters {
+            types.push(code);
+        }
+    }
+    Ok(types)
+}
+
+fn put_values(
+    out: &mut BytesMut,
+    reader: &mut Reader<'_>,
+    nulls: &[u8],
+    known: &Parameters,
+) -> Result<(), Malformed> {
+    for (index, code) in (0_u16..).zip(&known.types) {
+        let is_null =
+            nulls.get(usize::from(index / 8)).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
+        if is_null || known.sent_ahead.contains(&index) {
+            continue;
+        }
+        let [type_code, _] = code.to_le_bytes();
+        let before = reader.rest();
+        binary_value(reader, type_code)?;
+        let used = before.len() - reader.rest().len();
+        out.put_slice(before.get(..used).unwrap_or_default());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIXED: &[u8] = &[7, 0, 0, 0, 0, 1, 0, 0, 0];
+
+    #[test]
+    fn names_and_further_values_are_left_out() {
+        // Two parameters (LONG 5, VARCHAR "ab") and one attribute n1="v1".
+        let with = [
+            &[7, 0, 0, 0, 8, 1, 0, 0, 0][..],
+            b"\x03\x00\x01\x03\x00\x00\xfd\x00\x00\xfd\x00\x02n1\x05\x00\x00\x00\x02ab\x02v1",
+        ]
+        .concat();
+        let without = [FIXED, b"\x00\x01\x03\x00\xfd\x00\x05\x00\x00\x00\x02ab"].concat();
+        let mut known = Parameters::new(2);
+        assert_eq!(without_attributes(&with, &mut known).unwrap(), without);
+        // The next execution names no types; they are those of the last one.
+        let again = [FIXED, b"\x02\x02\x00\x06\x00\x00\x00"].concat();
+        let shorter = [FIXED, b"\x02\x00\x06\x00\x00\x00"].concat();
+        assert_eq!(without_attributes(&again, &mut known).unwrap(), shorter);
+    }
+
+    #[test]
+    fn statements_without_parameters_keep_their_fixed_part() {
+        let mut known = Parameters::default();
+        assert_eq!(without_attributes(FIXED, &mut known).unwrap(), FIXED);
+        let with = [&[7, 0, 0, 0, 8, 1, 0, 0, 0][..], b"\x01\x00\x01\xfd\x00\x02n1\x02v1"].concat();
+        assert_eq!(without_attributes(&with, &mut known).unwrap(), FIXED);
+    }
+
+    #[test]
+    fn no_cut_panics() {
+        let with = [FIXED, b"\x02\x00\x01\x03\x00\x00\xfd\x00\x00\x05\x00\x00\x00\x02ab"].concat();
+        for cut in 0..with.len() {
+            let mut known = Parameters::new(2);
+            let _ = without_attributes(&with[..cut], &mut known);
+        }
+        let mut more = Parameters::new(3);
+        assert!(without_attributes(&with, &mut more).is_err());
+    }
+
+    #[test]
+    fn a_value_that_was_sent_ahead_is_not_looked_for() {
+        let with =
+            [FIXED, b"\x03\x00\x01\xfc\x00\x00\x03\x00\x00\xfd\x00\x02n1\x05\x00\x00\x00\x02v1"]
+                .concat();
+        let without = [FIXED, b"\x00\x01\xfc\x00\x03\x00\x05\x00\x00\x00"].concat();
+        let sent_ahead = BTreeSet::from([0]);
+        let mut known = Parameters { count: 2, sent_ahead, ..Parameters::default() };
+        assert_eq!(without_attributes(&with, &mut known).unwrap(), without);
+    }
+}

@@ -1,0 +1,211 @@
+//! The client's answer to the greeting, and the SSL request that may go before it.
+//!
+//! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_connection_phase_packets_protocol_handshake_response.html>
+use bytes::{BufMut, BytesMut};
+
+use crate::writer::{put_lenenc_bytes, put_nul_terminated};
+use crate::{Capabilities, Malformed, Reader};
+
+/// Length of an SSL request's payload.
+pub const SSL_REQUEST_LEN: usize = 32;
+/// More connection attributes than this are malformed; the server takes 64 kB of bytes.
+const MAX_ATTRIBUTES: usize = 512;
+
+/// The fixed start of a handshake response; all of an SSL request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResponseHead {
+    /// What the client asks for.
+    pub requested: Capabilities,
+    /// Largest packet the client takes.
+    pub max_packet: u32,
+    /// Collation id (one byte on the wire).
+    pub collation: u8,
+}
+
+impl ResponseHead {
+    /// Reads the first 32 bytes.
+    pub fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let requested = Capabilities::from_bits_retain(reader.u32()?);
+        let max_packet = reader.u32()?;
+        let collation = reader.u8()?;
+        reader.bytes(23)?;
+        Ok(Self { requested, max_packet, collation })
+    }
+
+    /// The payload of an SSL request; it must carry exactly the flags of the response that
+    /// follows inside TLS, or the server keeps the first ones.
+    pub fn encode(&self) -> BytesMut {
+        let mut out = BytesMut::with_capacity(SSL_REQUEST_LEN);
+        out.put_u32_le(self.requested.bits());
+        out.put_u32_le(self.max_packet);
+        out.put_u8(self.collation);
+        out.put_bytes(0, 23);
+        out
+    }
+}
+
+/// User, proof, schema and attributes of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandshakeResponse41 {
+    /// Flags, packet size, collation.
+    pub head: ResponseHead,
+    /// User name, any bytes.
+    pub user: Vec<u8>,
+    /// Answer to the nonce, for the plugin named here.
+    pub auth_response: Vec<u8>,
+    /// Default schema, if asked for.
+    pub schema: Option<Vec<u8>>,
+    /// Method that `auth_response` is for.
+    pub auth_plugin: Option<Vec<u8>>,
+    /// Connection attributes in the client's order.
+    pub attributes: Vec<Attribute>,
+    /// Level for zstd, where the client asks for that compression.
+    pub zstd_level: Option<u8>,
+}
+
+/// One connection attribute, such as `program_name` and `mysql`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribute {
+    /// Name, any bytes.
+    pub name: Vec<u8>,
+    /// Value, any bytes.
+    pub value: Vec<u8>,
+}
+
+impl Attribute {
+    /// An attribute of ours.
+    pub fn new(name: &str, value: &str) -> Self {
+        Self { name: name.into(), value: value.into() }
+    }
+}
+
+impl HandshakeResponse41 {
+    /// Reads a response. Flags say which fields are there; fields that some old clients
+    /// cut off at the end count as empty.
+    pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(payload, "handshake response");
+        let head = ResponseHead::parse(&mut reader)?;
+        let has = |flag| head.requested.contains(flag);
+        if !has(Capabilities::CLIENT_PROTOCOL_41) {
+            return Err(reader.malformed());
+        }
+        let user = reader.until_nul_or_end()?.to_vec();
+        let auth_response = if reader.is_empty() {
+            &[][..]
+        } else if has(Capabilities::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA) {
+            reader.lenenc_bytes()?
+        } else if has(Capabilities::CLIENT_SECURE_CONNECTION) {
+            let len = usize::from(reader.u8()?);
+            reader.bytes(len)?
+        } else {
+            reader.until_nul_or_end()?
+        }
+        .to_vec();
+        let schema = has(Capabilities::CLIENT_CONNECT_WITH_DB)
+            .then(|| reader.until_nul_or_end())
+            .transpose()?
+            .filter(|name| !name.is_empty())
+            .map(<[u8]>::to_vec);
+        let auth_plugin = has(Capabilities::CLIENT_PLUGIN_AUTH)
+            .then(|| reader.until_nul_or_end())
+            .transpose()?
+            .map(<[u8]>::to_vec);
+        let attributes = if has(Capabilities::CLIENT_CONNECT_ATTRS) && !reader.is_empty() {
+            parse_attributes(reader.lenenc_bytes()?)?
+        } else {
+            Vec::new()
+        };
+        let asks_zstd = has(Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM);
+        let zstd_level = if asks_zstd { reader.u8().ok() } else { None };
+        Ok(Self { head, user, auth_response, schema, auth_plugin, attributes, zstd_level })
+    }
+
+    /// The payload, for logging in to a replica. Fields go in as `head.requested` says.
+    pub fn encode(&self) -> BytesMut {
+        let has = |flag| self.head.requested.contains(flag);
+        let mut out = self.head.encode();
+        put_nul_terminated(&mut out, &self.user);
+        put_lenenc_bytes(&mut out, &self.auth_response);
+        if has(Capabilities::CLIENT_CONNECT_WITH_DB) {
+            put_nul_terminated(&mut out, self.schema.as_deref().unwrap_or_default());
+        }
+        if has(Capabilities::CLIENT_PLUGIN_AUTH) {
+            put_nul_terminated(&mut out, self.auth_plugin.as_deref().unwrap_or_default());
+        }
+        if has(Capabilities::CLIENT_CONNECT_ATTRS) {
+            put_attributes(&mut out, &self.attributes);
+        }
+        out
+    }
+}
+
+/// Appends a block of connection attributes with its length.
+pub fn put_attributes(out: &mut BytesMut, attributes: &[Attribute]) {
+    let mut encoded = BytesMut::new();
+    for Attribute { name, value } in attributes {
+        put_lenenc_bytes(&mut encoded, name);
+        put_lenenc_bytes(&mut encoded, value);
+    }
+    put_lenenc_bytes(out, &encoded);
+}
+
+/// Reads a block of connection attributes: pairs of length-encoded strings.
+pub fn parse_attributes(block: &[u8]) -> Result<Vec<Attribute>, Malformed> {
+    let mut reader = Reader::new(block, "connection attributes");
+    let mut pairs = Vec::new();
+    while !reader.is_empty() {
+        if pairs.len() == MAX_ATTRIBUTES {
+            return Err(reader.malformed());
+        }
+        let name = reader.lenenc_bytes()?.to_vec();
+        pairs.push(Attribute { name, value: reader.lenenc_bytes()?.to_vec() });
+    }
+    Ok(pairs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> HandshakeResponse41 {
+        HandshakeResponse41 {
+            head: ResponseHead {
+                requested: Capabilities::CLIENT_PROTOCOL_41
+                    | Capabilities::CLIENT_SECURE_CONNECTION
+                    | Capabilities::CLIENT_PLUGIN_AUTH
+                    | Capabilities::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA
+                    | Capabilities::CLIENT_CONNECT_WITH_DB
+                    | Capabilities::CLIENT_CONNECT_ATTRS,
+                max_packet: 1 << 24,
+                collation: 45,
+            },
+            user: b"alice".to_vec(),
+            auth_response: vec![9; 32],
+            schema: Some(b"clinical".to_vec()),
+            auth_plugin: Some(b"caching_sha2_password".to_vec()),
+            attributes: vec![Attribute::new("program_name", "mysql")],
+            zstd_level: None,
+        }
+    }
+
+    #[test]
+    fn response_round_trips() {
+        assert_eq!(HandshakeResponse41::parse(&sample().encode()), Ok(sample()));
+    }
+
+    #[test]
+    fn no_cut_of_a_response_panics() {
+        let whole = sample().encode();
+        for cut in 0..whole.len() {
+            let _ = HandshakeResponse41::parse(&whole[..cut]);
+        }
+        assert!(HandshakeResponse41::parse(&whole[..31]).is_err());
+    }
+
+    #[test]
+    fn pre_41_clients_are_refused() {
+        let mut old = sample();
+        old.head.requested.remove(Capabilities::CLIENT_PROTOCOL_41);
+        assert!(HandshakeResponse41::parse(&old.encode()).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! Query attributes: values that a client puts in front of a COM_QUERY's text.
+//!
+//! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query.html>
+use crate::{Malformed, Reader};
+
+/// More attributes than this in one query are malformed.
+const MAX_ATTRIBUTES: u64 = 1024;
+/// What an own query starts with where attributes are negotiated: none, in one set.
+pub const NO_ATTRIBUTES: [u8; 2] = [0, 1];
+
+/// One attribute, its value as the wire has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryAttribute {
+    /// Name, any bytes.
+    pub name: Vec<u8>,
+    /// Type of the value (`MYSQL_TYPE_...`).
+    pub type_code: u8,
+    /// Whether an integer is unsigned.
+    pub unsigned: bool,
+    /// The value's bytes; `None` is NULL.
+    pub value: Option<Vec<u8>>,
+}
+
+/// A COM_QUERY body taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryBody {
+    /// The attributes.
+    pub attributes: Vec<QueryAttribute>,
+    /// Where the text starts.
+    pub text_offset: usize,
+}
+
+impl QueryBody {
+    /// Reads the body (the payload without its command byte).
+    pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(body, "query attributes");
+        let count = reader.lenenc_int()?;
+        if reader.lenenc_int()? != 1 || count > MAX_ATTRIBUTES {
+            return Err(reader.malformed());
+        }
+        let attributes = match count {
+            0 => Vec::new(),
+            _ => parse_attributes(&mut reader, count)?,
+        };
+        Ok(Self { attributes, text_offset: body.len() - reader.rest().len() })
+    }
+}
+
+fn parse_attributes(reader: &mut Reader<'_>, count: u64) -> Result<Vec<QueryAttribute>, Malformed> {
+    let nulls = reader.bytes(usize::try_from(count.div_ceil(8)).unwrap_or(usize::MAX))?;
+    if reader.u8()? != 1 {
+        return Err(reader.malformed());
+    }
+    let mut attributes = Vec::new();
+    for _ in 0..count {
+        let [type_code, flags] = reader.u16()?.to_le_bytes();
+        let name = reader.lenenc_bytes()?.to_vec();
+        attributes.push(QueryAttribute {
+            name,
+            type_code,
+            unsigned: flags & 0x80 != 0,
+            value: None,
+        });
+    }
+    for (index, attribute) in attributes.iter_mut().enumerate() {
+        let is_null = nulls.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
+        if !is_null {
+            attribute.value = Some(binary_value(reader, attribute.type_code)?.to_vec());
+        }
+    }
+    Ok(attributes)
+}
+
+/// The bytes of one value in the binary protocol.
+///
+/// <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_binary_resultset.html>
+pub fn binary_value<'a>(reader: &mut Reader<'a>, type_code: u8) -> Result<&'a [u8], Malformed> {
+    match type_code {
+        // NULL
+        0x06 => Ok(&[]),
+        // TINY, BOOL
+        0x01 | 0xf4 => reader.bytes(1),
+        // SHORT, YEAR
+        0x02 | 0x0d => reader.bytes(2),
+        // LONG, FLOAT, INT24
+        0x03 | 0x04 | 0x09 => reader.bytes(4),
+        // DOUBLE, LONGLONG
+        0x05 | 0x08 => reader.bytes(8),
+        // TIMESTAMP, DATE, TIME, DATETIME and their fractional forms
+        0x07 | 0x0a | 0x0b | 0x0c | 0x11 | 0x12 | 0x13 => {
+            let len = usize::from(reader.u8()?);
+            if len > 12 {
+                return Err(reader.malformed());
+            }
+            reader.bytes(len)
+        }
+        // DECIMAL, VARCHAR, BIT, JSON, NEWDECIMAL, ENUM, SET, BLOBs, strings, GEOMETRY
+        0x00 | 0x0f | 0x10 | 0xf2 | 0xf5..=0xff => reader.lenenc_bytes(),
+        _ => Err(reader.malformed()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_follows_the_attributes() {
+        assert_eq!(QueryBody::parse(b"\x00\x01SELECT 1").unwrap().text_offset, 2);
+        // As mysql 9.7 sends `query_attributes n1 v1; SELECT 1`, and a NULL second one.
+        let body = b"\x02\x01\x02\x01\xfe\x00\x02n1\x03\x80\x01x\x02v1SELECT 1";
+        let parsed = QueryBody::parse(body).unwrap();
+        assert_eq!(&body[parsed.text_offset..], b"SELECT 1");
+        assert_eq!(parsed.attributes[0].value.as_deref(), Some(&b"v1"[..]));
+        assert_eq!(
+            (parsed.attributes[1].unsigned, parsed.attributes[1].value.as_ref()),
+            (true, None)
+        );
+    }
+
+    #[test]
+    fn what_can_not_be_read_is_malformed() {
+        assert!(QueryBody::parse(b"").is_err());
+        assert!(QueryBody::parse(b"\x00\x02SELECT 1").is_err());
+        assert!(QueryBody::parse(b"\x01\x01\x00\x00").is_err());
+        assert!(QueryBody::parse(b"\x01\x01\x00\x01\x99\x00\x00aaaaaaaaaaaa").is_err());
+        assert!(QueryBody::parse(b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01").is_err());
+    }
+}

@@ -1,0 +1,196 @@
+//! Responses as MySQL 9.7 and MariaDB 10.11 send them, cut at every byte.
+use bytes::BytesMut;
+
+use super::*;
+use crate::packet::put_payload;
+
+const CLASSIC: ResponseForm = ResponseForm { deprecate_eof: false, optional_metadata: false };
+const NEW: ResponseForm = ResponseForm { deprecate_eof: true, optional_metadata: false };
+const DEFINITION: &[u8] =
+    b"\x03def\x00\x00\x00\x011\x00\x0c\x3f\x00\x02\x00\x00\x00\x08\x81\x00\x00\x00\x00";
+const EOF: &[u8] = &[0xfe, 0, 0, 2, 0];
+const EOF_MORE: &[u8] = &[0xfe, 0, 0, 10, 0];
+const EOF_CURSOR: &[u8] = &[0xfe, 0, 0, 0x42, 0];
+const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
+const OK_AS_EOF: &[u8] = &[0xfe, 0, 0, 2, 0, 0, 0];
+const ROW: &[u8] = &[1, b'1'];
+
+fn wire(first: u8, payloads: &[&[u8]]) -> BytesMut {
+    let mut out = BytesMut::new();
+    payloads.iter().fold(first, |id, payload| put_payload(&mut out, id, &[payload]));
+    out
+}
+
+/// Feeds the bytes in two pieces, cut at each place, and checks that all of them, and
+/// nothing before the end, is forwarded.
+fn ends_after_all(expect: Expect, form: ResponseForm, payloads: &[&[u8]]) -> (ResponseEnd, u64) {
+    let whole = wire(1, payloads);
+    let mut result = None;
+    for cut in 0..whole.len() {
+        let mut walker = ResponseWalker::new(expect, form, 1, 1);
+        let mut head = whole[..cut].to_vec();
+        let walk = walker.walk(&mut head).unwrap();
+        assert_eq!(walk.end, None, "ended {} bytes early", whole.len() - cut);
+        let mut rest = whole[walk.forward..].to_vec();
+        let last = walker.walk(&mut rest).unwrap();
+        assert_eq!(last.forward, rest.len());
+        result = Some((last.end.expect("an end"), walker.rows()));
+    }
+    result.unwrap()
+}
+
+fn ok() -> ResponseEnd {
+    ResponseEnd::Ok(StatusFlags::SERVER_STATUS_AUTOCOMMIT)
+}
+
+#[test]
+fn classic_result_ends_at_its_second_eof() {
+    let payloads = [&[1][..], DEFINITION, EOF, ROW, ROW, EOF];
+    assert_eq!(ends_after_all(Expect::Results, CLASSIC, &payloads), (ok(), 2));
+}
+
+#[test]
+fn result_without_eof_ends_at_the_ok_that_stands_for_it() {
+    let payloads = [&[1][..], DEFINITION, ROW, ROW, ROW, OK_AS_EOF];
+    assert_eq!(ends_after_all(Expect::Results, NEW, &payloads), (ok(), 3));
+}
+
+#[test]
+fn an_ok_or_err_alone_is_a_whole_response() {
+    assert_eq!(ends_after_all(Expect::Results, NEW, &[OK]), (ok(), 0));
+    let err = b"\xff\x7a\x04#42S02no table";
+    let (end, _) = ends_after_all(Expect::Results, CLASSIC, &[err]);
+    let ResponseEnd::Err(err) = end else { panic!("{end:?}") };
+    assert_eq!((err.code, err.message.as_slice()), (1146, &b"no table"[..]));
+}
+
+#[test]
+fn an_error_among_rows_or_definitions_ends_the_response() {
+    let err = b"\xff\x25\x05#70100interrupted";
+    for payloads in [&[&[1][..], DEFINITION, ROW, err][..], &[&[2][..], DEFINITION, err]] {
+        let (end, _) = ends_after_all(Expect::Results, NEW, payloads);
+        assert!(matches!(end, ResponseEnd::Err(_)));
+    }
+}
+
+#[test]
+fn several_results_are_one_response() {
+    let payloads = [&[1][..], DEFINITION, EOF, ROW, EOF_MORE, &[1], DEFINITION, EOF, ROW, EOF];
+    assert_eq!(ends_after_all(Expect::Results, CLASSIC, &payloads), (ok(), 2));
+}
+
+#[test]
+fn an_open_cursor_ends_the_response_after_its_definitions() {
+    let (end, rows) = ends_after_all(Expect::Results, CLASSIC, &[&[1], DEFINITION, EOF_CURSOR]);
+    let ResponseEnd::Ok(status) = end else { panic!("{end:?}") };
+    assert!(status.contains(StatusFlags::SERVER_STATUS_CURSOR_EXISTS));
+    assert_eq!(rows, 0);
+}
+
+#[test]
+fn prepare_ends_after_parameters_and_columns() {
+    let prepare_ok = [0, 7, 0, 0, 0, 1, 0, 2, 0, 0, 0, 0];
+    let classic = [&prepare_ok[..], DEFINITION, DEFINITION, EOF, DEFINITION, EOF];
+    ends_after_all(Expect::Prepare, CLASSIC, &classic);
+    ends_after_all(Expect::Prepare, NEW, &[&prepare_ok, DEFINITION, DEFINITION, DEFINITION]);
+    ends_after_all(Expect::Prepare, CLASSIC, &[&[0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]);
+    let mut walker = ResponseWalker::new(Expect::Prepare, NEW, 1, 1);
+    walker.walk(&mut wire(1, &[&prepare_ok])).unwrap();
+    assert_eq!(walker.prepared().unwrap().statement_id, 7);
+}
+
+#[test]
+fn a_plain_ok_is_no_answer_to_prepare() {
+    let mut walker = ResponseWalker::new(Expect::Prepare, NEW, 1, 1);
+    assert!(walker.walk(&mut wire(1, &[OK])).is_err());
+}
+
+#[test]
+fn rows_that_look_like_an_end_are_rows() {
+    // A classic row that starts with the 8-byte length marker is at least 9 bytes long.
+    let mut long = vec![0xfe, 16, 0, 0, 0, 0, 0, 0, 0];
+    long.extend([b'x'; 16]);
+    let payloads = [&[1][..], DEFINITION, EOF, &long, &[0xfb], &[0], EOF];
+    assert_eq!(ends_after_all(Expect::Results, CLASSIC, &payloads).1, 3);
+}
+
+#[test]
+fn the_tail_of_a_long_row_is_not_looked_into() {
+    let mut row = vec![b'x'; MAX_PACKET_LEN + 5];
+    row[MAX_PACKET_LEN] = 0xfe; // would end the rows if it were taken for a packet's start
+    for form in [CLASSIC, NEW] {
+        let mut whole = match form.deprecate_eof {
+            false => wire(1, &[&[1], DEFINITION, EOF, &row, EOF]),
+            true => wire(1, &[&[1], DEFINITION, &row, OK_AS_EOF]),
+        };
+        let mut walker = ResponseWalker::new(Expect::Results, form, 1, 1);
+        let walk = walker.walk(&mut whole).unwrap();
+        assert_eq!((walk.forward, walker.rows()), (whole.len(), 1));
+        assert!(walk.end.is_some());
+    }
+}
+
+#[test]
+fn sequence_ids_are_checked_and_rewritten() {
+    let mut walker = ResponseWalker::new(Expect::Results, NEW, 1, 4).with_more_after(true);
+    let mut whole = wire(1, &[&[1], DEFINITION, ROW, OK_AS_EOF]);
+    walker.walk(&mut whole).unwrap();
+    let mut expected = wire(4, &[&[1], DEFINITION, ROW, &[0xfe, 0, 0, 10, 0, 0, 0]]);
+    assert_eq!(whole, expected);
+    assert_eq!(walker.next_client_sequence_id(), 8);
+    let mut strict = ResponseWalker::new(Expect::Results, NEW, 1, 1);
+    let fault = strict.walk(&mut expected).unwrap_err();
+    assert_eq!(fault, ResponseFault::OutOfOrder { expected: 1, found: 4 });
+}
+
+#[test]
+fn more_results_flag_is_set_in_a_classic_eof_and_in_ok() {
+    for (payloads, at) in [(&[&[1][..], DEFINITION, EOF, ROW, EOF][..], 3), (&[OK][..], 3)] {
+        let mut whole = wire(1, payloads);
+        ResponseWalker::new(Expect::Results, CLASSIC, 1, 1)
+            .with_more_after(true)
+            .walk(&mut whole)
+            .unwrap();
+        let last = payloads.last().unwrap().len();
+        assert_eq!(whole[whole.len() - last + at], 10);
+    }
+}
+
+#[test]
+fn a_cap_stops_before_the_row_that_exceeds_it() {
+    for (caps, over) in [
+        (Caps { rows: Some(2), bytes: None }, Over::Rows(2)),
+        (Caps { rows: None, bytes: Some(60) }, Over::Bytes(60)),
+    ] {
+        let mut whole = wire(1, &[&[1], DEFINITION, ROW, ROW, ROW, ROW, ROW, OK_AS_EOF]);
+        let fits = wire(1, &[&[1], DEFINITION, ROW, ROW]).len();
+        let mut walker = ResponseWalker::new(Expect::Results, NEW, 1, 1).with_caps(caps);
+        let walk = walker.walk(&mut whole).unwrap();
+        assert_eq!(walk.over, Some(over));
+        assert_eq!(walk.end, None);
+        match over {
+            Over::Rows(_) => assert_eq!(walk.forward, fits),
+            Over::Bytes(cap) => assert!(walk.forward as u64 <= cap),
+        }
+    }
+    let exact = Caps { rows: Some(2), bytes: None };
+    let mut whole = wire(1, &[&[1], DEFINITION, ROW, ROW, OK_AS_EOF]);
+    let mut walker = ResponseWalker::new(Expect::Results, NEW, 1, 1).with_caps(exact);
+    assert!(walker.walk(&mut whole).unwrap().end.is_some());
+}
+
+#[test]
+fn a_request_for_a_local_file_is_a_fault() {
+    let mut whole = wire(1, &[b"\xfb/etc/passwd"]);
+    let fault = ResponseWalker::new(Expect::Results, NEW, 1, 1).walk(&mut whole).unwrap_err();
+    assert_eq!(fault, ResponseFault::LocalInfile);
+}
+
+#[test]
+fn nothing_after_the_end_is_forwarded() {
+    let mut whole = wire(1, &[OK]);
+    let len = whole.len();
+    whole.extend_from_slice(&wire(2, &[OK]));
+    let walk = ResponseWalker::new(Expect::Ack, NEW, 1, 1).walk(&mut whole).unwrap();
+    assert_eq!(walk.forward, len);
+}

@@ -1,0 +1,151 @@
+//! The command line: `readgate serve | check | explain | hash-password | version`.
+pub mod check;
+pub mod explain;
+pub mod hash_password;
+mod people;
+mod sources;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::server::ServeFault;
+
+/// EX_CONFIG of sysexits(3): the configuration is wrong.
+pub const EXIT_CONFIG: u8 = 78;
+/// EX_UNAVAILABLE of sysexits(3): an address is taken, the ledger can't be opened.
+pub const EXIT_UNAVAILABLE: u8 = 69;
+
+/// A read-only door in front of a MySQL or MariaDB replica.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon in the foreground.
+    Serve {
+        /// Configuration file.
+        #[arg(long, default_value = "/etc/readgate/proxy.toml")]
+        config: PathBuf,
+        /// Form of log lines on standard error.
+        #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+        log_format: LogFormat,
+        /// Least severity that is logged, such as `info` or `readgate=debug`.
+        #[arg(long, default_value = "info")]
+        log_level: String,
+    },
+    /// Say whether a configuration is right, and what is wrong where.
+    Check {
+        /// Configuration file.
+        #[arg(long, default_value = "/etc/readgate/proxy.toml")]
+        config: PathBuf,
+        /// Look at the text alone, not at certificates, keys and secrets.
+        #[arg(long)]
+        text_only: bool,
+    },
+    /// Say what the judge makes of statements, and why.
+    Explain(explain::ExplainArguments),
+    /// Read a password from standard input and print the lines for a [[user]].
+    HashPassword,
+    /// Look at stored users and change them.
+    #[command(subcommand)]
+    User(people::UserCommand),
+    /// Issue credentials and end them.
+    #[command(subcommand)]
+    Credential(people::CredentialCommand),
+    /// Look at the networks that may connect.
+    #[command(subcommand)]
+    Sources(sources::SourcesCommand),
+    /// Look at what was changed, by whom and why.
+    #[command(subcommand)]
+    Access(people::AccessCommand),
+    /// Print the version.
+    Version,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Runs what the arguments say.
+pub fn run(arguments: Arguments) -> ExitCode {
+    match arguments.command {
+        Command::Serve { config, log_format, log_level } => serve(config, log_format, &log_level),
+        Command::Check { config, text_only } => check::run(&config, text_only),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::HashPassword => hash_password::run(),
+        Command::User(command) => command.run(),
+        Command::Credential(command) => command.run(),
+        Command::Sources(command) => command.run(),
+        Command::Access(command) => command.run(),
+        Command::Version => {
+            say(crate::daemon::BUILD);
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
+    forbid_core_files();
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(log_level))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
+    match log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    let (config, hash) = match config::Config::load(&path) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(EXIT_CONFIG, &error.to_string()),
+    };
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(EXIT_UNAVAILABLE, &error.to_string()),
+    };
+    match runtime.block_on(crate::server::serve(path, config, hash)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault @ ServeFault::Start(_)) => fail(EXIT_CONFIG, &fault.to_string()),
+        Err(fault) => fail(EXIT_UNAVAILABLE, &fault.to_string()),
+    }
+}
+
+/// Passwords pass through this process's memory; none may end in a core file.
+fn forbid_core_files() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = setrlimit(Resource::Core, none);
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+}
+
+/// Says why on standard error.
+pub fn fail(code: u8, why: &str) -> ExitCode {
+    #[expect(clippy::print_stderr, reason = "the command line talks to its user")]
+    {
+        eprintln!("readgate: {why}");
+    }
+    ExitCode::from(code)
+}
+
+/// Says something on standard error that isn't part of the output.
+#[expect(clippy::print_stderr, reason = "the command line talks to its user")]
+pub fn note(line: &str) {
+    eprintln!("readgate: {line}");
+}
+
+/// Prints a line of output.
+#[expect(clippy::print_stdout, reason = "the command line talks to its user")]
+pub fn say(line: &str) {
+    println!("{line}");
+}

@@ -1,0 +1,48 @@
+//! `readgate check`: the configuration's text, then the files it names.
+use std::path::Path;
+use std::process::ExitCode;
+
+use config::{Config, ReplicaTls};
+
+use super::{EXIT_CONFIG, fail, say};
+use crate::tls;
+
+/// Exit 0 if the configuration could come into force.
+pub fn run(path: &Path, text_only: bool) -> ExitCode {
+    let (config, hash) = match Config::load(path) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(EXIT_CONFIG, &error.to_string()),
+    };
+    for warning in &config.warnings {
+        say(&format!("warning: {warning}"));
+    }
+    let problems = if text_only { Vec::new() } else { file_problems(&config) };
+    if !problems.is_empty() {
+        return fail(EXIT_CONFIG, &problems.join("\nreadgate: "));
+    }
+    say(&format!("{}: ok (sha256 {hash})", path.display()));
+    ExitCode::SUCCESS
+}
+
+fn file_problems(config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
+    for listener in &config.listeners {
+        let made =
+            listener.tls.private_key.read().map_err(|error| error.to_string()).and_then(|key| {
+                tls::acceptor(&listener.tls.certificate_file, &key).map_err(|e| e.to_string())
+            });
+        if let Err(why) = made {
+            problems.push(format!("listener '{}': TLS: {why}", listener.name));
+        }
+    }
+    if let ReplicaTls::Verified { ca_file, server_name } = &config.replica.tls {
+        let made = tls::connector(ca_file).and_then(|_| tls::server_name(server_name));
+        if let Err(fault) = made {
+            problems.push(format!("replica '{}': TLS: {fault}", config.replica.name));
+        }
+    }
+    if let Err(error) = config.replica.account.password_source.read() {
+        problems.push(format!("replica '{}': account: {error}", config.replica.name));
+    }
+    problems
+}

@@ -1,0 +1,34 @@
+//! `readgate hash-password`: from a password on standard input to the lines of a
+//! `[[user]]`. The password is never an argument, where others could see it.
+use std::io::{IsTerminal, Read};
+use std::process::ExitCode;
+
+use mysql_auth::{NativeVerifier, Password, Sha2Verifier};
+use zeroize::Zeroizing;
+
+use super::{fail, say};
+
+/// Longest password that MySQL clients send.
+const LONGEST: u64 = 255;
+
+/// Prints both verifiers.
+pub fn run() -> ExitCode {
+    let mut input = Zeroizing::new(Vec::new());
+    if std::io::stdin().is_terminal() {
+        say("# Type the password and end with Enter and Ctrl-D.");
+    }
+    if let Err(error) = std::io::stdin().take(LONGEST + 2).read_to_end(&mut input) {
+        return fail(66, &error.to_string());
+    }
+    let line = input.strip_suffix(b"\n").unwrap_or(&input);
+    if line.is_empty() || line.len() as u64 > LONGEST || line.contains(&0) {
+        return fail(65, "the password must have 1 to 255 bytes and no NUL");
+    }
+    let password = Password::new(line);
+    say(&format!(
+        "caching_sha2_verifier = \"{}\"",
+        Sha2Verifier::from_password(&password).to_text()
+    ));
+    say(&format!("native_verifier = \"{}\"", NativeVerifier::from_password(&password).to_text()));
+    ExitCode::SUCCESS
+}

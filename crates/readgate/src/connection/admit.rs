@@ -1,0 +1,89 @@
+//! First step: may anyone come in from this address, and is there room? Nothing has been
+//! sent or read. A source that isn't listed gets ERR 1130 in place of the greeting.
+use std::time::Duration;
+
+use access::{LimitReached, SourceAdmitted, SourceSlot};
+use ledger::Event;
+use mysql_wire::{ErrPacket, SqlState};
+use tokio::time::timeout;
+
+use crate::context::Context;
+use crate::daemon::{Daemon, DoorWay};
+use crate::ending::{Ending, EndingKind};
+use crate::packet_stream::PacketStream;
+
+/// ER_HOST_NOT_PRIVILEGED.
+const HOST_NOT_PRIVILEGED: u16 = 1130;
+/// ER_CON_COUNT_ERROR.
+const TOO_MANY_CONNECTIONS: u16 = 1040;
+/// A refused source is given this long to take its ERR packet.
+const REFUSAL_DEADLINE: Duration = Duration::from_secs(2);
+
+/// An address that may go on to the greeting.
+#[derive(Debug)]
+pub struct Admitted {
+    /// The permit.
+    pub source: SourceAdmitted,
+    /// The connection's place under the limits.
+    pub slot: SourceSlot,
+}
+
+/// Checks source and limits.
+pub async fn admit(
+    daemon: &Daemon,
+    door: &DoorWay,
+    channel: &mut PacketStream,
+    context: &mut Context,
+) -> Result<Admitted, Ending> {
+    let Some(source) = check_source(daemon, context) else {
+        refuse_source(daemon, door, channel, context).await;
+        return Err(Ending::silent(EndingKind::SourceDenied, "source not listed"));
+    };
+    match daemon.limits.admit_source(&source) {
+        Ok(slot) => Ok(Admitted { source, slot }),
+        Err(reached) => {
+            refuse_for_room(channel, reached).await;
+            Err(Ending::silent(EndingKind::OverLimit, reached.to_string()))
+        }
+    }
+}
+
+/// Whether the listener lets anyone in from the client's address, today.
+pub fn check_source(daemon: &Daemon, context: &Context) -> Option<SourceAdmitted> {
+    let live = daemon.live();
+    let accepted = live.door(&context.listener)?;
+    live.sources.admit(&accepted.sources, context.peer.ip(), crate::clock::today()).ok()
+}
+
+/// What a source that isn't listed is told.
+pub fn not_allowed(context: &Context) -> ErrPacket {
+    let host = context.peer.ip().to_canonical();
+    let text = format!("Host '{host}' is not allowed to connect to this MySQL server");
+    ErrPacket::new(HOST_NOT_PRIVILEGED, SqlState::GENERAL, text)
+}
+
+async fn refuse_source(
+    daemon: &Daemon,
+    door: &DoorWay,
+    channel: &mut PacketStream,
+    context: &Context,
+) {
+    let event = Event::SourceDenied {
+        source: context.peer.ip().to_canonical(),
+        source_port: context.peer.port(),
+        listener: &door.name,
+        reason: "source not listed",
+    };
+    daemon.record(&event).await;
+    say(channel, &not_allowed(context)).await;
+}
+
+async fn refuse_for_room(channel: &mut PacketStream, reached: LimitReached) {
+    let text = format!("readgate: too many connections ({reached})");
+    say(channel, &ErrPacket::new(TOO_MANY_CONNECTIONS, SqlState::GENERAL, text)).await;
+}
+
+/// The connection ends either way: whether the peer takes its refusal changes nothing.
+async fn say(channel: &mut PacketStream, err: &ErrPacket) {
+    let _ = timeout(REFUSAL_DEADLINE, channel.send(&[&err.encode_before_greeting()])).await;
+}

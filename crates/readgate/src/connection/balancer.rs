@@ -1,0 +1,45 @@
+//! Before the first step, where a TCP balancer stands in front: whose connection is it?
+//! A listed balancer must say so in a PROXY header; nobody else is asked.
+use bytes::Buf;
+
+use super::proxy_header::{Parsed, ProxyHeader, parse};
+use crate::context::Context;
+use crate::daemon::{Daemon, DoorWay};
+use crate::ending::{Ending, EndingKind};
+use crate::packet_stream::PacketStream;
+
+/// Replaces the balancer's address by the client's. Not a byte beyond the header is read.
+pub async fn identify(
+    daemon: &Daemon,
+    door: &DoorWay,
+    channel: &mut PacketStream,
+    context: &mut Context,
+) -> Result<(), Ending> {
+    let peer = context.peer.ip().to_canonical();
+    let live = daemon.live();
+    let balancers = live.door(&door.name).map(|policy| policy.balancers.as_slice());
+    if !balancers.unwrap_or_default().iter().any(|network| network.contains(&peer)) {
+        return Ok(());
+    }
+    loop {
+        match parse(channel.inbox()) {
+            Ok(Parsed::NeedAtLeast(len)) => channel.fill_to(len).await?,
+            Ok(Parsed::Header(header, len)) => {
+                let inbox = channel.inbox();
+                inbox.advance(len.min(inbox.len()));
+                return take(context, header);
+            }
+            Err(bad) => return Err(Ending::silent(EndingKind::ClientFault, bad.to_string())),
+        }
+    }
+}
+
+fn take(context: &mut Context, header: ProxyHeader) -> Result<(), Ending> {
+    match header {
+        ProxyHeader::Client(address) => {
+            context.peer = address;
+            Ok(())
+        }
+        ProxyHeader::Local => Err(Ending::silent(EndingKind::HealthCheck, "health_check")),
+    }
+}

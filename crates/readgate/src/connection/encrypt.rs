@@ -1,0 +1,62 @@
+//! Third step: TLS, and the handshake response. Without TLS only where the listener says
+//! so; a client that won't gets ERR 3159.
+use access::{SourceAdmitted, SourceSlot};
+use mysql_auth::Nonce;
+use mysql_wire::handshake_response::HandshakeResponse41;
+use mysql_wire::{Capabilities, ErrPacket, SqlState};
+
+use super::greet::{Greeted, LOGIN_PAYLOAD_LIMIT};
+use crate::context::Context;
+use crate::daemon::DoorWay;
+use crate::ending::{Ending, EndingKind};
+use crate::packet_stream::PacketStream;
+
+/// ER_SECURE_TRANSPORT_REQUIRED.
+const SECURE_TRANSPORT_REQUIRED: u16 = 3159;
+
+/// A client whose handshake response came the way the listener demands.
+#[derive(Debug)]
+pub struct Encrypted {
+    /// Permit of the address.
+    pub source: SourceAdmitted,
+    /// The connection's place under the limits.
+    pub slot: SourceSlot,
+    /// What the client's proof must answer.
+    pub nonce: Nonce,
+    /// What both sides can.
+    pub negotiated: Capabilities,
+    /// User, proof, schema, attributes.
+    pub response: HandshakeResponse41,
+}
+
+/// Upgrades to TLS if asked, and reads the handshake response.
+pub async fn encrypt(
+    door: &DoorWay,
+    channel: &mut PacketStream,
+    context: &mut Context,
+    greeted: Greeted,
+) -> Result<Encrypted, Ending> {
+    let Greeted { source, slot, nonce, offered, first, wants_tls } = greeted;
+    let payload = match (wants_tls, door.acceptor()) {
+        (true, Some(acceptor)) => {
+            let upgraded = channel.upgrade(|socket| acceptor.accept(socket)).await;
+            upgraded.map_err(|e| Ending::silent(EndingKind::TlsFailed, e.to_string()))?;
+            context.note_tls(channel.tls());
+            channel.read_payload(LOGIN_PAYLOAD_LIMIT).await?
+        }
+        (true, None) => return Err(Ending::bad_handshake("TLS was not offered")),
+        (false, _) if door.requires_tls() => return Err(tls_required()),
+        (false, _) => first,
+    };
+    let response = HandshakeResponse41::parse(&payload.bytes)
+        .map_err(|malformed| Ending::bad_handshake(malformed.to_string()))?;
+    let negotiated = offered & response.head.requested;
+    Ok(Encrypted { source, slot, nonce, negotiated, response })
+}
+
+fn tls_required() -> Ending {
+    let text = "Connections using insecure transport are prohibited while \
+                --require_secure_transport=ON.";
+    let err = ErrPacket::new(SECURE_TRANSPORT_REQUIRED, SqlState::GENERAL, text);
+    Ending::told(EndingKind::TlsFailed, "no TLS", err)
+}

@@ -1,0 +1,109 @@
+//! Second step: the greeting, and the first 32 bytes of the client's answer, which say
+//! whether TLS follows. Not a byte further is read before TLS.
+use access::{SourceAdmitted, SourceSlot};
+use mysql_auth::{AuthPlugin, Nonce};
+use mysql_wire::greeting::HandshakeV10;
+use mysql_wire::handshake_response::{ResponseHead, SSL_REQUEST_LEN};
+use mysql_wire::packet::Payload;
+use mysql_wire::{Capabilities, Reader, StatusFlags};
+
+use super::admit::Admitted;
+use crate::context::Context;
+use crate::daemon::{Daemon, DoorWay};
+use crate::ending::{Ending, EndingKind};
+use crate::packet_stream::PacketStream;
+
+/// A connection that has not logged in may send payloads up to this size.
+pub const LOGIN_PAYLOAD_LIMIT: usize = 64 * 1024;
+
+/// What readgate's relay can carry, if the replica can. Local files never; several
+/// statements in one query are split here and never reach the replica as such.
+const CARRIED: Capabilities = Capabilities::CLIENT_LONG_PASSWORD
+    .union(Capabilities::CLIENT_FOUND_ROWS)
+    .union(Capabilities::CLIENT_LONG_FLAG)
+    .union(Capabilities::CLIENT_CONNECT_WITH_DB)
+    .union(Capabilities::CLIENT_ODBC)
+    .union(Capabilities::CLIENT_IGNORE_SPACE)
+    .union(Capabilities::CLIENT_PROTOCOL_41)
+    .union(Capabilities::CLIENT_INTERACTIVE)
+    .union(Capabilities::CLIENT_TRANSACTIONS)
+    .union(Capabilities::CLIENT_SECURE_CONNECTION)
+    .union(Capabilities::CLIENT_MULTI_RESULTS)
+    .union(Capabilities::CLIENT_PS_MULTI_RESULTS)
+    .union(Capabilities::CLIENT_PLUGIN_AUTH)
+    .union(Capabilities::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA)
+    .union(Capabilities::CLIENT_SESSION_TRACK)
+    .union(Capabilities::CLIENT_QUERY_ATTRIBUTES)
+    .union(Capabilities::CLIENT_DEPRECATE_EOF);
+
+/// What readgate offers whatever the replica does.
+const OWN: Capabilities = Capabilities::CLIENT_MULTI_STATEMENTS
+    .union(Capabilities::CLIENT_COMPRESS)
+    .union(Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM)
+    .union(Capabilities::CLIENT_LONG_PASSWORD)
+    .union(Capabilities::CLIENT_CONNECT_ATTRS);
+
+/// utf8mb4_general_ci, for as long as no replica has been seen.
+const FALLBACK_COLLATION: u8 = 45;
+
+/// A client that has answered the greeting.
+#[derive(Debug)]
+pub struct Greeted {
+    /// Permit of the address.
+    pub source: SourceAdmitted,
+    /// The connection's place under the limits.
+    pub slot: SourceSlot,
+    /// What the client's proof must answer.
+    pub nonce: Nonce,
+    /// What was offered.
+    pub offered: Capabilities,
+    /// The first payload: an SSL request or a handshake response.
+    pub first: Payload,
+    /// Whether it is an SSL request.
+    pub wants_tls: bool,
+}
+
+/// Sends the greeting and reads the first payload.
+pub async fn greet(
+    daemon: &Daemon,
+    door: &DoorWay,
+    channel: &mut PacketStream,
+    context: &mut Context,
+    admitted: Admitted,
+) -> Result<Greeted, Ending> {
+    context.earmarked = daemon.pool.earmark();
+    if let Some(warm) = &context.earmarked {
+        context.connection_id = warm.connection_id();
+    }
+    let nonce = Nonce::generate()
+        .map_err(|fault| Ending::silent(EndingKind::Internal, fault.to_string()))?;
+    let greeting = greeting(daemon, door, context.connection_id, &nonce);
+    let offered = greeting.offered;
+    channel.send(&[&greeting.encode()]).await?;
+    let first = channel.read_payload_exactly(LOGIN_PAYLOAD_LIMIT).await?;
+    let head = ResponseHead::parse(&mut Reader::new(&first.bytes, "handshake response"))
+        .map_err(|malformed| Ending::bad_handshake(malformed.to_string()))?;
+    let wants_tls =
+        first.bytes.len() == SSL_REQUEST_LEN && head.requested.contains(Capabilities::CLIENT_SSL);
+    let Admitted { source, slot } = admitted;
+    Ok(Greeted { source, slot, nonce, offered, first, wants_tls })
+}
+
+fn greeting(daemon: &Daemon, door: &DoorWay, connection_id: u32, nonce: &Nonce) -> HandshakeV10 {
+    let profile = daemon.pool.target.profile.load_full();
+    let (version, carried, collation) = match &profile {
+        Some(seen) => (seen.version_text.clone(), seen.offered & CARRIED, seen.collation),
+        None => (b"8.0.0-readgate".to_vec(), CARRIED, FALLBACK_COLLATION),
+    };
+    let mut offered = carried | OWN;
+    offered.set(Capabilities::CLIENT_SSL, door.acceptor().is_some());
+    HandshakeV10 {
+        server_version: version,
+        connection_id,
+        nonce: nonce.as_bytes().to_vec(),
+        offered,
+        collation,
+        status: StatusFlags::SERVER_STATUS_AUTOCOMMIT,
+        auth_plugin: AuthPlugin::CachingSha2Password.name().into(),
+    }
+}

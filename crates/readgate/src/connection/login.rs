@@ -1,0 +1,234 @@
+//! Fourth step: is the client the named user it says it is? The decision is `access`'s;
+//! here its questions go over the wire. Every failure reads the same to the client: 1045.
+use std::time::Instant;
+
+use access::login::{CachingSha2, FastAuth, FullAuth};
+use access::{
+    Arrival, Attempt, DenyCause, Exchange, LoginCheck, LoginDenied, NamedUser, SourceAdmitted,
+    SourceSlot, Timestamp, UserSlot,
+};
+use mysql_auth::{AuthPlugin, Nonce, Password};
+use mysql_wire::compression::Algorithm;
+use mysql_wire::handshake_response::Attribute;
+use mysql_wire::{Capabilities, ErrPacket, SqlState};
+
+use super::admit;
+use super::encrypt::Encrypted;
+use super::greet::LOGIN_PAYLOAD_LIMIT;
+use crate::context::Context;
+use crate::daemon::Daemon;
+use crate::ending::{Ending, EndingKind};
+use crate::packet_stream::PacketStream;
+use crate::session::Left;
+
+/// ER_ACCESS_DENIED_ERROR.
+const ACCESS_DENIED: u16 = 1045;
+/// ER_USER_LIMIT_REACHED.
+const USER_LIMIT_REACHED: u16 = 1226;
+/// First byte of AuthMoreData.
+const AUTH_MORE_DATA: u8 = 0x01;
+/// First byte of AuthSwitchRequest.
+const AUTH_SWITCH: u8 = 0xfe;
+/// caching_sha2_password: the scramble was right.
+const FAST_AUTH_OK: u8 = 3;
+/// caching_sha2_password: send the password.
+const FULL_AUTH: u8 = 4;
+
+/// A named user, and what their session should be like.
+#[derive(Debug)]
+pub struct LoggedIn {
+    /// The permit that a session demands.
+    pub named: NamedUser,
+    /// Places under the limits, held as long as the session lives.
+    pub slots: (SourceSlot, UserSlot),
+    /// What both sides can.
+    pub negotiated: Capabilities,
+    /// Collation id asked for.
+    pub collation: u16,
+    /// Default schema asked for.
+    pub schema: Option<Vec<u8>>,
+    /// Connection attributes as sent.
+    pub attributes: Vec<Attribute>,
+    /// Compression that starts after the OK.
+    pub compression: Option<Algorithm>,
+}
+
+/// Runs the login exchange.
+pub async fn log_in(
+    daemon: &Daemon,
+    channel: &mut PacketStream,
+    context: &mut Context,
+    encrypted: Encrypted,
+) -> Result<LoggedIn, Ending> {
+    let Encrypted { source, slot, nonce, negotiated, response } = encrypted;
+    let claim = Claim {
+        user: &response.user,
+        plugin: response.auth_plugin.as_deref(),
+        proof: Some(response.auth_response),
+    };
+    let (named, user_slot) = prove(daemon, channel, context, (source, &nonce), claim).await?;
+    Ok(LoggedIn {
+        named,
+        slots: (slot, user_slot),
+        negotiated,
+        compression: compression(negotiated, response.zstd_level),
+        collation: u16::from(response.head.collation),
+        schema: response.schema,
+        attributes: response.attributes,
+    })
+}
+
+/// COM_CHANGE_USER: somebody else, on the same connection. Source and proof are checked
+/// anew, against a nonce of their own.
+pub async fn log_in_again(
+    daemon: &Daemon,
+    channel: &mut PacketStream,
+    context: &mut Context,
+    left: Left,
+) -> Result<LoggedIn, Ending> {
+    let Left { request, slot, negotiated, collation } = left;
+    let source = admit::check_source(daemon, context).ok_or_else(|| {
+        let err = admit::not_allowed(context);
+        Ending::told(EndingKind::SourceDenied, "source not listed", err)
+    })?;
+    let nonce = Nonce::generate()
+        .map_err(|fault| Ending::silent(EndingKind::Internal, fault.to_string()))?;
+    let claim = Claim { user: &request.user, plugin: request.auth_plugin.as_deref(), proof: None };
+    let (named, user_slot) = prove(daemon, channel, context, (source, &nonce), claim).await?;
+    Ok(LoggedIn {
+        named,
+        slots: (slot, user_slot),
+        negotiated,
+        compression: None,
+        collation: request.collation.unwrap_or(collation),
+        schema: request.schema,
+        attributes: request.attributes,
+    })
+}
+
+/// Who the client says it is.
+struct Claim<'a> {
+    user: &'a [u8],
+    plugin: Option<&'a [u8]>,
+    /// Answer to the nonce, if one came along.
+    proof: Option<Vec<u8>>,
+}
+
+async fn prove(
+    daemon: &Daemon,
+    channel: &mut PacketStream,
+    context: &mut Context,
+    (source, nonce): (SourceAdmitted, &Nonce),
+    claim: Claim<'_>,
+) -> Result<(NamedUser, UserSlot), Ending> {
+    context.note_user(claim.user);
+    let permit = source.clone();
+    let attempt = daemon.throttle.ask(&permit, claim.user, Instant::now());
+    if let Attempt::After(delay) = attempt {
+        tokio::time::sleep(delay).await;
+    }
+    let live = daemon.live();
+    let arrival = Arrival {
+        source,
+        networks: &live.sources,
+        encrypted: channel.is_encrypted(),
+        now: Timestamp::now(),
+    };
+    let check = LoginCheck::for_user(&live.users, claim.user, arrival).throttled(attempt);
+    let proposed = claim.plugin.and_then(AuthPlugin::from_name);
+    let exchange = check.exchange(proposed);
+    let proof = match claim.proof {
+        Some(proof) if proposed == Some(exchange.plugin()) => proof,
+        Some(_) | None => switch(channel, &exchange, nonce).await?,
+    };
+    let decided = match exchange {
+        Exchange::CachingSha2(sha2) => caching_sha2(channel, sha2, nonce, &proof).await?,
+        Exchange::Native(native) => native.verify(nonce, &proof),
+    };
+    let named = match decided {
+        Ok(named) => named,
+        Err(denied) => {
+            note_failure(daemon, &permit, claim.user, denied);
+            return Err(access_denied(context, claim.user, &denied.to_string()));
+        }
+    };
+    daemon.throttle.succeeded(&permit, claim.user);
+    let user_slot = daemon.limits.admit_user(&named).map_err(|reached| {
+        let text = format!("readgate: user '{}' has reached a limit: {reached}", named.user().name);
+        let err = ErrPacket::new(USER_LIMIT_REACHED, SqlState::ACCESS, text);
+        Ending::told(EndingKind::OverLimit, reached.to_string(), err)
+    })?;
+    Ok((named, user_slot))
+}
+
+/// Failures during a block don't count: the block would never end.
+fn note_failure(daemon: &Daemon, source: &SourceAdmitted, user: &[u8], denied: LoginDenied) {
+    if denied.cause == DenyCause::Blocked {
+        return;
+    }
+    if let Some(blocked) = daemon.throttle.failed(source, user, Instant::now()) {
+        tracing::warn!(source = %source.addr(), ?blocked, "failed logins: blocked");
+    }
+}
+
+/// As the server does, zlib is taken where a client asks for both.
+fn compression(negotiated: Capabilities, zstd_level: Option<u8>) -> Option<Algorithm> {
+    if negotiated.contains(Capabilities::CLIENT_COMPRESS) {
+        return Some(Algorithm::Zlib);
+    }
+    negotiated
+        .contains(Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM)
+        .then(|| Algorithm::Zstd { level: i32::from(zstd_level.unwrap_or(3)).clamp(1, 22) })
+}
+
+async fn switch(
+    channel: &mut PacketStream,
+    exchange: &Exchange,
+    nonce: &Nonce,
+) -> Result<Vec<u8>, Ending> {
+    let name = exchange.plugin().name().as_bytes();
+    channel.send(&[&[AUTH_SWITCH], name, &[0], nonce.as_bytes(), &[0]]).await?;
+    Ok(channel.read_payload(LOGIN_PAYLOAD_LIMIT).await?.bytes.to_vec())
+}
+
+async fn caching_sha2(
+    channel: &mut PacketStream,
+    sha2: CachingSha2,
+    nonce: &Nonce,
+    proof: &[u8],
+) -> Result<Result<NamedUser, LoginDenied>, Ending> {
+    // An empty password is sent as nothing, or as a lone NUL after a switch.
+    let scramble = if proof == [0] { &[] } else { proof };
+    match sha2.fast(nonce, scramble) {
+        FastAuth::Accepted(named) => {
+            channel.queue(&[&[AUTH_MORE_DATA, FAST_AUTH_OK]]);
+            Ok(Ok(named))
+        }
+        FastAuth::Denied(denied) => Ok(Err(denied)),
+        FastAuth::FullNeeded(full) => {
+            channel.send(&[&[AUTH_MORE_DATA, FULL_AUTH]]).await?;
+            full_exchange(channel, full).await
+        }
+    }
+}
+
+async fn full_exchange(
+    channel: &mut PacketStream,
+    full: FullAuth,
+) -> Result<Result<NamedUser, LoginDenied>, Ending> {
+    let answer = channel.read_payload(LOGIN_PAYLOAD_LIMIT).await?.bytes;
+    if !channel.is_encrypted() {
+        // Without TLS the password would have to come under RSA, which isn't offered.
+        return Ok(full.verify(&Password::default()));
+    }
+    let password = Password::new(answer.strip_suffix(&[0]).unwrap_or(&answer));
+    Ok(full.verify(&password))
+}
+
+fn access_denied(context: &Context, user: &[u8], why: &str) -> Ending {
+    let name = String::from_utf8_lossy(user);
+    let host = context.peer.ip().to_canonical();
+    let text = format!("Access denied for user '{name}'@'{host}' (using password: YES)");
+    let err = ErrPacket::new(ACCESS_DENIED, SqlState::AUTHORISATION, text);
+    Ending::told(EndingKind::LoginDenied, why, err)
+}

@@ -1,0 +1,299 @@
+//! What all connections share: the configuration in force, limits, replica, ledger,
+//! registry, metrics.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use access::{ConnectionLimits, LoginThrottle, Role, RoleLimits, SourceNetworks, SourceSet, Users};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use config::{Config, ConfigHash, ReplicaTls};
+use ipnet::IpNet;
+use ledger::{Event, Ledger, LedgerError};
+use sql_judge::{Judge, Policy, ServerVersion};
+use tokio_rustls::TlsAcceptor;
+
+use crate::metrics::Metrics;
+use crate::recording::within_deadline;
+use crate::registry::Registry;
+use crate::replica::ReplicaTarget;
+use crate::replica::guard::GuardSettings;
+use crate::replica::pool::{Pool, PoolSettings};
+use crate::replica_watch::{WallPolicy, Walls};
+use crate::tls::{self, TlsFault};
+use crate::usage::DailyBytes;
+
+/// Version and commit, in the ledger's records and `readgate version`.
+pub const BUILD: &str = concat!("readgate ", env!("CARGO_PKG_VERSION"));
+
+/// The part of the configuration that a reload swaps.
+pub struct Live {
+    /// Listed networks.
+    pub sources: SourceNetworks,
+    /// Named users.
+    pub users: Users,
+    doors: HashMap<String, DoorPolicy>,
+    /// Deadline from accept to the end of login.
+    pub login_timeout: Duration,
+    /// Limits of a session.
+    pub session_limits: SessionLimits,
+    policy: Policy,
+    /// SHA-256 of the file, hex.
+    pub config_hash: String,
+}
+
+/// What a listener accepts.
+pub struct DoorPolicy {
+    /// Names of source entries.
+    pub sources: SourceSet,
+    /// Networks of balancers.
+    pub balancers: Vec<IpNet>,
+}
+
+/// Limits that a session keeps from its start.
+#[derive(Debug, Clone)]
+pub struct SessionLimits {
+    /// Between two commands.
+    pub idle_timeout: Duration,
+    /// For a client that reads nothing at all.
+    pub write_timeout: Duration,
+    /// Largest command, in bytes.
+    pub max_payload: usize,
+    /// Prepared statements at a time.
+    pub prepared_statements: usize,
+}
+
+impl SessionLimits {
+    /// With a shorter idle timeout, where a role has one.
+    pub fn narrowed(&self, role: &RoleLimits) -> Self {
+        let idle_timeout = role.idle_timeout.unwrap_or(self.idle_timeout).min(self.idle_timeout);
+        Self { idle_timeout, ..self.clone() }
+    }
+}
+
+/// A listener: its name and its TLS, which a reload may swap.
+pub struct DoorWay {
+    /// Name in config, ledger and metrics.
+    pub name: String,
+    acceptor: ArcSwap<TlsAcceptor>,
+    required: bool,
+}
+
+impl DoorWay {
+    /// TLS with the certificate in force.
+    pub fn acceptor(&self) -> Option<TlsAcceptor> {
+        Some(TlsAcceptor::clone(&self.acceptor.load()))
+    }
+
+    /// Whether a client that won't use TLS is refused.
+    pub fn requires_tls(&self) -> bool {
+        self.required
+    }
+}
+
+/// Why the daemon can't start, or a configuration can't come into force.
+#[derive(Debug, thiserror::Error)]
+pub enum StartFault {
+    /// Certificates or keys.
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsFault),
+    /// A secret that can't be read.
+    #[error("{0}")]
+    Secret(#[from] config::SecretError),
+    /// The ledger can't be opened.
+    #[error("ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// Metrics that can't be set up.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// The daemon.
+pub struct Daemon {
+    live: ArcSwap<Live>,
+    /// Listeners, by name.
+    pub doors: Vec<Arc<DoorWay>>,
+    /// Connection counters.
+    pub limits: ConnectionLimits,
+    /// What failed logins cost.
+    pub throttle: LoginThrottle,
+    /// The audit ledger.
+    pub ledger: Ledger,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Sessions at this moment.
+    pub registry: Arc<Registry>,
+    /// The replica, and warm connections to it.
+    pub pool: Arc<Pool>,
+    /// What config says about the walls behind the judge, and how they stand.
+    pub wall_policy: WallPolicy,
+    /// The walls as last seen.
+    pub walls: ArcSwap<Walls>,
+    /// Bytes that users have read today.
+    pub usage: DailyBytes,
+    judges: Mutex<HashMap<(ServerVersion, String), Arc<Judge>>>,
+}
+
+impl Daemon {
+    /// Reads certificates and secrets, opens the ledger. Nothing listens yet.
+    pub fn new(config: &Config, hash: &ConfigHash) -> Result<Arc<Self>, StartFault> {
+        let doors = doors(config)?;
+        let pool = Pool::new(replica_target(config)?, pool_settings(config));
+        let wall_policy = WallPolicy {
+            refuse_excess_rights: config.replica.refuse_excess_rights,
+            refuse_writable: config.replica.refuse_writable,
+        };
+        let ledger = Ledger::open(config.ledger.settings(&host_name()))?;
+        Ok(Arc::new(Self {
+            live: ArcSwap::from_pointee(Live::new(config, hash)),
+            doors,
+            limits: ConnectionLimits::new(config.limits.connections),
+            throttle: LoginThrottle::new(config.throttle),
+            ledger,
+            metrics: Metrics::new()?,
+            registry: Arc::default(),
+            pool,
+            wall_policy,
+            walls: ArcSwap::from_pointee(Walls::unseen(wall_policy)),
+            usage: DailyBytes::default(),
+            judges: Mutex::default(),
+        }))
+    }
+
+    /// The configuration in force at this moment.
+    pub fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    /// Puts the reloadable part of a valid configuration in force: certificates first,
+    /// so that a bad one leaves everything as it was.
+    pub fn put_in_force(&self, config: &Config, hash: &ConfigHash) -> Result<(), StartFault> {
+        let fresh = doors(config)?;
+        for door in &self.doors {
+            if let Some(new) = fresh.iter().find(|new| new.name == door.name) {
+                door.acceptor.store(new.acceptor.load_full());
+            }
+        }
+        self.limits.set(config.limits.connections);
+        self.throttle.set(config.throttle);
+        self.live.store(Arc::new(Live::new(config, hash)));
+        self.judges.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(())
+    }
+
+    /// The judge for a replica of that version, under the policy in force for a role.
+    pub fn judge(&self, version: ServerVersion, role: &Role) -> Arc<Judge> {
+        let mut judges = self.judges.lock().unwrap_or_else(PoisonError::into_inner);
+        let judge = judges.entry((version, role.name.clone())).or_insert_with(|| {
+            let mut policy = self.live().policy.clone();
+            policy.allowed_functions.extend(role.functions.iter().cloned());
+            policy.allowed_calls.extend(role.calls.iter().cloned());
+            Arc::new(Judge::new(version, policy))
+        });
+        Arc::clone(judge)
+    }
+
+    /// Records an event that nobody's answer depends on. If it can't be recorded the
+    /// ledger counts as failed, which `/readyz` and the next statement show.
+    pub async fn record(&self, event: &Event<'_>) {
+        if let Err(why) = within_deadline(self.ledger.event(event)).await {
+            self.metrics.ledger_fault();
+            tracing::error!(why, "an event could not be recorded");
+        }
+    }
+
+    /// Ends a statement on the replica whose client is gone, without waiting for it.
+    pub fn kill_later(self: &Arc<Self>, replica_session: u32) {
+        let daemon = Arc::clone(self);
+        tokio::spawn(async move {
+            if let Err(fault) = daemon.pool.kill(replica_session, false).await {
+                tracing::warn!(replica_session, %fault, "a statement could not be ended");
+            }
+        });
+    }
+}
+
+impl Live {
+    fn new(config: &Config, hash: &ConfigHash) -> Self {
+        let doors = config.listeners.iter().map(|listener| {
+            let sources = listener.sources.clone();
+            let balancers = listener.proxy_protocol_from.clone();
+            (listener.name.clone(), DoorPolicy { sources, balancers })
+        });
+        let limits = &config.limits;
+        Self {
+            sources: config.sources.clone(),
+            users: config.users.clone(),
+            doors: doors.collect(),
+            login_timeout: limits.login_timeout,
+            session_limits: SessionLimits {
+                idle_timeout: limits.idle_timeout,
+                write_timeout: limits.write_timeout,
+                max_payload: usize::try_from(limits.max_payload).unwrap_or(usize::MAX),
+                prepared_statements: usize::try_from(limits.prepared_statements)
+                    .unwrap_or(usize::MAX),
+            },
+            policy: config.policy.clone(),
+            config_hash: hash.as_str().to_owned(),
+        }
+    }
+
+    /// Whether stored functions or routines are allowed, so that the account needs EXECUTE.
+    pub fn calls_routines(&self) -> bool {
+        !self.policy.allowed_functions.is_empty() || !self.policy.allowed_calls.is_empty()
+    }
+
+    /// What the listener of that name accepts.
+    pub fn door(&self, name: &str) -> Option<&DoorPolicy> {
+        self.doors.get(name)
+    }
+}
+
+fn doors(config: &Config) -> Result<Vec<Arc<DoorWay>>, StartFault> {
+    let open = |listener: &config::Listener| {
+        let tls = &listener.tls;
+        let acceptor = tls::acceptor(&tls.certificate_file, &tls.private_key.read()?)?;
+        Ok(Arc::new(DoorWay {
+            name: listener.name.clone(),
+            acceptor: ArcSwap::from_pointee(acceptor),
+            required: tls.required,
+        }))
+    };
+    config.listeners.iter().map(open).collect()
+}
+
+fn replica_target(config: &Config) -> Result<ReplicaTarget, StartFault> {
+    let replica = &config.replica;
+    let tls = match &replica.tls {
+        ReplicaTls::Verified { ca_file, server_name } => {
+            Some((tls::connector(ca_file)?, tls::server_name(server_name)?))
+        }
+        ReplicaTls::InsecurePlaintext => None,
+    };
+    Ok(ReplicaTarget {
+        name: replica.name.clone(),
+        address: replica.address.to_string(),
+        default_schema: replica.default_schema.clone(),
+        tls,
+        account: replica.account.user.clone(),
+        password: replica.account.password_source.read()?,
+        deadline: config.limits.replica_timeout,
+        guard: GuardSettings {
+            statement_timeout: config.limits.statement_timeout.unwrap_or_default(),
+            lock_wait_timeout: config.limits.lock_wait_timeout,
+        },
+        profile: ArcSwapOption::empty(),
+    })
+}
+
+fn pool_settings(config: &Config) -> PoolSettings {
+    PoolSettings {
+        warm: usize::try_from(config.replica.warm_connections).unwrap_or(usize::MAX),
+        idle: Duration::from_secs(300),
+        max_age: Duration::from_secs(3600),
+    }
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}

@@ -1,0 +1,184 @@
+//! How a connection finished: whose doing it was (a closed set, the metric's label), what
+//! the ledger is told, and what the client may read.
+use mysql_wire::packet::PacketFault;
+use mysql_wire::{ErrPacket, SqlState};
+
+use crate::packet_stream::StreamFault;
+use crate::registry::Reason;
+
+/// ER_HANDSHAKE_ERROR.
+const HANDSHAKE_ERROR: u16 = 1043;
+/// ER_SERVER_SHUTDOWN.
+const SERVER_SHUTDOWN: u16 = 1053;
+/// ER_NET_PACKET_TOO_LARGE.
+const PACKET_TOO_LARGE: u16 = 1153;
+/// ER_NET_PACKETS_OUT_OF_ORDER.
+const OUT_OF_ORDER: u16 = 1156;
+/// ER_MALFORMED_PACKET.
+const MALFORMED: u16 = 1835;
+/// ER_CLIENT_INTERACTION_TIMEOUT.
+const IDLE_TIMEOUT: u16 = 4031;
+
+/// Kinds of endings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EndingKind {
+    /// COM_QUIT.
+    Quit,
+    /// The client closed or its connection broke.
+    ClientGone,
+    /// The client broke the protocol.
+    ClientFault,
+    /// The source is not listed.
+    SourceDenied,
+    /// A connection limit is reached.
+    OverLimit,
+    /// Login refused, for whatever reason.
+    LoginDenied,
+    /// No TLS where it is required, or the handshake failed.
+    TlsFailed,
+    /// Login took too long.
+    LoginTimeout,
+    /// Idle for too long.
+    IdleTimeout,
+    /// Lasted longer than the role allows.
+    SessionTime,
+    /// No session on the replica, or it broke.
+    ReplicaFault,
+    /// The ledger can't record.
+    LedgerFault,
+    /// KILL CONNECTION.
+    Killed,
+    /// The daemon stops.
+    Shutdown,
+    /// Source or user no longer let in.
+    Revoked,
+    /// A balancer's own connection.
+    HealthCheck,
+    /// A fault of ours.
+    Internal,
+}
+
+impl EndingKind {
+    /// Stable name, for metrics and ledger.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Quit => "quit",
+            Self::ClientGone => "client_gone",
+            Self::ClientFault => "client_fault",
+            Self::SourceDenied => "source_denied",
+            Self::OverLimit => "over_limit",
+            Self::LoginDenied => "login_denied",
+            Self::TlsFailed => "tls_failed",
+            Self::LoginTimeout => "login_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::SessionTime => "session_time",
+            Self::ReplicaFault => "replica_fault",
+            Self::LedgerFault => "ledger_fault",
+            Self::Killed => "killed",
+            Self::Shutdown => "shutdown",
+            Self::Revoked => "revoked",
+            Self::HealthCheck => "health_check",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// The end of a connection.
+#[derive(Debug)]
+pub struct Ending {
+    /// Whose doing.
+    pub kind: EndingKind,
+    /// For the ledger and the log.
+    pub detail: String,
+    /// Last words to the client, if it can still hear them.
+    pub farewell: Option<ErrPacket>,
+}
+
+impl Ending {
+    /// An ending without last words.
+    pub fn silent(kind: EndingKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into(), farewell: None }
+    }
+
+    /// An ending that the client is told of.
+    pub fn told(kind: EndingKind, detail: impl Into<String>, farewell: ErrPacket) -> Self {
+        Self { kind, detail: detail.into(), farewell: Some(farewell) }
+    }
+
+    /// A client that can't be understood during login.
+    pub fn bad_handshake(detail: impl Into<String>) -> Self {
+        let err = ErrPacket::new(HANDSHAKE_ERROR, SqlState::LINK, "Bad handshake");
+        Self::told(EndingKind::ClientFault, detail, err)
+    }
+
+    /// A payload that can't be read, in the command phase.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        let err = ErrPacket::new(MALFORMED, SqlState::GENERAL, "readgate: malformed packet");
+        Self::told(EndingKind::ClientFault, detail, err)
+    }
+
+    /// A client that was idle for longer than the limit.
+    pub fn idle() -> Self {
+        let text = "The client was disconnected by the server because of inactivity.";
+        let err = ErrPacket::new(IDLE_TIMEOUT, SqlState::GENERAL, text);
+        Self::told(EndingKind::IdleTimeout, "idle_timeout", err)
+    }
+
+    /// A session that has lasted as long as its role lets it.
+    pub fn session_time() -> Self {
+        let text = "readgate: the session has lasted as long as the role's session_time allows";
+        let err = ErrPacket::new(IDLE_TIMEOUT, SqlState::GENERAL, text);
+        Self::told(EndingKind::SessionTime, "session_time", err)
+    }
+
+    /// An order to end.
+    pub fn ordered(reason: Reason) -> Self {
+        let (kind, text) = match reason {
+            Reason::Killed => (EndingKind::Killed, "Connection was killed"),
+            Reason::Shutdown => (EndingKind::Shutdown, "readgate is shutting down"),
+            Reason::Revoked => (EndingKind::Revoked, "readgate: access was withdrawn"),
+        };
+        let code = match reason {
+            Reason::Killed => 3169,
+            Reason::Shutdown => SERVER_SHUTDOWN,
+            Reason::Revoked => 3169,
+        };
+        let sqlstate = match reason {
+            Reason::Killed | Reason::Revoked => SqlState::GENERAL,
+            Reason::Shutdown => SqlState::LINK,
+        };
+        Self::told(kind, kind.label(), ErrPacket::new(code, sqlstate, text))
+    }
+}
+
+/// A fault of the client's stream, in whichever phase.
+impl From<StreamFault> for Ending {
+    fn from(fault: StreamFault) -> Self {
+        let detail = fault.to_string();
+        match fault {
+            StreamFault::Closed | StreamFault::Io(_) => {
+                Self::silent(EndingKind::ClientGone, detail)
+            }
+            StreamFault::Packet(PacketFault::OutOfOrder { .. }) => {
+                let text = "Got packets out of order";
+                let err = ErrPacket::new(OUT_OF_ORDER, SqlState::LINK, text);
+                Self::told(EndingKind::ClientFault, detail, err)
+            }
+            StreamFault::Packet(PacketFault::TooLarge { limit }) => {
+                let text = format!(
+                    "Got a packet bigger than 'max_allowed_packet' bytes (readgate: {limit})"
+                );
+                let err = ErrPacket::new(PACKET_TOO_LARGE, SqlState::LINK, text);
+                Self::told(EndingKind::ClientFault, detail, err)
+            }
+            StreamFault::Malformed(_) => Self::malformed(detail),
+        }
+    }
+}
+
+/// Writing to the client failed: it is gone.
+impl From<std::io::Error> for Ending {
+    fn from(error: std::io::Error) -> Self {
+        Self::silent(EndingKind::ClientGone, error.to_string())
+    }
+}

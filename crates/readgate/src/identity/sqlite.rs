@@ -1,0 +1,168 @@
+//! Users in one SQLite file, for one machine. Several processes may use it at once: the
+//! daemon reads, the command line writes. Guarantees that a change and its history are
+//! written together, on the disk before `apply` returns, and that the file is its owner's.
+mod rows;
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use access::store::{Author, HistoryEntry, IdentityStore, Snapshot, differences};
+use access::{Change, CredentialPolicy, Identity, StoreError, Timestamp, UserName};
+use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior};
+
+use super::text::Unreadable;
+use rows::{find, history, load, note, revision, write};
+
+/// "rgid" in the file's header: tells the file from any other SQLite file.
+const APPLICATION_ID: i64 = 0x7267_6964;
+const VERSION: i64 = 1;
+const SCHEMA: &str = include_str!("schema.sql");
+
+/// An identity store in a file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    place: String,
+    connection: Mutex<Connection>,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it, readable and writable by its owner alone.
+    ///
+    /// `patience` is how long to wait for another process that holds it.
+    ///
+    /// # Errors
+    /// If it can't be opened, others have rights to it, it isn't whole, isn't an identity
+    /// store, or was made by a later version.
+    pub fn open(path: &Path, patience: Duration) -> Result<Self, StoreError> {
+        let place = path.display().to_string();
+        let unreachable = |detail: String| StoreError::Unreachable { place: place.clone(), detail };
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(path).map_err(|error| unreachable(error.to_string()))?;
+        let metadata = file.metadata().map_err(|error| unreachable(error.to_string()))?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            let detail = format!("mode {mode:04o} lets others at verifiers; chmod 600 {place}");
+            return Err(unreachable(detail));
+        }
+        let connection = prepare(path, patience, &place)?;
+        Ok(Self { place, connection: Mutex::new(connection) })
+    }
+
+    /// A panic elsewhere can't leave a transaction open: it rolls back when dropped.
+    pub(super) fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fault(&self, fault: impl Into<Fault>) -> StoreError {
+        fault.into().at(&self.place)
+    }
+}
+
+fn prepare(path: &Path, patience: Duration, place: &str) -> Result<Connection, StoreError> {
+    let fault = |error: rusqlite::Error| Fault::from(error).at(place);
+    let mut connection = Connection::open(path).map_err(fault)?;
+    connection.busy_timeout(patience).map_err(fault)?;
+    let found: i64 = connection.query_row("PRAGMA application_id", [], first).map_err(fault)?;
+    let version: i64 = connection.query_row("PRAGMA user_version", [], first).map_err(fault)?;
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA trusted_schema = OFF;",
+        )
+        .map_err(fault)?;
+    let damaged = |detail: String| StoreError::Damaged { place: place.to_owned(), detail };
+    match (found, version) {
+        (APPLICATION_ID, VERSION) => {}
+        (0, 0) => make_tables(&mut connection).map_err(fault)?,
+        (APPLICATION_ID, version) if version > VERSION => {
+            let place = place.to_owned();
+            return Err(StoreError::TooNew { place, found: version, known: VERSION });
+        }
+        (_, _) => return Err(damaged(String::from("it is not an identity store"))),
+    }
+    let check: String = connection.query_row("PRAGMA quick_check(1)", [], first).map_err(fault)?;
+    if check == "ok" { Ok(connection) } else { Err(damaged(check)) }
+}
+
+/// In one transaction, and only if no other process was faster.
+fn make_tables(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let tables: i64 = transaction.query_row("SELECT count(*) FROM sqlite_schema", [], first)?;
+    if tables == 0 {
+        transaction.execute_batch(SCHEMA)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()
+}
+
+impl IdentityStore for SqliteStore {
+    fn revision(&self) -> Result<u64, StoreError> {
+        revision(&self.connection()).map_err(|fault| self.fault(fault))
+    }
+
+    fn load(&self) -> Result<Snapshot, StoreError> {
+        load(&mut self.connection()).map_err(|fault| self.fault(fault))
+    }
+
+    fn apply(
+        &self,
+        change: &Change,
+        author: &Author,
+        policy: &CredentialPolicy,
+        now: Timestamp,
+    ) -> Result<Identity, StoreError> {
+        let mut connection = self.connection();
+        let immediate = TransactionBehavior::Immediate;
+        let transaction = connection.transaction_with_behavior(immediate);
+        let transaction = transaction.map_err(|error| self.fault(error))?;
+        let before = find(&transaction, change.user()).map_err(|fault| self.fault(fault))?;
+        let after = change.apply(before.clone(), policy, now)?;
+        let differences = differences(before.as_ref(), &after);
+        write(&transaction, &after).map_err(|fault| self.fault(fault))?;
+        let noted = note(&transaction, change, author, now, &differences);
+        noted.map_err(|fault| self.fault(fault))?;
+        transaction.commit().map_err(|error| self.fault(error))?;
+        Ok(after)
+    }
+
+    fn history(&self, user: Option<&UserName>) -> Result<Vec<HistoryEntry>, StoreError> {
+        history(&self.connection(), user).map_err(|fault| self.fault(fault))
+    }
+}
+
+fn first<T: rusqlite::types::FromSql>(row: &Row<'_>) -> rusqlite::Result<T> {
+    row.get(0)
+}
+
+/// What went wrong, before it is known where.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+}
+
+impl Fault {
+    fn at(self, place: &str) -> StoreError {
+        let (place, detail) = (place.to_owned(), self.to_string());
+        match &self {
+            Self::Unreadable(_) => StoreError::Damaged { place, detail },
+            Self::Sqlite(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                    StoreError::Busy { place }
+                }
+                Some(ErrorCode::DiskFull) => StoreError::Full { place },
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) | None => {
+                    StoreError::Damaged { place, detail }
+                }
+                Some(_) => StoreError::Unreachable { place, detail },
+            },
+        }
+    }
+}

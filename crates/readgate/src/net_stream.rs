@@ -1,0 +1,61 @@
+//! A TCP connection, plain or inside TLS, as one type.
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+/// Either end of a connection of ours.
+#[derive(Debug)]
+pub enum NetStream {
+    /// Nothing is encrypted.
+    Plain(TcpStream),
+    /// Everything is.
+    Tls(Box<TlsStream<TcpStream>>),
+    /// The socket is gone: a TLS handshake failed and took it along.
+    Closed,
+}
+
+macro_rules! delegate {
+    ($self:ident, $stream:ident => $call:expr, closed => $closed:expr) => {
+        match $self.get_mut() {
+            NetStream::Plain($stream) => $call,
+            NetStream::Tls($stream) => $call,
+            NetStream::Closed => Poll::Ready($closed),
+        }
+    };
+}
+
+impl AsyncRead for NetStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        delegate!(self, s => Pin::new(s).poll_read(cx, buf), closed => Ok(()))
+    }
+}
+
+impl AsyncWrite for NetStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        delegate!(self, s => Pin::new(s).poll_write(cx, buf), closed => Err(gone()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, s => Pin::new(s).poll_flush(cx), closed => Err(gone()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        delegate!(self, s => Pin::new(s).poll_shutdown(cx), closed => Ok(()))
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::from(io::ErrorKind::NotConnected)
+}

@@ -1,0 +1,295 @@
+//! Socket, buffers and sequence ids of one peer. The only file that reads or writes the
+//! bytes of a connection.
+//!
+//! Every read is bounded by the caller's limit. Reads are cancel-safe: bytes stay in
+//! the inbox until a whole payload is taken. Deadlines belong to the callers.
+use std::future::Future;
+use std::io;
+
+use bytes::{Buf, BytesMut};
+use mysql_wire::compression::{Algorithm, deflate_packets, inflate_packet};
+use mysql_wire::packet::{
+    HEADER_LEN, PacketFault, PacketHeader, Payload, put_payload, take_payload,
+};
+use mysql_wire::{ErrPacket, Malformed};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+use crate::net_stream::NetStream;
+
+/// First size of a read buffer; small results and commands fit.
+const INBOX_START: usize = 16 * 1024;
+/// A read buffer grows to this while a peer keeps filling it.
+const INBOX_MAX: usize = 64 * 1024;
+
+/// Why nothing more can be read from a peer.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamFault {
+    /// The peer closed its side.
+    #[error("closed by the peer")]
+    Closed,
+    /// The operating system said so.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The peer's bytes aren't packets.
+    #[error("{0}")]
+    Packet(#[from] PacketFault),
+    /// A payload that can't be read.
+    #[error("{0}")]
+    Malformed(#[from] Malformed),
+}
+
+/// One peer's connection.
+#[derive(Debug)]
+pub struct PacketStream {
+    stream: NetStream,
+    inbox: BytesMut,
+    outbox: BytesMut,
+    squeezed: Option<Squeezed>,
+    /// Sequence id of the next packet, whichever side sends it.
+    pub sequence_id: u8,
+    /// Bytes sent to this peer.
+    pub sent: u64,
+    /// Bytes received from this peer.
+    pub received: u64,
+}
+
+/// The second framing, where compression is negotiated.
+#[derive(Debug)]
+struct Squeezed {
+    algorithm: Algorithm,
+    sequence_id: u8,
+    inbox: BytesMut,
+    outbox: BytesMut,
+}
+
+impl PacketStream {
+    /// Takes a connected socket over.
+    pub fn new(socket: TcpStream) -> Self {
+        Self {
+            stream: NetStream::Plain(socket),
+            inbox: BytesMut::new(),
+            outbox: BytesMut::new(),
+            squeezed: None,
+            sequence_id: 0,
+            sent: 0,
+            received: 0,
+        }
+    }
+
+    /// Whether bytes go through TLS.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self.stream, NetStream::Tls(_))
+    }
+
+    /// The TLS connection, if there is one.
+    pub fn tls(&self) -> Option<&TlsStream<TcpStream>> {
+        match &self.stream {
+            NetStream::Tls(tls) => Some(tls),
+            NetStream::Plain(_) | NetStream::Closed => None,
+        }
+    }
+
+    /// Puts TLS around a plain connection. Nothing read before may be left over: what came
+    /// outside TLS is never taken for something said inside.
+    pub async fn upgrade<T, F>(&mut self, handshake: impl FnOnce(TcpStream) -> F) -> io::Result<()>
+    where
+        F: Future<Output = io::Result<T>>,
+        TlsStream<TcpStream>: From<T>,
+    {
+        match std::mem::replace(&mut self.stream, NetStream::Closed) {
+            NetStream::Plain(socket) if self.inbox.is_empty() => {
+                self.stream = NetStream::Tls(Box::new(handshake(socket).await?.into()));
+                Ok(())
+            }
+            NetStream::Plain(_) | NetStream::Tls(_) | NetStream::Closed => {
+                Err(io::Error::other("bytes sent ahead of TLS"))
+            }
+        }
+    }
+
+    /// Compresses from here on, both ways.
+    pub fn compress(&mut self, algorithm: Algorithm) {
+        let (inbox, outbox) = (std::mem::take(&mut self.inbox), BytesMut::new());
+        self.squeezed = Some(Squeezed { algorithm, sequence_id: 0, inbox, outbox });
+    }
+
+    /// Starts a new exchange: the command phase counts from 0 with each command.
+    pub fn begin_command(&mut self) {
+        self.sequence_id = 0;
+        if let Some(squeezed) = &mut self.squeezed {
+            squeezed.sequence_id = 0;
+        }
+    }
+
+    /// Reads one payload of at most `limit` bytes.
+    pub async fn read_payload(&mut self, limit: usize) -> Result<Payload, StreamFault> {
+        loop {
+            let expected = self.expected_sequence_id();
+            if let Some(payload) = take_payload(&mut self.inbox, expected, limit)? {
+                self.sequence_id = payload.next_sequence_id;
+                return Ok(payload);
+            }
+            if self.fill().await? == 0 {
+                return Err(StreamFault::Closed);
+            }
+        }
+    }
+
+    /// Inside compressed packets MySQL's own programs count now by the outer packets, now by
+    /// the inner ones, and check neither; so only there the peer's id is taken as it is.
+    fn expected_sequence_id(&self) -> u8 {
+        match (&self.squeezed, PacketHeader::peek(&self.inbox)) {
+            (Some(_), Some(header)) => header.sequence_id,
+            (Some(_), None) | (None, _) => self.sequence_id,
+        }
+    }
+
+    /// Reads one payload and not a byte further, for the packet that TLS may follow.
+    pub async fn read_payload_exactly(&mut self, limit: usize) -> Result<Payload, StreamFault> {
+        self.fill_to(HEADER_LEN).await?;
+        let len = PacketHeader::peek(&self.inbox).map_or(0, |header| header.len);
+        if len > limit {
+            return Err(PacketFault::TooLarge { limit }.into());
+        }
+        self.fill_to(HEADER_LEN + len).await?;
+        self.read_payload(limit).await
+    }
+
+    /// Reads until the inbox holds `len` bytes, and not a byte further.
+    pub async fn fill_to(&mut self, len: usize) -> Result<(), StreamFault> {
+        while self.inbox.len() < len {
+            let missing = (len - self.inbox.len()) as u64;
+            let read = (&mut self.stream).take(missing).read_buf(&mut self.inbox).await?;
+            if read == 0 {
+                return Err(StreamFault::Closed);
+            }
+            self.received += read as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads what there is into the inbox; 0 at the end of the stream. Cancel-safe. Of what
+    /// is compressed, one packet at a time is inflated.
+    pub async fn fill(&mut self) -> io::Result<usize> {
+        let Self { stream, inbox, squeezed, received, .. } = self;
+        let Some(squeezed) = squeezed else {
+            return read_some(stream, inbox, received).await;
+        };
+        loop {
+            let before = inbox.len();
+            if let Some(next) = inflate_packet(squeezed.algorithm, &mut squeezed.inbox, inbox)
+                .map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?
+            {
+                squeezed.sequence_id = next;
+                if inbox.len() > before {
+                    return Ok(inbox.len() - before);
+                }
+            } else if read_some(stream, &mut squeezed.inbox, received).await? == 0 {
+                return Ok(0);
+            }
+        }
+    }
+
+    /// What has been read and not been taken.
+    pub fn inbox(&mut self) -> &mut BytesMut {
+        &mut self.inbox
+    }
+
+    /// Gives an idle session's buffers back.
+    pub fn release_buffers(&mut self) {
+        if self.inbox.is_empty() {
+            self.inbox = BytesMut::new();
+        }
+        self.outbox = BytesMut::new();
+    }
+
+    /// Sends one payload, joined from `parts`.
+    pub async fn send(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        self.queue(parts);
+        self.flush().await
+    }
+
+    /// Puts a payload behind those that wait to be sent.
+    pub fn queue(&mut self, parts: &[&[u8]]) {
+        self.sequence_id = put_payload(&mut self.outbox, self.sequence_id, parts);
+    }
+
+    /// Sends all queued payloads.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        if self.squeezed.is_some() {
+            let outbox = std::mem::take(&mut self.outbox);
+            return self.send_squeezed(&outbox).await;
+        }
+        while self.outbox.has_remaining() {
+            let written = self.stream.write(&self.outbox).await?;
+            if written == 0 {
+                return Err(io::Error::from(io::ErrorKind::WriteZero));
+            }
+            self.outbox.advance(written);
+            self.sent += written as u64;
+        }
+        self.outbox.clear();
+        self.flush_tls().await
+    }
+
+    /// Sends an ERR packet.
+    pub async fn send_err(&mut self, err: &ErrPacket) -> io::Result<()> {
+        self.send(&[&err.encode()]).await
+    }
+
+    /// Sends bytes that are packets already.
+    pub async fn send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.squeezed.is_some() {
+            return self.send_squeezed(bytes).await;
+        }
+        self.stream.write_all(bytes).await?;
+        self.sent += bytes.len() as u64;
+        self.flush_tls().await
+    }
+
+    async fn send_squeezed(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(Squeezed { algorithm, sequence_id, outbox, .. }) = &mut self.squeezed else {
+            return Ok(());
+        };
+        outbox.clear();
+        *sequence_id = deflate_packets(*algorithm, bytes, *sequence_id, outbox)?;
+        self.stream.write_all(outbox).await?;
+        self.sent += outbox.len() as u64;
+        self.flush_tls().await
+    }
+
+    async fn flush_tls(&mut self) -> io::Result<()> {
+        match &mut self.stream {
+            NetStream::Tls(tls) => tls.flush().await,
+            NetStream::Plain(_) | NetStream::Closed => Ok(()),
+        }
+    }
+
+    /// Says goodbye at the transport: TLS close_notify and FIN.
+    pub async fn shut_down(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await
+    }
+}
+
+async fn read_some(
+    stream: &mut NetStream,
+    buffer: &mut BytesMut,
+    received: &mut u64,
+) -> io::Result<usize> {
+    let spare = buffer.capacity() - buffer.len();
+    if spare < INBOX_START / 4 {
+        buffer.reserve((buffer.len() * 2).clamp(INBOX_START, INBOX_MAX));
+    }
+    match stream.read_buf(buffer).await {
+        Ok(read) => {
+            *received += read as u64;
+            Ok(read)
+        }
+        // Closed without TLS's close_notify, as many clients do. Payloads say their length,
+        // so nothing can be cut off unnoticed.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,215 @@
+//! Who is in at this moment, and the way to tell a session to end.
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use access::NamedUser;
+use tokio::sync::watch;
+
+/// Ids of our greetings start here, well above what a replica counts up to, so that KILL
+/// can tell them from the replica's own.
+const FIRST_CONNECTION_ID: u32 = 1 << 30;
+
+/// Why a session is told to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// None: go on.
+    GoOn,
+    /// End after the statement under way.
+    FinishAndEnd(Reason),
+    /// End at once.
+    EndNow(Reason),
+}
+
+/// The reason of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// KILL CONNECTION by the same user.
+    Killed,
+    /// The daemon stops.
+    Shutdown,
+    /// The source or the user is no longer let in.
+    Revoked,
+}
+
+/// A session's ear for orders.
+#[derive(Debug)]
+pub struct Orders(watch::Receiver<Order>);
+
+impl Orders {
+    /// The order at this moment.
+    pub fn current(&self) -> Order {
+        *self.0.borrow()
+    }
+
+    /// Waits until the session must end at once.
+    pub async fn end_now(&mut self) {
+        self.wait(|order| matches!(order, Order::EndNow(_))).await;
+    }
+
+    /// Waits until a session that has nothing to do must end.
+    pub async fn end_when_idle(&mut self) {
+        self.wait(|order| *order != Order::GoOn).await;
+    }
+
+    async fn wait(&mut self, ends: impl FnMut(&Order) -> bool) {
+        if self.0.wait_for(ends).await.is_err() {
+            // Nobody can give orders any more; the session ends by other means.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A session as others see it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Named user.
+    pub user: String,
+    /// The permit that it was opened with.
+    pub named: NamedUser,
+    /// Listener it came in by.
+    pub listener: String,
+    /// Whether it speaks TLS.
+    pub encrypted: bool,
+    /// The replica's id of its session.
+    pub replica_session: u32,
+    orders: watch::Sender<Order>,
+    serial: u64,
+}
+
+/// All sessions that have logged in.
+#[derive(Debug)]
+pub struct Registry {
+    next_id: AtomicU32,
+    next_serial: AtomicU64,
+    sessions: Mutex<HashMap<u32, Entry>>,
+}
+
+/// What is known of a session when it registers.
+#[derive(Debug, Clone)]
+pub struct Card {
+    /// Named user.
+    pub user: String,
+    /// The permit that it was opened with.
+    pub named: NamedUser,
+    /// Listener it came in by.
+    pub listener: String,
+    /// Whether it speaks TLS.
+    pub encrypted: bool,
+    /// The replica's id of its session.
+    pub replica_session: u32,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self {
+            next_id: AtomicU32::new(FIRST_CONNECTION_ID),
+            next_serial: AtomicU64::new(1),
+            sessions: Mutex::default(),
+        }
+    }
+}
+
+impl Registry {
+    /// A connection id for a greeting.
+    pub fn next_connection_id(&self) -> u32 {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        if id < FIRST_CONNECTION_ID {
+            // Wrapped after three thousand million connections: start over.
+            self.next_id.store(FIRST_CONNECTION_ID + 1, Ordering::Relaxed);
+            return FIRST_CONNECTION_ID;
+        }
+        id
+    }
+
+    /// Enters a session for as long as the guard lives.
+    pub fn register(self: &std::sync::Arc<Self>, id: u32, card: Card) -> (Registered, Orders) {
+        let (orders, ear) = watch::channel(Order::GoOn);
+        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+        let Card { user, named, listener, encrypted, replica_session } = card;
+        let entry = Entry { user, named, listener, encrypted, replica_session, orders, serial };
+        self.sessions().insert(id, entry);
+        (Registered { registry: std::sync::Arc::clone(self), id, serial }, Orders(ear))
+    }
+
+    /// The session of this user that has the id, ours or the replica's.
+    pub fn find(&self, user: &str, id: u64) -> Found {
+        let sessions = self.sessions();
+        let hit = sessions
+            .iter()
+            .find(|(own, entry)| u64::from(**own) == id || u64::from(entry.replica_session) == id);
+        match hit {
+            Some((own, entry)) if entry.user == user => Found::Own(*own, entry.clone()),
+            Some(_) => Found::AnothersSession,
+            None => Found::Nothing,
+        }
+    }
+
+    /// Gives an order to one session.
+    pub fn order(&self, id: u32, order: Order) {
+        if let Some(entry) = self.sessions().get(&id) {
+            give(entry, order);
+        }
+    }
+
+    /// Gives an order to all sessions that `which` picks; how many there were.
+    pub fn order_all(&self, order: Order, which: impl Fn(&Entry) -> bool) -> usize {
+        let sessions = self.sessions();
+        let picked = sessions.values().filter(|entry| which(entry));
+        picked.map(|entry| give(entry, order)).count()
+    }
+
+    /// Sessions at this moment.
+    pub fn len(&self) -> usize {
+        self.sessions().len()
+    }
+
+    /// Whether nobody is in.
+    pub fn is_empty(&self) -> bool {
+        self.sessions().is_empty()
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<u32, Entry>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An order is never taken back: a session told to end stays so.
+fn give(entry: &Entry, order: Order) {
+    entry.orders.send_if_modified(|current| {
+        let stronger = !matches!(current, Order::EndNow(_));
+        if stronger {
+            *current = order;
+        }
+        stronger
+    });
+}
+
+/// What an id leads to.
+#[derive(Debug)]
+pub enum Found {
+    /// A session of the same user, and its connection id.
+    Own(u32, Entry),
+    /// A session of somebody else.
+    AnothersSession,
+    /// No session here.
+    Nothing,
+}
+
+/// Keeps a session in the registry.
+#[derive(Debug)]
+pub struct Registered {
+    registry: std::sync::Arc<Registry>,
+    id: u32,
+    serial: u64,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut sessions = self.registry.sessions();
+        // A connection id may already be a later session's.
+        if sessions.get(&self.id).is_some_and(|entry| entry.serial == self.serial) {
+            sessions.remove(&self.id);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The replica: how to reach it, what it said of itself, and a session on it under the
+//! shared account.
+//!
+//! A [`ReplicaSession`] exists only after login and session guard have succeeded.
+pub mod checks;
+pub mod guard;
+pub mod login;
+pub mod pool;
+pub mod relay;
+pub mod text_query;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use mysql_auth::{Password, ReplicaLogin};
+use mysql_wire::handshake_response::Attribute;
+use mysql_wire::{Capabilities, Command, ErrPacket, SqlState};
+use rustls::pki_types::ServerName;
+use sql_judge::ServerVersion;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::packet_stream::{PacketStream, StreamFault};
+use crate::tls::TlsFault;
+use guard::GuardSettings;
+use login::LoggedIn;
+
+/// `CR_CONN_HOST_ERROR`, which drivers know as "the server can't be reached".
+const CONN_HOST_ERROR: u16 = 2003;
+
+/// Everything needed to open sessions on one replica.
+pub struct ReplicaTarget {
+    /// Name in config, ledger and metrics.
+    pub name: String,
+    /// Host and port.
+    pub address: String,
+    /// Schema of sessions whose client names none.
+    pub default_schema: Option<String>,
+    /// TLS and the name its certificate must hold; `None` for plaintext by config.
+    pub tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// User name of the shared account.
+    pub account: String,
+    /// Its password.
+    pub password: Password,
+    /// Deadline of connect, login and guard together.
+    pub deadline: Duration,
+    /// Session guard (second wall).
+    pub guard: GuardSettings,
+    /// What the replica said of itself when it was last seen.
+    pub profile: ArcSwapOption<ReplicaProfile>,
+}
+
+/// What a greeting tells of a replica.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaProfile {
+    /// Version text, repeated to clients.
+    pub version_text: Vec<u8>,
+    /// Flavour and version, for the judge.
+    pub version: ServerVersion,
+    /// What the replica offers.
+    pub offered: Capabilities,
+    /// Default collation (low byte of its id).
+    pub collation: u8,
+}
+
+/// What a session on the replica should be like.
+#[derive(Debug, Clone)]
+pub struct SessionWish {
+    /// What the client has negotiated.
+    pub client: Capabilities,
+    /// Collation id that the client asked for.
+    pub collation: u16,
+    /// Default schema.
+    pub schema: Option<Vec<u8>>,
+    /// Connection attributes to send.
+    pub attributes: Vec<Attribute>,
+    /// Longest statement, if shorter than the general limit.
+    pub statement_timeout: Option<Duration>,
+}
+
+/// A logged-in, guarded session on the replica.
+#[derive(Debug)]
+pub struct ReplicaSession {
+    connection: LoggedIn,
+    guard: GuardSettings,
+    /// Session variables after the guard.
+    pub baseline: guard::Baseline,
+}
+
+impl std::ops::Deref for ReplicaSession {
+    type Target = LoggedIn;
+
+    fn deref(&self) -> &LoggedIn {
+        &self.connection
+    }
+}
+
+impl std::ops::DerefMut for ReplicaSession {
+    fn deref_mut(&mut self) -> &mut LoggedIn {
+        &mut self.connection
+    }
+}
+
+/// Why there is no session on the replica.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplicaFault {
+    /// Nothing there, or it doesn't answer in time.
+    #[error("can't connect to it: {0}")]
+    Unreachable(String),
+    /// TLS failed, or the certificate is not the replica's.
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    /// It closed or broke the protocol.
+    #[error("the connection broke: {0}")]
+    Stream(#[from] StreamFault),
+    /// It refused the shared account.
+    #[error("it refused the shared account: error {}", .0.code)]
+    Account(ErrPacket),
+    /// The schema that the client asked for isn't there for it.
+    #[error("it refused the schema: error {}", .0.code)]
+    Schema(ErrPacket),
+    /// The login exchange failed on our side.
+    #[error("{0}")]
+    Login(#[from] mysql_auth::ReplicaAuthFault),
+    /// The read-only session guard could not be set and verified.
+    #[error("the session guard is not in force: {0}")]
+    Guard(String),
+    /// It isn't a server that readgate can judge for.
+    #[error("it is not a server that readgate knows: version {0:?}")]
+    Version(String),
+}
+
+impl From<TlsFault> for ReplicaFault {
+    fn from(fault: TlsFault) -> Self {
+        Self::Tls(fault.to_string())
+    }
+}
+
+impl ReplicaFault {
+    /// What the client is told: nothing of addresses or the account.
+    pub fn err_packet(&self, replica: &str) -> ErrPacket {
+        let why = match self {
+            Self::Schema(err) => return err.clone(),
+            Self::Unreachable(_) => "it can't be reached",
+            Self::Tls(_) => "its TLS certificate could not be verified",
+            Self::Stream(_) => "its connection broke",
+            Self::Account(_) | Self::Login(_) => "it refused the shared account",
+            Self::Guard(_) => "the read-only guard could not be put in force",
+            Self::Version(_) => "it is not a server that readgate knows",
+        };
+        let message = format!("readgate: no session on the replica '{replica}': {why}");
+        ErrPacket::new(CONN_HOST_ERROR, SqlState::LINK, message)
+    }
+
+    /// Label for metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::Tls(_) => "tls",
+            Self::Stream(_) => "broken",
+            Self::Account(_) | Self::Login(_) => "account",
+            Self::Schema(_) => "schema",
+            Self::Guard(_) => "guard",
+            Self::Version(_) => "version",
+        }
+    }
+}
+
+impl ReplicaTarget {
+    /// Opens a session on a new connection: connect, TLS, login, guard, all within the
+    /// deadline.
+    pub async fn open(&self, wish: &SessionWish) -> Result<ReplicaSession, ReplicaFault> {
+        self.within_deadline(async {
+            let socket = TcpStream::connect(&self.address)
+                .await
+                .map_err(|e| ReplicaFault::Unreachable(e.to_string()))?;
+            socket.set_nodelay(true).map_err(StreamFault::Io)?;
+            let mut connection = login::log_in(self, PacketStream::new(socket), wish).await?;
+            if u8::try_from(wish.collation).is_err() {
+                // A handshake has one byte for it, a change of user two.
+                connection = login::log_in_again(self, connection, wish).await?;
+            }
+            guard::put_in_force(connection, self.guard.narrowed(wish.statement_timeout)).await
+        })
+        .await
+    }
+
+    /// Opens a session on a connection that was used before.
+    pub async fn reopen(
+        &self,
+        used: LoggedIn,
+        wish: &SessionWish,
+    ) -> Result<ReplicaSession, ReplicaFault> {
+        self.within_deadline(async {
+            let connection = login::log_in_again(self, used, wish).await?;
+            guard::put_in_force(connection, self.guard.narrowed(wish.statement_timeout)).await
+        })
+        .await
+    }
+
+    /// Makes a session's connection forget all, so that the replica can free what it held.
+    pub async fn reset(&self, session: ReplicaSession) -> Result<LoggedIn, ReplicaFault> {
+        self.within_deadline(async {
+            let mut connection = session.connection;
+            text_query::command(&mut connection.channel, Command::ResetConnection)
+                .await
+                .map_err(|fault| ReplicaFault::Guard(fault.to_string()))?;
+            Ok(connection)
+        })
+        .await
+    }
+
+    /// Sets and verifies a session's guard again, and reads its state back.
+    pub async fn guard_again(
+        &self,
+        session: &mut ReplicaSession,
+    ) -> Result<guard::Baseline, ReplicaFault> {
+        let guard = session.guard.clone();
+        self.within_deadline(guard::set(session, &guard)).await
+    }
+
+    async fn within_deadline<T>(
+        &self,
+        work: impl Future<Output = Result<T, ReplicaFault>>,
+    ) -> Result<T, ReplicaFault> {
+        timeout(self.deadline, work).await.unwrap_or_else(|_| {
+            let seconds = self.deadline.as_secs_f32();
+            Err(ReplicaFault::Unreachable(format!("no answer within {seconds} s")))
+        })
+    }
+
+    fn login(
+        &self,
+        plugin: &[u8],
+        nonce: &[u8],
+        encrypted: bool,
+    ) -> Result<ReplicaLogin, ReplicaFault> {
+        Ok(ReplicaLogin::new(plugin, nonce, self.password.clone(), encrypted)?)
+    }
+
+    fn remember(&self, profile: &ReplicaProfile) {
+        if self.profile.load().as_deref() != Some(profile) {
+            self.profile.store(Some(Arc::new(profile.clone())));
+        }
+    }
+}

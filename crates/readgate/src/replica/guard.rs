@@ -1,0 +1,122 @@
+//! The session guard, the second wall: each replica session is read-only and bounded in
+//! time, whatever statement might have slipped past the judge. Set after login and after
+//! every reset, and verified by reading it back.
+use std::time::Duration;
+
+use sql_judge::{Flavour, ServerVersion};
+
+use super::login::LoggedIn;
+use super::text_query::{self, TextRow};
+use super::{ReplicaFault, ReplicaSession};
+
+/// MariaDB calls it `transaction_read_only` from this version on.
+const MARIADB_TRANSACTION_READ_ONLY: u32 = 110_101;
+
+/// Bounds that the guard sets.
+#[derive(Debug, Clone)]
+pub struct GuardSettings {
+    /// Longest run of a statement; zero is no limit.
+    pub statement_timeout: Duration,
+    /// Longest wait for a lock.
+    pub lock_wait_timeout: Duration,
+}
+
+impl GuardSettings {
+    /// With a shorter statement timeout, where a role has one.
+    pub fn narrowed(&self, statement_timeout: Option<Duration>) -> Self {
+        let general = Some(self.statement_timeout).filter(|limit| !limit.is_zero());
+        let shortest = general.into_iter().chain(statement_timeout).min();
+        Self { statement_timeout: shortest.unwrap_or_default(), ..self.clone() }
+    }
+}
+
+/// Session variables as the replica reports them after the guard: where the judge's
+/// session facts start from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Baseline {
+    /// `@@session.sql_mode`.
+    pub sql_mode: Vec<u8>,
+    /// `@@session.character_set_client`.
+    pub character_set_client: Vec<u8>,
+    /// `DATABASE()`.
+    pub schema: Option<Vec<u8>>,
+}
+
+/// Sets and verifies the guard of a connection that has just logged in.
+pub async fn put_in_force(
+    mut connection: LoggedIn,
+    guard: GuardSettings,
+) -> Result<ReplicaSession, ReplicaFault> {
+    let baseline = set(&mut connection, &guard).await?;
+    Ok(ReplicaSession { connection, guard, baseline })
+}
+
+/// Sets and verifies the guard of a session that was reset.
+pub async fn set(
+    connection: &mut LoggedIn,
+    settings: &GuardSettings,
+) -> Result<Baseline, ReplicaFault> {
+    let statements = statements(connection.version, settings);
+    let rows = text_query::run_all(&mut connection.channel, &statements)
+        .await
+        .map_err(|fault| ReplicaFault::Guard(fault.to_string()))?;
+    read_back(rows)
+}
+
+fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 3] {
+    let lock_wait = settings.lock_wait_timeout.as_secs().max(1);
+    let (time_limit, read_only) = match version.flavour {
+        Flavour::MySql => (
+            format!("max_execution_time = {}", settings.statement_timeout.as_millis()),
+            "transaction_read_only",
+        ),
+        Flavour::MariaDb => (
+            format!("max_statement_time = {}", settings.statement_timeout.as_secs_f64()),
+            match version.number >= MARIADB_TRANSACTION_READ_ONLY {
+                true => "transaction_read_only",
+                false => "tx_read_only",
+            },
+        ),
+    };
+    [
+        "SET SESSION TRANSACTION READ ONLY".to_owned(),
+        format!(
+            "SET SESSION {time_limit}, lock_wait_timeout = {lock_wait}, \
+             innodb_lock_wait_timeout = {lock_wait}"
+        ),
+        format!(
+            "SELECT @@session.{read_only}, @@session.sql_mode, \
+             @@session.character_set_client, DATABASE()"
+        ),
+    ]
+}
+
+fn read_back(rows: Vec<TextRow>) -> Result<Baseline, ReplicaFault> {
+    let not_in_force = || ReplicaFault::Guard("the session is not read-only".to_owned());
+    let row = rows.into_iter().next().ok_or_else(not_in_force)?;
+    let [read_only, sql_mode, charset, schema] =
+        <[_; 4]>::try_from(row).map_err(|_| not_in_force())?;
+    if read_only.as_deref() != Some(b"1") {
+        return Err(not_in_force());
+    }
+    Ok(Baseline {
+        sql_mode: sql_mode.unwrap_or_default(),
+        character_set_client: charset.unwrap_or_default(),
+        schema,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_is_not_read_only_is_refused() {
+        let row = |flag: &[u8]| {
+            vec![Some(flag.to_vec()), Some(Vec::new()), Some(b"utf8mb4".to_vec()), None]
+        };
+        assert!(read_back(vec![row(b"1")]).is_ok());
+        assert!(read_back(vec![row(b"0")]).is_err());
+        assert!(read_back(Vec::new()).is_err());
+    }
+}

@@ -1,0 +1,216 @@
+//! The connection phase towards the replica, seen from the client's end.
+//!
+//! Steps: greeting, SSL request and TLS, handshake response, auth switch and more data,
+//! OK. Nothing secret goes out before TLS unless the config chose plaintext.
+use std::time::Instant;
+
+use mysql_auth::ReplicaLogin;
+use mysql_wire::change_user::ChangeUser;
+use mysql_wire::greeting::HandshakeV10;
+use mysql_wire::handshake_response::{HandshakeResponse41, ResponseHead};
+use mysql_wire::response::ResponseForm;
+use mysql_wire::{Capabilities, Command, ErrPacket, Malformed, OkPacket, StatusFlags};
+use sql_judge::ServerVersion;
+use zeroize::Zeroizing;
+
+use super::{ReplicaFault, ReplicaProfile, ReplicaTarget, SessionWish};
+use crate::packet_stream::{PacketStream, StreamFault};
+
+/// Largest payload believed during login.
+const LOGIN_LIMIT: usize = 64 * 1024;
+/// A login has a handful of rounds; a replica that goes on is broken.
+const MAX_ROUNDS: usize = 8;
+/// ER_DBACCESS_DENIED_ERROR and ER_BAD_DB_ERROR: about the schema, not the account.
+const SCHEMA_ERRORS: [u16; 2] = [1044, 1049];
+
+/// Collation utf8mb4_general_ci, which every server has.
+const UTF8MB4: u8 = 45;
+
+/// What every session of ours asks for.
+const ALWAYS: Capabilities = Capabilities::CLIENT_LONG_PASSWORD
+    .union(Capabilities::CLIENT_LONG_FLAG)
+    .union(Capabilities::CLIENT_PROTOCOL_41)
+    .union(Capabilities::CLIENT_TRANSACTIONS)
+    .union(Capabilities::CLIENT_SECURE_CONNECTION)
+    .union(Capabilities::CLIENT_PLUGIN_AUTH)
+    .union(Capabilities::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA)
+    .union(Capabilities::CLIENT_CONNECT_ATTRS)
+    .union(Capabilities::CLIENT_MULTI_RESULTS)
+    .union(Capabilities::CLIENT_PS_MULTI_RESULTS);
+
+/// What is asked for if the client has it: the relay passes packets on as they come, so
+/// both sides must agree on their form. Several statements in one query and local files
+/// are never asked for.
+const AS_CLIENT: Capabilities = Capabilities::CLIENT_FOUND_ROWS
+    .union(Capabilities::CLIENT_ODBC)
+    .union(Capabilities::CLIENT_IGNORE_SPACE)
+    .union(Capabilities::CLIENT_INTERACTIVE)
+    .union(Capabilities::CLIENT_SESSION_TRACK)
+    .union(Capabilities::CLIENT_DEPRECATE_EOF);
+
+/// A connection that has logged in; it isn't guarded yet, so no session runs on it.
+#[derive(Debug)]
+pub struct LoggedIn {
+    /// The connection.
+    pub channel: PacketStream,
+    /// Form of its responses.
+    pub form: ResponseForm,
+    /// Which clients it suits: [`class`] of their capabilities.
+    pub class: Capabilities,
+    /// The replica's id of it.
+    pub connection_id: u32,
+    /// Status flags of the last OK.
+    pub status: StatusFlags,
+    /// Flavour and version of the replica.
+    pub version: ServerVersion,
+    /// When it was opened.
+    pub born: Instant,
+    /// Name and nonce of the greeting, for a change of user.
+    auth_plugin: Vec<u8>,
+    nonce: Vec<u8>,
+}
+
+/// What of a client's capabilities a connection to the replica has to share.
+pub fn class(client: Capabilities) -> Capabilities {
+    client & AS_CLIENT
+}
+
+/// Logs in with the shared account.
+pub async fn log_in(
+    target: &ReplicaTarget,
+    mut channel: PacketStream,
+    wish: &SessionWish,
+) -> Result<LoggedIn, ReplicaFault> {
+    let greeting = read_greeting(&mut channel).await?;
+    let profile = profile_of(&greeting)?;
+    target.remember(&profile);
+    let requested = requested(&greeting, wish, target.tls.is_some())?;
+    let collation = u8::try_from(wish.collation).unwrap_or(UTF8MB4);
+    let head = ResponseHead { requested, max_packet: 1 << 30, collation };
+    if let Some((connector, name)) = &target.tls {
+        channel.send(&[&head.encode()]).await.map_err(StreamFault::Io)?;
+        let handshake = |socket| connector.connect(name.clone(), socket);
+        channel.upgrade(handshake).await.map_err(|e| ReplicaFault::Tls(e.to_string()))?;
+    }
+    let login = target.login(&greeting.auth_plugin, &greeting.nonce, channel.is_encrypted())?;
+    let response = HandshakeResponse41 {
+        head,
+        user: target.account.clone().into_bytes(),
+        auth_response: login.scramble(),
+        schema: wish.schema.clone(),
+        auth_plugin: Some(login.plugin().name().into()),
+        attributes: wish.attributes.clone(),
+        zstd_level: None,
+    };
+    channel.send(&[&response.encode()]).await.map_err(StreamFault::Io)?;
+    let status = exchange(&mut channel, login).await?;
+    let form = ResponseForm {
+        deprecate_eof: requested.contains(Capabilities::CLIENT_DEPRECATE_EOF),
+        optional_metadata: false,
+    };
+    Ok(LoggedIn {
+        channel,
+        form,
+        class: class(wish.client),
+        connection_id: greeting.connection_id,
+        status,
+        version: profile.version,
+        born: Instant::now(),
+        auth_plugin: greeting.auth_plugin,
+        nonce: greeting.nonce,
+    })
+}
+
+/// COM_CHANGE_USER to the same account: a used connection becomes as fresh as a new login
+/// leaves it, with this client's schema, collation and attributes.
+pub async fn log_in_again(
+    target: &ReplicaTarget,
+    mut connection: LoggedIn,
+    wish: &SessionWish,
+) -> Result<LoggedIn, ReplicaFault> {
+    let channel = &mut connection.channel;
+    let encrypted = channel.is_encrypted();
+    let login = target.login(&connection.auth_plugin, &connection.nonce, encrypted)?;
+    let request = ChangeUser {
+        user: target.account.clone().into_bytes(),
+        auth_response: login.scramble(),
+        schema: wish.schema.clone(),
+        collation: Some(wish.collation),
+        auth_plugin: Some(login.plugin().name().into()),
+        attributes: wish.attributes.clone(),
+    };
+    channel.begin_command();
+    channel
+        .send(&[&[Command::ChangeUser.byte()], &request.encode()])
+        .await
+        .map_err(StreamFault::Io)?;
+    connection.status = exchange(&mut connection.channel, login).await?;
+    Ok(connection)
+}
+
+async fn read_greeting(channel: &mut PacketStream) -> Result<HandshakeV10, ReplicaFault> {
+    let payload = channel.read_payload_exactly(LOGIN_LIMIT).await?;
+    if let Ok(err) = ErrPacket::parse(&payload.bytes) {
+        return Err(ReplicaFault::Account(err));
+    }
+    HandshakeV10::parse(&payload.bytes).map_err(broken)
+}
+
+fn profile_of(greeting: &HandshakeV10) -> Result<ReplicaProfile, ReplicaFault> {
+    let text = &greeting.server_version;
+    let version = ServerVersion::from_greeting(text)
+        .ok_or_else(|| ReplicaFault::Version(String::from_utf8_lossy(text).into_owned()))?;
+    Ok(ReplicaProfile {
+        version_text: text.clone(),
+        version,
+        offered: greeting.offered,
+        collation: greeting.collation,
+    })
+}
+
+fn requested(
+    greeting: &HandshakeV10,
+    wish: &SessionWish,
+    encrypt: bool,
+) -> Result<Capabilities, ReplicaFault> {
+    let mut wanted = ALWAYS | (AS_CLIENT & wish.client);
+    wanted.set(Capabilities::CLIENT_CONNECT_WITH_DB, wish.schema.is_some());
+    wanted.set(Capabilities::CLIENT_SSL, encrypt);
+    if encrypt && !greeting.offered.contains(Capabilities::CLIENT_SSL) {
+        return Err(ReplicaFault::Tls("the replica doesn't offer it".to_owned()));
+    }
+    // MariaDB clears CLIENT_LONG_PASSWORD to announce extensions; setting it declines them.
+    Ok(wanted & (greeting.offered | Capabilities::CLIENT_LONG_PASSWORD))
+}
+
+async fn exchange(
+    channel: &mut PacketStream,
+    mut login: ReplicaLogin,
+) -> Result<StatusFlags, ReplicaFault> {
+    for _ in 0..MAX_ROUNDS {
+        let payload = channel.read_payload(LOGIN_LIMIT).await?;
+        let (&first, body) =
+            payload.bytes.split_first().ok_or_else(|| broken(Malformed("empty login packet")))?;
+        let answer = match first {
+            0x00 => return Ok(OkPacket::parse(&payload.bytes).map_err(broken)?.status),
+            0x01 => login.more_data(body)?,
+            0xfe => Some(Zeroizing::new(login.switch(body)?)),
+            0xff => {
+                let err = ErrPacket::parse(&payload.bytes).map_err(broken)?;
+                return Err(match SCHEMA_ERRORS.contains(&err.code) {
+                    true => ReplicaFault::Schema(err),
+                    false => ReplicaFault::Account(err),
+                });
+            }
+            _ => return Err(broken(Malformed("login packet"))),
+        };
+        if let Some(answer) = answer {
+            channel.send(&[&answer]).await.map_err(StreamFault::Io)?;
+        }
+    }
+    Err(broken(Malformed("endless login")))
+}
+
+fn broken(malformed: Malformed) -> ReplicaFault {
+    ReplicaFault::Stream(StreamFault::Malformed(malformed))
+}

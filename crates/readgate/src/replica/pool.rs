@@ -1,0 +1,218 @@
+//! Warm connections to the replica: logged in under the shared account, lent for a session
+//! and taken back afterwards.
+//!
+//! A lent connection has logged in anew (COM_CHANGE_USER) and is guarded anew, whoever had
+//! it before; one that was in the middle of something is never taken back.
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use mysql_wire::Capabilities;
+use mysql_wire::handshake_response::Attribute;
+
+use super::login::{LoggedIn, class};
+use super::{ReplicaFault, ReplicaSession, ReplicaTarget, SessionWish, text_query};
+
+/// ER_NO_SUCH_THREAD: a session to be killed has ended by itself.
+const NO_SUCH_THREAD: u16 = 1094;
+
+/// How many connections are kept, and how long.
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    /// Connections kept ready beyond those in use.
+    pub warm: usize,
+    /// A connection that nobody wanted for this long is closed; below the replica's
+    /// wait_timeout.
+    pub idle: Duration,
+    /// A connection older than this is not lent again.
+    pub max_age: Duration,
+}
+
+/// A session that is over; whatever state it has, the next lending resets.
+impl From<ReplicaSession> for Warm {
+    fn from(session: ReplicaSession) -> Self {
+        Self { connection: session.connection, since: Instant::now() }
+    }
+}
+
+/// Lends sessions on one replica under one account.
+pub struct Pool {
+    /// The replica.
+    pub target: ReplicaTarget,
+    settings: PoolSettings,
+    shelf: Mutex<Shelf>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    /// Most recently used last.
+    waiting: Vec<Warm>,
+    /// Class that the last client had: what the next one will probably have.
+    usual: Option<Capabilities>,
+    /// A connection is being opened to be put here.
+    filling: bool,
+}
+
+/// A connection that waits for its next session.
+#[derive(Debug)]
+pub struct Warm {
+    connection: LoggedIn,
+    since: Instant,
+}
+
+impl Warm {
+    /// The replica's id of it, for a greeting.
+    pub fn connection_id(&self) -> u32 {
+        self.connection.connection_id
+    }
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new(target: ReplicaTarget, settings: PoolSettings) -> Arc<Self> {
+        Arc::new(Self { target, settings, shelf: Mutex::default() })
+    }
+
+    /// Sets a connection aside for a client that is about to be greeted, so that the id of
+    /// the greeting is the replica's own. The replica is not touched.
+    pub fn earmark(&self) -> Option<Warm> {
+        let mut shelf = self.shelf();
+        let usual = shelf.usual?;
+        take(&mut shelf, usual)
+    }
+
+    /// Puts an earmarked connection back that wasn't used.
+    pub fn put_back(&self, warm: Warm) {
+        self.shelf().waiting.push(warm);
+    }
+
+    /// A session as wished: on the earmarked connection if it suits, on another warm one,
+    /// or on a new one.
+    pub async fn lend(
+        self: &Arc<Self>,
+        wish: &SessionWish,
+        earmarked: Option<Warm>,
+    ) -> Result<ReplicaSession, ReplicaFault> {
+        let wanted = class(wish.client);
+        let warm = match earmarked {
+            Some(warm) if warm.connection.class == wanted => Some(warm),
+            Some(other) => {
+                self.put_back(other);
+                take(&mut self.shelf(), wanted)
+            }
+            None => take(&mut self.shelf(), wanted),
+        };
+        self.shelf().usual = Some(wanted);
+        self.fill_later(wanted);
+        if let Some(Warm { connection, .. }) = warm {
+            match self.target.reopen(connection, wish).await {
+                Ok(session) => return Ok(session),
+                Err(fault @ ReplicaFault::Schema(_)) => return Err(fault),
+                Err(fault) => tracing::debug!(%fault, "a warm connection was of no use"),
+            }
+        }
+        self.target.open(wish).await
+    }
+
+    /// Takes a session back that is between commands.
+    pub fn take_back(self: &Arc<Self>, session: ReplicaSession) {
+        let pool = Arc::clone(self);
+        tokio::spawn(async move {
+            let Ok(connection) = pool.target.reset(session).await else { return };
+            let mut shelf = pool.shelf();
+            let alike =
+                shelf.waiting.iter().filter(|warm| warm.connection.class == connection.class);
+            if alike.count() < pool.settings.warm
+                && connection.born.elapsed() < pool.settings.max_age
+            {
+                shelf.waiting.push(Warm { connection, since: Instant::now() });
+            }
+        });
+    }
+
+    /// Closes what has waited too long.
+    pub fn tidy(&self) {
+        let PoolSettings { idle, max_age, .. } = self.settings;
+        self.shelf()
+            .waiting
+            .retain(|warm| warm.since.elapsed() < idle && warm.connection.born.elapsed() < max_age);
+    }
+
+    /// Connections that wait at this moment.
+    pub fn waiting(&self) -> usize {
+        self.shelf().waiting.len()
+    }
+
+    /// Ends a statement or a session of ours on the replica, over another connection.
+    pub async fn kill(
+        self: &Arc<Self>,
+        connection_id: u32,
+        query_only: bool,
+    ) -> Result<(), ReplicaFault> {
+        let mut wish = SessionWish::own("readgate-kill");
+        wish.client = self.shelf().usual.unwrap_or(wish.client);
+        let mut session = self.lend(&wish, None).await?;
+        let what = if query_only { "QUERY" } else { "CONNECTION" };
+        let text = format!("KILL {what} {connection_id}");
+        let done = self
+            .target
+            .within_deadline(async { Ok(text_query::run(&mut session.channel, &text).await) })
+            .await?;
+        match done {
+            Err(text_query::QueryFault::Replica(err)) if err.code != NO_SUCH_THREAD => {
+                Err(ReplicaFault::Guard(format!("KILL: error {}", err.code)))
+            }
+            Err(text_query::QueryFault::Stream(fault)) => Err(fault.into()),
+            Err(text_query::QueryFault::Replica(_)) | Ok(_) => {
+                self.take_back(session);
+                Ok(())
+            }
+        }
+    }
+
+    /// Sees to it that a connection of that class waits for the next client.
+    fn fill_later(self: &Arc<Self>, wanted: Capabilities) {
+        let missing = {
+            let mut shelf = self.shelf();
+            let waiting = shelf.waiting.iter().filter(|warm| warm.connection.class == wanted);
+            let missing = waiting.count() < self.settings.warm && !shelf.filling;
+            shelf.filling |= missing;
+            missing
+        };
+        if !missing {
+            return;
+        }
+        let pool = Arc::clone(self);
+        tokio::spawn(async move {
+            let wish = SessionWish { client: wanted, ..SessionWish::own("readgate-warm") };
+            let opened = pool.target.open(&wish).await;
+            let mut shelf = pool.shelf();
+            shelf.filling = false;
+            if let Ok(session) = opened {
+                let connection = session.connection;
+                shelf.waiting.push(Warm { connection, since: Instant::now() });
+            }
+        });
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SessionWish {
+    /// A session for readgate's own needs.
+    pub fn own(program: &str) -> Self {
+        Self {
+            client: Capabilities::empty(),
+            collation: 45,
+            schema: None,
+            attributes: vec![Attribute::new("program_name", program)],
+            statement_timeout: None,
+        }
+    }
+}
+
+fn take(shelf: &mut Shelf, wanted: Capabilities) -> Option<Warm> {
+    let at = shelf.waiting.iter().rposition(|warm| warm.connection.class == wanted)?;
+    Some(shelf.waiting.remove(at))
+}

@@ -1,0 +1,130 @@
+//! One response, from the replica to the client, as it comes: no decode, no copy per row,
+//! no wait for the whole. Everything but the last chunk is forwarded here; the last one is
+//! held until its outcome is recorded, and then let go by [`release`].
+use std::time::Duration;
+
+use bytes::Buf;
+use mysql_wire::response::{Over, ResponseEnd, ResponseFault, ResponseWalker};
+use tokio::time::timeout;
+
+use super::ReplicaSession;
+use crate::packet_stream::PacketStream;
+use crate::registry::Orders;
+
+/// While a response runs, at most this much of what the client sends ahead is read.
+const READ_AHEAD: usize = 64 * 1024;
+
+/// Which side ended a response before its time, and how.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayFault {
+    /// The client went away, or takes nothing any more.
+    #[error("the client went away: {0}")]
+    ClientGone(String),
+    /// The replica went away.
+    #[error("the replica went away: {0}")]
+    ReplicaGone(String),
+    /// The replica broke the protocol.
+    #[error("{0}")]
+    Protocol(#[from] ResponseFault),
+    /// The session was told to end.
+    #[error("the session was ended")]
+    Ordered,
+    /// The next row would exceed a limit of the role.
+    #[error("a limit of the role was exceeded: {0:?}")]
+    Over(Over),
+}
+
+/// A response whose last chunk is held back.
+#[derive(Debug)]
+pub struct Held {
+    /// How it ended.
+    pub end: ResponseEnd,
+    /// Bytes of the chunk at the front of the replica's inbox.
+    len: usize,
+    /// Bytes of the whole response.
+    pub bytes: u64,
+}
+
+/// Forwards a response up to its last chunk.
+pub async fn up_to_the_end(
+    client: &mut PacketStream,
+    replica: &mut ReplicaSession,
+    walker: &mut ResponseWalker,
+    orders: &mut Orders,
+    write_timeout: Duration,
+) -> Result<Held, RelayFault> {
+    let mut bytes = 0;
+    loop {
+        let inbox = replica.channel.inbox();
+        let walk = walker.walk(inbox)?;
+        bytes += walk.forward as u64;
+        if let Some(end) = walk.end {
+            if inbox.len() > walk.forward {
+                return Err(ResponseFault::Malformed("packet after the end").into());
+            }
+            return Ok(Held { end, len: walk.forward, bytes });
+        }
+        if let Some(over) = walk.over {
+            send_front(client, replica, walk.forward, write_timeout).await?;
+            return Err(RelayFault::Over(over));
+        }
+        if walk.forward > 0 {
+            send_front(client, replica, walk.forward, write_timeout).await?;
+        }
+        more(client, replica, orders).await?;
+    }
+}
+
+/// Lets the held chunk go to the client.
+pub async fn release(
+    client: &mut PacketStream,
+    replica: &mut ReplicaSession,
+    held: Held,
+    write_timeout: Duration,
+) -> Result<ResponseEnd, RelayFault> {
+    send_front(client, replica, held.len, write_timeout).await?;
+    Ok(held.end)
+}
+
+async fn send_front(
+    client: &mut PacketStream,
+    replica: &mut ReplicaSession,
+    len: usize,
+    write_timeout: Duration,
+) -> Result<(), RelayFault> {
+    let inbox = replica.channel.inbox();
+    let front = inbox.get(..len).unwrap_or_default();
+    match timeout(write_timeout, client.send_raw(front)).await {
+        Err(_) => Err(RelayFault::ClientGone("it takes nothing any more".to_owned())),
+        Ok(Err(error)) => Err(RelayFault::ClientGone(error.to_string())),
+        Ok(Ok(())) => {
+            inbox.advance(len.min(inbox.len()));
+            Ok(())
+        }
+    }
+}
+
+/// Waits for more of the response, for the client's end, or for an order to stop.
+async fn more(
+    client: &mut PacketStream,
+    replica: &mut ReplicaSession,
+    orders: &mut Orders,
+) -> Result<(), RelayFault> {
+    loop {
+        let watching = client.inbox().len() < READ_AHEAD;
+        tokio::select! {
+            biased;
+            filled = replica.channel.fill() => return match filled {
+                Ok(0) => Err(RelayFault::ReplicaGone("closed".to_owned())),
+                Ok(_) => Ok(()),
+                Err(error) => Err(RelayFault::ReplicaGone(error.to_string())),
+            },
+            ahead = client.fill(), if watching => match ahead {
+                Ok(0) => return Err(RelayFault::ClientGone("closed".to_owned())),
+                Ok(_) => {}
+                Err(error) => return Err(RelayFault::ClientGone(error.to_string())),
+            },
+            () = orders.end_now() => return Err(RelayFault::Ordered),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! readgate's own small statements on the replica (guard, checks, KILL): send a text, read
+//! all of a small result. Users' statements never come this way.
+use mysql_wire::err_packet::ERR_HEADER;
+use mysql_wire::ok_packet::{EOF_HEADER, OK_HEADER};
+use mysql_wire::{Command, ErrPacket, Malformed, Reader};
+
+use crate::packet_stream::{PacketStream, StreamFault};
+
+/// Largest payload in an answer to a statement of our own.
+const ANSWER_LIMIT: usize = 1 << 20;
+/// Most rows in such an answer.
+const MAX_ROWS: usize = 10_000;
+
+/// A row of text values; `None` is NULL.
+pub type TextRow = Vec<Option<Vec<u8>>>;
+
+/// Why a statement of our own failed.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryFault {
+    /// The connection broke.
+    #[error("{0}")]
+    Stream(#[from] StreamFault),
+    /// The replica answered with an error.
+    #[error("error {}: {}", .0.code, String::from_utf8_lossy(&.0.message))]
+    Replica(ErrPacket),
+}
+
+impl From<Malformed> for QueryFault {
+    fn from(malformed: Malformed) -> Self {
+        Self::Stream(StreamFault::Malformed(malformed))
+    }
+}
+
+/// Runs one statement.
+pub async fn run(channel: &mut PacketStream, text: &str) -> Result<Vec<TextRow>, QueryFault> {
+    queue(channel, text);
+    channel.flush().await.map_err(StreamFault::Io)?;
+    read_answer(channel).await
+}
+
+/// Runs statements with one round trip; the answer of the last one.
+pub async fn run_all(
+    channel: &mut PacketStream,
+    texts: &[String],
+) -> Result<Vec<TextRow>, QueryFault> {
+    for text in texts {
+        queue(channel, text);
+    }
+    channel.flush().await.map_err(StreamFault::Io)?;
+    let mut last = Vec::new();
+    for _ in texts {
+        last = read_answer(channel).await?;
+    }
+    Ok(last)
+}
+
+/// Runs a command that has no body and is answered with OK.
+pub async fn command(channel: &mut PacketStream, command: Command) -> Result<(), QueryFault> {
+    channel.begin_command();
+    channel.send(&[&[command.byte()]]).await.map_err(StreamFault::Io)?;
+    read_answer(channel).await.map(|_| ())
+}
+
+fn queue(channel: &mut PacketStream, text: &str) {
+    channel.begin_command();
+    channel.queue(&[&[Command::Query.byte()], text.as_bytes()]);
+}
+
+async fn read_answer(channel: &mut PacketStream) -> Result<Vec<TextRow>, QueryFault> {
+    channel.sequence_id = 1;
+    let first = channel.read_payload(ANSWER_LIMIT).await?.bytes;
+    match first.first() {
+        Some(&OK_HEADER) => return Ok(Vec::new()),
+        Some(&ERR_HEADER) => return Err(QueryFault::Replica(ErrPacket::parse(&first)?)),
+        _ => {}
+    }
+    let columns = Reader::new(&first, "column count").lenenc_int()?;
+    for _ in 0..columns {
+        channel.read_payload(ANSWER_LIMIT).await?;
+    }
+    let mut rows = Vec::new();
+    let mut may_be_definitions_eof = true;
+    while rows.len() < MAX_ROWS {
+        let payload = channel.read_payload(ANSWER_LIMIT).await?.bytes;
+        match payload.first() {
+            Some(&ERR_HEADER) => return Err(QueryFault::Replica(ErrPacket::parse(&payload)?)),
+            // 5 bytes: a classic EOF, of which there are two; longer: the OK that ends rows.
+            Some(&EOF_HEADER) if payload.len() == 5 && may_be_definitions_eof => {}
+            Some(&EOF_HEADER) if payload.len() < 0xff_ffff => return Ok(rows),
+            _ => rows.push(row(&payload)?),
+        }
+        may_be_definitions_eof = false;
+    }
+    Err(Malformed("answer: too many rows").into())
+}
+
+fn row(payload: &[u8]) -> Result<TextRow, Malformed> {
+    let mut reader = Reader::new(payload, "row");
+    let mut values = Vec::new();
+    while let Some(&first) = reader.rest().first() {
+        values.push(match first {
+            0xfb => {
+                reader.u8()?;
+                None
+            }
+            _ => Some(reader.lenenc_bytes()?.to_vec()),
+        });
+    }
+    Ok(values)
+}

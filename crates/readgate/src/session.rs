@@ -1,0 +1,362 @@
+//! The command phase: read a command, run it, repeat until an [`Ending`].
+//!
+//! A session exists only for a [`NamedUser`](access::NamedUser) with a guarded session on
+//! the replica; the client's OK goes out after both.
+pub mod command;
+pub mod kill;
+pub mod limits;
+pub mod passthrough;
+pub mod prepared;
+pub mod refuse;
+pub mod statement;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use access::{Role, SourceSlot, UserSlot};
+use ledger::{Event, Who, WhoTag};
+use mysql_wire::change_user::ChangeUser;
+use mysql_wire::handshake_response::Attribute;
+use mysql_wire::packet::Payload;
+use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, SqlState, StatusFlags};
+use sql_judge::{Judge, ServerVersion, SessionFacts};
+use tokio::time::timeout;
+
+use crate::connection::login::LoggedIn;
+use crate::context::{Context, SessionNote};
+use crate::daemon::{Daemon, SessionLimits};
+use crate::ending::{Ending, EndingKind};
+use crate::packet_stream::PacketStream;
+use crate::recording;
+use crate::registry::{Card, Order, Orders, Registered};
+use crate::replica::guard::Baseline;
+use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
+use prepared::PreparedStatements;
+
+/// ER_INTERNAL_ERROR-like: the replica's session state can't be followed.
+const UNKNOWN_CHARSET: u16 = 1115;
+/// Flags that belong to one response, not to the session.
+const RESPONSE_FLAGS: StatusFlags = StatusFlags::SERVER_MORE_RESULTS_EXISTS
+    .union(StatusFlags::SERVER_STATUS_CURSOR_EXISTS)
+    .union(StatusFlags::SERVER_STATUS_LAST_ROW_SENT);
+
+/// A named user's session.
+pub struct Session<'a> {
+    daemon: &'a Arc<Daemon>,
+    client: &'a mut PacketStream,
+    context: &'a mut Context,
+    replica: ReplicaSession,
+    judge: Arc<Judge>,
+    facts: SessionFacts,
+    prepared: PreparedStatements,
+    tag: WhoTag,
+    user: String,
+    role: Arc<Role>,
+    /// When the session has lasted as long as its role lets it.
+    ends_at: Option<tokio::time::Instant>,
+    negotiated: Capabilities,
+    collation: u16,
+    /// Whether one query may hold several statements.
+    multi_statements: bool,
+    deprecate_eof: bool,
+    limits: SessionLimits,
+    orders: Orders,
+    registered: Registered,
+    slots: (SourceSlot, UserSlot),
+}
+
+/// How a session was left.
+pub enum Leaving {
+    /// With the connection.
+    Ended(Ending),
+    /// The client wants to be somebody else.
+    ToBecome(Left),
+}
+
+/// What a session leaves to the next one on the same connection.
+pub struct Left {
+    /// Who the client wants to be.
+    pub request: ChangeUser,
+    /// The connection's place under the limits.
+    pub slot: SourceSlot,
+    /// What both sides can.
+    pub negotiated: Capabilities,
+    /// Collation of the session before.
+    pub collation: u16,
+}
+
+impl<'a> Session<'a> {
+    /// Opens the session on the replica, records the login, and tells the client OK.
+    pub async fn open(
+        daemon: &'a Arc<Daemon>,
+        client: &'a mut PacketStream,
+        context: &'a mut Context,
+        logged_in: LoggedIn,
+    ) -> Result<Self, Ending> {
+        let wish = SessionWish {
+            client: logged_in.negotiated,
+            collation: logged_in.collation,
+            schema: logged_in.schema.clone().or_else(|| default_schema(daemon)),
+            attributes: attributes_for_replica(&logged_in, context),
+            statement_timeout: logged_in.named.user().role.limits.statement_timeout,
+        };
+        if let Some(err) = daemon.walls.load().err_packet() {
+            return Err(Ending::told(EndingKind::ReplicaFault, "no service: walls", err));
+        }
+        let opened = daemon.pool.lend(&wish, context.earmarked.take()).await;
+        daemon.metrics.replica_opened(&opened);
+        let replica = opened.map_err(|fault| no_replica(daemon, &fault))?;
+        let facts = facts(replica.version, &replica.baseline).ok_or_else(charset_unknown)?;
+        let user = logged_in.named.user();
+        let card = Card {
+            user: user.name.as_str().to_owned(),
+            named: logged_in.named.clone(),
+            listener: context.listener.clone(),
+            encrypted: client.is_encrypted(),
+            replica_session: replica.connection_id,
+        };
+        let tag = record_login(daemon, context, &logged_in, &replica).await?;
+        let (registered, orders) = daemon.registry.register(context.connection_id, card);
+        let mut session = Self {
+            daemon,
+            client,
+            context,
+            judge: daemon.judge(replica.version, &user.role),
+            facts,
+            prepared: PreparedStatements::default(),
+            tag,
+            user: user.name.as_str().to_owned(),
+            role: Arc::clone(&user.role),
+            ends_at: user.role.limits.session_time.map(|most| tokio::time::Instant::now() + most),
+            negotiated: logged_in.negotiated,
+            collation: logged_in.collation,
+            multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
+            deprecate_eof: replica.form.deprecate_eof,
+            limits: daemon.live().session_limits.narrowed(&user.role.limits),
+            replica,
+            orders,
+            registered,
+            slots: logged_in.slots,
+        };
+        session.send_ok(false).await?;
+        if let Some(algorithm) = logged_in.compression {
+            session.client.compress(algorithm);
+        }
+        Ok(session)
+    }
+
+    /// Runs commands until the session ends. A replica session that ends between commands
+    /// goes back to the pool; one in the middle of something does not.
+    pub async fn run(mut self) -> Leaving {
+        loop {
+            self.client.begin_command();
+            let payload = match self.wait_for_command().await {
+                Ok(payload) => payload,
+                Err(ending) => return Leaving::Ended(self.give_back(ending)),
+            };
+            if payload.bytes.first() == Some(&Command::ChangeUser.byte()) {
+                return self.leave(&payload);
+            }
+            match command::run(&mut self, payload, Instant::now()).await {
+                Ok(()) => {}
+                Err(ending) if ending.kind == EndingKind::Quit => {
+                    return Leaving::Ended(self.give_back(ending));
+                }
+                Err(ending) => return Leaving::Ended(ending),
+            }
+        }
+    }
+
+    /// COM_CHANGE_USER: this session is over, whoever the client becomes. Its connection to
+    /// the replica is kept for the next one.
+    fn leave(self, payload: &Payload) -> Leaving {
+        let body = payload.bytes.get(1..).unwrap_or_default();
+        let request = match ChangeUser::parse(body, self.negotiated) {
+            Ok(request) => request,
+            Err(malformed) => {
+                return Leaving::Ended(self.give_back(Ending::malformed(malformed.to_string())));
+            }
+        };
+        let (slot, _) = self.slots;
+        self.context.earmarked = Some(self.replica.into());
+        let (negotiated, collation) = (self.negotiated, self.collation);
+        Leaving::ToBecome(Left { request, slot, negotiated, collation })
+    }
+
+    /// The session leaves the registry first: its connection id may be somebody else's next.
+    fn give_back(self, ending: Ending) -> Ending {
+        let Self { daemon, replica, registered, .. } = self;
+        drop(registered);
+        if ending.kind != EndingKind::ReplicaFault {
+            daemon.pool.take_back(replica);
+        }
+        ending
+    }
+
+    /// Waits for the next command, as long as nothing else ends the session.
+    async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
+        let Self { client, replica, orders, limits, ends_at, .. } = self;
+        tokio::select! {
+            biased;
+            payload = timeout(limits.idle_timeout, client.read_payload(limits.max_payload)) => {
+                payload.map_err(|_| Ending::idle())?.map_err(Ending::from)
+            }
+            () = orders.end_when_idle() => Err(ordered(orders)),
+            () = until(*ends_at) => Err(Ending::session_time()),
+            unasked = replica.channel.fill() => Err(replica_spoke_unasked(replica, unasked)),
+        }
+    }
+
+    /// The daemon it belongs to.
+    pub fn daemon(&self) -> &Daemon {
+        self.daemon
+    }
+
+    /// Who, as the ledger writes it.
+    pub fn tag(&self) -> &WhoTag {
+        &self.tag
+    }
+
+    /// Tells the client OK, with the session's status.
+    async fn send_ok(&mut self, more_results: bool) -> Result<(), Ending> {
+        let mut status = self.replica.status - RESPONSE_FLAGS;
+        status.set(StatusFlags::SERVER_MORE_RESULTS_EXISTS, more_results);
+        Ok(self.client.send(&[&OkPacket::plain(status).encode()]).await?)
+    }
+
+    async fn send_err(&mut self, err: &ErrPacket) -> Result<(), Ending> {
+        Ok(self.client.send_err(err).await?)
+    }
+
+    /// Whether queries and executions may carry attributes, which the replica never sees.
+    fn has_query_attributes(&self) -> bool {
+        self.negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES)
+    }
+
+    /// Reads the session's state back from the replica, and sets the guard again on the way.
+    async fn resync(&mut self) -> Result<(), Ending> {
+        let baseline = self.daemon.pool.target.guard_again(&mut self.replica).await;
+        let baseline = baseline.map_err(|fault| {
+            Ending::silent(EndingKind::ReplicaFault, format!("reading state back: {fault}"))
+        })?;
+        let schema = baseline.schema.as_deref();
+        match self.facts.resync(&baseline.sql_mode, &baseline.character_set_client, schema) {
+            true => Ok(()),
+            false => Err(charset_unknown()),
+        }
+    }
+
+    /// The replica says with each OK whether a backslash escapes: a session in which the
+    /// judge believes otherwise must not go on.
+    fn check_mode(&self) -> Result<(), Ending> {
+        let flag = StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES;
+        match self.facts.agrees(self.replica.status.contains(flag)) {
+            true => Ok(()),
+            false => Err(Ending::silent(EndingKind::Internal, "sql_mode is not as judged")),
+        }
+    }
+
+    /// Takes over what a response said of the session.
+    fn note_status(&mut self, status: StatusFlags) {
+        self.replica.status = status - RESPONSE_FLAGS;
+    }
+}
+
+async fn until(moment: Option<tokio::time::Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn ordered(orders: &Orders) -> Ending {
+    match orders.current() {
+        Order::FinishAndEnd(reason) | Order::EndNow(reason) => Ending::ordered(reason),
+        Order::GoOn => Ending::silent(EndingKind::Internal, "woken without an order"),
+    }
+}
+
+/// Between commands a replica has nothing to say but goodbye, such as 4031 when its
+/// wait_timeout passes: pass that on.
+fn replica_spoke_unasked(replica: &mut ReplicaSession, filled: std::io::Result<usize>) -> Ending {
+    let gone = || Ending::silent(EndingKind::ReplicaFault, "the replica closed the session");
+    if !matches!(filled, Ok(1..)) {
+        return gone();
+    }
+    let payload = mysql_wire::packet::take_payload(replica.channel.inbox(), 0, 1 << 16);
+    match payload.ok().flatten().map(|payload| ErrPacket::parse(&payload.bytes)) {
+        Some(Ok(err)) => Ending::told(EndingKind::ReplicaFault, "the replica said goodbye", err),
+        Some(Err(_)) | None => gone(),
+    }
+}
+
+fn facts(version: ServerVersion, baseline: &Baseline) -> Option<SessionFacts> {
+    SessionFacts::from_session_variables(
+        version,
+        &baseline.sql_mode,
+        &baseline.character_set_client,
+        baseline.schema.as_deref(),
+    )
+}
+
+fn charset_unknown() -> Ending {
+    let text = "readgate: the session's character set or sql_mode is not one that readgate \
+                can judge statements in";
+    let err = ErrPacket::new(UNKNOWN_CHARSET, SqlState::ACCESS, text);
+    Ending::told(EndingKind::LoginDenied, "character set or sql_mode unknown", err)
+}
+
+fn no_replica(daemon: &Daemon, fault: &ReplicaFault) -> Ending {
+    let farewell = fault.err_packet(&daemon.pool.target.name);
+    Ending::told(EndingKind::ReplicaFault, fault.to_string(), farewell)
+}
+
+fn default_schema(daemon: &Daemon) -> Option<Vec<u8>> {
+    daemon.pool.target.default_schema.as_ref().map(|schema| schema.clone().into_bytes())
+}
+
+/// The client's own attributes, then who it really is, so that the replica's
+/// session_connect_attrs name the person behind the shared account.
+fn attributes_for_replica(logged_in: &LoggedIn, context: &Context) -> Vec<Attribute> {
+    let clients = logged_in.attributes.iter().filter(|a| !a.name.starts_with(b"readgate_"));
+    let user = logged_in.named.user().name.as_str();
+    let mut all: Vec<Attribute> = clients.take(64).cloned().collect();
+    all.push(Attribute::new("readgate_user", user));
+    all.push(Attribute::new("readgate_session", &context.connection_id.to_string()));
+    all
+}
+
+async fn record_login(
+    daemon: &Daemon,
+    context: &mut Context,
+    logged_in: &LoggedIn,
+    replica: &ReplicaSession,
+) -> Result<WhoTag, Ending> {
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let attributes: Vec<(String, String)> =
+        logged_in.attributes.iter().map(|a| (lossy(&a.name), lossy(&a.value))).collect();
+    let program = attributes.iter().find(|(name, _)| name == "program_name");
+    let user = logged_in.named.user();
+    let who = Who {
+        session: u64::from(context.connection_id),
+        user: user.name.as_str(),
+        role: &user.role.name,
+        source: logged_in.named.source().addr(),
+        source_port: context.peer.port(),
+        listener: &context.listener,
+        tls_version: context.tls.as_ref().map(|tls| tls.0.as_str()),
+        tls_cipher: context.tls.as_ref().map(|tls| tls.1.as_str()),
+        program: program.map(|(_, value)| value.as_str()),
+        replica: &daemon.pool.target.name,
+        account: &daemon.pool.target.account,
+        replica_session: Some(u64::from(replica.connection_id)),
+    };
+    let tag = daemon.ledger.tag(&who);
+    let event = Event::Login { who, method: logged_in.named.method(), attributes: &attributes };
+    recording::within_deadline(daemon.ledger.event(&event)).await.map_err(|why| {
+        Ending::told(EndingKind::LedgerFault, why.as_str(), refuse::ledger_down(&why))
+    })?;
+    daemon.metrics.login("ok");
+    context.session = Some(SessionNote { tag: tag.clone(), statements: 0, refusals: 0 });
+    Ok(tag)
+}

@@ -1,0 +1,81 @@
+//! One command: the allow-list of COM_*. Anything unnamed is refused with 1047 and never
+//! forwarded.
+use std::time::Instant;
+
+use bytes::Bytes;
+use mysql_wire::ok_packet::encode_eof;
+use mysql_wire::packet::Payload;
+use mysql_wire::query_attributes::QueryBody;
+use mysql_wire::{Command, ErrPacket, Malformed, Reader, SqlState};
+
+use super::passthrough::{self, Harmless};
+use super::{Session, prepared, statement};
+use crate::ending::{Ending, EndingKind};
+
+/// ER_UNKNOWN_COM_ERROR.
+const UNKNOWN_COMMAND: u16 = 1047;
+
+/// Runs a command to its last packet.
+pub async fn run(
+    session: &mut Session<'_>,
+    payload: Payload,
+    received: Instant,
+) -> Result<(), Ending> {
+    let Some(&first) = payload.bytes.first() else {
+        return Err(Ending::malformed("empty command"));
+    };
+    let body = payload.bytes.slice(1..);
+    let Some(command) = Command::from_byte(first) else {
+        return unknown(session).await;
+    };
+    match command {
+        Command::Quit => Err(Ending::silent(EndingKind::Quit, "quit")),
+        Command::Query => match query_text(session, body) {
+            Ok(text) => statement::query(session, text, received).await,
+            Err(malformed) => Err(Ending::malformed(malformed.to_string())),
+        },
+        Command::InitDb => statement::init_db(session, body, received).await,
+        Command::FieldList => statement::field_list(session, body, received).await,
+        Command::StmtPrepare => prepared::prepare(session, body, received).await,
+        Command::StmtExecute => prepared::execute(session, body, received).await,
+        Command::StmtFetch => prepared::fetch(session, body, received).await,
+        Command::StmtSendLongData => prepared::send_long_data(session, body).await,
+        Command::StmtClose => prepared::close(session, body).await,
+        Command::StmtReset => prepared::reset(session, body).await,
+        Command::Ping => passthrough::forward(session, Harmless::Ping).await,
+        Command::Statistics => passthrough::forward(session, Harmless::Statistics).await,
+        Command::ResetConnection => passthrough::reset_connection(session).await,
+        Command::SetOption => set_option(session, body).await,
+        // Seen before, as it ends the session.
+        Command::ChangeUser => unknown(session).await,
+    }
+}
+
+/// The text of a query, without the attributes in front of it where they are negotiated.
+fn query_text(session: &Session<'_>, body: Bytes) -> Result<Bytes, Malformed> {
+    if !session.has_query_attributes() {
+        return Ok(body);
+    }
+    let parsed = QueryBody::parse(&body)?;
+    Ok(body.slice(parsed.text_offset.min(body.len())..))
+}
+
+async fn unknown(session: &mut Session<'_>) -> Result<(), Ending> {
+    session.send_err(&ErrPacket::new(UNKNOWN_COMMAND, SqlState::LINK, "Unknown command")).await
+}
+
+/// Several statements in one query, on or off. They are split here, so the replica is
+/// not told.
+async fn set_option(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending> {
+    let option = Reader::new(&body, "COM_SET_OPTION").u16();
+    session.multi_statements = match option {
+        Ok(0) => true,
+        Ok(1) => false,
+        Ok(_) | Err(_) => return unknown(session).await,
+    };
+    if session.deprecate_eof {
+        return session.send_ok(false).await;
+    }
+    let eof = encode_eof(session.replica.status);
+    Ok(session.client.send(&[&eof]).await?)
+}

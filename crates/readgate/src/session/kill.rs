@@ -1,0 +1,89 @@
+//! KILL by a client: of the same user's own sessions only, by the id of the greeting or
+//! by the replica's CONNECTION_ID(). readgate carries it out itself.
+use ledger::Event;
+use mysql_wire::{ErrPacket, SqlState};
+use sql_judge::OwnStatement;
+
+use super::Session;
+use crate::ending::Ending;
+use crate::registry::{Found, Order, Reason};
+use crate::replica::ReplicaFault;
+
+/// ER_NO_SUCH_THREAD.
+const NO_SUCH_THREAD: u16 = 1094;
+/// ER_KILL_DENIED_ERROR.
+const KILL_DENIED: u16 = 1095;
+/// ER_QUERY_INTERRUPTED.
+const QUERY_INTERRUPTED: u16 = 1317;
+
+/// Runs a statement that readgate answers itself. True if it succeeded.
+pub async fn run(
+    session: &mut Session<'_>,
+    own: &OwnStatement,
+    more_after: bool,
+) -> Result<bool, Ending> {
+    let OwnStatement::Kill { id, query_only } = *own;
+    let found = session.daemon.registry.find(&session.user, id);
+    let result = match &found {
+        Found::Own(..) => "killed",
+        Found::AnothersSession => "not the user's session",
+        Found::Nothing => "no such session",
+    };
+    let event = Event::Kill {
+        session: u64::from(session.context.connection_id),
+        user: &session.user,
+        target: id,
+        query_only,
+        result,
+    };
+    session.daemon.record(&event).await;
+    let err = match found {
+        Found::Own(target, _) if target == session.context.connection_id => {
+            return kill_oneself(session, query_only).await;
+        }
+        Found::Own(target, entry) => {
+            match kill(session, target, entry.replica_session, query_only).await {
+                Ok(()) => {
+                    session.send_ok(more_after).await?;
+                    return Ok(true);
+                }
+                Err(fault) => fault.err_packet(&session.daemon.pool.target.name),
+            }
+        }
+        Found::AnothersSession => error(KILL_DENIED, format!("You are not owner of thread {id}")),
+        Found::Nothing => error(NO_SUCH_THREAD, format!("Unknown thread id: {id}")),
+    };
+    session.send_err(&err).await?;
+    Ok(false)
+}
+
+async fn kill(
+    session: &Session<'_>,
+    target: u32,
+    replica_session: u32,
+    query_only: bool,
+) -> Result<(), ReplicaFault> {
+    if query_only {
+        return session.daemon.pool.kill(replica_session, true).await;
+    }
+    session.daemon.registry.order(target, Order::EndNow(Reason::Killed));
+    Ok(())
+}
+
+/// As the server does: the KILL itself is what gets interrupted.
+async fn kill_oneself(session: &mut Session<'_>, query_only: bool) -> Result<bool, Ending> {
+    let err = ErrPacket::new(
+        QUERY_INTERRUPTED,
+        SqlState::new(*b"70100"),
+        "Query execution was interrupted",
+    );
+    if query_only {
+        session.send_err(&err).await?;
+        return Ok(false);
+    }
+    Err(Ending::told(crate::ending::EndingKind::Killed, "killed itself", err))
+}
+
+fn error(code: u16, message: String) -> ErrPacket {
+    ErrPacket::new(code, SqlState::GENERAL, message)
+}

@@ -1,0 +1,94 @@
+//! What a role's limits mean for a statement under way: an error that names the limit,
+//! never a silently short result, and a session that goes on.
+use std::time::Duration;
+
+use access::RoleLimits;
+use bytes::Buf;
+use mysql_wire::response::{Caps, Over, ResponseWalker};
+use mysql_wire::{ErrPacket, SqlState};
+use tokio::time::timeout;
+
+use super::Session;
+use crate::clock::today;
+use crate::ending::{Ending, EndingKind};
+
+/// ER_USER_LIMIT_REACHED.
+const USER_LIMIT_REACHED: u16 = 1226;
+/// A statement that was stopped has this long to end on the replica.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The caps of the next response; an error if the day's bytes are used up.
+pub fn caps(session: &Session<'_>) -> Result<Caps, ErrPacket> {
+    let limits = &session.role.limits;
+    let caps = Caps { rows: limits.result_rows, bytes: limits.result_bytes };
+    let Some(per_day) = limits.bytes_per_day else { return Ok(caps) };
+    let used = session.daemon.usage.of(&session.user, today());
+    match per_day.checked_sub(used).filter(|left| *left > 0) {
+        Some(left) => {
+            Ok(Caps { bytes: Some(caps.bytes.map_or(left, |cap| cap.min(left))), ..caps })
+        }
+        None => Err(exceeded(&session.user, "bytes_per_day", per_day)),
+    }
+}
+
+/// Counts a response against the day's bytes.
+pub fn count(session: &Session<'_>, bytes: u64) {
+    if session.role.limits.bytes_per_day.is_some() {
+        session.daemon.usage.add(&session.user, today(), bytes);
+    }
+}
+
+/// Ends a response that exceeds a cap: the client gets an error that names the limit, the
+/// replica is told to stop, and the rest of its answer is thrown away.
+pub async fn stop(
+    session: &mut Session<'_>,
+    walker: &mut ResponseWalker,
+    over: Over,
+) -> Result<(), Ending> {
+    let err = over_limit(&session.user, &session.role.limits, over);
+    session.client.sequence_id = walker.next_client_sequence_id();
+    session.send_err(&err).await?;
+    let broken = |detail: String| Ending::silent(EndingKind::ReplicaFault, detail);
+    let killed = session.daemon.pool.kill(session.replica.connection_id, true).await;
+    killed.map_err(|fault| broken(fault.to_string()))?;
+    let drained = timeout(STOP_DEADLINE, drain(session, walker)).await;
+    drained.map_err(|_| broken("a stopped statement does not end".to_owned()))??;
+    // The order to stop may have come late and hit what runs next: let that be ours.
+    match session.resync().await {
+        Ok(()) => Ok(()),
+        Err(_) => session.resync().await,
+    }
+}
+
+fn over_limit(user: &str, limits: &RoleLimits, over: Over) -> ErrPacket {
+    match over {
+        Over::Rows(cap) => exceeded(user, "result_rows", cap),
+        Over::Bytes(cap) if limits.result_bytes == Some(cap) => exceeded(user, "result_bytes", cap),
+        Over::Bytes(_) => exceeded(user, "bytes_per_day", limits.bytes_per_day.unwrap_or_default()),
+    }
+}
+
+fn exceeded(user: &str, limit: &str, value: u64) -> ErrPacket {
+    let text = format!(
+        "readgate: user '{user}' has exceeded the '{limit}' limit of the role (value: {value})"
+    );
+    ErrPacket::new(USER_LIMIT_REACHED, SqlState::ACCESS, text)
+}
+
+async fn drain(session: &mut Session<'_>, walker: &mut ResponseWalker) -> Result<(), Ending> {
+    walker.lift_caps();
+    let gone = |why: String| Ending::silent(EndingKind::ReplicaFault, why);
+    loop {
+        let inbox = session.replica.channel.inbox();
+        let walk = walker.walk(inbox).map_err(|fault| gone(fault.to_string()))?;
+        inbox.advance(walk.forward.min(inbox.len()));
+        if walk.end.is_some() {
+            return Ok(());
+        }
+        match session.replica.channel.fill().await {
+            Ok(1..) => {}
+            Ok(0) => return Err(gone("closed".to_owned())),
+            Err(error) => return Err(gone(error.to_string())),
+        }
+    }
+}

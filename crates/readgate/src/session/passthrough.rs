@@ -1,0 +1,94 @@
+//! Commands that carry no statement and reach no data: forwarded as a closed list of
+//! constants, so that nothing a client wrote goes along.
+use std::time::Duration;
+
+use mysql_wire::Command;
+use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
+use tokio::time::timeout;
+
+use super::{Session, facts};
+use crate::ending::{Ending, EndingKind};
+use crate::replica::relay::{self, RelayFault};
+use crate::replica::{guard, text_query};
+
+/// The guard has this long to be back in force after a reset.
+const GUARD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// The commands.
+#[derive(Debug, Clone, Copy)]
+pub enum Harmless {
+    /// Is the session alive? Asked of the replica, whose idle clock it winds up too.
+    Ping,
+    /// A line of server statistics.
+    Statistics,
+}
+
+/// Forwards a command and its answer.
+pub async fn forward(session: &mut Session<'_>, what: Harmless) -> Result<(), Ending> {
+    let (command, expect) = match what {
+        Harmless::Ping => (Command::Ping, Expect::Ack),
+        Harmless::Statistics => (Command::Statistics, Expect::Statistics),
+    };
+    let replica = &mut session.replica;
+    replica.channel.begin_command();
+    replica.channel.send(&[&[command.byte()]]).await.map_err(replica_gone)?;
+    let mut walker = ResponseWalker::new(expect, replica.form, 1, 1);
+    relay_whole(session, &mut walker).await.map(|_| ())
+}
+
+/// Relays a response that needs no record of its own.
+pub async fn relay_whole(
+    session: &mut Session<'_>,
+    walker: &mut ResponseWalker,
+) -> Result<ResponseEnd, Ending> {
+    let Session { client, replica, orders, limits, .. } = session;
+    let held = relay::up_to_the_end(client, replica, walker, orders, limits.write_timeout).await;
+    let held = held.map_err(|fault| relay_ending(&fault))?;
+    let end = relay::release(client, replica, held, limits.write_timeout).await;
+    end.map_err(|fault| relay_ending(&fault))
+}
+
+/// COM_RESET_CONNECTION: the replica forgets the session's state, and with it the guard;
+/// the client hears OK only when the guard is in force again.
+pub async fn reset_connection(session: &mut Session<'_>) -> Result<(), Ending> {
+    let done = timeout(GUARD_DEADLINE, reset_and_guard(session)).await;
+    let baseline = done.map_err(|_| unguarded("no answer in time".to_owned()))??;
+    session.facts = facts(session.replica.version, &baseline)
+        .ok_or_else(|| unguarded("character set or sql_mode unknown".to_owned()))?;
+    session.prepared.clear();
+    session.send_ok(false).await
+}
+
+async fn reset_and_guard(session: &mut Session<'_>) -> Result<guard::Baseline, Ending> {
+    let replica = &mut session.replica;
+    text_query::command(&mut replica.channel, Command::ResetConnection)
+        .await
+        .map_err(|fault| unguarded(fault.to_string()))?;
+    session
+        .daemon
+        .pool
+        .target
+        .guard_again(replica)
+        .await
+        .map_err(|fault| unguarded(fault.to_string()))
+}
+
+fn unguarded(detail: String) -> Ending {
+    Ending::silent(EndingKind::ReplicaFault, format!("reset: {detail}"))
+}
+
+/// Writing to the replica failed.
+pub fn replica_gone(error: std::io::Error) -> Ending {
+    Ending::silent(EndingKind::ReplicaFault, error.to_string())
+}
+
+/// The ending that a broken relay leads to.
+pub fn relay_ending(fault: &RelayFault) -> Ending {
+    let kind = match fault {
+        RelayFault::ClientGone(_) => EndingKind::ClientGone,
+        RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) => EndingKind::ReplicaFault,
+        RelayFault::Ordered => EndingKind::Killed,
+        RelayFault::Over(_) => EndingKind::Internal,
+    };
+    Ending::silent(kind, fault.to_string())
+}

@@ -1,0 +1,290 @@
+//! Prepared statements: judged once, when prepared; the permit is kept with the id, and
+//! executions run only what it covers.
+use std::collections::HashMap;
+use std::time::Instant;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use ledger::PreparedRef;
+use mysql_wire::execute::{Parameters, without_attributes};
+use mysql_wire::prepare::{PrepareOk, statement_id};
+use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
+use mysql_wire::{Command, ErrPacket, SqlState};
+use sql_judge::{Absorbed, Denial, ReadPermit, Verdict};
+
+use super::passthrough::{relay_whole, replica_gone};
+use super::statement::{Execution, Run};
+use super::{Session, refuse};
+use crate::ending::Ending;
+
+/// ER_UNKNOWN_STMT_HANDLER.
+const UNKNOWN_HANDLER: u16 = 1243;
+/// ER_MAX_PREPARED_STMT_COUNT_REACHED.
+const TOO_MANY_PREPARED: u16 = 1461;
+/// ER_NET_PACKET_TOO_LARGE.
+const TOO_LARGE: u16 = 1153;
+/// Ids of absorbed statements start here, far above a replica's own.
+const FIRST_ABSORBED: u32 = 1 << 31;
+/// MariaDB's clients name the statement that they prepared last by this id.
+const LAST_PREPARED: u32 = u32::MAX;
+
+/// A session's prepared statements, by the id that the client uses (it is the replica's).
+#[derive(Debug, Default)]
+pub struct PreparedStatements {
+    by_id: HashMap<u32, Prepared>,
+    last: Option<u32>,
+    absorbed: u32,
+}
+
+#[derive(Debug)]
+enum Prepared {
+    /// A read, prepared on the replica.
+    Read(PreparedRead),
+    /// Answered with OK at each execution; the replica has never heard of it.
+    Absorbed(Absorbed, Bytes),
+}
+
+#[derive(Debug)]
+struct PreparedRead {
+    permit: ReadPermit,
+    /// Sequence number of the record that holds the text.
+    intent: u64,
+    /// What executions have said of its parameters.
+    parameters: Parameters,
+    /// Long data sent for the next execution, in bytes.
+    long_data: usize,
+}
+
+impl PreparedStatements {
+    /// Forgets all, as a reset of the session does.
+    pub fn clear(&mut self) {
+        self.by_id.clear();
+        self.last = None;
+    }
+
+    fn insert(&mut self, id: u32, prepared: Prepared) {
+        self.by_id.insert(id, prepared);
+        self.last = Some(id);
+    }
+
+    fn read_mut(&mut self, id: u32) -> Option<&mut PreparedRead> {
+        match self.by_id.get_mut(&id) {
+            Some(Prepared::Read(read)) => Some(read),
+            Some(Prepared::Absorbed(..)) | None => None,
+        }
+    }
+
+    fn resolve(&self, body: &[u8]) -> Option<u32> {
+        match statement_id(body).ok()? {
+            LAST_PREPARED => self.last,
+            id => self.by_id.contains_key(&id).then_some(id),
+        }
+    }
+}
+
+/// COM_STMT_PREPARE.
+pub async fn prepare(
+    session: &mut Session<'_>,
+    text: Bytes,
+    received: Instant,
+) -> Result<(), Ending> {
+    session.prepared.last = None;
+    if session.prepared.by_id.len() >= session.limits.prepared_statements {
+        let text = format!(
+            "readgate: can't create more than {} prepared statements in a session \
+             (limits.prepared_statements)",
+            session.limits.prepared_statements
+        );
+        return session.send_err(&ErrPacket::new(TOO_MANY_PREPARED, SqlState::ACCESS, text)).await;
+    }
+    match session.judge.judge_prepare(&session.facts, text.clone()) {
+        Verdict::Allow(permit) => prepare_read(session, permit, received).await,
+        Verdict::Absorb(absorbed) => prepare_absorbed(session, absorbed, text).await,
+        Verdict::Deny(denial) => refuse::deny(session, Command::StmtPrepare, &text, &denial).await,
+        Verdict::Own(_) => unsupported(session).await,
+    }
+}
+
+async fn prepare_read(
+    session: &mut Session<'_>,
+    permit: ReadPermit,
+    received: Instant,
+) -> Result<(), Ending> {
+    let run = Run::of_text(Command::StmtPrepare, &permit, false);
+    let ran = run.to_the_end(session, received).await?;
+    if let Some(prepare_ok) = ran.prepared {
+        let parameters = Parameters::new(prepare_ok.parameters);
+        let read = PreparedRead { permit, intent: ran.intent, parameters, long_data: 0 };
+        session.prepared.insert(prepare_ok.statement_id, Prepared::Read(read));
+    }
+    Ok(())
+}
+
+/// Some drivers prepare every statement, so these too must be preparable.
+async fn prepare_absorbed(
+    session: &mut Session<'_>,
+    absorbed: Absorbed,
+    text: Bytes,
+) -> Result<(), Ending> {
+    let id = FIRST_ABSORBED + session.prepared.absorbed % (FIRST_ABSORBED - 1);
+    session.prepared.absorbed = session.prepared.absorbed.wrapping_add(1);
+    session.prepared.insert(id, Prepared::Absorbed(absorbed, text));
+    let prepare_ok =
+        PrepareOk { statement_id: id, columns: 0, parameters: 0, metadata_follows: true };
+    Ok(session.client.send(&[&prepare_ok.encode()]).await?)
+}
+
+/// COM_STMT_EXECUTE.
+pub async fn execute(
+    session: &mut Session<'_>,
+    body: Bytes,
+    received: Instant,
+) -> Result<(), Ending> {
+    run_prepared(session, Command::StmtExecute, body, received).await
+}
+
+/// COM_STMT_FETCH: more rows of a cursor, so a record of its own.
+pub async fn fetch(
+    session: &mut Session<'_>,
+    body: Bytes,
+    received: Instant,
+) -> Result<(), Ending> {
+    run_prepared(session, Command::StmtFetch, body, received).await
+}
+
+async fn run_prepared(
+    session: &mut Session<'_>,
+    command: Command,
+    body: Bytes,
+    received: Instant,
+) -> Result<(), Ending> {
+    let Some(id) = session.prepared.resolve(&body) else {
+        return unknown(session, &body).await;
+    };
+    let most = session.limits.max_payload;
+    let read = match session.prepared.by_id.get_mut(&id) {
+        Some(Prepared::Read(read)) => read,
+        Some(Prepared::Absorbed(absorbed, text)) if command == Command::StmtExecute => {
+            let (absorbed, text) = (absorbed.clone(), text.clone());
+            return refuse::absorb(session, &text, &absorbed, false).await.map(|_| ());
+        }
+        Some(Prepared::Absorbed(..)) | None => return unknown(session, &body).await,
+    };
+    if command == Command::StmtExecute && std::mem::take(&mut read.long_data) > most {
+        let text = "readgate: parameters sent as long data are larger than limits.max_payload";
+        return session.send_err(&ErrPacket::new(TOO_LARGE, SqlState::LINK, text)).await;
+    }
+    let permit = read.permit.clone();
+    let prepared = PreparedRef { statement_id: id, intent: read.intent };
+    if !session.judge.still_holds(&session.facts, &permit) {
+        let denial = outdated(&permit);
+        return refuse::deny(session, command, permit.text(), &denial).await;
+    }
+    let body = match command == Command::StmtExecute && session.has_query_attributes() {
+        true => stripped(session, id, &body)?,
+        false => body,
+    };
+    let execution = Some(Execution { body: with_id(body, id), prepared });
+    let run = Run { command, permit: &permit, execution, more_after: false };
+    run.to_the_end(session, received).await.map(|_| ())
+}
+
+/// The execution without query attributes, as the replica's session reads it.
+fn stripped(session: &mut Session<'_>, id: u32, body: &[u8]) -> Result<Bytes, Ending> {
+    let Some(read) = session.prepared.read_mut(id) else {
+        return Ok(Bytes::copy_from_slice(body));
+    };
+    let stripped = without_attributes(body, &mut read.parameters);
+    read.parameters.sent_ahead.clear();
+    stripped.map_err(|malformed| Ending::malformed(malformed.to_string()))
+}
+
+/// The server may read a prepared text again, under the modes of that moment.
+fn outdated(permit: &ReadPermit) -> Denial {
+    let reason = "the session's modes have changed since this statement was prepared, and under \
+                  them it is not a read; prepare it again";
+    Denial {
+        rule: "prepared_under_other_modes",
+        kind: permit.kind(),
+        reason: reason.to_owned(),
+        offset: 0,
+    }
+}
+
+/// COM_STMT_SEND_LONG_DATA: has no answer, so what is too much shows at execution.
+pub async fn send_long_data(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending> {
+    let Some(id) = session.prepared.resolve(&body) else {
+        return Ok(());
+    };
+    let most = session.limits.max_payload;
+    let Some(read) = session.prepared.read_mut(id) else {
+        return Ok(());
+    };
+    read.long_data = read.long_data.saturating_add(body.len());
+    if let Some(&[low, high]) = body.get(4..).and_then(<[u8]>::first_chunk) {
+        read.parameters.sent_ahead.insert(u16::from_le_bytes([low, high]));
+    }
+    if read.long_data > most {
+        return Ok(());
+    }
+    let body = with_id(body, id);
+    send(session, Command::StmtSendLongData, &body).await
+}
+
+/// COM_STMT_CLOSE: has no answer.
+pub async fn close(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending> {
+    let Some(id) = session.prepared.resolve(&body) else {
+        return Ok(());
+    };
+    let closed = session.prepared.by_id.remove(&id);
+    if session.prepared.last == Some(id) {
+        session.prepared.last = None;
+    }
+    match closed {
+        Some(Prepared::Read(_)) => send(session, Command::StmtClose, &id.to_le_bytes()).await,
+        Some(Prepared::Absorbed(..)) | None => Ok(()),
+    }
+}
+
+/// COM_STMT_RESET.
+pub async fn reset(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending> {
+    let Some(id) = session.prepared.resolve(&body) else {
+        return unknown(session, &body).await;
+    };
+    let Some(read) = session.prepared.read_mut(id) else {
+        return session.send_ok(false).await;
+    };
+    read.long_data = 0;
+    read.parameters.sent_ahead.clear();
+    send(session, Command::StmtReset, &id.to_le_bytes()).await?;
+    let mut walker = ResponseWalker::new(Expect::Ack, session.replica.form, 1, 1);
+    let _: ResponseEnd = relay_whole(session, &mut walker).await?;
+    Ok(())
+}
+
+async fn send(session: &mut Session<'_>, command: Command, body: &[u8]) -> Result<(), Ending> {
+    session.replica.channel.begin_command();
+    session.replica.channel.send(&[&[command.byte()], body]).await.map_err(replica_gone)
+}
+
+/// The body with the statement's real id in front.
+fn with_id(body: Bytes, id: u32) -> Bytes {
+    if statement_id(&body) == Ok(id) {
+        return body;
+    }
+    let mut named = BytesMut::with_capacity(body.len());
+    named.put_u32_le(id);
+    named.put_slice(body.get(4..).unwrap_or_default());
+    named.freeze()
+}
+
+async fn unknown(session: &mut Session<'_>, body: &[u8]) -> Result<(), Ending> {
+    let id = statement_id(body).unwrap_or(0);
+    let text = format!("Unknown prepared statement handler ({id}) given to readgate");
+    session.send_err(&ErrPacket::new(UNKNOWN_HANDLER, SqlState::GENERAL, text)).await
+}
+
+/// What readgate answers itself has no prepared form.
+async fn unsupported(session: &mut Session<'_>) -> Result<(), Ending> {
+    let text = "This command is not supported in the prepared statement protocol yet";
+    session.send_err(&ErrPacket::new(1295, SqlState::GENERAL, text)).await
+}

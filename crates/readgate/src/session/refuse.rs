@@ -1,0 +1,73 @@
+//! A statement that is not forwarded: recorded, answered, and the session goes on.
+use bytes::Bytes;
+use ledger::Refusal;
+use mysql_wire::{Command, ErrPacket, SqlState};
+use sql_judge::{Absorbed, Denial};
+
+use super::Session;
+use crate::ending::Ending;
+use crate::recording;
+
+/// ER_OPTION_PREVENTS_STATEMENT, as a server with --read-only answers.
+pub const OPTION_PREVENTS_STATEMENT: u16 = 1290;
+
+/// Refuses a statement: ERR 1290 with the judge's reason.
+pub async fn deny(
+    session: &mut Session<'_>,
+    command: Command,
+    text: &Bytes,
+    denial: &Denial,
+) -> Result<(), Ending> {
+    let message = format!("readgate: {}", denial.reason);
+    let refusal = Refusal {
+        command: command.name(),
+        schema: session.facts.schema(),
+        text,
+        kind: denial.kind.as_str(),
+        verdict: "refused",
+        rule: denial.rule,
+        reason: &message,
+        offset: denial.offset as u64,
+    };
+    let recorded = recording::refusal(session, &refusal).await;
+    session.context.count_refusal();
+    session.daemon.metrics.refused(denial.rule, denial.kind.as_str());
+    let err = match recorded {
+        Ok(()) => ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
+        Err(why) => ledger_down(&why),
+    };
+    session.send_err(&err).await
+}
+
+/// Answers OK to a statement that must not be forwarded as it is. False if it couldn't be
+/// recorded and was refused instead.
+pub async fn absorb(
+    session: &mut Session<'_>,
+    text: &Bytes,
+    absorbed: &Absorbed,
+    more_after: bool,
+) -> Result<bool, Ending> {
+    let refusal = Refusal {
+        command: Command::Query.name(),
+        schema: session.facts.schema(),
+        text,
+        kind: absorbed.kind.as_str(),
+        verdict: "absorbed",
+        rule: "absorbed",
+        reason: absorbed.reason,
+        offset: 0,
+    };
+    if let Err(why) = recording::refusal(session, &refusal).await {
+        session.send_err(&ledger_down(&why)).await?;
+        return Ok(false);
+    }
+    session.daemon.metrics.absorbed(absorbed.kind.as_str());
+    session.send_ok(more_after).await?;
+    Ok(true)
+}
+
+/// The ledger can't record, so nothing is forwarded.
+pub fn ledger_down(why: &str) -> ErrPacket {
+    let text = format!("readgate: refused, the ledger can't record it: {why}");
+    ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, text)
+}

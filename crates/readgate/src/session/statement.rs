@@ -1,0 +1,287 @@
+//! One statement, from its text to its last packet: the table of contents.
+//!
+//! judge -> ledger: intent -> forward (needs both permits) -> relay -> ledger: outcome ->
+//! the last packet goes out. Nothing reaches the replica unjudged or unrecorded: see the
+//! signature of [`forward`].
+use std::time::Instant;
+
+use bytes::Bytes;
+use ledger::{Intent, IntentRecorded, PreparedRef};
+use mysql_wire::prepare::PrepareOk;
+use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
+use mysql_wire::{Command, ErrPacket, SqlState};
+use sql_judge::{ReadPermit, Verdict};
+
+use super::passthrough::relay_ending;
+use super::{Session, kill, limits, refuse};
+use crate::ending::Ending;
+use crate::recording::{self, RunReport};
+use crate::replica::ReplicaSession;
+use crate::replica::relay::{self, RelayFault};
+
+/// CR_SERVER_LOST, which drivers know as "the server went away while it answered".
+const SERVER_LOST: u16 = 2013;
+
+/// COM_QUERY. With several statements in it, all are judged before the first is sent: a
+/// refused one refuses the whole text, and nothing of it has run.
+pub async fn query(
+    session: &mut Session<'_>,
+    text: Bytes,
+    received: Instant,
+) -> Result<(), Ending> {
+    let verdicts = match session.multi_statements {
+        true => session.judge.judge_several(&session.facts, text.clone()),
+        false => vec![session.judge.judge(&session.facts, text.clone())],
+    };
+    let is_denied = |verdict: &Verdict| matches!(verdict, Verdict::Deny(_));
+    if let Some(Verdict::Deny(denial)) = verdicts.iter().find(|verdict| is_denied(verdict)) {
+        return refuse::deny(session, Command::Query, &text, denial).await;
+    }
+    let mut left = verdicts.len();
+    for verdict in verdicts {
+        left -= 1;
+        let more_after = left > 0;
+        let succeeded = match verdict {
+            Verdict::Allow(permit) => {
+                let run = Run::of_text(Command::Query, &permit, more_after);
+                run.to_the_end(session, received).await?.succeeded
+            }
+            Verdict::Absorb(absorbed) => {
+                refuse::absorb(session, &text, &absorbed, more_after).await?
+            }
+            Verdict::Own(own) => kill::run(session, &own, more_after).await?,
+            Verdict::Deny(denial) => {
+                refuse::deny(session, Command::Query, &text, &denial).await?;
+                false
+            }
+        };
+        if !succeeded {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// COM_INIT_DB: a schema's name, not SQL.
+pub async fn init_db(
+    session: &mut Session<'_>,
+    schema: Bytes,
+    received: Instant,
+) -> Result<(), Ending> {
+    let verdict = session.judge.judge_init_db(&session.facts, schema.clone());
+    command_with_text(session, Command::InitDb, schema, verdict, received).await
+}
+
+/// COM_FIELD_LIST: a table's name and a pattern.
+pub async fn field_list(
+    session: &mut Session<'_>,
+    body: Bytes,
+    received: Instant,
+) -> Result<(), Ending> {
+    let verdict = session.judge.judge_field_list(&session.facts, body.clone());
+    command_with_text(session, Command::FieldList, body, verdict, received).await
+}
+
+async fn command_with_text(
+    session: &mut Session<'_>,
+    command: Command,
+    text: Bytes,
+    verdict: Verdict,
+    received: Instant,
+) -> Result<(), Ending> {
+    match verdict {
+        Verdict::Allow(permit) => {
+            Run::of_text(command, &permit, false).to_the_end(session, received).await.map(|_| ())
+        }
+        Verdict::Deny(denial) => refuse::deny(session, command, &text, &denial).await,
+        Verdict::Absorb(absorbed) => {
+            refuse::absorb(session, &text, &absorbed, false).await.map(|_| ())
+        }
+        Verdict::Own(own) => kill::run(session, &own, false).await.map(|_| ()),
+    }
+}
+
+/// What is about to run, under which permit.
+pub struct Run<'p> {
+    /// The command that it goes out as.
+    pub command: Command,
+    /// Proof that it was judged a read.
+    pub permit: &'p ReadPermit,
+    /// For prepared statements: the binary body that names the statement.
+    pub execution: Option<Execution>,
+    /// Whether another statement of the same query follows.
+    pub more_after: bool,
+}
+
+/// An execution of a statement that was judged when it was prepared.
+pub struct Execution {
+    /// Statement id first, as EXECUTE and FETCH have it.
+    pub body: Bytes,
+    /// Ties the records together.
+    pub prepared: PreparedRef,
+}
+
+/// What came of a run.
+pub struct Ran {
+    /// The replica answered without an error.
+    pub succeeded: bool,
+    /// Sequence number of the intent.
+    pub intent: u64,
+    /// PREPARE_OK, if it was a PREPARE.
+    pub prepared: Option<PrepareOk>,
+}
+
+impl Ran {
+    fn refused() -> Self {
+        Self { succeeded: false, intent: 0, prepared: None }
+    }
+}
+
+impl<'p> Run<'p> {
+    /// A run of the permitted text itself.
+    pub fn of_text(command: Command, permit: &'p ReadPermit, more_after: bool) -> Self {
+        Self { command, permit, execution: None, more_after }
+    }
+
+    /// Intent, forward, relay, outcome, last packet.
+    pub async fn to_the_end(
+        self,
+        session: &mut Session<'_>,
+        received: Instant,
+    ) -> Result<Ran, Ending> {
+        let caps = match limits::caps(session) {
+            Ok(caps) => caps,
+            Err(err) => {
+                session.send_err(&err).await?;
+                return Ok(Ran::refused());
+            }
+        };
+        let intent = match self.record_intent(session).await {
+            Ok(intent) => intent,
+            Err(why) => {
+                session.send_err(&refuse::ledger_down(&why)).await?;
+                return Ok(Ran::refused());
+            }
+        };
+        let sequence = intent.sequence();
+        session.context.count_statement();
+        let forwarded = forward(&mut session.replica, &self, &intent).await;
+        let first = forwarded.as_ref().copied().unwrap_or(1);
+        let mut walker = self.walker(session, first).with_caps(caps);
+        let relayed = match forwarded {
+            Err(error) => Err(RelayFault::ReplicaGone(error.to_string())),
+            Ok(_) => {
+                let Session { client, replica, orders, limits, .. } = session;
+                relay::up_to_the_end(client, replica, &mut walker, orders, limits.write_timeout)
+                    .await
+            }
+        };
+        let report = RunReport { permit: self.permit, received, rows: walker.rows() };
+        recording::outcome(session, intent, &report, relayed.as_ref()).await?;
+        let held = match relayed {
+            Ok(held) => held,
+            Err(RelayFault::Over(over)) => {
+                limits::stop(session, &mut walker, over).await?;
+                return Ok(Ran::refused());
+            }
+            Err(fault) => return Err(broken_off(session, &walker, &fault).await),
+        };
+        limits::count(session, held.bytes);
+        let Session { client, replica, limits, .. } = session;
+        let released = relay::release(client, replica, held, limits.write_timeout).await;
+        let end = released.map_err(|fault| relay_ending(&fault))?;
+        session.client.sequence_id = walker.next_client_sequence_id();
+        let succeeded = matches!(end, ResponseEnd::Ok(_));
+        self.take_effects(session, &end).await?;
+        Ok(Ran { succeeded, intent: sequence, prepared: walker.prepared() })
+    }
+
+    async fn record_intent(&self, session: &Session<'_>) -> Result<IntentRecorded, String> {
+        let intent = Intent {
+            command: self.command.name(),
+            schema: session.facts.schema(),
+            text: if self.execution.is_some() { b"" } else { self.permit.text() },
+            kind: self.permit.kind().as_str(),
+            prepared: self.execution.as_ref().map(|execution| execution.prepared),
+            ..Intent::default()
+        };
+        recording::intent(session, &intent).await
+    }
+
+    fn walker(&self, session: &Session<'_>, first: u8) -> ResponseWalker {
+        let expect = match &self.execution {
+            Some(_) if self.command == Command::StmtFetch => Expect::CursorRows,
+            Some(_) => Expect::Results,
+            None if self.command == Command::StmtPrepare => Expect::Prepare,
+            None if self.command == Command::FieldList => Expect::FieldList,
+            None => Expect::Results,
+        };
+        ResponseWalker::new(expect, session.replica.form, first, session.client.sequence_id)
+            .with_more_after(self.more_after)
+    }
+
+    /// What the statement did to the session, now that the replica has answered. A PREPARE
+    /// does nothing yet; its executions do. What an error left half-done is read back.
+    async fn take_effects(
+        &self,
+        session: &mut Session<'_>,
+        end: &ResponseEnd,
+    ) -> Result<(), Ending> {
+        let changes_nothing = matches!(self.command, Command::StmtPrepare | Command::StmtFetch)
+            || self.permit.effects().is_empty();
+        match end {
+            ResponseEnd::Err(_) if changes_nothing => return Ok(()),
+            ResponseEnd::Err(_) => return session.resync().await,
+            ResponseEnd::Ok(_) if self.command == Command::StmtPrepare => return Ok(()),
+            ResponseEnd::Ok(status) => session.note_status(*status),
+        }
+        if !changes_nothing {
+            session.facts.apply(self.permit.effects());
+        }
+        session.check_mode()
+    }
+}
+
+/// Sends what was judged, and nothing else: takes the permit and the proof of its record.
+/// Returns the sequence id that the response starts with.
+async fn forward(
+    replica: &mut ReplicaSession,
+    run: &Run<'_>,
+    _recorded: &IntentRecorded,
+) -> std::io::Result<u8> {
+    let body = match &run.execution {
+        Some(execution) => &execution.body,
+        None => run.permit.text(),
+    };
+    replica.channel.begin_command();
+    replica.channel.send(&[&[run.command.byte()], body]).await?;
+    Ok(replica.channel.sequence_id)
+}
+
+/// A response that broke off: the replica is told to stop, the client to give up.
+async fn broken_off(
+    session: &mut Session<'_>,
+    walker: &ResponseWalker,
+    fault: &RelayFault,
+) -> Ending {
+    let mut ending = relay_ending(fault);
+    match fault {
+        RelayFault::ClientGone(_) | RelayFault::Ordered => {
+            session.daemon.kill_later(session.replica.connection_id);
+            if matches!(fault, RelayFault::Ordered) {
+                ending = super::ordered(&session.orders);
+            }
+        }
+        // Over: the session goes on, so it doesn't come here.
+        RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) | RelayFault::Over(_) => {
+            let text = "readgate: lost connection to the replica during the statement";
+            ending.farewell = Some(ErrPacket::new(SERVER_LOST, SqlState::LINK, text));
+        }
+    }
+    // An ERR may stand between packets, never inside one.
+    match walker.between_packets() {
+        true => session.client.sequence_id = walker.next_client_sequence_id(),
+        false => ending.farewell = None,
+    }
+    ending
+}

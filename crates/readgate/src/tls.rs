@@ -1,0 +1,81 @@
+//! TLS of both sides: rustls with ring, versions 1.2 and 1.3, verified towards the replica.
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// Certificate, key or name that TLS can't work with.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsFault {
+    /// A file that can't be read or holds no PEM of the kind.
+    #[error("{file}: {why}")]
+    File {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The key file holds no key.
+    #[error("no private key in the key file; PEM with BEGIN PRIVATE KEY is needed")]
+    Key,
+    /// rustls won't take them.
+    #[error("{0}")]
+    Rustls(#[from] rustls::Error),
+    /// The replica's name isn't one that a certificate can hold.
+    #[error("{0:?} is not a host name that a certificate can be checked against")]
+    ServerName(String),
+    /// The system's random generator failed.
+    #[error("the system's random generator failed")]
+    Randomness,
+}
+
+/// The door's side: certificate chain from a PEM file and its key, with session tickets.
+pub fn acceptor(certificate_file: &Path, key_pem: &[u8]) -> Result<TlsAcceptor, TlsFault> {
+    let chain = certificates(certificate_file)?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsFault::Key)?;
+    let mut server = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    server.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|_| TlsFault::Randomness)?;
+    Ok(TlsAcceptor::from(Arc::new(server)))
+}
+
+/// The replica's side: its certificate must come from `ca_file` and name the host.
+pub fn connector(ca_file: &Path) -> Result<TlsConnector, TlsFault> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(ca_file)? {
+        roots.add(certificate)?;
+    }
+    let client = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(client)))
+}
+
+/// The name that the replica's certificate must hold.
+pub fn server_name(host: &str) -> Result<ServerName<'static>, TlsFault> {
+    ServerName::try_from(host.to_owned()).map_err(|_| TlsFault::ServerName(host.to_owned()))
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(file).map_err(|e| fault(file, &e))?.collect();
+    match found {
+        Ok(list) if !list.is_empty() => Ok(list),
+        Ok(_) => Err(fault(file, &"no certificate in it; PEM with BEGIN CERTIFICATE is needed")),
+        Err(error) => Err(fault(file, &error)),
+    }
+}
+
+fn fault(file: &Path, why: &dyn std::fmt::Display) -> TlsFault {
+    TlsFault::File { file: file.display().to_string(), why: why.to_string() }
+}

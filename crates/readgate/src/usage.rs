@@ -1,0 +1,45 @@
+//! Bytes that each user has read today (UTC), for the daily limit of their role. Kept in
+//! memory: a restart starts the day anew.
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use access::Date;
+
+/// Users that have read something today; bounded by the number of users.
+#[derive(Debug, Default)]
+pub struct DailyBytes(Mutex<HashMap<String, (Date, u64)>>);
+
+impl DailyBytes {
+    /// Bytes read on that day so far.
+    pub fn of(&self, user: &str, day: Date) -> u64 {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(user).filter(|(counted, _)| *counted == day).map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// Adds what a response held.
+    pub fn add(&self, user: &str, day: Date, bytes: u64) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = all.entry(user.to_owned()).or_insert((day, 0));
+        if entry.0 != day {
+            *entry = (day, 0);
+        }
+        entry.1 = entry.1.saturating_add(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_day_starts_at_nothing() {
+        let (monday, tuesday): (Date, Date) =
+            ("2026-11-23".parse().unwrap(), "2026-11-24".parse().unwrap());
+        let bytes = DailyBytes::default();
+        bytes.add("alice", monday, 10);
+        bytes.add("alice", monday, 5);
+        assert_eq!((bytes.of("alice", monday), bytes.of("alice", tuesday)), (15, 0));
+        bytes.add("alice", tuesday, 1);
+        assert_eq!((bytes.of("alice", tuesday), bytes.of("bob", tuesday)), (1, 0));
+    }
+}

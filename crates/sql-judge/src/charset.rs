@@ -1,0 +1,179 @@
+//! Client character sets, as far as lexing depends on them: which bytes form one
+//! character, so that a quote or a backslash inside it is not one.
+
+use crate::server::Flavour;
+
+/// How the bytes of a client character set group into characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Charset {
+    /// utf8mb3, utf8mb4: no byte of a longer character is ASCII.
+    Utf8,
+    /// latin1: one byte each.
+    Latin1,
+    /// Any other character set of one byte each.
+    SingleByte,
+    /// `ascii` and `binary`.
+    Ascii,
+    /// big5.
+    Big5,
+    /// gbk.
+    Gbk,
+    /// gb2312.
+    Gb2312,
+    /// gb18030 (MySQL only).
+    Gb18030,
+    /// sjis, cp932.
+    Sjis,
+    /// euckr.
+    Euckr,
+    /// ujis, eucjpms.
+    Ujis,
+}
+
+impl Charset {
+    /// By its name in SQL. `None` if it isn't known or can't be a client character set,
+    /// and for swe7, to which braces and backslashes are letters.
+    pub(crate) fn by_name(flavour: Flavour, name: &[u8]) -> Option<Self> {
+        let mut lower = [0u8; 16];
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        Some(match &*lower {
+            b"utf8" | b"utf8mb3" | b"utf8mb4" => Self::Utf8,
+            b"latin1" => Self::Latin1,
+            b"ascii" | b"binary" => Self::Ascii,
+            b"big5" => Self::Big5,
+            b"gbk" => Self::Gbk,
+            b"gb2312" => Self::Gb2312,
+            b"gb18030" if flavour == Flavour::MySql => Self::Gb18030,
+            b"sjis" | b"cp932" => Self::Sjis,
+            b"euckr" => Self::Euckr,
+            b"ujis" | b"eucjpms" => Self::Ujis,
+            b"dec8" | b"cp850" | b"hp8" | b"koi8r" | b"latin2" | b"hebrew" | b"tis620"
+            | b"koi8u" | b"greek" | b"cp1250" | b"latin5" | b"armscii8" | b"cp866" | b"keybcs2"
+            | b"macce" | b"macroman" | b"cp852" | b"latin7" | b"cp1251" | b"cp1256" | b"cp1257"
+            | b"geostd8" => Self::SingleByte,
+            _ => return None,
+        })
+    }
+
+    /// By the collation id of a handshake. `None` for ids that aren't known, and for
+    /// ucs2, utf16, utf16le and utf32, which can't be lexed.
+    pub(crate) fn by_collation(flavour: Flavour, id: u16) -> Option<Self> {
+        let name: &[u8] = match id {
+            1 | 84 => b"big5",
+            13 | 88 | 95 | 96 => b"sjis",
+            19 | 85 => b"euckr",
+            24 | 86 => b"gb2312",
+            28 | 87 => b"gbk",
+            12 | 91 | 97 | 98 => b"ujis",
+            248..=250 => b"gb18030",
+            5 | 8 | 15 | 31 | 47 | 48 | 49 | 94 => b"latin1",
+            11 | 63 | 65 => b"ascii",
+            33 | 45 | 46 | 76 | 83 | 192..=215 | 223..=247 | 255..=323 => b"utf8",
+            2..=4 | 6 | 7 | 9 | 14 | 16 | 18 | 20..=23 | 25..=27 | 29 | 30 | 32 | 34 => b"cp850",
+            36..=44 | 50..=53 | 57..=59 | 64 | 66..=75 | 77..=81 | 89 | 92 | 93 | 99 => b"cp850",
+            _ => return Self::by_late_collation(flavour, id),
+        };
+        Self::by_name(flavour, name)
+    }
+
+    /// MariaDB numbers its own collations from 576 (UCA 14.0.0, 32 a character set) and
+    /// its NOPAD collations 1024 above the padded ones.
+    fn by_late_collation(flavour: Flavour, id: u16) -> Option<Self> {
+        if flavour != Flavour::MariaDb {
+            return None;
+        }
+        match id {
+            576..=578 | 608..=610 => Some(Self::Utf8),
+            1025..=1347 => Self::by_collation(flavour, id - 1024),
+            2048..=2559 => Some(Self::Utf8),
+            _ => None,
+        }
+    }
+
+    /// Length of the multi-byte character at the start of `bytes`; 0 if there is none
+    /// (a single byte, or a sequence that the server would not take for a character).
+    pub(crate) fn multibyte_len(self, bytes: &[u8]) -> usize {
+        let Some(&first) = bytes.first() else {
+            return 0;
+        };
+        if first < 0x80 {
+            return 0;
+        }
+        let second = bytes.get(1).copied().unwrap_or(0);
+        let third = bytes.get(2).copied().unwrap_or(0);
+        let two = |whole: bool| if whole { 2 } else { 0 };
+        match self {
+            Self::Latin1 | Self::SingleByte | Self::Ascii => 0,
+            Self::Utf8 => utf8_len(bytes),
+            Self::Big5 => {
+                two(matches!(first, 0xa1..=0xf9) && matches!(second, 0x40..=0x7e | 0xa1..=0xfe))
+            }
+            Self::Gbk => {
+                two(matches!(first, 0x81..=0xfe) && matches!(second, 0x40..=0x7e | 0x80..=0xfe))
+            }
+            Self::Gb2312 => two(matches!(first, 0xa1..=0xf7) && matches!(second, 0xa1..=0xfe)),
+            Self::Gb18030 => gb18030_len(bytes),
+            Self::Sjis => two(matches!(first, 0x81..=0x9f | 0xe0..=0xfc)
+                && matches!(second, 0x40..=0x7e | 0x80..=0xfc)),
+            Self::Euckr => two(matches!(first, 0x81..=0xfe)
+                && matches!(second, 0x41..=0x5a | 0x61..=0x7a | 0x81..=0xfe)),
+            Self::Ujis => match (first, second, third) {
+                (0xa1..=0xfe, 0xa1..=0xfe, _) | (0x8e, 0xa1..=0xdf, _) => 2,
+                (0x8f, 0xa1..=0xfe, 0xa1..=0xfe) => 3,
+                _ => 0,
+            },
+        }
+    }
+
+    /// Whether a byte of a multi-byte character can look like a quote or a backslash,
+    /// so that strings can't be searched byte by byte.
+    pub(crate) fn hides_ascii(self) -> bool {
+        matches!(self, Self::Big5 | Self::Gbk | Self::Gb18030 | Self::Sjis)
+    }
+}
+
+fn utf8_len(bytes: &[u8]) -> usize {
+    let len = match bytes.first() {
+        Some(0xc2..=0xdf) => 2,
+        Some(0xe0..=0xef) => 3,
+        Some(0xf0..=0xf4) => 4,
+        _ => return 0,
+    };
+    let valid = bytes.get(..len).is_some_and(|bytes| std::str::from_utf8(bytes).is_ok());
+    if valid { len } else { 0 }
+}
+
+fn gb18030_len(bytes: &[u8]) -> usize {
+    match bytes {
+        [0x81..=0xfe, 0x40..=0x7e | 0x80..=0xfe, ..] => 2,
+        [0x81..=0xfe, 0x30..=0x39, 0x81..=0xfe, 0x30..=0x39, ..] => 4,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backslash_as_second_byte_belongs_to_its_character() {
+        for charset in [Charset::Big5, Charset::Gbk, Charset::Gb18030] {
+            assert_eq!(charset.multibyte_len(b"\xa5\\'"), 2, "{charset:?}");
+        }
+        assert_eq!(Charset::Sjis.multibyte_len(b"\x95\\'"), 2);
+        assert_eq!(Charset::Euckr.multibyte_len(b"\xa5\\'"), 0);
+        assert_eq!(Charset::Utf8.multibyte_len(b"\xc3\\'"), 0);
+    }
+
+    #[test]
+    fn a_wide_character_set_is_refused() {
+        for name in ["ucs2", "utf16", "utf16le", "utf32", "klingon"] {
+            assert_eq!(Charset::by_name(Flavour::MySql, name.as_bytes()), None);
+        }
+        for id in [35, 54, 55, 56, 60, 61, 62, 90, 101, 128, 160, 183] {
+            assert_eq!(Charset::by_collation(Flavour::MySql, id), None, "{id}");
+        }
+    }
+}

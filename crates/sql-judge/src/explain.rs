@@ -1,0 +1,241 @@
+//! What the judge makes of a statement, in words and in JSON, for `readgate explain`.
+//! Observes: nothing here decides.
+
+use std::io::{BufRead, Write};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::charset::Charset;
+use crate::facts::SessionFacts;
+use crate::fingerprint::fingerprint;
+use crate::judge::{Judge, Policy};
+use crate::server::{Flavour, ServerVersion};
+use crate::structure::{self, Structure};
+use crate::verdict::{Denial, OwnStatement, StatementKind, Verdict};
+
+/// A verdict, why, and what the statement touches.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// `allow`, `absorb` or `reject`; readgate's own statements count as `absorb`.
+    pub verdict: &'static str,
+    /// The rule that refused; empty if none did.
+    pub rule: &'static str,
+    /// One sentence; empty for what is allowed.
+    pub reason: String,
+    /// Where the refusal points, in bytes from the start of the text.
+    pub offset: usize,
+    /// The kind of the (first) statement.
+    pub kind: StatementKind,
+    /// Tables and functions named in the text.
+    pub structure: Structure,
+    /// The text without its values.
+    pub fingerprint: String,
+}
+
+/// Judges a text as [`Judge::judge_several`] does and explains the outcome. A text of
+/// several statements is rejected unless all of them pass.
+pub fn explain(judge: &Judge, facts: &SessionFacts, text: Bytes) -> Explanation {
+    let verdicts = judge.judge_several(facts, text.clone());
+    let structure = structure::of(facts, &text);
+    let mut explanation = Explanation {
+        verdict: "allow",
+        rule: "",
+        reason: String::new(),
+        offset: 0,
+        kind: verdicts.first().map_or(StatementKind::Unknown, kind_of),
+        structure,
+        fingerprint: fingerprint(facts, &text),
+    };
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Allow(_) => {}
+            Verdict::Absorb(absorbed) => {
+                explanation.verdict = "absorb";
+                explanation.reason = absorbed.reason.to_owned();
+            }
+            Verdict::Own(_) => {
+                explanation.verdict = "absorb";
+                explanation.reason = "readgate answers this itself".to_owned();
+            }
+            Verdict::Deny(Denial { rule, reason, offset, .. }) => {
+                return Explanation { verdict: "reject", rule, reason, offset, ..explanation };
+            }
+        }
+    }
+    explanation
+}
+
+fn kind_of(verdict: &Verdict) -> StatementKind {
+    match verdict {
+        Verdict::Allow(permit) => permit.kind(),
+        Verdict::Absorb(absorbed) => absorbed.kind,
+        Verdict::Own(OwnStatement::Kill { .. }) => StatementKind::Kill,
+        Verdict::Deny(denial) => denial.kind,
+    }
+}
+
+impl Explanation {
+    /// One JSON object.
+    pub fn to_json(&self) -> Value {
+        let rejected = self.verdict == "reject";
+        json!({
+            "verdict": self.verdict,
+            "rule": rejected.then_some(self.rule),
+            "reason": self.reason,
+            "offset": rejected.then_some(self.offset),
+            "kind": self.kind.as_str(),
+            "tables": self.structure.tables,
+            "functions": self.structure.functions,
+            "fingerprint": self.fingerprint,
+        })
+    }
+
+    /// Several lines of text; a refusal shows the line with a caret under its place.
+    pub fn to_text(&self, text: &[u8]) -> String {
+        let mut lines = format!("{}: {}\n", self.verdict, self.kind.as_str());
+        if !self.reason.is_empty() {
+            lines.push_str(&format!("  {}\n", self.reason));
+        }
+        if self.verdict == "reject" {
+            lines.push_str(&format!("  rule {}, offset {}\n", self.rule, self.offset));
+            lines.push_str(&self.caret(text));
+        }
+        for (label, names) in
+            [("tables", &self.structure.tables), ("functions", &self.structure.functions)]
+        {
+            if !names.is_empty() {
+                lines.push_str(&format!("  {label}: {}\n", names.join(", ")));
+            }
+        }
+        lines
+    }
+
+    fn caret(&self, text: &[u8]) -> String {
+        let offset = self.offset.min(text.len());
+        let (before, after) = text.split_at(offset);
+        let line_start = before.iter().rposition(|&b| b == b'\n').map_or(0, |at| at + 1);
+        let start = line_start.max(offset.saturating_sub(60));
+        let shown_before = before.get(start..).unwrap_or_default();
+        let shown_after = after.split(|&b| b == b'\n').next().unwrap_or_default();
+        let shown_after = shown_after.get(..shown_after.len().min(60)).unwrap_or_default();
+        let (head, tail) = (printable(shown_before), printable(shown_after));
+        format!("    {head}{tail}\n    {}^\n", " ".repeat(head.len()))
+    }
+}
+
+/// ASCII only, one column a character.
+fn printable(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| byte.escape_ascii()).map(char::from).collect()
+}
+
+/// Reads JSON lines and writes JSON lines, in the same order, until the input ends.
+///
+/// In: `id`; `sql`, or `b` as base64 bytes; optional `cs` (client character set), `mode`
+/// (sql_mode), `flavour` (`mysql` or `mariadb`), `version`. Out: `id`, `verdict`,
+/// `reason`, `offset`, `kind`, `tables`, and more. What can't be judged is rejected.
+///
+/// # Errors
+/// Only those of the reader and the writer.
+pub fn explain_batch(
+    input: impl BufRead,
+    mut output: impl Write,
+    server: ServerVersion,
+    policy: &Policy,
+) -> std::io::Result<()> {
+    for line in input.split(b'\n') {
+        let line = line?;
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let request: Value = serde_json::from_slice(&line).unwrap_or(Value::Null);
+        let mut answer = match answer(&request, server, policy) {
+            Ok(explanation) => explanation.to_json(),
+            Err(reason) => json!({
+                "verdict": "reject", "rule": "bad_request", "reason": reason, "offset": 0,
+                "kind": "unknown", "tables": [], "functions": [],
+            }),
+        };
+        if let Some(answer) = answer.as_object_mut() {
+            answer.insert("id".to_owned(), request.get("id").cloned().unwrap_or(Value::Null));
+        }
+        serde_json::to_writer(&mut output, &answer)?;
+        output.write_all(b"\n")?;
+        // Whoever sends line by line waits for each answer.
+        output.flush()?;
+    }
+    Ok(())
+}
+
+fn answer(
+    request: &Value,
+    default: ServerVersion,
+    policy: &Policy,
+) -> Result<Explanation, &'static str> {
+    let text = |key: &str| request.get(key).and_then(Value::as_str);
+    let server = requested_server(text("flavour"), request.get("version"), default)?;
+    let bytes = match (text("sql"), text("b")) {
+        (Some(sql), None) => sql.as_bytes().to_vec(),
+        (None, Some(encoded)) => from_base64(encoded).ok_or("`b` is not base64")?,
+        _ => return Err("one of `sql` and `b` is needed"),
+    };
+    let charset = text("cs").unwrap_or("utf8mb4");
+    let charset = Charset::by_name(server.flavour, charset.as_bytes());
+    let charset = charset.ok_or("this client character set is not known")?;
+    let mode = text("mode").unwrap_or("").as_bytes();
+    let facts = SessionFacts::with_charset(server, mode, charset);
+    let facts = facts.ok_or("this sql_mode is not known")?;
+    let judge = Judge::new(server, policy.clone());
+    Ok(explain(&judge, &facts, Bytes::from(bytes)))
+}
+
+/// `flavour` and `version` of a request; a version is text (`9.7.4`) or a number (90704).
+fn requested_server(
+    flavour: Option<&str>,
+    version: Option<&Value>,
+    default: ServerVersion,
+) -> Result<ServerVersion, &'static str> {
+    let flavour = match flavour {
+        None => default.flavour,
+        Some("mysql") => Flavour::MySql,
+        Some("mariadb") => Flavour::MariaDb,
+        Some(_) => return Err("`flavour` is neither mysql nor mariadb"),
+    };
+    let number = match version {
+        None | Some(Value::Null) if flavour == default.flavour => default.number,
+        None | Some(Value::Null) => match flavour {
+            Flavour::MySql => 90704,
+            Flavour::MariaDb => 101119,
+        },
+        Some(version) => {
+            let number = version.as_u64().and_then(|number| u32::try_from(number).ok());
+            let text = version.as_str().map(str::as_bytes);
+            let server = text.and_then(ServerVersion::from_greeting);
+            number.or(server.map(|server| server.number)).ok_or("`version` can't be read")?
+        }
+    };
+    Ok(ServerVersion { flavour, number })
+}
+
+/// Standard base64 with optional padding.
+fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut held) = (0u32, 0u32);
+    for byte in text.trim_end_matches('=').bytes() {
+        let digit = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        held = (held << 6 | u32::from(digit)) & 0xffff;
+        bits += 6;
+        if bits >= 8 {
+            bits -= 8;
+            bytes.push(u8::try_from((held >> bits) & 0xff).ok()?);
+        }
+    }
+    Some(bytes)
+}

@@ -1,0 +1,178 @@
+//! What is known of a session that bears on judging, and how statements change it.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use crate::charset::Charset;
+use crate::lexer::LexMode;
+use crate::server::ServerVersion;
+use crate::sql_mode::SqlMode;
+
+/// Most statements a session may have prepared by name.
+pub(crate) const MAX_PREPARED: usize = 128;
+/// Longest text that may be prepared by name, in bytes.
+pub(crate) const MAX_PREPARED_TEXT: usize = 64 * 1024;
+
+/// What is known of a session that bears on judging: lexing modes, character sets,
+/// schema, text-prepared statements. Changed only through [`SessionFacts::apply`], and
+/// only after the replica said OK.
+#[derive(Debug, Clone)]
+pub struct SessionFacts {
+    /// How a text is read: follows from the sql_mode and the character set.
+    lex_mode: LexMode,
+    sql_mode: SqlMode,
+    schema: Option<Bytes>,
+    prepared: HashMap<Bytes, Bytes>,
+}
+
+impl SessionFacts {
+    /// The facts of a fresh session.
+    ///
+    /// `sql_mode` is the replica's `@@session.sql_mode` as text, `collation` the id of
+    /// the client's handshake (decides character_set_client), `schema` the default schema.
+    /// `None` if the server would take a character set that can't be lexed (ucs2, utf16,
+    /// utf32), or a mode that isn't known.
+    pub fn new(
+        server: ServerVersion,
+        sql_mode: &[u8],
+        collation: u16,
+        schema: Option<&[u8]>,
+    ) -> Option<Self> {
+        let charset = Charset::by_collation(server.flavour, collation)?;
+        let mut facts = Self::with_charset(server, sql_mode, charset)?;
+        facts.schema = schema.map(Bytes::copy_from_slice);
+        Some(facts)
+    }
+
+    /// The facts of a session whose variables were read back from the replica: `sql_mode`
+    /// and `character_set_client` as text. `None` as with [`SessionFacts::new`].
+    pub fn from_session_variables(
+        server: ServerVersion,
+        sql_mode: &[u8],
+        character_set_client: &[u8],
+        schema: Option<&[u8]>,
+    ) -> Option<Self> {
+        let charset = Charset::by_name(server.flavour, character_set_client)?;
+        let mut facts = Self::with_charset(server, sql_mode, charset)?;
+        facts.schema = schema.map(Bytes::copy_from_slice);
+        Some(facts)
+    }
+
+    /// The facts of a session with this client character set, for [`crate::explain_batch`].
+    pub(crate) fn with_charset(
+        server: ServerVersion,
+        sql_mode: &[u8],
+        charset: Charset,
+    ) -> Option<Self> {
+        let sql_mode = SqlMode::parse(server.flavour, sql_mode)?;
+        let lex_mode = lex_mode(server, sql_mode, charset);
+        Some(Self { lex_mode, sql_mode, schema: None, prepared: HashMap::new() })
+    }
+
+    /// Takes over what a permitted statement does to the session, once the replica has
+    /// answered it with OK (or a result set without error).
+    pub fn apply(&mut self, effects: &Effects) {
+        for change in &effects.changes {
+            match change {
+                Change::SqlMode(mode) => {
+                    self.sql_mode = *mode;
+                    self.lex_mode = lex_mode(self.lex_mode.server, *mode, self.lex_mode.charset);
+                }
+                Change::Charset(charset) => self.lex_mode.charset = *charset,
+                Change::Schema(schema) => self.schema = Some(schema.clone()),
+                Change::Prepared(name, text) => {
+                    self.prepared.insert(name.clone(), text.clone());
+                }
+                Change::Deallocated(name) => {
+                    self.prepared.remove(name);
+                }
+            }
+        }
+    }
+
+    /// Takes over what the replica itself says of the session, read back after something
+    /// left its state in doubt. Statements prepared by name stay. False, and nothing is
+    /// taken over, where [`SessionFacts::new`] gives `None`.
+    #[must_use]
+    pub fn resync(
+        &mut self,
+        sql_mode: &[u8],
+        character_set_client: &[u8],
+        schema: Option<&[u8]>,
+    ) -> bool {
+        let (server, prepared) = (self.server(), std::mem::take(&mut self.prepared));
+        let fresh = Self::from_session_variables(server, sql_mode, character_set_client, schema);
+        let known = fresh.is_some();
+        *self = Self { prepared, ..fresh.unwrap_or_else(|| self.clone()) };
+        known
+    }
+
+    /// Whether a status flag that the replica sends with each OK says the same of the
+    /// session's mode as these facts.
+    pub fn agrees(&self, status_says_no_backslash_escapes: bool) -> bool {
+        self.lex_mode.no_backslash_escapes == status_says_no_backslash_escapes
+    }
+
+    /// The current default schema, as far as it is known.
+    pub fn schema(&self) -> Option<&[u8]> {
+        self.schema.as_deref()
+    }
+
+    pub(crate) fn sql_mode(&self) -> SqlMode {
+        self.sql_mode
+    }
+
+    pub(crate) fn server(&self) -> ServerVersion {
+        self.lex_mode.server
+    }
+
+    /// How a text of this session is read now.
+    pub(crate) fn lex_mode(&self) -> LexMode {
+        self.lex_mode
+    }
+
+    /// The text prepared under this name, in lower case.
+    pub(crate) fn prepared(&self, name: &[u8]) -> Option<&Bytes> {
+        self.prepared.get(name)
+    }
+
+    pub(crate) fn prepared_count(&self) -> usize {
+        self.prepared.len()
+    }
+}
+
+fn lex_mode(server: ServerVersion, sql_mode: SqlMode, charset: Charset) -> LexMode {
+    LexMode {
+        server,
+        charset,
+        ansi_quotes: sql_mode.has("ANSI_QUOTES"),
+        no_backslash_escapes: sql_mode.has("NO_BACKSLASH_ESCAPES"),
+        ignore_space: sql_mode.has("IGNORE_SPACE"),
+        oracle: sql_mode.has("ORACLE"),
+    }
+}
+
+/// What a statement changes in the session if the replica accepts it (schema, sql_mode,
+/// character sets, named prepared statements). Opaque to the daemon.
+#[derive(Debug, Clone, Default)]
+pub struct Effects {
+    pub(crate) changes: Vec<Change>,
+}
+
+impl Effects {
+    /// Whether the session stays as it is.
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
+
+/// One change of the session.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    SqlMode(SqlMode),
+    Charset(Charset),
+    Schema(Bytes),
+    Prepared(Bytes, Bytes),
+    Deallocated(Bytes),
+}

@@ -1,0 +1,148 @@
+//! What is known of functions: which names are built into which server, and which of
+//! them do more than compute.
+
+mod table;
+
+use crate::lexer::keyword::hash;
+use crate::server::Flavour;
+use table::GROUPS;
+
+/// What a built-in function does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Computes a value.
+    Pure,
+    /// Computes a value that may be several times longer than its arguments.
+    Growth,
+    /// Takes or frees a user lock.
+    Lock,
+    /// Waits as long as its argument says.
+    Sleep,
+    /// Computes in a loop as long as its argument says.
+    Burn,
+    /// Reads a file of the server.
+    File,
+    /// Reads or moves a sequence.
+    Sequence,
+    /// Waits for replication.
+    Wait,
+    /// Changes settings of the server.
+    Admin,
+}
+
+/// How a call is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Spelling {
+    /// `name(`
+    Plain,
+    /// `name (`, without IGNORE_SPACE
+    Spaced,
+    /// `` `name`( ``
+    Quoted,
+}
+
+/// The class of the built-in that this server runs for a call so spelled. `None` if it
+/// would look for a stored or loadable function.
+pub(crate) fn find(flavour: Flavour, name: &[u8], spelling: Spelling) -> Option<Class> {
+    let mut slot = hash(name) & MASK;
+    loop {
+        let entry = SLOTS.get(slot).filter(|entry| entry.len != 0)?;
+        let (mysql, mariadb, class, names) = GROUPS.get(usize::from(entry.group))?;
+        let start = usize::from(entry.start);
+        let known = names.as_bytes().get(start..start + usize::from(entry.len))?;
+        if name.eq_ignore_ascii_case(known) {
+            let bits = if flavour == Flavour::MySql { *mysql } else { *mariadb };
+            let needed = match spelling {
+                Spelling::Plain => 1,
+                Spelling::Spaced => 3,
+                Spelling::Quoted => 5,
+            };
+            return (bits & needed == needed).then_some(*class);
+        }
+        slot = (slot + 1) & MASK;
+    }
+}
+
+/// Where a name stands in [`GROUPS`].
+#[derive(Clone, Copy)]
+struct Entry {
+    group: u8,
+    len: u8,
+    start: u16,
+}
+
+const SIZE: usize = 2048;
+const MASK: usize = SIZE - 1;
+const EMPTY: Entry = Entry { group: 0, len: 0, start: 0 };
+
+/// Open addressing, less than a third full; made when the crate is compiled.
+static SLOTS: [Entry; SIZE] = slots();
+
+#[allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "runs at compile time over our own table: a fault stops the build"
+)]
+const fn slots() -> [Entry; SIZE] {
+    let mut slots = [EMPTY; SIZE];
+    let mut group = 0;
+    while group < GROUPS.len() {
+        let names = GROUPS[group].3.as_bytes();
+        let mut start = 0;
+        while start < names.len() {
+            let mut end = start;
+            while end < names.len() && names[end] != b' ' {
+                end += 1;
+            }
+            let (_, rest) = names.split_at(start);
+            let (name, _) = rest.split_at(end - start);
+            let mut slot = hash(name) & MASK;
+            while slots[slot].len != 0 {
+                slot = (slot + 1) & MASK;
+            }
+            let entry = Entry { group: group as u8, len: name.len() as u8, start: start as u16 };
+            slots[slot] = entry;
+            start = end + 1;
+        }
+        group += 1;
+    }
+    slots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_of_the_table_is_found() {
+        for (mysql, mariadb, class, names) in GROUPS {
+            for name in names.split(' ') {
+                let lower = name.to_lowercase();
+                for (flavour, bits) in [(Flavour::MySql, mysql), (Flavour::MariaDb, mariadb)] {
+                    let expected = (bits & 1 == 1).then_some(*class);
+                    assert_eq!(
+                        find(flavour, lower.as_bytes(), Spelling::Plain),
+                        expected,
+                        "{name}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_keyword_function_spelled_otherwise_is_a_stored_function() {
+        for spelling in [Spelling::Spaced, Spelling::Quoted] {
+            assert_eq!(find(Flavour::MySql, b"count", spelling), None);
+            assert_eq!(find(Flavour::MySql, b"concat", spelling), Some(Class::Pure));
+        }
+        assert_eq!(find(Flavour::MariaDb, b"if", Spelling::Quoted), None);
+    }
+
+    #[test]
+    fn a_function_of_one_server_is_unknown_to_the_other() {
+        assert_eq!(find(Flavour::MySql, b"json_detailed", Spelling::Plain), None);
+        assert_eq!(find(Flavour::MariaDb, b"any_value", Spelling::Plain), None);
+        assert_eq!(find(Flavour::MySql, b"no_such_function", Spelling::Plain), None);
+    }
+}

@@ -1,0 +1,181 @@
+//! Parentheses and what opens them: a group, or the call of a function. A call passes if
+//! this server runs a built-in for it that only computes, or if the policy lists it.
+
+use std::borrow::Cow;
+
+use super::query::{ColumnList, MAX_DEPTH, Walk};
+use super::{Parser, Refusal, Rule};
+use crate::functions::{self, Class, Spelling};
+use crate::lexer::is_space;
+use crate::lexer::keyword::Keyword;
+use crate::lexer::token::{Kind, Token};
+use crate::text::{excerpt, unquote_name};
+
+/// Deepest nesting of functions whose value outgrows their arguments.
+const MAX_GROWTH: u32 = 8;
+
+/// What a parenthesis after a name is.
+enum Call {
+    Group,
+    BuiltIn(Class),
+    Allowed,
+    MaybeColumns,
+}
+
+impl Parser<'_> {
+    pub(super) fn open(&mut self, walk: &mut Walk) -> Rule {
+        let [name, ..] = self.before();
+        let call = if name.is_name() { self.call_before(walk)? } else { Call::Group };
+        let grows = matches!(call, Call::BuiltIn(Class::Growth));
+        let Some(slot) = walk.grows.get_mut(walk.depth) else {
+            let reason = format!("parentheses are nested more than {MAX_DEPTH} deep");
+            return Err(self.refuse("too_deep", reason));
+        };
+        *slot = grows;
+        walk.depth += 1;
+        walk.growing += u32::from(grows);
+        if walk.growing > MAX_GROWTH {
+            let reason = format!(
+                "functions that lengthen their arguments are nested more than {MAX_GROWTH} deep"
+            );
+            return Err(self.refuse_at(name, "growing_value", reason));
+        }
+        self.bump()?;
+        match call {
+            Call::BuiltIn(class) => self.built_in(name, class),
+            Call::MaybeColumns => {
+                walk.columns = ColumnList::Inside(name);
+                Ok(())
+            }
+            Call::Group | Call::Allowed => Ok(()),
+        }
+    }
+
+    pub(super) fn close(&mut self, walk: &mut Walk) -> Rule {
+        let Some(depth) = walk.depth.checked_sub(1) else {
+            return Err(self.refuse("unclosed_parenthesis", "a `)` closes nothing"));
+        };
+        walk.depth = depth;
+        walk.growing -= u32::from(walk.grows.get(depth).copied().unwrap_or(false));
+        self.bump()?;
+        Ok(())
+    }
+
+    /// What the parenthesis is that follows a name.
+    fn call_before(&mut self, walk: &mut Walk) -> Rule<Call> {
+        let [name, previous, schema, earlier] = self.before();
+        if previous.is(b'.') {
+            return self.stored_call(schema, name, earlier).map(|()| Call::Allowed);
+        }
+        // `@@name (`, `{fn (`, and a name right after an operand, which no operand can
+        // follow: an alias with its columns, or an operator.
+        let after_operand = previous.is(b')')
+            || previous.is(b'{')
+            || matches!(
+                previous.kind,
+                Kind::AtAt | Kind::Text | Kind::Number | Kind::UserVariable | Kind::QuotedName
+            );
+        let after_word = previous.is_word(Keyword::AS) || previous.is_word(Keyword::PROCEDURE);
+        if after_operand || after_word || self.groups(name, walk) {
+            return Ok(Call::Group);
+        }
+        let flavour = self.facts.server().flavour;
+        match functions::find(flavour, &self.called_name(name), self.spelling(name)) {
+            Some(class) => Ok(Call::BuiltIn(class)),
+            None if self.is_allowed_in_schema(name) => Ok(Call::Allowed),
+            None => Ok(Call::MaybeColumns),
+        }
+    }
+
+    /// Whether a parenthesis after this word opens no arguments to this server.
+    fn groups(&self, name: Token, walk: &mut Walk) -> bool {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the table tells of the others")]
+        match name.keyword {
+            Keyword::AGAINST => std::mem::take(&mut walk.in_match),
+            Keyword::LATERAL
+            | Keyword::ROLLUP
+            | Keyword::COLUMNS
+            | Keyword::OF
+            | Keyword::VECTOR
+            | Keyword::ESCAPE => self.is_mysql(),
+            Keyword::SQL_CACHE => !self.is_mysql(),
+            Keyword::MINUS => self.facts.lex_mode().oracle,
+            keyword => keyword.takes_parenthesis(),
+        }
+    }
+
+    fn called_name(&self, name: Token) -> Cow<'_, [u8]> {
+        unquote_name(self.bytes(name))
+    }
+
+    fn spelling(&self, name: Token) -> Spelling {
+        if name.kind == Kind::QuotedName {
+            return Spelling::Quoted;
+        }
+        let between = self.lexer.text().get(name.end as usize..self.token.start as usize);
+        let between = between.unwrap_or_default();
+        let ignored = self.facts.lex_mode().ignore_space && between.iter().all(|&b| is_space(b));
+        if between.is_empty() || ignored { Spelling::Plain } else { Spelling::Spaced }
+    }
+
+    fn built_in(&mut self, name: Token, class: Class) -> Rule {
+        let (rule, why) = match class {
+            Class::Pure | Class::Growth => return Ok(()),
+            Class::Sleep => return self.sleep_argument(name),
+            Class::Lock => ("user_lock", "takes or frees user locks"),
+            Class::Burn => ("benchmark", "burns time on the replica"),
+            Class::File => ("server_file", "reads a file of the replica"),
+            Class::Sequence => ("sequence", "reads or moves a sequence"),
+            Class::Wait => ("replication_wait", "waits for replication"),
+            Class::Admin => ("admin_function", "changes settings of the replica"),
+        };
+        let called = excerpt(self.bytes(name)).to_uppercase();
+        Err(self.refuse_at(name, rule, format!("the function {called} {why}")))
+    }
+
+    /// `SLEEP(2)`: a literal within the policy's limit.
+    fn sleep_argument(&mut self, name: Token) -> Rule {
+        let text = std::str::from_utf8(self.bytes(self.token)).unwrap_or_default();
+        let seconds = text.parse::<f64>().ok().filter(|_| self.token.kind == Kind::Number);
+        let most = f64::from(self.policy.sleep_max_seconds);
+        if seconds.is_some_and(|seconds| seconds <= most) {
+            self.bump()?;
+            if self.token.is(b')') {
+                return Ok(());
+            }
+        }
+        let reason = format!("SLEEP may wait for a literal of at most {most} seconds");
+        Err(self.refuse_at(name, "sleep", reason))
+    }
+
+    // ---- stored functions ------------------------------------------------------------
+
+    /// `schema.name(`: must be listed. The schema's name is compared as it stands, since
+    /// servers may tell `Clin` from `clin`; the function's without regard to case.
+    fn stored_call(&self, schema: Token, name: Token, earlier: Token) -> Rule {
+        let is_listed = schema.is_name()
+            && !earlier.is(b'.')
+            && self.is_listed(&unquote_name(self.bytes(schema)), name);
+        if is_listed { Ok(()) } else { Err(self.unknown_function(name)) }
+    }
+
+    fn is_allowed_in_schema(&self, name: Token) -> bool {
+        self.facts.schema().is_some_and(|schema| self.is_listed(schema, name))
+    }
+
+    fn is_listed(&self, schema: &[u8], name: Token) -> bool {
+        let name = self.called_name(name);
+        self.policy.allowed_functions.iter().filter_map(|listed| listed.split_once('.')).any(
+            |(listed_schema, listed_name)| {
+                listed_schema.as_bytes() == schema
+                    && listed_name.as_bytes().eq_ignore_ascii_case(&name)
+            },
+        )
+    }
+
+    pub(super) fn unknown_function(&self, name: Token) -> Box<Refusal> {
+        let called = excerpt(self.bytes(name));
+        let reason = format!("{called} is not a built-in function that only reads, nor listed");
+        self.refuse_at(name, "unknown_function", reason)
+    }
+}

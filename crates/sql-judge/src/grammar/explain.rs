@@ -1,0 +1,108 @@
+//! EXPLAIN, DESCRIBE, and MariaDB's ANALYZE: of queries and tables only.
+
+use super::{Outcome, Parser, Rule};
+use crate::lexer::keyword::Keyword as K;
+use crate::lexer::token::Kind;
+use crate::verdict::StatementKind;
+
+impl Parser<'_> {
+    /// `EXPLAIN [options] query`, `DESCRIBE table [column | 'pattern']`.
+    pub(super) fn explain(&mut self) -> Rule<Outcome> {
+        self.kind = StatementKind::Explain;
+        self.bump()?;
+        let has_options = self.explain_options()?;
+        if self.starts_query() {
+            self.query()?;
+        } else if self.is_word(K::FOR) {
+            let reason = "EXPLAIN FOR CONNECTION shows another session's statement";
+            return Err(self.refuse("explain_connection", reason));
+        } else if has_options || self.is_write_verb() {
+            return Err(self.refuse("explain_write", "only reads can be explained"));
+        } else {
+            self.described_table()?;
+        }
+        Ok(Outcome::Read)
+    }
+
+    /// MariaDB: `ANALYZE [FORMAT = JSON] query` runs the query. `ANALYZE TABLE` writes.
+    pub(super) fn analyze(&mut self) -> Rule<Outcome> {
+        self.kind = StatementKind::Explain;
+        self.bump()?;
+        self.explain_options()?;
+        if self.is_mysql() || !self.starts_query() {
+            return Err(self.refuse("analyze_write", "ANALYZE of anything but a query writes"));
+        }
+        self.query()?;
+        Ok(Outcome::Read)
+    }
+
+    /// Takes `ANALYZE`, `EXTENDED`, `PARTITIONS`, `FORMAT = name`, `INTO @v`,
+    /// `FOR SCHEMA name`; true if there was any.
+    fn explain_options(&mut self) -> Rule<bool> {
+        let mut any = false;
+        loop {
+            if self.is_word(K::ANALYZE) || self.is_word(K::EXTENDED) || self.is_word(K::PARTITIONS)
+            {
+                self.bump()?;
+            } else if self.is_word(K::FORMAT) {
+                self.bump()?;
+                if !self.eat_symbol(b'=')? {
+                    // `DESCRIBE format`: a table of that name.
+                    return if self.at_end() { Ok(false) } else { Err(self.unexpected()) };
+                }
+                self.format_name()?;
+            } else if self.is_word(K::INTO) {
+                self.bump()?;
+                if self.token.kind != Kind::UserVariable {
+                    let reason = "EXPLAIN may only write into a user variable";
+                    return Err(self.refuse("into_target", reason));
+                }
+                self.bump()?;
+            } else if self.is_word(K::FOR) {
+                let Some(()) = self.for_schema()? else {
+                    return Ok(any);
+                };
+            } else {
+                return Ok(any);
+            }
+            any = true;
+        }
+    }
+
+    fn format_name(&mut self) -> Rule {
+        if self.token.kind == Kind::Text || self.token.is_name() {
+            self.bump()?;
+            return Ok(());
+        }
+        Err(self.unexpected())
+    }
+
+    /// `FOR SCHEMA name`; refuses `FOR CONNECTION id`.
+    fn for_schema(&mut self) -> Rule<Option<()>> {
+        self.bump()?;
+        if self.eat(K::SCHEMA)? || self.eat(K::DATABASE)? {
+            self.expect_name()?;
+            return Ok(Some(()));
+        }
+        let reason = "EXPLAIN FOR CONNECTION shows another session's statement";
+        Err(self.refuse("explain_connection", reason))
+    }
+
+    fn starts_query(&self) -> bool {
+        let is_table = self.is_word(K::TABLE) && self.is_mysql();
+        let word = [K::SELECT, K::WITH, K::VALUES].iter().any(|&word| self.is_word(word));
+        word || is_table || self.token.is(b'(')
+    }
+
+    fn is_write_verb(&self) -> bool {
+        [K::INSERT, K::UPDATE, K::DELETE, K::REPLACE].iter().any(|&word| self.is_word(word))
+    }
+
+    fn described_table(&mut self) -> Rule {
+        self.expect_qualified_name()?;
+        if self.token.kind == Kind::Text || self.token.is_name() {
+            self.bump()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! PREPARE, EXECUTE and DEALLOCATE as statements. What is prepared must be a literal: it
+//! is judged as the statement that it is, when it is prepared and when it is executed.
+
+use bytes::Bytes;
+
+use super::{Outcome, Parser, Rule};
+use crate::facts::{Change, MAX_PREPARED, MAX_PREPARED_TEXT};
+use crate::lexer::keyword::Keyword as K;
+use crate::lexer::token::{Kind, Token};
+use crate::text::{unquote_name, unquote_text};
+use crate::verdict::StatementKind;
+
+impl Parser<'_> {
+    /// `PREPARE name FROM 'text'`
+    pub(super) fn prepare(&mut self) -> Rule<Outcome> {
+        self.kind = StatementKind::Prepare;
+        self.bump()?;
+        let name = self.expect_name()?;
+        let name = self.prepared_name(name)?;
+        self.expect(K::FROM)?;
+        let text = self.literal_statement()?;
+        if self.facts.prepared_count() >= MAX_PREPARED {
+            return Err(self.refuse("too_many_prepared", "too many statements are prepared"));
+        }
+        self.changes.push(Change::Prepared(name, text.clone()));
+        self.inner = Some(text);
+        Ok(Outcome::Read)
+    }
+
+    /// `EXECUTE name [USING @a, ...]`, `EXECUTE IMMEDIATE 'text' [USING ...]` (MariaDB).
+    pub(super) fn execute(&mut self) -> Rule<Outcome> {
+        self.kind = StatementKind::Prepare;
+        self.bump()?;
+        if self.is_word(K::IMMEDIATE) && !self.is_mysql() {
+            self.bump()?;
+            self.inner = Some(self.literal_statement()?);
+        } else {
+            let name = self.expect_name()?;
+            let key = self.prepared_name(name)?;
+            let Some(text) = self.facts.prepared(&key) else {
+                let reason = "EXECUTE of a statement that was not prepared here";
+                return Err(self.refuse_at(name, "unknown_prepared", reason));
+            };
+            self.inner = Some(text.clone());
+        }
+        if self.eat(K::USING)? {
+            self.using_values()?;
+        }
+        Ok(Outcome::Read)
+    }
+
+    /// `{DEALLOCATE | DROP} PREPARE name`
+    pub(super) fn deallocate(&mut self) -> Rule<Outcome> {
+        let verb = self.token;
+        self.bump()?;
+        if !self.is_word(K::PREPARE) {
+            self.kind = StatementKind::Definition;
+            return Err(self.refuse_at(verb, "definition_statement", "DROP is not a read"));
+        }
+        self.kind = StatementKind::Prepare;
+        self.bump()?;
+        let name = self.expect_name()?;
+        let name = self.prepared_name(name)?;
+        self.changes.push(Change::Deallocated(name));
+        Ok(Outcome::Read)
+    }
+
+    /// Names are compared without regard to case; other bytes than ASCII would need the
+    /// server's collation.
+    fn prepared_name(&self, name: Token) -> Rule<Bytes> {
+        let bytes = unquote_name(self.bytes(name));
+        if !bytes.is_ascii() {
+            let reason = "names of prepared statements must be ASCII here";
+            return Err(self.refuse_at(name, "prepared_name", reason));
+        }
+        Ok(Bytes::from(bytes.to_ascii_lowercase()))
+    }
+
+    /// One string literal in ASCII: the server converts others between character sets.
+    fn literal_statement(&mut self) -> Rule<Bytes> {
+        let literal = self.token;
+        let escapes = !self.facts.lex_mode().no_backslash_escapes;
+        let value = (literal.kind == Kind::Text)
+            .then(|| unquote_text(self.bytes(literal), escapes))
+            .flatten()
+            .filter(|value| value.len() <= MAX_PREPARED_TEXT);
+        let Some(value) = value else {
+            let reason = "only a plain string in ASCII can be prepared, so that it can be judged";
+            return Err(self.refuse("prepare_source", reason));
+        };
+        self.bump()?;
+        Ok(Bytes::from(value))
+    }
+
+    fn using_values(&mut self) -> Rule {
+        loop {
+            if !matches!(self.token.kind, Kind::UserVariable | Kind::Text | Kind::Number) {
+                return Err(self.unexpected());
+            }
+            self.bump()?;
+            if !self.eat_symbol(b',')? {
+                return Ok(());
+            }
+        }
+    }
+}

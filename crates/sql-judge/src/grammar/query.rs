@@ -1,0 +1,218 @@
+//! Queries and expressions: a walk over the tokens that lets every read pass and stops
+//! at whatever makes a query more than a read: targets of INTO, locks, calls of
+//! functions that aren't known to only compute, statement verbs behind WITH.
+
+use super::{Parser, Rule};
+use crate::lexer::keyword::Keyword;
+use crate::lexer::token::{Kind, Token};
+use crate::text::excerpt;
+
+/// Deepest nesting of parentheses.
+pub(super) const MAX_DEPTH: usize = 200;
+
+/// Where an expression ends besides the end of the statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Nowhere.
+    End,
+    /// At a comma outside of parentheses.
+    Comma,
+    /// At a comma or FOR outside of parentheses (`SET STATEMENT ... FOR`).
+    CommaOrFor,
+}
+
+/// `name (a, b) AS (`: the column list of a common table expression looks like a call
+/// until the AS behind it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum ColumnList {
+    No,
+    Inside(Token),
+    Closed(Token),
+    BeforeQuery(Token),
+}
+
+impl ColumnList {
+    fn name(self) -> Option<Token> {
+        match self {
+            Self::No => None,
+            Self::Inside(name) | Self::Closed(name) | Self::BeforeQuery(name) => Some(name),
+        }
+    }
+}
+
+/// The state of a walk over an expression.
+pub(super) struct Walk {
+    until: Until,
+    /// Parentheses that are open.
+    pub(super) depth: usize,
+    /// How many of them hold the arguments of a function whose value may grow.
+    pub(super) growing: u32,
+    /// Which of them.
+    pub(super) grows: [bool; MAX_DEPTH],
+    pub(super) columns: ColumnList,
+    /// Behind MATCH, before its AGAINST.
+    pub(super) in_match: bool,
+}
+
+impl Parser<'_> {
+    /// A query, to the end of the statement.
+    pub(super) fn query(&mut self) -> Rule {
+        // A parenthesis right at the start follows a word of the statement, not a name.
+        self.recent = [Token::NONE; 4];
+        self.expression(Until::End)
+    }
+
+    /// An expression or query, to where `until` says.
+    pub(super) fn expression(&mut self, until: Until) -> Rule {
+        let columns = ColumnList::No;
+        let mut walk = Walk {
+            until,
+            depth: 0,
+            growing: 0,
+            grows: [false; MAX_DEPTH],
+            columns,
+            in_match: false,
+        };
+        while !self.at_walk_end(&walk)? {
+            if self.column_list(&mut walk)? {
+                continue;
+            }
+            if self.token.is(b'(') {
+                self.open(&mut walk)?;
+            } else if self.token.is(b')') {
+                self.close(&mut walk)?;
+            } else if self.token.keyword == Keyword::None {
+                let name = self.bump()?;
+                if name.kind == Kind::Name && self.facts.lex_mode().oracle {
+                    self.oracle_pseudo_column(name)?;
+                }
+            } else {
+                self.word(&mut walk)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn at_walk_end(&self, walk: &Walk) -> Rule<bool> {
+        let statement_ends = self.at_end();
+        if let Some(name) = walk.columns.name().filter(|_| statement_ends) {
+            return Err(self.unknown_function(name));
+        }
+        if statement_ends && walk.depth > 0 {
+            return Err(self.refuse("unclosed_parenthesis", "a parenthesis is not closed"));
+        }
+        let outside = walk.depth == 0;
+        Ok(statement_ends
+            || match walk.until {
+                Until::End => false,
+                Until::Comma => outside && self.token.is(b','),
+                Until::CommaOrFor => outside && (self.token.is(b',') || self.is_word(Keyword::FOR)),
+            })
+    }
+
+    // ---- words ---------------------------------------------------------------------
+
+    fn word(&mut self, walk: &mut Walk) -> Rule {
+        let word = self.bump()?;
+        let next = self.token;
+        #[expect(clippy::wildcard_enum_match_arm, reason = "other words mean nothing here")]
+        match word.keyword {
+            Keyword::INTO => self.variables_of_into(word),
+            Keyword::FOR if next.is_word(Keyword::UPDATE) || next.is_word(Keyword::SHARE) => {
+                Err(self.refuse_at(word, "locking_read", "FOR UPDATE and FOR SHARE take row locks"))
+            }
+            Keyword::FOR => self.sequence_step(),
+            Keyword::LOCK => {
+                Err(self.refuse_at(word, "locking_read", "LOCK IN SHARE MODE takes row locks"))
+            }
+            Keyword::INSERT | Keyword::REPLACE if next.is(b'(') => Ok(()),
+            Keyword::PROCEDURE if next.is_word(Keyword::ANALYSE) && !self.is_mysql() => Ok(()),
+            Keyword::INSERT
+            | Keyword::REPLACE
+            | Keyword::UPDATE
+            | Keyword::DELETE
+            | Keyword::PROCEDURE
+            | Keyword::OUTFILE
+            | Keyword::LOAD
+            | Keyword::CALL => {
+                let verb = excerpt(self.bytes(word)).to_uppercase();
+                Err(self.refuse_at(word, "verb_in_query", format!("{verb} stands inside a query")))
+            }
+            Keyword::NEXTVAL | Keyword::CURRVAL if self.facts.lex_mode().oracle => {
+                self.oracle_pseudo_column(word)
+            }
+            Keyword::MATCH => {
+                walk.in_match = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Behind FOR: refuses `NEXT VALUE FOR` and `PREVIOUS VALUE FOR`.
+    fn sequence_step(&self) -> Rule {
+        let [_, value, step, _] = self.before();
+        let is_step = step.is_word(Keyword::NEXT) || step.is_word(Keyword::PREVIOUS);
+        if value.is_word(Keyword::VALUE) && is_step {
+            return Err(self.refuse_at(step, "sequence", "NEXT VALUE FOR moves a sequence"));
+        }
+        Ok(())
+    }
+
+    /// MariaDB's ORACLE mode: `s.NEXTVAL` moves a sequence without parentheses.
+    fn oracle_pseudo_column(&self, name: Token) -> Rule {
+        let is_step =
+            matches!(Keyword::find(self.bytes(name)), Keyword::NEXTVAL | Keyword::CURRVAL);
+        let [_, dot, ..] = self.before();
+        if is_step && dot.is(b'.') {
+            return Err(self.refuse_at(name, "sequence", "NEXTVAL moves a sequence"));
+        }
+        Ok(())
+    }
+
+    /// `INTO @a, @b`: the only harmless targets.
+    fn variables_of_into(&mut self, into: Token) -> Rule {
+        loop {
+            if self.token.kind != Kind::UserVariable {
+                let target = excerpt(self.bytes(self.token));
+                let reason = format!("INTO may only fill user variables, not {target}");
+                return Err(self.refuse_at(into, "into_target", reason));
+            }
+            self.bump()?;
+            if !self.token.is(b',') {
+                return Ok(());
+            }
+            self.bump()?;
+        }
+    }
+
+    // ---- column lists ----------------------------------------------------------------
+
+    /// Follows what looked like a call of an unknown function; true if it took a token.
+    fn column_list(&mut self, walk: &mut Walk) -> Rule<bool> {
+        let token = self.token;
+        let (name, goes_on) = match walk.columns {
+            ColumnList::No => return Ok(false),
+            ColumnList::Inside(name) if token.is(b')') => {
+                walk.columns = ColumnList::Closed(name);
+                self.close(walk)?;
+                return Ok(true);
+            }
+            ColumnList::Inside(name) => (name, token.is_name() || token.is(b',')),
+            ColumnList::Closed(name) => {
+                walk.columns = ColumnList::BeforeQuery(name);
+                (name, token.is_word(Keyword::AS))
+            }
+            ColumnList::BeforeQuery(_) if token.is(b'(') => {
+                walk.columns = ColumnList::No;
+                return Ok(false);
+            }
+            ColumnList::BeforeQuery(name) => (name, false),
+        };
+        if !goes_on {
+            return Err(self.unknown_function(name));
+        }
+        self.bump()?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,334 @@
+//! SET: assignment by assignment. Only the session's own, listed variables; what decides
+//! how texts are read must be computable; what would undo the guard is absorbed.
+
+use super::query::Until;
+use super::{Outcome, Parser, Refusal, Rule};
+use crate::charset::Charset;
+use crate::facts::Change;
+use crate::lexer::keyword::Keyword as K;
+use crate::lexer::token::{Kind, Token};
+use crate::settings::{Limited, Setting, setting};
+use crate::sql_mode::SqlMode;
+use crate::text::{excerpt, unquote_name};
+use crate::verdict::StatementKind;
+
+const WRITES_STAY_REFUSED: &str = "the session stays read-only";
+const LIMIT_STAYS: &str = "the limit of this session stays";
+
+/// What one assignment asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Item {
+    /// A plain value: if the server refuses it, it refuses the whole statement.
+    Plain,
+    /// An expression, which may fail when others have taken effect already.
+    Computed,
+    /// To be answered and not forwarded, for this reason.
+    Absorbed(&'static str),
+}
+
+impl Parser<'_> {
+    /// `SET ...` of any sort.
+    pub(super) fn set(&mut self) -> Rule<Outcome> {
+        self.kind = StatementKind::Set;
+        self.bump()?;
+        if self.is_word(K::STATEMENT) && !self.is_mysql() {
+            return self.set_statement();
+        }
+        let mut items = 0;
+        let (mut computed, mut absorbed) = (false, None);
+        loop {
+            let item = self.set_item()?;
+            items += 1;
+            computed |= item == Item::Computed;
+            if let Item::Absorbed(reason) = item {
+                absorbed = Some(reason);
+            }
+            if !self.eat_symbol(b',')? {
+                break;
+            }
+        }
+        if let Some(why) = absorbed {
+            if items == 1 {
+                return Ok(Outcome::Absorb(why));
+            }
+            let reason = format!("{why}: this can't be asked for together with other settings");
+            return Err(self.refuse("mixed_absorbed", reason));
+        }
+        if computed && !self.changes.is_empty() {
+            // A failing expression would leave the other half of the statement in force.
+            let reason = "sql_mode and character sets can't be set together with expressions";
+            return Err(self.refuse("mixed_set", reason));
+        }
+        Ok(Outcome::Read)
+    }
+
+    fn set_item(&mut self) -> Rule<Item> {
+        if self.token.kind == Kind::UserVariable {
+            self.bump()?;
+            self.assignment_sign()?;
+            return self.free_value(Until::Comma);
+        }
+        if self.token.kind == Kind::AtAt {
+            self.bump()?;
+            self.refuse_wider_scope()?;
+            let has_scope = self.eat(K::SESSION)? || self.eat(K::LOCAL)?;
+            if has_scope && !self.eat_symbol(b'.')? {
+                return Err(self.unexpected());
+            }
+            return self.variable();
+        }
+        self.refuse_wider_scope()?;
+        if self.eat(K::SESSION)? || self.eat(K::LOCAL)? {
+            return if self.is_word(K::TRANSACTION) {
+                self.characteristics()
+            } else {
+                self.variable()
+            };
+        }
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all other words name variables")]
+        match self.token.keyword {
+            K::NAMES => self.names(),
+            K::CHARSET => self.charset(),
+            K::CHARACTER => {
+                self.bump()?;
+                if !self.is_word(K::SET) {
+                    return Err(self.unexpected());
+                }
+                self.charset()
+            }
+            K::TRANSACTION => self.characteristics(),
+            K::PASSWORD | K::ROLE | K::DEFAULT | K::RESOURCE => {
+                let word = excerpt(self.bytes(self.token)).to_uppercase();
+                let reason = format!("SET {word} changes the account that all users share");
+                Err(self.refuse("set_account", reason))
+            }
+            _ => self.variable(),
+        }
+    }
+
+    fn refuse_wider_scope(&self) -> Rule {
+        let is_wider = [K::GLOBAL, K::PERSIST, K::PERSIST_ONLY].iter().any(|&w| self.is_word(w));
+        if is_wider {
+            let scope = excerpt(self.bytes(self.token)).to_uppercase();
+            let reason = format!("SET {scope} changes the replica for everyone");
+            return Err(self.refuse("set_global", reason));
+        }
+        Ok(())
+    }
+
+    fn assignment_sign(&mut self) -> Rule {
+        self.eat_symbol(b':')?;
+        if self.eat_symbol(b'=')? { Ok(()) } else { Err(self.unexpected()) }
+    }
+
+    // ---- variables -------------------------------------------------------------------
+
+    /// `name = value`
+    fn variable(&mut self) -> Rule<Item> {
+        let token = self.expect_name()?;
+        let name = unquote_name(self.bytes(token));
+        if self.token.is(b'.') {
+            return Err(self.refuse_variable(token));
+        }
+        self.assignment_sign()?;
+        match setting(&name) {
+            Setting::Free => self.free_value(Until::Comma),
+            Setting::SqlMode => self.sql_mode(token),
+            Setting::ClientCharset => {
+                let value = self.computed_value(0)?;
+                self.client_charset(token, &value)
+            }
+            Setting::Isolation => self.isolation_value(token),
+            Setting::ReadOnly => self.read_only_value(token),
+            Setting::Limit(limited) => self.limit_value(limited),
+            Setting::Refused => Err(self.refuse_variable(token)),
+        }
+    }
+
+    /// A limit of the guard: a literal within it is set, anything else is answered.
+    fn limit_value(&mut self, limited: Limited) -> Rule<Item> {
+        let value = self.token;
+        let item = self.free_value(Until::Comma)?;
+        let within = item == Item::Plain && self.limits.allow(limited, self.bytes(value));
+        let is_limited = self.limits.limits(limited);
+        Ok(if within || !is_limited { item } else { Item::Absorbed(LIMIT_STAYS) })
+    }
+
+    fn refuse_variable(&self, token: Token) -> Box<Refusal> {
+        let name = excerpt(self.bytes(token));
+        let reason = format!("the variable {name} is not one that users may set");
+        self.refuse_at(token, "set_variable", reason)
+    }
+
+    /// An expression that reads; tells a single token from more.
+    fn free_value(&mut self, until: Until) -> Rule<Item> {
+        let first = self.token;
+        self.expression(until)?;
+        let [last, ..] = self.before();
+        if self.token.start == first.start {
+            return Err(self.unexpected());
+        }
+        Ok(if last.start == first.start { Item::Plain } else { Item::Computed })
+    }
+
+    fn sql_mode(&mut self, token: Token) -> Rule<Item> {
+        let value = self.computed_value(0)?;
+        let Some(mode) = SqlMode::parse(self.facts.server().flavour, &value) else {
+            let reason = "this sql_mode holds a mode that readgate does not know";
+            return Err(self.refuse_at(token, "unknown_sql_mode", reason));
+        };
+        self.changes.push(Change::SqlMode(mode));
+        Ok(Item::Plain)
+    }
+
+    fn isolation_value(&mut self, token: Token) -> Rule<Item> {
+        let value = if self.bytes(self.token) == b"3" {
+            return Err(self.refuse_isolation(token));
+        } else if matches!(self.bytes(self.token), b"1" | b"2") {
+            self.bump()?;
+            b"READ-COMMITTED".to_vec()
+        } else {
+            self.computed_value(0)?
+        };
+        let allowed: [&[u8]; 4] = [b"", b"READ-UNCOMMITTED", b"READ-COMMITTED", b"REPEATABLE-READ"];
+        if allowed.iter().any(|level| value.eq_ignore_ascii_case(level)) {
+            return Ok(Item::Plain);
+        }
+        Err(self.refuse_isolation(token))
+    }
+
+    fn refuse_isolation(&self, token: Token) -> Box<Refusal> {
+        let reason = "isolation level SERIALIZABLE makes every read take locks";
+        self.refuse_at(token, "serializable", reason)
+    }
+
+    fn read_only_value(&mut self, token: Token) -> Rule<Item> {
+        let value = self.token;
+        self.bump()?;
+        let is = |words: [&[u8]; 3]| {
+            words.iter().any(|word| self.bytes(value).eq_ignore_ascii_case(word))
+        };
+        if is([b"1", b"ON", b"TRUE"]) {
+            return Ok(Item::Plain);
+        }
+        if is([b"0", b"OFF", b"FALSE"]) {
+            return Ok(Item::Absorbed(WRITES_STAY_REFUSED));
+        }
+        Err(self.refuse_variable(token))
+    }
+
+    // ---- character sets --------------------------------------------------------------
+
+    /// `NAMES charset [COLLATE collation]`
+    fn names(&mut self) -> Rule<Item> {
+        let names = self.bump()?;
+        if self.token.is(b'=') || self.token.is(b':') {
+            return Err(self.refuse_variable(names));
+        }
+        let value = self.computed_value(0)?;
+        if self.eat(K::COLLATE)? {
+            self.computed_value(0)?;
+        }
+        self.client_charset(names, &value)
+    }
+
+    /// `CHARSET x`, `CHARACTER SET x`
+    fn charset(&mut self) -> Rule<Item> {
+        let word = self.bump()?;
+        let value = self.computed_value(0)?;
+        self.client_charset(word, &value)
+    }
+
+    fn client_charset(&mut self, at: Token, name: &[u8]) -> Rule<Item> {
+        let Some(charset) = Charset::by_name(self.facts.server().flavour, name) else {
+            let reason = "readgate does not know this client character set";
+            return Err(self.refuse_at(at, "unknown_charset", reason));
+        };
+        self.changes.push(Change::Charset(charset));
+        Ok(Item::Plain)
+    }
+
+    // ---- SET TRANSACTION, SET STATEMENT ----------------------------------------------
+
+    /// `TRANSACTION {ISOLATION LEVEL ... | READ ONLY | READ WRITE}, ...`
+    fn characteristics(&mut self) -> Rule<Item> {
+        let start = self.bump()?;
+        let mut item = Item::Plain;
+        let mut count = 0;
+        loop {
+            if self.eat(K::ISOLATION)? {
+                self.expect(K::LEVEL)?;
+                self.isolation_words()?;
+            } else {
+                self.expect(K::READ)?;
+                if self.eat(K::WRITE)? {
+                    item = Item::Absorbed(WRITES_STAY_REFUSED);
+                } else {
+                    self.expect(K::ONLY)?;
+                }
+            }
+            count += 1;
+            if !self.eat_symbol(b',')? {
+                break;
+            }
+        }
+        if item != Item::Plain && count > 1 {
+            let reason = "READ WRITE can't be asked for together with an isolation level";
+            return Err(self.refuse_at(start, "mixed_absorbed", reason));
+        }
+        Ok(item)
+    }
+
+    fn isolation_words(&mut self) -> Rule {
+        let first = self.bump()?;
+        if first.is_word(K::SERIALIZABLE) {
+            return Err(self.refuse_isolation(first));
+        }
+        if first.is_word(K::REPEATABLE) {
+            return self.expect(K::READ);
+        }
+        let known =
+            first.is_word(K::READ) && (self.is_word(K::COMMITTED) || self.is_word(K::UNCOMMITTED));
+        if !known {
+            return Err(self.unexpected());
+        }
+        self.bump()?;
+        Ok(())
+    }
+
+    /// MariaDB: `SET STATEMENT variable = value, ... FOR query`
+    fn set_statement(&mut self) -> Rule<Outcome> {
+        self.bump()?;
+        loop {
+            let token = self.expect_name()?;
+            let name = unquote_name(self.bytes(token));
+            let setting = setting(&name);
+            if !matches!(setting, Setting::Free | Setting::Limit(_)) {
+                return Err(self.refuse_variable(token));
+            }
+            self.assignment_sign()?;
+            let value = self.token;
+            let item = self.free_value(Until::CommaOrFor)?;
+            if let Setting::Limit(limited) = setting {
+                let within = item == Item::Plain && self.limits.allow(limited, self.bytes(value));
+                if self.limits.limits(limited) && !within {
+                    return Err(self.refuse_at(token, "raised_limit", LIMIT_STAYS));
+                }
+            }
+            if !self.eat_symbol(b',')? {
+                break;
+            }
+        }
+        self.expect(K::FOR)?;
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all else is refused")]
+        match self.token.keyword {
+            K::SELECT | K::WITH | K::VALUES => self.select(),
+            K::SHOW => self.show(),
+            K::EXPLAIN | K::DESCRIBE | K::DESC => self.explain(),
+            K::ANALYZE => self.analyze(),
+            K::DO => self.do_expressions(),
+            _ if self.token.is(b'(') => self.select(),
+            _ => Err(self.refuse("set_statement", "SET STATEMENT may only be FOR a read")),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! SHOW: by its subject. Conditions (`LIKE`, `WHERE`) are expressions like any other.
+
+use super::{Outcome, Parser, Rule};
+use crate::lexer::keyword::Keyword as K;
+use crate::text::excerpt;
+use crate::verdict::StatementKind;
+
+/// The words after SHOW, up to where names or conditions begin. The longest match is
+/// not needed: what follows is read by the rules of expressions.
+#[rustfmt::skip]
+const SUBJECTS: &[&[K]] = &[
+    &[K::AUTHORS], &[K::BINARY, K::LOGS], &[K::BINARY, K::LOG, K::STATUS], &[K::BINLOG, K::EVENTS],
+    &[K::BINLOG, K::STATUS], &[K::CHARACTER, K::SET], &[K::CHARSET], &[K::CLIENT_STATISTICS],
+    &[K::COLLATION], &[K::COLUMNS], &[K::CONTRIBUTORS], &[K::COUNT], &[K::CREATE, K::DATABASE],
+    &[K::CREATE, K::EVENT], &[K::CREATE, K::FUNCTION], &[K::CREATE, K::LIBRARY],
+    &[K::CREATE, K::PACKAGE], &[K::CREATE, K::PROCEDURE], &[K::CREATE, K::SCHEMA],
+    &[K::CREATE, K::SEQUENCE], &[K::CREATE, K::TABLE], &[K::CREATE, K::TRIGGER],
+    &[K::CREATE, K::USER], &[K::CREATE, K::VIEW], &[K::CREATE, K::SERVER], &[K::DATABASES],
+    &[K::ENGINE], &[K::ENGINES],
+    &[K::ERRORS], &[K::EVENTS], &[K::EXTENDED], &[K::FIELDS], &[K::FULL], &[K::FUNCTION, K::CODE],
+    &[K::FUNCTION, K::STATUS], &[K::GLOBAL, K::STATUS], &[K::GLOBAL, K::VARIABLES], &[K::GRANTS],
+    &[K::INDEX], &[K::INDEXES], &[K::INDEX_STATISTICS], &[K::KEYS], &[K::LIBRARY, K::STATUS],
+    &[K::LOCAL, K::STATUS], &[K::LOCAL, K::VARIABLES], &[K::LOCALES], &[K::MASTER, K::LOGS],
+    &[K::MASTER, K::STATUS], &[K::OPEN, K::TABLES], &[K::PACKAGE, K::BODY], &[K::PACKAGE, K::STATUS],
+    &[K::PLUGINS], &[K::PRIVILEGES], &[K::PROCEDURE, K::CODE], &[K::PROCEDURE, K::STATUS],
+    &[K::PROCESSLIST], &[K::PROFILE], &[K::PROFILES], &[K::QUERY_RESPONSE_TIME],
+    &[K::RELAYLOG, K::EVENTS], &[K::REPLICA, K::HOSTS], &[K::REPLICA, K::STATUS], &[K::REPLICAS],
+    &[K::ALL, K::REPLICAS], &[K::ALL, K::SLAVES], &[K::SCHEMAS], &[K::SESSION, K::STATUS],
+    &[K::SESSION, K::VARIABLES], &[K::SLAVE, K::HOSTS], &[K::SLAVE, K::STATUS], &[K::STATUS],
+    &[K::STORAGE, K::ENGINES], &[K::TABLE, K::STATUS], &[K::TABLE, K::TYPES], &[K::TABLES],
+    &[K::TABLE_STATISTICS], &[K::TRIGGERS], &[K::USER_STATISTICS], &[K::VARIABLES],
+    &[K::WARNINGS], &[K::WSREP_MEMBERSHIP], &[K::WSREP_STATUS],
+];
+
+impl Parser<'_> {
+    /// `SHOW subject ...`
+    pub(super) fn show(&mut self) -> Rule<Outcome> {
+        self.kind = StatementKind::Show;
+        self.bump()?;
+        let first = self.token;
+        let known: Vec<&[K]> = SUBJECTS
+            .iter()
+            .copied()
+            .filter(|subject| subject.first() == Some(&first.keyword))
+            .collect();
+        if !known.is_empty() {
+            self.bump()?;
+        }
+        let second = self.token.keyword;
+        if known.iter().any(|subject| subject.len() == 1) {
+            // EXTENDED and FULL stand before subjects that are all listed.
+        } else if known.iter().any(|subject| subject.get(1) == Some(&second)) {
+            self.bump()?;
+            if first.is_word(K::CREATE) {
+                return self.show_create();
+            }
+        } else {
+            let subject = excerpt(self.bytes(first)).to_uppercase();
+            let reason = format!("SHOW {subject} is not a form that readgate knows");
+            return Err(self.refuse_at(first, "unknown_show", reason));
+        }
+        self.query()?;
+        Ok(Outcome::Read)
+    }
+
+    /// `SHOW CREATE TABLE name`: a name, with no expression behind it.
+    fn show_create(&mut self) -> Rule<Outcome> {
+        while !self.at_end() {
+            if self.token.is(b'(') && !self.before_is_current_user() {
+                return Err(self.unexpected());
+            }
+            self.bump()?;
+        }
+        Ok(Outcome::Read)
+    }
+
+    fn before_is_current_user(&self) -> bool {
+        let [word, ..] = self.before();
+        self.bytes(word).eq_ignore_ascii_case(b"CURRENT_USER")
+    }
+}

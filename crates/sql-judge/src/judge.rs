@@ -1,0 +1,252 @@
+//! The judge: splits a text into statements, judges each by the grammar, and mints the
+//! permits. The only place that does.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::facts::{Change, Effects, SessionFacts};
+use crate::grammar::{Outcome, Parser, Refusal};
+use crate::server::ServerVersion;
+use crate::settings::Limits;
+use crate::verdict::{Absorbed, Denial, ReadPermit, StatementKind, Verdict};
+
+/// Longest text that is judged, in bytes: MySQL's largest packet.
+const MAX_TEXT: usize = 1 << 30;
+/// Most statements in one text.
+const MAX_STATEMENTS: usize = 1000;
+/// Longest name of a schema or table in a command, in bytes: 64 characters.
+const MAX_NAME: usize = 256;
+
+/// What configuration adds to the built-in rules.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// Stored functions that may be called, `schema.name`, lower case.
+    pub allowed_functions: Vec<String>,
+    /// Routines that CALL may run, `schema.name`, lower case.
+    pub allowed_calls: Vec<String>,
+    /// Longest literal argument of SLEEP that is let through, in seconds.
+    pub sleep_max_seconds: u32,
+}
+
+/// Judges statements for one replica under one policy. Cheap to share.
+#[derive(Debug, Clone)]
+pub struct Judge {
+    server: ServerVersion,
+    policy: Arc<Policy>,
+    limits: Limits,
+}
+
+/// How a text splits: the statements of one COM_QUERY in order, each judged with the
+/// facts as they would be after the ones before it succeeded. Stops after the first Deny.
+pub type Verdicts = Vec<Verdict>;
+
+/// One statement, judged.
+struct Judged {
+    verdict: Verdict,
+    /// Offset of the `;` behind it, if more statements follow.
+    next: Option<usize>,
+}
+
+impl Judge {
+    /// A judge for a replica of this version under this policy.
+    pub fn new(server: ServerVersion, policy: Policy) -> Self {
+        Self { server, policy: Arc::new(policy), limits: Limits::default() }
+    }
+
+    /// The same judge, holding users to the limits of the session's guard: longer ones
+    /// are answered OK and not set, or refused where they stand with other settings.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// The server whose statements are judged.
+    pub fn server(&self) -> ServerVersion {
+        self.server
+    }
+
+    /// Judges a text that must be one statement (a trailing `;` is fine): a COM_QUERY of
+    /// a client without CLIENT_MULTI_STATEMENTS, or a COM_STMT_PREPARE.
+    pub fn judge(&self, facts: &SessionFacts, text: Bytes) -> Verdict {
+        let Judged { verdict, next } = self.judge_first(facts, &text);
+        match (verdict, next) {
+            (verdict @ Verdict::Deny(_), _) | (verdict, None) => verdict,
+            (_, Some(offset)) => {
+                let reason = "a second statement follows the first";
+                deny("several_statements", StatementKind::Unknown, reason, offset)
+            }
+        }
+    }
+
+    /// Judges a text that may hold several statements. Never empty.
+    pub fn judge_several(&self, facts: &SessionFacts, text: Bytes) -> Verdicts {
+        let Judged { verdict, next } = self.judge_first(facts, &text);
+        let Some(_) = next else { return vec![verdict] };
+        let mut facts = facts.clone();
+        let mut verdicts = Vec::new();
+        let mut start = 0;
+        loop {
+            let rest = text.slice(start..);
+            let Judged { verdict, next } = self.judge_first(&facts, &rest);
+            // What is sent is the part without its `;`, so that part is what is judged.
+            let verdict = match next {
+                Some(end) => self.judge(&facts, rest.slice(..end)),
+                None => verdict,
+            };
+            let verdict = shifted(verdict, start);
+            let denied = matches!(verdict, Verdict::Deny(_));
+            if let Verdict::Allow(permit) = &verdict {
+                facts.apply(permit.effects());
+            }
+            verdicts.push(verdict);
+            match next {
+                Some(_) if verdicts.len() >= MAX_STATEMENTS && !denied => {
+                    let reason = "the text holds too many statements";
+                    verdicts.push(deny("too_many", StatementKind::Unknown, reason, start));
+                    return verdicts;
+                }
+                Some(end) if !denied => start += end + 1,
+                _ => return verdicts,
+            }
+        }
+    }
+
+    /// Judges a text for COM_STMT_PREPARE: as [`Judge::judge`], and refuses what may not
+    /// be prepared. The permit's effects happen at each execution, not at prepare.
+    pub fn judge_prepare(&self, facts: &SessionFacts, text: Bytes) -> Verdict {
+        match self.judge(facts, text) {
+            Verdict::Allow(permit) if permit.kind() == StatementKind::Prepare => {
+                let reason = "PREPARE and EXECUTE can't be prepared";
+                deny("prepare_of_prepare", StatementKind::Prepare, reason, 0)
+            }
+            Verdict::Own(_) => {
+                let reason = "KILL can't be prepared here; send it as a query";
+                deny("prepare_of_kill", StatementKind::Kill, reason, 0)
+            }
+            verdict @ (Verdict::Allow(_) | Verdict::Absorb(_) | Verdict::Deny(_)) => verdict,
+        }
+    }
+
+    /// Whether a permit given earlier in this session (a prepared statement's) still
+    /// means the same: a server may read the text again under the modes of now.
+    pub fn still_holds(&self, facts: &SessionFacts, permit: &ReadPermit) -> bool {
+        permit.read_as() == facts.lex_mode()
+            || matches!(self.judge(facts, permit.text().clone()), Verdict::Allow(_))
+    }
+
+    /// Judges COM_INIT_DB: the payload is a schema name, not SQL; it may be refused for
+    /// its length or NUL bytes. The permit's effects hold the new schema.
+    pub fn judge_init_db(&self, facts: &SessionFacts, schema: Bytes) -> Verdict {
+        if schema.is_empty() || schema.len() > MAX_NAME || schema.contains(&0) {
+            return deny("schema_name", StatementKind::Use, "this is no schema name", 0);
+        }
+        let effects = Effects { changes: vec![Change::Schema(schema.clone())] };
+        Verdict::Allow(ReadPermit::new(schema, StatementKind::Use, effects, facts.lex_mode()))
+    }
+
+    /// Judges COM_FIELD_LIST (table NUL pattern): plain names only.
+    pub fn judge_field_list(&self, facts: &SessionFacts, payload: Bytes) -> Verdict {
+        let mut parts = payload.split(|&byte| byte == 0);
+        let table = parts.next().unwrap_or_default();
+        let pattern = parts.next().unwrap_or_default();
+        let is_plain = !table.is_empty()
+            && table.len() <= MAX_NAME
+            && pattern.len() <= MAX_NAME
+            && parts.all(<[u8]>::is_empty);
+        if !is_plain {
+            return deny("field_list_name", StatementKind::FieldList, "this is no table name", 0);
+        }
+        let (kind, effects) = (StatementKind::FieldList, Effects::default());
+        Verdict::Allow(ReadPermit::new(payload, kind, effects, facts.lex_mode()))
+    }
+
+    /// Judges the statement at the start of a text.
+    fn judge_first(&self, facts: &SessionFacts, text: &Bytes) -> Judged {
+        if text.len() > MAX_TEXT {
+            let verdict = deny("too_long", StatementKind::Unknown, "the text is too long", 0);
+            return Judged { verdict, next: None };
+        }
+        let mut parser = match Parser::new(facts, &self.policy, &self.limits, text) {
+            Ok(parser) => parser,
+            Err(refusal) => {
+                let verdict = refused(*refusal, StatementKind::Unknown);
+                return Judged { verdict, next: None };
+            }
+        };
+        let outcome = parser.statement();
+        let next = outcome.as_ref().map_or(Ok(None), |_| parser.more_follows());
+        let kind = parser.kind;
+        let (outcome, next) = match (outcome, next) {
+            (Ok(outcome), Ok(next)) => (outcome, next),
+            (Err(refusal), _) | (_, Err(refusal)) => {
+                return Judged { verdict: refused(*refusal, kind), next: None };
+            }
+        };
+        let verdict = match outcome {
+            Outcome::Read => {
+                let changes = std::mem::take(&mut parser.changes);
+                self.permit(facts, text, kind, changes, parser.inner.take())
+            }
+            Outcome::Absorb(reason) => Verdict::Absorb(Absorbed { kind, reason }),
+            Outcome::Own(statement) => Verdict::Own(statement),
+        };
+        Judged { verdict, next }
+    }
+
+    /// The permit for a text that the grammar found a read; a statement inside it
+    /// (PREPARE, EXECUTE) must be a read as well.
+    fn permit(
+        &self,
+        facts: &SessionFacts,
+        text: &Bytes,
+        kind: StatementKind,
+        mut changes: Vec<Change>,
+        inner: Option<Bytes>,
+    ) -> Verdict {
+        if let Some(inner) = inner {
+            let is_executed = changes.is_empty();
+            match self.judge_prepare(facts, inner) {
+                Verdict::Allow(permit) if is_executed => {
+                    changes.extend(permit.effects().changes.iter().cloned());
+                }
+                Verdict::Allow(_) => {}
+                Verdict::Absorb(_) | Verdict::Own(_) => {
+                    let reason = "this statement can't be prepared here; send it as a query";
+                    return deny("prepared_statement", kind, reason, 0);
+                }
+                Verdict::Deny(denial) => {
+                    let reason = format!("the prepared text is refused: {}", denial.reason);
+                    return deny(denial.rule, denial.kind, reason, 0);
+                }
+            }
+        }
+        let effects = Effects { changes };
+        Verdict::Allow(ReadPermit::new(text.clone(), kind, effects, facts.lex_mode()))
+    }
+}
+
+fn refused(refusal: Refusal, kind: StatementKind) -> Verdict {
+    deny(refusal.rule, kind, refusal.reason, refusal.offset)
+}
+
+fn deny(
+    rule: &'static str,
+    kind: StatementKind,
+    reason: impl Into<String>,
+    offset: usize,
+) -> Verdict {
+    let mut reason = reason.into();
+    // Reasons are ASCII, so that any length is a boundary.
+    reason.truncate(400);
+    Verdict::Deny(Denial { rule, kind, reason, offset })
+}
+
+fn shifted(verdict: Verdict, by: usize) -> Verdict {
+    match verdict {
+        Verdict::Deny(denial) => {
+            Verdict::Deny(Denial { offset: denial.offset.saturating_add(by), ..denial })
+        }
+        other @ (Verdict::Allow(_) | Verdict::Absorb(_) | Verdict::Own(_)) => other,
+    }
+}

@@ -1,0 +1,151 @@
+//! The answer to one statement, and the permit that carries a read to the replica.
+
+use bytes::Bytes;
+
+use crate::facts::Effects;
+use crate::lexer::LexMode;
+
+/// The answer to one statement.
+#[derive(Debug)]
+pub enum Verdict {
+    /// A read: forward it.
+    Allow(ReadPermit),
+    /// Harmless, but must not reach the replica as it is; the client gets a plain OK.
+    Absorb(Absorbed),
+    /// readgate answers itself.
+    Own(OwnStatement),
+    /// Refused.
+    Deny(Denial),
+}
+
+/// Proof that these bytes were judged a read for this session. Only this crate makes one.
+#[derive(Debug, Clone)]
+pub struct ReadPermit {
+    text: Bytes,
+    kind: StatementKind,
+    effects: Effects,
+    read_as: LexMode,
+}
+
+impl ReadPermit {
+    /// The only place where a permit comes into being: `Judge`, after the grammar.
+    pub(crate) fn new(text: Bytes, kind: StatementKind, effects: Effects, mode: LexMode) -> Self {
+        Self { text, kind, effects, read_as: mode }
+    }
+    /// The judged bytes: these, and no others, may be sent.
+    pub fn text(&self) -> &Bytes {
+        &self.text
+    }
+    /// What sort of statement it is, for metrics and ledger.
+    pub fn kind(&self) -> StatementKind {
+        self.kind
+    }
+    /// What to [`crate::SessionFacts::apply`] after the replica's OK.
+    pub fn effects(&self) -> &Effects {
+        &self.effects
+    }
+    /// How the text was read.
+    pub(crate) fn read_as(&self) -> LexMode {
+        self.read_as
+    }
+}
+
+/// A statement answered with OK and not forwarded.
+#[derive(Debug, Clone)]
+pub struct Absorbed {
+    /// What sort of statement it is.
+    pub kind: StatementKind,
+    /// Why it is not forwarded, for the ledger.
+    pub reason: &'static str,
+}
+
+/// A statement that readgate answers itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OwnStatement {
+    /// `KILL [CONNECTION | QUERY] id` with a literal id.
+    Kill {
+        /// The connection id as the client gave it.
+        id: u64,
+        /// `KILL QUERY`: end the statement, not the session.
+        query_only: bool,
+    },
+}
+
+/// A refusal: what, why, and where.
+#[derive(Debug, Clone)]
+pub struct Denial {
+    /// Stable name of the rule, snake case: metric label and ledger field.
+    pub rule: &'static str,
+    /// What the statement is, as far as it is known.
+    pub kind: StatementKind,
+    /// One sentence for the client, without the leading `readgate: `. Names the verb or
+    /// the construct and the reason; at most 400 bytes; quotes at most 64 bytes of the
+    /// statement, escaped.
+    pub reason: String,
+    /// Byte offset in the text that was judged.
+    pub offset: usize,
+}
+
+/// Declares the kinds and their labels at once.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $label:literal,)*) => {
+        /// The sort of a statement. `as_str` is a metric label: a small closed set.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum StatementKind {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl StatementKind {
+            /// Lower-case label, such as `select` or `set`.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// SELECT, TABLE, VALUES, WITH, parenthesised queries.
+    Select = "select",
+    /// SHOW.
+    Show = "show",
+    /// EXPLAIN, DESCRIBE, ANALYZE of a query.
+    Explain = "explain",
+    /// SET of variables, character sets, transaction characteristics.
+    Set = "set",
+    /// START TRANSACTION, BEGIN, COMMIT, ROLLBACK, savepoints.
+    Transaction = "transaction",
+    /// USE, and COM_INIT_DB.
+    Use = "use",
+    /// PREPARE, EXECUTE, DEALLOCATE as statements.
+    Prepare = "prepare",
+    /// KILL.
+    Kill = "kill",
+    /// LOCK TABLES, UNLOCK TABLES.
+    Lock = "lock",
+    /// DO.
+    Do = "do",
+    /// HELP.
+    Help = "help",
+    /// CHECKSUM TABLE.
+    Checksum = "checksum",
+    /// GET DIAGNOSTICS.
+    Diagnostics = "diagnostics",
+    /// CALL.
+    Call = "call",
+    /// COM_FIELD_LIST.
+    FieldList = "field_list",
+    /// Nothing but comments and white space.
+    Empty = "empty",
+    /// INSERT, UPDATE, DELETE, REPLACE, LOAD: data changes.
+    Write = "write",
+    /// CREATE, ALTER, DROP, TRUNCATE, RENAME: definitions.
+    Definition = "definition",
+    /// GRANT, FLUSH, RESET and the like.
+    Admin = "admin",
+    /// Not understood.
+    Unknown = "unknown",
+}

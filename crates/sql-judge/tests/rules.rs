@@ -1,0 +1,132 @@
+//! Runs the table files beside it: each line is a statement and the verdict it must get.
+//!
+//! `@ mysql 9.7.4`, `@ mariadb 10.11.19` or `@ both` choose the server; `@ mode X` the
+//! sql_mode and `@ collation N` the client's character set, until the next `@` of that
+//! sort. A line is `allow`, `absorb`, `own`, `several` (all allowed) or `deny rule`, then
+//! `|`, then the statement, in which `\xNN`, `\n`, `\t`, `\0` and `\\` stand for bytes.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+use std::path::Path;
+
+use sql_judge::{Judge, Policy, ServerVersion, SessionFacts, Verdict};
+
+struct Setup {
+    servers: Vec<ServerVersion>,
+    mode: String,
+    collation: u16,
+}
+
+#[test]
+fn every_statement_of_the_tables_gets_its_verdict() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rules");
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let table = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut setup = Setup { servers: both(), mode: String::new(), collation: 255 };
+        for (number, line) in table.lines().enumerate() {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if let Some(directive) = line.strip_prefix("@ ") {
+                setup.change(directive);
+                continue;
+            }
+            let (expected, statement) = line.split_once('|').expect("a `|` after the verdict");
+            let statement = unescape(statement.trim_start());
+            for server in &setup.servers {
+                count += 1;
+                let found = verdict_of(*server, &setup, &statement, expected.trim());
+                if found != expected.trim() {
+                    let (number, expected) = (number + 1, expected.trim());
+                    failures.push(format!("{name}:{number}: {server:?}: {expected} != {found}"));
+                }
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    assert!(count > 200, "only {count} lines were found");
+}
+
+impl Setup {
+    fn change(&mut self, directive: &str) {
+        let (word, value) = directive.split_once(' ').unwrap_or((directive, ""));
+        match word {
+            "mysql" | "mariadb" => {
+                let suffix = if word == "mariadb" { "-MariaDB" } else { "" };
+                let greeting = format!("{value}{suffix}");
+                self.servers = vec![ServerVersion::from_greeting(greeting.as_bytes()).unwrap()];
+            }
+            "both" => self.servers = both(),
+            "mode" => self.mode = value.to_owned(),
+            "collation" => self.collation = value.parse().unwrap(),
+            _ => panic!("unknown directive {directive}"),
+        }
+    }
+}
+
+fn both() -> Vec<ServerVersion> {
+    [&b"9.7.4"[..], b"10.11.19-MariaDB"].map(|v| ServerVersion::from_greeting(v).unwrap()).to_vec()
+}
+
+fn verdict_of(server: ServerVersion, setup: &Setup, statement: &[u8], expected: &str) -> String {
+    let policy = Policy {
+        allowed_functions: vec!["clin.age_at".to_owned()],
+        allowed_calls: vec!["clin.report".to_owned()],
+        sleep_max_seconds: 2,
+    };
+    let judge = Judge::new(server, policy);
+    // Collation 255 is MySQL's default; MariaDB's is 45.
+    let mariadb = server.flavour == sql_judge::Flavour::MariaDb;
+    let collation = if mariadb && setup.collation == 255 { 45 } else { setup.collation };
+    let facts = SessionFacts::new(server, setup.mode.as_bytes(), collation, Some(b"clin")).unwrap();
+    let text = bytes::Bytes::copy_from_slice(statement);
+    if expected == "several" {
+        let verdicts = judge.judge_several(&facts, text);
+        let refused = verdicts.iter().find(|verdict| !matches!(verdict, Verdict::Allow(_)));
+        return refused.map_or("several".to_owned(), label);
+    }
+    label(&judge.judge(&facts, text))
+}
+
+fn label(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Allow(_) => "allow".to_owned(),
+        Verdict::Absorb(_) => "absorb".to_owned(),
+        Verdict::Own(_) => "own".to_owned(),
+        Verdict::Deny(denial) => format!("deny {}", denial.rule),
+    }
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        match rest.next().unwrap() {
+            b'n' => bytes.push(b'\n'),
+            b't' => bytes.push(b'\t'),
+            b'0' => bytes.push(0),
+            b'\\' => bytes.push(b'\\'),
+            b'x' => {
+                let digits = [rest.next().unwrap(), rest.next().unwrap()];
+                let digits = std::str::from_utf8(&digits).unwrap();
+                bytes.push(u8::from_str_radix(digits, 16).unwrap());
+            }
+            other => panic!("unknown escape {other}"),
+        }
+    }
+    bytes
+}

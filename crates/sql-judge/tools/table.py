@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Writes src/functions/table.rs from what functions.py printed for both servers.
+
+usage: table.py MYSQL_LIST MARIADB_LIST > ../src/functions/table.rs
+
+What a function does is decided here, by hand: a built-in that is in no list below only
+computes a value from its arguments and the session.
+"""
+import sys
+import textwrap
+
+EFFECTS = {
+    "Lock": "GET_LOCK RELEASE_LOCK RELEASE_ALL_LOCKS",
+    "Sleep": "SLEEP",
+    "Burn": "BENCHMARK",
+    "File": "LOAD_FILE",
+    "Sequence": "NEXTVAL LASTVAL SETVAL",
+    "Wait": "MASTER_POS_WAIT SOURCE_POS_WAIT MASTER_GTID_WAIT WAIT_FOR_EXECUTED_GTID_SET"
+            " WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS WSREP_SYNC_WAIT_UPTO_GTID",
+    "Admin": "ASYNCHRONOUS_CONNECTION_FAILOVER_ADD_MANAGED"
+             " ASYNCHRONOUS_CONNECTION_FAILOVER_ADD_SOURCE"
+             " ASYNCHRONOUS_CONNECTION_FAILOVER_DELETE_MANAGED"
+             " ASYNCHRONOUS_CONNECTION_FAILOVER_DELETE_SOURCE"
+             " ASYNCHRONOUS_CONNECTION_FAILOVER_RESET INNODB_REDO_LOG_SHARP_CHECKPOINT"
+             " INNODB_SET_OPEN_FILES_LIMIT",
+    # Pure, but the value may be several times longer than the arguments.
+    "Growth": "HEX QUOTE TO_BASE64 REPEAT REPLACE REGEXP_REPLACE JSON_QUOTE LPAD RPAD SPACE"
+              " EXPORT_SET INSERT AES_ENCRYPT REPLACE_ORACLE LPAD_ORACLE RPAD_ORACLE"
+              " ST_ASGEOJSON ASWKT ST_ASWKT ASTEXT ST_ASTEXT CONCAT_WS GROUP_CONCAT",
+}
+# Words with a syntax of their own, which a plain call does not find: (MySQL, MariaDB).
+# 1 callable, 2 also after white space, 4 also in backticks.
+SYNTAX = {name: (3, 3) for name in (
+    "CONVERT GET_FORMAT TIMESTAMPADD TIMESTAMPDIFF JSON_TABLE JSON_VALUE DEFAULT VALUE MATCH"
+    " ROW_NUMBER RANK DENSE_RANK CUME_DIST PERCENT_RANK NTILE LEAD LAG FIRST_VALUE LAST_VALUE"
+    " NTH_VALUE NEXTVAL LASTVAL SETVAL INSERT").split()}
+SYNTAX |= {name: (1, 1) for name in "CAST EXTRACT POSITION DATE_ADD DATE_SUB".split()}
+SYNTAX |= {name: (0, 3) for name in "COLUMN_GET MEDIAN PERCENTILE_CONT PERCENTILE_DISC".split()}
+# Built-ins of versions that were not at hand, and MySQL's that are now in a component.
+OTHERS = {name: (7, 0) for name in
+          "MD5 SHA SHA1 WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS".split()}
+OTHERS |= {name: (0, 7) for name in
+           "UUID_V4 UUID_V7 VEC_DISTANCE VEC_DISTANCE_EUCLIDEAN VEC_DISTANCE_COSINE VEC_FROMTEXT"
+           " VEC_TOTEXT JSON_SCHEMA_VALID JSON_ARRAY_INTERSECT JSON_OBJECT_FILTER_KEYS"
+           " JSON_OBJECT_TO_ARRAY JSON_KEY_VALUE KDF FORMAT_PICO_TIME CRC32C NATURAL_SORT_KEY"
+           " RANDOM_BYTES SFORMAT ST_VALIDATE ST_SIMPLIFY ST_GEOHASH ST_ISVALID ST_COLLECT"
+           " ST_LATFROMGEOHASH ST_LONGFROMGEOHASH ST_POINTFROMGEOHASH".split()}
+# Words that the grammar treats itself, and functions that users can't call.
+OWN = set("""ALL DISTINCT DISTINCTROW NOT BINARY STRAIGHT_JOIN SQL_BIG_RESULT SQL_BUFFER_RESULT
+SQL_CACHE SQL_CALC_FOUND_ROWS SQL_NO_CACHE SQL_SMALL_RESULT HIGH_PRIORITY UNIQUE ROW CHARACTER
+VERSION_WITH_UPDATE CONVERT_CPU_ID_MASK
+CONVERT_INTERVAL_TO_USER_INTERVAL REMOVE_DD_PROPERTY_KEY IS_VISIBLE_DD_OBJECT
+GET_JDV_PROPERTY_KEY_VALUE""".split())
+HIDDEN = ("INTERNAL_", "GET_DD_", "CAN_ACCESS_", "SQL_TSI_")
+
+HEAD = '''//! The built-in functions of both servers. Made by `tools/table.py`: change it there.
+
+use super::Class;
+
+/// Names that share how they may be written and what they do: bits for MySQL, bits for
+/// MariaDB (1 callable, 2 also after white space, 4 also in backticks), class, names.
+#[rustfmt::skip]
+pub(super) const GROUPS: &[(u8, u8, Class, &str)] = &['''
+
+
+def read(path):
+    found = {}
+    for line in open(path):
+        word, kind, *flags = line.split()
+        if kind == "call":
+            found[word] = 1 + 2 * ("space" in flags) + 4 * ("quoted" in flags)
+    return found
+
+
+def main(mysql_path, mariadb_path):
+    mysql, mariadb = read(mysql_path), read(mariadb_path)
+    effects = {name: kind for kind, names in EFFECTS.items() for name in names.split()}
+    names = set(mysql) | set(mariadb) | set(SYNTAX) | set(OTHERS) | set(effects)
+    groups = {}
+    for name in sorted(names - OWN):
+        if name.startswith(HIDDEN):
+            continue
+        bits = [mysql.get(name, 0), mariadb.get(name, 0)]
+        for more in (SYNTAX.get(name), OTHERS.get(name)):
+            if more:
+                bits = [max(pair) for pair in zip(bits, more)]
+        kind = effects.get(name, "Pure")
+        if kind not in ("Pure", "Growth"):
+            bits = [7, 7]
+        groups.setdefault((bits[0], bits[1], kind), []).append(name)
+    print(HEAD)
+    for (my, maria, kind), names in sorted(groups.items(), key=lambda item: (item[0][2], item[0])):
+        lines = textwrap.wrap(" ".join(names), 90, break_on_hyphens=False)
+        print(f"    ({my}, {maria}, Class::{kind}, \"" + " \\\n        ".join(lines) + "\"),")
+    print("];")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,89 @@
+//! `readgate check` and `hash-password`: what they say to a person with a wrong file.
+
+use std::fs;
+
+use readgate_tests::place::{repository, scratch};
+use readgate_tests::readgate::run;
+
+/// What `check` says of this text, and whether it accepts it.
+fn check(name: &str, text: &str) -> (bool, String) {
+    let directory = scratch().join("check");
+    fs::create_dir_all(&directory).unwrap();
+    let path = directory.join(format!("{name}.toml"));
+    fs::write(&path, text).unwrap();
+    let output = run(&["check", "--config", path.to_str().unwrap()], "");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), said.into_owned())
+}
+
+fn shipped() -> String {
+    fs::read_to_string(repository().join("proxy.toml")).unwrap()
+}
+
+/// The shipped text with one line replaced, and the number of that line.
+fn with_line(old: &str, new: &str) -> (String, usize) {
+    let text = shipped();
+    let line = text.lines().position(|line| line == old).expect("the line is in proxy.toml") + 1;
+    (text.replace(&format!("\n{old}\n"), &format!("\n{new}\n")), line)
+}
+
+#[test]
+fn names_line_and_key_of_an_unknown_key() {
+    let (text, line) = with_line("name = \"clinical\"", "name = \"clinical\"\nadress = \"x\"");
+    let (accepted, said) = check("unknown_key", &text);
+    assert!(!accepted);
+    assert!(said.contains(&format!("{}", line + 1)) && said.contains("adress"), "{said}");
+}
+
+#[test]
+fn names_line_and_key_of_a_wrong_value() {
+    let (text, line) = with_line("address = \"127.0.0.1:3306\"", "address = \"nowhere\"");
+    let (accepted, said) = check("wrong_value", &text);
+    assert!(!accepted);
+    assert!(said.contains(&line.to_string()) && said.contains("address"), "{said}");
+}
+
+#[test]
+fn refuses_a_listener_whose_sources_do_not_exist() {
+    let (text, _) = with_line("sources = [\"this-host\"]", "sources = [\"no-such-source\"]");
+    let (accepted, said) = check("unknown_source", &text);
+    assert!(!accepted);
+    assert!(said.contains("no-such-source"), "{said}");
+}
+
+#[test]
+fn refuses_an_inline_password() {
+    let (text, _) =
+        with_line("password_file = \"certs/replica.password\"", "password = \"not to be seen\"");
+    let (accepted, said) = check("inline_password", &text);
+    assert!(!accepted);
+    assert!(said.contains("insecure_inline_password"), "{said}");
+    assert!(!said.contains("not to be seen"), "the password is repeated: {said}");
+}
+
+#[test]
+fn refuses_private_networks_that_are_not_meant() {
+    let (text, _) = with_line("allow_private = true", "");
+    let (accepted, said) = check("private_network", &text);
+    assert!(!accepted);
+    assert!(said.contains("allow_private"), "{said}");
+}
+
+#[test]
+fn says_what_is_wrong_with_broken_toml() {
+    let (accepted, said) = check("broken", "[[listener]\nname = ");
+    assert!(!accepted);
+    assert!(said.contains('1'), "{said}");
+}
+
+#[test]
+fn hashes_passwords_into_both_verifiers() {
+    let output = run(&["hash-password"], "password\n");
+    assert!(output.status.success());
+    let said = String::from_utf8(output.stdout).unwrap();
+    // SHA256(SHA256("password")) and SHA1(SHA1("password")), by other tools.
+    let sha2 = "73641c99f7719f57d8f4beb11a303afcd190243a51ced8782ca6d3dbe014d146";
+    assert!(said.contains(&format!("caching_sha2_verifier = \"$sha2fast${sha2}\"")), "{said}");
+    let native = "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19";
+    assert!(said.contains(&format!("native_verifier = \"{native}\"")), "{said}");
+}

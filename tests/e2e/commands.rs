@@ -1,0 +1,152 @@
+//! The commands beside plain statements, and those that must not exist.
+
+use readgate_tests::raw::{RawClient, ServerError};
+
+/// Every command byte that readgate does not serve, with an argument that would do harm.
+const UNSERVED: &[(u8, &[u8])] = &[
+    (0x00, b""),                                                                     // SLEEP
+    (0x05, b"created_by_command"),                                                   // CREATE_DB
+    (0x06, b"clinical"),                                                             // DROP_DB
+    (0x07, b"\x01"),                                                                 // REFRESH
+    (0x08, b"\x00"),                                                                 // SHUTDOWN
+    (0x0a, b""),                                                                     // PROCESS_INFO
+    (0x0b, b""),                                                                     // CONNECT
+    (0x0c, b"\x01\x00\x00\x00"),                                                     // PROCESS_KILL
+    (0x0d, b""),                                                                     // DEBUG
+    (0x0f, b""),                                                                     // TIME
+    (0x10, b"DELETE FROM t"),                            // DELAYED_INSERT
+    (0x12, b"\x04\x00\x00\x00\x00\x00\x63\x00\x00\x00"), // BINLOG_DUMP
+    (0x13, b""),                                         // TABLE_DUMP
+    (0x14, b""),                                         // CONNECT_OUT
+    (0x15, b"\x63\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), // REGISTER_REPLICA
+    (0x1d, b""),                                                                     // DAEMON
+    (0x1e, b""), // BINLOG_DUMP_GTID
+    (0x20, b""), // CLONE
+    (0x21, b""),
+    (0xfa, b""), // MariaDB's bulk execution
+    (0xff, b""),
+];
+
+/// All payloads up to the one that ends a list of definitions.
+fn field_list(client: &mut RawClient, table: &str) -> Vec<Vec<u8>> {
+    let argument = [table.as_bytes(), &[0]].concat();
+    client.send_command(0x04, &argument).expect("the server reads");
+    let mut payloads = Vec::new();
+    loop {
+        let payload = client.receive().expect("the command is answered");
+        let last = matches!(payload[0], 0xff | 0xfe) && payload.len() < 100;
+        payloads.push(payload);
+        if last {
+            return payloads;
+        }
+    }
+}
+
+on_both! {
+    fn answers_other_commands_1047_and_forwards_none(stage) {
+        let mut alice = stage.alice();
+        for (command, argument) in UNSERVED {
+            let answer = alice.simple(*command, argument);
+            let error = ServerError::parse(&answer).unwrap_or_else(|| panic!("{command:#x}: {answer:?}"));
+            assert_eq!((error.code, error.state.as_str()), (1047, "08S01"), "{command:#x}: {error}");
+            assert_eq!(alice.query("SELECT 1").value(), "1", "after {command:#x}");
+        }
+        let log = stage.server.general_log();
+        for name in ["\tShutdown", "\tRefresh", "\tDebug", "\tBinlog Dump", "\tRegister", "\tKill", "\tCreate DB", "\tDrop DB"] {
+            assert!(!log.contains(name), "the replica has seen{name}");
+        }
+    }
+
+    fn pings(stage) {
+        assert_eq!(stage.alice().simple(0x0e, b"")[0], 0);
+    }
+
+    fn changes_the_schema(stage) {
+        let mut alice = stage.alice();
+        assert_eq!(alice.simple(0x02, b"clinical")[0], 0);
+        assert_eq!(alice.query("SELECT DATABASE()").value(), "clinical");
+        alice.query("USE information_schema").expect_ok();
+        assert_eq!(alice.query("SELECT DATABASE()").value(), "information_schema");
+        let error = ServerError::parse(&alice.simple(0x02, b"no_such_schema")).expect("an ERR");
+        assert_eq!((error.code, error.state.as_str()), (1049, "42000"));
+    }
+
+    fn lists_fields_as_the_replica_does(stage) {
+        let (mut alice, mut direct) = (stage.alice(), stage.direct());
+        for client in [&mut alice, &mut direct] {
+            client.query("USE clinical").expect_ok();
+        }
+        for table in ["subjects", "enrolment", "no_such_table"] {
+            let ours = field_list(&mut alice, table);
+            assert!(ours == field_list(&mut direct, table), "{table}: {ours:?}");
+        }
+    }
+
+    fn gives_statistics(stage) {
+        let answer = stage.alice().simple(0x09, b"");
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        assert!(text.starts_with("Uptime: "), "{text}");
+    }
+
+    fn resets_a_connection_and_its_state(stage) {
+        let mut alice = stage.alice();
+        alice.query("SET @mine = 7").expect_ok();
+        assert_eq!(alice.query("SELECT @mine").value(), "7");
+        assert_eq!(alice.simple(0x1f, b"")[0], 0);
+        assert_eq!(alice.query("SELECT @mine IS NULL").value(), "1");
+    }
+
+    fn takes_long_data_in_pieces(stage) {
+        let mut alice = stage.alice();
+        let statement = alice.prepare("SELECT LENGTH(?)").unwrap();
+        assert_eq!(statement.parameters, 1);
+        for _ in 0..3 {
+            let piece = [&statement.id.to_le_bytes()[..], &[0, 0], &vec![b'x'; 1 << 20]].concat();
+            alice.send_command(0x18, &piece).unwrap();
+        }
+        // Not NULL, types follow: BLOB; its value has been sent already.
+        let response = alice.execute(&statement, 0, &[0, 1, 252, 0]);
+        response.expect_ok();
+        let row = &response.payloads[response.payloads.len() - 2];
+        let length = u32::from_le_bytes(row[2..6].try_into().unwrap());
+        assert_eq!(length, 3 << 20);
+    }
+
+    fn closes_and_resets_prepared_statements(stage) {
+        let mut alice = stage.alice();
+        let statement = alice.prepare("SELECT 42").unwrap();
+        assert_eq!(alice.simple(0x1a, &statement.id.to_le_bytes())[0], 0, "COM_STMT_RESET");
+        alice.execute(&statement, 0, &[]).expect_ok();
+        // COM_STMT_CLOSE has no answer: the next command's answer is the next thing to come.
+        alice.send_command(0x19, &statement.id.to_le_bytes()).unwrap();
+        assert_eq!(alice.query("SELECT 1").value(), "1");
+        let error = alice.execute(&statement, 0, &[]).expect_error();
+        assert_eq!((error.code, error.state.as_str()), (1243, "HY000"), "{error}");
+    }
+
+    fn keeps_statement_ids_of_sessions_apart(stage) {
+        let (mut one, mut two) = (stage.alice(), stage.alice());
+        let mine = one.prepare("SELECT 'mine'").unwrap();
+        let error = two.execute(&mine, 0, &[]).expect_error();
+        assert_eq!(error.code, 1243, "{error}");
+        one.execute(&mine, 0, &[]).expect_ok();
+    }
+
+    fn ends_a_connection_on_quit(stage) {
+        let mut alice = stage.alice();
+        alice.send_command(0x01, b"").unwrap();
+        assert!(alice.is_closed());
+    }
+
+    fn ends_a_connection_whose_packets_are_out_of_order(stage) {
+        let mut alice = stage.alice();
+        // A query with sequence id 5, where a command starts with 0.
+        alice.send_raw(&[9, 0, 0, 5, 3]).unwrap();
+        alice.send_raw(b"SELECT 1").unwrap();
+        if let Ok(answer) = alice.receive() {
+            let error = ServerError::parse(&answer).expect("an ERR if anything");
+            assert_eq!((error.code, error.state.as_str()), (1156, "08S01"), "{error}");
+        }
+        assert!(alice.is_closed());
+    }
+}

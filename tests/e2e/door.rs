@@ -1,0 +1,132 @@
+//! Who is let in, and what everybody else is told.
+
+use readgate_tests::config::set;
+use readgate_tests::raw::{Login, RawClient, capability};
+use readgate_tests::readgate::Readgate;
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+
+/// Everything the server said in a login that must fail, with names and nonces blanked out.
+fn failed_login(stage: &Stage, user: &str, login: Login) -> Vec<(u8, String)> {
+    let mut client = RawClient::connect(stage.readgate.port).expect("a greeting");
+    client.start_tls(&stage.ca_file(), &login).expect("TLS");
+    let error = client.login(&login).expect_err("the login fails");
+    assert_eq!((error.code, error.state.as_str()), (1045, "28000"), "{error}");
+    assert!(client.is_closed(), "the connection ends after a failed login");
+    let blanked = client.received.iter().map(|(sequence_id, payload)| {
+        let shown = if payload.first() == Some(&0xfe) {
+            // An auth switch: the plugin is compared, the nonce is random.
+            let end = payload.iter().position(|byte| *byte == 0).expect("a plugin name");
+            format!(
+                "switch to {} and {} more bytes",
+                payload[1..end].escape_ascii(),
+                payload.len() - end
+            )
+        } else {
+            payload.escape_ascii().to_string().replace(user, "USER")
+        };
+        (*sequence_id, shown)
+    });
+    blanked.collect()
+}
+
+on_both! {
+    fn lets_a_named_user_in_over_tls(stage) {
+        let mut alice = stage.alice();
+        assert_eq!(alice.query("SELECT COUNT(*) FROM clinical.lab_results").value(), "144000");
+        stage.readgate.record("login", |record| record["user"] == "alice");
+    }
+
+    fn runs_every_session_under_the_shared_account(stage) {
+        let user = stage.alice().query("SELECT CURRENT_USER()").value();
+        assert_eq!(user, "readonly_shared@%");
+    }
+
+    fn greets_with_the_version_of_the_replica(stage) {
+        let ours = RawClient::connect(stage.readgate.port).expect("a greeting").greeting;
+        let theirs = RawClient::connect(stage.server.port).expect("a greeting").greeting;
+        assert_eq!(ours.version, theirs.version);
+        assert_eq!(ours.collation, theirs.collation);
+    }
+
+    fn never_offers_local_files(stage) {
+        let greeting = RawClient::connect(stage.readgate.port).expect("a greeting").greeting;
+        assert_eq!(greeting.offered & capability::LOCAL_FILES, 0);
+    }
+
+    fn starts_in_the_schema_of_the_login(stage) {
+        let login = Login::user("alice", USER_PASSWORD).in_schema("clinical");
+        let mut alice = login_at(stage.readgate.port, &stage.ca_file(), &login);
+        assert_eq!(alice.query("SELECT DATABASE()").value(), "clinical");
+    }
+
+    fn says_that_the_schema_of_the_login_is_unknown(stage) {
+        let login = Login::user("alice", USER_PASSWORD).in_schema("no_such_schema");
+        let mut alice = RawClient::connect(stage.readgate.port).expect("a greeting");
+        alice.start_tls(&stage.ca_file(), &login).expect("TLS");
+        let error = alice.login(&login).expect_err("the login fails");
+        // The shared account may see every schema, so the server says that there is none.
+        assert_eq!((error.code, error.state.as_str()), (1049, "42000"), "{error}");
+    }
+
+    fn switches_a_client_that_proposes_the_old_plugin(stage) {
+        let login = Login::user("alice", USER_PASSWORD).proposing("mysql_native_password");
+        let mut alice = login_at(stage.readgate.port, &stage.ca_file(), &login);
+        assert_eq!(alice.query("SELECT 1").value(), "1");
+        let switched = alice.received.iter().any(|(_, payload)| payload.starts_with(b"\xfecaching_sha2_password"));
+        assert!(switched, "alice has no native verifier");
+    }
+
+    fn lets_an_old_driver_in_with_the_native_plugin(stage) {
+        let login = Login::user("olga", USER_PASSWORD).proposing("mysql_native_password");
+        let mut olga = login_at(stage.readgate.port, &stage.ca_file(), &login);
+        assert_eq!(olga.query("SELECT 1").value(), "1");
+        let sha2 = Login::user("olga", USER_PASSWORD).proposing("caching_sha2_password");
+        let mut olga = login_at(stage.readgate.port, &stage.ca_file(), &sha2);
+        assert_eq!(olga.query("SELECT 1").value(), "1");
+    }
+
+    fn refuses_wrong_passwords_unknown_and_disabled_users_alike(stage) {
+        for plugin in ["caching_sha2_password", "mysql_native_password"] {
+            let wrong = failed_login(stage, "alice", Login::user("alice", "wrong").proposing(plugin));
+            let unknown = failed_login(stage, "bobby", Login::user("bobby", "wrong").proposing(plugin));
+            let disabled = failed_login(stage, "carol", Login::user("carol", USER_PASSWORD).proposing(plugin));
+            let disabled_wrong = failed_login(stage, "carol", Login::user("carol", "wrong").proposing(plugin));
+            assert_eq!(unknown, wrong, "{plugin}: an unknown user can be told from a wrong password");
+            assert_eq!(disabled, wrong, "{plugin}: a disabled user can be told from a wrong password");
+            assert_eq!(disabled_wrong, wrong, "{plugin}: a disabled user can be told from a wrong password");
+        }
+        stage.readgate.record("login_failed", |record| record["user"] == "bobby");
+    }
+
+    fn refuses_an_empty_password_like_a_wrong_one(stage) {
+        let known = failed_login(stage, "alice", Login::user("alice", ""));
+        let unknown = failed_login(stage, "bobby", Login::user("bobby", ""));
+        assert_eq!(known, unknown);
+    }
+
+    fn refuses_plaintext_login(stage) {
+        let mut client = RawClient::connect(stage.readgate.port).expect("a greeting");
+        let error = client.login(&Login::user("alice", USER_PASSWORD)).expect_err("no TLS");
+        assert_eq!((error.code, error.state.as_str()), (3159, "HY000"), "{error}");
+        assert!(client.is_closed());
+    }
+
+    fn refuses_an_unlisted_source_in_place_of_the_greeting(stage) {
+        let (directory, mut config) = stage.own_config("other_source");
+        set(&mut config, "source.0.networks", vec!["127.0.0.9/32"]);
+        let readgate = Readgate::start(&directory, config);
+        let error = RawClient::connect(readgate.port).err().expect("no greeting").to_string();
+        assert!(error.starts_with("ERROR 1130 "), "{error}");
+        let record = readgate.record("source_denied", |_| true);
+        assert_eq!(record["source"], "127.0.0.1");
+        assert_eq!(record["listener"], "main");
+    }
+
+    fn lets_nobody_in_when_the_list_of_sources_is_empty(stage) {
+        let (directory, mut config) = stage.own_config("no_source");
+        set(&mut config, "listener.0.sources", Vec::<String>::new());
+        let readgate = Readgate::start(&directory, config);
+        let error = RawClient::connect(readgate.port).err().expect("no greeting").to_string();
+        assert!(error.starts_with("ERROR 1130 "), "{error}");
+    }
+}

@@ -1,0 +1,148 @@
+//! What goes wrong around readgate: the replica, the ledger, the daemon itself.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
+use readgate_tests::raw::{Login, RawClient, ServerError};
+use readgate_tests::readgate::Readgate;
+use readgate_tests::server::Server;
+use readgate_tests::stage::{USER_PASSWORD, login_at};
+
+/// What `alice` is told at `readgate`, which must not take longer than the bar allows.
+fn refused_login(ca_file: &Path, readgate: &Readgate) -> ServerError {
+    let begun = Instant::now();
+    let login = Login::user("alice", USER_PASSWORD);
+    let mut client = RawClient::connect(readgate.port).expect("a greeting");
+    client.start_tls(ca_file, &login).expect("TLS");
+    let error = client.login(&login).expect_err("there is no replica");
+    assert!(begun.elapsed() < Duration::from_secs(6), "it took {:?}", begun.elapsed());
+    error
+}
+
+on_both! {
+    fn tells_a_client_within_seconds_that_the_replica_is_down(stage) {
+        let (directory, mut config) = stage.own_config("replica_down");
+        let nobody = readgate_tests::place::free_port();
+        set(&mut config, "replica.address", format!("127.0.0.1:{nobody}"));
+        let readgate = Readgate::start_unready(&directory, config);
+        assert_ne!(readgate.http("/readyz").expect("an answer").0, 200);
+        assert_eq!(readgate.http("/healthz").expect("an answer").0, 200);
+        let error = refused_login(&stage.ca_file(), &readgate);
+        assert_eq!(error.state, "08S01", "{error}");
+    }
+
+    fn tells_a_client_within_seconds_that_the_replica_is_silent(stage) {
+        // Connects, as the kernel answers for it, and never says a word.
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let (directory, mut config) = stage.own_config("replica_silent");
+        set(&mut config, "replica.address", silent.local_addr().unwrap().to_string());
+        let readgate = Readgate::start_unready(&directory, config);
+        let error = refused_login(&stage.ca_file(), &readgate);
+        assert_eq!(error.state, "08S01", "{error}");
+    }
+
+    fn refuses_a_replica_with_a_foreign_certificate(stage) {
+        let (directory, mut config) = stage.own_config("foreign_certificate");
+        set(&mut config, "replica.tls.server_name", "other.example.org");
+        let readgate = Readgate::start_unready(&directory, config);
+        let error = refused_login(&stage.ca_file(), &readgate);
+        assert_eq!(error.state, "08S01", "{error}");
+    }
+
+    fn survives_the_replica_going_and_coming(stage) {
+        let mut server = Server::start(stage.server.flavour, &stage.own_directory("coming_server"));
+        server.load_sample();
+        let (directory, config) = stage.own_config_for(&server, "coming");
+        let readgate = Readgate::start(&directory, config);
+        let login = Login::user("alice", USER_PASSWORD);
+        let mut alice = login_at(readgate.port, &server.ca_file(), &login);
+        assert_eq!(alice.query("SELECT 1").value(), "1");
+
+        server.kill();
+        let begun = Instant::now();
+        if let Ok(response) = alice.try_query("SELECT 1") {
+            assert_eq!(response.expect_error().state, "08S01");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(6), "it took {:?}", begun.elapsed());
+        assert_eq!(refused_login(&server.ca_file(), &readgate).state, "08S01");
+
+        server.restart();
+        wait_for("a login after the replica is back", Duration::from_secs(10), || {
+            let mut client = RawClient::connect(readgate.port).ok()?;
+            client.start_tls(&server.ca_file(), &login).ok()?;
+            client.login(&login).ok()
+        });
+    }
+
+    fn loses_no_record_when_killed_under_load(stage) {
+        let (directory, config) = stage.own_config("killed");
+        let mut readgate = Readgate::start(&directory, config);
+        let (seen, enough) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let answered = Arc::new(AtomicUsize::new(0));
+        let clients: Vec<_> = (0..4).map(|client| {
+            let mut alice = login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+            let (seen, answered, enough) = (seen.clone(), answered.clone(), enough.clone());
+            thread::spawn(move || {
+                for number in 0.. {
+                    let sql = format!("SELECT 'load {client} {number}'");
+                    let Ok(response) = alice.try_query(&sql) else { return };
+                    response.expect_ok();
+                    seen.lock().unwrap().push(sql);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                    if enough.load(Ordering::Relaxed) { return }
+                }
+            })
+        }).collect();
+        wait_for("load", Duration::from_secs(60), || (answered.load(Ordering::Relaxed) > 2000).then_some(()));
+        readgate.kill();
+        enough.store(true, Ordering::Relaxed);
+        for client in clients {
+            client.join().expect("no client panicked");
+        }
+        // What was recorded may still be in the journal; the next start brings it home.
+        readgate.restart();
+        readgate.record("start", |_| true);
+        let seen = seen.lock().unwrap();
+        let texts = wait_for("the ledger holds the load", Duration::from_secs(10), || {
+            let intents = readgate.ledger().into_iter().filter(|record| record["event"] == "intent");
+            let texts: std::collections::HashSet<String> =
+                intents.filter_map(|record| Some(record["text"].as_str()?.to_owned())).collect();
+            seen.iter().all(|sql| texts.contains(sql)).then_some(texts)
+        });
+        assert!(texts.len() >= 2000);
+    }
+
+    fn refuses_to_start_without_a_ledger(stage) {
+        let (directory, mut config) = stage.own_config("no_ledger");
+        std::fs::write(directory.join("a_file"), "").unwrap();
+        set(&mut config, "ledger.directory", directory.join("a_file").display().to_string());
+        std::fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
+        let path = directory.join("proxy.toml").display().to_string();
+        let output = readgate_tests::readgate::run(&["serve", "--config", &path], "");
+        assert!(!output.status.success());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("ledger"), "{said}");
+    }
+
+    fn ends_sessions_in_order_on_sigterm(stage) {
+        let (directory, config) = stage.own_config("sigterm");
+        let mut readgate = Readgate::start(&directory, config);
+        let mut alice = login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        assert_eq!(alice.query("SELECT 1").value(), "1");
+        readgate.signal("TERM");
+        let status = wait_for("readgate ends", Duration::from_secs(60), || readgate.ended());
+        assert!(status.success(), "{status}");
+        if let Ok(payload) = alice.receive() {
+            let error = ServerError::parse(&payload).expect("an ERR if anything");
+            assert_eq!((error.code, error.state.as_str()), (1053, "08S01"), "{error}");
+        }
+        assert!(alice.is_closed());
+        readgate.record("stop", |_| true);
+    }
+}

@@ -1,0 +1,66 @@
+//! What the ledger holds about sessions and statements.
+
+use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::stage::USER_PASSWORD;
+
+on_both! {
+    fn records_intent_and_outcome_of_a_read(stage) {
+        let sql = "SELECT subject_id FROM clinical.subjects WHERE 'recorded_read' <> '' LIMIT 7";
+        let mut alice = stage.alice();
+        assert_eq!(alice.query(sql).rows().len(), 7);
+        let intent = stage.readgate.record("intent", |record| record["text"] == sql);
+        assert_eq!(intent["user"], "alice");
+        assert_eq!(intent["source"], "127.0.0.1");
+        assert_eq!(intent["account"], "readonly_shared");
+        let outcome = stage.readgate.record("outcome", |record| record["intent"] == intent["seq"]);
+        assert_eq!(outcome["rows"], 7);
+        assert_eq!(outcome["end"], "ok");
+    }
+
+    fn records_the_replicas_error(stage) {
+        let sql = "SELECT * FROM clinical.no_table_for_the_ledger";
+        stage.alice().query(sql).expect_error();
+        let intent = stage.readgate.record("intent", |record| record["text"] == sql);
+        let outcome = stage.readgate.record("outcome", |record| record["intent"] == intent["seq"]);
+        assert_eq!(outcome["end"], "error");
+        assert_eq!(outcome["error"]["code"], 1146);
+    }
+
+    fn ties_executions_to_the_prepared_text(stage) {
+        let sql = "SELECT 'prepared for the ledger'";
+        let mut alice = stage.alice();
+        let statement = alice.prepare(sql).unwrap();
+        alice.execute(&statement, 0, &[]).expect_ok();
+        let prepare = stage.readgate.record("intent", |record| {
+            record["text"] == sql && record["command"] == "prepare"
+        });
+        let execute = stage.readgate.record("intent", |record| {
+            record["command"] == "execute" && record["prepared"]["intent"] == prepare["seq"]
+        });
+        stage.readgate.record("outcome", |record| record["intent"] == execute["seq"]);
+    }
+
+    fn numbers_records_without_gaps(stage) {
+        stage.alice().query("SELECT 'a last one'").expect_ok();
+        stage.readgate.record("intent", |record| record["text"] == "SELECT 'a last one'");
+        let sequence: Vec<u64> =
+            stage.readgate.ledger().iter().map(|record| record["seq"].as_u64().unwrap()).collect();
+        for pair in sequence.windows(2) {
+            assert_eq!(pair[1], pair[0] + 1, "a record is missing");
+        }
+    }
+
+    fn never_holds_a_password(stage) {
+        let login = Login::user("alice", "a wrong secret to look for");
+        let mut client = RawClient::connect(stage.readgate.port).unwrap();
+        client.start_tls(&stage.ca_file(), &login).unwrap();
+        client.login(&login).unwrap_err();
+        stage.readgate.record("login_failed", |record| record["user"] == "alice");
+        let records = format!("{:?}", stage.readgate.ledger());
+        let log = stage.readgate.log();
+        for secret in ["a wrong secret to look for", USER_PASSWORD, readgate_tests::server::SHARED_PASSWORD] {
+            assert!(!records.contains(secret), "a password is in the ledger");
+            assert!(!log.contains(secret), "a password is in the log");
+        }
+    }
+}

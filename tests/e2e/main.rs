@@ -1,0 +1,36 @@
+//! The real daemon between real clients and real servers. Each claim is checked on MariaDB
+//! and on MySQL: run one flavour with `cargo test --test e2e mariadb::` or `mysql::`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test reports by panicking"
+)]
+
+/// Makes a test for each flavour of every function: `mariadb::name` and `mysql::name`.
+macro_rules! on_both {
+    ($($(#[$meta:meta])* fn $name:ident($stage:ident) $body:block)*) => {
+        $($(#[$meta])* fn $name($stage: &'static readgate_tests::stage::Stage) $body)*
+        mod mariadb {
+            $(#[test] fn $name() {
+                super::$name(readgate_tests::stage::stage(readgate_tests::server::Flavour::MariaDb));
+            })*
+        }
+        mod mysql {
+            $(#[test] fn $name() {
+                super::$name(readgate_tests::stage::stage(readgate_tests::server::Flavour::MySql));
+            })*
+        }
+    };
+}
+
+mod check;
+mod clients;
+mod commands;
+mod door;
+mod failures;
+mod ledger;
+mod ops;
+mod reads;
+mod refusals;

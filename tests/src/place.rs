@@ -1,0 +1,71 @@
+//! Where things are: the repository, the scratch folder of this test program, free ports,
+//! and the one way of waiting: until something is so, or a deadline.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+/// Top folder of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ has a parent").to_owned()
+}
+
+/// A script of `tests/servers`.
+pub fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("servers").join(name)
+}
+
+/// The `target` folder that this test program was built into.
+pub fn target() -> PathBuf {
+    let program = std::env::current_exe().expect("this program has a path");
+    let deps = program.parent().expect("programs are in a folder");
+    deps.ancestors().nth(2).expect("target/PROFILE/deps is three folders deep").to_owned()
+}
+
+/// A scratch folder that was empty when this process began. It is kept afterwards, so that
+/// logs can be read, and emptied by the next run; a lock keeps two runs apart.
+pub fn scratch() -> &'static Path {
+    static SCRATCH: OnceLock<(PathBuf, File)> = OnceLock::new();
+    let (path, _lock) = SCRATCH.get_or_init(|| {
+        let path = target().join("e2e");
+        fs::create_dir_all(&path).expect("the scratch folder can be made");
+        let lock = File::create(path.join("lock")).expect("the lock file can be made");
+        lock.lock().expect("the lock can be waited for");
+        for entry in fs::read_dir(&path).expect("the scratch folder can be read") {
+            let entry = entry.expect("the scratch folder can be read").path();
+            if entry.is_dir() {
+                fs::remove_dir_all(&entry).expect("an old run's folder can be removed");
+            }
+        }
+        (path, lock)
+    });
+    path
+}
+
+/// A port that nobody listens on, never given out twice in this process. All are below the
+/// range from which the kernel takes the ports of outgoing connections.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(20_000 + std::process::id() % 10_000).expect("fits");
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Asks until the answer is `Some`, and panics with `what` when the time is over.
+pub fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

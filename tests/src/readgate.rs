@@ -1,0 +1,147 @@
+//! The daemon under test: the real program, started with a configuration of its own, and what
+//! it leaves behind: ledger, metrics, log.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use toml::Table;
+
+use crate::config::set;
+use crate::keeper::Kept;
+use crate::place::{free_port, target, wait_for};
+
+/// The program: `READGATE_BIN`, or the one beside this test program.
+pub fn program() -> PathBuf {
+    let program = std::env::var_os("READGATE_BIN")
+        .map_or_else(|| target().join("debug/readgate"), PathBuf::from);
+    assert!(program.exists(), "{} is missing: cargo build -p readgate", program.display());
+    program
+}
+
+/// Runs one of its subcommands to the end, with `input` on standard input.
+pub fn run(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(program())
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("readgate starts");
+    // A program that ends without reading its input is no fault of the test.
+    let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
+    child.wait_with_output().expect("readgate ends")
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Readgate {
+    /// Port of its first listener.
+    pub port: u16,
+    /// Port of `/metrics`, `/healthz`, `/readyz`.
+    pub ops_port: u16,
+    /// Its folder: configuration, log, ledger.
+    pub directory: PathBuf,
+    process: Kept,
+}
+
+impl Readgate {
+    /// Starts it with free ports and waits until it is ready.
+    pub fn start(directory: &Path, config: Table) -> Self {
+        let started = Self::start_unready(directory, config);
+        wait_for("readgate is ready", Duration::from_secs(20), || {
+            (started.http("/readyz")?.0 == 200).then_some(())
+        });
+        started
+    }
+
+    /// Starts it and waits until it listens, ready or not.
+    pub fn start_unready(directory: &Path, mut config: Table) -> Self {
+        fs::create_dir_all(directory).expect("the daemon's folder can be made");
+        let (port, ops_port) = (free_port(), free_port());
+        set(&mut config, "listener.0.address", format!("127.0.0.1:{port}"));
+        set(&mut config, "ops.address", format!("127.0.0.1:{ops_port}"));
+        fs::write(directory.join("proxy.toml"), config.to_string()).expect("can be written");
+        let process = serve(directory);
+        let mut started = Self { port, ops_port, directory: directory.to_owned(), process };
+        started.wait_until_listening();
+        started
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// A named signal, such as `TERM`.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Its exit status, if it has ended.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.process.ended()
+    }
+
+    /// Starts it again after [`Readgate::kill`], with the same configuration and ports.
+    pub fn restart(&mut self) {
+        self.process = serve(&self.directory);
+        self.wait_until_listening();
+    }
+
+    /// Status code and body of a page, `None` while nobody answers.
+    pub fn http(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ops_port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split_whitespace().nth(1)?.parse().ok()?;
+        Some((status, body.to_owned()))
+    }
+
+    /// Every record that the ledger's files hold now; the last line may be torn.
+    pub fn ledger(&self) -> Vec<Value> {
+        let mut files: Vec<PathBuf> = fs::read_dir(self.directory.join("ledger"))
+            .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
+            .unwrap_or_default();
+        files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+        files.sort();
+        let text: String = files.iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// The first record of `event` that `matches`, waited for: files follow the journal.
+    pub fn record(&self, event: &str, matches: impl Fn(&Value) -> bool) -> Value {
+        wait_for(&format!("a record of {event}"), Duration::from_secs(5), || {
+            self.ledger().into_iter().find(|record| record["event"] == event && matches(record))
+        })
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    fn wait_until_listening(&mut self) {
+        let (directory, port) = (self.directory.clone(), self.port);
+        wait_for("readgate listens", Duration::from_secs(20), || {
+            if let Some(status) = self.process.ended() {
+                let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
+                panic!("readgate ended with {status}:\n{log}");
+            }
+            TcpStream::connect(("127.0.0.1", port)).ok().map(drop)
+        });
+    }
+}
+
+fn serve(directory: &Path) -> Kept {
+    let mut command = Command::new(program());
+    command.args(["serve", "--config"]).arg(directory.join("proxy.toml"));
+    Kept::start(&command, &directory.join("log"))
+}

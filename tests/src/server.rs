@@ -1,0 +1,151 @@
+//! A private MariaDB or MySQL server with the clinical sample, the accounts and a general
+//! log, made by `tests/servers/server.sh`.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use crate::keeper::Kept;
+use crate::place::{free_port, script, wait_for};
+
+/// Password of the shared account that readgate uses.
+pub const SHARED_PASSWORD: &str = "shared password of the tests";
+/// Password of `admin`, who may do everything.
+pub const ADMIN_PASSWORD: &str = "admin password of the tests";
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flavour {
+    /// The distribution's MariaDB.
+    MariaDb,
+    /// MySQL 9.7.
+    MySql,
+}
+
+impl Flavour {
+    /// The name that the scripts use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MariaDb => "mariadb",
+            Self::MySql => "mysql",
+        }
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    /// Which one.
+    pub flavour: Flavour,
+    /// Port on 127.0.0.1.
+    pub port: u16,
+    /// Its folder: data, logs, certificates.
+    pub directory: PathBuf,
+    process: Kept,
+}
+
+impl Server {
+    /// Starts one under `directory` and waits until it answers.
+    pub fn start(flavour: Flavour, directory: &Path) -> Self {
+        fs::create_dir_all(directory).expect("the server's folder can be made");
+        must(&mut script_command(flavour, "install"));
+        must(script_command(flavour, "prepare").arg(directory));
+        must(Command::new(script("certificates.sh")).arg(directory.join("certs")));
+        let port = free_port();
+        let process = run(flavour, directory, port);
+        let server = Self { flavour, port, directory: directory.to_owned(), process };
+        server.wait_until_ready();
+        server
+    }
+
+    /// The accounts and the clinical sample.
+    pub fn load_sample(&self) {
+        let accounts = must(
+            script_command(self.flavour, "accounts")
+                .env("SHARED_PASSWORD", SHARED_PASSWORD)
+                .env("ADMIN_PASSWORD", ADMIN_PASSWORD),
+        );
+        self.sql(&String::from_utf8(accounts).expect("SQL is text"));
+        self.sql(&fs::read_to_string(script("clinical.sql")).expect("the sample is there"));
+    }
+
+    /// Kills it, as a power cut would.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again on the same port after [`Server::kill`].
+    pub fn restart(&mut self) {
+        self.process = run(self.flavour, &self.directory, self.port);
+        self.wait_until_ready();
+    }
+
+    /// Runs SQL as root over the socket and returns what the client printed, tab separated.
+    pub fn sql(&self, sql: &str) -> String {
+        let mut child = script_command(self.flavour, "sql")
+            .arg(&self.directory)
+            .args(["--batch", "--skip-column-names"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the client starts");
+        child.stdin.take().expect("piped").write_all(sql.as_bytes()).expect("the client reads");
+        let output = child.wait_with_output().expect("the client ends");
+        checked(sql, &output);
+        String::from_utf8(output.stdout).expect("the result is text")
+    }
+
+    /// Everything that clients sent so far, as the server itself logged it.
+    pub fn general_log(&self) -> String {
+        let bytes = fs::read(self.directory.join("general.log")).expect("the general log is there");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// The authority that signed the server's certificate and readgate's.
+    pub fn ca_file(&self) -> PathBuf {
+        self.directory.join("certs/ca.crt")
+    }
+
+    fn wait_until_ready(&self) {
+        wait_for("the server answers", Duration::from_secs(60), || {
+            let ready = script_command(self.flavour, "ready").arg(&self.directory).output();
+            ready.is_ok_and(|output| output.status.success()).then_some(())
+        });
+    }
+}
+
+fn script_command(flavour: Flavour, action: &str) -> Command {
+    let mut command = Command::new(script("server.sh"));
+    command.args([action, flavour.name()]);
+    command
+}
+
+fn run(flavour: Flavour, directory: &Path, port: u16) -> Kept {
+    let log = directory.join("general.log");
+    let mut command = script_command(flavour, "run");
+    command.arg(directory).arg(port.to_string());
+    // Read-only, as a replica is: readgate gives no service in front of a writable one.
+    command.args([
+        "--read-only=1",
+        "--general-log=1",
+        &format!("--general-log-file={}", log.display()),
+    ]);
+    command.env("SERVER_END_SIGNAL", "KILL");
+    Kept::start(&command, &directory.join("output"))
+}
+
+/// Runs a command that must succeed and returns its standard output.
+pub fn must(command: &mut Command) -> Vec<u8> {
+    let output = command.stdin(Stdio::null()).output().expect("the command starts");
+    checked(&format!("{command:?}"), &output);
+    output.stdout
+}
+
+fn checked(what: &str, output: &Output) {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let what: String = what.chars().take(500).collect();
+    assert!(output.status.success(), "failed: {what}\n{errors}");
+}
