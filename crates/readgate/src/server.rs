@@ -58,7 +58,7 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
         Some(ops) => Some(bind(ops.address).await?),
         None => None,
     };
-    let started = Event::Start { build: BUILD, config_hash: hash.as_str() };
+    let started = Event::Start { program: BUILD, config_hash: hash.as_str() };
     crate::recording::within_deadline(daemon.ledger.event(&started))
         .await
         .map_err(ServeFault::Ledger)?;
