@@ -241,7 +241,8 @@ impl Daemon {
             let mut policy = self.live().policy.clone();
             policy.allowed_functions.extend(role.functions.iter().cloned());
             policy.allowed_calls.extend(role.calls.iter().cloned());
-            Arc::new(Judge::new(version, policy))
+            let guard = self.pool.target.guard.narrowed(role.limits.statement_timeout);
+            Arc::new(Judge::new(version, policy).with_limits(guard.limits()))
         });
         Arc::clone(judge)
     }

@@ -3,7 +3,7 @@
 //! every reset, and verified by reading it back.
 use std::time::Duration;
 
-use sql_judge::{Flavour, ServerVersion};
+use sql_judge::{Flavour, Limits, ServerVersion};
 
 use super::login::LoggedIn;
 use super::text_query::{self, TextRow};
@@ -27,6 +27,16 @@ impl GuardSettings {
         let general = Some(self.statement_timeout).filter(|limit| !limit.is_zero());
         let shortest = general.into_iter().chain(statement_timeout).min();
         Self { statement_timeout: shortest.unwrap_or_default(), ..self.clone() }
+    }
+}
+
+impl GuardSettings {
+    /// The same for the judge: users may set shorter times, not longer ones.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            statement: Some(self.statement_timeout).filter(|limit| !limit.is_zero()),
+            lock_wait: Some(self.lock_wait_timeout),
+        }
     }
 }
 
