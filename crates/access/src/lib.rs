@@ -18,7 +18,13 @@ pub mod throttle;
 pub mod user;
 
 /// A moment.
+/// Verifiers and secrets, for those that make users; nobody else needs the crate itself.
+pub use mysql_auth;
+
 pub use jiff::Timestamp;
+/// What credentials are made of, for those who know this crate alone.
+pub use mysql_auth::{AuthPlugin, NativeVerifier, Password, Sha2Verifier};
+
 /// A day of the calendar. Days begin and end in UTC.
 pub use jiff::civil::Date;
 

@@ -69,6 +69,7 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
         tokio::spawn(accept(Arc::clone(&daemon), door, socket, stopping.clone()));
     }
     tokio::spawn(replica_watch::watch(Arc::clone(&daemon)));
+    tokio::spawn(reload::watch_identities(Arc::clone(&daemon)));
     if let Some(socket) = ops_socket {
         let stopped = until_stopped(stopping.clone());
         tokio::spawn(ops::serve(Arc::clone(&daemon), socket, stopped));

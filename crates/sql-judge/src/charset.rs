@@ -31,7 +31,8 @@ pub(crate) enum Charset {
 }
 
 impl Charset {
-    /// By its name in SQL. `None` if it isn't known or can't be a client character set.
+    /// By its name in SQL. `None` if it isn't known or can't be a client character set,
+    /// and for swe7, to which braces and backslashes are letters.
     pub(crate) fn by_name(flavour: Flavour, name: &[u8]) -> Option<Self> {
         let mut lower = [0u8; 16];
         let lower = lower.get_mut(..name.len())?;
@@ -48,10 +49,10 @@ impl Charset {
             b"sjis" | b"cp932" => Self::Sjis,
             b"euckr" => Self::Euckr,
             b"ujis" | b"eucjpms" => Self::Ujis,
-            b"dec8" | b"cp850" | b"hp8" | b"koi8r" | b"latin2" | b"swe7" | b"hebrew"
-            | b"tis620" | b"koi8u" | b"greek" | b"cp1250" | b"latin5" | b"armscii8" | b"cp866"
-            | b"keybcs2" | b"macce" | b"macroman" | b"cp852" | b"latin7" | b"cp1251"
-            | b"cp1256" | b"cp1257" | b"geostd8" => Self::SingleByte,
+            b"dec8" | b"cp850" | b"hp8" | b"koi8r" | b"latin2" | b"hebrew" | b"tis620"
+            | b"koi8u" | b"greek" | b"cp1250" | b"latin5" | b"armscii8" | b"cp866" | b"keybcs2"
+            | b"macce" | b"macroman" | b"cp852" | b"latin7" | b"cp1251" | b"cp1256" | b"cp1257"
+            | b"geostd8" => Self::SingleByte,
             _ => return None,
         })
     }
@@ -70,10 +71,8 @@ impl Charset {
             5 | 8 | 15 | 31 | 47 | 48 | 49 | 94 => b"latin1",
             11 | 63 | 65 => b"ascii",
             33 | 45 | 46 | 76 | 83 | 192..=215 | 223..=247 | 255..=323 => b"utf8",
-            2..=4 | 6 | 7 | 9 | 10 | 14 | 16 | 18 | 20..=23 | 25..=27 | 29 | 30 | 32 | 34 => {
-                b"cp850"
-            }
-            36..=44 | 50..=53 | 57..=59 | 64 | 66..=75 | 77..=82 | 89 | 92 | 93 | 99 => b"cp850",
+            2..=4 | 6 | 7 | 9 | 14 | 16 | 18 | 20..=23 | 25..=27 | 29 | 30 | 32 | 34 => b"cp850",
+            36..=44 | 50..=53 | 57..=59 | 64 | 66..=75 | 77..=81 | 89 | 92 | 93 | 99 => b"cp850",
             _ => return Self::by_late_collation(flavour, id),
         };
         Self::by_name(flavour, name)

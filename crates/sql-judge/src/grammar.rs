@@ -16,10 +16,12 @@ mod value;
 use bytes::Bytes;
 
 use crate::facts::{Change, SessionFacts};
+use crate::hints;
 use crate::judge::Policy;
 use crate::lexer::Lexer;
 use crate::lexer::keyword::Keyword;
 use crate::lexer::token::{Kind, LexError, Token};
+use crate::settings::Limits;
 use crate::text::excerpt;
 use crate::verdict::{OwnStatement, StatementKind};
 
@@ -56,6 +58,7 @@ pub(crate) type Rule<T = ()> = Result<T, Box<Refusal>>;
 pub(crate) struct Parser<'a> {
     facts: &'a SessionFacts,
     policy: &'a Policy,
+    limits: &'a Limits,
     lexer: Lexer<'a>,
     /// The token that comes next.
     token: Token,
@@ -73,12 +76,18 @@ pub(crate) struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     /// Starts at the beginning of `text`.
-    pub(crate) fn new(facts: &'a SessionFacts, policy: &'a Policy, text: &'a [u8]) -> Rule<Self> {
+    pub(crate) fn new(
+        facts: &'a SessionFacts,
+        policy: &'a Policy,
+        limits: &'a Limits,
+        text: &'a [u8],
+    ) -> Rule<Self> {
         let lexer = Lexer::new(facts.lex_mode(), text);
         let kind = StatementKind::Unknown;
         let mut parser = Self {
             facts,
             policy,
+            limits,
             lexer,
             token: Token::NONE,
             recent: [Token::NONE; 4],
@@ -158,7 +167,7 @@ impl<'a> Parser<'a> {
 
     // ---- cursor --------------------------------------------------------------------
 
-    /// Takes the next token. Hints are left out: the lexer has checked them.
+    /// Takes the next token. Hints are left out: the lexer has checked what they set.
     fn bump(&mut self) -> Rule<Token> {
         let taken = self.token;
         self.latest = self.latest.wrapping_add(1);
@@ -167,6 +176,10 @@ impl<'a> Parser<'a> {
         }
         self.token = self.lexer.next()?;
         while self.token.kind == Kind::Hint {
+            if !hints::keeps_limit(self.lexer.bytes(self.token), self.limits) {
+                let reason = "MAX_EXECUTION_TIME would exceed the limit of this session";
+                return Err(self.refuse("raised_limit", reason));
+            }
             self.token = self.lexer.next()?;
         }
         if self.token.is(b';') && self.lexer.in_comment() {

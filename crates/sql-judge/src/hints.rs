@@ -1,6 +1,6 @@
 //! Optimizer hints: all may pass but those that change settings beyond the allowed.
 
-use crate::settings;
+use crate::settings::{self, Limited, Limits};
 
 /// Whether the inside of a `/*+ ... */` may pass; else the rule it breaks and why.
 ///
@@ -22,6 +22,21 @@ pub(crate) fn check(inside: &[u8]) -> Result<(), (&'static str, &'static str)> {
         }
     }
     Ok(())
+}
+
+/// Whether every MAX_EXECUTION_TIME in a hint keeps within the limit.
+pub(crate) fn keeps_limit(hint: &[u8], limits: &Limits) -> bool {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let mut words = hint.split(|byte| !is_word(byte)).filter(|word| !word.is_empty());
+    while let Some(word) = words.next() {
+        if word.eq_ignore_ascii_case(b"MAX_EXECUTION_TIME") {
+            let value = words.next().unwrap_or_default();
+            if !limits.allow(Limited::StatementMillis, value) {
+                return false;
+            }
+        }
+    }
+    true
 }
 
 fn check_quotes(inside: &[u8]) -> Result<(), (&'static str, &'static str)> {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::facts::{Change, Effects, SessionFacts};
 use crate::grammar::{Outcome, Parser, Refusal};
 use crate::server::ServerVersion;
+use crate::settings::Limits;
 use crate::verdict::{Absorbed, Denial, ReadPermit, StatementKind, Verdict};
 
 /// Longest text that is judged, in bytes: MySQL's largest packet.
@@ -33,6 +34,7 @@ pub struct Policy {
 pub struct Judge {
     server: ServerVersion,
     policy: Arc<Policy>,
+    limits: Limits,
 }
 
 /// How a text splits: the statements of one COM_QUERY in order, each judged with the
@@ -49,7 +51,14 @@ struct Judged {
 impl Judge {
     /// A judge for a replica of this version under this policy.
     pub fn new(server: ServerVersion, policy: Policy) -> Self {
-        Self { server, policy: Arc::new(policy) }
+        Self { server, policy: Arc::new(policy), limits: Limits::default() }
+    }
+
+    /// The same judge, holding users to the limits of the session's guard: longer ones
+    /// are answered OK and not set, or refused where they stand with other settings.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// The server whose statements are judged.
@@ -158,7 +167,7 @@ impl Judge {
             let verdict = deny("too_long", StatementKind::Unknown, "the text is too long", 0);
             return Judged { verdict, next: None };
         }
-        let mut parser = match Parser::new(facts, &self.policy, text) {
+        let mut parser = match Parser::new(facts, &self.policy, &self.limits, text) {
             Ok(parser) => parser,
             Err(refusal) => {
                 let verdict = refused(*refusal, StatementKind::Unknown);

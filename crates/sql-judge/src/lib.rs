@@ -28,6 +28,7 @@ pub use facts::{Effects, SessionFacts};
 pub use fingerprint::fingerprint;
 pub use judge::{Judge, Policy, Verdicts};
 pub use server::{Flavour, ServerVersion};
+pub use settings::Limits;
 pub use split::split;
 pub use structure::Structure;
 pub use verdict::{Absorbed, Denial, OwnStatement, ReadPermit, StatementKind, Verdict};

@@ -1,5 +1,7 @@
 //! Which session variables a user may set, and how.
 
+use std::time::Duration;
+
 /// What setting a variable needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setting {
@@ -13,8 +15,53 @@ pub(crate) enum Setting {
     Isolation,
     /// `transaction_read_only`: can be set, not unset.
     ReadOnly,
+    /// A time limit that the guard has set as well: may be lowered.
+    Limit(Limited),
     /// Not to be set.
     Refused,
+}
+
+/// What a limit is for, and its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limited {
+    /// `max_execution_time`: milliseconds of a statement, 0 for none.
+    StatementMillis,
+    /// `max_statement_time`: seconds of a statement, 0 for none.
+    StatementSeconds,
+    /// `lock_wait_timeout` and its kin: seconds of a wait.
+    LockWaitSeconds,
+}
+
+/// The longest times that the session's guard allows. Users may set shorter ones; without
+/// a limit here they may set any.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest statement.
+    pub statement: Option<Duration>,
+    /// Longest wait for a lock.
+    pub lock_wait: Option<Duration>,
+}
+
+impl Limits {
+    /// Whether a literal keeps within the limit.
+    pub(crate) fn allow(&self, limited: Limited, literal: &[u8]) -> bool {
+        let (limit, unit) = match limited {
+            Limited::StatementMillis => (self.statement, 1000.0),
+            Limited::StatementSeconds => (self.statement, 1.0),
+            Limited::LockWaitSeconds => (self.lock_wait, 1.0),
+        };
+        let Some(limit) = limit else { return true };
+        let value = std::str::from_utf8(literal).ok().and_then(|text| text.parse::<f64>().ok());
+        value.is_some_and(|value| value > 0.0 && value / unit <= limit.as_secs_f64())
+    }
+
+    /// Whether a limit of this sort is set at all.
+    pub(crate) fn limits(&self, limited: Limited) -> bool {
+        match limited {
+            Limited::StatementMillis | Limited::StatementSeconds => self.statement.is_some(),
+            Limited::LockWaitSeconds => self.lock_wait.is_some(),
+        }
+    }
 }
 
 /// The rule for a session variable of this name.
@@ -31,6 +78,11 @@ pub(crate) fn setting(name: &[u8]) -> Setting {
         b"transaction_isolation" | b"tx_isolation" => Setting::Isolation,
         b"transaction_read_only" | b"tx_read_only" | b"session_transaction_read_only" => {
             Setting::ReadOnly
+        }
+        b"max_execution_time" => Setting::Limit(Limited::StatementMillis),
+        b"max_statement_time" => Setting::Limit(Limited::StatementSeconds),
+        b"lock_wait_timeout" | b"innodb_lock_wait_timeout" => {
+            Setting::Limit(Limited::LockWaitSeconds)
         }
         lower if is_free(lower) => Setting::Free,
         _ => Setting::Refused,
@@ -54,20 +106,20 @@ fn is_free(lower: &[u8]) -> bool {
 const FREE: &[&str] = &[
     "autocommit", "big_tables", "character_set_connection", "character_set_database",
     "character_set_results", "character_set_server", "collation_connection", "collation_database",
-    "collation_server", "cte_max_recursion_depth", "default_storage_engine",
+    "collation_server", "cte_max_recursion_depth", "default_regex_flags", "default_storage_engine",
     "default_tmp_storage_engine", "default_week_format", "div_precision_increment",
     "end_markers_in_json", "eq_range_index_dive_limit", "expensive_subquery_limit",
     "explain_format", "explain_json_format_version", "foreign_key_checks", "group_concat_max_len",
     "histogram_size", "histogram_type", "identity", "in_predicate_conversion_threshold",
-    "information_schema_stats_expiry", "innodb_lock_wait_timeout", "innodb_strict_mode",
+    "information_schema_stats_expiry", "innodb_strict_mode",
     "innodb_table_locks", "interactive_timeout", "internal_tmp_mem_storage_engine",
     "join_buffer_size", "join_buffer_space_limit", "join_cache_level", "last_insert_id",
-    "lc_messages", "lc_time_names", "lock_wait_timeout", "low_priority_updates",
-    "max_error_count", "max_execution_time", "max_heap_table_size", "max_join_size",
+    "lc_messages", "lc_time_names", "low_priority_updates",
+    "max_error_count", "max_heap_table_size", "max_join_size",
     "max_length_for_sort_data", "max_points_in_geometry", "max_recursive_iterations",
-    "max_rowid_filter_size", "max_seeks_for_key", "max_sort_length", "max_statement_time",
+    "max_rowid_filter_size", "max_seeks_for_key", "max_session_mem_used", "max_sort_length", 
     "mrr_buffer_size", "net_read_timeout", "net_retry_count", "net_write_timeout", "new", "old",
-    "old_mode", "print_identified_with_as_hex", "profiling", "profiling_history_size",
+    "old_mode", "old_passwords", "print_identified_with_as_hex", "profiling", "profiling_history_size",
     "progress_report_time", "query_cache_strip_comments", "query_cache_type",
     "query_cache_wlock_invalidate", "rand_seed1", "rand_seed2", "range_optimizer_max_mem_size",
     "read_buffer_size", "read_rnd_buffer_size", "resultset_metadata", "rowid_merge_buff_size",

@@ -1,5 +1,6 @@
 //! Fourth step: is the client the named user it says it is? The decision is `access`'s;
 //! here its questions go over the wire. Every failure reads the same to the client: 1045.
+use std::sync::Arc;
 use std::time::Instant;
 
 use access::login::{CachingSha2, FastAuth, FullAuth};
@@ -25,6 +26,8 @@ use crate::session::Left;
 const ACCESS_DENIED: u16 = 1045;
 /// ER_USER_LIMIT_REACHED.
 const USER_LIMIT_REACHED: u16 = 1226;
+/// ER_UNKNOWN_ERROR.
+const UNKNOWN_ERROR: u16 = 1105;
 /// First byte of AuthMoreData.
 const AUTH_MORE_DATA: u8 = 0x01;
 /// First byte of AuthSwitchRequest.
@@ -55,7 +58,7 @@ pub struct LoggedIn {
 
 /// Runs the login exchange.
 pub async fn log_in(
-    daemon: &Daemon,
+    daemon: &Arc<Daemon>,
     channel: &mut PacketStream,
     context: &mut Context,
     encrypted: Encrypted,
@@ -81,7 +84,7 @@ pub async fn log_in(
 /// COM_CHANGE_USER: somebody else, on the same connection. Source and proof are checked
 /// anew, against a nonce of their own.
 pub async fn log_in_again(
-    daemon: &Daemon,
+    daemon: &Arc<Daemon>,
     channel: &mut PacketStream,
     context: &mut Context,
     left: Left,
@@ -115,7 +118,7 @@ struct Claim<'a> {
 }
 
 async fn prove(
-    daemon: &Daemon,
+    daemon: &Arc<Daemon>,
     channel: &mut PacketStream,
     context: &mut Context,
     (source, nonce): (SourceAdmitted, &Nonce),
@@ -157,6 +160,11 @@ async fn prove(
         let text = format!("readgate: user '{}' has reached a limit: {reached}", named.user().name);
         let err = ErrPacket::new(USER_LIMIT_REACHED, SqlState::ACCESS, text);
         Ending::told(EndingKind::OverLimit, reached.to_string(), err)
+    })?;
+    daemon.collect(&named).await.map_err(|why| {
+        let text = "readgate: the first use of this credential can't be recorded";
+        let err = ErrPacket::new(UNKNOWN_ERROR, SqlState::GENERAL, text);
+        Ending::told(EndingKind::LoginDenied, why, err)
     })?;
     Ok((named, user_slot))
 }

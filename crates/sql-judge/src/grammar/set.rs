@@ -7,12 +7,13 @@ use crate::charset::Charset;
 use crate::facts::Change;
 use crate::lexer::keyword::Keyword as K;
 use crate::lexer::token::{Kind, Token};
-use crate::settings::{Setting, setting};
+use crate::settings::{Limited, Setting, setting};
 use crate::sql_mode::SqlMode;
 use crate::text::{excerpt, unquote_name};
 use crate::verdict::StatementKind;
 
 const WRITES_STAY_REFUSED: &str = "the session stays read-only";
+const LIMIT_STAYS: &str = "the limit of this session stays";
 
 /// What one assignment asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,8 +22,8 @@ enum Item {
     Plain,
     /// An expression, which may fail when others have taken effect already.
     Computed,
-    /// The right to write, to be answered and not forwarded.
-    ReadWrite,
+    /// To be answered and not forwarded, for this reason.
+    Absorbed(&'static str),
 }
 
 impl Parser<'_> {
@@ -34,22 +35,24 @@ impl Parser<'_> {
             return self.set_statement();
         }
         let mut items = 0;
-        let (mut computed, mut read_write) = (false, false);
+        let (mut computed, mut absorbed) = (false, None);
         loop {
             let item = self.set_item()?;
             items += 1;
             computed |= item == Item::Computed;
-            read_write |= item == Item::ReadWrite;
+            if let Item::Absorbed(reason) = item {
+                absorbed = Some(reason);
+            }
             if !self.eat_symbol(b',')? {
                 break;
             }
         }
-        if read_write {
+        if let Some(why) = absorbed {
             if items == 1 {
-                return Ok(Outcome::Absorb(WRITES_STAY_REFUSED));
+                return Ok(Outcome::Absorb(why));
             }
-            let reason = "READ WRITE can't be asked for together with other settings";
-            return Err(self.refuse("mixed_read_write", reason));
+            let reason = format!("{why}: this can't be asked for together with other settings");
+            return Err(self.refuse("mixed_absorbed", reason));
         }
         if computed && !self.changes.is_empty() {
             // A failing expression would leave the other half of the statement in force.
@@ -137,8 +140,18 @@ impl Parser<'_> {
             }
             Setting::Isolation => self.isolation_value(token),
             Setting::ReadOnly => self.read_only_value(token),
+            Setting::Limit(limited) => self.limit_value(limited),
             Setting::Refused => Err(self.refuse_variable(token)),
         }
+    }
+
+    /// A limit of the guard: a literal within it is set, anything else is answered.
+    fn limit_value(&mut self, limited: Limited) -> Rule<Item> {
+        let value = self.token;
+        let item = self.free_value(Until::Comma)?;
+        let within = item == Item::Plain && self.limits.allow(limited, self.bytes(value));
+        let is_limited = self.limits.limits(limited);
+        Ok(if within || !is_limited { item } else { Item::Absorbed(LIMIT_STAYS) })
     }
 
     fn refuse_variable(&self, token: Token) -> Box<Refusal> {
@@ -199,7 +212,7 @@ impl Parser<'_> {
             return Ok(Item::Plain);
         }
         if is([b"0", b"OFF", b"FALSE"]) {
-            return Ok(Item::ReadWrite);
+            return Ok(Item::Absorbed(WRITES_STAY_REFUSED));
         }
         Err(self.refuse_variable(token))
     }
@@ -249,7 +262,7 @@ impl Parser<'_> {
             } else {
                 self.expect(K::READ)?;
                 if self.eat(K::WRITE)? {
-                    item = Item::ReadWrite;
+                    item = Item::Absorbed(WRITES_STAY_REFUSED);
                 } else {
                     self.expect(K::ONLY)?;
                 }
@@ -259,9 +272,9 @@ impl Parser<'_> {
                 break;
             }
         }
-        if item == Item::ReadWrite && count > 1 {
+        if item != Item::Plain && count > 1 {
             let reason = "READ WRITE can't be asked for together with an isolation level";
-            return Err(self.refuse_at(start, "mixed_read_write", reason));
+            return Err(self.refuse_at(start, "mixed_absorbed", reason));
         }
         Ok(item)
     }
@@ -289,11 +302,19 @@ impl Parser<'_> {
         loop {
             let token = self.expect_name()?;
             let name = unquote_name(self.bytes(token));
-            if setting(&name) != Setting::Free {
+            let setting = setting(&name);
+            if !matches!(setting, Setting::Free | Setting::Limit(_)) {
                 return Err(self.refuse_variable(token));
             }
             self.assignment_sign()?;
-            self.free_value(Until::CommaOrFor)?;
+            let value = self.token;
+            let item = self.free_value(Until::CommaOrFor)?;
+            if let Setting::Limit(limited) = setting {
+                let within = item == Item::Plain && self.limits.allow(limited, self.bytes(value));
+                if self.limits.limits(limited) && !within {
+                    return Err(self.refuse_at(token, "raised_limit", LIMIT_STAYS));
+                }
+            }
             if !self.eat_symbol(b',')? {
                 break;
             }
@@ -305,6 +326,7 @@ impl Parser<'_> {
             K::SHOW => self.show(),
             K::EXPLAIN | K::DESCRIBE | K::DESC => self.explain(),
             K::ANALYZE => self.analyze(),
+            K::DO => self.do_expressions(),
             _ if self.token.is(b'(') => self.select(),
             _ => Err(self.refuse("set_statement", "SET STATEMENT may only be FOR a read")),
         }
