@@ -10,6 +10,8 @@ my $driver = $ARGV[0];
 my $prefix = $driver eq 'mysql' ? 'mysql' : 'mariadb';
 my $dsn = "dbi:$driver:database=clinical;host=127.0.0.1;port=$ENV{PORT};"
     . "${prefix}_ssl=1;${prefix}_ssl_ca_file=$ENV{CA_FILE}";
+# DBD::mysql on MariaDB's C library can't enforce TLS, only use it; readgate enforces it.
+$dsn .= ';mysql_ssl_optional=1' if $driver eq 'mysql';
 my %options = (RaiseError => 1, PrintError => 0);
 $options{mysql_enable_utf8mb4} = 1 if $driver eq 'mysql';
 

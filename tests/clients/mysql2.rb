@@ -24,7 +24,9 @@ rescue Mysql2::Error
   puts 'write refused'
 end
 puts "still here #{client.query('SELECT COUNT(*) FROM forms').to_a.inspect}"
-puts "streamed #{client.query('SELECT * FROM lab_results', stream: true, cache_rows: false).count}"
+streamed = 0
+client.query('SELECT * FROM lab_results', stream: true, cache_rows: false).each { streamed += 1 }
+puts "streamed #{streamed}"
 puts "ping #{client.ping}"
 client.select_db('information_schema')
 client.close
