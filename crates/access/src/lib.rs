@@ -37,7 +37,7 @@ pub use password::{PasswordRules, Weak};
 pub use role::{Role, RoleLimits};
 pub use source::{SourceAdmitted, SourceDenied, SourceEntry, SourceNetworks, SourceSet};
 pub use store::{Author, HistoryEntry, IdentityStore, Snapshot, StoreError};
-pub use throttle::{Attempt, LoginThrottle, ThrottleSettings};
+pub use throttle::{Attempt, Blocked, LoginThrottle, ThrottleSettings};
 pub use user::{User, UserName, UserStatus, UserStore, Users};
 
 /// The day (UTC) of a moment.

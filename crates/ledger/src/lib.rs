@@ -6,7 +6,7 @@
 //! are plain [`std::future::Future`]s that any runtime can poll.
 //!
 //! A record's way, and the files in reading order: [`Ledger`] takes it ([`ledger`]),
-//! encodes it ([`encode`], [`json`]), puts it into the journal under one short lock
+//! encodes it ([`encode`], [`mask`], [`json`]), puts it into the journal under one short lock
 //! ([`shared`], [`journal`], [`mod@entry`], [`map`]) and hands back a [`Recording`] ([`recording`]). The
 //! ledger thread ([`writer`]) turns journal entries into chained lines ([`line`]) of the
 //! ledger files ([`files`]). At start, what a killed daemon left in the journal is
@@ -15,6 +15,7 @@
 
 mod batch;
 mod checkpoint;
+pub mod cli;
 mod clock;
 mod encode;
 mod entry;
@@ -26,6 +27,7 @@ mod keys;
 mod ledger;
 mod line;
 mod map;
+mod mask;
 mod own_event;
 mod record;
 mod recording;

@@ -100,11 +100,41 @@ pub(crate) fn sha256(bytes: &[u8]) -> Hash {
     hash
 }
 
-const HEX: [u8; 16] = *b"0123456789abcdef";
+/// The two digits of each byte, and the value of each digit: written and read once a line.
+#[allow(
+    clippy::indexing_slicing,
+    reason = "computed while compiling: out of range would not build"
+)]
+const DIGITS: [[u8; 2]; 256] = {
+    let hex = *b"0123456789abcdef";
+    let mut digits = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        digits[byte] = [hex[byte >> 4], hex[byte & 15]];
+        byte += 1;
+    }
+    digits
+};
+const NO_DIGIT: u8 = 0xff;
+#[allow(
+    clippy::indexing_slicing,
+    reason = "computed while compiling: out of range would not build"
+)]
+const VALUES: [u8; 256] = {
+    let hex = *b"0123456789abcdef";
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[hex[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'?');
-    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    for byte in bytes {
+        out.extend_from_slice(DIGITS.get(usize::from(*byte)).unwrap_or(b"??"));
+    }
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
@@ -119,19 +149,16 @@ pub(crate) fn from_hex<const N: usize>(hex: &[u8]) -> Option<[u8; N]> {
     if hex.len() != N * 2 {
         return None;
     }
+    let value = |digit: u8| VALUES.get(usize::from(digit)).copied().unwrap_or(NO_DIGIT);
+    let mut wrong = 0;
     for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
         let [high, low] = *pair else { return None };
-        *byte = nibble(high)? << 4 | nibble(low)?;
+        let (high, low) = (value(high), value(low));
+        wrong |= high | low;
+        *byte = high << 4 | low;
     }
-    Some(bytes)
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
+    // Digits have values below 16, anything else has the high bits set.
+    (wrong < 16).then_some(bytes)
 }
 
 /// Formats stamps as `2026-01-31T23:59:59.000001Z`, keeping the text of the last second.

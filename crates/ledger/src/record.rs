@@ -118,7 +118,7 @@ pub enum Event<'a> {
     /// The daemon started.
     Start {
         /// Version and commit.
-        build: &'a str,
+        program: &'a str,
         /// SHA-256 of the configuration's bytes, hex.
         config_hash: &'a str,
     },

@@ -115,7 +115,7 @@ fn an_orderly_stop_and_start_go_on_without_a_notice() {
     let folder = tempfile::tempdir().unwrap();
     for _ in 0..3 {
         let ledger = Ledger::open(settings(&folder)).unwrap();
-        let start = Event::Start { build: "0.1", config_hash: "00" };
+        let start = Event::Start { program: "0.1", config_hash: "00" };
         ledger.event(&start).wait().unwrap();
         ledger.close("test").unwrap();
     }

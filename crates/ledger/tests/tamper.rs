@@ -97,7 +97,7 @@ fn an_untouched_ledger_is_intact_and_tells_its_extent() {
 
 #[test]
 fn each_byte_of_a_ledger_counts() {
-    let made = Made::new(6, |_| {});
+    let made = Made::new(3, |_| {});
     let file = files(made.path()).remove(0);
     let whole = fs::read(&file).unwrap();
     let mut line = 1;

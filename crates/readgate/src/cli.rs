@@ -1,7 +1,9 @@
-//! The command line: `readgate serve | check | explain | hash-password | version`.
+//! The command line: `readgate serve | check | explain | user | credential | sources |
+//! access | ledger | hash-password | version`.
 pub mod check;
 pub mod explain;
 pub mod hash_password;
+pub mod ledger;
 mod people;
 mod sources;
 
@@ -65,6 +67,9 @@ enum Command {
     /// Look at what was changed, by whom and why.
     #[command(subcommand)]
     Access(people::AccessCommand),
+    /// Verify, search and count the ledger's records.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// Print the version.
     Version,
 }
@@ -86,6 +91,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Credential(command) => command.run(),
         Command::Sources(command) => command.run(),
         Command::Access(command) => command.run(),
+        Command::Ledger(command) => ledger::run(&command),
         Command::Version => {
             say(crate::daemon::BUILD);
             ExitCode::SUCCESS

@@ -13,9 +13,6 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::daemon::{Daemon, Live};
 use crate::registry::{Entry, Order, Reason};
 
-/// The identity store is looked at this often.
-const WATCH_PERIOD: Duration = Duration::from_secs(2);
-
 /// Reloads, records the result, and ends the sessions that are no longer allowed.
 pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
     let loaded = Config::load(path).map_err(|error| error.to_string());
@@ -43,8 +40,8 @@ pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
 
 /// Looks at the identity store now and then: what has changed counts for logins and live
 /// sessions, and is recorded.
-pub async fn watch_identities(daemon: Arc<Daemon>) {
-    let mut ticks = interval(WATCH_PERIOD);
+pub async fn watch_identities(daemon: Arc<Daemon>, period: Duration) {
+    let mut ticks = interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut was_well = true;
     loop {

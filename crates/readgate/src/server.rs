@@ -58,7 +58,7 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
         Some(ops) => Some(bind(ops.address).await?),
         None => None,
     };
-    let started = Event::Start { build: BUILD, config_hash: hash.as_str() };
+    let started = Event::Start { program: BUILD, config_hash: hash.as_str() };
     crate::recording::within_deadline(daemon.ledger.event(&started))
         .await
         .map_err(ServeFault::Ledger)?;
@@ -69,7 +69,9 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
         tokio::spawn(accept(Arc::clone(&daemon), door, socket, stopping.clone()));
     }
     tokio::spawn(replica_watch::watch(Arc::clone(&daemon)));
-    tokio::spawn(reload::watch_identities(Arc::clone(&daemon)));
+    if let Some(identities) = &config.identities {
+        tokio::spawn(reload::watch_identities(Arc::clone(&daemon), identities.refresh));
+    }
     if let Some(socket) = ops_socket {
         let stopped = until_stopped(stopping.clone());
         tokio::spawn(ops::serve(Arc::clone(&daemon), socket, stopped));

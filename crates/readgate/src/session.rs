@@ -152,6 +152,7 @@ impl<'a> Session<'a> {
     pub async fn run(mut self) -> Leaving {
         loop {
             self.client.begin_command();
+            self.daemon.metrics.traffic(self.client.take_traffic());
             let payload = match self.wait_for_command().await {
                 Ok(payload) => payload,
                 Err(ending) => return Leaving::Ended(self.give_back(ending)),

@@ -8,11 +8,13 @@ use crate::server::Flavour;
 pub(crate) enum Charset {
     /// utf8mb3, utf8mb4: no byte of a longer character is ASCII.
     Utf8,
-    /// latin1: one byte each.
-    Latin1,
-    /// Any other character set of one byte each.
-    SingleByte,
-    /// `ascii` and `binary`.
+    /// One byte each. Of the bytes above 0x7f at most one is white space to the server;
+    /// the others can stand in names, or nowhere outside of quotes.
+    SingleByte {
+        /// That byte.
+        space: Option<u8>,
+    },
+    /// `ascii` and `binary`, and tis620: no byte above 0x7f stands outside of quotes here.
     Ascii,
     /// big5.
     Big5,
@@ -40,8 +42,7 @@ impl Charset {
         lower.make_ascii_lowercase();
         Some(match &*lower {
             b"utf8" | b"utf8mb3" | b"utf8mb4" => Self::Utf8,
-            b"latin1" => Self::Latin1,
-            b"ascii" | b"binary" => Self::Ascii,
+            b"ascii" | b"binary" | b"tis620" => Self::Ascii,
             b"big5" => Self::Big5,
             b"gbk" => Self::Gbk,
             b"gb2312" => Self::Gb2312,
@@ -49,10 +50,11 @@ impl Charset {
             b"sjis" | b"cp932" => Self::Sjis,
             b"euckr" => Self::Euckr,
             b"ujis" | b"eucjpms" => Self::Ujis,
-            b"dec8" | b"cp850" | b"hp8" | b"koi8r" | b"latin2" | b"hebrew" | b"tis620"
-            | b"koi8u" | b"greek" | b"cp1250" | b"latin5" | b"armscii8" | b"cp866" | b"keybcs2"
-            | b"macce" | b"macroman" | b"cp852" | b"latin7" | b"cp1251" | b"cp1256" | b"cp1257"
-            | b"geostd8" => Self::SingleByte,
+            b"cp1251" | b"cp1256" | b"cp1257" | b"cp850" | b"hp8" | b"koi8r" | b"koi8u"
+            | b"macce" | b"macroman" => Self::SingleByte { space: None },
+            b"latin1" | b"armscii8" | b"cp1250" | b"dec8" | b"geostd8" | b"greek" | b"hebrew"
+            | b"latin2" | b"latin5" | b"latin7" => Self::SingleByte { space: Some(0xa0) },
+            b"cp852" | b"cp866" | b"keybcs2" => Self::SingleByte { space: Some(0xff) },
             _ => return None,
         })
     }
@@ -71,8 +73,46 @@ impl Charset {
             5 | 8 | 15 | 31 | 47 | 48 | 49 | 94 => b"latin1",
             11 | 63 | 65 => b"ascii",
             33 | 45 | 46 | 76 | 83 | 192..=215 | 223..=247 | 255..=323 => b"utf8",
-            2..=4 | 6 | 7 | 9 | 14 | 16 | 18 | 20..=23 | 25..=27 | 29 | 30 | 32 | 34 => b"cp850",
-            36..=44 | 50..=53 | 57..=59 | 64 | 66..=75 | 77..=81 | 89 | 92 | 93 | 99 => b"cp850",
+            18 | 89 => b"tis620",
+            // The names stand for all that share their white space.
+            4
+            | 6
+            | 7
+            | 14
+            | 22
+            | 23
+            | 29
+            | 38
+            | 39
+            | 43
+            | 50..=53
+            | 57..=59
+            | 67
+            | 72
+            | 74
+            | 75
+            | 80 => b"koi8r",
+            2
+            | 3
+            | 9
+            | 16
+            | 20
+            | 21
+            | 25..=27
+            | 30
+            | 32
+            | 34
+            | 41
+            | 42
+            | 44
+            | 64
+            | 66
+            | 69..=71
+            | 77..=79
+            | 92
+            | 93
+            | 99 => b"latin2",
+            36 | 37 | 40 | 68 | 73 | 81 => b"cp866",
             _ => return Self::by_late_collation(flavour, id),
         };
         Self::by_name(flavour, name)
@@ -105,7 +145,7 @@ impl Charset {
         let third = bytes.get(2).copied().unwrap_or(0);
         let two = |whole: bool| if whole { 2 } else { 0 };
         match self {
-            Self::Latin1 | Self::SingleByte | Self::Ascii => 0,
+            Self::SingleByte { .. } | Self::Ascii => 0,
             Self::Utf8 => utf8_len(bytes),
             Self::Big5 => {
                 two(matches!(first, 0xa1..=0xf9) && matches!(second, 0x40..=0x7e | 0xa1..=0xfe))
@@ -125,6 +165,11 @@ impl Charset {
                 _ => 0,
             },
         }
+    }
+
+    /// Whether this byte above 0x7f is a character that can stand in a name.
+    pub(crate) fn is_name_byte(self, byte: u8) -> bool {
+        matches!(self, Self::SingleByte { space } if space != Some(byte))
     }
 
     /// Whether a byte of a multi-byte character can look like a quote or a backslash,

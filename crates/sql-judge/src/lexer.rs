@@ -207,7 +207,7 @@ impl<'t> Lexer<'t> {
             }
             let rest = self.text.get(self.at..).unwrap_or_default();
             match self.mode.charset.multibyte_len(rest) {
-                0 if self.mode.charset == Charset::Latin1 && byte >= 0xc0 => self.at += 1,
+                0 if self.mode.charset.is_name_byte(byte) => self.at += 1,
                 0 => {
                     let message = "bytes outside of quotes are not valid in this character set";
                     return Err(self.error("invalid_bytes", message, self.at));

@@ -1,6 +1,7 @@
 //! What the verifier found, as values and as text.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -157,6 +158,42 @@ impl fmt::Display for Finding {
             What::AnchorDiffers => f.write_str("a checkpoint held elsewhere says otherwise"),
             What::BadAnchor => f.write_str("this copy of a checkpoint is not properly signed"),
             What::NoLedger { node } => write!(f, "no ledger file of node {node:?} was given"),
+        }
+    }
+}
+
+impl NodeReport {
+    /// Writes the result as text, findings first.
+    pub fn describe(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        for finding in &self.findings {
+            writeln!(out, "{finding}")?;
+        }
+        writeln!(
+            out,
+            "node {}: {} records ({} to {}) in {} files, {} bytes, {} checkpoints, {} met elsewhere",
+            self.node,
+            self.records,
+            self.first,
+            self.last,
+            self.files,
+            self.bytes,
+            self.checkpoints,
+            self.anchors_met,
+        )?;
+        if self.lost > 0 {
+            writeln!(out, "  {} records were lost, as the ledger itself says", self.lost)?;
+        }
+        match &self.key {
+            Some(key) if self.key_trusted => writeln!(out, "  signed by {key}, trusted")?,
+            Some(key) => writeln!(out, "  signed by {key}; compare it with the key you trust")?,
+            None => writeln!(out, "  no signed checkpoint")?,
+        }
+        match (self.after_last_checkpoint, self.closed) {
+            (0, true) => writeln!(out, "  ends with an orderly stop"),
+            (0, false) => writeln!(out, "  ends with a checkpoint"),
+            (open, _) => {
+                writeln!(out, "  {open} records after the last checkpoint are not signed yet")
+            }
         }
     }
 }

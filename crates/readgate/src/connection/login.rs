@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use access::login::{CachingSha2, FastAuth, FullAuth};
 use access::{
-    Arrival, Attempt, DenyCause, Exchange, LoginCheck, LoginDenied, NamedUser, SourceAdmitted,
-    SourceSlot, Timestamp, UserSlot,
+    Arrival, Attempt, Blocked, DenyCause, Exchange, LoginCheck, LoginDenied, NamedUser,
+    SourceAdmitted, SourceSlot, Timestamp, UserSlot,
 };
 use mysql_auth::{AuthPlugin, Nonce, Password};
 use mysql_wire::compression::Algorithm;
@@ -151,8 +151,8 @@ async fn prove(
     let named = match decided {
         Ok(named) => named,
         Err(denied) => {
-            note_failure(daemon, &permit, claim.user, denied);
-            return Err(access_denied(context, claim.user, &denied.to_string()));
+            let blocked = note_failure(daemon, &permit, claim.user, denied);
+            return Err(access_denied(context, claim.user, denied, blocked));
         }
     };
     daemon.throttle.succeeded(&permit, claim.user);
@@ -170,13 +170,20 @@ async fn prove(
 }
 
 /// Failures during a block don't count: the block would never end.
-fn note_failure(daemon: &Daemon, source: &SourceAdmitted, user: &[u8], denied: LoginDenied) {
+fn note_failure(
+    daemon: &Daemon,
+    source: &SourceAdmitted,
+    user: &[u8],
+    denied: LoginDenied,
+) -> Option<Blocked> {
     if denied.cause == DenyCause::Blocked {
-        return;
+        return None;
     }
-    if let Some(blocked) = daemon.throttle.failed(source, user, Instant::now()) {
+    let blocked = daemon.throttle.failed(source, user, Instant::now());
+    if let Some(blocked) = blocked {
         tracing::warn!(source = %source.addr(), ?blocked, "failed logins: blocked");
     }
+    blocked
 }
 
 /// As the server does, zlib is taken where a client asks for both.
@@ -233,10 +240,26 @@ async fn full_exchange(
     Ok(full.verify(&password))
 }
 
-fn access_denied(context: &Context, user: &[u8], why: &str) -> Ending {
+/// 1045 for all. Who held the right credential, and it has ended, is told what to do.
+fn access_denied(
+    context: &Context,
+    user: &[u8],
+    denied: LoginDenied,
+    blocked: Option<Blocked>,
+) -> Ending {
     let name = String::from_utf8_lossy(user);
     let host = context.peer.ip().to_canonical();
-    let text = format!("Access denied for user '{name}'@'{host}' (using password: YES)");
+    let mut text = format!("Access denied for user '{name}'@'{host}' (using password: YES)");
+    if let Some(advice) = denied.advice() {
+        text = format!("{text}; readgate: {advice}");
+    }
     let err = ErrPacket::new(ACCESS_DENIED, SqlState::AUTHORISATION, text);
-    Ending::told(EndingKind::LoginDenied, why, err)
+    let detail = match blocked {
+        None => denied.to_string(),
+        Some(Blocked { whole_source, remaining }) => {
+            let what = if whole_source { "the source" } else { "this user from the source" };
+            format!("{denied}; {what} is blocked for {} s", remaining.as_secs())
+        }
+    };
+    Ending::told(EndingKind::LoginDenied, detail, err)
 }

@@ -1,0 +1,41 @@
+//! The judge against real servers. A full-rights account runs what the judge lets
+//! through, and the server says what it did: any statement that wrote is an escape.
+//!
+//! Two sources of statements: a generator of lexing tricks (quotes, comments, versions,
+//! character sets, modes), and the statements of the MariaDB test suite as Debian
+//! packages it, read at test time and not copied.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test reports by panicking, and says what it counted"
+)]
+
+mod generator;
+mod session;
+mod suite;
+mod tricks;
+
+use readgate_tests::server::Flavour;
+
+#[test]
+fn mariadb_runs_no_hidden_call_that_the_judge_lets_through() {
+    tricks::run(&mut session::Session::start(Flavour::MariaDb, "mariadb-tricks"));
+}
+
+#[test]
+fn mysql_runs_no_hidden_call_that_the_judge_lets_through() {
+    tricks::run(&mut session::Session::start(Flavour::MySql, "mysql-tricks"));
+}
+
+#[test]
+fn mariadb_agrees_on_the_statements_of_its_test_suite() {
+    suite::run(&mut session::Session::start(Flavour::MariaDb, "mariadb-suite"), 0.999);
+}
+
+#[test]
+fn mysql_agrees_on_the_statements_of_the_test_suite() {
+    suite::run(&mut session::Session::start(Flavour::MySql, "mysql-suite"), 0.98);
+}

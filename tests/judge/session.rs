@@ -1,0 +1,170 @@
+//! A real server, a session with every right, and a second one that watches it.
+
+use std::process::Command;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, OptsBuilder};
+use readgate_tests::keeper::Kept;
+use readgate_tests::place::{free_port, script, target, wait_for};
+use readgate_tests::server::{Flavour, must};
+use sql_judge::{Judge, Policy, ServerVersion, SessionFacts, Verdict};
+use tokio::runtime::Runtime;
+
+/// The server's own label of a statement and its digest.
+pub(crate) struct Event {
+    /// Such as `select` or `insert`; empty if the server kept none.
+    pub(crate) name: String,
+    /// `DIGEST_TEXT`.
+    pub(crate) digest: Option<String>,
+}
+
+/// The two connections and the judge for their server.
+pub(crate) struct Session {
+    runtime: Runtime,
+    user: Conn,
+    watcher: Conn,
+    socket: String,
+    thread: u64,
+    server: ServerVersion,
+    judge: Judge,
+    _process: Kept,
+}
+
+impl Session {
+    /// Starts a fresh server in a folder of this name and connects.
+    pub(crate) fn start(flavour: Flavour, name: &str) -> Self {
+        let directory = target().join("judge").join(name);
+        let _ = std::fs::remove_dir_all(&directory);
+        std::fs::create_dir_all(&directory).expect("the server's folder can be made");
+        let server = |action: &str| {
+            let mut command = Command::new(script("server.sh"));
+            command.args([action, flavour.name()]).env("SERVER_END_SIGNAL", "KILL");
+            command
+        };
+        must(&mut server("install"));
+        must(server("prepare").arg(&directory));
+        must(Command::new(script("certificates.sh")).arg(directory.join("certs")));
+        let mut run = server("run");
+        run.arg(&directory).arg(free_port().to_string());
+        run.args(["--performance-schema=ON", "--log-bin-trust-function-creators=1"]);
+        let process = Kept::start(&run, &directory.join("output"));
+        wait_for("the server answers", Duration::from_secs(60), || {
+            let ready = server("ready").arg(&directory).output();
+            ready.is_ok_and(|output| output.status.success()).then_some(())
+        });
+        let socket = directory.join("mysql.sock").display().to_string();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (mut user, mut watcher) =
+            runtime.block_on(async { (connect(&socket, "").await, connect(&socket, "").await) });
+        let version: String =
+            runtime.block_on(user.query_first("SELECT VERSION()")).unwrap().unwrap();
+        let server = ServerVersion::from_greeting(version.as_bytes()).unwrap();
+        runtime.block_on(async {
+            for consumer in ["events_statements_current", "events_statements_history"] {
+                let enable = "UPDATE performance_schema.setup_consumers SET enabled = 'YES'";
+                watcher.query_drop(format!("{enable} WHERE name = '{consumer}'")).await.unwrap();
+            }
+        });
+        let judge = Judge::new(server, Policy::default());
+        let mut session =
+            Self { runtime, user, watcher, socket, thread: 0, server, judge, _process: process };
+        session.fresh();
+        session
+    }
+
+    /// A new connection of the user, in an empty schema `test`.
+    pub(crate) fn fresh(&mut self) {
+        self.watch("DROP DATABASE IF EXISTS test");
+        self.watch("CREATE DATABASE test");
+        self.user = self.runtime.block_on(connect(&self.socket, "test"));
+        let id = self.user.id();
+        let thread = "SELECT thread_id FROM performance_schema.threads WHERE processlist_id";
+        self.thread = self.ask(&format!("{thread} = {id}")).parse().unwrap();
+        for limit in ["SET lock_wait_timeout = 2", "SET innodb_lock_wait_timeout = 1"] {
+            assert!(self.run(limit.as_bytes()));
+        }
+    }
+
+    /// Runs a statement as the user; whether the server answered without an error.
+    pub(crate) fn run(&mut self, statement: &[u8]) -> bool {
+        let (user, limit) = (&mut self.user, Duration::from_secs(20));
+        let run = async { tokio::time::timeout(limit, user.query_drop(statement)).await };
+        match self.runtime.block_on(run) {
+            Ok(Ok(())) => true,
+            Ok(Err(mysql_async::Error::Server(_))) => false,
+            Ok(Err(_)) | Err(_) => {
+                self.user = self.runtime.block_on(connect(&self.socket, "test"));
+                false
+            }
+        }
+    }
+
+    /// The facts of the user's session, as the server has them now.
+    pub(crate) fn facts(&mut self) -> Option<SessionFacts> {
+        let variables = "SELECT @@sql_mode, @@character_set_client, DATABASE()";
+        let row: Option<(String, String, Option<String>)> =
+            self.runtime.block_on(self.user.query_first(variables)).ok()?;
+        let (mode, charset, schema) = row?;
+        let schema = schema.as_ref().map(String::as_bytes);
+        SessionFacts::from_session_variables(
+            self.server,
+            mode.as_bytes(),
+            charset.as_bytes(),
+            schema,
+        )
+    }
+
+    /// The judge's word on a statement.
+    pub(crate) fn verdict(&self, facts: &SessionFacts, statement: &[u8]) -> Verdict {
+        self.judge.judge(facts, Bytes::copy_from_slice(statement))
+    }
+
+    /// What the server says of the user's last statement. The row is that statement's from
+    /// its beginning on; its digest follows at its end, which may be a moment after the
+    /// client has its answer.
+    pub(crate) fn last_event(&mut self) -> Event {
+        let query = format!(
+            "SELECT event_name, digest_text, timer_end IS NOT NULL \
+             FROM performance_schema.events_statements_current \
+             WHERE thread_id = {} AND nesting_event_level = 0",
+            self.thread
+        );
+        wait_for("the statement has ended", Duration::from_secs(10), || {
+            let row: Option<(String, Option<String>, bool)> =
+                self.runtime.block_on(self.watcher.query_first(query.as_str())).ok()?;
+            let (name, digest, ended) = row.unwrap_or((String::new(), None, true));
+            let name = name.rsplit('/').next().unwrap_or_default().to_owned();
+            ended.then_some(Event { name, digest })
+        })
+    }
+
+    /// The single value that a query of the watcher gives.
+    pub(crate) fn ask(&mut self, query: &str) -> String {
+        let value: Option<mysql_async::Value> =
+            self.runtime.block_on(self.watcher.query_first(query)).unwrap();
+        value.map(|value| value.as_sql(true)).unwrap_or_default().trim_matches('\'').to_owned()
+    }
+
+    /// Runs a statement of the watcher that must succeed.
+    pub(crate) fn watch(&mut self, statement: &str) {
+        self.runtime.block_on(self.watcher.query_drop(statement)).unwrap();
+    }
+
+    /// Whether the server is MySQL.
+    pub(crate) fn is_mysql(&self) -> bool {
+        self.server.flavour == sql_judge::Flavour::MySql
+    }
+}
+
+async fn connect(socket: &str, schema: &str) -> Conn {
+    let schema = (!schema.is_empty()).then_some(schema);
+    let options = OptsBuilder::default()
+        .socket(Some(socket))
+        .user(Some("root"))
+        .db_name(schema)
+        .max_allowed_packet(Some(1 << 26))
+        .wait_timeout(Some(28_800));
+    Conn::new(options).await.expect("root can connect over the socket")
+}
