@@ -29,6 +29,7 @@ mod check;
 mod clients;
 mod commands;
 mod door;
+mod drivers;
 mod failures;
 mod ledger;
 mod ops;

@@ -12,9 +12,11 @@ use crate::raw::{Login, RawClient};
 use crate::readgate::{self, Readgate};
 use crate::server::{Flavour, SHARED_PASSWORD, Server};
 
-/// Password of every user of the tests: `alice` (caching_sha2_password), `olga` (both
-/// plugins, native first), `carol` (disabled).
+/// Password of `alice` (caching_sha2_password), `olga` (both plugins, native first) and
+/// `carol` (disabled).
 pub const USER_PASSWORD: &str = "correct horse 🐎";
+/// Password of `dora`, who uses drivers that can't all send more than ASCII.
+pub const DRIVER_PASSWORD: &str = "battery staple";
 
 /// A server with the sample, and readgate in front of it.
 #[derive(Debug)]
@@ -98,19 +100,21 @@ pub fn login_at(port: u16, ca_file: &Path, login: &Login) -> RawClient {
 }
 
 fn users() -> String {
-    let verifiers = verifiers();
+    let (verifiers, driver) = (verifiers(USER_PASSWORD), verifiers(DRIVER_PASSWORD));
     let sha2 = verifiers.lines().find(|line| line.starts_with("caching_sha2")).expect("a line");
     format!(
         "[[user]]\nname = \"alice\"\nfull_name = \"Alice Analyst\"\n{sha2}\n\
          [[user]]\nname = \"olga\"\nfull_name = \"Olga Old-Driver\"\n\
          plugins = [\"mysql_native_password\", \"caching_sha2_password\"]\n{verifiers}\n\
-         [[user]]\nname = \"carol\"\nfull_name = \"Carol Gone\"\nstatus = \"disabled\"\n{sha2}\n"
+         [[user]]\nname = \"carol\"\nfull_name = \"Carol Gone\"\nstatus = \"disabled\"\n{sha2}\n\
+         [[user]]\nname = \"dora\"\nfull_name = \"Dora Driver\"\n\
+         plugins = [\"caching_sha2_password\", \"mysql_native_password\"]\n{driver}\n"
     )
 }
 
-/// The TOML lines that `readgate hash-password` prints for [`USER_PASSWORD`].
-fn verifiers() -> String {
-    let output = readgate::run(&["hash-password"], &format!("{USER_PASSWORD}\n"));
+/// The TOML lines that `readgate hash-password` prints for a password.
+fn verifiers(password: &str) -> String {
+    let output = readgate::run(&["hash-password"], &format!("{password}\n"));
     assert!(output.status.success(), "hash-password fails: {output:?}");
     String::from_utf8(output.stdout).expect("TOML is text")
 }
