@@ -174,13 +174,15 @@ impl<'a> Parser<'a> {
         if let Some(slot) = self.recent.get_mut(self.latest % 4) {
             *slot = taken;
         }
-        self.token = self.lexer.next()?;
-        while self.token.kind == Kind::Hint {
+        loop {
+            self.token = self.lexer.next()?;
+            if self.token.kind != Kind::Hint {
+                break;
+            }
             if !hints::keeps_limit(self.lexer.bytes(self.token), self.limits) {
                 let reason = "MAX_EXECUTION_TIME would exceed the limit of this session";
                 return Err(self.refuse("raised_limit", reason));
             }
-            self.token = self.lexer.next()?;
         }
         if self.token.is(b';') && self.lexer.in_comment() {
             return Err(self.refuse("semicolon_in_comment", "a comment holds a `;`"));
