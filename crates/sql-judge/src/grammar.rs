@@ -112,7 +112,7 @@ impl<'a> Parser<'a> {
     pub(crate) fn more_follows(&mut self) -> Rule<Option<usize>> {
         let end = self.token.start as usize;
         while self.token.is(b';') {
-            self.bump()?;
+            self.advance()?;
         }
         Ok((self.token.kind != Kind::End).then_some(end))
     }
@@ -167,12 +167,18 @@ impl<'a> Parser<'a> {
 
     // ---- cursor --------------------------------------------------------------------
 
-    /// Takes the next token. Hints are left out: the lexer has checked what they set.
+    /// Takes the next token.
     fn bump(&mut self) -> Rule<Token> {
         let taken = self.token;
+        self.advance()?;
+        Ok(taken)
+    }
+
+    /// Goes on by one token. Hints are left out: the lexer has checked what they set.
+    fn advance(&mut self) -> Rule {
         self.latest = self.latest.wrapping_add(1);
         if let Some(slot) = self.recent.get_mut(self.latest % 4) {
-            *slot = taken;
+            *slot = self.token;
         }
         loop {
             self.token = self.lexer.next()?;
@@ -187,7 +193,7 @@ impl<'a> Parser<'a> {
         if self.token.is(b';') && self.lexer.in_comment() {
             return Err(self.refuse("semicolon_in_comment", "a comment holds a `;`"));
         }
-        Ok(taken)
+        Ok(())
     }
 
     /// The tokens before the next one, the latest first.
@@ -206,7 +212,7 @@ impl<'a> Parser<'a> {
     fn eat(&mut self, keyword: Keyword) -> Rule<bool> {
         let found = self.is_word(keyword);
         if found {
-            self.bump()?;
+            self.advance()?;
         }
         Ok(found)
     }
@@ -218,7 +224,7 @@ impl<'a> Parser<'a> {
     fn eat_symbol(&mut self, byte: u8) -> Rule<bool> {
         let found = self.token.is(byte);
         if found {
-            self.bump()?;
+            self.advance()?;
         }
         Ok(found)
     }
