@@ -127,7 +127,12 @@ fn run(flavour: Flavour, directory: &Path, port: u16) -> Kept {
     let log = directory.join("general.log");
     let mut command = script_command(flavour, "run");
     command.arg(directory).arg(port.to_string());
-    command.args(["--general-log=1", &format!("--general-log-file={}", log.display())]);
+    // Read-only, as a replica is: readgate gives no service in front of a writable one.
+    command.args([
+        "--read-only=1",
+        "--general-log=1",
+        &format!("--general-log-file={}", log.display()),
+    ]);
     command.env("SERVER_END_SIGNAL", "KILL");
     Kept::start(&command, &directory.join("output"))
 }

@@ -152,6 +152,11 @@ impl Credential {
         self
     }
 
+    /// Leaves nothing that any password would fit.
+    pub(crate) fn forget(&mut self) {
+        (self.sha2, self.native) = (None, None);
+    }
+
     /// Its life in words, for history and reviews.
     pub fn life(&self) -> String {
         let stage = match self.stage {

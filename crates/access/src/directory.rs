@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn stored_users_join_the_configured_ones() {
-        let reader = Arc::new(Role { see_others: true, ..Role::named("reader") });
+        let reader = Arc::new(Role { allow_native: false, ..Role::named("reader") });
         let configured = User::new(UserName::new("alice").unwrap(), "Configured", reader.clone());
         let (users, unusable) = combine(
             &Users::new([configured]),
@@ -86,9 +86,9 @@ mod tests {
             &[reader],
         );
         assert_eq!(users.find(b"alice").unwrap().full_name, "Configured");
-        assert!(users.find(b"bob").unwrap().role.see_others);
+        assert!(!users.find(b"bob").unwrap().role.allow_native);
         let carol = users.find(b"carol").unwrap();
-        assert_eq!((carol.status, carol.role.see_others), (UserStatus::Disabled, false));
+        assert_eq!((carol.status, carol.role.allow_native), (UserStatus::Disabled, true));
         let texts: Vec<String> = unusable.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,

@@ -82,7 +82,7 @@ impl Identity {
         let shown = |value: &Option<String>| value.clone().unwrap_or_default();
         let day = |day: Option<Date>| day.map(|day| day.to_string()).unwrap_or_default();
         let plugins: Vec<&str> = self.plugins.iter().map(|plugin| plugin.name()).collect();
-        let sources = self.sources.as_ref().map(|set| set.names().collect::<Vec<_>>().join(", "));
+        let sources = self.sources.as_ref().map(|set| set.names().join(", "));
         let most = self.max_connections.map(|most| most.to_string());
         let fixed = [
             ("full_name", self.full_name.clone()),
@@ -184,6 +184,9 @@ pub enum ChangeError {
     /// A user needs a way to log in.
     #[error("a user needs at least one plugin")]
     NoPlugin,
+    /// Texts are shown in terminals and reviews.
+    #[error("a text is empty or holds a control character")]
+    UnreadableText,
     /// The last day lies before the first.
     #[error("the last day is before the first")]
     EndsBeforeItBegins,
@@ -270,6 +273,11 @@ impl Alteration {
 fn checked(user: Identity) -> Result<Identity, ChangeError> {
     if user.plugins.is_empty() {
         return Err(ChangeError::NoPlugin);
+    }
+    let texts = [Some(&user.full_name), Some(&user.role), user.email.as_ref(), user.owner.as_ref()];
+    let unreadable = |text: &&String| text.trim().is_empty() || text.chars().any(char::is_control);
+    if texts.into_iter().flatten().any(|text| unreadable(&text)) {
+        return Err(ChangeError::UnreadableText);
     }
     match (user.valid_from, user.valid_until) {
         (Some(from), Some(until)) if until < from => Err(ChangeError::EndsBeforeItBegins),

@@ -82,6 +82,9 @@ fn a_revoked_credential_stays_in_the_list() {
 fn refuses_what_makes_no_sense() {
     let alter = |alteration| apply(added(), &Change::Alter(alice(), alteration)).unwrap_err();
     assert_eq!(alter(Alteration::Plugins(Vec::new())), ChangeError::NoPlugin);
+    let escape = Alteration::FullName(String::from("Alice \u{1b}[2J"));
+    assert_eq!(alter(escape), ChangeError::UnreadableText);
+    assert_eq!(alter(Alteration::Owner(Some(String::new()))), ChangeError::UnreadableText);
     let (early, late) = ("2026-01-01".parse().ok(), "2026-02-01".parse().ok());
     assert_eq!(alter(Alteration::Validity(late, early)), ChangeError::EndsBeforeItBegins);
 }

@@ -18,7 +18,13 @@ pub mod throttle;
 pub mod user;
 
 /// A moment.
+/// Verifiers and secrets, for those that make users; nobody else needs the crate itself.
+pub use mysql_auth;
+
 pub use jiff::Timestamp;
+/// What credentials are made of, for those who know this crate alone.
+pub use mysql_auth::{AuthPlugin, NativeVerifier, Password, Sha2Verifier};
+
 /// A day of the calendar. Days begin and end in UTC.
 pub use jiff::civil::Date;
 
@@ -31,7 +37,7 @@ pub use password::{PasswordRules, Weak};
 pub use role::{Role, RoleLimits};
 pub use source::{SourceAdmitted, SourceDenied, SourceEntry, SourceNetworks, SourceSet};
 pub use store::{Author, HistoryEntry, IdentityStore, Snapshot, StoreError};
-pub use throttle::{Attempt, LoginThrottle, ThrottleSettings};
+pub use throttle::{Attempt, Blocked, LoginThrottle, ThrottleSettings};
 pub use user::{User, UserName, UserStatus, UserStore, Users};
 
 /// The day (UTC) of a moment.

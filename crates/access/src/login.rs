@@ -68,15 +68,17 @@ impl LoginCheck {
     pub fn for_user(store: &dyn UserStore, name: &[u8], arrival: Arrival<'_>) -> Self {
         let user = store.find(name);
         let decoy = store.decoy(name);
-        let standing = match &user {
-            Some(user) => standing(user, &arrival),
-            None => Err(DenyCause::UnknownUser),
-        };
-        let credentials = user.as_deref().map(|user| to_try(user, arrival.now)).unwrap_or_default();
+        // Nobody's login does the work of somebody's, and nothing of it counts.
+        let seen_as = user.as_deref().or(decoy.as_deref());
+        let seen = seen_as.map(|seen| (standing(seen, &arrival), to_try(seen, arrival.now)));
+        let (standing, mut credentials) = seen.unwrap_or((Err(DenyCause::UnknownUser), Vec::new()));
+        let standing = if user.is_some() { standing } else { Err(DenyCause::UnknownUser) };
+        if user.is_none() {
+            credentials.iter_mut().for_each(Credential::forget);
+        }
         let slot = |of: &Credential| Slot { id: of.id, standing: of.standing(arrival.now) };
         let slots = credentials.iter().map(slot).collect();
-        let seen_as = user.as_ref().or(decoy.as_ref());
-        let plugins = seen_as.map(|user| user.allowed_plugins().collect()).unwrap_or_default();
+        let plugins = seen_as.map(|seen| seen.allowed_plugins().collect()).unwrap_or_default();
         let candidate = Candidate { user, standing, slots, source: arrival.source };
         Self { candidate, credentials, plugins }
     }

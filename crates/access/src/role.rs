@@ -19,11 +19,6 @@ pub struct Role {
     pub require_tls: bool,
     /// Whether `mysql_native_password` may be used by those users that have it.
     pub allow_native: bool,
-    /// Whether its users may read what other users run: process list, statement history,
-    /// InnoDB status.
-    pub see_others: bool,
-    /// Schemas its users may read; `None`: all that the shared account can.
-    pub schemas: Option<Vec<String>>,
     /// Stored functions its users may call beside the general ones, `schema.name`.
     pub functions: Vec<String>,
     /// Routines its users may CALL beside the general ones, `schema.name`.
@@ -52,15 +47,13 @@ pub struct RoleLimits {
 }
 
 impl Role {
-    /// A role that narrows nothing but the view of other users.
+    /// A role that narrows nothing.
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             sources: None,
             require_tls: false,
             allow_native: true,
-            see_others: false,
-            schemas: None,
             functions: Vec::new(),
             calls: Vec::new(),
             limits: RoleLimits::default(),

@@ -2,7 +2,7 @@
 //!
 //! Guarantees that [`SourceAdmitted`] exists only for an address that a listed network,
 //! valid on that day, holds. No network, no admission; an empty list lets nobody in.
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl SourceEntry {
 
 /// The names of the entries that a listener, a role or a user accepts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SourceSet(BTreeSet<String>);
+pub struct SourceSet(HashSet<String>);
 
 impl SourceSet {
     /// Whether the entry of that name is accepted.
@@ -48,8 +48,10 @@ impl SourceSet {
     }
 
     /// The names, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(String::as_str)
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        names
     }
 }
 

@@ -135,7 +135,7 @@ fn oracle<'a>(
     for entry in entries {
         let starts = entry.added_on.is_none_or(|day| day <= today);
         let lasts = entry.expires_on.is_none_or(|day| day >= today);
-        if !starts || !lasts || !accepted.names().any(|name| name == entry.name) {
+        if !starts || !lasts || !accepted.names().contains(&entry.name.as_str()) {
             continue;
         }
         for net in &entry.networks {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use mysql_auth::Password;
+use access::Password;
 use zeroize::Zeroizing;
 
 /// More than any password or key; keeps a wrong path from filling the memory.

@@ -256,7 +256,9 @@ impl<'d, 't> Table<'d, 't> {
             };
             let line = self.document.line(key.span());
             let wrong = Wrong::new("is not a known key", right);
-            self.document.problem(line, self.key_path(name), wrong);
+            // A quoted key can hold what a terminal would obey.
+            let shown = name.escape_debug().to_string();
+            self.document.problem(line, self.key_path(&shown), wrong);
         }
     }
 

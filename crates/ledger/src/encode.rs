@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::json::{push_bytes, push_members, push_value};
 use crate::line::{push_hex, sha256};
+use crate::mask;
 use crate::record::{Intent, Outcome, Refusal, ReplicaError, Who};
 
 /// Longest message of a replica's error that is kept, in bytes.
@@ -142,9 +143,11 @@ fn schema(out: &mut Vec<u8>, schema: Option<&[u8]>) {
     }
 }
 
-/// The statement's text; a longer one is cut, and says how long it was and its hash.
+/// The statement's text with passwords masked; a longer one is cut, and says how long it was and its hash.
 fn text(out: &mut Vec<u8>, text: &[u8], max_text: usize) -> serde_json::Result<()> {
     out.push(b',');
+    let masked = mask::passwords(text);
+    let text: &[u8] = &masked;
     let Some(kept) = text.get(..max_text).filter(|kept| kept.len() < text.len()) else {
         push_bytes(out, "text", text);
         return Ok(());

@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::fault::LedgerError;
 
@@ -21,6 +22,11 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), LedgerError> {
 pub(crate) fn safe_name(node: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     node.chars().map(|c| if safe(c) { c } else { '_' }).collect()
+}
+
+/// The name of the node's own copy of its checkpoints.
+pub(crate) fn checkpoints_name(node: &str) -> String {
+    format!("checkpoints-{}.jsonl", safe_name(node))
 }
 
 /// The node's ledger files, oldest first, with the first sequence that each name tells.
@@ -53,6 +59,7 @@ struct Current {
     path: PathBuf,
     /// Bytes that it should have.
     len: u64,
+    since: Instant,
 }
 
 impl Files {
@@ -64,7 +71,7 @@ impl Files {
     pub(crate) fn resume(&mut self, path: &Path) -> io::Result<()> {
         let file = OpenOptions::new().append(true).read(true).open(path)?;
         let len = file.metadata()?.len();
-        self.current = Some(Current { file, path: path.to_owned(), len });
+        self.current = Some(Current { file, path: path.to_owned(), len, since: Instant::now() });
         Ok(())
     }
 
@@ -101,6 +108,16 @@ impl Files {
         // Either way the next record opens a new one.
         self.current = None;
         Ok(Some(Lost { what, name: name.unwrap_or_default() }))
+    }
+
+    /// Whether the newest file was opened this long ago.
+    pub(crate) fn is_older_than(&self, age: Duration) -> bool {
+        self.current.as_ref().is_some_and(|current| current.since.elapsed() >= age)
+    }
+
+    /// Bytes of the newest file.
+    pub(crate) fn len(&self) -> u64 {
+        self.current.as_ref().map_or(0, |current| current.len)
     }
 
     /// Leaves the newest file as it is; the next record opens a new one.
@@ -154,5 +171,5 @@ fn create(directory: &Path, node: &str, sequence: u64) -> io::Result<Current> {
     }
     // The name must be on the disk before its content can count as being there.
     File::open(directory)?.sync_all()?;
-    Ok(Current { file, path, len: 0 })
+    Ok(Current { file, path, len: 0, since: Instant::now() })
 }

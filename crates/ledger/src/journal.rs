@@ -1,8 +1,8 @@
 //! The journal: a ring of entries in mapped memory, in the kernel's hands from the
 //! moment they are stored. Gives out sequence numbers in the order of its entries.
 //!
-//! An entry is a header of 32 bytes and a body, from an offset divisible by 8, wrapping
-//! at the ring's end. Nothing else is kept: at start the whole ring is searched for
+//! An entry begins at an offset divisible by 8 and wraps at the ring's end. Nothing else
+//! is kept: at start the whole ring is searched for
 //! entries whose checksum holds, and their sequence numbers say what is new.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,6 +14,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use memmap2::MmapMut;
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::entry::{
+    Body, Entry, HEADER, Kind, array_at, body_len, encode_header, entry_len, read_entry,
+};
 use crate::fault::LedgerError;
 use crate::files::misplaced;
 use crate::map;
@@ -21,27 +24,6 @@ use crate::map;
 /// Bytes before the ring: what the file is, and its salt.
 const PREAMBLE: usize = 4096;
 const FILE_MAGIC: &[u8; 16] = b"readgate-jrnl-1\n";
-const ENTRY_MAGIC: &[u8; 4] = b"RGe\x01";
-const HEADER: usize = 32;
-
-/// What the writer makes of an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The body is the members of a record.
-    Record,
-    /// The writer completes and signs it when it gets there.
-    Checkpoint,
-}
-
-/// One entry as read back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry<'a> {
-    pub(crate) sequence: u64,
-    /// Microseconds since 1970, UTC.
-    pub(crate) time: u64,
-    pub(crate) kind: Kind,
-    pub(crate) body: &'a [u8],
-}
 
 /// The ring. Owned behind one mutex; the lock on the file lives as long as it.
 pub(crate) struct Journal {
@@ -170,10 +152,7 @@ impl Journal {
         let sequence = self.next_sequence;
         // Stamps never run backwards within a ledger; a clock step is recorded as such.
         let time = now_micros().max(self.last_time);
-        let mut header = [0; HEADER];
-        fill_header(&mut header, kind, body.bytes.len(), sequence, time);
-        let checksum = seal(body.checksum, self.salt, &header);
-        put_at(&mut header, 24, &checksum.to_le_bytes());
+        let header = encode_header(kind, body, sequence, time, self.salt);
         let at = self.wrap(self.tail + self.used);
         self.put(at, &header);
         self.put(self.wrap(at + HEADER), body.bytes);
@@ -310,67 +289,6 @@ fn locked(path: &Path) -> Result<File, LedgerError> {
     }
 }
 
-/// A body with its checksum, computed before the lock is taken.
-pub(crate) struct Body<'a> {
-    pub(crate) bytes: &'a [u8],
-    checksum: u32,
-}
-
-impl<'a> Body<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, checksum: crc32fast::hash(bytes) }
-    }
-}
-
-/// Bytes that an entry takes in the ring.
-pub(crate) const fn entry_len(body_len: usize) -> usize {
-    (HEADER + body_len).next_multiple_of(8)
-}
-
-// Header: magic 4, body length 4, sequence 8, time 8, checksum 4, kind 4; little endian.
-fn fill_header(header: &mut [u8; HEADER], kind: Kind, body_len: usize, sequence: u64, time: u64) {
-    put_at(header, 0, ENTRY_MAGIC);
-    put_at(header, 4, &u32::try_from(body_len).unwrap_or(u32::MAX).to_le_bytes());
-    put_at(header, 8, &sequence.to_le_bytes());
-    put_at(header, 16, &time.to_le_bytes());
-    let kind = match kind {
-        Kind::Record => 0_u32,
-        Kind::Checkpoint => 1,
-    };
-    put_at(header, 28, &kind.to_le_bytes());
-}
-
-/// The checksum of a header (its own field as zero) on top of its body's.
-fn seal(body_checksum: u32, salt: u32, header: &[u8; HEADER]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new_with_initial(body_checksum);
-    hasher.update(&salt.to_le_bytes());
-    hasher.update(header);
-    hasher.finalize()
-}
-
-fn body_len(bytes: &[u8]) -> Option<usize> {
-    bytes.starts_with(ENTRY_MAGIC).then_some(())?;
-    usize::try_from(u32::from_le_bytes(array_at(bytes, 4)?)).ok()
-}
-
-fn read_entry(bytes: &[u8], salt: u32) -> Option<(Entry<'_>, usize)> {
-    let body = bytes.get(HEADER..HEADER.checked_add(body_len(bytes)?)?)?;
-    let mut header: [u8; HEADER] = array_at(bytes, 0)?;
-    let checksum = u32::from_le_bytes(array_at(bytes, 24)?);
-    put_at(&mut header, 24, &[0; 4]);
-    if seal(crc32fast::hash(body), salt, &header) != checksum {
-        return None;
-    }
-    let kind = match u32::from_le_bytes(array_at(bytes, 28)?) {
-        0 => Kind::Record,
-        1 => Kind::Checkpoint,
-        _ => return None,
-    };
-    let sequence = u64::from_le_bytes(array_at(bytes, 8)?);
-    let time = u64::from_le_bytes(array_at(bytes, 16)?);
-    Some((Entry { sequence, time, kind, body }, entry_len(body.len())))
-}
-
 fn read_preamble(file: &mut File) -> Option<(u32, usize)> {
     let mut bytes = [0; 28];
     file.seek(SeekFrom::Start(0)).ok()?;
@@ -380,16 +298,6 @@ fn read_preamble(file: &mut File) -> Option<(u32, usize)> {
     let capacity = usize::try_from(u64::from_le_bytes(array_at(&bytes, 20)?)).ok()?;
     let whole = u64::try_from(PREAMBLE.checked_add(capacity)?).ok()?;
     (capacity >= HEADER && file.metadata().ok()?.len() == whole).then_some((salt, capacity))
-}
-
-fn put_at(header: &mut [u8; HEADER], at: usize, bytes: &[u8]) {
-    if let Some(room) = header.get_mut(at..at + bytes.len()) {
-        room.copy_from_slice(bytes);
-    }
-}
-
-fn array_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
 fn as_u64(value: usize) -> u64 {

@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::encode::{self, WhoMembers};
+use crate::entry::Kind;
 use crate::fault::{LedgerError, LedgerFault};
-use crate::journal::Kind;
 use crate::json;
+use crate::keys;
+use crate::own_event::OwnEvent;
 use crate::record::{Event, Intent, Outcome, Refusal, Who};
 use crate::recording::{IntentRecorded, Recorded, Recording};
 use crate::recovery;
-use crate::settings::{LedgerSettings, SyncPolicy};
+use crate::settings::LedgerSettings;
 use crate::shared::{Class, LedgerHealth, Shared, SharedHandle};
 use crate::writer::{Writer, WriterStart};
 
@@ -34,14 +36,22 @@ impl Ledger {
     pub fn open(settings: LedgerSettings) -> Result<Self, LedgerError> {
         let opened = recovery::open(&settings)?;
         let witness = opened.journal.witness()?;
-        let each = settings.sync == SyncPolicy::Each;
-        let shared = Arc::new(Shared::new(opened.journal, each, settings.max_text));
+        let shared = Arc::new(Shared::new(opened.journal, opened.files.len(), &settings));
         if let Some(members) = opened.notice {
             // The journal is empty: there is room.
             let _ = shared.append(Class::Own, Kind::Record, &members);
         }
-        let start = WriterStart { chain: opened.chain, files: opened.files, witness };
-        let writer = Writer::new(shared.clone(), start, settings.sync);
+        let rotation = keys::pending_rotation(&settings.key_file, opened.chain.key());
+        if let Some(rotation) = &rotation {
+            OwnEvent::KeyRotated { rotation }.note(&shared);
+        }
+        let start = WriterStart {
+            rotated_key: rotation.map(|_| settings.key_file.clone()),
+            chain: opened.chain,
+            files: opened.files,
+            witness,
+        };
+        let writer = Writer::new(shared.clone(), start, settings.clone());
         let thread = std::thread::Builder::new()
             .name("ledger".into())
             .spawn(move || writer.run())

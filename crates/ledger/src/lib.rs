@@ -6,28 +6,39 @@
 //! are plain [`std::future::Future`]s that any runtime can poll.
 //!
 //! A record's way, and the files in reading order: [`Ledger`] takes it ([`ledger`]),
-//! encodes it ([`encode`], [`json`]), puts it into the journal under one short lock
-//! ([`shared`], [`journal`], [`map`]) and hands back a [`Recording`] ([`recording`]). The
+//! encodes it ([`encode`], [`mask`], [`json`]), puts it into the journal under one short lock
+//! ([`shared`], [`journal`], [`mod@entry`], [`map`]) and hands back a [`Recording`] ([`recording`]). The
 //! ledger thread ([`writer`]) turns journal entries into chained lines ([`line`]) of the
 //! ledger files ([`files`]). At start, what a killed daemon left in the journal is
-//! brought into the files first ([`recovery`]).
+//! brought into the files first ([`recovery`]). Afterwards, on any machine, [`mod@verify`]
+//! tells whether anything was changed.
 
+mod batch;
+mod checkpoint;
+pub mod cli;
+mod clock;
 mod encode;
+mod entry;
 mod fault;
 mod files;
 mod journal;
 mod json;
+mod keys;
 mod ledger;
 mod line;
 mod map;
+mod mask;
+mod own_event;
 mod record;
 mod recording;
 mod recovery;
 mod settings;
 mod shared;
+pub mod verify;
 mod writer;
 
 pub use fault::{LedgerError, LedgerFault};
+pub use keys::{PublicKey, keygen, rotate_key};
 pub use ledger::{Ledger, WhoTag};
 pub use record::{Bind, Event, Intent, Outcome, PreparedRef, Refusal, ReplicaError, Who};
 pub use recording::{IntentRecorded, Recording};

@@ -10,52 +10,58 @@ use std::io::Write;
 
 use ring::digest::{SHA256, digest};
 
+use crate::checkpoint;
+use crate::entry::{Entry, Kind};
 use crate::json;
+use crate::keys::SigningKey;
 
 /// A line's SHA-256.
 pub(crate) type Hash = [u8; 32];
 
 /// Bytes of `,"prev":"<64 hex>"}`.
-const SUFFIX: usize = 9 + 64 + 2;
+pub(crate) const SUFFIX: usize = 9 + 64 + 2;
 
 /// What the first line of a node's ledger names as `prev`.
 pub(crate) fn genesis(node: &str) -> Hash {
     sha256(format!("readgate ledger 1 {node}").as_bytes())
 }
 
-/// Composes lines, each naming the one before.
+/// Composes lines, each naming the one before, and signs checkpoints.
 pub(crate) struct Chain {
     head: Hash,
     /// The members of node and build, the same in each line.
     constant: Vec<u8>,
     stamp: Stamp,
+    key: SigningKey,
 }
 
 impl Chain {
-    pub(crate) fn new(node: &str, build: &str, head: Hash) -> Self {
+    pub(crate) fn new(node: &str, build: &str, head: Hash, key: SigningKey) -> Self {
         let mut constant = Vec::new();
         json::push_bytes(&mut constant, "node", node.as_bytes());
         constant.push(b',');
         json::push_bytes(&mut constant, "build", build.as_bytes());
         constant.push(b',');
-        Self { head, constant, stamp: Stamp::default() }
+        Self { head, constant, stamp: Stamp::default(), key }
     }
 
-    /// The hash of the newest line.
-    #[cfg(test)]
-    pub(crate) fn head(&self) -> Hash {
-        self.head
+    /// The key that signs.
+    pub(crate) fn key(&self) -> &SigningKey {
+        &self.key
     }
 
-    /// Appends the line of a record to `out` and moves the head on to it.
-    pub(crate) fn push(&mut self, out: &mut Vec<u8>, sequence: u64, time: u64, members: &[u8]) {
+    /// Appends an entry's line to `out` and moves the head on to it.
+    pub(crate) fn push(&mut self, out: &mut Vec<u8>, entry: &Entry<'_>) {
         let start = out.len();
         // Writing into a Vec can't fail.
-        let _ = write!(out, "{{\"v\":1,\"seq\":{sequence},\"time\":\"");
-        self.stamp.push(out, time);
+        let _ = write!(out, "{{\"v\":1,\"seq\":{},\"time\":\"", entry.sequence);
+        self.stamp.push(out, entry.time);
         out.extend_from_slice(b"\",");
         out.extend_from_slice(&self.constant);
-        out.extend_from_slice(members);
+        out.extend_from_slice(entry.body);
+        if entry.kind != Kind::Record {
+            checkpoint::push_signature(out, start, &self.head, &self.key);
+        }
         out.extend_from_slice(b",\"prev\":\"");
         push_hex(out, &self.head);
         out.extend_from_slice(b"\"}");
@@ -94,11 +100,47 @@ pub(crate) fn sha256(bytes: &[u8]) -> Hash {
     hash
 }
 
-const HEX: [u8; 16] = *b"0123456789abcdef";
+/// The two digits of each byte, and the value of each digit: written and read once a line.
+#[allow(
+    clippy::indexing_slicing,
+    reason = "computed while compiling: out of range would not build"
+)]
+const DIGITS: [[u8; 2]; 256] = {
+    let hex = *b"0123456789abcdef";
+    let mut digits = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        digits[byte] = [hex[byte >> 4], hex[byte & 15]];
+        byte += 1;
+    }
+    digits
+};
+const NO_DIGIT: u8 = 0xff;
+#[allow(
+    clippy::indexing_slicing,
+    reason = "computed while compiling: out of range would not build"
+)]
+const VALUES: [u8; 256] = {
+    let hex = *b"0123456789abcdef";
+    let mut values = [NO_DIGIT; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[hex[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'?');
-    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    for byte in bytes {
+        out.extend_from_slice(DIGITS.get(usize::from(*byte)).unwrap_or(b"??"));
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut out = Vec::with_capacity(bytes.len() * 2);
+    push_hex(&mut out, bytes);
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// Lower-case hex of exactly `N` bytes.
@@ -107,19 +149,16 @@ pub(crate) fn from_hex<const N: usize>(hex: &[u8]) -> Option<[u8; N]> {
     if hex.len() != N * 2 {
         return None;
     }
+    let value = |digit: u8| VALUES.get(usize::from(digit)).copied().unwrap_or(NO_DIGIT);
+    let mut wrong = 0;
     for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
         let [high, low] = *pair else { return None };
-        *byte = nibble(high)? << 4 | nibble(low)?;
+        let (high, low) = (value(high), value(low));
+        wrong |= high | low;
+        *byte = high << 4 | low;
     }
-    Some(bytes)
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
+    // Digits have values below 16, anything else has the high bits set.
+    (wrong < 16).then_some(bytes)
 }
 
 /// Formats stamps as `2026-01-31T23:59:59.000001Z`, keeping the text of the last second.
@@ -160,17 +199,28 @@ fn second_text(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checkpoint::Checkpoint;
 
     #[test]
     fn lines_name_the_one_before_and_read_back() {
-        let mut chain = Chain::new("n\"1", "0.1", genesis("n\"1"));
+        let folder = tempfile::tempdir().unwrap();
+        let key = SigningKey::read_or_make(&folder.path().join("k")).unwrap();
+        let mut chain = Chain::new("n\"1", "0.1", genesis("n\"1"), key);
         let mut out = Vec::new();
-        chain.push(&mut out, 1, 0, br#""event":"a""#);
-        chain.push(&mut out, 2, 1, br#""event":"b""#);
+        let record = Kind::Record;
+        chain
+            .push(&mut out, &Entry { sequence: 1, time: 0, kind: record, body: br#""event":"a""# });
+        let kind = Kind::Checkpoint;
+        chain.push(
+            &mut out,
+            &Entry { sequence: 2, time: 1, kind, body: br#""event":"checkpoint""# },
+        );
         let lines: Vec<&[u8]> = out.split(|b| *b == b'\n').collect();
         assert_eq!(Frame::read(lines[0]).unwrap(), Frame { sequence: 1, prev: genesis("n\"1") });
         assert_eq!(Frame::read(lines[1]).unwrap(), Frame { sequence: 2, prev: sha256(lines[0]) });
-        assert_eq!(chain.head(), sha256(lines[1]));
+        assert_eq!(chain.head, sha256(lines[1]));
+        assert!(Checkpoint::read(lines[0]).is_none());
+        assert!(Checkpoint::read(lines[1]).unwrap().holds());
         let value: serde_json::Value = serde_json::from_slice(lines[1]).unwrap();
         assert_eq!(value["node"], "n\"1");
         assert_eq!(value["time"], "1970-01-01T00:00:00.000001Z");

@@ -183,6 +183,19 @@ pub enum Event<'a> {
         /// What came of it.
         result: &'a str,
     },
+    /// A user or credential was changed in the identity store.
+    AccessChange {
+        /// Whom it happened to.
+        user: &'a str,
+        /// What happened.
+        change: &'a str,
+        /// Who asked for it.
+        by: &'a str,
+        /// Why.
+        reason: &'a str,
+        /// Facts that differ: name, before, after.
+        differences: &'a [(String, String, String)],
+    },
     /// Rights of the shared account and read-only state of the replica, when what is found
     /// changes.
     ReplicaCheck {

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
 use crate::encode;
+use crate::entry::Kind;
 use crate::fault::LedgerFault;
-use crate::journal::Kind;
 use crate::shared::{Class, Denied, SharedHandle};
 
 /// Proof that a statement's intent is recorded; forwarding demands it. Only the ledger

@@ -10,18 +10,24 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::entry::{Entry, Kind};
 use crate::fault::LedgerError;
 use crate::files::{self, Files};
-use crate::journal::{Entry, Journal};
-use crate::json;
-use crate::line::{Chain, Frame, Hash, genesis, push_hex, sha256};
+use crate::journal::Journal;
+use crate::keys::SigningKey;
+use crate::line::{Chain, Frame, Hash, genesis, hex, sha256};
+use crate::own_event::{OwnEvent, Torn};
 use crate::settings::LedgerSettings;
-use crate::writer::{OwnEvent, Torn};
 
 /// Smallest journal that makes sense: kept room and some records.
 const MIN_JOURNAL: usize = 1 << 20;
+/// What only an orderly close writes: quotes within texts are escaped.
+const CLOSED: &[u8] = b"\"event\":\"checkpoint\",\"why\":\"close\"";
 /// Bytes of a torn tail that are kept in the record about it.
 const TORN_KEPT: usize = 4 << 10;
+
+/// An entry of the journal: time, kind, body.
+type Left = (u64, Kind, Vec<u8>);
 
 /// What the ledger thread starts from.
 pub(crate) struct Opened {
@@ -43,12 +49,13 @@ pub(crate) fn open(settings: &LedgerSettings) -> Result<Opened, LedgerError> {
     let path = journal_directory.join(format!("journal-{}", files::safe_name(&settings.node)));
     let mut left = BTreeMap::new();
     let journal = Journal::open(&path, settings.journal_bytes, &mut |entry: Entry<'_>| {
-        left.insert(entry.sequence, (entry.time, entry.body.to_vec()));
+        left.insert(entry.sequence, (entry.time, entry.kind, entry.body.to_vec()));
     })?;
 
     let mut files = Files::new(directory, &settings.node);
     let end = find_end(directory, &settings.node, &mut files)?;
-    let mut chain = Chain::new(&settings.node, &settings.build, end.head);
+    let key = SigningKey::read_or_make(&settings.key_file)?;
+    let mut chain = Chain::new(&settings.node, &settings.build, end.head, key);
     let left = left.split_off(&(end.sequence + 1));
     let last = bring_in(&left, end.sequence, &mut chain, &mut files)
         .map_err(LedgerError::io("write to", directory))?;
@@ -56,12 +63,10 @@ pub(crate) fn open(settings: &LedgerSettings) -> Result<Opened, LedgerError> {
     let mut journal = journal.resized(settings.journal_bytes)?;
     journal.continue_at(last + 1);
     let records = u64::try_from(left.len()).unwrap_or(u64::MAX);
-    let notice = (records > 0 || end.torn.is_some() || end.damaged.is_some()).then(|| {
-        let event = OwnEvent::Recovered { records, torn: end.torn, damaged_file: end.damaged };
-        let mut members = Vec::new();
-        // Strings and numbers always serialise.
-        json::push_members(&mut members, &event).map(|()| members).unwrap_or_default()
-    });
+    let unwell = records > 0 || end.torn.is_some() || end.damaged.is_some() || !end.clean;
+    let (torn, damaged_file) = (end.torn, end.damaged);
+    let notice = OwnEvent::Recovered { clean: end.clean, records, torn, damaged_file };
+    let notice = unwell.then(|| notice.members());
     Ok(Opened { journal, chain, files, notice })
 }
 
@@ -86,13 +91,15 @@ fn check(settings: &LedgerSettings) -> Result<(), LedgerError> {
 struct End {
     sequence: u64,
     head: Hash,
+    /// The last line is the checkpoint of an orderly close, or there is none.
+    clean: bool,
     torn: Option<Torn>,
     damaged: Option<String>,
 }
 
 fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, LedgerError> {
     let listed = files::list(directory, node).map_err(LedgerError::io("read folder", directory))?;
-    let mut end = End { sequence: 0, head: genesis(node), torn: None, damaged: None };
+    let mut end = End { sequence: 0, head: genesis(node), clean: true, torn: None, damaged: None };
     // Newest first: a file without a whole line says nothing about where the ledger ends.
     for (_, path) in listed.iter().rev() {
         let bytes = fs::read(path).map_err(LedgerError::io("read", path))?;
@@ -106,6 +113,7 @@ fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, Ledg
             continue;
         };
         end.head = sha256(last);
+        end.clean = memchr::memmem::find(last, CLOSED).is_some();
         if let Some(frame) = Frame::read(last) {
             end.sequence = frame.sequence;
             files.resume(path).map_err(LedgerError::io("open", path))?;
@@ -128,33 +136,32 @@ fn close_off(path: &Path, whole: usize, torn: &[u8]) -> Result<Torn, LedgerError
         .open(path)
         .and_then(|file| file.set_len(len).and_then(|()| file.sync_all()))
         .map_err(LedgerError::io("close off", path))?;
-    let mut hex = Vec::new();
-    push_hex(&mut hex, &sha256(torn));
     Ok(Torn {
         file: name(path),
         bytes: torn.len(),
-        sha256: String::from_utf8_lossy(&hex).into_owned(),
+        sha256: hex(&sha256(torn)),
         start_b64: STANDARD.encode(torn.get(..TORN_KEPT).unwrap_or(torn)),
     })
 }
 
 /// Writes what the journal holds beyond the files. Returns the newest sequence.
 fn bring_in(
-    left: &BTreeMap<u64, (u64, Vec<u8>)>,
+    left: &BTreeMap<u64, Left>,
     mut last: u64,
     chain: &mut Chain,
     files: &mut Files,
 ) -> io::Result<u64> {
     let mut lines = Vec::new();
     let first = last + 1;
-    for (sequence, (time, members)) in left {
-        if *sequence > last + 1 {
-            let mut gap = Vec::new();
-            json::push_members(&mut gap, &OwnEvent::Gap { lost_to: sequence - 1 })?;
-            chain.push(&mut lines, last + 1, *time, &gap);
+    for (&sequence, (time, kind, body)) in left {
+        let (time, kind) = (*time, *kind);
+        if sequence > last + 1 {
+            let gap = OwnEvent::Gap { lost_to: sequence - 1 }.members();
+            let sequence = last + 1;
+            chain.push(&mut lines, &Entry { sequence, time, kind: Kind::Record, body: &gap });
         }
-        chain.push(&mut lines, *sequence, *time, members);
-        last = *sequence;
+        chain.push(&mut lines, &Entry { sequence, time, kind, body });
+        last = sequence;
     }
     let mut rest = lines.as_slice();
     while !rest.is_empty() {

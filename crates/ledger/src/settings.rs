@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::files::checkpoints_name;
+
 /// Where and how the ledger is kept. Made by [`LedgerSettings::new`].
 #[derive(Debug, Clone)]
 pub struct LedgerSettings {
@@ -23,19 +25,42 @@ pub struct LedgerSettings {
     /// Longest statement text kept whole, in bytes; a longer one is cut there and
     /// recorded with its length and SHA-256.
     pub max_text: usize,
+    /// Private key that signs checkpoints (PEM, 0600). Made at the first start if missing,
+    /// its public half beside it as `.pub`. Kept off this host's backups, it is what an
+    /// attacker lacks.
+    pub key_file: PathBuf,
+    /// A checkpoint is signed after this many records...
+    pub checkpoint_records: u64,
+    /// ...or this long after the first record since the last one.
+    pub checkpoint_age: Duration,
+    /// Files that get a copy of each checkpoint: another mount, best of another host.
+    /// The first entry is in the ledger's own folder.
+    pub anchors: Vec<PathBuf>,
+    /// A file is closed and the next one opened at this size in bytes...
+    pub rotate_bytes: u64,
+    /// ...or at this age.
+    pub rotate_age: Duration,
 }
 
 impl LedgerSettings {
-    /// The defaults: group sync within 10 ms, a journal of 16 MiB, texts up to 64 KiB.
+    /// The defaults: group sync within 10 ms, a journal of 16 MiB, texts up to 64 KiB, a
+    /// checkpoint each 10,000 records or 60 s, a new file each 256 MiB or day.
     pub fn new(directory: impl Into<PathBuf>, node: impl Into<String>) -> Self {
+        let (directory, node) = (directory.into(), node.into());
         Self {
-            directory: directory.into(),
-            node: node.into(),
+            key_file: directory.join("signing.key"),
+            anchors: vec![directory.join(checkpoints_name(&node))],
+            directory,
+            node,
             build: env!("CARGO_PKG_VERSION").to_owned(),
             sync: SyncPolicy::Group(Duration::from_millis(10)),
             journal_directory: None,
             journal_bytes: 16 << 20,
             max_text: 64 << 10,
+            checkpoint_records: 10_000,
+            checkpoint_age: Duration::from_secs(60),
+            rotate_bytes: 256 << 20,
+            rotate_age: Duration::from_secs(24 * 3600),
         }
     }
 }

@@ -6,13 +6,18 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::entry::{Body, Kind, entry_len};
 use crate::fault::LedgerFault;
-use crate::journal::{Body, Journal, Kind, entry_len};
+use crate::journal::Journal;
+use crate::own_event::OwnEvent;
+use crate::settings::{LedgerSettings, SyncPolicy};
 
 /// Room kept free in the journal for the outcome of each open intent.
 pub(crate) const OUTCOME_ROOM: usize = 512;
 /// Room kept free for the ledger's own records.
 const OWN_ROOM: usize = 64 << 10;
+/// What a line has beside its record's members, about: number, time, node, chain.
+const LINE_BYTES: u64 = 180;
 /// How long the thread may sit in one call to the file system before callers that find
 /// the journal full are turned away instead of waiting.
 const STUCK: Duration = Duration::from_secs(5);
@@ -58,6 +63,8 @@ pub struct LedgerHealth {
     pub synced_sequence: u64,
     /// When records were last forced to the disk, since this start.
     pub last_sync: Option<SystemTime>,
+    /// The line of the newest checkpoint since this start, to be kept elsewhere.
+    pub last_checkpoint: Option<Arc<str>>,
     /// Records turned away because the ledger couldn't be written, since this start.
     pub refused: u64,
 }
@@ -91,9 +98,13 @@ pub(crate) struct State {
     pub(crate) written: u64,
     pub(crate) synced: u64,
     pub(crate) synced_at: Option<SystemTime>,
+    pub(crate) last_checkpoint: Option<Arc<str>>,
     pub(crate) refused: u64,
     /// Since when the thread is in a call to the file system.
     pub(crate) busy_since: Option<Instant>,
+    /// Records since the last checkpoint, and the size of the newest file with them.
+    pub(crate) since_checkpoint: u64,
+    pub(crate) file_bytes: u64,
     open_intents: usize,
     room_waiters: Vec<Waker>,
     sync_waiters: Vec<(u64, Waker)>,
@@ -106,10 +117,12 @@ pub(crate) struct Shared {
     pub(crate) each: bool,
     pub(crate) max_text: usize,
     max_body: usize,
+    checkpoint_records: u64,
+    rotate_bytes: u64,
 }
 
 impl Shared {
-    pub(crate) fn new(journal: Journal, each: bool, max_text: usize) -> Self {
+    pub(crate) fn new(journal: Journal, file_bytes: u64, settings: &LedgerSettings) -> Self {
         let last = journal.last_sequence();
         let max_body = journal.capacity() / 8;
         let state = State {
@@ -121,13 +134,24 @@ impl Shared {
             written: last,
             synced: last,
             synced_at: None,
+            last_checkpoint: None,
             refused: 0,
             busy_since: None,
+            since_checkpoint: 0,
+            file_bytes,
             open_intents: 0,
             room_waiters: Vec::new(),
             sync_waiters: Vec::new(),
         };
-        Self { state: Mutex::new(state), wake: Condvar::new(), each, max_text, max_body }
+        Self {
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+            each: settings.sync == SyncPolicy::Each,
+            max_text: settings.max_text,
+            max_body,
+            checkpoint_records: settings.checkpoint_records,
+            rotate_bytes: settings.rotate_bytes,
+        }
     }
 
     /// The state. A panic while it was held can't leave a half-made entry that counts:
@@ -193,7 +217,35 @@ impl Shared {
             Class::Outcome => state.open_intents = state.open_intents.saturating_sub(1),
             Class::Event | Class::Own => {}
         }
+        state.since_checkpoint += 1;
+        let len = u64::try_from(body.bytes.len()).unwrap_or(u64::MAX);
+        state.file_bytes = state.file_bytes.saturating_add(len + LINE_BYTES);
+        if class != Class::Own {
+            self.checkpoint_if_due(state);
+        }
         Ok(sequence)
+    }
+
+    /// Puts a checkpoint right behind the record that makes it due.
+    fn checkpoint_if_due(&self, state: &mut State) {
+        let (kind, why) = if state.file_bytes >= self.rotate_bytes {
+            (Kind::LastOfFile, "rotation")
+        } else if state.since_checkpoint >= self.checkpoint_records {
+            (Kind::Checkpoint, "count")
+        } else {
+            return;
+        };
+        let records = state.journal.last_sequence();
+        let body = OwnEvent::Checkpoint { why, records }.members();
+        // Without room the next record tries again.
+        if state.has_room(Class::Own, entry_len(body.len()))
+            && state.journal.append(kind, &Body::new(&body)).is_some()
+        {
+            state.since_checkpoint = 0;
+            if kind == Kind::LastOfFile {
+                state.file_bytes = 0;
+            }
+        }
     }
 
     /// Lets a caller that found no room for a body of `len` bytes be woken when there may
@@ -251,6 +303,7 @@ impl Shared {
             written_sequence: state.written,
             synced_sequence: state.synced,
             last_sync: state.synced_at,
+            last_checkpoint: state.last_checkpoint.clone(),
             refused: state.refused,
         };
         // Waiters that a stuck thread can't wake are woken by whoever asks.

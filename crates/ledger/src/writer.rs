@@ -3,17 +3,21 @@
 //! says. What it can't write stays in the journal; it tries again until it can.
 
 use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use serde::Serialize;
-
+use crate::batch::Batch;
+use crate::checkpoint::Anchors;
+use crate::clock::Clock;
 use crate::fault::LedgerFault;
 use crate::files::Files;
-use crate::journal::{Journal, Kind, Witness};
-use crate::json;
+use crate::journal::Witness;
+use crate::keys;
 use crate::line::Chain;
-use crate::settings::SyncPolicy;
-use crate::shared::{Class, Rest, SharedHandle};
+use crate::own_event::OwnEvent;
+use crate::settings::LedgerSettings;
+use crate::shared::{Rest, SharedHandle};
 
 /// How long the thread rests between two looks while there is traffic.
 const NAP: Duration = Duration::from_millis(2);
@@ -21,10 +25,6 @@ const NAP: Duration = Duration::from_millis(2);
 const QUIET: Duration = Duration::from_millis(20);
 /// How often it looks after the files while it sleeps.
 const LOOK: Duration = Duration::from_secs(5);
-/// Most bytes copied out of the journal under one lock.
-const COPY: usize = 32 << 10;
-/// Entries taken into one batch, in bytes, unless a single one is larger.
-const BATCH: usize = 512 << 10;
 /// A batch after which the thread goes on at once, in bytes.
 const WORTH: usize = 64 << 10;
 /// Between two tries to write while the ledger can't be written.
@@ -37,8 +37,15 @@ pub(crate) struct Writer {
     chain: Chain,
     files: Files,
     witness: Witness,
-    sync: SyncPolicy,
+    anchors: Anchors,
+    policy: LedgerSettings,
     batch: Batch,
+    due: Due,
+    /// Lines of checkpoints that aren't on the disk yet.
+    to_anchor: Vec<Vec<u8>>,
+    anchor_trouble: bool,
+    /// A key file whose rotation is about to be recorded.
+    rotated_key: Option<PathBuf>,
     /// Since when there is something written and not forced to the disk.
     unsynced_since: Option<Instant>,
     failing: Option<Failing>,
@@ -52,19 +59,18 @@ pub(crate) struct WriterStart {
     pub(crate) chain: Chain,
     pub(crate) files: Files,
     pub(crate) witness: Witness,
+    pub(crate) rotated_key: Option<PathBuf>,
 }
 
-/// Lines made and not yet written.
+/// What the next checkpoint will stand for.
 #[derive(Default)]
-struct Batch {
-    entries: Vec<u8>,
-    lines: Vec<u8>,
-    /// Bytes of `lines` that the file system has taken.
-    written: usize,
-    /// Bytes of the journal that `lines` stand for.
-    drains: usize,
-    first: u64,
-    last: u64,
+struct Due {
+    /// Since when there is a record that none stands for.
+    since: Option<Instant>,
+    /// It is in the journal already, for this reason.
+    asked: Option<&'static str>,
+    /// The one at the close has been asked for.
+    closed: bool,
 }
 
 /// A time during which the ledger couldn't be written.
@@ -75,18 +81,24 @@ struct Failing {
 }
 
 impl Writer {
-    pub(crate) fn new(shared: SharedHandle, start: WriterStart, sync: SyncPolicy) -> Self {
+    pub(crate) fn new(shared: SharedHandle, start: WriterStart, policy: LedgerSettings) -> Self {
+        let now = Instant::now();
         Self {
             shared,
             chain: start.chain,
             files: start.files,
             witness: start.witness,
-            sync,
+            anchors: Anchors::new(policy.anchors.clone()),
+            policy,
             batch: Batch::default(),
+            due: Due::default(),
+            to_anchor: Vec::new(),
+            anchor_trouble: false,
+            rotated_key: start.rotated_key,
             unsynced_since: None,
             failing: None,
-            last_entry: Instant::now(),
-            last_look: Instant::now(),
+            last_entry: now,
+            last_look: now,
             clock: Clock::now(),
         }
     }
@@ -115,7 +127,8 @@ impl Writer {
     /// Moves one batch on. Returns how many bytes of the journal it moved.
     fn step(&mut self) -> io::Result<usize> {
         self.watch_clock();
-        if self.batch.is_empty() && !self.take_batch()? {
+        self.ask_for_checkpoint();
+        if self.batch.is_empty() && !self.batch.take(&self.shared, &mut self.chain)? {
             self.sync_if_due()?;
             if self.last_look.elapsed() >= LOOK {
                 self.last_look = Instant::now();
@@ -123,7 +136,8 @@ impl Writer {
             }
             return Ok(0);
         }
-        let moved = self.batch.drains;
+        let moved = self.batch.drains();
+        self.last_entry = Instant::now();
         self.write_batch()?;
         if self.failing.is_some() {
             // Well again only if the disk takes it and the files are where they should be.
@@ -134,49 +148,10 @@ impl Writer {
         Ok(moved)
     }
 
-    /// Copies entries out of the journal and makes lines of them.
-    fn take_batch(&mut self) -> io::Result<bool> {
-        let batch = &mut self.batch;
-        batch.clear();
-        let most = BATCH.max(self.shared.max_entry());
-        let salt = loop {
-            let state = self.shared.lock();
-            let room = (most - batch.entries.len()).min(COPY);
-            let copied = state.journal.copy_out(batch.entries.len(), room, &mut batch.entries);
-            if copied == 0 || batch.entries.len() >= most {
-                break state.journal.salt();
-            }
-        };
-        if batch.entries.is_empty() {
-            return Ok(false);
-        }
-        for (entry, len) in Journal::entries(salt, &batch.entries) {
-            match entry.kind {
-                Kind::Record | Kind::Checkpoint => {
-                    self.chain.push(&mut batch.lines, entry.sequence, entry.time, entry.body);
-                }
-            }
-            if batch.drains == 0 {
-                batch.first = entry.sequence;
-            }
-            batch.last = entry.sequence;
-            batch.drains += len;
-        }
-        if batch.drains == 0 {
-            return Err(io::Error::other("the journal was changed by another hand"));
-        }
-        self.last_entry = Instant::now();
-        Ok(true)
-    }
-
     fn write_batch(&mut self) -> io::Result<()> {
         self.shared.lock().busy_since = Some(Instant::now());
-        let result = self.write_lines();
-        let (drains, last) = (self.batch.drains, self.batch.last);
-        if result.is_ok() {
-            self.batch.clear();
-            self.unsynced_since.get_or_insert_with(Instant::now);
-        }
+        let result = self.batch.write(&mut self.files);
+        let (drains, last) = (self.batch.drains(), self.batch.last());
         let done = result.is_ok();
         self.shared.change(|state| {
             state.busy_since = None;
@@ -185,20 +160,21 @@ impl Writer {
                 state.written = last;
             }
         });
-        result
-    }
-
-    fn write_lines(&mut self) -> io::Result<()> {
-        while let Some(rest) = self.batch.lines.get(self.batch.written..) {
-            if rest.is_empty() {
-                break;
-            }
-            match self.files.append(self.batch.first, rest) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => self.batch.written += written,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+        result?;
+        self.unsynced_since.get_or_insert_with(Instant::now);
+        let mut checkpoints = self.batch.take_checkpoints();
+        if !checkpoints.is_empty() {
+            self.due = Due { closed: self.due.closed, ..Due::default() };
+            self.to_anchor.append(&mut checkpoints);
+        }
+        if self.batch.records() > 0 {
+            self.due.since.get_or_insert_with(Instant::now);
+        }
+        let ends_file = self.batch.ends_file();
+        self.batch.clear();
+        if ends_file {
+            self.force()?;
+            self.files.leave();
         }
         Ok(())
     }
@@ -207,7 +183,7 @@ impl Writer {
         let Some(since) = self.unsynced_since else {
             return Ok(());
         };
-        if since.elapsed() < self.sync.delay() && !self.shared.lock().closing {
+        if since.elapsed() < self.policy.sync.delay() && !self.shared.lock().closing {
             return Ok(());
         }
         self.force()
@@ -231,18 +207,29 @@ impl Writer {
             }
         });
         synced?;
+        self.anchor();
+        if let Some(key_file) = self.rotated_key.take() {
+            // If it can't be removed, the rotation is recorded once more at the next start.
+            let _ = keys::rotation_recorded(&key_file);
+        }
         self.look_after_files()
     }
 
     /// Rests until there may be work. True when the ledger is closed and nothing is left.
     fn rest(&mut self) -> bool {
         let state = self.shared.lock();
-        if state.closing && state.journal.used() == 0 && self.unsynced_since.is_none() {
-            return true;
-        }
+        let (closing, empty) = (state.closing, state.journal.used() == 0);
         drop(state);
-        let due =
-            self.unsynced_since.map(|since| self.sync.delay().saturating_sub(since.elapsed()));
+        if closing && empty && self.due.asked.is_none() {
+            if self.due.closed && self.unsynced_since.is_none() {
+                return true;
+            }
+            self.due.closed = true;
+            self.checkpoint("close");
+        }
+        let due = self
+            .unsynced_since
+            .map(|since| self.policy.sync.delay().saturating_sub(since.elapsed()));
         let (rest, most) = match due {
             _ if self.last_entry.elapsed() < QUIET => (Rest::Nap, NAP.min(due.unwrap_or(NAP))),
             Some(due) => (Rest::Sleep, due.max(Duration::from_micros(100))),
@@ -257,10 +244,44 @@ impl Writer {
         false
     }
 
+    /// Asks for a checkpoint when one is due by time; those by count and size are put
+    /// where they belong by the record that makes them due.
+    fn ask_for_checkpoint(&mut self) {
+        if self.failing.is_some() || self.due.asked.is_some() {
+            return;
+        }
+        let aged = |since: Instant| since.elapsed() >= self.policy.checkpoint_age;
+        if self.files.is_older_than(self.policy.rotate_age) {
+            self.checkpoint("rotation");
+        } else if self.due.since.is_some_and(aged) {
+            self.checkpoint("time");
+        }
+    }
+
+    fn checkpoint(&mut self, why: &'static str) {
+        self.due.asked = Some(why);
+        let records = self.shared.lock().journal.last_sequence();
+        OwnEvent::Checkpoint { why, records }.note(&self.shared);
+    }
+
+    /// Copies checkpoints that are on the disk to where a cut tail would show.
+    fn anchor(&mut self) {
+        for line in std::mem::take(&mut self.to_anchor) {
+            let trouble = self.anchors.add(&line);
+            let text = Arc::from(String::from_utf8_lossy(&line).trim_end());
+            self.shared.change(|state| state.last_checkpoint = Some(text));
+            if let (Some((file, error)), false) = (&trouble, self.anchor_trouble) {
+                let what = format!("anchor can't be written: {}", reason(error));
+                OwnEvent::LedgerTrouble { what: &what, file }.note(&self.shared);
+            }
+            self.anchor_trouble = trouble.is_some();
+        }
+    }
+
     /// Notices a ledger file or a journal that is no longer where it should be.
     fn look_after_files(&mut self) -> io::Result<()> {
         if let Some(lost) = self.files.check()? {
-            self.note(&OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name });
+            OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name }.note(&self.shared);
         }
         if let Some(what) = self.witness.misplaced()? {
             let mut journal = self.witness.replacement().map_err(io::Error::other)?;
@@ -269,7 +290,7 @@ impl Writer {
                 journal.adopt(&state.journal);
                 state.journal = journal;
             });
-            self.note(&OwnEvent::LedgerTrouble { what, file: "journal" });
+            OwnEvent::LedgerTrouble { what, file: "journal" }.note(&self.shared);
         }
         Ok(())
     }
@@ -287,7 +308,7 @@ impl Writer {
         });
         if self.failing.is_none() {
             // Also what the next try has to write.
-            self.note(&OwnEvent::LedgerFailed { reason: &reason });
+            OwnEvent::LedgerFailed { reason: &reason }.note(&self.shared);
         }
         let failing = self.failing.get_or_insert_with(|| Failing {
             since: Instant::now(),
@@ -311,104 +332,18 @@ impl Writer {
             state.fault = None;
             refused = state.refused - failing.refused_before;
         });
-        self.note(&OwnEvent::LedgerResumed {
+        OwnEvent::LedgerResumed {
             reason: &failing.reason,
             failed_for_us: micros(failing.since.elapsed()),
             refused,
-        });
+        }
+        .note(&self.shared);
     }
 
     fn watch_clock(&mut self) {
         if let Some(step_us) = self.clock.step() {
-            self.note(&OwnEvent::ClockStep { step_us });
+            OwnEvent::ClockStep { step_us }.note(&self.shared);
         }
-    }
-
-    /// Adds a record of the ledger's own.
-    fn note(&self, event: &OwnEvent<'_>) {
-        let mut members = Vec::new();
-        if json::push_members(&mut members, event).is_ok() {
-            // Its room is kept; if that is full of such notes already, they tell enough.
-            let _ = self.shared.append(Class::Own, Kind::Record, &members);
-        }
-    }
-}
-
-impl Batch {
-    fn is_empty(&self) -> bool {
-        self.drains == 0
-    }
-
-    fn clear(&mut self) {
-        self.entries.clear();
-        self.lines.clear();
-        self.written = 0;
-        self.drains = 0;
-    }
-}
-
-/// Records that the ledger makes about itself.
-#[derive(Debug, Serialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub(crate) enum OwnEvent<'a> {
-    /// What the start found after an end that wasn't orderly.
-    Recovered {
-        /// Records brought from the journal into the files.
-        records: u64,
-        /// The newest file whose end was torn, if so.
-        torn: Option<Torn>,
-        /// A file whose newest whole line isn't one of ours, if so: left as it is.
-        damaged_file: Option<String>,
-    },
-    /// Records that were lost (in a power cut): this one stands for all of them.
-    Gap {
-        /// Sequence of the last lost one.
-        lost_to: u64,
-    },
-    /// A ledger file isn't as it was left.
-    LedgerTrouble { what: &'a str, file: &'a str },
-    /// The ledger can't be written; written once it can.
-    LedgerFailed { reason: &'a str },
-    /// Writing works again.
-    LedgerResumed { reason: &'a str, failed_for_us: u64, refused: u64 },
-    /// The wall clock moved against the monotonic one.
-    ClockStep { step_us: i64 },
-}
-
-/// The bytes after the last line feed of a file, taken off it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Torn {
-    pub(crate) file: String,
-    pub(crate) bytes: usize,
-    pub(crate) sha256: String,
-    /// The bytes, at most 4 KiB of them.
-    pub(crate) start_b64: String,
-}
-
-/// Compares the wall clock with the monotonic one.
-struct Clock {
-    wall: SystemTime,
-    monotonic: Instant,
-}
-
-impl Clock {
-    fn now() -> Self {
-        Self { wall: SystemTime::now(), monotonic: Instant::now() }
-    }
-
-    /// By how many microseconds the wall clock has stepped since the last look, if by
-    /// more than half a second.
-    fn step(&mut self) -> Option<i64> {
-        let now = Self::now();
-        let passed = now.monotonic.duration_since(self.monotonic);
-        let expected = self.wall + passed;
-        *self = now;
-        let (size, sign) = match self.wall.duration_since(expected) {
-            Ok(ahead) => (ahead, 1),
-            Err(behind) => (behind.duration(), -1),
-        };
-        let size_us = i64::try_from(size.as_micros()).unwrap_or(i64::MAX);
-        (size_us > 500_000).then_some(sign * size_us)
     }
 }
 

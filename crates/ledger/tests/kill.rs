@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use common::{ok, query, records, who};
+use ledger::verify::{VerifyRequest, verify};
 use ledger::{Ledger, LedgerSettings};
 
 const DIRECTORY: &str = "READGATE_TEST_LEDGER";
@@ -63,6 +64,10 @@ fn everything_acknowledged_is_found_after_twenty_kills() {
     }
     let ledger = Ledger::open(settings(folder.path())).unwrap();
     ledger.close("test").unwrap();
+
+    let paths = vec![folder.path().to_owned()];
+    let report = verify(&VerifyRequest { paths, ..VerifyRequest::default() }).unwrap();
+    assert!(report.is_intact(), "{:?}", report.findings().next());
 
     let records = records(folder.path());
     let mut found = HashSet::new();

@@ -34,11 +34,7 @@ impl NativeVerifier {
 
     /// The text form that [`NativeVerifier::parse`] reads.
     pub fn to_text(&self) -> String {
-        let mut text = String::from("*");
-        for byte in self.0 {
-            text.push_str(&format!("{byte:02X}"));
-        }
-        text
+        crate::sha2::encode_hex("*", &self.0).to_ascii_uppercase()
     }
 
     /// Whether `scramble` answers `nonce` for this password. Constant time in the

@@ -37,11 +37,7 @@ impl Sha2Verifier {
 
     /// The text form that [`Sha2Verifier::parse`] reads.
     pub fn to_text(&self) -> String {
-        let mut text = String::from(TEXT_PREFIX);
-        for byte in self.0 {
-            text.push_str(&format!("{byte:02x}"));
-        }
-        text
+        encode_hex(TEXT_PREFIX, &self.0)
     }
 
     /// Fast authentication: whether `scramble` answers `nonce`. Constant time in
@@ -89,6 +85,15 @@ fn sha256(parts: &[&[u8]]) -> [u8; SHA256_LEN] {
     out.copy_from_slice(digest(&SHA256, &joined).as_ref());
     joined.zeroize();
     out
+}
+
+/// The bytes in lower-case hexadecimal, behind a prefix.
+pub(crate) fn encode_hex(prefix: &str, bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(prefix.len() + 2 * bytes.len());
+    text.push_str(prefix);
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    text.extend(digits.filter_map(|digit| char::from_digit(u32::from(digit), 16)));
+    text
 }
 
 /// Decodes exactly `N` bytes of hexadecimal.

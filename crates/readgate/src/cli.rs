@@ -1,7 +1,11 @@
-//! The command line: `readgate serve | check | explain | hash-password | version`.
+//! The command line: `readgate serve | check | explain | user | credential | sources |
+//! access | ledger | hash-password | version`.
 pub mod check;
 pub mod explain;
 pub mod hash_password;
+pub mod ledger;
+mod people;
+mod sources;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -51,6 +55,21 @@ enum Command {
     Explain(explain::ExplainArguments),
     /// Read a password from standard input and print the lines for a [[user]].
     HashPassword,
+    /// Look at stored users and change them.
+    #[command(subcommand)]
+    User(people::UserCommand),
+    /// Issue credentials and end them.
+    #[command(subcommand)]
+    Credential(people::CredentialCommand),
+    /// Look at the networks that may connect.
+    #[command(subcommand)]
+    Sources(sources::SourcesCommand),
+    /// Look at what was changed, by whom and why.
+    #[command(subcommand)]
+    Access(people::AccessCommand),
+    /// Verify, search and count the ledger's records.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// Print the version.
     Version,
 }
@@ -68,6 +87,11 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Check { config, text_only } => check::run(&config, text_only),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::HashPassword => hash_password::run(),
+        Command::User(command) => command.run(),
+        Command::Credential(command) => command.run(),
+        Command::Sources(command) => command.run(),
+        Command::Access(command) => command.run(),
+        Command::Ledger(command) => ledger::run(&command),
         Command::Version => {
             say(crate::daemon::BUILD);
             ExitCode::SUCCESS
@@ -118,6 +142,12 @@ pub fn fail(code: u8, why: &str) -> ExitCode {
         eprintln!("readgate: {why}");
     }
     ExitCode::from(code)
+}
+
+/// Says something on standard error that isn't part of the output.
+#[expect(clippy::print_stderr, reason = "the command line talks to its user")]
+pub fn note(line: &str) {
+    eprintln!("readgate: {line}");
 }
 
 /// Prints a line of output.

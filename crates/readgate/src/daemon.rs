@@ -4,7 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use access::{ConnectionLimits, LoginThrottle, Role, RoleLimits, SourceNetworks, SourceSet, Users};
+use access::store::{HistoryEntry, StoreError};
+use access::{
+    ConnectionLimits, LoginThrottle, NamedUser, Role, RoleLimits, SourceNetworks, SourceSet,
+    Timestamp, Users,
+};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use config::{Config, ConfigHash, ReplicaTls};
 use ipnet::IpNet;
@@ -12,6 +16,8 @@ use ledger::{Event, Ledger, LedgerError};
 use sql_judge::{Judge, Policy, ServerVersion};
 use tokio_rustls::TlsAcceptor;
 
+use crate::identity::Directory;
+use crate::identity::directory::{Listed, configured_alone};
 use crate::metrics::Metrics;
 use crate::recording::within_deadline;
 use crate::registry::Registry;
@@ -26,11 +32,16 @@ use crate::usage::DailyBytes;
 pub const BUILD: &str = concat!("readgate ", env!("CARGO_PKG_VERSION"));
 
 /// The part of the configuration that a reload swaps.
+#[derive(Clone)]
 pub struct Live {
     /// Listed networks.
-    pub sources: SourceNetworks,
-    /// Named users.
+    pub sources: Arc<SourceNetworks>,
+    /// Named users, of the configuration and the identity store.
     pub users: Users,
+    /// Revision of the identity store that they are of.
+    revision: u64,
+    configured: Users,
+    roles: Vec<Arc<Role>>,
     doors: HashMap<String, DoorPolicy>,
     /// Deadline from accept to the end of login.
     pub login_timeout: Duration,
@@ -42,6 +53,7 @@ pub struct Live {
 }
 
 /// What a listener accepts.
+#[derive(Clone)]
 pub struct DoorPolicy {
     /// Names of source entries.
     pub sources: SourceSet,
@@ -102,6 +114,9 @@ pub enum StartFault {
     /// The ledger can't be opened.
     #[error("ledger: {0}")]
     Ledger(#[from] LedgerError),
+    /// The identity store can't be used.
+    #[error("identities: {0}")]
+    Identities(#[from] StoreError),
     /// Metrics that can't be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -112,6 +127,7 @@ pub struct Daemon {
     live: ArcSwap<Live>,
     /// Listeners, by name.
     pub doors: Vec<Arc<DoorWay>>,
+    directory: Option<Directory>,
     /// Connection counters.
     pub limits: ConnectionLimits,
     /// What failed logins cost.
@@ -138,13 +154,16 @@ impl Daemon {
     pub fn new(config: &Config, hash: &ConfigHash) -> Result<Arc<Self>, StartFault> {
         let doors = doors(config)?;
         let pool = Pool::new(replica_target(config)?, pool_settings(config));
+        let directory = Directory::open(config)?;
+        let live = Live::new(config, hash, directory.as_ref())?;
         let wall_policy = WallPolicy {
             refuse_excess_rights: config.replica.refuse_excess_rights,
             refuse_writable: config.replica.refuse_writable,
         };
         let ledger = Ledger::open(config.ledger.settings(&host_name()))?;
         Ok(Arc::new(Self {
-            live: ArcSwap::from_pointee(Live::new(config, hash)),
+            live: ArcSwap::from_pointee(live),
+            directory,
             doors,
             limits: ConnectionLimits::new(config.limits.connections),
             throttle: LoginThrottle::new(config.throttle),
@@ -168,6 +187,7 @@ impl Daemon {
     /// so that a bad one leaves everything as it was.
     pub fn put_in_force(&self, config: &Config, hash: &ConfigHash) -> Result<(), StartFault> {
         let fresh = doors(config)?;
+        let live = Live::new(config, hash, self.directory.as_ref())?;
         for door in &self.doors {
             if let Some(new) = fresh.iter().find(|new| new.name == door.name) {
                 door.acceptor.store(new.acceptor.load_full());
@@ -175,9 +195,43 @@ impl Daemon {
         }
         self.limits.set(config.limits.connections);
         self.throttle.set(config.throttle);
-        self.live.store(Arc::new(Live::new(config, hash)));
+        self.live.store(Arc::new(live));
         self.judges.lock().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
+    }
+
+    /// Takes over what has changed in the identity store, and tells what. Blocks.
+    pub fn take_changes(&self) -> Result<Vec<HistoryEntry>, StoreError> {
+        let Some(directory) = &self.directory else { return Ok(Vec::new()) };
+        let live = self.live();
+        let changes = directory.changes_since(live.revision)?;
+        if changes.is_empty() {
+            return Ok(changes);
+        }
+        let Listed { users, revision, unusable } = directory.list(&live.configured, &live.roles)?;
+        for unusable in unusable {
+            tracing::warn!(%unusable, "a stored user can't log in");
+        }
+        // A reload that came between has listed the users itself.
+        let fresh = Arc::new(Live { users, revision, ..Live::clone(&live) });
+        self.live.compare_and_swap(&live, fresh);
+        Ok(changes)
+    }
+
+    /// Notes in the identity store that a credential is collected, if this login does.
+    pub async fn collect(self: &Arc<Self>, named: &NamedUser) -> Result<(), String> {
+        if self.directory.is_none() || !named.collects_credential() {
+            return Ok(());
+        }
+        let (daemon, named) = (Arc::clone(self), named.clone());
+        let collected = tokio::task::spawn_blocking(move || match &daemon.directory {
+            Some(directory) => directory.collect(&named, Timestamp::now()),
+            None => Ok(()),
+        });
+        match collected.await {
+            Ok(result) => result.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// The judge for a replica of that version, under the policy in force for a role.
@@ -213,16 +267,27 @@ impl Daemon {
 }
 
 impl Live {
-    fn new(config: &Config, hash: &ConfigHash) -> Self {
+    fn new(
+        config: &Config,
+        hash: &ConfigHash,
+        directory: Option<&Directory>,
+    ) -> Result<Self, StoreError> {
+        let Listed { users, revision, .. } = match directory {
+            Some(directory) => directory.list(&config.users, &config.roles)?,
+            None => configured_alone(&config.users),
+        };
         let doors = config.listeners.iter().map(|listener| {
             let sources = listener.sources.clone();
             let balancers = listener.proxy_protocol_from.clone();
             (listener.name.clone(), DoorPolicy { sources, balancers })
         });
         let limits = &config.limits;
-        Self {
-            sources: config.sources.clone(),
-            users: config.users.clone(),
+        Ok(Self {
+            sources: Arc::new(config.sources.clone()),
+            users,
+            revision,
+            configured: config.users.clone(),
+            roles: config.roles.clone(),
             doors: doors.collect(),
             login_timeout: limits.login_timeout,
             session_limits: SessionLimits {
@@ -234,7 +299,7 @@ impl Live {
             },
             policy: config.policy.clone(),
             config_hash: hash.as_str().to_owned(),
-        }
+        })
     }
 
     /// Whether stored functions or routines are allowed, so that the account needs EXECUTE.

@@ -99,7 +99,7 @@ impl Metrics {
             )?,
             client_bytes: make.counters(
                 "readgate_client_bytes_total",
-                "Bytes exchanged with clients whose connection has ended.",
+                "Bytes exchanged with clients, before TLS.",
                 &["direction"],
             )?,
             replica_opens: make.counters(
@@ -137,9 +137,13 @@ impl Metrics {
     }
 
     /// A connection has ended.
-    pub fn closed(&self, ending: &str, received: u64, sent: u64) {
+    pub fn closed(&self, ending: &str) {
         self.open_connections.dec();
         self.connections.with_label_values(&[ending]).inc();
+    }
+
+    /// Bytes were exchanged with a client.
+    pub fn traffic(&self, (received, sent): (u64, u64)) {
         self.client_bytes.with_label_values(&["received"]).inc_by(received);
         self.client_bytes.with_label_values(&["sent"]).inc_by(sent);
     }

@@ -53,6 +53,8 @@ pub struct PacketStream {
     pub sent: u64,
     /// Bytes received from this peer.
     pub received: u64,
+    /// What of both has been counted.
+    counted: (u64, u64),
 }
 
 /// The second framing, where compression is negotiated.
@@ -75,7 +77,15 @@ impl PacketStream {
             sequence_id: 0,
             sent: 0,
             received: 0,
+            counted: (0, 0),
         }
+    }
+
+    /// Bytes received and sent since this was last asked, for counters.
+    pub fn take_traffic(&mut self) -> (u64, u64) {
+        let (received, sent) = self.counted;
+        self.counted = (self.received, self.sent);
+        (self.received - received, self.sent - sent)
     }
 
     /// Whether bytes go through TLS.

@@ -152,6 +152,13 @@ impl Registry {
         }
     }
 
+    /// Gives an order to one session, if it is one of those meant.
+    pub fn order_if(&self, id: u32, order: Order, is_meant: impl Fn(&Entry) -> bool) {
+        if let Some(entry) = self.sessions().get(&id).filter(|entry| is_meant(entry)) {
+            give(entry, order);
+        }
+    }
+
     /// Gives an order to all sessions that `which` picks; how many there were.
     pub fn order_all(&self, order: Order, which: impl Fn(&Entry) -> bool) -> usize {
         let sessions = self.sessions();

@@ -2,10 +2,13 @@
 //! live sessions are checked against it; an invalid one changes nothing.
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use access::store::HistoryEntry;
 use access::{Arrival, Timestamp};
 use config::Config;
 use ledger::Event;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::daemon::{Daemon, Live};
 use crate::registry::{Entry, Order, Reason};
@@ -19,9 +22,7 @@ pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
     });
     match result {
         Ok(hash) => {
-            let live = daemon.live();
-            let revoked = Order::EndNow(Reason::Revoked);
-            let ended = daemon.registry.order_all(revoked, |entry| !still_allowed(&live, entry));
+            let ended = end_the_revoked(daemon);
             daemon.metrics.reloaded("ok");
             tracing::info!(hash = hash.as_str(), ended, "configuration reloaded");
             let result = format!("in force, {ended} sessions ended");
@@ -35,6 +36,68 @@ pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
             daemon.record(&Event::ConfigLoad { config_hash: hash, result: &why }).await;
         }
     }
+}
+
+/// Looks at the identity store now and then: what has changed counts for logins and live
+/// sessions, and is recorded.
+pub async fn watch_identities(daemon: Arc<Daemon>, period: Duration) {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut was_well = true;
+    loop {
+        ticks.tick().await;
+        let looking = Arc::clone(&daemon);
+        let changes = tokio::task::spawn_blocking(move || looking.take_changes()).await;
+        let changes = match changes {
+            Ok(Ok(changes)) => changes,
+            Ok(Err(error)) => {
+                if was_well {
+                    tracing::error!(%error, "the users known before go on counting");
+                }
+                was_well = false;
+                continue;
+            }
+            Err(error) => {
+                tracing::error!(%error, "looking at the identity store failed");
+                continue;
+            }
+        };
+        was_well = true;
+        if !changes.is_empty() {
+            let ended = end_the_revoked(&daemon);
+            tracing::info!(changes = changes.len(), ended, "users have changed");
+            for change in changes {
+                record_change(&daemon, change).await;
+            }
+        }
+    }
+}
+
+async fn record_change(daemon: &Daemon, change: HistoryEntry) {
+    let differences: Vec<(String, String, String)> =
+        change.differences.into_iter().map(|one| (one.fact, one.before, one.after)).collect();
+    let event = Event::AccessChange {
+        user: &change.user,
+        change: &change.label,
+        by: &change.by,
+        reason: &change.reason,
+        differences: &differences,
+    };
+    daemon.record(&event).await;
+}
+
+fn end_the_revoked(daemon: &Daemon) -> usize {
+    let live = daemon.live();
+    let revoked = Order::EndNow(Reason::Revoked);
+    daemon.registry.order_all(revoked, |entry| !still_allowed(&live, entry))
+}
+
+/// Ends a session that was let in by users or sources that have changed meanwhile.
+pub fn end_if_revoked(daemon: &Daemon, connection_id: u32) {
+    let live = daemon.live();
+    daemon.registry.order_if(connection_id, Order::EndNow(Reason::Revoked), |entry| {
+        !still_allowed(&live, entry)
+    });
 }
 
 fn still_allowed(live: &Live, entry: &Entry) -> bool {

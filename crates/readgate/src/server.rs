@@ -69,6 +69,9 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
         tokio::spawn(accept(Arc::clone(&daemon), door, socket, stopping.clone()));
     }
     tokio::spawn(replica_watch::watch(Arc::clone(&daemon)));
+    if let Some(identities) = &config.identities {
+        tokio::spawn(reload::watch_identities(Arc::clone(&daemon), identities.refresh));
+    }
     if let Some(socket) = ops_socket {
         let stopped = until_stopped(stopping.clone());
         tokio::spawn(ops::serve(Arc::clone(&daemon), socket, stopped));

@@ -29,6 +29,7 @@ use crate::ending::{Ending, EndingKind};
 use crate::packet_stream::PacketStream;
 use crate::recording;
 use crate::registry::{Card, Order, Orders, Registered};
+use crate::reload;
 use crate::replica::guard::Baseline;
 use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
 use prepared::PreparedStatements;
@@ -117,6 +118,7 @@ impl<'a> Session<'a> {
         };
         let tag = record_login(daemon, context, &logged_in, &replica).await?;
         let (registered, orders) = daemon.registry.register(context.connection_id, card);
+        reload::end_if_revoked(daemon, context.connection_id);
         let mut session = Self {
             daemon,
             client,
@@ -150,6 +152,7 @@ impl<'a> Session<'a> {
     pub async fn run(mut self) -> Leaving {
         loop {
             self.client.begin_command();
+            self.daemon.metrics.traffic(self.client.take_traffic());
             let payload = match self.wait_for_command().await {
                 Ok(payload) => payload,
                 Err(ending) => return Leaving::Ended(self.give_back(ending)),

@@ -1,5 +1,5 @@
 //! `[replica]`: the server that is read, the way to it and the shared account on it.
-use mysql_auth::Password;
+use access::Password;
 
 use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, optional, required};

@@ -42,19 +42,6 @@ pub(crate) static ROLE: Section = Section {
             "Whether its users may have mysql_native_password.",
         ),
         default(
-            "see_others",
-            Kind::Flag,
-            "false",
-            "true",
-            "Whether its users may read what other users run (process list, statement history, InnoDB status), literals included.",
-        ),
-        optional(
-            "schemas",
-            Kind::List(&Kind::Text),
-            "[\"clinical\"]",
-            "Schemas its users may read; without it, all that the shared account can.",
-        ),
-        default(
             "functions",
             Kind::List(&Kind::Routine),
             "[]",
@@ -127,19 +114,14 @@ fn read_one(table: &Table<'_, '_>, name: Option<String>, known_sources: &[String
     let sources = optional_sources(table, known_sources);
     let require_tls = table.get("require_tls", values::flag);
     let allow_native = table.get("allow_native", values::flag);
-    let see_others = table.get("see_others", values::flag);
-    let schemas = table.list("schemas", values::text);
     let functions = table.list("functions", values::routine);
     let calls = table.list("call", values::routine);
     let limits = read_limits(table);
-    let schemas = schemas.values()?;
     Some(Role {
         name: name?,
         sources: sources?,
         require_tls: require_tls?,
         allow_native: allow_native?,
-        see_others: see_others?,
-        schemas: table.has("schemas").then_some(schemas),
         functions: functions.values()?,
         calls: calls.values()?,
         limits: limits?,

@@ -2,8 +2,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use access::{AuthPlugin, NativeVerifier, Password, Sha2Verifier};
 use access::{Credential, CredentialId, Role, Stage, User, UserName, UserStatus, Users};
-use mysql_auth::{AuthPlugin, NativeVerifier, Password, Sha2Verifier};
 
 use crate::document::Value;
 use crate::error::Wrong;

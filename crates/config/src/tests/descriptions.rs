@@ -107,7 +107,12 @@ fn every_described_key_is_read() {
 
 #[test]
 fn a_default_is_what_counts_when_the_key_is_left_out() {
-    let without = format!("{:?}", Config::parse(&base().to_string(), Path::new("p")).unwrap());
+    // Warnings name lines, which differ between the two texts.
+    let shown = |root: &Table| {
+        let parsed = Config::parse(&root.to_string(), Path::new("p")).unwrap();
+        format!("{:?}", Config { warnings: Vec::new(), ..parsed })
+    };
+    let without = shown(&base());
     let mut root = base();
     for (sections, key) in all_keys() {
         if let crate::keys::Presence::Default(value) = key.presence {
@@ -115,8 +120,7 @@ fn a_default_is_what_counts_when_the_key_is_left_out() {
             table.entry(key.name).or_insert_with(|| value.parse().unwrap());
         }
     }
-    let with = format!("{:?}", Config::parse(&root.to_string(), Path::new("p")).unwrap());
-    assert_eq!(with, without);
+    assert_eq!(shown(&root), without);
 }
 
 #[test]

@@ -120,14 +120,14 @@ fn networks_listed_twice_or_within_others_are_warnings() {
 fn a_user_gets_the_role_it_names() {
     let text = BASE.replace(
         "[[user]]",
-        "[[role]]\nname = \"analyst\"\nconnections = 3\nresult_bytes = \"2TiB\"\nschemas = [\"clinical\"]\n[[user]]\nrole = \"analyst\"",
+        "[[role]]\nname = \"analyst\"\nconnections = 3\nresult_bytes = \"2TiB\"\nfunctions = [\"clin.age_at\"]\n[[user]]\nrole = \"analyst\"",
     );
     let config = Config::parse(&text, Path::new("proxy.toml")).unwrap();
     let alice = config.users.find(b"alice").unwrap();
     assert_eq!(alice.role.name, "analyst");
     assert_eq!(alice.connection_limit(), Some(3));
     assert_eq!(alice.role.limits.result_bytes, Some(2 << 40));
-    assert_eq!(alice.role.schemas, Some(vec![String::from("clinical")]));
+    assert_eq!(alice.role.functions, vec![String::from("clin.age_at")]);
     let names: Vec<&str> = config.roles.iter().map(|role| role.name.as_str()).collect();
     assert_eq!(names, ["analyst", "default"]);
 }

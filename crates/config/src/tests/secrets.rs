@@ -3,7 +3,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use mysql_auth::Password;
+use access::Password;
 
 use crate::{Config, ConfigHash, LoadError, PasswordSource, SecretFile};
 

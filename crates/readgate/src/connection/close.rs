@@ -30,7 +30,8 @@ pub async fn close(
         channel.shut_down().await
     })
     .await;
-    daemon.metrics.closed(ending.kind.label(), channel.received, channel.sent);
+    daemon.metrics.traffic(channel.take_traffic());
+    daemon.metrics.closed(ending.kind.label());
     tracing::info!(
         connection = context.connection_id,
         source = %context.peer,

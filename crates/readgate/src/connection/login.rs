@@ -1,11 +1,12 @@
 //! Fourth step: is the client the named user it says it is? The decision is `access`'s;
 //! here its questions go over the wire. Every failure reads the same to the client: 1045.
+use std::sync::Arc;
 use std::time::Instant;
 
 use access::login::{CachingSha2, FastAuth, FullAuth};
 use access::{
-    Arrival, Attempt, DenyCause, Exchange, LoginCheck, LoginDenied, NamedUser, SourceAdmitted,
-    SourceSlot, Timestamp, UserSlot,
+    Arrival, Attempt, Blocked, DenyCause, Exchange, LoginCheck, LoginDenied, NamedUser,
+    SourceAdmitted, SourceSlot, Timestamp, UserSlot,
 };
 use mysql_auth::{AuthPlugin, Nonce, Password};
 use mysql_wire::compression::Algorithm;
@@ -25,6 +26,8 @@ use crate::session::Left;
 const ACCESS_DENIED: u16 = 1045;
 /// ER_USER_LIMIT_REACHED.
 const USER_LIMIT_REACHED: u16 = 1226;
+/// ER_UNKNOWN_ERROR.
+const UNKNOWN_ERROR: u16 = 1105;
 /// First byte of AuthMoreData.
 const AUTH_MORE_DATA: u8 = 0x01;
 /// First byte of AuthSwitchRequest.
@@ -55,7 +58,7 @@ pub struct LoggedIn {
 
 /// Runs the login exchange.
 pub async fn log_in(
-    daemon: &Daemon,
+    daemon: &Arc<Daemon>,
     channel: &mut PacketStream,
     context: &mut Context,
     encrypted: Encrypted,
@@ -81,7 +84,7 @@ pub async fn log_in(
 /// COM_CHANGE_USER: somebody else, on the same connection. Source and proof are checked
 /// anew, against a nonce of their own.
 pub async fn log_in_again(
-    daemon: &Daemon,
+    daemon: &Arc<Daemon>,
     channel: &mut PacketStream,
     context: &mut Context,
     left: Left,
@@ -115,7 +118,7 @@ struct Claim<'a> {
 }
 
 async fn prove(
-    daemon: &Daemon,
+    daemon: &Arc<Daemon>,
     channel: &mut PacketStream,
     context: &mut Context,
     (source, nonce): (SourceAdmitted, &Nonce),
@@ -148,8 +151,8 @@ async fn prove(
     let named = match decided {
         Ok(named) => named,
         Err(denied) => {
-            note_failure(daemon, &permit, claim.user, denied);
-            return Err(access_denied(context, claim.user, &denied.to_string()));
+            let blocked = note_failure(daemon, &permit, claim.user, denied);
+            return Err(access_denied(context, claim.user, denied, blocked));
         }
     };
     daemon.throttle.succeeded(&permit, claim.user);
@@ -158,17 +161,29 @@ async fn prove(
         let err = ErrPacket::new(USER_LIMIT_REACHED, SqlState::ACCESS, text);
         Ending::told(EndingKind::OverLimit, reached.to_string(), err)
     })?;
+    daemon.collect(&named).await.map_err(|why| {
+        let text = "readgate: the first use of this credential can't be recorded";
+        let err = ErrPacket::new(UNKNOWN_ERROR, SqlState::GENERAL, text);
+        Ending::told(EndingKind::LoginDenied, why, err)
+    })?;
     Ok((named, user_slot))
 }
 
 /// Failures during a block don't count: the block would never end.
-fn note_failure(daemon: &Daemon, source: &SourceAdmitted, user: &[u8], denied: LoginDenied) {
+fn note_failure(
+    daemon: &Daemon,
+    source: &SourceAdmitted,
+    user: &[u8],
+    denied: LoginDenied,
+) -> Option<Blocked> {
     if denied.cause == DenyCause::Blocked {
-        return;
+        return None;
     }
-    if let Some(blocked) = daemon.throttle.failed(source, user, Instant::now()) {
+    let blocked = daemon.throttle.failed(source, user, Instant::now());
+    if let Some(blocked) = blocked {
         tracing::warn!(source = %source.addr(), ?blocked, "failed logins: blocked");
     }
+    blocked
 }
 
 /// As the server does, zlib is taken where a client asks for both.
@@ -225,10 +240,26 @@ async fn full_exchange(
     Ok(full.verify(&password))
 }
 
-fn access_denied(context: &Context, user: &[u8], why: &str) -> Ending {
+/// 1045 for all. Who held the right credential, and it has ended, is told what to do.
+fn access_denied(
+    context: &Context,
+    user: &[u8],
+    denied: LoginDenied,
+    blocked: Option<Blocked>,
+) -> Ending {
     let name = String::from_utf8_lossy(user);
     let host = context.peer.ip().to_canonical();
-    let text = format!("Access denied for user '{name}'@'{host}' (using password: YES)");
+    let mut text = format!("Access denied for user '{name}'@'{host}' (using password: YES)");
+    if let Some(advice) = denied.advice() {
+        text = format!("{text}; readgate: {advice}");
+    }
     let err = ErrPacket::new(ACCESS_DENIED, SqlState::AUTHORISATION, text);
-    Ending::told(EndingKind::LoginDenied, why, err)
+    let detail = match blocked {
+        None => denied.to_string(),
+        Some(Blocked { whole_source, remaining }) => {
+            let what = if whole_source { "the source" } else { "this user from the source" };
+            format!("{denied}; {what} is blocked for {} s", remaining.as_secs())
+        }
+    };
+    Ending::told(EndingKind::LoginDenied, detail, err)
 }

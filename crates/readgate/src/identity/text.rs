@@ -31,7 +31,7 @@ pub(super) fn plugins(text: &str) -> Result<Vec<AuthPlugin>, Unreadable> {
 
 /// Source names hold no comma; an empty text is an empty set, which no source is in.
 pub(super) fn sources_to_text(sources: &SourceSet) -> String {
-    sources.names().collect::<Vec<_>>().join(",")
+    sources.names().join(",")
 }
 
 pub(super) fn sources(text: &str) -> SourceSet {

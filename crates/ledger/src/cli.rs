@@ -1,0 +1,259 @@
+//! What the command line does with a ledger: verify, search, show, stats. Writes to any
+//! [`Write`]; parses no arguments. Reads files as they are, live ones too: a scan at the
+//! disk's speed, no index. Whoever reads is to be recorded by the caller.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use memchr::memmem::Finder;
+use serde::{Deserialize, Serialize};
+
+use crate::json;
+use crate::line::Frame;
+use crate::verify::{VerifyError, VerifyRequest, verify};
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For programs: one JSON value a line.
+    Json,
+}
+
+/// Verifies and writes the result. True if nothing is wrong.
+pub fn verify_to(
+    request: &VerifyRequest,
+    format: Format,
+    out: &mut dyn Write,
+) -> Result<bool, VerifyError> {
+    let report = verify(request)?;
+    let write = |out: &mut dyn Write| match format {
+        Format::Json => {
+            serde_json::to_writer(&mut *out, &report)?;
+            writeln!(out)
+        }
+        Format::Text => {
+            report.nodes.iter().try_for_each(|node| node.describe(out)).and_then(|()| {
+                report.strays.iter().try_for_each(|finding| writeln!(out, "{finding}"))?;
+                writeln!(out, "{}", if report.is_intact() { "intact" } else { "NOT INTACT" })
+            })
+        }
+    };
+    write(out).map_err(|source| VerifyError { path: PathBuf::from("output"), source })?;
+    Ok(report.is_intact())
+}
+
+/// Which records to find. Fields that are `None` match all.
+#[derive(Debug, Clone, Default)]
+pub struct Search {
+    /// Kind of record, such as `intent`, `refusal`, `login_failed`.
+    pub event: Option<String>,
+    /// Named user.
+    pub user: Option<String>,
+    /// Source address.
+    pub source: Option<String>,
+    /// Table, as `schema.table`.
+    pub table: Option<String>,
+    /// Fingerprint of the statement.
+    pub fingerprint: Option<String>,
+    /// Rule that refused.
+    pub rule: Option<String>,
+    /// From this time on (UTC), as written in records; may be cut short: `2026-01-31T08`.
+    pub from: Option<String>,
+    /// Up to this time, what it begins with included.
+    pub to: Option<String>,
+}
+
+impl Search {
+    /// What a matching line contains. Quotes in a record's texts are escaped, so that no
+    /// statement can pose as a member.
+    fn needles(&self) -> Vec<Finder<'static>> {
+        let members = [
+            ("event", &self.event),
+            ("user", &self.user),
+            ("source", &self.source),
+            ("fingerprint", &self.fingerprint),
+            ("rule", &self.rule),
+        ];
+        let mut needles: Vec<Vec<u8>> = Vec::new();
+        for (name, value) in members {
+            if let Some(value) = value {
+                let mut needle = Vec::new();
+                json::push_bytes(&mut needle, name, value.as_bytes());
+                needles.push(needle);
+            }
+        }
+        if let Some(table) = &self.table {
+            let mut needle = b"\"".to_vec();
+            json::push_escaped(&mut needle, table);
+            needle.push(b'"');
+            needles.push(needle);
+        }
+        needles.iter().map(|needle| Finder::new(needle).into_owned()).collect()
+    }
+
+    fn in_time(&self, time: &[u8]) -> bool {
+        let start = |limit: &str| time.get(..limit.len()).unwrap_or(time);
+        let after = self.from.as_deref().is_none_or(|from| start(from) >= from.as_bytes());
+        after && self.to.as_deref().is_none_or(|to| start(to) <= to.as_bytes())
+    }
+}
+
+/// Writes the matching records, oldest first. Returns how many.
+pub fn search(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Result<u64> {
+    let needles = search.needles();
+    let mut found = 0;
+    each_line(paths, &mut |line| {
+        if search.in_time(time_of(line)) && needles.iter().all(|needle| needle.find(line).is_some())
+        {
+            found += 1;
+            out.write_all(line)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(true)
+    })?;
+    Ok(found)
+}
+
+/// Writes one record, laid out for reading, and what refers to it (its outcome, its
+/// executions). False if there is none of that number.
+pub fn show(paths: &[PathBuf], sequence: u64, out: &mut dyn Write) -> io::Result<bool> {
+    let refers = Finder::new(format!("\"intent\":{sequence}").as_bytes()).into_owned();
+    let mut found = false;
+    each_line(paths, &mut |line| {
+        let is_it = Frame::read(line).is_some_and(|frame| frame.sequence == sequence);
+        let refers_to_it = refers
+            .find(line)
+            .and_then(|at| line.get(at + refers.needle().len()))
+            .is_some_and(|next| !next.is_ascii_digit());
+        if is_it || (found && refers_to_it) {
+            let value: serde_json::Value = serde_json::from_slice(line)?;
+            serde_json::to_writer_pretty(&mut *out, &value)?;
+            writeln!(out)?;
+            found |= is_it;
+        }
+        Ok(true)
+    })?;
+    Ok(found)
+}
+
+/// What one user did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct UserStats {
+    /// Statements forwarded.
+    pub statements: u64,
+    /// Statements refused.
+    pub refused: u64,
+    /// Statements that ended other than `ok`.
+    pub failed: u64,
+    /// Rows read.
+    pub rows: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Failed logins under the name.
+    pub logins_failed: u64,
+    /// First record's time.
+    pub first: String,
+    /// Last record's time.
+    pub last: String,
+}
+
+/// Counts per user within the search's bounds; records without a user count under "".
+pub fn stats(paths: &[PathBuf], search: &Search) -> io::Result<BTreeMap<String, UserStats>> {
+    #[derive(Deserialize)]
+    struct Counted<'a> {
+        time: &'a str,
+        event: &'a str,
+        #[serde(default)]
+        user: Option<String>,
+        #[serde(default)]
+        end: Option<&'a str>,
+        #[serde(default)]
+        rows: u64,
+        #[serde(default)]
+        bytes: u64,
+    }
+    let needles = search.needles();
+    let mut users: BTreeMap<String, UserStats> = BTreeMap::new();
+    each_line(paths, &mut |line| {
+        if !search.in_time(time_of(line))
+            || needles.iter().any(|needle| needle.find(line).is_none())
+        {
+            return Ok(true);
+        }
+        let Ok(record) = serde_json::from_slice::<Counted<'_>>(line) else {
+            return Ok(true);
+        };
+        let user = users.entry(record.user.unwrap_or_default()).or_default();
+        match record.event {
+            "intent" => user.statements += 1,
+            "refusal" => user.refused += 1,
+            "login_failed" => user.logins_failed += 1,
+            "outcome" => {
+                user.rows += record.rows;
+                user.bytes += record.bytes;
+                user.failed += u64::from(record.end != Some("ok"));
+            }
+            _ => {}
+        }
+        if user.first.is_empty() {
+            record.time.clone_into(&mut user.first);
+        }
+        record.time.clone_into(&mut user.last);
+        Ok(true)
+    })?;
+    Ok(users)
+}
+
+/// Hands over each whole line of the ledgers, node by node, oldest first, until told to
+/// stop with `false`.
+fn each_line(paths: &[PathBuf], take: &mut dyn FnMut(&[u8]) -> io::Result<bool>) -> io::Result<()> {
+    for path in ledger_files(paths)? {
+        let mut reader = BufReader::with_capacity(256 << 10, File::open(path)?);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line)? > 0 {
+            // Without its line feed it is being written.
+            if let Some(whole) = line.strip_suffix(b"\n")
+                && !take(whole)?
+            {
+                return Ok(());
+            }
+            line.clear();
+        }
+    }
+    Ok(())
+}
+
+/// Files as given, folders as the ledger files in them; in order of their names, which
+/// is that of node and sequence.
+fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    let is_ledger = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("ledger-") && name.ends_with(".jsonl")
+    };
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        for entry in fs::read_dir(path)? {
+            files.push(entry?.path());
+        }
+        files.retain(|file| paths.contains(file) || is_ledger(file));
+    }
+    files.sort();
+    files.dedup();
+    Ok(files)
+}
+
+/// The stamp of a line of our form; empty otherwise.
+fn time_of(line: &[u8]) -> &[u8] {
+    const NAME: &[u8] = b",\"time\":\"";
+    let at = line.iter().position(|byte| *byte == b't').and_then(|at| at.checked_sub(2));
+    let rest = at.and_then(|at| line.get(at..)?.strip_prefix(NAME));
+    rest.and_then(|rest| rest.get(..27)).unwrap_or_default()
+}

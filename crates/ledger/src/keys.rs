@@ -1,0 +1,183 @@
+//! The signing key of a node: made, kept (0600), read, and followed when it is rotated.
+//! The old key signs the new one and the new one the old, so that a verifier who trusts
+//! the old one can follow.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ring::rand::SystemRandom;
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use serde::{Deserialize, Serialize};
+
+use crate::fault::LedgerError;
+use crate::line::{from_hex, hex, sha256};
+
+const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
+const END: &str = "-----END PRIVATE KEY-----";
+
+/// An Ed25519 public key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PublicKey([u8; 32]);
+
+impl PublicKey {
+    /// Reads 64 hex digits, blanks around them ignored.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        from_hex(text.trim().as_bytes()).map(Self)
+    }
+
+    /// The key as 64 hex digits.
+    pub fn to_hex(self) -> String {
+        hex(&self.0)
+    }
+
+    /// A short name: the first 16 hex digits of its SHA-256.
+    pub fn id(self) -> String {
+        hex(sha256(&self.0).get(..8).unwrap_or_default())
+    }
+
+    pub(crate) fn verifies(self, message: &[u8], signature: &[u8; 64]) -> bool {
+        UnparsedPublicKey::new(&ED25519, self.0).verify(message, signature).is_ok()
+    }
+}
+
+/// A private key. Shows nothing of itself.
+pub(crate) struct SigningKey {
+    pair: Ed25519KeyPair,
+    public: PublicKey,
+}
+
+impl SigningKey {
+    pub(crate) fn public(&self) -> PublicKey {
+        self.public
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
+        let mut signature = [0; 64];
+        // Ed25519 signatures have 64 bytes.
+        for (to, from) in signature.iter_mut().zip(self.pair.sign(message).as_ref()) {
+            *to = *from;
+        }
+        signature
+    }
+
+    fn from_pkcs8(pkcs8: &[u8]) -> Option<Self> {
+        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).ok()?;
+        let public = PublicKey(pair.public_key().as_ref().try_into().ok()?);
+        Some(Self { pair, public })
+    }
+
+    pub(crate) fn read(path: &Path) -> Result<Self, LedgerError> {
+        let text = fs::read_to_string(path).map_err(LedgerError::io("read", path))?;
+        let base64: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
+        STANDARD.decode(base64).ok().and_then(|pkcs8| Self::from_pkcs8(&pkcs8)).ok_or_else(|| {
+            let what = format!("{} is no Ed25519 private key in PEM", path.display());
+            LedgerError::Setting(what)
+        })
+    }
+
+    /// Reads the key, or makes it with its public half beside it.
+    pub(crate) fn read_or_make(path: &Path) -> Result<Self, LedgerError> {
+        match Self::read(path) {
+            Err(LedgerError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                keygen(path)?;
+                Self::read(path)
+            }
+            other => other,
+        }
+    }
+}
+
+/// Makes a key pair: the private key in a new file at `path` (PEM, 0600), the public key
+/// as hex in `path` with the extension `pub`. Fails if `path` exists.
+pub fn keygen(path: &Path) -> Result<PublicKey, LedgerError> {
+    let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
+        .map_err(|_| LedgerError::Setting("the system gives no random numbers".into()))?;
+    let key = SigningKey::from_pkcs8(pkcs8.as_ref())
+        .ok_or_else(|| LedgerError::Setting("a fresh key does not read back".into()))?;
+    let pem = format!("{BEGIN}\n{}\n{END}\n", STANDARD.encode(pkcs8.as_ref()));
+    write_new(path, 0o600, pem.as_bytes()).map_err(LedgerError::io("write", path))?;
+    let public_path = path.with_extension("pub");
+    fs::write(&public_path, format!("{}\n", key.public.to_hex()))
+        .map_err(LedgerError::io("write", &public_path))?;
+    Ok(key.public)
+}
+
+/// Replaces the key at `path` by a new one. The statement that ties them is left beside
+/// it; the ledger records it at its next start. Returns the old and the new public key.
+pub fn rotate_key(path: &Path) -> Result<(PublicKey, PublicKey), LedgerError> {
+    let old = SigningKey::read(path)?;
+    let statement_path = rotation_path(path);
+    if statement_path.exists() {
+        let what = "the last rotation isn't in the ledger yet: start readgate once before the next";
+        return Err(LedgerError::Setting(what.into()));
+    }
+    let new_path = path.with_extension("new");
+    keygen(&new_path)?;
+    let new = SigningKey::read(&new_path)?;
+    let rotation = Rotation::sign(&old, &new);
+    let text =
+        serde_json::to_vec(&rotation).map_err(|error| LedgerError::Setting(error.to_string()))?;
+    write_new(&statement_path, 0o640, &text).map_err(LedgerError::io("write", &statement_path))?;
+    // The private key comes last: a rotation cut short leaves the old key in force.
+    fs::rename(new_path.with_extension("pub"), path.with_extension("pub"))
+        .and_then(|()| fs::rename(&new_path, path))
+        .map_err(LedgerError::io("replace", path))?;
+    Ok((old.public, new.public))
+}
+
+/// The statement of a rotation that isn't recorded yet, if `key` is its new key.
+pub(crate) fn pending_rotation(path: &Path, key: &SigningKey) -> Option<Rotation> {
+    let text = fs::read(rotation_path(path)).ok()?;
+    let rotation: Rotation = serde_json::from_slice(&text).ok()?;
+    (rotation.new == key.public.to_hex() && rotation.check().is_some()).then_some(rotation)
+}
+
+/// Takes the statement away once it is recorded.
+pub(crate) fn rotation_recorded(path: &Path) -> io::Result<()> {
+    fs::remove_file(rotation_path(path))
+}
+
+fn rotation_path(path: &Path) -> PathBuf {
+    path.with_extension("rotation")
+}
+
+fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Old and new key, each signed by both.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Rotation {
+    old: String,
+    new: String,
+    by_old: String,
+    by_new: String,
+}
+
+impl Rotation {
+    fn sign(old: &SigningKey, new: &SigningKey) -> Self {
+        let (old_hex, new_hex) = (old.public.to_hex(), new.public.to_hex());
+        let message = Self::message(&old_hex, &new_hex);
+        let (by_old, by_new) = (hex(&old.sign(&message)), hex(&new.sign(&message)));
+        Self { old: old_hex, new: new_hex, by_old, by_new }
+    }
+
+    fn message(old: &str, new: &str) -> Vec<u8> {
+        format!("readgate ledger key rotation 1\n{old}\n{new}\n").into_bytes()
+    }
+
+    /// Old and new key, if both signatures hold.
+    pub(crate) fn check(&self) -> Option<(PublicKey, PublicKey)> {
+        let (old, new) = (PublicKey::from_hex(&self.old)?, PublicKey::from_hex(&self.new)?);
+        let message = Self::message(&self.old, &self.new);
+        let holds = old.verifies(&message, &from_hex(self.by_old.as_bytes())?)
+            && new.verifies(&message, &from_hex(self.by_new.as_bytes())?);
+        holds.then_some((old, new))
+    }
+}

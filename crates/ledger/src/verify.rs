@@ -1,0 +1,64 @@
+//! The verifier: reads ledger files as they are, on any machine, and tells what was
+//! done to them and where. Needs nothing but the files, the public key and, against a
+//! cut tail, a copy of the checkpoints.
+//!
+//! Within a file the order of trust is: a checkpoint's signature, the hashes it stands
+//! for, the sequence numbers. A record after the last checkpoint can be checked against
+//! its neighbours only, which the report says.
+
+mod input;
+mod node;
+mod report;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+pub use input::VerifyError;
+pub use report::{Finding, NodeReport, VerifyReport, What};
+
+use input::Inputs;
+use node::NodeCheck;
+
+use crate::keys::PublicKey;
+
+/// What to verify, and against what.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyRequest {
+    /// Ledger files, or folders of them.
+    pub paths: Vec<PathBuf>,
+    /// The key that is trusted. Without it the chain and the signatures are checked, but
+    /// whoever wrote the files may have made the key.
+    pub public_key: Option<PublicKey>,
+    /// Copies of checkpoints, beside those found in the folders.
+    pub anchors: Vec<PathBuf>,
+}
+
+/// Reads all files and reports. An error means that something can't be read, not that
+/// something was changed.
+pub fn verify(request: &VerifyRequest) -> Result<VerifyReport, VerifyError> {
+    let inputs = Inputs::find(request)?;
+    let mut report = VerifyReport::default();
+    let mut nodes: BTreeMap<String, NodeCheck> = BTreeMap::new();
+    for file in &inputs.files {
+        let check = nodes.entry(file.node.clone()).or_insert_with(|| {
+            NodeCheck::new(&file.node, request.public_key, inputs.whole, &inputs.anchors)
+        });
+        check.file(&file.path).map_err(|error| unreadable(&file.path, error))?;
+    }
+    for anchor in inputs.anchors.iter().filter(|anchor| !nodes.contains_key(&anchor.node)) {
+        report.strays.push(Finding {
+            file: anchor.file.clone(),
+            line: anchor.line,
+            sequence: Some(anchor.sequence),
+            what: What::NoLedger { node: anchor.node.clone() },
+        });
+    }
+    report.strays.extend(inputs.strays);
+    report.nodes = nodes.into_values().map(NodeCheck::finish).collect();
+    Ok(report)
+}
+
+fn unreadable(path: &std::path::Path, source: io::Error) -> VerifyError {
+    VerifyError { path: path.to_owned(), source }
+}

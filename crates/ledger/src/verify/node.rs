@@ -1,0 +1,301 @@
+//! One node's files, line by line: sequence, chain, checkpoints.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+use std::sync::Arc;
+
+use memchr::memmem::Finder;
+use serde::Deserialize;
+
+use super::input::{Anchor, node_of};
+use super::report::{Finding, NodeReport, What};
+use crate::checkpoint::Checkpoint;
+use crate::keys::{PublicKey, Rotation};
+use crate::line::{Frame, Hash, genesis, sha256};
+
+const MOST_FINDINGS: usize = 1000;
+
+/// The walk through one node's ledger.
+pub(super) struct NodeCheck {
+    report: NodeReport,
+    expected: u64,
+    prev: Prev,
+    /// A broken link between the line before and this one, not laid to either yet.
+    broken: Option<(Place, Place)>,
+    /// A record with too high a number, and the number due there: either that many are
+    /// missing, or its number was changed.
+    jump: Option<(Place, u64)>,
+    /// The line at hand doesn't belong where it stands.
+    strange: bool,
+    place: Place,
+    trusted: Option<PublicKey>,
+    given_key: bool,
+    /// Nothing may be missing at the start.
+    whole: bool,
+    /// Checkpoints by keys not introduced yet: a rotation that follows clears them.
+    unknown: Vec<(PublicKey, Finding)>,
+    anchors: BTreeMap<u64, Vec<Hash>>,
+    event: Finder<'static>,
+}
+
+/// What the next line must name.
+enum Prev {
+    Hash(Hash),
+    /// The line before was reported already: nothing can be said about the link.
+    Reported,
+    /// Earlier files weren't given.
+    Unknown,
+}
+
+#[derive(Debug, Clone)]
+struct Place {
+    file: Arc<Path>,
+    line: u64,
+    sequence: u64,
+}
+
+impl NodeCheck {
+    pub(super) fn new(node: &str, key: Option<PublicKey>, whole: bool, anchors: &[Anchor]) -> Self {
+        let mut by_sequence: BTreeMap<u64, Vec<Hash>> = BTreeMap::new();
+        for anchor in anchors.iter().filter(|anchor| anchor.node == node) {
+            by_sequence.entry(anchor.sequence).or_default().push(anchor.hash);
+        }
+        Self {
+            report: NodeReport {
+                node: node.to_owned(),
+                key_trusted: key.is_some(),
+                ..NodeReport::default()
+            },
+            expected: 1,
+            prev: Prev::Hash(genesis(node)),
+            broken: None,
+            jump: None,
+            strange: false,
+            place: Place { file: Path::new("").into(), line: 0, sequence: 0 },
+            trusted: key,
+            whole,
+            given_key: key.is_some(),
+            unknown: Vec::new(),
+            anchors: by_sequence,
+            event: Finder::new(b",\"event\":\""),
+        }
+    }
+
+    pub(super) fn file(&mut self, path: &Path) -> io::Result<()> {
+        self.report.files += 1;
+        let file: Arc<Path> = path.into();
+        let mut reader = BufReader::with_capacity(1 << 20, File::open(path)?);
+        let mut line = Vec::new();
+        let mut number = 0;
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line)?;
+            if read == 0 {
+                return Ok(());
+            }
+            number += 1;
+            self.report.bytes += u64::try_from(read).unwrap_or(0);
+            let before = std::mem::replace(
+                &mut self.place,
+                Place { file: file.clone(), line: number, sequence: 0 },
+            );
+            match line.strip_suffix(b"\n") {
+                Some(line) => self.line(line, before),
+                None => self.find(What::TornEnd),
+            }
+        }
+    }
+
+    fn line(&mut self, line: &[u8], before: Place) {
+        self.report.records += 1;
+        let hash = sha256(line);
+        let Some(frame) = Frame::read(line) else {
+            self.settle(None);
+            self.settle_jump(None);
+            self.find(What::NotARecord);
+            self.expected += 1;
+            self.prev = Prev::Reported;
+            return;
+        };
+        self.place.sequence = frame.sequence;
+        if self.report.first == 0 {
+            self.report.first = frame.sequence;
+            self.start(frame.sequence);
+        }
+        self.settle(Some(&frame));
+        self.settle_jump(Some(frame.sequence));
+        let in_place = self.sequence(line, frame.sequence);
+        match &self.prev {
+            Prev::Hash(expected) if in_place && *expected != frame.prev => {
+                self.broken = Some((before, self.place.clone()));
+            }
+            Prev::Hash(_) | Prev::Reported | Prev::Unknown => {}
+        }
+        self.prev = if self.strange { Prev::Reported } else { Prev::Hash(hash) };
+        self.event(line, &frame, &hash);
+    }
+
+    /// Lays a broken link to one of its two lines: if the line after them fits the second,
+    /// the first was changed; otherwise the second was.
+    fn settle(&mut self, next: Option<&Frame>) {
+        let Some((first, second)) = self.broken.take() else {
+            return;
+        };
+        let second_is_whole = match (&self.prev, next) {
+            (Prev::Hash(hash), Some(next)) => *hash == next.prev,
+            _ => true,
+        };
+        if second_is_whole && first.line > 0 {
+            self.find_at(&first, What::Changed);
+        } else {
+            self.find_at(&second, What::WrongPredecessor);
+            self.prev = Prev::Reported;
+        }
+    }
+
+    /// The first record given: whether anything must have been before.
+    fn start(&mut self, sequence: u64) {
+        if !self.whole && sequence > 1 {
+            self.expected = sequence;
+            self.prev = Prev::Unknown;
+        }
+    }
+
+    /// Decides what a too high number was, by the number after it.
+    fn settle_jump(&mut self, next: Option<u64>) {
+        let Some((place, due)) = self.jump.take() else {
+            return;
+        };
+        if next == Some(due + 1) {
+            self.expected = due + 1;
+            self.find_at(&place, What::Changed);
+        } else {
+            self.find_at(&place, What::Missing { from: due, to: place.sequence - 1 });
+        }
+    }
+
+    /// Whether the record stands where its number belongs.
+    fn sequence(&mut self, line: &[u8], sequence: u64) -> bool {
+        self.strange = false;
+        if sequence == self.expected {
+            self.expected += 1;
+            self.report.last = sequence;
+            return true;
+        }
+        if let Some(node) = node_of(line).filter(|node| *node != self.report.node) {
+            self.strange = true;
+            self.find(What::OtherNode { node });
+        } else if sequence > self.expected {
+            self.jump = Some((self.place.clone(), self.expected));
+            self.expected = sequence.saturating_add(1);
+            self.report.last = sequence;
+        } else {
+            self.strange = true;
+            self.find(What::OutOfPlace);
+        }
+        false
+    }
+
+    fn event(&mut self, line: &[u8], frame: &Frame, hash: &Hash) {
+        self.report.closed = false;
+        self.report.after_last_checkpoint += 1;
+        // Within a text the quotes would be escaped: the first hit is the member itself.
+        let at = self.event.find(line).map_or(line.len(), |at| at + self.event.needle().len());
+        let event = line.get(at..).unwrap_or_default();
+        if event.starts_with(b"checkpoint\"") {
+            self.checkpoint(line, event.starts_with(b"checkpoint\",\"why\":\"close\""));
+        } else if event.starts_with(b"gap\"") {
+            self.gap(line);
+        } else if event.starts_with(b"key_rotated\"") {
+            self.rotation(line);
+        }
+        if let Some(anchored) = self.anchors.remove(&frame.sequence) {
+            if anchored.iter().all(|anchored| anchored == hash) {
+                self.report.anchors_met += 1;
+            } else {
+                self.find(What::AnchorDiffers);
+            }
+        }
+    }
+
+    fn checkpoint(&mut self, line: &[u8], closes: bool) {
+        let Some(checkpoint) = Checkpoint::read(line).filter(Checkpoint::holds) else {
+            return self.find(What::BadSignature);
+        };
+        self.report.checkpoints += 1;
+        self.report.after_last_checkpoint = 0;
+        self.report.closed = closes;
+        self.report.key = Some(checkpoint.key.to_hex());
+        // Without a given key the first one is followed.
+        let trusted = *self.trusted.get_or_insert(checkpoint.key);
+        if checkpoint.key != trusted {
+            let key = checkpoint.key.to_hex();
+            let finding = self.finding(&self.place, What::UntrustedKey { key });
+            self.unknown.push((checkpoint.key, finding));
+        }
+    }
+
+    fn gap(&mut self, line: &[u8]) {
+        #[derive(Deserialize)]
+        struct Gap {
+            lost_to: u64,
+        }
+        let Ok(gap) = serde_json::from_slice::<Gap>(line) else {
+            return;
+        };
+        if gap.lost_to >= self.place.sequence {
+            self.report.lost += gap.lost_to - self.place.sequence + 1;
+            self.expected = gap.lost_to.saturating_add(1);
+        }
+    }
+
+    fn rotation(&mut self, line: &[u8]) {
+        let rotation = serde_json::from_slice::<Rotation>(line).ok();
+        match rotation.and_then(|rotation| rotation.check()) {
+            Some((old, new)) if self.trusted.is_none_or(|key| key == old || key == new) => {
+                self.trusted = Some(new);
+                self.unknown.retain(|(key, _)| *key != new);
+            }
+            _ => self.find(What::BadRotation),
+        }
+    }
+
+    pub(super) fn finish(mut self) -> NodeReport {
+        self.settle(None);
+        self.settle_jump(None);
+        for (_, finding) in std::mem::take(&mut self.unknown) {
+            self.report.key_trusted = false;
+            self.add(finding);
+        }
+        self.report.key_trusted &= self.given_key;
+        let last = self.report.last;
+        if let Some((&anchored, _)) = self.anchors.last_key_value().filter(|(at, _)| **at > last) {
+            self.place.sequence = last;
+            self.find(What::CutTail { anchored });
+        }
+        self.report
+    }
+
+    fn find(&mut self, what: What) {
+        let finding = self.finding(&self.place, what);
+        self.add(finding);
+    }
+
+    fn find_at(&mut self, place: &Place, what: What) {
+        let finding = self.finding(place, what);
+        self.add(finding);
+    }
+
+    fn finding(&self, place: &Place, what: What) -> Finding {
+        let sequence = (place.sequence > 0).then_some(place.sequence);
+        Finding { file: place.file.to_path_buf(), line: place.line, sequence, what }
+    }
+
+    fn add(&mut self, finding: Finding) {
+        if self.report.findings.len() < MOST_FINDINGS {
+            self.report.findings.push(finding);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What the verifier found, as values and as text.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// The result over all nodes.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct VerifyReport {
+    /// One for each node whose files were given, by name.
+    pub nodes: Vec<NodeReport>,
+    /// Findings that belong to no node's files.
+    pub strays: Vec<Finding>,
+}
+
+impl VerifyReport {
+    /// Whether nothing was found that shouldn't be.
+    pub fn is_intact(&self) -> bool {
+        self.strays.is_empty() && self.nodes.iter().all(|node| node.findings.is_empty())
+    }
+
+    /// All findings, in the order of the files.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.nodes.iter().flat_map(|node| &node.findings).chain(&self.strays)
+    }
+}
+
+/// The result for one node's ledger.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct NodeReport {
+    /// The node.
+    pub node: String,
+    /// Files read.
+    pub files: u64,
+    /// Lines read.
+    pub records: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Sequence of the first record.
+    pub first: u64,
+    /// Sequence of the last record.
+    pub last: u64,
+    /// Checkpoints whose signature holds.
+    pub checkpoints: u64,
+    /// Records after the last of those: checked against their neighbours only.
+    pub after_last_checkpoint: u64,
+    /// The ledger ends with the checkpoint of an orderly stop.
+    pub closed: bool,
+    /// Records that were lost, as the ledger itself says (in a power cut).
+    pub lost: u64,
+    /// Checkpoints held elsewhere that were found in the ledger.
+    pub anchors_met: u64,
+    /// Key that signed the last checkpoint, 64 hex digits.
+    pub key: Option<String>,
+    /// That key is the trusted one, or follows from it by signed rotations.
+    pub key_trusted: bool,
+    /// What is wrong, in the order of the files. At most 1,000.
+    pub findings: Vec<Finding>,
+}
+
+/// Something that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// The file.
+    pub file: PathBuf,
+    /// Line in it, from 1; 0 is the file as a whole.
+    pub line: u64,
+    /// Sequence of the record there, if it can be told.
+    pub sequence: Option<u64>,
+    /// What it is.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// The sorts of findings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "finding", rename_all = "snake_case")]
+pub enum What {
+    /// The line isn't a record's line.
+    NotARecord,
+    /// The bytes of the line are not those that were recorded.
+    Changed,
+    /// The line names another one before it than there is: its end was changed, or it
+    /// does not belong here.
+    WrongPredecessor,
+    /// These records are missing before the line.
+    Missing {
+        /// First missing sequence.
+        from: u64,
+        /// Last missing sequence.
+        to: u64,
+    },
+    /// The record stands where its number doesn't belong: moved, repeated or inserted.
+    OutOfPlace,
+    /// The record is another node's.
+    OtherNode {
+        /// That node.
+        node: String,
+    },
+    /// The checkpoint's signature does not hold, or its form is wrong.
+    BadSignature,
+    /// The checkpoint was signed by a key that isn't trusted.
+    UntrustedKey {
+        /// That key, 64 hex digits.
+        key: String,
+    },
+    /// The rotation of the key isn't signed as it must be.
+    BadRotation,
+    /// The file ends within a line.
+    TornEnd,
+    /// A checkpoint held elsewhere names a record beyond the end: the tail was cut.
+    CutTail {
+        /// Sequence of that checkpoint.
+        anchored: u64,
+    },
+    /// A checkpoint held elsewhere differs from the record of its number.
+    AnchorDiffers,
+    /// The copy of a checkpoint is itself not properly signed.
+    BadAnchor,
+    /// A checkpoint held elsewhere is of a node of which no file was given.
+    NoLedger {
+        /// That node.
+        node: String,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file.display(), self.line)?;
+        if let Some(sequence) = self.sequence {
+            write!(f, "record {sequence}: ")?;
+        }
+        match &self.what {
+            What::NotARecord => f.write_str("this is not a record of a ledger"),
+            What::Changed => f.write_str("the record was changed after it was written"),
+            What::WrongPredecessor => {
+                f.write_str("the record does not follow from the one before: changed, or put here")
+            }
+            What::Missing { from, to } if from == to => {
+                write!(f, "record {from} is missing before")
+            }
+            What::Missing { from, to } => write!(f, "records {from} to {to} are missing before"),
+            What::OutOfPlace => {
+                f.write_str("the record is out of place: moved, repeated or inserted")
+            }
+            What::OtherNode { node } => write!(f, "the record is of another node, {node:?}"),
+            What::BadSignature => f.write_str("the checkpoint's signature does not hold"),
+            What::UntrustedKey { key } => {
+                write!(f, "the checkpoint is signed by an unknown key, {key}")
+            }
+            What::BadRotation => f.write_str("the change of the key is not signed as it must be"),
+            What::TornEnd => f.write_str("the file ends within a line"),
+            What::CutTail { anchored } => {
+                write!(f, "the tail is cut: a checkpoint names record {anchored}")
+            }
+            What::AnchorDiffers => f.write_str("a checkpoint held elsewhere says otherwise"),
+            What::BadAnchor => f.write_str("this copy of a checkpoint is not properly signed"),
+            What::NoLedger { node } => write!(f, "no ledger file of node {node:?} was given"),
+        }
+    }
+}
+
+impl NodeReport {
+    /// Writes the result as text, findings first.
+    pub fn describe(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        for finding in &self.findings {
+            writeln!(out, "{finding}")?;
+        }
+        writeln!(
+            out,
+            "node {}: {} records ({} to {}) in {} files, {} bytes, {} checkpoints, {} met elsewhere",
+            self.node,
+            self.records,
+            self.first,
+            self.last,
+            self.files,
+            self.bytes,
+            self.checkpoints,
+            self.anchors_met,
+        )?;
+        if self.lost > 0 {
+            writeln!(out, "  {} records were lost, as the ledger itself says", self.lost)?;
+        }
+        match &self.key {
+            Some(key) if self.key_trusted => writeln!(out, "  signed by {key}, trusted")?,
+            Some(key) => writeln!(out, "  signed by {key}; compare it with the key you trust")?,
+            None => writeln!(out, "  no signed checkpoint")?,
+        }
+        match (self.after_last_checkpoint, self.closed) {
+            (0, true) => writeln!(out, "  ends with an orderly stop"),
+            (0, false) => writeln!(out, "  ends with a checkpoint"),
+            (open, _) => {
+                writeln!(out, "  {open} records after the last checkpoint are not signed yet")
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Whatever is done to a ledger's files, the verifier tells it and says where.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::wildcard_enum_match_arm,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may stop at the first surprise"
+)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{files, ok, query, records, who};
+use ledger::verify::{Finding, VerifyReport, VerifyRequest, What, verify};
+use ledger::{Ledger, LedgerSettings, PublicKey, keygen, rotate_key};
+
+/// A closed ledger in a folder, and its files' lines.
+struct Made {
+    folder: tempfile::TempDir,
+    key: PublicKey,
+}
+
+impl Made {
+    fn new(statements: usize, change: impl FnOnce(&mut LedgerSettings)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let keys = tempfile::tempdir().unwrap();
+        let key_file = keys.path().join("k");
+        let key = keygen(&key_file).unwrap();
+        let mut settings = LedgerSettings { key_file, ..LedgerSettings::new(folder.path(), "n1") };
+        change(&mut settings);
+        write(settings, statements);
+        Self { folder, key }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn verify(&self) -> VerifyReport {
+        let paths = vec![self.path().to_owned()];
+        verify(&VerifyRequest { paths, public_key: Some(self.key), anchors: vec![] }).unwrap()
+    }
+
+    /// Lets `tamper` change the lines of a file, verifies, and puts the file back.
+    fn tampered(&self, file: &Path, tamper: impl FnOnce(&mut Vec<Vec<u8>>)) -> VerifyReport {
+        let whole = fs::read(file).unwrap();
+        let mut lines: Vec<Vec<u8>> =
+            whole.split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect();
+        tamper(&mut lines);
+        fs::write(file, lines.concat()).unwrap();
+        let report = self.verify();
+        fs::write(file, whole).unwrap();
+        report
+    }
+}
+
+fn write(settings: LedgerSettings, statements: usize) {
+    let ledger = Ledger::open(settings).unwrap();
+    let tag = ledger.tag(&who(1));
+    for number in 0..statements {
+        let text = format!("SELECT {number}");
+        let intent = ledger.intent(&tag, &query(text.as_bytes())).wait().unwrap();
+        ledger.outcome(&tag, intent, &ok()).wait().unwrap();
+    }
+    ledger.close("test").unwrap();
+}
+
+fn first(report: &VerifyReport) -> Finding {
+    report.findings().next().expect("nothing was found").clone()
+}
+
+/// Numbers that look random and are the same in each run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % limit
+    }
+}
+
+#[test]
+fn an_untouched_ledger_is_intact_and_tells_its_extent() {
+    let made = Made::new(5000, |settings| settings.checkpoint_records = 1000);
+    let report = made.verify();
+    assert!(report.is_intact(), "{:?}", report.findings().collect::<Vec<_>>());
+    let node = &report.nodes[0];
+    assert!(node.checkpoints >= 10 && node.closed && node.key_trusted);
+    assert_eq!((node.first, node.last), (1, node.records));
+    assert_eq!(node.anchors_met, node.checkpoints);
+    assert_eq!(node.after_last_checkpoint, 0);
+}
+
+#[test]
+fn each_byte_of_a_ledger_counts() {
+    let made = Made::new(6, |_| {});
+    let file = files(made.path()).remove(0);
+    let whole = fs::read(&file).unwrap();
+    let mut line = 1;
+    for at in 0..whole.len() {
+        for flip in [0x01, 0x20, 0x80] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= flip;
+            fs::write(&file, &bytes).unwrap();
+            let found = first(&made.verify());
+            // A line feed more or less moves the place by one line.
+            assert!(found.line.abs_diff(line) <= 1, "byte {at} of line {line}: {found}");
+        }
+        line += u64::from(whole[at] == b'\n');
+    }
+}
+
+#[test]
+fn changes_in_ten_thousand_records_are_found_at_their_line() {
+    let made = Made::new(5000, |settings| settings.checkpoint_records = 1000);
+    let file = files(made.path()).remove(0);
+    let lines = fs::read(&file).unwrap().split(|b| *b == b'\n').count() - 1;
+    let mut numbers = Numbers(7);
+    for round in 0..25 {
+        let at = 1 + numbers.below(lines - 2);
+        let line = u64::try_from(at).unwrap() + 1;
+
+        let report = made.tampered(&file, |lines| {
+            let byte = numbers.below(lines[at].len() - 1);
+            lines[at][byte] = lines[at][byte].wrapping_add(1);
+        });
+        assert_eq!(first(&report).line, line, "round {round}, changed: {}", first(&report));
+
+        let report = made.tampered(&file, |lines| drop(lines.remove(at)));
+        let missing = What::Missing { from: line, to: line };
+        assert_eq!((first(&report).line, first(&report).what), (line, missing), "round {round}");
+
+        let report = made.tampered(&file, |lines| lines.swap(at, at - 1));
+        assert_eq!(first(&report).line, line - 1, "round {round}, swapped: {}", first(&report));
+
+        let report = made.tampered(&file, |lines| lines.insert(at, lines[at / 2].clone()));
+        let found = (first(&report).line, first(&report).what);
+        assert_eq!(found, (line, What::OutOfPlace), "round {round}, inserted");
+
+        let report = made.tampered(&file, |lines| lines.truncate(at));
+        let cut = report.findings().any(|found| matches!(found.what, What::CutTail { .. }));
+        assert!(cut, "round {round}: cut tail not found");
+    }
+}
+
+#[test]
+fn a_removed_file_is_found() {
+    let made = Made::new(3000, |settings| settings.rotate_bytes = 300 << 10);
+    assert!(made.verify().is_intact());
+    let all = files(made.path());
+    assert!(all.len() >= 4, "{all:?}");
+    for (place, file) in all.iter().enumerate() {
+        let away = made.path().join("away");
+        fs::rename(file, &away).unwrap();
+        let report = made.verify();
+        let found = report.findings().any(|found| match found.what {
+            What::Missing { .. } => place < all.len() - 1,
+            What::CutTail { .. } => place == all.len() - 1,
+            _ => false,
+        });
+        assert!(found, "file {place}: {:?}", report.findings().collect::<Vec<_>>());
+        fs::rename(&away, file).unwrap();
+    }
+}
+
+#[test]
+fn a_rewritten_ledger_with_another_key_is_found() {
+    let made = Made::new(10, |_| {});
+    let forged = Made::new(10, |_| {});
+    let report = verify(&VerifyRequest {
+        paths: vec![forged.path().to_owned()],
+        public_key: Some(made.key),
+        anchors: vec![],
+    });
+    assert!(matches!(first(&report.unwrap()).what, What::UntrustedKey { .. }));
+}
+
+#[test]
+fn a_tail_rewritten_by_who_holds_the_key_differs_from_the_anchors() {
+    let made = Made::new(10, |_| {});
+    let anchors = tempfile::tempdir().unwrap();
+    let anchor = anchors.path().join("anchor.jsonl");
+    fs::rename(made.path().join("checkpoints-n1.jsonl"), &anchor).unwrap();
+    let key_file = anchors.path().join("k");
+    let key = keygen(&key_file).unwrap();
+    for file in files(made.path()) {
+        fs::remove_file(file).unwrap();
+    }
+    fs::remove_file(made.path().join("journal-n1")).unwrap();
+    write(LedgerSettings { key_file, ..LedgerSettings::new(made.path(), "n1") }, 10);
+    let paths = vec![made.path().to_owned()];
+    let report = verify(&VerifyRequest { paths, public_key: Some(key), anchors: vec![anchor] });
+    assert_eq!(first(&report.unwrap()).what, What::AnchorDiffers);
+}
+
+#[test]
+fn records_of_another_node_are_told() {
+    let made = Made::new(10, |_| {});
+    let other = Made::new(10, |settings| settings.node = "n2".into());
+    let foreign = fs::read(files(other.path()).remove(0)).unwrap();
+    let line = foreign.split_inclusive(|b| *b == b'\n').nth(8).unwrap().to_vec();
+    let file = files(made.path()).remove(0);
+    let report = made.tampered(&file, |lines| lines.insert(3, line));
+    assert_eq!(
+        (first(&report).line, first(&report).what),
+        (4, What::OtherNode { node: "n2".into() })
+    );
+}
+
+#[test]
+fn a_rotated_key_is_followed_from_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = LedgerSettings::new(folder.path(), "n1");
+    let old = keygen(&settings.key_file).unwrap();
+    write(settings.clone(), 5);
+    let (from, to) = rotate_key(&settings.key_file).unwrap();
+    assert_eq!(from, old);
+    write(settings.clone(), 5);
+    write(settings, 5);
+    let paths: Vec<PathBuf> = vec![folder.path().to_owned()];
+    let report = verify(&VerifyRequest { paths, public_key: Some(old), anchors: vec![] }).unwrap();
+    assert!(report.is_intact(), "{:?}", report.findings().collect::<Vec<_>>());
+    assert_eq!(report.nodes[0].key.as_deref(), Some(to.to_hex().as_str()));
+    let rotations = records(folder.path()).into_iter().filter(|r| r["event"] == "key_rotated");
+    assert_eq!(rotations.count(), 1);
+}
+
+#[test]
+fn a_ledger_in_use_is_intact_up_to_its_last_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let tag = ledger.tag(&who(1));
+    let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
+    while ledger.health().written_sequence < intent.sequence() {
+        std::thread::yield_now();
+    }
+    let paths = vec![folder.path().to_owned()];
+    let report = verify(&VerifyRequest { paths, ..VerifyRequest::default() }).unwrap();
+    assert!(report.is_intact());
+    assert!(!report.nodes[0].closed && !report.nodes[0].key_trusted);
+    assert_eq!(report.nodes[0].after_last_checkpoint, 1);
+    drop(intent);
+    ledger.close("test").unwrap();
+}

@@ -1,0 +1,178 @@
+//! `readgate ledger`: verify, search, show and count records; keys that sign checkpoints.
+//! Works on any machine that has the files; the daemon need not run.
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use ledger::cli::{Format, Search};
+use ledger::verify::VerifyRequest;
+use ledger::{PublicKey, keygen, rotate_key};
+
+use super::{fail, say};
+
+/// EX_DATAERR of sysexits(3).
+const EXIT_DATA: u8 = 65;
+/// EX_NOINPUT of sysexits(3): files that can't be read.
+const EXIT_INPUT: u8 = 66;
+/// Exit code when a ledger isn't intact, or nothing was found.
+const EXIT_NOT_SO: u8 = 1;
+
+/// What to do with a ledger.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Tell edits, deletions, insertions, reordering, cut tails and missing files, and where.
+    /// Exit 0 if intact, 1 if not.
+    Verify {
+        /// Ledger files, or folders of them.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// The node's public key: 64 hexadecimal digits, or a file that holds them.
+        #[arg(long)]
+        public_key: Option<String>,
+        /// A copy of the checkpoints kept elsewhere; several are allowed.
+        #[arg(long = "anchor")]
+        anchors: Vec<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the records that match, oldest first.
+    Search {
+        /// Ledger files, or folders of them.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// Which records.
+        #[command(flatten)]
+        search: SearchArguments,
+    },
+    /// Print one record and those that refer to it.
+    Show {
+        /// Its sequence number.
+        sequence: u64,
+        /// Ledger files, or folders of them.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+    },
+    /// Count statements, refusals, rows and bytes of each user.
+    Stats {
+        /// Ledger files, or folders of them.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// Which records.
+        #[command(flatten)]
+        search: SearchArguments,
+    },
+    /// Make a key that signs checkpoints; prints its public half.
+    Keygen {
+        /// File of the private half (PEM, 0600); the public half goes beside it as .pub.
+        file: PathBuf,
+    },
+    /// Replace the key; the old one signs the new one. Prints both public halves.
+    RotateKey {
+        /// File of the private half.
+        file: PathBuf,
+    },
+}
+
+/// Which records.
+#[derive(Debug, Args)]
+pub struct SearchArguments {
+    /// Kind of record, such as intent, refusal, login_failed.
+    #[arg(long)]
+    event: Option<String>,
+    /// Named user.
+    #[arg(long)]
+    user: Option<String>,
+    /// Source address.
+    #[arg(long)]
+    source: Option<String>,
+    /// Table, as schema.table.
+    #[arg(long)]
+    table: Option<String>,
+    /// Fingerprint of the statement.
+    #[arg(long)]
+    fingerprint: Option<String>,
+    /// Rule that refused.
+    #[arg(long)]
+    rule: Option<String>,
+    /// From this time on (UTC), such as 2026-01-31T08.
+    #[arg(long)]
+    from: Option<String>,
+    /// Up to this time.
+    #[arg(long)]
+    to: Option<String>,
+}
+
+impl SearchArguments {
+    fn search(&self) -> Search {
+        Search {
+            event: self.event.clone(),
+            user: self.user.clone(),
+            source: self.source.clone(),
+            table: self.table.clone(),
+            fingerprint: self.fingerprint.clone(),
+            rule: self.rule.clone(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+        }
+    }
+}
+
+/// Runs a command; 0 if all is well, 1 if the answer is no.
+pub fn run(command: &LedgerCommand) -> ExitCode {
+    match carry_out(command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_NOT_SO),
+        Err((code, why)) => fail(code, &why),
+    }
+}
+
+fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    let unreadable = |error: std::io::Error| (EXIT_INPUT, error.to_string());
+    let answer = match command {
+        LedgerCommand::Verify { paths, public_key, anchors, json } => {
+            let public_key = public_key.as_deref().map(read_key).transpose()?;
+            let request =
+                VerifyRequest { paths: paths.clone(), public_key, anchors: anchors.clone() };
+            let format = if *json { Format::Json } else { Format::Text };
+            ledger::cli::verify_to(&request, format, &mut out)
+                .map_err(|error| (EXIT_INPUT, error.to_string()))?
+        }
+        LedgerCommand::Search { paths, search } => {
+            ledger::cli::search(paths, &search.search(), &mut out).map_err(unreadable)? > 0
+        }
+        LedgerCommand::Show { sequence, paths } => {
+            ledger::cli::show(paths, *sequence, &mut out).map_err(unreadable)?
+        }
+        LedgerCommand::Stats { paths, search } => {
+            let stats = ledger::cli::stats(paths, &search.search()).map_err(unreadable)?;
+            serde_json::to_writer_pretty(&mut out, &stats).map_err(|e| unreadable(e.into()))?;
+            writeln!(out).map_err(unreadable)?;
+            true
+        }
+        LedgerCommand::Keygen { file } => {
+            let public = keygen(file).map_err(|error| (EXIT_DATA, error.to_string()))?;
+            say(&public.to_hex());
+            true
+        }
+        LedgerCommand::RotateKey { file } => {
+            let (old, new) = rotate_key(file).map_err(|error| (EXIT_DATA, error.to_string()))?;
+            say(&format!("old {}\nnew {}", old.to_hex(), new.to_hex()));
+            true
+        }
+    };
+    out.flush().map_err(unreadable)?;
+    Ok(answer)
+}
+
+/// A key as digits, or the file that holds them.
+fn read_key(text: &str) -> Result<PublicKey, (u8, String)> {
+    if let Some(key) = PublicKey::from_hex(text) {
+        return Ok(key);
+    }
+    let found = std::fs::read_to_string(text).map_err(|e| (EXIT_INPUT, format!("{text}: {e}")))?;
+    PublicKey::from_hex(found.trim())
+        .ok_or_else(|| (EXIT_DATA, format!("{text}: holds no public key of 64 hexadecimal digits")))
+}

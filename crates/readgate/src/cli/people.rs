@@ -1,0 +1,384 @@
+//! `readgate user`, `credential` and `access`: stored users, their credentials and the
+//! history of both. Every change needs a reason and is noted with who made it.
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use access::store::{Author, HistoryEntry, IdentityStore, StoreError};
+use access::{
+    Alteration, Change, CredentialId, Date, Identity, SourceSet, Timestamp, UserName, UserStatus,
+};
+use clap::{Args, Subcommand, ValueEnum};
+use config::Config;
+use mysql_auth::AuthPlugin;
+
+use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, note, say};
+use crate::identity::Directory;
+use crate::identity::handover::{HandoverError, Recipient};
+
+/// Where the store is.
+#[derive(Debug, Args)]
+pub(super) struct Where {
+    /// Configuration file that names the store.
+    #[arg(long, default_value = "/etc/readgate/proxy.toml")]
+    config: PathBuf,
+}
+
+/// Where the store is, and why it is changed.
+#[derive(Debug, Args)]
+pub(super) struct Why {
+    #[command(flatten)]
+    place: Where,
+    /// Why, for the history: a ticket, a request, a person.
+    #[arg(long)]
+    reason: String,
+}
+
+/// `readgate user ...`
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user. It can log in once a credential is issued.
+    Add(Box<NewUser>),
+    /// List all stored users.
+    List(Where),
+    /// Show everything about a user but secrets.
+    Show {
+        /// Login name.
+        user: String,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Refuse logins of a user. Running sessions end.
+    Disable {
+        /// Login name.
+        user: String,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Accept logins of a user again.
+    Enable {
+        /// Login name.
+        user: String,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Give a user another role.
+    Role {
+        /// Login name.
+        user: String,
+        /// Name of a [[role]].
+        role: String,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Set the last day on which a user may log in.
+    Expire {
+        /// Login name.
+        user: String,
+        /// That day, in UTC, such as 2027-01-31.
+        on: Date,
+        #[command(flatten)]
+        why: Why,
+    },
+}
+
+/// A user to be added.
+#[derive(Debug, Args)]
+pub(super) struct NewUser {
+    /// Login name, 1 to 32 bytes.
+    user: String,
+    /// The person's name.
+    #[arg(long)]
+    full_name: String,
+    /// Address for notices.
+    #[arg(long)]
+    email: Option<String>,
+    /// Who answers for it, if it is a service.
+    #[arg(long)]
+    owner: Option<String>,
+    /// Name of a [[role]].
+    #[arg(long, default_value = access::role::DEFAULT_ROLE)]
+    role: String,
+    /// First day on which it may log in, in UTC.
+    #[arg(long)]
+    valid_from: Option<Date>,
+    /// Last day on which it may log in, in UTC.
+    #[arg(long)]
+    valid_until: Option<Date>,
+    /// A [[source]] it may come from; several are allowed. None: any the listener accepts.
+    #[arg(long = "source")]
+    sources: Vec<String>,
+    /// A plugin it may log in with, preferred first.
+    #[arg(long = "plugin", value_enum, default_values = ["caching_sha2_password"])]
+    plugins: Vec<Plugin>,
+    /// Most connections at a time.
+    #[arg(long)]
+    connections: Option<u32>,
+    #[command(flatten)]
+    why: Why,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Plugin {
+    #[value(name = "caching_sha2_password")]
+    CachingSha2Password,
+    #[value(name = "mysql_native_password")]
+    MysqlNativePassword,
+}
+
+/// `readgate credential ...`
+#[derive(Debug, Subcommand)]
+pub(super) enum CredentialCommand {
+    /// Make a new credential and print it, encrypted to its owner's key. The one before
+    /// still counts for the overlap that the configuration says.
+    Issue {
+        /// Login name.
+        user: String,
+        /// The owner's age public key, `age1...`
+        #[arg(long)]
+        to: String,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// End a credential at once.
+    Revoke {
+        /// Login name.
+        user: String,
+        /// Its number, as `readgate user show` prints it.
+        number: u64,
+        #[command(flatten)]
+        why: Why,
+    },
+}
+
+/// `readgate access ...`
+#[derive(Debug, Subcommand)]
+pub(super) enum AccessCommand {
+    /// Print every change, oldest first.
+    History {
+        /// Only those of this user.
+        #[arg(long)]
+        user: Option<String>,
+        #[command(flatten)]
+        place: Where,
+    },
+}
+
+impl UserCommand {
+    /// Does it.
+    pub(super) fn run(self) -> ExitCode {
+        finish(self.outcome())
+    }
+
+    fn outcome(self) -> Result<String, Failure> {
+        match self {
+            Self::Add(new) => add(*new),
+            Self::List(place) => list(&Opened::at(&place)?),
+            Self::Show { user, place } => Ok(shown(&Opened::at(&place)?.find(&user)?)),
+            Self::Disable { user, why } => {
+                alter(&user, &why, Alteration::Status(UserStatus::Disabled))
+            }
+            Self::Enable { user, why } => {
+                alter(&user, &why, Alteration::Status(UserStatus::Enabled))
+            }
+            Self::Role { user, role, why } => {
+                Opened::at(&why.place)?.check_role(&role)?;
+                alter(&user, &why, Alteration::Role(role))
+            }
+            Self::Expire { user, on, why } => {
+                let from = Opened::at(&why.place)?.find(&user)?.valid_from;
+                alter(&user, &why, Alteration::Validity(from, Some(on)))
+            }
+        }
+    }
+}
+
+impl CredentialCommand {
+    /// Does it.
+    pub(super) fn run(self) -> ExitCode {
+        finish(self.outcome())
+    }
+
+    fn outcome(self) -> Result<String, Failure> {
+        match self {
+            Self::Issue { user, to, why } => issue(&user, &to, &why),
+            Self::Revoke { user, number, why } => {
+                change(&Change::Revoke(user_name(&user)?, CredentialId(number)), &why)
+            }
+        }
+    }
+}
+
+/// The password exists in this process's memory and in what is printed, encrypted, alone.
+fn issue(user: &str, to: &str, why: &Why) -> Result<String, Failure> {
+    let refused = |error: HandoverError| Failure::Refused(error.to_string());
+    let rules = Opened::at(&why.place)?.config.passwords;
+    let password = rules.generate().map_err(|error| Failure::Refused(error.to_string()))?;
+    let sealed = Recipient::parse(to).and_then(|to| to.seal(&password)).map_err(refused)?;
+    let after = change_to(&Change::Issue(user_name(user)?, password), why)?;
+    if let Some(new) = after.credentials.first() {
+        note(&format!("credential {} of {user}: {}", new.id.0, new.life()));
+    }
+    Ok(sealed)
+}
+
+impl AccessCommand {
+    /// Does it.
+    pub(super) fn run(self) -> ExitCode {
+        let Self::History { user, place } = self;
+        finish(history(user.as_deref(), &place))
+    }
+}
+
+fn add(new: NewUser) -> Result<String, Failure> {
+    let opened = Opened::at(&new.why.place)?;
+    opened.check_role(&new.role)?;
+    for source in &new.sources {
+        if opened.config.sources.entry(source).is_none() {
+            return Err(Failure::Refused(format!("no [[source]] is named {source:?}")));
+        }
+    }
+    let plugins = new.plugins.iter().map(|plugin| match plugin {
+        Plugin::CachingSha2Password => AuthPlugin::CachingSha2Password,
+        Plugin::MysqlNativePassword => AuthPlugin::MysqlNativePassword,
+    });
+    let identity = Identity {
+        email: new.email,
+        owner: new.owner,
+        valid_from: new.valid_from,
+        valid_until: new.valid_until,
+        plugins: plugins.collect(),
+        sources: (!new.sources.is_empty()).then(|| SourceSet::from_iter(new.sources)),
+        max_connections: new.connections,
+        ..Identity::new(user_name(&new.user)?, new.full_name, new.role)
+    };
+    change(&Change::Add(Box::new(identity)), &new.why)
+}
+
+fn alter(user: &str, why: &Why, alteration: Alteration) -> Result<String, Failure> {
+    change(&Change::Alter(user_name(user)?, alteration), why)
+}
+
+fn change(change: &Change, why: &Why) -> Result<String, Failure> {
+    change_to(change, why).map(|after| shown(&after))
+}
+
+fn change_to(change: &Change, why: &Why) -> Result<Identity, Failure> {
+    let opened = Opened::at(&why.place)?;
+    let author = Author::new(operating_system_user(), why.reason.as_str())
+        .map_err(|error| Failure::Refused(error.to_string()))?;
+    let policy = &opened.config.credentials;
+    Ok(opened.store().apply(change, &author, policy, Timestamp::now())?)
+}
+
+fn list(opened: &Opened) -> Result<String, Failure> {
+    let mut lines = vec![String::from("user\tstatus\trole\tfull name\tlatest credential")];
+    for user in opened.store().load()?.identities {
+        let latest = user.credentials.first().map(access::Credential::life);
+        let (name, status) = (&user.name, user.status.name());
+        let latest = latest.unwrap_or_else(|| String::from("none"));
+        lines.push(format!("{name}\t{status}\t{}\t{}\t{latest}", user.role, user.full_name));
+    }
+    Ok(lines.join("\n"))
+}
+
+fn shown(user: &Identity) -> String {
+    let facts = user.facts();
+    let lines = facts.iter().filter(|(_, value)| !value.is_empty());
+    let lines = lines.map(|(fact, value)| format!("\n  {fact}: {value}"));
+    format!("{}{}", user.name, lines.collect::<String>())
+}
+
+fn history(user: Option<&str>, place: &Where) -> Result<String, Failure> {
+    let user = user.map(user_name).transpose()?;
+    let entries = Opened::at(place)?.store().history(user.as_ref())?;
+    Ok(entries.iter().map(entry_lines).collect::<Vec<_>>().join("\n"))
+}
+
+fn entry_lines(entry: &HistoryEntry) -> String {
+    let HistoryEntry { number, at, by, reason, user, label, differences } = entry;
+    let differences = differences
+        .iter()
+        .map(|one| format!("\n  {}: {:?} -> {:?}", one.fact, one.before, one.after));
+    let differences: String = differences.collect();
+    format!("{number} {at} {label} {user} by {by} because {reason:?}{differences}")
+}
+
+fn user_name(text: &str) -> Result<UserName, Failure> {
+    UserName::new(text).map_err(|error| Failure::Refused(format!("{text:?}: {error}")))
+}
+
+/// The account of the process, and who used sudo to get it.
+fn operating_system_user() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    match std::env::var("SUDO_UID") {
+        Ok(sudo) if uid == 0 => format!("os:{uid} (sudo by uid {sudo})"),
+        Ok(_) | Err(_) => format!("os:{uid}"),
+    }
+}
+
+/// A configuration and its store.
+struct Opened {
+    config: Config,
+    directory: Directory,
+}
+
+impl Opened {
+    fn at(place: &Where) -> Result<Self, Failure> {
+        let config = Config::load(&place.config);
+        let (config, _) = config.map_err(|error| Failure::Config(error.to_string()))?;
+        let nothing = || {
+            let path = place.config.display();
+            Failure::Config(format!("{path}: has no [identities]; add it with file = \"...\""))
+        };
+        let directory = Directory::open(&config)?.ok_or_else(nothing)?;
+        Ok(Self { config, directory })
+    }
+
+    fn store(&self) -> &dyn IdentityStore {
+        self.directory.store()
+    }
+
+    fn find(&self, user: &str) -> Result<Identity, Failure> {
+        let name = user_name(user)?;
+        let found = self.store().load()?.identities.into_iter().find(|one| one.name == name);
+        found.ok_or_else(|| Failure::Refused(format!("there is no stored user {user:?}")))
+    }
+
+    fn check_role(&self, role: &str) -> Result<(), Failure> {
+        if self.config.roles.iter().any(|known| known.name == role) {
+            return Ok(());
+        }
+        Err(Failure::Refused(format!("no [[role]] is named {role:?}")))
+    }
+}
+
+enum Failure {
+    Config(String),
+    Refused(String),
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        if let StoreError::Change(error) = error {
+            return Self::Refused(error.to_string());
+        }
+        Self::Store(error)
+    }
+}
+
+fn finish(outcome: Result<String, Failure>) -> ExitCode {
+    match outcome {
+        Ok(text) => {
+            say(&text);
+            ExitCode::SUCCESS
+        }
+        Err(Failure::Config(why)) => fail(EXIT_CONFIG, &why),
+        Err(Failure::Refused(why)) => fail(1, &why),
+        Err(Failure::Store(error)) => fail(EXIT_UNAVAILABLE, &error.to_string()),
+    }
+}
+
+#[cfg(test)]
+#[path = "people_tests.rs"]
+mod tests;

@@ -1,0 +1,123 @@
+use std::fs;
+use std::path::Path;
+
+use clap::Parser;
+
+use super::*;
+
+/// A folder of this test's own with a configuration that names a store.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("readgate-cli-{}-{test}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proxy.toml");
+        let sample = fs::read_to_string(sample).unwrap();
+        let text =
+            format!("{sample}\n[[role]]\nname = \"analyst\"\n[identities]\nfile = \"ids\"\n");
+        fs::write(path.join("proxy.toml"), text).unwrap();
+        Self(path)
+    }
+
+    /// Runs a command line and gives what it prints, or why it is refused.
+    fn run(&self, line: &str) -> Result<String, String> {
+        let config = self.0.join("proxy.toml").display().to_string();
+        let words = line.split(' ').chain(["--config", &config]);
+        let outcome = match Line::try_parse_from(words).map_err(|error| error.to_string())? {
+            Line::User(command) => command.outcome(),
+            Line::Credential(command) => command.outcome(),
+            Line::Access(AccessCommand::History { user, place }) => {
+                history(user.as_deref(), &place)
+            }
+        };
+        outcome.map_err(|failure| match failure {
+            Failure::Config(why) | Failure::Refused(why) => why,
+            Failure::Store(error) => error.to_string(),
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(no_binary_name = true)]
+enum Line {
+    #[command(subcommand)]
+    User(UserCommand),
+    #[command(subcommand)]
+    Credential(CredentialCommand),
+    #[command(subcommand)]
+    Access(AccessCommand),
+}
+
+const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+#[test]
+fn a_user_is_added_changed_and_remembered() {
+    let place = Place::new("life");
+    let added =
+        place.run("user add bob --full-name Bob --role analyst --source this-host --reason new");
+    assert!(added.unwrap().contains("\n  role: analyst\n  status: enabled\n"));
+    place.run("user role bob default --reason moved").unwrap();
+    place.run("user expire bob 2030-01-31 --reason contract").unwrap();
+    let disabled = place.run("user disable bob --reason left").unwrap();
+    assert!(disabled.contains("role: default\n  status: disabled\n  valid_until: 2030-01-31"));
+    assert!(place.run("user list").unwrap().ends_with("bob\tdisabled\tdefault\tBob\tnone"));
+    let history = place.run("access history --user bob").unwrap();
+    for part in ["user_added", "\"moved\"", "role: \"analyst\" -> \"default\"", "\"left\""] {
+        assert!(history.contains(part), "{part} is not in:\n{history}");
+    }
+}
+
+#[test]
+fn an_issued_credential_is_printed_encrypted_and_stored_as_verifier() {
+    let place = Place::new("issue");
+    place.run("user add bob --full-name Bob --reason new").unwrap();
+    let sealed = place.run(&format!("credential issue bob --to {KEY} --reason first")).unwrap();
+    assert!(sealed.starts_with("-----BEGIN AGE ENCRYPTED FILE-----\n"));
+    assert!(place.run("user show bob").unwrap().contains("credential 1: to be collected by"));
+    place.run("credential revoke bob 1 --reason lost").unwrap();
+    assert!(place.run("user show bob").unwrap().contains("credential 1: revoked"));
+}
+
+#[test]
+fn a_refused_command_changes_nothing() {
+    let place = Place::new("refused");
+    place.run("user add bob --full-name Bob --reason new").unwrap();
+    for (line, why) in [
+        ("user add bob --full-name Bob --reason again", "there is a user of that name already"),
+        ("user add al --full-name Al --role nope --reason new", "no [[role]] is named \"nope\""),
+        ("user add al --full-name Al --source x --reason new", "no [[source]] is named \"x\""),
+        ("user role bob nope --reason x", "no [[role]] is named \"nope\""),
+        ("user disable nobody --reason x", "there is no user of that name"),
+        ("user show nobody", "there is no stored user \"nobody\""),
+        ("credential revoke bob 7 --reason x", "the user has no credential of that number"),
+    ] {
+        assert_eq!(place.run(line).unwrap_err(), why, "{line}");
+    }
+    assert!(
+        place.run("credential issue bob --to age1x --reason x").unwrap_err().contains("age1...")
+    );
+    assert!(place.run("user disable bob").unwrap_err().contains("--reason"));
+    let history = place.run("access history").unwrap();
+    assert_eq!(history.lines().filter(|line| !line.starts_with(' ')).count(), 1, "{history}");
+}
+
+#[test]
+fn without_a_store_the_command_says_what_to_add() {
+    let place = Place::new("no-store");
+    let path = place.0.join("proxy.toml");
+    let text = fs::read_to_string(&path).unwrap().replace("[identities]\nfile = \"ids\"\n", "");
+    fs::write(&path, text).unwrap();
+    assert!(
+        place
+            .run("user list")
+            .unwrap_err()
+            .ends_with("has no [identities]; add it with file = \"...\"")
+    );
+}
