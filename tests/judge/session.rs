@@ -78,13 +78,17 @@ impl Session {
     pub(crate) fn fresh(&mut self) {
         self.watch("DROP DATABASE IF EXISTS test");
         self.watch("CREATE DATABASE test");
+        self.reconnect();
+        for limit in ["SET lock_wait_timeout = 2", "SET innodb_lock_wait_timeout = 1"] {
+            assert!(self.run(limit.as_bytes()));
+        }
+    }
+
+    fn reconnect(&mut self) {
         self.user = self.runtime.block_on(connect(&self.socket, "test"));
         let id = self.user.id();
         let thread = "SELECT thread_id FROM performance_schema.threads WHERE processlist_id";
         self.thread = self.ask(&format!("{thread} = {id}")).parse().unwrap();
-        for limit in ["SET lock_wait_timeout = 2", "SET innodb_lock_wait_timeout = 1"] {
-            assert!(self.run(limit.as_bytes()));
-        }
     }
 
     /// Runs a statement as the user; whether the server answered without an error.
@@ -95,7 +99,7 @@ impl Session {
             Ok(Ok(())) => true,
             Ok(Err(mysql_async::Error::Server(_))) => false,
             Ok(Err(_)) | Err(_) => {
-                self.user = self.runtime.block_on(connect(&self.socket, "test"));
+                self.reconnect();
                 false
             }
         }

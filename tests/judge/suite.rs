@@ -110,6 +110,7 @@ const LEFT_OUT: &[&str] = &[
     "drop user",
     "event",
     "create database",
+    ";",
     "drop database",
     "set role",
     "prepare_protocol",

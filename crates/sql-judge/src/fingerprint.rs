@@ -293,7 +293,7 @@ fn is_keyword(mode: LexMode, upper: &str) -> bool {
 /// Words that are keywords only with a parenthesis right behind them.
 fn is_function_word(upper: &str) -> bool {
     const WORDS: &str = "ADDDATE BIT_AND BIT_OR BIT_XOR CAST COUNT CURDATE CURTIME DATE_ADD \
-        DATE_SUB EXTRACT GROUP_CONCAT JSON_ARRAYAGG JSON_OBJECTAGG MAX MID MIN NOW POSITION \
+        DATE_SUB EXTRACT GROUP_CONCAT JSON_ARRAYAGG JSON_OBJECTAGG MAX MID MIN NOW POSITION RANK \
         SESSION_USER STD STDDEV STDDEV_POP STDDEV_SAMP ST_COLLECT SUBDATE SUBSTR SUBSTRING SUM \
         SYSDATE SYSTEM_USER TRIM VARIANCE VAR_POP VAR_SAMP";
     WORDS.split(' ').any(|word| word == upper)

@@ -112,7 +112,7 @@ impl<'a> Parser<'a> {
     pub(crate) fn more_follows(&mut self) -> Rule<Option<usize>> {
         let end = self.token.start as usize;
         while self.token.is(b';') {
-            self.bump()?;
+            self.advance()?;
         }
         Ok((self.token.kind != Kind::End).then_some(end))
     }
@@ -167,25 +167,33 @@ impl<'a> Parser<'a> {
 
     // ---- cursor --------------------------------------------------------------------
 
-    /// Takes the next token. Hints are left out: the lexer has checked what they set.
+    /// Takes the next token.
     fn bump(&mut self) -> Rule<Token> {
         let taken = self.token;
+        self.advance()?;
+        Ok(taken)
+    }
+
+    /// Goes on by one token. Hints are left out: the lexer has checked what they set.
+    fn advance(&mut self) -> Rule {
         self.latest = self.latest.wrapping_add(1);
         if let Some(slot) = self.recent.get_mut(self.latest % 4) {
-            *slot = taken;
+            *slot = self.token;
         }
-        self.token = self.lexer.next()?;
-        while self.token.kind == Kind::Hint {
+        loop {
+            self.token = self.lexer.next()?;
+            if self.token.kind != Kind::Hint {
+                break;
+            }
             if !hints::keeps_limit(self.lexer.bytes(self.token), self.limits) {
                 let reason = "MAX_EXECUTION_TIME would exceed the limit of this session";
                 return Err(self.refuse("raised_limit", reason));
             }
-            self.token = self.lexer.next()?;
         }
         if self.token.is(b';') && self.lexer.in_comment() {
             return Err(self.refuse("semicolon_in_comment", "a comment holds a `;`"));
         }
-        Ok(taken)
+        Ok(())
     }
 
     /// The tokens before the next one, the latest first.
@@ -204,7 +212,7 @@ impl<'a> Parser<'a> {
     fn eat(&mut self, keyword: Keyword) -> Rule<bool> {
         let found = self.is_word(keyword);
         if found {
-            self.bump()?;
+            self.advance()?;
         }
         Ok(found)
     }
@@ -216,7 +224,7 @@ impl<'a> Parser<'a> {
     fn eat_symbol(&mut self, byte: u8) -> Rule<bool> {
         let found = self.token.is(byte);
         if found {
-            self.bump()?;
+            self.advance()?;
         }
         Ok(found)
     }

@@ -76,6 +76,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// The next token; `Kind::End` at the end, again and again.
+    #[inline(always)]
     pub(crate) fn next(&mut self) -> Lexed<Token> {
         match std::mem::replace(&mut self.next, Next::Any) {
             Next::Dot => return Ok(self.dot()),
@@ -109,6 +110,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
+    #[inline(always)]
     fn token_starting_with(&mut self, byte: u8) -> Lexed<Token> {
         let start = self.at;
         match byte {
@@ -140,6 +142,7 @@ impl<'t> Lexer<'t> {
 
     // ---- words -------------------------------------------------------------------
 
+    #[inline(always)]
     fn word(&mut self) -> Lexed<Token> {
         let start = self.at;
         self.skip_name()?;
@@ -273,6 +276,7 @@ impl<'t> Lexer<'t> {
     }
 
     /// A token from `start` to here. Texts are shorter than 4 GiB: see `Judge`.
+    #[inline(always)]
     fn token(&self, kind: Kind, start: usize) -> Token {
         let offset = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
         Token { kind, keyword: Keyword::None, byte: 0, start: offset(start), end: offset(self.at) }

@@ -40,7 +40,7 @@ impl Parser<'_> {
             );
             return Err(self.refuse_at(name, "growing_value", reason));
         }
-        self.bump()?;
+        self.advance()?;
         match call {
             Call::BuiltIn(class) => self.built_in(name, class),
             Call::MaybeColumns => {
@@ -57,7 +57,7 @@ impl Parser<'_> {
         };
         walk.depth = depth;
         walk.growing -= u32::from(walk.grows.get(depth).copied().unwrap_or(false));
-        self.bump()?;
+        self.advance()?;
         Ok(())
     }
 
@@ -139,7 +139,7 @@ impl Parser<'_> {
         let seconds = text.parse::<f64>().ok().filter(|_| self.token.kind == Kind::Number);
         let most = f64::from(self.policy.sleep_max_seconds);
         if seconds.is_some_and(|seconds| seconds <= most) {
-            self.bump()?;
+            self.advance()?;
             if self.token.is(b')') {
                 return Ok(());
             }

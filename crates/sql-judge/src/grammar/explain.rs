@@ -9,7 +9,7 @@ impl Parser<'_> {
     /// `EXPLAIN [options] query`, `DESCRIBE table [column | 'pattern']`.
     pub(super) fn explain(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Explain;
-        self.bump()?;
+        self.advance()?;
         let has_options = self.explain_options()?;
         if self.starts_query() {
             self.query()?;
@@ -27,7 +27,7 @@ impl Parser<'_> {
     /// MariaDB: `ANALYZE [FORMAT = JSON] query` runs the query. `ANALYZE TABLE` writes.
     pub(super) fn analyze(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Explain;
-        self.bump()?;
+        self.advance()?;
         self.explain_options()?;
         if self.is_mysql() || !self.starts_query() {
             return Err(self.refuse("analyze_write", "ANALYZE of anything but a query writes"));
@@ -43,21 +43,21 @@ impl Parser<'_> {
         loop {
             if self.is_word(K::ANALYZE) || self.is_word(K::EXTENDED) || self.is_word(K::PARTITIONS)
             {
-                self.bump()?;
+                self.advance()?;
             } else if self.is_word(K::FORMAT) {
-                self.bump()?;
+                self.advance()?;
                 if !self.eat_symbol(b'=')? {
                     // `DESCRIBE format`: a table of that name.
                     return if self.at_end() { Ok(false) } else { Err(self.unexpected()) };
                 }
                 self.format_name()?;
             } else if self.is_word(K::INTO) {
-                self.bump()?;
+                self.advance()?;
                 if self.token.kind != Kind::UserVariable {
                     let reason = "EXPLAIN may only write into a user variable";
                     return Err(self.refuse("into_target", reason));
                 }
-                self.bump()?;
+                self.advance()?;
             } else if self.is_word(K::FOR) {
                 let Some(()) = self.for_schema()? else {
                     return Ok(any);
@@ -71,7 +71,7 @@ impl Parser<'_> {
 
     fn format_name(&mut self) -> Rule {
         if self.token.kind == Kind::Text || self.token.is_name() {
-            self.bump()?;
+            self.advance()?;
             return Ok(());
         }
         Err(self.unexpected())
@@ -79,7 +79,7 @@ impl Parser<'_> {
 
     /// `FOR SCHEMA name`; refuses `FOR CONNECTION id`.
     fn for_schema(&mut self) -> Rule<Option<()>> {
-        self.bump()?;
+        self.advance()?;
         if self.eat(K::SCHEMA)? || self.eat(K::DATABASE)? {
             self.expect_name()?;
             return Ok(Some(()));
@@ -101,7 +101,7 @@ impl Parser<'_> {
     fn described_table(&mut self) -> Rule {
         self.expect_qualified_name()?;
         if self.token.kind == Kind::Text || self.token.is_name() {
-            self.bump()?;
+            self.advance()?;
         }
         Ok(())
     }

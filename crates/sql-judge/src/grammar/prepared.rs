@@ -14,7 +14,7 @@ impl Parser<'_> {
     /// `PREPARE name FROM 'text'`
     pub(super) fn prepare(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Prepare;
-        self.bump()?;
+        self.advance()?;
         let name = self.expect_name()?;
         let name = self.prepared_name(name)?;
         self.expect(K::FROM)?;
@@ -30,9 +30,9 @@ impl Parser<'_> {
     /// `EXECUTE name [USING @a, ...]`, `EXECUTE IMMEDIATE 'text' [USING ...]` (MariaDB).
     pub(super) fn execute(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Prepare;
-        self.bump()?;
+        self.advance()?;
         if self.is_word(K::IMMEDIATE) && !self.is_mysql() {
-            self.bump()?;
+            self.advance()?;
             self.inner = Some(self.literal_statement()?);
         } else {
             let name = self.expect_name()?;
@@ -52,13 +52,13 @@ impl Parser<'_> {
     /// `{DEALLOCATE | DROP} PREPARE name`
     pub(super) fn deallocate(&mut self) -> Rule<Outcome> {
         let verb = self.token;
-        self.bump()?;
+        self.advance()?;
         if !self.is_word(K::PREPARE) {
             self.kind = StatementKind::Definition;
             return Err(self.refuse_at(verb, "definition_statement", "DROP is not a read"));
         }
         self.kind = StatementKind::Prepare;
-        self.bump()?;
+        self.advance()?;
         let name = self.expect_name()?;
         let name = self.prepared_name(name)?;
         self.changes.push(Change::Deallocated(name));
@@ -88,7 +88,7 @@ impl Parser<'_> {
             let reason = "only a plain string in ASCII can be prepared, so that it can be judged";
             return Err(self.refuse("prepare_source", reason));
         };
-        self.bump()?;
+        self.advance()?;
         Ok(Bytes::from(value))
     }
 
@@ -97,7 +97,7 @@ impl Parser<'_> {
             if !matches!(self.token.kind, Kind::UserVariable | Kind::Text | Kind::Number) {
                 return Err(self.unexpected());
             }
-            self.bump()?;
+            self.advance()?;
             if !self.eat_symbol(b',')? {
                 return Ok(());
             }

@@ -73,6 +73,7 @@ impl Parser<'_> {
             columns,
             in_match: false,
         };
+        let oracle = self.facts.lex_mode().oracle;
         while !self.at_walk_end(&walk)? {
             if self.column_list(&mut walk)? {
                 continue;
@@ -82,9 +83,9 @@ impl Parser<'_> {
             } else if self.token.is(b')') {
                 self.close(&mut walk)?;
             } else if self.token.keyword == Keyword::None {
-                let name = self.bump()?;
-                if name.kind == Kind::Name && self.facts.lex_mode().oracle {
-                    self.oracle_pseudo_column(name)?;
+                self.advance()?;
+                if oracle {
+                    self.oracle_pseudo_column()?;
                 }
             } else {
                 self.word(&mut walk)?;
@@ -139,7 +140,7 @@ impl Parser<'_> {
                 Err(self.refuse_at(word, "verb_in_query", format!("{verb} stands inside a query")))
             }
             Keyword::NEXTVAL | Keyword::CURRVAL if self.facts.lex_mode().oracle => {
-                self.oracle_pseudo_column(word)
+                self.oracle_pseudo_column()
             }
             Keyword::MATCH => {
                 walk.in_match = true;
@@ -160,10 +161,11 @@ impl Parser<'_> {
     }
 
     /// MariaDB's ORACLE mode: `s.NEXTVAL` moves a sequence without parentheses.
-    fn oracle_pseudo_column(&self, name: Token) -> Rule {
-        let is_step =
-            matches!(Keyword::find(self.bytes(name)), Keyword::NEXTVAL | Keyword::CURRVAL);
-        let [_, dot, ..] = self.before();
+    fn oracle_pseudo_column(&self) -> Rule {
+        let [name, dot, ..] = self.before();
+        let is_word = matches!(name.kind, Kind::Word | Kind::Name);
+        let word = Keyword::find(self.bytes(name));
+        let is_step = is_word && matches!(word, Keyword::NEXTVAL | Keyword::CURRVAL);
         if is_step && dot.is(b'.') {
             return Err(self.refuse_at(name, "sequence", "NEXTVAL moves a sequence"));
         }
@@ -178,11 +180,11 @@ impl Parser<'_> {
                 let reason = format!("INTO may only fill user variables, not {target}");
                 return Err(self.refuse_at(into, "into_target", reason));
             }
-            self.bump()?;
+            self.advance()?;
             if !self.token.is(b',') {
                 return Ok(());
             }
-            self.bump()?;
+            self.advance()?;
         }
     }
 
@@ -212,7 +214,7 @@ impl Parser<'_> {
         if !goes_on {
             return Err(self.unknown_function(name));
         }
-        self.bump()?;
+        self.advance()?;
         Ok(true)
     }
 }

@@ -15,7 +15,7 @@ impl Parser<'_> {
     /// `USE schema`
     pub(super) fn use_schema(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Use;
-        self.bump()?;
+        self.advance()?;
         let name = self.expect_name()?;
         let schema = unquote_name(self.bytes(name));
         self.changes.push(Change::Schema(Bytes::copy_from_slice(&schema)));
@@ -91,7 +91,7 @@ impl Parser<'_> {
                           transaction (--single-transaction) instead";
             return Err(self.refuse("table_lock", reason));
         }
-        self.bump()?;
+        self.advance()?;
         if !self.eat(K::TABLES)? {
             self.expect(K::TABLE)?;
         }
@@ -101,7 +101,7 @@ impl Parser<'_> {
     /// `KILL [HARD | SOFT] [CONNECTION | QUERY] id`, the id a literal.
     pub(super) fn kill(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Kill;
-        self.bump()?;
+        self.advance()?;
         if !self.eat(K::HARD)? {
             self.eat(K::SOFT)?;
         }
@@ -113,7 +113,7 @@ impl Parser<'_> {
         let number = std::str::from_utf8(self.bytes(id)).ok().and_then(|text| text.parse().ok());
         match number {
             Some(id) if self.token.kind == Kind::Number => {
-                self.bump()?;
+                self.advance()?;
                 Ok(Outcome::Own(OwnStatement::Kill { id, query_only }))
             }
             _ => Err(self.refuse("kill_target", "KILL takes the id of a connection, as a number")),
@@ -123,7 +123,7 @@ impl Parser<'_> {
     /// `DO expression, ...`
     pub(super) fn do_expressions(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Do;
-        self.bump()?;
+        self.advance()?;
         self.expression(Until::End)?;
         Ok(Outcome::Read)
     }
@@ -131,9 +131,9 @@ impl Parser<'_> {
     /// `HELP 'topic'`
     pub(super) fn help(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Help;
-        self.bump()?;
+        self.advance()?;
         if self.token.kind == Kind::Text || self.token.is_name() {
-            self.bump()?;
+            self.advance()?;
         }
         Ok(Outcome::Read)
     }
@@ -141,7 +141,7 @@ impl Parser<'_> {
     /// `CHECKSUM TABLE name, ... [QUICK | EXTENDED]`
     pub(super) fn checksum(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Checksum;
-        self.bump()?;
+        self.advance()?;
         if !self.eat(K::TABLE)? {
             self.expect(K::TABLES)?;
         }
@@ -158,7 +158,7 @@ impl Parser<'_> {
     /// `GET [CURRENT | STACKED] DIAGNOSTICS ... @name = item, ...`: fills user variables.
     pub(super) fn get_diagnostics(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Diagnostics;
-        self.bump()?;
+        self.advance()?;
         if !self.eat(K::CURRENT)? {
             self.eat(K::STACKED)?;
         }
@@ -167,13 +167,13 @@ impl Parser<'_> {
             if !matches!(self.token.kind, Kind::Number | Kind::UserVariable) {
                 return Err(self.unexpected());
             }
-            self.bump()?;
+            self.advance()?;
         }
         loop {
             if self.token.kind != Kind::UserVariable {
                 return Err(self.unexpected());
             }
-            self.bump()?;
+            self.advance()?;
             if !self.eat_symbol(b'=')? {
                 return Err(self.unexpected());
             }
@@ -187,7 +187,7 @@ impl Parser<'_> {
     /// `CALL schema.routine(...)`, if it is listed.
     pub(super) fn call(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Call;
-        self.bump()?;
+        self.advance()?;
         let first = self.expect_name()?;
         let (schema, routine) = if self.eat_symbol(b'.')? {
             (unquote_name(self.bytes(first)).to_vec(), self.expect_name()?)

@@ -30,7 +30,7 @@ impl Parser<'_> {
     /// `SET ...` of any sort.
     pub(super) fn set(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Set;
-        self.bump()?;
+        self.advance()?;
         if self.is_word(K::STATEMENT) && !self.is_mysql() {
             return self.set_statement();
         }
@@ -64,12 +64,12 @@ impl Parser<'_> {
 
     fn set_item(&mut self) -> Rule<Item> {
         if self.token.kind == Kind::UserVariable {
-            self.bump()?;
+            self.advance()?;
             self.assignment_sign()?;
             return self.free_value(Until::Comma);
         }
         if self.token.kind == Kind::AtAt {
-            self.bump()?;
+            self.advance()?;
             self.refuse_wider_scope()?;
             let has_scope = self.eat(K::SESSION)? || self.eat(K::LOCAL)?;
             if has_scope && !self.eat_symbol(b'.')? {
@@ -90,7 +90,7 @@ impl Parser<'_> {
             K::NAMES => self.names(),
             K::CHARSET => self.charset(),
             K::CHARACTER => {
-                self.bump()?;
+                self.advance()?;
                 if !self.is_word(K::SET) {
                     return Err(self.unexpected());
                 }
@@ -185,7 +185,7 @@ impl Parser<'_> {
         let value = if self.bytes(self.token) == b"3" {
             return Err(self.refuse_isolation(token));
         } else if matches!(self.bytes(self.token), b"1" | b"2") {
-            self.bump()?;
+            self.advance()?;
             b"READ-COMMITTED".to_vec()
         } else {
             self.computed_value(0)?
@@ -204,7 +204,7 @@ impl Parser<'_> {
 
     fn read_only_value(&mut self, token: Token) -> Rule<Item> {
         let value = self.token;
-        self.bump()?;
+        self.advance()?;
         let is = |words: [&[u8]; 3]| {
             words.iter().any(|word| self.bytes(value).eq_ignore_ascii_case(word))
         };
@@ -292,13 +292,13 @@ impl Parser<'_> {
         if !known {
             return Err(self.unexpected());
         }
-        self.bump()?;
+        self.advance()?;
         Ok(())
     }
 
     /// MariaDB: `SET STATEMENT variable = value, ... FOR query`
     fn set_statement(&mut self) -> Rule<Outcome> {
-        self.bump()?;
+        self.advance()?;
         loop {
             let token = self.expect_name()?;
             let name = unquote_name(self.bytes(token));

@@ -36,7 +36,7 @@ impl Parser<'_> {
     /// `SHOW subject ...`
     pub(super) fn show(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Show;
-        self.bump()?;
+        self.advance()?;
         let first = self.token;
         let known: Vec<&[K]> = SUBJECTS
             .iter()
@@ -44,13 +44,13 @@ impl Parser<'_> {
             .filter(|subject| subject.first() == Some(&first.keyword))
             .collect();
         if !known.is_empty() {
-            self.bump()?;
+            self.advance()?;
         }
         let second = self.token.keyword;
         if known.iter().any(|subject| subject.len() == 1) {
             // EXTENDED and FULL stand before subjects that are all listed.
         } else if known.iter().any(|subject| subject.get(1) == Some(&second)) {
-            self.bump()?;
+            self.advance()?;
             if first.is_word(K::CREATE) {
                 return self.show_create();
             }
@@ -69,7 +69,7 @@ impl Parser<'_> {
             if self.token.is(b'(') && !self.before_is_current_user() {
                 return Err(self.unexpected());
             }
-            self.bump()?;
+            self.advance()?;
         }
         Ok(Outcome::Read)
     }

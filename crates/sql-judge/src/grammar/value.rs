@@ -21,7 +21,7 @@ impl Parser<'_> {
             Kind::Text => self.text_value(),
             Kind::AtAt => self.sql_mode_value(),
             Kind::Symbol if self.token.byte == b'(' => {
-                self.bump()?;
+                self.advance()?;
                 self.eat(K::SELECT)?;
                 let value = self.computed_value(depth + 1)?;
                 self.close_value()?;
@@ -29,7 +29,7 @@ impl Parser<'_> {
             }
             Kind::Word | Kind::QuotedName => self.word_value(depth),
             Kind::Number if self.bytes(self.token) == b"0" => {
-                self.bump()?;
+                self.advance()?;
                 Ok(Vec::new())
             }
             _ => Err(self.not_computable()),
@@ -41,7 +41,7 @@ impl Parser<'_> {
         let Some(value) = unquote_text(self.bytes(self.token), escapes) else {
             return Err(self.not_computable());
         };
-        self.bump()?;
+        self.advance()?;
         // `'a' 'b'` is one string to the server.
         if self.token.kind == Kind::Text {
             return Err(self.not_computable());
@@ -54,14 +54,14 @@ impl Parser<'_> {
         if word.is_word(K::DEFAULT) || word.is_word(K::NULL) || word.is_word(K::SELECT) {
             return Err(self.not_computable());
         }
-        self.bump()?;
+        self.advance()?;
         if !self.token.is(b'(') {
             return Ok(unquote_name(self.bytes(word)).into_owned());
         }
         if !word.is_word(K::CONCAT) && !word.is_word(K::REPLACE) {
             return Err(self.not_computable());
         }
-        self.bump()?;
+        self.advance()?;
         let mut arguments = vec![self.computed_value(depth + 1)?];
         while self.eat_symbol(b',')? {
             arguments.push(self.computed_value(depth + 1)?);
@@ -77,7 +77,7 @@ impl Parser<'_> {
     }
 
     fn sql_mode_value(&mut self) -> Rule<Vec<u8>> {
-        self.bump()?;
+        self.advance()?;
         if self.eat(K::SESSION)? || self.eat(K::LOCAL)? {
             self.eat_symbol(b'.')?;
         }
