@@ -80,6 +80,8 @@ const NOT_PLAIN: &[&str] = &[
     "growing_value",
     "too_deep",
     "into_target",
+    // MySQL's reading of `1.e(`, which no report needs.
+    "ambiguous_number",
 ];
 /// What the test would rather not do to its server.
 const LEFT_OUT: &[&str] = &[
