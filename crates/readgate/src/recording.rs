@@ -23,6 +23,8 @@ pub struct RunReport<'a> {
     pub received: Instant,
     /// Rows relayed.
     pub rows: u64,
+    /// Tables that the text names, as written.
+    pub tables: Vec<String>,
 }
 
 /// Waits for a record, within the deadline.
@@ -74,7 +76,15 @@ pub async fn outcome(
         sqlstate,
         message,
     });
-    let outcome = Outcome { rows: report.rows, bytes, duration, end, error, ..Outcome::default() };
+    let outcome = Outcome {
+        rows: report.rows,
+        bytes,
+        duration,
+        end,
+        error,
+        tables: &report.tables,
+        ..Outcome::default()
+    };
     session.daemon().metrics.ran(report.permit.kind().as_str(), end, duration);
     within_deadline(session.daemon().ledger.outcome(session.tag(), intent, &outcome))
         .await

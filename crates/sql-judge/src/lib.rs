@@ -30,5 +30,5 @@ pub use judge::{Judge, Policy, Verdicts};
 pub use server::{Flavour, ServerVersion};
 pub use settings::Limits;
 pub use split::split;
-pub use structure::Structure;
+pub use structure::{Structure, structure};
 pub use verdict::{Absorbed, Denial, OwnStatement, ReadPermit, StatementKind, Verdict};

@@ -30,8 +30,8 @@ struct Level {
     wants_table: bool,
 }
 
-/// Walks a text. Stops where it can't be lexed.
-pub(crate) fn of(facts: &SessionFacts, text: &[u8]) -> Structure {
+/// Tables and functions that a text names in this session. Stops where it can't be lexed.
+pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
     let mut walk = Walk {
         lexer: Lexer::new(facts.lex_mode(), text),
         token: Token::NONE,

@@ -166,6 +166,8 @@ impl<'p> Run<'p> {
         let sequence = intent.sequence();
         session.context.count_statement();
         let forwarded = forward(&mut session.replica, &self, &intent).await;
+        // The replica is at work: what this costs, nobody waits for.
+        let tables = self.tables(session);
         let first = forwarded.as_ref().copied().unwrap_or(1);
         let mut walker = self.walker(session, first).with_caps(caps);
         let relayed = match forwarded {
@@ -176,7 +178,7 @@ impl<'p> Run<'p> {
                     .await
             }
         };
-        let report = RunReport { permit: self.permit, received, rows: walker.rows() };
+        let report = RunReport { permit: self.permit, received, rows: walker.rows(), tables };
         recording::outcome(session, intent, &report, relayed.as_ref()).await?;
         let held = match relayed {
             Ok(held) => held,
@@ -206,6 +208,16 @@ impl<'p> Run<'p> {
             ..Intent::default()
         };
         recording::intent(session, &intent).await
+    }
+
+    /// Tables that the text names; an execution's stand in the record of its PREPARE.
+    fn tables(&self, session: &Session<'_>) -> Vec<String> {
+        match (&self.execution, self.command) {
+            (None, Command::Query | Command::StmtPrepare) => {
+                sql_judge::structure(&session.facts, self.permit.text()).tables
+            }
+            (_, _) => Vec::new(),
+        }
     }
 
     fn walker(&self, session: &Session<'_>, first: u8) -> ResponseWalker {
