@@ -31,8 +31,8 @@ pub(crate) static LIMITS: Section = Section {
         default(
             "replica_timeout",
             Kind::Duration("100ms", "10m"),
-            "\"5s\"",
-            "\"5s\"",
+            "\"4s\"",
+            "\"4s\"",
             "To connect and log in to the replica.",
         ),
         default(

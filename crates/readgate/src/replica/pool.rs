@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use mysql_wire::Capabilities;
 use mysql_wire::handshake_response::Attribute;
+use tokio::time::timeout;
 
 use super::login::{LoggedIn, class};
 use super::{ReplicaFault, ReplicaSession, ReplicaTarget, SessionWish, text_query};
@@ -103,14 +104,39 @@ impl Pool {
         };
         self.shelf().usual = Some(wanted);
         self.fill_later(wanted);
-        if let Some(Warm { connection, .. }) = warm {
-            match self.target.reopen(connection, wish).await {
-                Ok(session) => return Ok(session),
-                Err(fault @ ReplicaFault::Schema(_)) => return Err(fault),
-                Err(fault) => tracing::debug!(%fault, "a warm connection was of no use"),
+        self.target
+            .within_deadline(async {
+                if let Some(Warm { connection, .. }) = warm
+                    && let Some(reopened) = self.reopen(connection, wish).await
+                {
+                    return reopened;
+                }
+                self.target.open(wish).await
+            })
+            .await
+    }
+
+    /// `None` if the connection was of no use; half of the deadline is left for a new one.
+    async fn reopen(
+        &self,
+        connection: LoggedIn,
+        wish: &SessionWish,
+    ) -> Option<Result<ReplicaSession, ReplicaFault>> {
+        let reopening = self.target.reopen(connection, wish);
+        match timeout(self.target.deadline / 2, reopening).await {
+            Ok(Ok(session)) => Some(Ok(session)),
+            Ok(Err(fault @ ReplicaFault::Schema(_))) => Some(Err(fault)),
+            Ok(Err(fault)) => {
+                tracing::debug!(%fault, "a warm connection was of no use");
+                None
+            }
+            Err(_) => {
+                // The others lead to the same silence.
+                self.shelf().waiting.clear();
+                tracing::debug!("a warm connection did not answer");
+                None
             }
         }
-        self.target.open(wish).await
     }
 
     /// Takes a session back that is between commands.
