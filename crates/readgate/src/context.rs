@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use ledger::WhoTag;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
@@ -35,8 +34,6 @@ pub struct Context {
 
 /// What a session leaves behind.
 pub struct SessionNote {
-    /// Who, as the ledger writes it.
-    pub tag: WhoTag,
     /// Statements forwarded.
     pub statements: u64,
     /// Statements refused.

@@ -16,6 +16,8 @@ const PACKET_TOO_LARGE: u16 = 1153;
 const OUT_OF_ORDER: u16 = 1156;
 /// ER_MALFORMED_PACKET.
 const MALFORMED: u16 = 1835;
+/// ER_SESSION_WAS_KILLED.
+const SESSION_WAS_KILLED: u16 = 3169;
 /// ER_CLIENT_INTERACTION_TIMEOUT.
 const IDLE_TIMEOUT: u16 = 4031;
 
@@ -133,19 +135,19 @@ impl Ending {
 
     /// An order to end.
     pub fn ordered(reason: Reason) -> Self {
-        let (kind, text) = match reason {
-            Reason::Killed => (EndingKind::Killed, "Connection was killed"),
-            Reason::Shutdown => (EndingKind::Shutdown, "readgate is shutting down"),
-            Reason::Revoked => (EndingKind::Revoked, "readgate: access was withdrawn"),
-        };
-        let code = match reason {
-            Reason::Killed => 3169,
-            Reason::Shutdown => SERVER_SHUTDOWN,
-            Reason::Revoked => 3169,
-        };
-        let sqlstate = match reason {
-            Reason::Killed | Reason::Revoked => SqlState::GENERAL,
-            Reason::Shutdown => SqlState::LINK,
+        let (kind, code, sqlstate, text) = match reason {
+            Reason::Killed => {
+                (EndingKind::Killed, SESSION_WAS_KILLED, SqlState::GENERAL, "Connection was killed")
+            }
+            Reason::Shutdown => {
+                (EndingKind::Shutdown, SERVER_SHUTDOWN, SqlState::LINK, "readgate is shutting down")
+            }
+            Reason::Revoked => (
+                EndingKind::Revoked,
+                SESSION_WAS_KILLED,
+                SqlState::GENERAL,
+                "readgate: access was withdrawn",
+            ),
         };
         Self::told(kind, kind.label(), ErrPacket::new(code, sqlstate, text))
     }

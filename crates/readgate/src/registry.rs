@@ -60,19 +60,11 @@ impl Orders {
     }
 }
 
-/// A session as others see it.
+/// A session as others see it, and the way to give it orders.
 #[derive(Debug, Clone)]
 pub struct Entry {
-    /// Named user.
-    pub user: String,
-    /// The permit that it was opened with.
-    pub named: NamedUser,
-    /// Listener it came in by.
-    pub listener: String,
-    /// Whether it speaks TLS.
-    pub encrypted: bool,
-    /// The replica's id of its session.
-    pub replica_session: u32,
+    /// What it registered with.
+    pub card: Card,
     orders: watch::Sender<Order>,
     serial: u64,
 }
@@ -126,29 +118,20 @@ impl Registry {
     pub fn register(self: &std::sync::Arc<Self>, id: u32, card: Card) -> (Registered, Orders) {
         let (orders, ear) = watch::channel(Order::GoOn);
         let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
-        let Card { user, named, listener, encrypted, replica_session } = card;
-        let entry = Entry { user, named, listener, encrypted, replica_session, orders, serial };
-        self.sessions().insert(id, entry);
+        self.sessions().insert(id, Entry { card, orders, serial });
         (Registered { registry: std::sync::Arc::clone(self), id, serial }, Orders(ear))
     }
 
     /// The session of this user that has the id, ours or the replica's.
     pub fn find(&self, user: &str, id: u64) -> Found {
         let sessions = self.sessions();
-        let hit = sessions
-            .iter()
-            .find(|(own, entry)| u64::from(**own) == id || u64::from(entry.replica_session) == id);
+        let hit = sessions.iter().find(|(own, entry)| {
+            u64::from(**own) == id || u64::from(entry.card.replica_session) == id
+        });
         match hit {
-            Some((own, entry)) if entry.user == user => Found::Own(*own, entry.clone()),
+            Some((own, entry)) if entry.card.user == user => Found::Own(*own, entry.clone()),
             Some(_) => Found::AnothersSession,
             None => Found::Nothing,
-        }
-    }
-
-    /// Gives an order to one session.
-    pub fn order(&self, id: u32, order: Order) {
-        if let Some(entry) = self.sessions().get(&id) {
-            give(entry, order);
         }
     }
 
@@ -164,11 +147,6 @@ impl Registry {
         let sessions = self.sessions();
         let picked = sessions.values().filter(|entry| which(entry));
         picked.map(|entry| give(entry, order)).count()
-    }
-
-    /// Sessions at this moment.
-    pub fn len(&self) -> usize {
-        self.sessions().len()
     }
 
     /// Whether nobody is in.

@@ -101,12 +101,12 @@ pub fn end_if_revoked(daemon: &Daemon, connection_id: u32) {
 }
 
 fn still_allowed(live: &Live, entry: &Entry) -> bool {
-    let Some(door) = live.door(&entry.listener) else { return false };
+    let Some(door) = live.door(&entry.card.listener) else { return false };
     let arrival = Arrival {
-        source: entry.named.source().clone(),
+        source: entry.card.named.source().clone(),
         networks: &live.sources,
-        encrypted: entry.encrypted,
+        encrypted: entry.card.encrypted,
         now: Timestamp::now(),
     };
-    entry.named.recheck(&live.users, &door.sources, &arrival).is_ok()
+    entry.card.named.recheck(&live.users, &door.sources, &arrival).is_ok()
 }

@@ -201,14 +201,13 @@ impl ReplicaTarget {
         .await
     }
 
-    /// Makes a session's connection forget all, so that the replica can free what it held.
-    pub async fn reset(&self, session: ReplicaSession) -> Result<LoggedIn, ReplicaFault> {
+    /// COM_RESET_CONNECTION: a session's connection forgets all, its guard too, and the
+    /// replica frees what it held.
+    pub async fn reset(&self, session: &mut ReplicaSession) -> Result<(), ReplicaFault> {
         self.within_deadline(async {
-            let mut connection = session.connection;
-            text_query::command(&mut connection.channel, Command::ResetConnection)
+            text_query::command(&mut session.channel, Command::ResetConnection)
                 .await
-                .map_err(|fault| ReplicaFault::Guard(fault.to_string()))?;
-            Ok(connection)
+                .map_err(|fault| ReplicaFault::Guard(fault.to_string()))
         })
         .await
     }

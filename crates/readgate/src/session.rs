@@ -59,7 +59,6 @@ pub struct Session<'a> {
     collation: u16,
     /// Whether one query may hold several statements.
     multi_statements: bool,
-    deprecate_eof: bool,
     limits: SessionLimits,
     orders: Orders,
     registered: Registered,
@@ -133,7 +132,6 @@ impl<'a> Session<'a> {
             negotiated: logged_in.negotiated,
             collation: logged_in.collation,
             multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
-            deprecate_eof: replica.form.deprecate_eof,
             limits: daemon.live().session_limits.narrowed(&user.role.limits),
             replica,
             orders,
@@ -360,6 +358,6 @@ async fn record_login(
         Ending::told(EndingKind::LedgerFault, why.as_str(), refuse::ledger_down(&why))
     })?;
     daemon.metrics.login("ok");
-    context.session = Some(SessionNote { tag: tag.clone(), statements: 0, refusals: 0 });
+    context.session = Some(SessionNote { statements: 0, refusals: 0 });
     Ok(tag)
 }

@@ -143,7 +143,11 @@ impl Pool {
     pub fn take_back(self: &Arc<Self>, session: ReplicaSession) {
         let pool = Arc::clone(self);
         tokio::spawn(async move {
-            let Ok(connection) = pool.target.reset(session).await else { return };
+            let mut session = session;
+            if pool.target.reset(&mut session).await.is_err() {
+                return;
+            }
+            let connection = session.connection;
             let mut shelf = pool.shelf();
             let alike =
                 shelf.waiting.iter().filter(|warm| warm.connection.class == connection.class);
@@ -161,11 +165,6 @@ impl Pool {
         self.shelf()
             .waiting
             .retain(|warm| warm.since.elapsed() < idle && warm.connection.born.elapsed() < max_age);
-    }
-
-    /// Connections that wait at this moment.
-    pub fn waiting(&self) -> usize {
-        self.shelf().waiting.len()
     }
 
     /// Ends a statement or a session of ours on the replica, over another connection.

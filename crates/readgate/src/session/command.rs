@@ -73,7 +73,7 @@ async fn set_option(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending
         Ok(1) => false,
         Ok(_) | Err(_) => return unknown(session).await,
     };
-    if session.deprecate_eof {
+    if session.replica.form.deprecate_eof {
         return session.send_ok(false).await;
     }
     let eof = encode_eof(session.replica.status);

@@ -42,7 +42,7 @@ pub async fn run(
             return kill_oneself(session, query_only).await;
         }
         Found::Own(target, entry) => {
-            match kill(session, target, entry.replica_session, query_only).await {
+            match kill(session, target, entry.card.replica_session, query_only).await {
                 Ok(()) => {
                     session.send_ok(more_after).await?;
                     return Ok(true);
@@ -66,7 +66,7 @@ async fn kill(
     if query_only {
         return session.daemon.pool.kill(replica_session, true).await;
     }
-    session.daemon.registry.order(target, Order::EndNow(Reason::Killed));
+    session.daemon.registry.order_if(target, Order::EndNow(Reason::Killed), |_| true);
     Ok(())
 }
 

@@ -1,18 +1,11 @@
 //! Commands that carry no statement and reach no data: forwarded as a closed list of
 //! constants, so that nothing a client wrote goes along.
-use std::time::Duration;
-
 use mysql_wire::Command;
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
-use tokio::time::timeout;
 
 use super::{Session, facts};
 use crate::ending::{Ending, EndingKind};
 use crate::replica::relay::{self, RelayFault};
-use crate::replica::{guard, text_query};
-
-/// The guard has this long to be back in force after a reset.
-const GUARD_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The commands.
 #[derive(Debug, Clone, Copy)]
@@ -51,26 +44,14 @@ pub async fn relay_whole(
 /// COM_RESET_CONNECTION: the replica forgets the session's state, and with it the guard;
 /// the client hears OK only when the guard is in force again.
 pub async fn reset_connection(session: &mut Session<'_>) -> Result<(), Ending> {
-    let done = timeout(GUARD_DEADLINE, reset_and_guard(session)).await;
-    let baseline = done.map_err(|_| unguarded("no answer in time".to_owned()))??;
+    let target = &session.daemon.pool.target;
+    target.reset(&mut session.replica).await.map_err(|fault| unguarded(fault.to_string()))?;
+    let baseline = target.guard_again(&mut session.replica).await;
+    let baseline = baseline.map_err(|fault| unguarded(fault.to_string()))?;
     session.facts = facts(session.replica.version, &baseline)
         .ok_or_else(|| unguarded("character set or sql_mode unknown".to_owned()))?;
     session.prepared.clear();
     session.send_ok(false).await
-}
-
-async fn reset_and_guard(session: &mut Session<'_>) -> Result<guard::Baseline, Ending> {
-    let replica = &mut session.replica;
-    text_query::command(&mut replica.channel, Command::ResetConnection)
-        .await
-        .map_err(|fault| unguarded(fault.to_string()))?;
-    session
-        .daemon
-        .pool
-        .target
-        .guard_again(replica)
-        .await
-        .map_err(|fault| unguarded(fault.to_string()))
 }
 
 fn unguarded(detail: String) -> Ending {
