@@ -14,6 +14,7 @@ pub mod reference;
 pub mod schema;
 mod secret;
 mod sections;
+mod settings;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,8 @@ mod values;
 pub use error::{ConfigErrors, Problem};
 pub use load::{ConfigHash, LoadError};
 pub use model::{
-    Config, HostPort, Identities, LedgerConfig, Limits, Listener, ListenerTls, Ops, Replica,
-    ReplicaAccount, ReplicaTls,
+    Config, HostPort, Identities, LedgerConfig, Limits, Listener, ListenerTls, Ops, RecordedText,
+    Replica, ReplicaAccount, ReplicaTls,
 };
 pub use secret::{PasswordSource, SecretError, SecretFile};
+pub use settings::Settings;

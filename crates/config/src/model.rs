@@ -15,6 +15,7 @@ use ledger::{LedgerSettings, SyncPolicy};
 
 use crate::error::Problem;
 use crate::secret::{PasswordSource, SecretFile};
+use crate::settings::Settings;
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone)]
@@ -45,6 +46,9 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Metrics and health over HTTP, if wanted.
     pub ops: Option<Ops>,
+    /// Its keys and values as written, to say what a reload has changed; none unless it was
+    /// read from a file.
+    pub settings: Settings,
     /// What is allowed and still worth a look, for the log.
     pub warnings: Vec<Problem>,
 }
@@ -169,13 +173,47 @@ pub struct LedgerConfig {
     pub node: Option<String>,
     /// When records are forced to the disk.
     pub sync: SyncPolicy,
+    /// How statements stand in it.
+    pub text: RecordedText,
+    /// Key of the hashes that stand for redacted values; needed where any are.
+    pub redaction_key_file: PathBuf,
+    /// Query or connection attribute that names the person a reporting tool acts for.
+    pub asserted_user_attribute: Option<String>,
+    /// Files that get a copy of each checkpoint, beside the one in its folder.
+    pub anchors: Vec<PathBuf>,
+}
+
+/// Whether statements are recorded with the values in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordedText {
+    /// Roles without a rule of their own: values are replaced by keyed hashes.
+    pub redacted: bool,
+    /// Roles for which the opposite holds.
+    pub except_roles: Vec<String>,
+}
+
+impl RecordedText {
+    /// Whether values in the statements of a role's users are replaced.
+    pub fn redacts(&self, role: &str) -> bool {
+        self.redacted != self.except_roles.iter().any(|except| except == role)
+    }
+
+    /// Whether values of any role's users are replaced.
+    pub fn redacts_any(&self) -> bool {
+        self.redacted || !self.except_roles.is_empty()
+    }
 }
 
 impl LedgerConfig {
     /// The ledger's settings on a host of that name.
     pub fn settings(&self, host_name: &str) -> LedgerSettings {
         let node = self.node.clone().unwrap_or_else(|| host_name.to_owned());
-        LedgerSettings { sync: self.sync, ..LedgerSettings::new(self.directory.clone(), node) }
+        let mut settings = LedgerSettings::new(self.directory.clone(), node);
+        settings.sync = self.sync;
+        settings.anchors.extend(self.anchors.iter().cloned());
+        settings.redaction_key_file =
+            self.text.redacts_any().then(|| self.redaction_key_file.clone());
+        settings
     }
 }
 

@@ -21,6 +21,7 @@ use crate::error::Wrong;
 use crate::keys::{Form, Section};
 use crate::model::Config;
 use crate::nearest::nearest;
+use crate::settings::Settings;
 use crate::table::{Placed, Table};
 use crate::values;
 
@@ -59,7 +60,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
     let policy = functions::read(root);
     let limits = limits::read(root);
     let throttle = login::read(root, limits.as_ref());
-    let ledger = ledger::read(root);
+    let ledger = ledger::read(root, &roles);
     let ops = ops::read(root);
     let (credentials, passwords) = credentials?;
     Some(Config {
@@ -76,6 +77,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
         throttle: throttle?,
         ledger: ledger?,
         ops: ops?,
+        settings: Settings::default(),
         warnings: Vec::new(),
     })
 }

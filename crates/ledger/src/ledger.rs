@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::encode::{self, WhoMembers};
+use crate::encode::{self, Making, WhoMembers};
 use crate::entry::Kind;
 use crate::fault::{LedgerError, LedgerFault};
 use crate::json;
@@ -14,6 +14,7 @@ use crate::own_event::OwnEvent;
 use crate::record::{Event, Intent, Outcome, Refusal, Who};
 use crate::recording::{IntentRecorded, Recorded, Recording};
 use crate::recovery;
+use crate::redact::RedactionKey;
 use crate::settings::LedgerSettings;
 use crate::shared::{Class, LedgerHealth, Shared, SharedHandle};
 use crate::writer::{Writer, WriterStart};
@@ -22,6 +23,7 @@ use crate::writer::{Writer, WriterStart};
 #[derive(Clone)]
 pub struct Ledger {
     shared: SharedHandle,
+    key: Option<Arc<RedactionKey>>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -35,6 +37,8 @@ impl Ledger {
     /// not start.
     pub fn open(settings: LedgerSettings) -> Result<Self, LedgerError> {
         let opened = recovery::open(&settings)?;
+        let key = settings.redaction_key_file.as_deref().map(RedactionKey::read_or_make);
+        let key = key.transpose()?.map(Arc::new);
         let witness = opened.journal.witness()?;
         let shared = Arc::new(Shared::new(opened.journal, opened.files.len(), &settings));
         if let Some(members) = opened.notice {
@@ -56,7 +60,7 @@ impl Ledger {
             .name("ledger".into())
             .spawn(move || writer.run())
             .map_err(LedgerError::io("start a thread for", &settings.directory))?;
-        Ok(Self { shared, thread: Arc::new(Mutex::new(Some(thread))) })
+        Ok(Self { shared, key, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
     /// Encodes who a session is, for all its records.
@@ -68,8 +72,10 @@ impl Ledger {
 
     /// Records that a statement is about to be forwarded.
     pub fn intent(&self, tag: &WhoTag, intent: &Intent<'_>) -> Recording<IntentRecorded> {
-        let most = self.shared.max_text;
-        self.record(Class::Intent, |out| encode::intent(out, &tag.0, intent, most))
+        self.record(Class::Intent, |out| {
+            encode::intent(out, &tag.0, intent, &self.making());
+            Ok(())
+        })
     }
 
     /// Records how a statement ended. Always has room, also while the ledger is refusing
@@ -82,11 +88,16 @@ impl Ledger {
     ) -> Recording<u64> {
         let sequence = intent.sequence();
         let class = Class::Outcome;
-        let mut recording: Recording<u64> =
-            self.record(class, |out| encode::outcome(out, &tag.0, sequence, outcome));
+        let mut recording: Recording<u64> = self.record(class, |out| {
+            encode::outcome(out, &tag.0, sequence, outcome);
+            Ok(())
+        });
         if !recording.is_taken() {
             // The long form found no room: the short one has its own kept.
-            recording = self.record(class, |out| encode::outcome_brief(out, sequence, outcome));
+            recording = self.record(class, |out| {
+                encode::outcome_brief(out, sequence, outcome);
+                Ok(())
+            });
         }
         if recording.is_taken() {
             intent.close();
@@ -96,8 +107,10 @@ impl Ledger {
 
     /// Records a statement that was not forwarded.
     pub fn refusal(&self, tag: &WhoTag, refusal: &Refusal<'_>) -> Recording<u64> {
-        let most = self.shared.max_text;
-        self.record(Class::Event, |out| encode::refusal(out, &tag.0, refusal, most))
+        self.record(Class::Event, |out| {
+            encode::refusal(out, &tag.0, refusal, &self.making());
+            Ok(())
+        })
     }
 
     /// Records anything else.
@@ -129,6 +142,10 @@ impl Ledger {
             Some(fault) if health.queued_bytes > 0 => Err(fault),
             _ => Ok(()),
         }
+    }
+
+    fn making(&self) -> Making<'_> {
+        Making { max_text: self.shared.max_text, key: self.key.as_deref() }
     }
 
     /// Encodes a record in this thread's buffer and puts it into the journal.

@@ -6,7 +6,7 @@
 //! are plain [`std::future::Future`]s that any runtime can poll.
 //!
 //! A record's way, and the files in reading order: [`Ledger`] takes it ([`ledger`]),
-//! encodes it ([`encode`], [`mask`], [`json`]), puts it into the journal under one short lock
+//! encodes it ([`encode`], [`redact`], [`mask`], [`bind`], [`json`]), puts it into the journal under one short lock
 //! ([`shared`], [`journal`], [`mod@entry`], [`map`]) and hands back a [`Recording`] ([`recording`]). The
 //! ledger thread ([`writer`]) turns journal entries into chained lines ([`line`]) of the
 //! ledger files ([`files`]). At start, what a killed daemon left in the journal is
@@ -14,6 +14,7 @@
 //! tells whether anything was changed.
 
 mod batch;
+mod bind;
 mod checkpoint;
 pub mod cli;
 mod clock;
@@ -32,6 +33,7 @@ mod own_event;
 mod record;
 mod recording;
 mod recovery;
+mod redact;
 mod settings;
 mod shared;
 pub mod verify;
@@ -40,7 +42,10 @@ mod writer;
 pub use fault::{LedgerError, LedgerFault};
 pub use keys::{PublicKey, keygen, rotate_key};
 pub use ledger::{Ledger, WhoTag};
-pub use record::{Bind, Event, Intent, Outcome, PreparedRef, Refusal, ReplicaError, Who};
+pub use record::{
+    Bind, BindValue, Event, Intent, Literal, LiteralKind, Outcome, PreparedRef, Refusal,
+    ReplicaError, TextForm, Who,
+};
 pub use recording::{IntentRecorded, Recording};
 pub use settings::{LedgerSettings, SyncPolicy};
 pub use shared::LedgerHealth;

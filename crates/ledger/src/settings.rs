@@ -29,6 +29,9 @@ pub struct LedgerSettings {
     /// its public half beside it as `.pub`. Kept off this host's backups, it is what an
     /// attacker lacks.
     pub key_file: PathBuf,
+    /// Key of the hashes that stand for values in redacted texts. Made at the first start
+    /// if missing (0600). `None`: no text is redacted.
+    pub redaction_key_file: Option<PathBuf>,
     /// A checkpoint is signed after this many records...
     pub checkpoint_records: u64,
     /// ...or this long after the first record since the last one.
@@ -57,6 +60,7 @@ impl LedgerSettings {
             journal_directory: None,
             journal_bytes: 16 << 20,
             max_text: 64 << 10,
+            redaction_key_file: None,
             checkpoint_records: 10_000,
             checkpoint_age: Duration::from_secs(60),
             rotate_bytes: 256 << 20,

@@ -10,7 +10,7 @@ use access::{
     Timestamp, Users,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
-use config::{Config, ConfigHash, ReplicaTls};
+use config::{Config, ConfigHash, ReplicaTls, Settings};
 use ipnet::IpNet;
 use ledger::{Event, Ledger, LedgerError};
 use sql_judge::{Judge, Policy, ServerVersion};
@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::identity::Directory;
 use crate::identity::directory::{Listed, configured_alone};
 use crate::metrics::Metrics;
-use crate::recording::within_deadline;
+use crate::recording::{RecordPolicy, within_deadline};
 use crate::registry::Registry;
 use crate::replica::ReplicaTarget;
 use crate::replica::guard::GuardSettings;
@@ -50,6 +50,8 @@ pub struct Live {
     policy: Policy,
     /// SHA-256 of the file, hex.
     pub config_hash: String,
+    /// Its keys and values, to say what a reload changes.
+    pub settings: Arc<Settings>,
 }
 
 /// What a listener accepts.
@@ -134,6 +136,8 @@ pub struct Daemon {
     pub throttle: LoginThrottle,
     /// The audit ledger.
     pub ledger: Ledger,
+    /// How statements are recorded in it.
+    pub records: RecordPolicy,
     /// Counters.
     pub metrics: Metrics,
     /// Sessions at this moment.
@@ -168,6 +172,7 @@ impl Daemon {
             limits: ConnectionLimits::new(config.limits.connections),
             throttle: LoginThrottle::new(config.throttle),
             ledger,
+            records: RecordPolicy::new(&config.ledger),
             metrics: Metrics::new()?,
             registry: Arc::default(),
             pool,
@@ -300,6 +305,7 @@ impl Live {
             },
             policy: config.policy.clone(),
             config_hash: hash.as_str().to_owned(),
+            settings: Arc::new(config.settings.clone()),
         })
     }
 

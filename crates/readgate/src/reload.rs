@@ -15,6 +15,7 @@ use crate::registry::{Entry, Order, Reason};
 
 /// Reloads, records the result, and ends the sessions that are no longer allowed.
 pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
+    let before = daemon.live();
     let loaded = Config::load(path).map_err(|error| error.to_string());
     let result = loaded.and_then(|(config, hash)| {
         daemon.put_in_force(&config, &hash).map_err(|fault| fault.to_string())?;
@@ -26,14 +27,20 @@ pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
             daemon.metrics.reloaded("ok");
             tracing::info!(hash = hash.as_str(), ended, "configuration reloaded");
             let result = format!("in force, {ended} sessions ended");
-            let event = Event::ConfigLoad { config_hash: hash.as_str(), result: &result };
+            let differences = daemon.live().settings.differences(&before.settings);
+            let event = Event::ConfigLoad {
+                config_hash: hash.as_str(),
+                result: &result,
+                differences: &differences,
+            };
             daemon.record(&event).await;
         }
         Err(why) => {
             daemon.metrics.reloaded("refused");
             tracing::error!(why, "configuration refused; the one in force stays");
-            let hash = &daemon.live().config_hash;
-            daemon.record(&Event::ConfigLoad { config_hash: hash, result: &why }).await;
+            let config_hash = &before.config_hash;
+            let event = Event::ConfigLoad { config_hash, result: &why, differences: &[] };
+            daemon.record(&event).await;
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A session exists only for a [`NamedUser`](access::NamedUser) with a guarded session on
 //! the replica; the client's OK goes out after both.
+pub mod carried;
 pub mod command;
 pub mod kill;
 pub mod limits;
@@ -27,7 +28,7 @@ use crate::context::{Context, SessionNote};
 use crate::daemon::{Daemon, SessionLimits};
 use crate::ending::{Ending, EndingKind};
 use crate::packet_stream::PacketStream;
-use crate::recording;
+use crate::recording::{self, Asserted};
 use crate::registry::{Card, Order, Orders, Registered};
 use crate::reload;
 use crate::replica::guard::Baseline;
@@ -53,6 +54,9 @@ pub struct Session<'a> {
     tag: WhoTag,
     user: String,
     role: Arc<Role>,
+    /// Whether values are left out of the session's records.
+    redacts: bool,
+    asserted: Asserted,
     /// When the session has lasted as long as its role lets it.
     ends_at: Option<tokio::time::Instant>,
     negotiated: Capabilities,
@@ -115,19 +119,23 @@ impl<'a> Session<'a> {
             encrypted: client.is_encrypted(),
             replica_session: replica.connection_id,
         };
-        let tag = record_login(daemon, context, &logged_in, &replica).await?;
+        let judge = daemon.judge(replica.version, &user.role);
+        let policy = recording::policy_hash(&judge);
+        let tag = record_login(daemon, context, &logged_in, (&replica, &policy)).await?;
         let (registered, orders) = daemon.registry.register(context.connection_id, card);
         reload::end_if_revoked(daemon, context.connection_id);
         let mut session = Self {
             daemon,
             client,
             context,
-            judge: daemon.judge(replica.version, &user.role),
+            judge,
             facts,
             prepared: PreparedStatements::default(),
             tag,
             user: user.name.as_str().to_owned(),
             role: Arc::clone(&user.role),
+            redacts: daemon.records.redacts(&user.role.name),
+            asserted: daemon.records.asserted(&logged_in.attributes),
             ends_at: user.role.limits.session_time.map(|most| tokio::time::Instant::now() + most),
             negotiated: logged_in.negotiated,
             collation: logged_in.collation,
@@ -211,6 +219,16 @@ impl<'a> Session<'a> {
     /// The daemon it belongs to.
     pub fn daemon(&self) -> &Daemon {
         self.daemon
+    }
+
+    /// What is known of it.
+    pub fn facts(&self) -> &SessionFacts {
+        &self.facts
+    }
+
+    /// Whether values are left out of its records.
+    pub fn redacts(&self) -> bool {
+        self.redacts
     }
 
     /// Who, as the ledger writes it.
@@ -331,7 +349,7 @@ async fn record_login(
     daemon: &Daemon,
     context: &mut Context,
     logged_in: &LoggedIn,
-    replica: &ReplicaSession,
+    (replica, policy): (&ReplicaSession, &str),
 ) -> Result<WhoTag, Ending> {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let attributes: Vec<(String, String)> =
@@ -351,6 +369,7 @@ async fn record_login(
         replica: &daemon.pool.target.name,
         account: &daemon.pool.target.account,
         replica_session: Some(u64::from(replica.connection_id)),
+        policy: Some(policy),
     };
     let tag = daemon.ledger.tag(&who);
     let event = Event::Login { who, method: logged_in.named.method(), attributes: &attributes };

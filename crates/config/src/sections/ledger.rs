@@ -1,9 +1,14 @@
 //! `[ledger]`: where the audit record is kept, and how safely.
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use access::Role;
 use ledger::SyncPolicy;
 
 use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, optional, required};
-use crate::model::LedgerConfig;
+use crate::model::{LedgerConfig, RecordedText};
+use crate::sections::suggestion;
 use crate::table::Table;
 use crate::values;
 
@@ -33,11 +38,47 @@ pub(crate) static LEDGER: Section = Section {
             "\"10ms\"",
             "\"group\": the longest wait; \"interval\": the period. No use with \"each\".",
         ),
+        default(
+            "text",
+            Kind::Choice(&["full", "redacted"]),
+            "\"full\"",
+            "\"redacted\"",
+            "How statements are recorded. \"redacted\": values in texts, bound values and attributes are replaced by keyed hashes (equal values, equal hashes), comments too; messages that may repeat them are left out. Passwords are masked either way.",
+        ),
+        default(
+            "text_other_way_for",
+            Kind::List(&Kind::Name),
+            "[]",
+            "[\"analyst\"]",
+            "Roles whose statements are recorded the other way: redacted where `text` is \"full\", in full where it is \"redacted\".",
+        ),
+        optional(
+            "redaction_key_file",
+            Kind::Path,
+            "\"/etc/readgate/redaction.key\"",
+            "Key of those hashes, at least 32 bytes. Made if missing; without it, `redaction.key` in `directory`. Who has it can test guesses of values.",
+        ),
+        optional(
+            "asserted_user_attribute",
+            Kind::Text,
+            "\"end_user\"",
+            "Query attribute, or else connection attribute, in which a reporting tool names the person it acts for. Recorded as `end_user`; asserted, not verified.",
+        ),
+        default(
+            "anchors",
+            Kind::List(&Kind::Path),
+            "[]",
+            "[\"/mnt/elsewhere/checkpoints.jsonl\"]",
+            "Files that get a copy of each signed checkpoint: on another mount, best of another host. `readgate ledger verify --anchor FILE` then tells a cut tail.",
+        ),
     ],
     sections: &[],
 };
 
-pub(super) fn read(root: &Table<'_, '_>) -> Option<LedgerConfig> {
+pub(super) fn read(
+    root: &Table<'_, '_>,
+    roles: &BTreeMap<String, Option<Arc<Role>>>,
+) -> Option<LedgerConfig> {
     let table = root.child("ledger")?;
     let directory = table.get("directory", values::text);
     let node = table.optional("node", values::name);
@@ -52,5 +93,39 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<LedgerConfig> {
         ("group", delay) => SyncPolicy::Group(delay),
         (_, _) => SyncPolicy::Each,
     };
-    Some(LedgerConfig { directory: table.document().resolve(&directory?), node: node?, sync })
+    let text = read_text(&table, roles);
+    let key_file = table.optional("redaction_key_file", values::text);
+    let asserted = table.optional("asserted_user_attribute", values::text);
+    let anchors = table.list("anchors", values::text);
+    let document = table.document();
+    let directory = document.resolve(&directory?);
+    Some(LedgerConfig {
+        redaction_key_file: match key_file? {
+            Some(path) => document.resolve(&path),
+            None => directory.join("redaction.key"),
+        },
+        directory,
+        node: node?,
+        sync,
+        text: text?,
+        asserted_user_attribute: asserted?,
+        anchors: anchors.values()?.iter().map(|path| document.resolve(path)).collect(),
+    })
+}
+
+fn read_text(
+    table: &Table<'_, '_>,
+    roles: &BTreeMap<String, Option<Arc<Role>>>,
+) -> Option<RecordedText> {
+    let redacted = table.get("text", values::choice);
+    let except = table.list("text_other_way_for", values::name);
+    for name in except.items() {
+        if !roles.contains_key(&name.value) {
+            let right =
+                suggestion(&name.value, roles.keys().map(String::as_str), "name a [[role]]");
+            let wrong = Wrong::new(format!("no role is named {:?}", name.value), right);
+            table.problem_at(name.line, "text_other_way_for", wrong);
+        }
+    }
+    Some(RecordedText { redacted: redacted? == "redacted", except_roles: except.values()? })
 }
