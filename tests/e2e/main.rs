@@ -30,6 +30,7 @@ mod clients;
 mod commands;
 mod door;
 mod drivers;
+mod evidence;
 mod failures;
 mod ledger;
 mod ops;
