@@ -11,7 +11,7 @@ use access::{
     CredentialPolicy, LimitSettings, PasswordRules, Role, SourceNetworks, SourceSet,
     ThrottleSettings, Users,
 };
-use ledger::{LedgerSettings, SyncPolicy};
+use ledger::{LedgerSettings, Recipient, SyncPolicy};
 
 use crate::error::Problem;
 use crate::secret::{PasswordSource, SecretFile};
@@ -179,6 +179,12 @@ pub struct LedgerConfig {
     pub redaction_key_file: PathBuf,
     /// Query or connection attribute that names the person a reporting tool acts for.
     pub asserted_user_attribute: Option<String>,
+    /// Whether closed files are compressed.
+    pub compress: bool,
+    /// Whom closed files are encrypted to, if anybody.
+    pub encrypt_to: Option<Recipient>,
+    /// How old a file's last record may be before the file is removed; `None`: any age.
+    pub keep_for: Option<Duration>,
     /// Files that get a copy of each checkpoint, beside the one in its folder.
     pub anchors: Vec<PathBuf>,
 }
@@ -210,6 +216,9 @@ impl LedgerConfig {
         let node = self.node.clone().unwrap_or_else(|| host_name.to_owned());
         let mut settings = LedgerSettings::new(self.directory.clone(), node);
         settings.sync = self.sync;
+        settings.compress = self.compress;
+        settings.encrypt_to = self.encrypt_to;
+        settings.keep_for = self.keep_for;
         settings.anchors.extend(self.anchors.iter().cloned());
         settings.redaction_key_file =
             self.text.redacts_any().then(|| self.redaction_key_file.clone());

@@ -3,13 +3,15 @@
 //! disk's speed, no index. Whoever reads is to be recorded by the caller.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
+use crate::archive;
+use crate::files::{COMPRESSED, PLAIN};
 use crate::json;
 use crate::line::Frame;
 use crate::verify::{VerifyError, VerifyRequest, verify};
@@ -212,7 +214,7 @@ pub fn stats(paths: &[PathBuf], search: &Search) -> io::Result<BTreeMap<String, 
 /// stop with `false`.
 fn each_line(paths: &[PathBuf], take: &mut dyn FnMut(&[u8]) -> io::Result<bool>) -> io::Result<()> {
     for path in ledger_files(paths)? {
-        let mut reader = BufReader::with_capacity(256 << 10, File::open(path)?);
+        let mut reader = BufReader::with_capacity(256 << 10, archive::open(&path)?);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line)? > 0 {
             // Without its line feed it is being written.
@@ -232,7 +234,7 @@ fn each_line(paths: &[PathBuf], take: &mut dyn FnMut(&[u8]) -> io::Result<bool>)
 fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let is_ledger = |path: &Path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with("ledger-") && name.ends_with(".jsonl")
+        name.starts_with("ledger-") && (name.ends_with(PLAIN) || name.ends_with(COMPRESSED))
     };
     let mut files = Vec::new();
     for path in paths {
@@ -246,8 +248,30 @@ fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
         files.retain(|file| paths.contains(file) || is_ledger(file));
     }
     files.sort();
-    files.dedup();
+    // A crash may leave a file in both forms.
+    let both = |path: &mut PathBuf, before: &mut PathBuf| {
+        *path == *before
+            || (path.extension() == Some("zst".as_ref()) && path.with_extension("") == *before)
+    };
+    files.dedup_by(both);
+    files.retain(|path| !archive::is_sealed(path));
     Ok(files)
+}
+
+/// The encrypted files among these, whose records can't be read here.
+pub fn sealed_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    let mut sealed = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            sealed.extend(archive::is_sealed(path).then(|| path.clone()));
+            continue;
+        }
+        for entry in fs::read_dir(path)? {
+            let path = entry?.path();
+            sealed.extend(archive::is_sealed(&path).then_some(path));
+        }
+    }
+    Ok(sealed)
 }
 
 /// The stamp of a line of our form; empty otherwise.

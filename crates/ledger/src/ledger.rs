@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -9,7 +10,8 @@ use crate::encode::{self, Making, WhoMembers};
 use crate::entry::Kind;
 use crate::fault::{LedgerError, LedgerFault};
 use crate::json;
-use crate::keys;
+use crate::keeper::Keeper;
+use crate::keys::{self, SigningKey};
 use crate::own_event::OwnEvent;
 use crate::record::{Event, Intent, Outcome, Refusal, Who};
 use crate::recording::{IntentRecorded, Recorded, Recording};
@@ -24,7 +26,15 @@ use crate::writer::{Writer, WriterStart};
 pub struct Ledger {
     shared: SharedHandle,
     key: Option<Arc<RedactionKey>>,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    threads: Arc<Mutex<Option<Threads>>>,
+}
+
+/// Ended by [`Ledger::close`].
+struct Threads {
+    writer: JoinHandle<()>,
+    keeper: JoinHandle<()>,
+    /// Dropped, it ends the keeper.
+    stop_keeper: Sender<()>,
 }
 
 /// Who a session's records are about, encoded once at login. Cheap to clone.
@@ -56,11 +66,17 @@ impl Ledger {
             witness,
         };
         let writer = Writer::new(shared.clone(), start, settings.clone());
-        let thread = std::thread::Builder::new()
-            .name("ledger".into())
-            .spawn(move || writer.run())
-            .map_err(LedgerError::io("start a thread for", &settings.directory))?;
-        Ok(Self { shared, key, thread: Arc::new(Mutex::new(Some(thread))) })
+        let signing = SigningKey::read(&settings.key_file)?;
+        let keeper = Keeper::new(shared.clone(), settings.clone(), signing);
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let spawned = std::thread::Builder::new().name(name.into()).spawn(run);
+            spawned.map_err(LedgerError::io("start a thread for", &settings.directory))
+        };
+        let (stop_keeper, stop) = channel();
+        let writer = spawn("ledger", Box::new(move || writer.run()))?;
+        let keeper = spawn("ledger-keeper", Box::new(move || keeper.run(&stop)))?;
+        let threads = Threads { writer, keeper, stop_keeper };
+        Ok(Self { shared, key, threads: Arc::new(Mutex::new(Some(threads))) })
     }
 
     /// Encodes who a session is, for all its records.
@@ -127,14 +143,17 @@ impl Ledger {
     /// thread; further records are refused. Blocks for at most some seconds, also when
     /// the files can't be written: the journal then keeps the rest for the next start.
     pub fn close(&self, reason: &str) -> Result<(), LedgerFault> {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(thread) = thread.take() else {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Threads { writer, keeper, stop_keeper }) = threads.take() else {
             return Ok(());
         };
+        drop(stop_keeper);
+        // It ends after the file at hand. Its panic would have hurt nothing else.
+        let _ = keeper.join();
         let stopped = self.event(&Event::Stop { reason });
         self.shared.change(|state| state.closing = true);
         self.shared.nudge();
-        let ended = thread.join().map_err(|_| LedgerFault::new("its thread failed"));
+        let ended = writer.join().map_err(|_| LedgerFault::new("its thread failed"));
         drop(stopped);
         let health = self.health();
         ended?;

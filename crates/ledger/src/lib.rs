@@ -10,9 +10,13 @@
 //! ([`shared`], [`journal`], [`mod@entry`], [`map`]) and hands back a [`Recording`] ([`recording`]). The
 //! ledger thread ([`writer`]) turns journal entries into chained lines ([`line`]) of the
 //! ledger files ([`files`]). At start, what a killed daemon left in the journal is
-//! brought into the files first ([`recovery`]). Afterwards, on any machine, [`mod@verify`]
+//! brought into the files first ([`recovery`]). A second thread ([`keeper`]) puts closed
+//! files away ([`archive`], [`age`], [`mod@statement`]) and takes in who has read them
+//! ([`readings`]). Afterwards, on any machine, [`mod@verify`]
 //! tells whether anything was changed.
 
+mod age;
+mod archive;
 mod batch;
 mod bind;
 mod checkpoint;
@@ -24,24 +28,29 @@ mod fault;
 mod files;
 mod journal;
 mod json;
+mod keeper;
 mod keys;
 mod ledger;
 mod line;
 mod map;
 mod mask;
 mod own_event;
+mod readings;
 mod record;
 mod recording;
 mod recovery;
 mod redact;
 mod settings;
 mod shared;
+mod statement;
 pub mod verify;
 mod writer;
 
+pub use age::Recipient;
 pub use fault::{LedgerError, LedgerFault};
 pub use keys::{PublicKey, keygen, rotate_key};
 pub use ledger::{Ledger, WhoTag};
+pub use readings::note_reading;
 pub use record::{
     Bind, BindValue, Event, Intent, Literal, LiteralKind, Outcome, PreparedRef, Refusal,
     ReplicaError, TextForm, Who,

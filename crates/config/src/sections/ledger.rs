@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use access::Role;
-use ledger::SyncPolicy;
+use ledger::{Recipient, SyncPolicy};
 
 use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, optional, required};
@@ -65,6 +65,25 @@ pub(crate) static LEDGER: Section = Section {
             "Query attribute, or else connection attribute, in which a reporting tool names the person it acts for. Recorded as `end_user`; asserted, not verified.",
         ),
         default(
+            "compress",
+            Kind::Flag,
+            "true",
+            "false",
+            "Whether closed files are compressed (zstd).",
+        ),
+        optional(
+            "encrypt_to",
+            Kind::Text,
+            "\"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj\"",
+            "age public key. Closed files are encrypted to it; the identity is needed to read them (`age --decrypt`), not to verify them. The newest file stays readable.",
+        ),
+        optional(
+            "keep_for",
+            Kind::Duration("1d", "36500d"),
+            "\"2555d\"",
+            "Files whose last record is older are removed, which is recorded and signed; without it, never. A file named `legal-hold` in `directory` stops it.",
+        ),
+        default(
             "anchors",
             Kind::List(&Kind::Path),
             "[]",
@@ -97,6 +116,9 @@ pub(super) fn read(
     let key_file = table.optional("redaction_key_file", values::text);
     let asserted = table.optional("asserted_user_attribute", values::text);
     let anchors = table.list("anchors", values::text);
+    let compress = table.get("compress", values::flag);
+    let encrypt_to = read_recipient(&table);
+    let keep_for = table.optional("keep_for", values::duration);
     let document = table.document();
     let directory = document.resolve(&directory?);
     Some(LedgerConfig {
@@ -109,8 +131,23 @@ pub(super) fn read(
         sync,
         text: text?,
         asserted_user_attribute: asserted?,
+        compress: compress?,
+        encrypt_to: encrypt_to?,
+        keep_for: keep_for?,
         anchors: anchors.values()?.iter().map(|path| document.resolve(path)).collect(),
     })
+}
+
+fn read_recipient(table: &Table<'_, '_>) -> Option<Option<Recipient>> {
+    let Some(text) = table.optional("encrypt_to", values::text)? else {
+        return Some(None);
+    };
+    let recipient = Recipient::parse(&text);
+    if recipient.is_none() {
+        let right = "write the public key, age1..., that `age-keygen -y` prints";
+        table.problem("encrypt_to", Wrong::new("is no age public key", right));
+    }
+    recipient.map(Some)
 }
 
 fn read_text(

@@ -7,14 +7,16 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use ledger::cli::{Format, Search};
 use ledger::verify::VerifyRequest;
-use ledger::{PublicKey, keygen, rotate_key};
+use ledger::{PublicKey, keygen, note_reading, rotate_key};
 
-use super::{fail, say};
+use super::{fail, note, say};
 
 /// EX_DATAERR of sysexits(3).
 const EXIT_DATA: u8 = 65;
 /// EX_NOINPUT of sysexits(3): files that can't be read.
 const EXIT_INPUT: u8 = 66;
+/// EX_NOPERM of sysexits(3): the reading can't be recorded.
+const EXIT_NO_PERMISSION: u8 = 77;
 /// Exit code when a ledger isn't intact, or nothing was found.
 const EXIT_NOT_SO: u8 = 1;
 
@@ -128,7 +130,34 @@ pub fn run(command: &LedgerCommand) -> ExitCode {
     }
 }
 
+/// Whoever reads a live ledger is recorded in it first.
+fn note_reader(command: &LedgerCommand) -> Result<(), (u8, String)> {
+    let paths = match command {
+        LedgerCommand::Search { paths, .. }
+        | LedgerCommand::Show { paths, .. }
+        | LedgerCommand::Stats { paths, .. } => paths,
+        LedgerCommand::Verify { .. }
+        | LedgerCommand::Keygen { .. }
+        | LedgerCommand::RotateKey { .. } => return Ok(()),
+    };
+    let what: Vec<String> = std::env::args().skip(1).collect();
+    // sudo tells who is behind root; the number can't be set by the caller.
+    let by = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let uid = rustix::process::getuid().as_raw();
+    let refused = |error: std::io::Error| (EXIT_NO_PERMISSION, error.to_string());
+    note_reading(paths, by.as_deref().unwrap_or(""), uid, &what.join(" ")).map_err(refused)?;
+    let sealed = ledger::cli::sealed_files(paths).map_err(|e| (EXIT_INPUT, e.to_string()))?;
+    if !sealed.is_empty() {
+        note(&format!(
+            "{} files are encrypted and not looked into; `age --decrypt` makes them readable",
+            sealed.len()
+        ));
+    }
+    Ok(())
+}
+
 fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
+    note_reader(command)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let unreadable = |error: std::io::Error| (EXIT_INPUT, error.to_string());
     let answer = match command {
