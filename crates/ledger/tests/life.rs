@@ -185,3 +185,42 @@ fn reading_a_live_ledger_is_recorded_or_refused() {
     fs::remove_file(folder.join("ledger/journal-n1")).unwrap();
     note_reading(&paths, "op", 1000, "search").unwrap();
 }
+
+/// The other side of the format, written by its authors; CI installs it.
+#[test]
+#[ignore = "needs the programs age and age-keygen: --ignored"]
+fn the_age_tool_makes_a_closed_file_readable_again() {
+    use std::process::Command;
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let identity = folder.join("identity");
+    let made = Command::new("age-keygen").arg("-o").arg(&identity).output().unwrap();
+    assert!(made.status.success());
+    let public = Command::new("age-keygen").arg("-y").arg(&identity).output().unwrap();
+    let recipient = Recipient::parse(String::from_utf8(public.stdout).unwrap().trim()).unwrap();
+    // Several chunks of 64 KiB, compressed: texts that don't repeat.
+    let settings =
+        LedgerSettings { encrypt_to: Some(recipient), rotate_bytes: 1 << 20, ..settings(folder) };
+    let ledger = Ledger::open(settings).unwrap();
+    let tag = ledger.tag(&who(1));
+    for number in 0..4000_u64 {
+        let text = format!("SELECT '{}'", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        drop(ledger.intent(&tag, &query(text.as_bytes())).wait().unwrap());
+    }
+    wait_until("encryption", || !names(folder, ".jsonl.zst.age").is_empty());
+    ledger.close("test").unwrap();
+    let name = names(folder, ".jsonl.zst.age").remove(0);
+    let copy = folder.join("copy");
+    fs::create_dir(&copy).unwrap();
+    let opened = Command::new("age")
+        .args(["--decrypt", "-i"])
+        .arg(&identity)
+        .arg("-o")
+        .arg(copy.join(name.strip_suffix(".age").unwrap()))
+        .arg(folder.join("ledger").join(&name))
+        .output()
+        .unwrap();
+    assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
+    let report = verify(&VerifyRequest { paths: vec![copy], ..VerifyRequest::default() }).unwrap();
+    assert!(report.is_intact() && report.nodes[0].records > 1000, "{report:?}");
+}
