@@ -25,6 +25,7 @@ macro_rules! on_both {
     };
 }
 
+mod certificates;
 mod check;
 mod clients;
 mod commands;
@@ -34,5 +35,6 @@ mod evidence;
 mod failures;
 mod ledger;
 mod ops;
+mod pool;
 mod reads;
 mod refusals;

@@ -23,8 +23,8 @@ mod values;
 pub use error::{ConfigErrors, Problem};
 pub use load::{ConfigHash, LoadError};
 pub use model::{
-    Config, HostPort, Identities, LedgerConfig, Limits, Listener, ListenerTls, Ops, RecordedText,
-    Replica, ReplicaAccount, ReplicaTls,
+    ClientTls, Config, HostPort, Identities, LedgerConfig, Limits, Listener, ListenerTls, Ops,
+    RecordedText, Replica, ReplicaAccount, ReplicaCompression, ReplicaTls,
 };
 pub use secret::{PasswordSource, SecretError, SecretFile};
 pub use settings::Settings;

@@ -45,6 +45,7 @@ pub mod report;
 mod settings;
 mod shared;
 mod statement;
+mod tail;
 pub mod verify;
 mod writer;
 
@@ -60,3 +61,4 @@ pub use record::{
 pub use recording::{IntentRecorded, Recording};
 pub use settings::{LedgerSettings, SyncPolicy};
 pub use shared::LedgerHealth;
+pub use tail::Tail;

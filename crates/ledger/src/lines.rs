@@ -68,7 +68,7 @@ pub(crate) fn follow(
 
 /// The lines up to the end; what follows the last line feed is being written and stays in
 /// `begun`. False if told to stop.
-fn whole_lines(
+pub(crate) fn whole_lines(
     reader: &mut dyn BufRead,
     begun: &mut Vec<u8>,
     take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,

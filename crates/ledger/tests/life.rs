@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use common::{ok, query, who};
 use ledger::cli::{Search, search};
 use ledger::verify::{VerifyReport, VerifyRequest, What, verify};
-use ledger::{Ledger, LedgerSettings, Recipient, note_reading, rotate_key};
+use ledger::{Ledger, LedgerSettings, Recipient, Tail, note_reading, rotate_key};
 
 /// The example key of the age format's own tests.
 const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
@@ -223,4 +223,44 @@ fn the_age_tool_makes_a_closed_file_readable_again() {
     assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
     let report = verify(&VerifyRequest { paths: vec![copy], ..VerifyRequest::default() }).unwrap();
     assert!(report.is_intact() && report.nodes[0].records > 1000, "{report:?}");
+}
+
+#[test]
+fn a_tail_hands_over_each_record_once_across_compression_and_failures() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ledger = Ledger::open(settings(folder)).unwrap();
+    fill(&ledger, 100);
+    wait_until("compression", || names(folder, ".jsonl.zst").len() > 1);
+    let mut tail = Tail::after(7, folder.join("ledger"), "n1");
+    let mut taken = Vec::new();
+    let mut fails = 0;
+    let mut pass = |tail: &mut Tail| {
+        tail.pass(&mut |sequence, line| {
+            assert!(line.ends_with(b"\"}"));
+            if sequence % 50 == 0 && fails % 2 == 0 {
+                fails += 1;
+                return Err(std::io::ErrorKind::BrokenPipe.into());
+            }
+            fails += u64::from(sequence % 50 == 0);
+            taken.push(sequence);
+            Ok(())
+        })
+    };
+    assert!(pass(&mut tail).is_err());
+    fill(&ledger, 100);
+    let last = ledger.health().last_sequence;
+    ledger.close("test").unwrap();
+    while tail.last() < last {
+        let _ = pass(&mut tail);
+    }
+    assert!(taken.iter().zip(8..).all(|(taken, expected)| *taken == expected), "{taken:?}");
+
+    // What was removed is passed over, and the jump in the numbers shows it.
+    fs::remove_file(folder.join("ledger").join(&names(folder, ".jsonl.zst")[1])).unwrap();
+    let mut seen = Vec::new();
+    let mut tail = Tail::after(0, folder.join("ledger"), "n1");
+    tail.pass(&mut |sequence, _| Ok(seen.push(sequence))).unwrap();
+    assert!(seen[0] == 1 && *seen.last().unwrap() >= last);
+    assert_eq!(seen.windows(2).filter(|pair| pair[1] != pair[0] + 1).count(), 1);
 }

@@ -57,8 +57,6 @@ pub struct Session<'a> {
     /// Whether values are left out of the session's records.
     redacts: bool,
     asserted: Asserted,
-    /// When the session has lasted as long as its role lets it.
-    ends_at: Option<tokio::time::Instant>,
     negotiated: Capabilities,
     collation: u16,
     /// Whether one query may hold several statements.
@@ -136,7 +134,6 @@ impl<'a> Session<'a> {
             role: Arc::clone(&user.role),
             redacts: daemon.records.redacts(&user.role.name),
             asserted: daemon.records.asserted(&logged_in.attributes),
-            ends_at: user.role.limits.session_time.map(|most| tokio::time::Instant::now() + most),
             negotiated: logged_in.negotiated,
             collation: logged_in.collation,
             multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
@@ -204,14 +201,13 @@ impl<'a> Session<'a> {
 
     /// Waits for the next command, as long as nothing else ends the session.
     async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
-        let Self { client, replica, orders, limits, ends_at, .. } = self;
+        let Self { client, replica, orders, limits, .. } = self;
         tokio::select! {
             biased;
             payload = timeout(limits.idle_timeout, client.read_payload(limits.max_payload)) => {
                 payload.map_err(|_| Ending::idle())?.map_err(Ending::from)
             }
             () = orders.end_when_idle() => Err(ordered(orders)),
-            () = until(*ends_at) => Err(Ending::session_time()),
             unasked = replica.channel.fill() => Err(replica_spoke_unasked(replica, unasked)),
         }
     }
@@ -281,13 +277,6 @@ impl<'a> Session<'a> {
     }
 }
 
-async fn until(moment: Option<tokio::time::Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
-}
-
 fn ordered(orders: &Orders) -> Ending {
     match orders.current() {
         Order::FinishAndEnd(reason) | Order::EndNow(reason) => Ending::ordered(reason),
@@ -352,8 +341,10 @@ async fn record_login(
     (replica, policy): (&ReplicaSession, &str),
 ) -> Result<WhoTag, Ending> {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let attributes: Vec<(String, String)> =
-        logged_in.attributes.iter().map(|a| (lossy(&a.name), lossy(&a.value))).collect();
+    let attributes = logged_in.attributes.iter().map(|a| (lossy(&a.name), lossy(&a.value)));
+    let certificate = logged_in.named.certificate();
+    let certificate = certificate.map(|of| ("readgate_certificate".to_owned(), of.shown()));
+    let attributes: Vec<(String, String)> = attributes.chain(certificate).collect();
     let program = attributes.iter().find(|(name, _)| name == "program_name");
     let user = logged_in.named.user();
     let who = Who {
