@@ -136,6 +136,16 @@ on_both! {
         let verified = readgate::run(&["ledger", "verify", &ledger], "");
         assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stdout));
     }
+
+    fn reading_the_ledger_is_recorded_in_it(stage) {
+        let ledger = stage.readgate.directory.join("ledger").display().to_string();
+        let alices = ["ledger", "report", &ledger, "--user", "alice", "--format", "html"];
+        let report = readgate::run(&alices, "");
+        assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
+        assert!(String::from_utf8_lossy(&report.stdout).starts_with("<!doctype html>"));
+        let what = format!("ledger report {ledger} --user alice --format html");
+        stage.readgate.record("reading", |record| record["what"] == what);
+    }
 }
 
 /// MariaDB has no query attributes.
@@ -152,4 +162,55 @@ fn the_person_that_a_tool_names_is_recorded() {
     let intent = daemon.record("intent", |record| record["text"] == "SELECT 'for Zora'");
     assert_eq!(intent["end_user"], "Zora");
     assert_eq!(intent["attributes"][0]["name"], "end_user");
+}
+
+/// What arrives at a receiver, until `enough` of it is there.
+fn received(
+    listener: &std::net::TcpListener,
+    answer: &str,
+    enough: impl Fn(&str) -> bool,
+) -> String {
+    use std::io::{Read, Write};
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    let mut text = String::new();
+    let mut room = [0; 4096];
+    while !enough(&text) {
+        let read = stream.read(&mut room).unwrap();
+        assert!(read > 0, "the sender closed after {text}");
+        text.push_str(&String::from_utf8_lossy(&room[..read]));
+    }
+    stream.write_all(answer.as_bytes()).unwrap();
+    text
+}
+
+/// One flavour is enough: no server has a part in it.
+#[test]
+fn records_go_to_a_syslog_receiver_and_checkpoints_to_a_webhook() {
+    let stage = readgate_tests::stage::stage(readgate_tests::server::Flavour::MariaDb);
+    let (directory, mut config) = stage.own_config("shipping");
+    let (syslog, webhook) = (
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap(),
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap(),
+    );
+    let port = |listener: &std::net::TcpListener| listener.local_addr().unwrap().port();
+    set(&mut config, "ledger.ship_to", format!("tcp://127.0.0.1:{}", port(&syslog)));
+    set(&mut config, "ledger.anchor_webhook", format!("http://127.0.0.1:{}/a", port(&webhook)));
+    let daemon = Readgate::start(&directory, config);
+    let login = Login::user("alice", USER_PASSWORD);
+    login_at(daemon.port, &stage.ca_file(), &login).query("SELECT 'shipped'").expect_ok();
+    let shipped = received(&syslog, "", |text| text.contains("SELECT 'shipped'"));
+    assert!(shipped.contains(" readgate - start - {\"v\":1,\"seq\":1,"), "{shipped}");
+    daemon.signal("TERM");
+    let whole = |text: &str| text.ends_with("\"}");
+    let posted = received(&webhook, "HTTP/1.1 204 No Content\r\n\r\n", whole);
+    let (head, checkpoint) = posted.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("POST /a HTTP/1.1\r\n"), "{head}");
+    let anchor = directory.join("anchor.jsonl");
+    std::fs::write(&anchor, format!("{checkpoint}\n")).unwrap();
+    let (ledger, anchor) =
+        (directory.join("ledger").display().to_string(), anchor.display().to_string());
+    let verified = readgate::run(&["ledger", "verify", &ledger, "--anchor", &anchor], "");
+    let said = String::from_utf8_lossy(&verified.stdout);
+    assert!(verified.status.success() && said.contains("met elsewhere"), "{said}");
 }

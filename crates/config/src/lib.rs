@@ -23,8 +23,8 @@ mod values;
 pub use error::{ConfigErrors, Problem};
 pub use load::{ConfigHash, LoadError};
 pub use model::{
-    ClientTls, Config, HostPort, Identities, LedgerConfig, Limits, Listener, ListenerTls, Ops,
-    RecordedText, Replica, ReplicaAccount, ReplicaCompression, ReplicaTls,
+    ClientTls, Config, Endpoint, HostPort, Identities, LedgerConfig, Limits, Listener, ListenerTls,
+    Ops, RecordedText, Replica, ReplicaAccount, ReplicaCompression, ReplicaTls, Shipping,
 };
 pub use secret::{PasswordSource, SecretError, SecretFile};
 pub use settings::Settings;

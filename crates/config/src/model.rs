@@ -217,8 +217,57 @@ pub struct LedgerConfig {
     pub encrypt_to: Option<Recipient>,
     /// How old a file's last record may be before the file is removed; `None`: any age.
     pub keep_for: Option<Duration>,
+    /// Where records and checkpoints are sent beside.
+    pub shipping: Shipping,
     /// Files that get a copy of each checkpoint, beside the one in its folder.
     pub anchors: Vec<PathBuf>,
+}
+
+/// Where records and checkpoints are sent beside the ledger's own files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shipping {
+    /// Records, one a line, to standard output.
+    pub to_stdout: bool,
+    /// Records, to a syslog receiver.
+    pub syslog: Option<Endpoint>,
+    /// Checkpoints, by HTTP POST.
+    pub anchor_webhook: Option<Endpoint>,
+    /// PEM file of who signs the certificates of both. There if either is reached by TLS.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Something to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Over TLS.
+    pub tls: bool,
+    /// Host and port.
+    pub address: HostPort,
+    /// From the first slash on; `/` if there was none.
+    pub path: String,
+}
+
+impl Endpoint {
+    /// Reads `scheme://host[:port][/path]`; of the two schemes, each with its usual port, the
+    /// second means TLS.
+    pub(crate) fn parse(text: &str, schemes: [(&str, u16); 2]) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let found = schemes.iter().position(|(name, _)| *name == scheme)?;
+        let (_, usual_port) = schemes.get(found)?;
+        let (host_port, path) = match rest.find('/') {
+            Some(at) => rest.split_at_checked(at)?,
+            None => (rest, "/"),
+        };
+        let (host, port) = match host_port.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+            Some(_) | None => (host_port, *usual_port),
+        };
+        let host = host.strip_prefix('[').map_or(host, |inner| inner.trim_end_matches(']'));
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        let fits = !host.is_empty() && port > 0 && is_plain(host) && is_plain(path);
+        let address = HostPort { host: host.to_owned(), port };
+        fits.then(|| Self { tls: found == 1, address, path: path.to_owned() })
+    }
 }
 
 /// Whether statements are recorded with the values in them.

@@ -75,7 +75,7 @@ impl LedgerSettings {
             compress: true,
             encrypt_to: None,
             keep_for: None,
-            keeper_period: Duration::from_secs(5),
+            keeper_period: Duration::from_secs(2),
             rotate_bytes: 256 << 20,
             rotate_age: Duration::from_secs(24 * 3600),
         }

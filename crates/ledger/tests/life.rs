@@ -260,7 +260,11 @@ fn a_tail_hands_over_each_record_once_across_compression_and_failures() {
     fs::remove_file(folder.join("ledger").join(&names(folder, ".jsonl.zst")[1])).unwrap();
     let mut seen = Vec::new();
     let mut tail = Tail::after(0, folder.join("ledger"), "n1");
-    tail.pass(&mut |sequence, _| Ok(seen.push(sequence))).unwrap();
+    let mut see = |sequence, _: &[u8]| {
+        seen.push(sequence);
+        Ok(())
+    };
+    tail.pass(&mut see).unwrap();
     assert!(seen[0] == 1 && *seen.last().unwrap() >= last);
     assert_eq!(seen.windows(2).filter(|pair| pair[1] != pair[0] + 1).count(), 1);
 }

@@ -381,7 +381,8 @@ fn pool_settings(config: &Config) -> PoolSettings {
     }
 }
 
-fn host_name() -> String {
+/// The host's name.
+pub fn host_name() -> String {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into_owned()
 }

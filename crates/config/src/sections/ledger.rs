@@ -7,7 +7,7 @@ use ledger::{Recipient, SyncPolicy};
 
 use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, optional, required};
-use crate::model::{LedgerConfig, RecordedText};
+use crate::model::{Endpoint, LedgerConfig, RecordedText, Shipping};
 use crate::sections::suggestion;
 use crate::table::Table;
 use crate::values;
@@ -90,6 +90,24 @@ pub(crate) static LEDGER: Section = Section {
             "[\"/mnt/elsewhere/checkpoints.jsonl\"]",
             "Files that get a copy of each signed checkpoint: on another mount, best of another host. `readgate ledger verify --anchor FILE` then tells a cut tail.",
         ),
+        optional(
+            "anchor_webhook",
+            Kind::Text,
+            "\"http://127.0.0.1:8080/anchors\"",
+            "`http://` or `https://` address that gets the newest signed checkpoint by POST, at most one a second.",
+        ),
+        optional(
+            "ship_to",
+            Kind::Text,
+            "\"stdout\"",
+            "Where each record is sent beside: \"stdout\" (one line of JSON each), \"tls://HOST:PORT\" or \"tcp://HOST:PORT\" (syslog, RFC 5424 with octet counts). Read from the files: a receiver that is slow or gone holds nothing up and gets the rest later.",
+        ),
+        optional(
+            "ship_ca_file",
+            Kind::Path,
+            "\"/etc/readgate/certs/siem-ca.crt\"",
+            "PEM. Who must have signed the certificates of `ship_to` and `anchor_webhook`; needed for tls:// and https://.",
+        ),
     ],
     sections: &[],
 };
@@ -119,6 +137,7 @@ pub(super) fn read(
     let compress = table.get("compress", values::flag);
     let encrypt_to = read_recipient(&table);
     let keep_for = table.optional("keep_for", values::duration);
+    let shipping = read_shipping(&table);
     let document = table.document();
     let directory = document.resolve(&directory?);
     Some(LedgerConfig {
@@ -132,9 +151,47 @@ pub(super) fn read(
         text: text?,
         asserted_user_attribute: asserted?,
         compress: compress?,
+        shipping: shipping?,
         encrypt_to: encrypt_to?,
         keep_for: keep_for?,
         anchors: anchors.values()?.iter().map(|path| document.resolve(path)).collect(),
+    })
+}
+
+fn read_shipping(table: &Table<'_, '_>) -> Option<Shipping> {
+    let ca_file = table.optional("ship_ca_file", values::text);
+    let endpoint = |key: &str, schemes: [(&str, u16); 2], example: &str| {
+        let Some(text) = table.optional(key, values::text)? else {
+            return Some(None);
+        };
+        let endpoint = Endpoint::parse(&text, schemes);
+        if endpoint.is_none() {
+            table.problem(key, Wrong::new(format!("{text:?} is no address of its sort"), example));
+        } else if endpoint.as_ref().is_some_and(|one| one.tls) && !table.has("ship_ca_file") {
+            let right = "add ship_ca_file, the PEM file of who signs its certificate";
+            table.problem(key, Wrong::new("needs a certificate authority", right));
+        }
+        endpoint.map(Some)
+    };
+    let webhook = endpoint(
+        "anchor_webhook",
+        [("http", 80), ("https", 443)],
+        "write it as \"https://HOST/PATH\"",
+    );
+    let to_stdout = table.optional("ship_to", values::text)?.as_deref() == Some("stdout");
+    let syslog = match to_stdout {
+        true => Some(None),
+        false => endpoint(
+            "ship_to",
+            [("tcp", 601), ("tls", 6514)],
+            "write \"stdout\", \"tls://HOST:PORT\" or \"tcp://HOST:PORT\"",
+        ),
+    };
+    Some(Shipping {
+        to_stdout,
+        syslog: syslog?,
+        anchor_webhook: webhook?,
+        ca_file: ca_file?.map(|path| table.document().resolve(&path)),
     })
 }
 
