@@ -30,6 +30,25 @@ on_both! {
         assert_eq!(outcome["fingerprint"], prepare["fingerprint"]);
     }
 
+    fn hashes_the_answer_that_the_client_got(stage) {
+        let (directory, mut config) = stage.own_config("hashed");
+        set(&mut config, "ledger.hash_results", true);
+        let daemon = Readgate::start(&directory, config);
+        let login = Login::user("alice", USER_PASSWORD);
+        let mut alice = login_at(daemon.port, &stage.ca_file(), &login);
+        alice.received.clear();
+        alice.query("SELECT 'hashed', 7 UNION SELECT 'twice', 8").expect_ok();
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        for (sequence_id, payload) in &alice.received {
+            let len = u32::try_from(payload.len()).unwrap().to_le_bytes();
+            context.update(&[len[0], len[1], len[2], *sequence_id]);
+            context.update(payload);
+        }
+        let hash = context.finish();
+        let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        daemon.record("outcome", |record| record["result_sha256"] == hex);
+    }
+
     fn records_long_data_by_its_hash(stage) {
         let mut alice = stage.alice();
         let statement = alice.prepare("SELECT length(?), 'long data'").unwrap();

@@ -211,6 +211,8 @@ pub struct LedgerConfig {
     pub redaction_key_file: PathBuf,
     /// Query or connection attribute that names the person a reporting tool acts for.
     pub asserted_user_attribute: Option<String>,
+    /// Whether outcomes hold a hash of the answer.
+    pub hash_results: bool,
     /// Whether closed files are compressed.
     pub compress: bool,
     /// Whom closed files are encrypted to, if anybody.

@@ -94,8 +94,24 @@ pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
 /// Bytes that may begin a character to be escaped. The three lead bytes are those of
 /// U+0080 to U+00BF, U+2000 to U+2FFF and U+F000 to U+FFFF.
 fn is_suspect(byte: u8) -> bool {
-    byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f | 0xc2 | 0xe2 | 0xef)
+    SUSPECTS.get(usize::from(byte)).copied().unwrap_or(true)
 }
+
+#[allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "computed while compiling, over all values of a byte"
+)]
+static SUSPECTS: [bool; 256] = {
+    let mut suspects = [false; 256];
+    let mut value = 0;
+    while value < 256 {
+        let byte = value as u8;
+        suspects[value] = byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f | 0xc2 | 0xe2 | 0xef);
+        value += 1;
+    }
+    suspects
+};
 
 fn push_char(out: &mut Vec<u8>, c: char) {
     match c {

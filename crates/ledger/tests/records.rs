@@ -272,3 +272,22 @@ fn a_redacted_record_holds_no_value_and_equal_values_correlate() {
     assert_eq!(refused["text_bytes"], unlexable.len());
     assert!(refused.get("text").is_none() && refused.get("reason").is_none());
 }
+
+#[test]
+fn a_password_is_masked_in_a_redacted_text_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("redaction.key");
+    let settings = LedgerSettings { redaction_key_file: Some(key), ..settings(&folder) };
+    let ledger = Ledger::open(settings).unwrap();
+    let text = b"ALTER USER b IDENTIFIED BY 'sesame' AS 0x2441";
+    let literals = [
+        Literal { range: 27..35, kind: LiteralKind::String },
+        Literal { range: 39..45, kind: LiteralKind::Number },
+    ];
+    let form = TextForm::Redacted(&literals);
+    drop(ledger.intent(&ledger.tag(&who(1)), &Intent { form, ..query(text) }).wait().unwrap());
+    ledger.close("test").unwrap();
+    let records = records(&folder.path().join("ledger"));
+    let text = &event(&records, "intent").unwrap()["text"];
+    assert_eq!(text, "ALTER USER b IDENTIFIED BY '***' AS '***'");
+}

@@ -11,7 +11,7 @@ use ledger::{
 };
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::response::ResponseEnd;
-use ring::digest::{SHA256, digest};
+use ring::digest::{Context, SHA256, digest};
 use sql_judge::{Judge, ReadPermit, SessionFacts};
 use tokio::time::timeout;
 
@@ -34,6 +34,8 @@ pub struct RunReport<'a> {
     pub rows: u64,
     /// What the text names.
     pub named: &'a Named,
+    /// Hash of the answer's bytes, if wanted.
+    pub hash: Option<Context>,
 }
 
 /// What a text names, found out while the replica is at work.
@@ -71,8 +73,11 @@ pub fn policy_hash(judge: &Judge) -> String {
 
 /// The first 16 hex digits of a SHA-256.
 fn short_hash(bytes: &[u8]) -> String {
-    let hash = digest(&SHA256, bytes);
-    hash.as_ref().iter().take(8).fold(String::with_capacity(16), |mut hex, byte| {
+    hex(digest(&SHA256, bytes).as_ref().iter().take(8))
+}
+
+fn hex<'b>(bytes: impl Iterator<Item = &'b u8>) -> String {
+    bytes.fold(String::with_capacity(64), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}");
         hex
     })
@@ -83,6 +88,7 @@ fn short_hash(bytes: &[u8]) -> String {
 pub struct RecordPolicy {
     text: RecordedText,
     asserted_user_attribute: Option<String>,
+    hash_results: bool,
 }
 
 impl RecordPolicy {
@@ -91,7 +97,13 @@ impl RecordPolicy {
         Self {
             text: config.text.clone(),
             asserted_user_attribute: config.asserted_user_attribute.clone(),
+            hash_results: config.hash_results,
         }
+    }
+
+    /// What an answer's bytes are hashed with, if they are.
+    pub fn result_hash(&self) -> Option<Context> {
+        self.hash_results.then(|| Context::new(&SHA256))
     }
 
     /// Whether values in the statements of a role's users are redacted.
@@ -207,6 +219,9 @@ pub async fn outcome(
         // A server's message repeats values.
         message: if session.redacts() { "" } else { message },
     });
+    // Of an answer that broke off, nobody has seen the whole.
+    let hash = report.hash.clone().filter(|_| relayed.is_ok());
+    let result_sha256 = hash.map(|hash| hex(hash.finish().as_ref().iter()));
     let outcome = Outcome {
         rows: report.rows,
         bytes,
@@ -215,6 +230,7 @@ pub async fn outcome(
         error,
         fingerprint: report.named.fingerprint(),
         tables: &report.named.tables,
+        result_sha256: result_sha256.as_deref(),
         ..Outcome::default()
     };
     session.daemon().metrics.ran(report.permit.kind().as_str(), end, duration);

@@ -65,6 +65,13 @@ pub(crate) static LEDGER: Section = Section {
             "Query attribute, or else connection attribute, in which a reporting tool names the person it acts for. Recorded as `end_user`; asserted, not verified.",
         ),
         default(
+            "hash_results",
+            Kind::Flag,
+            "false",
+            "true",
+            "Whether each outcome holds the SHA-256 of the answer: its packets, headers included, as the client got them inside TLS and compression.",
+        ),
+        default(
             "compress",
             Kind::Flag,
             "true",
@@ -134,6 +141,7 @@ pub(super) fn read(
     let key_file = table.optional("redaction_key_file", values::text);
     let asserted = table.optional("asserted_user_attribute", values::text);
     let anchors = table.list("anchors", values::text);
+    let hash_results = table.get("hash_results", values::flag);
     let compress = table.get("compress", values::flag);
     let encrypt_to = read_recipient(&table);
     let keep_for = table.optional("keep_for", values::duration);
@@ -151,6 +159,7 @@ pub(super) fn read(
         text: text?,
         asserted_user_attribute: asserted?,
         compress: compress?,
+        hash_results: hash_results?,
         shipping: shipping?,
         encrypt_to: encrypt_to?,
         keep_for: keep_for?,

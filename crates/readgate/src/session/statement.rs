@@ -179,16 +179,17 @@ impl<'p> Run<'p> {
         let named = self.named(session);
         let first = forwarded.as_ref().copied().unwrap_or(1);
         let mut walker = self.walker(session, first).with_caps(caps);
+        let mut hash = session.daemon.records.result_hash();
         let relayed = match forwarded {
             Err(error) => Err(RelayFault::ReplicaGone(error.to_string())),
             Ok(_) => {
                 let Session { client, replica, orders, limits, .. } = session;
-                relay::up_to_the_end(client, replica, &mut walker, orders, limits.write_timeout)
-                    .await
+                let write = limits.write_timeout;
+                relay::up_to_the_end(client, replica, &mut walker, orders, write, &mut hash).await
             }
         };
         let report =
-            RunReport { permit: self.permit, received, rows: walker.rows(), named: &named };
+            RunReport { permit: self.permit, received, rows: walker.rows(), named: &named, hash };
         recording::outcome(session, intent, &report, relayed.as_ref()).await?;
         let held = match relayed {
             Ok(held) => held,
