@@ -33,16 +33,19 @@ pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
 pub(crate) fn compress(path: &Path) -> io::Result<PathBuf> {
     let target = with_suffix(path, ".zst");
     let temporary = with_suffix(path, ".zst.new");
-    let mut source = Hashing::new(File::open(path)?);
+    // Against a broken disk or memory, not against people: the cheap sum is enough.
+    let (mut written, mut read) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
+    let mut source = Watched(File::open(path)?, |bytes: &[u8]| written.update(bytes));
     let mut encoder = zstd::stream::write::Encoder::new(create(&temporary)?, LEVEL)?;
     encoder.include_checksum(true)?;
-    io::copy(&mut source, &mut encoder)?;
+    let len = io::copy(&mut source, &mut encoder)?;
     let file = encoder.finish()?;
     file.set_modified(fs::metadata(path)?.modified()?)?;
     file.sync_all()?;
-    let mut back = Hashing::new(zstd::stream::read::Decoder::new(File::open(&temporary)?)?);
-    io::copy(&mut back, &mut io::sink())?;
-    if back.finish() != source.finish() {
+    let decoder = zstd::stream::read::Decoder::new(File::open(&temporary)?)?;
+    let mut back = Watched(decoder, |bytes: &[u8]| read.update(bytes));
+    let back_len = io::copy(&mut back, &mut io::sink())?;
+    if back_len != len || read.finalize() != written.finalize() {
         return Err(io::Error::other("a compressed file does not read back as it was"));
     }
     put(&temporary, &target)?;
@@ -66,9 +69,12 @@ pub(crate) fn seal(path: &Path, recipient: &Recipient) -> io::Result<(PathBuf, H
 
 /// SHA-256 of a file's bytes.
 pub(crate) fn hash_of(path: &Path) -> io::Result<Hash> {
-    let mut file = Hashing::new(File::open(path)?);
+    let mut context = Context::new(&SHA256);
+    let mut file = Watched(File::open(path)?, |bytes: &[u8]| context.update(bytes));
     io::copy(&mut file, &mut io::sink())?;
-    Ok(file.finish())
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    Ok(hash)
 }
 
 /// What a statement says about a file whose lines can be read.
@@ -143,28 +149,13 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Passes bytes on and hashes them.
-struct Hashing<R> {
-    inner: R,
-    context: Context,
-}
+/// Passes bytes on and shows them to somebody on the way.
+struct Watched<R, F>(R, F);
 
-impl<R: Read> Hashing<R> {
-    fn new(inner: R) -> Self {
-        Self { inner, context: Context::new(&SHA256) }
-    }
-
-    fn finish(self) -> Hash {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(self.context.finish().as_ref());
-        hash
-    }
-}
-
-impl<R: Read> Read for Hashing<R> {
+impl<R: Read, F: FnMut(&[u8])> Read for Watched<R, F> {
     fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(room)?;
-        self.context.update(room.get(..read).unwrap_or_default());
+        let read = self.0.read(room)?;
+        (self.1)(room.get(..read).unwrap_or_default());
         Ok(read)
     }
 }
