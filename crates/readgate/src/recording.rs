@@ -57,7 +57,7 @@ impl Named {
                 *table = format!("{schema}.{table}");
             }
         }
-        Self { fingerprint: short_hash(sql_judge::fingerprint(facts, text).as_bytes()), tables }
+        Self { fingerprint: short_hash(&sql_judge::shape(facts, text)), tables }
     }
 
     fn fingerprint(&self) -> Option<&str> {

@@ -28,7 +28,7 @@ pub use explain::{Explanation, explain, explain_batch};
 pub use facts::{Effects, SessionFacts};
 pub use fingerprint::fingerprint;
 pub use judge::{Judge, Policy, Verdicts};
-pub use literals::{Literal, LiteralKind, literals};
+pub use literals::{Literal, LiteralKind, literals, shape};
 pub use server::{Flavour, ServerVersion};
 pub use settings::Limits;
 pub use split::split;

@@ -60,6 +60,51 @@ pub fn literals(facts: &SessionFacts, text: &[u8]) -> Option<Vec<Literal>> {
     }
 }
 
+/// The shape of a text in this session: its tokens with values as `?`, lists of values as
+/// one, words in capitals, comments left out. Equal for texts that differ in values alone.
+/// One pass and one buffer, unlike [`crate::fingerprint`]; for hashing, not for reading.
+pub fn shape(facts: &SessionFacts, text: &[u8]) -> Vec<u8> {
+    let mut lexer = Lexer::new(facts.lex_mode(), text);
+    let mut shape = Vec::with_capacity(text.len());
+    let (mut after_value, mut after_value_and_comma) = (false, false);
+    loop {
+        let Ok(token) = lexer.next() else {
+            // What can't be lexed has the shape of what stands before.
+            shape.push(b'!');
+            return shape;
+        };
+        let is_value = matches!(token.kind, Kind::Text | Kind::Number) || token.is(b'?');
+        match token.kind {
+            Kind::End => break,
+            Kind::Hint => continue,
+            _ if is_value && after_value_and_comma => {
+                // The comma before it and the space behind that.
+                shape.truncate(shape.len().saturating_sub(2));
+            }
+            _ if is_value => shape.extend_from_slice(b"? "),
+            Kind::Word | Kind::Name => {
+                shape.extend(lexer.bytes(token).iter().map(u8::to_ascii_uppercase));
+                shape.push(b' ');
+            }
+            Kind::QuotedName
+            | Kind::UserVariable
+            | Kind::AtAt
+            | Kind::Symbol
+            | Kind::Text
+            | Kind::Number => {
+                shape.extend_from_slice(lexer.bytes(token));
+                shape.push(b' ');
+            }
+        }
+        after_value_and_comma = after_value && token.is(b',');
+        after_value = is_value;
+    }
+    while let Some(rest) = shape.strip_suffix(b"; ") {
+        shape.truncate(rest.len());
+    }
+    shape
+}
+
 /// What of the gap between two tokens is more than white space and the marks of an
 /// executable comment.
 fn comment_in(text: &[u8], gap: Range<usize>) -> Option<Range<usize>> {
@@ -114,6 +159,24 @@ mod tests {
         );
         assert_eq!(found("", "SELECT /*!50000 'x' */ FROM t").unwrap(), ["'x'"]);
         assert_eq!(found("", "SELECT a /*1*/").unwrap(), ["/*1*/"]);
+    }
+
+    #[test]
+    fn texts_that_differ_in_values_alone_have_one_shape() {
+        let of = |text: &str| String::from_utf8(shape(&facts(b""), text.as_bytes())).unwrap();
+        let first = of("SELECT a FROM t WHERE b IN (1, 2) AND c = 'x'");
+        assert_eq!(first, "SELECT A FROM T WHERE B IN ( ? ) AND C = ? ");
+        for same in [
+            "select a from t where b in (7,8,9) and c = 'it''s';",
+            "SELECT /* x */ a FROM t WHERE b IN (1) AND c = ? -- y",
+        ] {
+            assert_eq!(of(same), first, "{same}");
+        }
+        for other in ["SELECT a FROM u WHERE b IN (1) AND c = 'x'", "SELECT a FROM t", "SELECT 'x"]
+        {
+            assert_ne!(of(other), first, "{other}");
+        }
+        assert_eq!(of("SELECT 1, a, 2"), "SELECT ? , A , ? ");
     }
 
     #[test]
