@@ -60,6 +60,10 @@ impl Keeper {
     }
 
     fn take_in_readings(&self) -> io::Result<()> {
+        if !readings::folder(&self.settings.directory).exists() {
+            // Without it nobody can read; the ledger itself can do without.
+            let _ = make_readings_folder(&self.settings.directory);
+        }
         for (path, reading) in readings::waiting(&self.settings.directory)? {
             match reading {
                 Some(Reading { by, uid, what, read_at }) => {
@@ -204,6 +208,9 @@ fn ends_with(path: &Path, suffix: &str) -> bool {
 /// The folder for notes of readings: those of the ledger folder's group may add some.
 fn make_readings_folder(directory: &Path) -> io::Result<()> {
     let folder = readings::folder(directory);
-    DirBuilder::new().recursive(true).mode(0o770).create(&folder)?;
+    match DirBuilder::new().mode(0o770).create(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
     fs::set_permissions(folder, fs::Permissions::from_mode(0o2770))
 }
