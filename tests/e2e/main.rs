@@ -35,3 +35,4 @@ mod ledger;
 mod ops;
 mod reads;
 mod refusals;
+mod settings;

@@ -234,9 +234,9 @@ impl<'a> Session<'a> {
         self.negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES)
     }
 
-    /// Reads the session's state back from the replica, and sets the guard again on the way.
+    /// Reads the session's state back from the replica.
     async fn resync(&mut self) -> Result<(), Ending> {
-        let baseline = self.daemon.pool.target.guard_again(&mut self.replica).await;
+        let baseline = self.daemon.pool.target.read_again(&mut self.replica).await;
         let baseline = baseline.map_err(|fault| {
             Ending::silent(EndingKind::ReplicaFault, format!("reading state back: {fault}"))
         })?;

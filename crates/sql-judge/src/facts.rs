@@ -24,6 +24,8 @@ pub struct SessionFacts {
     sql_mode: SqlMode,
     schema: Option<Bytes>,
     prepared: HashMap<Bytes, Bytes>,
+    /// A statement has changed the session in a way that only the replica can tell.
+    in_doubt: bool,
 }
 
 impl SessionFacts {
@@ -67,7 +69,7 @@ impl SessionFacts {
     ) -> Option<Self> {
         let sql_mode = SqlMode::parse(server.flavour, sql_mode)?;
         let lex_mode = lex_mode(server, sql_mode, charset);
-        Some(Self { lex_mode, sql_mode, schema: None, prepared: HashMap::new() })
+        Some(Self { lex_mode, sql_mode, schema: None, prepared: HashMap::new(), in_doubt: false })
     }
 
     /// Takes over what a permitted statement does to the session, once the replica has
@@ -87,6 +89,7 @@ impl SessionFacts {
                 Change::Deallocated(name) => {
                     self.prepared.remove(name);
                 }
+                Change::InDoubt => self.in_doubt = true,
             }
         }
     }
@@ -106,6 +109,12 @@ impl SessionFacts {
         let known = fresh.is_some();
         *self = Self { prepared, ..fresh.unwrap_or_else(|| self.clone()) };
         known
+    }
+
+    /// Whether the session must be read back ([`SessionFacts::resync`]) before anything else
+    /// can be judged.
+    pub fn in_doubt(&self) -> bool {
+        self.in_doubt
     }
 
     /// Whether a status flag that the replica sends with each OK says the same of the
@@ -175,4 +184,6 @@ pub(crate) enum Change {
     Schema(Bytes),
     Prepared(Bytes, Bytes),
     Deallocated(Bytes),
+    /// What decides how texts are read was set to a value that the text doesn't tell.
+    InDoubt,
 }

@@ -74,6 +74,14 @@ pub(crate) struct Parser<'a> {
     pub(crate) inner: Option<Bytes>,
 }
 
+/// A place of the cursor to come back to.
+struct Place<'a> {
+    lexer: Lexer<'a>,
+    token: Token,
+    recent: [Token; 4],
+    latest: usize,
+}
+
 impl<'a> Parser<'a> {
     /// Starts at the beginning of `text`.
     pub(crate) fn new(
@@ -194,6 +202,22 @@ impl<'a> Parser<'a> {
             return Err(self.refuse("semicolon_in_comment", "a comment holds a `;`"));
         }
         Ok(())
+    }
+
+    /// Where the cursor stands.
+    fn place(&self) -> Place<'a> {
+        Place {
+            lexer: self.lexer.clone(),
+            token: self.token,
+            recent: self.recent,
+            latest: self.latest,
+        }
+    }
+
+    /// Reads again from there.
+    fn go_back(&mut self, place: Place<'a>) {
+        Place { lexer: self.lexer, token: self.token, recent: self.recent, latest: self.latest } =
+            place;
     }
 
     /// The tokens before the next one, the latest first.

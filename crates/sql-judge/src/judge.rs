@@ -167,6 +167,12 @@ impl Judge {
             let verdict = deny("too_long", StatementKind::Unknown, "the text is too long", 0);
             return Judged { verdict, next: None };
         }
+        if facts.in_doubt() {
+            let reason = "the statement before this one sets how texts are read to a value that \
+                          only the replica knows; send this one by itself";
+            let verdict = deny("in_doubt", StatementKind::Unknown, reason, 0);
+            return Judged { verdict, next: None };
+        }
         let mut parser = match Parser::new(facts, &self.policy, &self.limits, text) {
             Ok(parser) => parser,
             Err(refusal) => {

@@ -2,7 +2,7 @@
 //!
 //! `@ mysql 9.7.4`, `@ mariadb 10.11.19` or `@ both` choose the server; `@ mode X` the
 //! sql_mode and `@ collation N` the client's character set, until the next `@` of that
-//! sort. A line is `allow`, `absorb`, `own`, `several` (all allowed) or `deny rule`, then
+//! sort. A line is `allow`, `absorb`, `own`, `several` (all allowed), `several deny rule` or `deny rule`, then
 //! `|`, then the statement, in which `\xNN`, `\n`, `\t`, `\0` and `\\` stand for bytes.
 
 #![allow(
@@ -90,10 +90,11 @@ fn verdict_of(server: ServerVersion, setup: &Setup, statement: &[u8], expected: 
     let collation = if mariadb && setup.collation == 255 { 45 } else { setup.collation };
     let facts = SessionFacts::new(server, setup.mode.as_bytes(), collation, Some(b"clin")).unwrap();
     let text = bytes::Bytes::copy_from_slice(statement);
-    if expected == "several" {
+    if expected.starts_with("several") {
         let verdicts = judge.judge_several(&facts, text);
         let refused = verdicts.iter().find(|verdict| !matches!(verdict, Verdict::Allow(_)));
-        return refused.map_or("several".to_owned(), label);
+        let refused = refused.map(|verdict| format!(" {}", label(verdict)));
+        return format!("several{}", refused.unwrap_or_default());
     }
     label(&judge.judge(&facts, text))
 }

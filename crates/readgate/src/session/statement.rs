@@ -250,6 +250,9 @@ impl<'p> Run<'p> {
         if !changes_nothing {
             session.facts.apply(self.permit.effects());
         }
+        if session.facts.in_doubt() {
+            session.resync().await?;
+        }
         session.check_mode()
     }
 }
