@@ -35,4 +35,5 @@ mod ledger;
 mod ops;
 mod reads;
 mod refusals;
+mod roles;
 mod settings;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ledger::{Intent, IntentRecorded, LedgerFault, Outcome, Refusal, ReplicaError};
 use mysql_wire::response::ResponseEnd;
-use sql_judge::ReadPermit;
+use sql_judge::{ReadPermit, Structure};
 use tokio::time::timeout;
 
 use crate::ending::{Ending, EndingKind};
@@ -23,8 +23,8 @@ pub struct RunReport<'a> {
     pub received: Instant,
     /// Rows relayed.
     pub rows: u64,
-    /// Tables that the text names, as written.
-    pub tables: Vec<String>,
+    /// What the text names, as written.
+    pub structure: Structure,
 }
 
 /// Waits for a record, within the deadline.
@@ -82,7 +82,8 @@ pub async fn outcome(
         duration,
         end,
         error,
-        tables: &report.tables,
+        tables: &report.structure.tables,
+        columns: &report.structure.columns,
         ..Outcome::default()
     };
     session.daemon().metrics.ran(report.permit.kind().as_str(), end, duration);

@@ -14,6 +14,14 @@ pub(crate) const MAX_PREPARED: usize = 128;
 /// Longest text that may be prepared by name, in bytes.
 pub(crate) const MAX_PREPARED_TEXT: usize = 64 * 1024;
 
+/// A statement prepared by name.
+#[derive(Debug, Clone)]
+pub(crate) struct PreparedText {
+    pub(crate) text: Bytes,
+    /// The default schema then: names in it stay bound to that.
+    pub(crate) schema: Option<Bytes>,
+}
+
 /// What is known of a session that bears on judging: lexing modes, character sets,
 /// schema, text-prepared statements. Changed only through [`SessionFacts::apply`], and
 /// only after the replica said OK.
@@ -23,7 +31,7 @@ pub struct SessionFacts {
     lex_mode: LexMode,
     sql_mode: SqlMode,
     schema: Option<Bytes>,
-    prepared: HashMap<Bytes, Bytes>,
+    prepared: HashMap<Bytes, PreparedText>,
     /// A statement has changed the session in a way that only the replica can tell.
     in_doubt: bool,
 }
@@ -84,7 +92,8 @@ impl SessionFacts {
                 Change::Charset(charset) => self.lex_mode.charset = *charset,
                 Change::Schema(schema) => self.schema = Some(schema.clone()),
                 Change::Prepared(name, text) => {
-                    self.prepared.insert(name.clone(), text.clone());
+                    let (text, schema) = (text.clone(), self.schema.clone());
+                    self.prepared.insert(name.clone(), PreparedText { text, schema });
                 }
                 Change::Deallocated(name) => {
                     self.prepared.remove(name);
@@ -128,6 +137,16 @@ impl SessionFacts {
         self.schema.as_deref()
     }
 
+    /// The same as bytes that can be kept.
+    pub(crate) fn schema_bytes(&self) -> Option<Bytes> {
+        self.schema.clone()
+    }
+
+    /// The same session with another default schema.
+    pub(crate) fn in_schema(&self, schema: Option<Bytes>) -> Self {
+        Self { schema, ..self.clone() }
+    }
+
     pub(crate) fn sql_mode(&self) -> SqlMode {
         self.sql_mode
     }
@@ -142,7 +161,7 @@ impl SessionFacts {
     }
 
     /// The text prepared under this name, in lower case.
-    pub(crate) fn prepared(&self, name: &[u8]) -> Option<&Bytes> {
+    pub(crate) fn prepared(&self, name: &[u8]) -> Option<&PreparedText> {
         self.prepared.get(name)
     }
 

@@ -13,14 +13,14 @@ mod set;
 mod show;
 mod value;
 
-use bytes::Bytes;
-
-use crate::facts::{Change, SessionFacts};
+use crate::access;
+use crate::facts::{Change, PreparedText, SessionFacts};
 use crate::hints;
 use crate::judge::Policy;
 use crate::lexer::Lexer;
 use crate::lexer::keyword::Keyword;
 use crate::lexer::token::{Kind, LexError, Token};
+use crate::metadata::special;
 use crate::settings::Limits;
 use crate::text::excerpt;
 use crate::verdict::{OwnStatement, StatementKind};
@@ -71,7 +71,9 @@ pub(crate) struct Parser<'a> {
     /// What it will change in the session.
     pub(crate) changes: Vec<Change>,
     /// Text of a prepared statement that remains to be judged as one of its own.
-    pub(crate) inner: Option<Bytes>,
+    pub(crate) inner: Option<PreparedText>,
+    /// Whether the tables that the text names are still to be held against the policy.
+    pub(crate) must_look: bool,
 }
 
 /// A place of the cursor to come back to.
@@ -103,6 +105,8 @@ impl<'a> Parser<'a> {
             kind,
             changes: Vec::new(),
             inner: None,
+            must_look: policy.restricts_schemas()
+                || (policy.own_sessions_only && is_special(facts.schema())),
         };
         parser.bump()?;
         Ok(parser)
@@ -197,6 +201,10 @@ impl<'a> Parser<'a> {
                 let reason = "MAX_EXECUTION_TIME would exceed the limit of this session";
                 return Err(self.refuse("raised_limit", reason));
             }
+        }
+        if self.token.is(b'.') && self.policy.own_sessions_only && !self.must_look {
+            let [qualifier, ..] = self.before();
+            self.must_look = access::watches(self.lexer.bytes(qualifier));
         }
         if self.token.is(b';') && self.lexer.in_comment() {
             return Err(self.refuse("semicolon_in_comment", "a comment holds a `;`"));
@@ -303,6 +311,10 @@ impl<'a> Parser<'a> {
         };
         self.refuse("unknown_form", format!("this form of {kind} is not known at: {found}"))
     }
+}
+
+fn is_special(schema: Option<&[u8]>) -> bool {
+    schema.is_some_and(|schema| special(schema).is_some())
 }
 
 /// Kind and rule of a leading word that no rule allows, for metrics and messages.

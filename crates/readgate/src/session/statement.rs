@@ -10,10 +10,10 @@ use ledger::{Intent, IntentRecorded, PreparedRef};
 use mysql_wire::prepare::PrepareOk;
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 use mysql_wire::{Command, ErrPacket, SqlState};
-use sql_judge::{ReadPermit, Verdict};
+use sql_judge::{ReadPermit, Structure, Verdict};
 
 use super::passthrough::relay_ending;
-use super::{Session, kill, limits, refuse};
+use super::{Session, limits, own, refuse};
 use crate::ending::Ending;
 use crate::recording::{self, RunReport};
 use crate::replica::ReplicaSession;
@@ -49,7 +49,7 @@ pub async fn query(
             Verdict::Absorb(absorbed) => {
                 refuse::absorb(session, &text, &absorbed, more_after).await?
             }
-            Verdict::Own(own) => kill::run(session, &own, more_after).await?,
+            Verdict::Own(own) => own::run(session, &own, received, more_after).await?,
             Verdict::Deny(denial) => {
                 refuse::deny(session, Command::Query, &text, &denial).await?;
                 false
@@ -97,7 +97,7 @@ async fn command_with_text(
         Verdict::Absorb(absorbed) => {
             refuse::absorb(session, &text, &absorbed, false).await.map(|_| ())
         }
-        Verdict::Own(own) => kill::run(session, &own, false).await.map(|_| ()),
+        Verdict::Own(own) => own::run(session, &own, received, false).await.map(|_| ()),
     }
 }
 
@@ -167,7 +167,7 @@ impl<'p> Run<'p> {
         session.context.count_statement();
         let forwarded = forward(&mut session.replica, &self, &intent).await;
         // The replica is at work: what this costs, nobody waits for.
-        let tables = self.tables(session);
+        let structure = self.structure(session);
         let first = forwarded.as_ref().copied().unwrap_or(1);
         let mut walker = self.walker(session, first).with_caps(caps);
         let relayed = match forwarded {
@@ -178,7 +178,7 @@ impl<'p> Run<'p> {
                     .await
             }
         };
-        let report = RunReport { permit: self.permit, received, rows: walker.rows(), tables };
+        let report = RunReport { permit: self.permit, received, rows: walker.rows(), structure };
         recording::outcome(session, intent, &report, relayed.as_ref()).await?;
         let held = match relayed {
             Ok(held) => held,
@@ -210,13 +210,13 @@ impl<'p> Run<'p> {
         recording::intent(session, &intent).await
     }
 
-    /// Tables that the text names; an execution's stand in the record of its PREPARE.
-    fn tables(&self, session: &Session<'_>) -> Vec<String> {
+    /// What the text names; an execution's names stand in the record of its PREPARE.
+    fn structure(&self, session: &Session<'_>) -> Structure {
         match (&self.execution, self.command) {
             (None, Command::Query | Command::StmtPrepare) => {
-                sql_judge::structure(&session.facts, self.permit.text()).tables
+                sql_judge::structure(&session.facts, self.permit.text())
             }
-            (_, _) => Vec::new(),
+            (_, _) => Structure::default(),
         }
     }
 
