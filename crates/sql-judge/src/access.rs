@@ -73,6 +73,47 @@ pub(crate) fn forbidden(
     None
 }
 
+/// Why a SET, DO or SHOW with a subquery would take row locks: MySQL and MariaDB both lock
+/// what such a subquery reads, also in a read-only session. Their metadata knows no locks.
+pub(crate) fn locking(schema: Option<&[u8]>, mode: LexMode, text: &[u8]) -> Option<Refusal> {
+    let mut walk = Walk::new(mode, text);
+    while let Some(event) = walk.next() {
+        match event {
+            Event::Semicolon => return None,
+            Event::Table(path) => {
+                let named = match path.parts() {
+                    Some([_]) => schema.map(<[u8]>::to_vec),
+                    Some([schema, _]) => Some(unquote_name(walk.bytes(*schema)).into_owned()),
+                    Some(_) | None => None,
+                };
+                let is_metadata = named.filter(|name| name.is_ascii()).is_some_and(|name| {
+                    let metadata = [Special::InformationSchema, Special::PerformanceSchema];
+                    special(&name).is_some_and(|special| metadata.contains(&special))
+                });
+                if !is_metadata {
+                    let reason = "a subquery in SET, DO or SHOW takes row locks on what it reads; \
+                                  SELECT ... INTO @variable doesn't";
+                    let offset = path.first().start as usize;
+                    let (rule, reason) = ("locking_read", reason.to_owned());
+                    return Some(Refusal { rule, reason, offset });
+                }
+            }
+            Event::Described(_)
+            | Event::Routine(_)
+            | Event::Schema(_)
+            | Event::Function { .. }
+            | Event::Name(_)
+            | Event::Star
+            | Event::Common { .. }
+            | Event::CommonEnds
+            | Event::Select { .. }
+            | Event::Open
+            | Event::Close => {}
+        }
+    }
+    None
+}
+
 struct Check<'c, 't> {
     policy: &'c Policy,
     schema: Option<&'c [u8]>,

@@ -74,6 +74,8 @@ pub(crate) struct Parser<'a> {
     pub(crate) inner: Option<PreparedText>,
     /// Whether the tables that the text names are still to be held against the policy.
     pub(crate) must_look: bool,
+    /// A SELECT stands inside SET, DO or SHOW.
+    pub(crate) has_subquery: bool,
 }
 
 /// A place of the cursor to come back to.
@@ -105,6 +107,7 @@ impl<'a> Parser<'a> {
             kind,
             changes: Vec::new(),
             inner: None,
+            has_subquery: false,
             must_look: policy.restricts_schemas()
                 || (policy.own_sessions_only && is_special(facts.schema())),
         };

@@ -224,7 +224,9 @@ impl Judge {
         let must_look = parser.must_look;
         let forbidden = must_look
             .then(|| access::forbidden(&self.policy, facts.schema(), facts.lex_mode(), text));
-        if let Some(refusal) = forbidden.flatten() {
+        let locking =
+            parser.has_subquery.then(|| access::locking(facts.schema(), facts.lex_mode(), text));
+        if let Some(refusal) = forbidden.flatten().or_else(|| locking.flatten()) {
             return Judged { verdict: refused(refusal, kind), next: None };
         }
         let verdict = match outcome {

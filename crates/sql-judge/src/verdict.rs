@@ -124,6 +124,14 @@ macro_rules! kinds {
     };
 }
 
+impl StatementKind {
+    /// Whether InnoDB locks the rows that subqueries of such a statement read: it reads
+    /// without locks for queries alone.
+    pub(crate) fn locks_what_it_reads(self) -> bool {
+        matches!(self, Self::Set | Self::Do | Self::Show)
+    }
+}
+
 kinds! {
     /// SELECT, TABLE, VALUES, WITH, parenthesised queries.
     Select = "select",
