@@ -25,6 +25,7 @@ macro_rules! on_both {
     };
 }
 
+mod certificates;
 mod check;
 mod clients;
 mod commands;
@@ -33,6 +34,7 @@ mod drivers;
 mod failures;
 mod ledger;
 mod ops;
+mod pool;
 mod reads;
 mod refusals;
 mod roles;

@@ -1,6 +1,12 @@
 //! Settings whose value only the replica knows: the daemon reads the session back before it
 //! judges anything else.
 
+use readgate_tests::raw::Login;
+use readgate_tests::server::Flavour;
+use readgate_tests::stage::{USER_PASSWORD, login_at};
+
+/// The client's wish to do without column definitions.
+const OPTIONAL_RESULTSET_METADATA: u32 = 1 << 25;
 /// As dumps and scripts save and restore settings.
 const RESTORES: &[&str] = &[
     "/*!40101 SET @OLD_CHARACTER_SET_CLIENT=@@CHARACTER_SET_CLIENT */",
@@ -73,6 +79,22 @@ on_both! {
         alice.query("SET sql_mode = @saved").expect_ok();
         alice.query("SET NAMES utf8mb4, sql_select_limit = DEFAULT").expect_ok();
         assert_eq!(alice.query("SELECT @@sql_mode").value(), "ANSI_QUOTES");
+    }
+
+    fn reads_back_without_the_metadata_that_a_user_has_switched_off(stage) {
+        if stage.server.flavour == Flavour::MariaDb {
+            return;
+        }
+        let login = Login::user("alice", USER_PASSWORD).with(OPTIONAL_RESULTSET_METADATA);
+        let mut alice = login_at(stage.readgate.port, &stage.ca_file(), &login);
+        for sql in [
+            "SET resultset_metadata = NONE",
+            "SET @saved = 'ANSI_QUOTES'",
+            "SET sql_mode = @saved",
+            "SET @goes_on = 1",
+        ] {
+            alice.query(sql).expect_ok();
+        }
     }
 
     fn ends_a_session_whose_mode_it_can_not_know(stage) {

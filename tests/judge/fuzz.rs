@@ -231,8 +231,18 @@ fn traces(session: &mut Session) -> String {
          WHERE variable_name NOT LIKE '%gtid%'"
     );
     let _ = write!(traces, " {}", session.ask(&variables));
-    let locks = "SELECT COALESCE(SUM(trx_rows_locked + trx_rows_modified), 0) \
-                 FROM information_schema.innodb_trx";
+    // MySQL's SHOW CREATE USER locks the row of its own table.
+    let locks = match session.is_mysql() {
+        true => {
+            "SELECT (SELECT COUNT(*) FROM performance_schema.data_locks \
+             WHERE object_schema <> 'mysql') + COALESCE(SUM(trx_rows_modified), 0) \
+             FROM information_schema.innodb_trx"
+        }
+        false => {
+            "SELECT COALESCE(SUM(trx_rows_locked + trx_rows_modified), 0) \
+             FROM information_schema.innodb_trx"
+        }
+    };
     // The server looks at its transactions every tenth of a second.
     std::thread::sleep(Duration::from_millis(120));
     let _ = write!(traces, " {}", session.ask(locks));

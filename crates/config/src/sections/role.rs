@@ -81,7 +81,7 @@ pub(crate) static ROLE: Section = Section {
             "\"1h\"",
             "Longest pause between two commands, if shorter than `limits.idle_timeout`.",
         ),
-        optional("session_time", Kind::Duration("1m", "365d"), "\"12h\"", "Longest session."),
+        optional("session_time", Kind::Duration("1s", "365d"), "\"12h\"", "Longest session."),
         optional(
             "result_rows",
             Kind::Count(1, u32::MAX),
