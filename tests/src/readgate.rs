@@ -111,7 +111,7 @@ impl Readgate {
             .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
             .unwrap_or_default();
         let is_ledger = |path: &PathBuf| {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
             name.starts_with("ledger-") && name.ends_with(".jsonl")
         };
         files.retain(is_ledger);

@@ -30,6 +30,7 @@ use crate::replica_watch::{WallPolicy, Walls};
 use crate::role_policy;
 use crate::tls::{self, TlsFault};
 use crate::usage::DailyBytes;
+use crate::workers::{self, Workers};
 
 /// Version and commit, in the ledger's records and `readgate version`.
 pub const BUILD: &str = concat!("readgate ", env!("CARGO_PKG_VERSION"));
@@ -125,6 +126,9 @@ pub enum StartFault {
     /// The identity store can't be used.
     #[error("identities: {0}")]
     Identities(#[from] StoreError),
+    /// The threads for connections.
+    #[error("worker threads: {0}")]
+    Workers(std::io::Error),
     /// Metrics that can't be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -146,6 +150,8 @@ pub struct Daemon {
     pub metrics: Metrics,
     /// Sessions at this moment.
     pub registry: Arc<Registry>,
+    /// The threads that connections live on.
+    pub workers: Arc<Workers>,
     /// The replica, and warm connections to it.
     pub pool: Arc<Pool>,
     /// What config says about the walls behind the judge, and how they stand.
@@ -161,7 +167,10 @@ impl Daemon {
     /// Reads certificates and secrets, opens the ledger. Nothing listens yet.
     pub fn new(config: &Config, hash: &ConfigHash) -> Result<Arc<Self>, StartFault> {
         let doors = doors(config)?;
-        let pool = Pool::new(replica_target(config)?, pool_settings(config));
+        let count = usize::try_from(config.limits.workers).unwrap_or_default();
+        let count = if count == 0 { workers::default_count() } else { count };
+        let workers = Arc::new(Workers::start(count).map_err(StartFault::Workers)?);
+        let pool = Pool::new(replica_target(config)?, pool_settings(config), Arc::clone(&workers));
         let directory = Directory::open(config)?;
         let live = Live::new(config, hash, directory.as_ref())?;
         let wall_policy = WallPolicy {
@@ -178,6 +187,7 @@ impl Daemon {
             ledger,
             metrics: Metrics::new()?,
             registry: Arc::default(),
+            workers,
             pool,
             wall_policy,
             walls: ArcSwap::from_pointee(Walls::unseen(wall_policy)),
