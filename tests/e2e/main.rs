@@ -38,3 +38,5 @@ mod ops;
 mod pool;
 mod reads;
 mod refusals;
+mod roles;
+mod settings;

@@ -27,6 +27,7 @@ use crate::replica::ReplicaTarget;
 use crate::replica::guard::GuardSettings;
 use crate::replica::pool::{Pool, PoolSettings};
 use crate::replica_watch::{WallPolicy, Walls};
+use crate::role_policy;
 use crate::tls::{self, TlsFault};
 use crate::usage::DailyBytes;
 use crate::workers::{self, Workers};
@@ -261,9 +262,7 @@ impl Daemon {
     pub fn judge(&self, version: ServerVersion, role: &Role) -> Arc<Judge> {
         let mut judges = self.judges.lock().unwrap_or_else(PoisonError::into_inner);
         let judge = judges.entry((version, role.name.clone())).or_insert_with(|| {
-            let mut policy = self.live().policy.clone();
-            policy.allowed_functions.extend(role.functions.iter().cloned());
-            policy.allowed_calls.extend(role.calls.iter().cloned());
+            let policy = self.live().policy_of(role);
             let guard = self.pool.target.guard.narrowed(role.limits.statement_timeout);
             Arc::new(Judge::new(version, policy).with_limits(guard.limits()))
         });
@@ -328,9 +327,20 @@ impl Live {
         })
     }
 
+    /// What a role's users may have judged a read.
+    pub fn policy_of(&self, role: &Role) -> Policy {
+        role_policy::of(&self.policy, role)
+    }
+
     /// Whether stored functions or routines are allowed, so that the account needs EXECUTE.
     pub fn calls_routines(&self) -> bool {
-        !self.policy.allowed_functions.is_empty() || !self.policy.allowed_calls.is_empty()
+        let is_stored = |name: &String| name.contains('.');
+        self.policy.allowed_functions.iter().any(is_stored)
+            || !self.policy.allowed_calls.is_empty()
+            || self
+                .roles
+                .iter()
+                .any(|role| role.functions.iter().any(is_stored) || !role.calls.is_empty())
     }
 
     /// What the listener of that name accepts.

@@ -23,6 +23,7 @@ pub mod recording;
 pub mod registry;
 pub mod reload;
 pub mod replica_watch;
+pub mod role_policy;
 pub mod shipping;
 pub mod tls;
 pub mod usage;

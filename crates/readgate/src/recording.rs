@@ -45,19 +45,21 @@ pub struct Named {
     fingerprint: String,
     /// Tables, `schema.table`; without the schema where the session had none.
     tables: Vec<String>,
+    /// Columns, as the judge found them.
+    columns: Vec<String>,
 }
 
 impl Named {
     /// What this text names in this session.
     pub fn by(facts: &SessionFacts, text: &[u8]) -> Self {
-        let mut tables = sql_judge::structure(facts, text).tables;
+        let sql_judge::Structure { mut tables, columns, .. } = sql_judge::structure(facts, text);
         if let Some(schema) = facts.schema() {
             let schema = String::from_utf8_lossy(schema);
             for table in tables.iter_mut().filter(|table| !table.contains('.')) {
                 *table = format!("{schema}.{table}");
             }
         }
-        Self { fingerprint: short_hash(&sql_judge::shape(facts, text)), tables }
+        Self { fingerprint: short_hash(&sql_judge::shape(facts, text)), tables, columns }
     }
 
     fn fingerprint(&self) -> Option<&str> {
@@ -230,8 +232,8 @@ pub async fn outcome(
         error,
         fingerprint: report.named.fingerprint(),
         tables: &report.named.tables,
+        columns: &report.named.columns,
         result_sha256: result_sha256.as_deref(),
-        ..Outcome::default()
     };
     session.tally(report.permit.kind().as_str(), end, duration);
     within_deadline(session.daemon().ledger.outcome(session.tag(), intent, &outcome))

@@ -6,6 +6,7 @@ pub mod carried;
 pub mod command;
 pub mod kill;
 pub mod limits;
+pub mod own;
 pub mod passthrough;
 pub mod prepared;
 pub mod refuse;
@@ -38,6 +39,8 @@ use prepared::PreparedStatements;
 
 /// ER_INTERNAL_ERROR-like: the replica's session state can't be followed.
 const UNKNOWN_CHARSET: u16 = 1115;
+/// ER_DBACCESS_DENIED_ERROR.
+const SCHEMA_DENIED: u16 = 1044;
 /// Flags that belong to one response, not to the session.
 const RESPONSE_FLAGS: StatusFlags = StatusFlags::SERVER_MORE_RESULTS_EXISTS
     .union(StatusFlags::SERVER_STATUS_CURSOR_EXISTS)
@@ -101,7 +104,7 @@ impl<'a> Session<'a> {
         let wish = SessionWish {
             client: logged_in.negotiated,
             collation: logged_in.collation,
-            schema: logged_in.schema.clone().or_else(|| default_schema(daemon)),
+            schema: schema_of(daemon, &logged_in)?,
             attributes: attributes_for_replica(&logged_in, context),
             statement_timeout: logged_in.named.user().role.limits.statement_timeout,
         };
@@ -257,9 +260,9 @@ impl<'a> Session<'a> {
         self.negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES)
     }
 
-    /// Reads the session's state back from the replica, and sets the guard again on the way.
+    /// Reads the session's state back from the replica.
     async fn resync(&mut self) -> Result<(), Ending> {
-        let baseline = self.daemon.pool.target.guard_again(&mut self.replica).await;
+        let baseline = self.daemon.pool.target.read_again(&mut self.replica).await;
         let baseline = baseline.map_err(|fault| {
             Ending::silent(EndingKind::ReplicaFault, format!("reading state back: {fault}"))
         })?;
@@ -328,8 +331,20 @@ fn no_replica(daemon: &Daemon, fault: &ReplicaFault) -> Ending {
     Ending::told(EndingKind::ReplicaFault, fault.to_string(), farewell)
 }
 
-fn default_schema(daemon: &Daemon) -> Option<Vec<u8>> {
-    daemon.pool.target.default_schema.as_ref().map(|schema| schema.clone().into_bytes())
+/// The schema that the login asks for, which its role must let it have, or the general one.
+fn schema_of(daemon: &Daemon, logged_in: &LoggedIn) -> Result<Option<Vec<u8>>, Ending> {
+    let policy = daemon.live().policy_of(&logged_in.named.user().role);
+    if let Some(schema) = &logged_in.schema {
+        if policy.may_use(schema) {
+            return Ok(Some(schema.clone()));
+        }
+        let text = "readgate: access denied to this schema (the role's schemas)";
+        let err = ErrPacket::new(SCHEMA_DENIED, SqlState::ACCESS, text);
+        return Err(Ending::told(EndingKind::LoginDenied, "schema not of the role", err));
+    }
+    let default = daemon.pool.target.default_schema.as_ref();
+    let default = default.map(|schema| schema.clone().into_bytes());
+    Ok(default.filter(|schema| policy.may_use(schema)))
 }
 
 /// The client's own attributes, then who it really is, so that the replica's

@@ -6,6 +6,7 @@
 //! [`ReadPermit`] can be minted nowhere else, owns the judged bytes, and is what the
 //! daemon's `forward` demands.
 
+mod access;
 mod charset;
 mod explain;
 mod facts;
@@ -16,6 +17,8 @@ mod hints;
 mod judge;
 mod lexer;
 mod literals;
+mod metadata;
+mod own;
 mod server;
 mod settings;
 mod split;
@@ -23,10 +26,12 @@ mod sql_mode;
 mod structure;
 mod text;
 mod verdict;
+mod walk;
 
 pub use explain::{Explanation, explain, explain_batch};
 pub use facts::{Effects, SessionFacts};
 pub use fingerprint::fingerprint;
+pub use functions::may_be_allowed;
 pub use judge::{Judge, Policy, Verdicts};
 pub use literals::{Literal, LiteralKind, literals, shape};
 pub use server::{Flavour, ServerVersion};

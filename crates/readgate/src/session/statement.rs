@@ -15,7 +15,7 @@ use sql_judge::{ReadPermit, Verdict};
 
 use super::carried::{Carried, NOTHING};
 use super::passthrough::relay_ending;
-use super::{Session, kill, limits, refuse};
+use super::{Session, limits, own, refuse};
 use crate::ending::Ending;
 use crate::recording::{self, Form, Named, RunReport};
 use crate::replica::ReplicaSession;
@@ -52,7 +52,7 @@ pub async fn query(
             Verdict::Absorb(absorbed) => {
                 refuse::absorb(session, &text, &absorbed, more_after).await?
             }
-            Verdict::Own(own) => kill::run(session, &own, more_after).await?,
+            Verdict::Own(own) => own::run(session, &own, received, more_after).await?,
             Verdict::Deny(denial) => {
                 refuse::deny(session, Command::Query, &text, &denial).await?;
                 false
@@ -100,7 +100,7 @@ async fn command_with_text(
         Verdict::Absorb(absorbed) => {
             refuse::absorb(session, &text, &absorbed, false).await.map(|_| ())
         }
-        Verdict::Own(own) => kill::run(session, &own, false).await.map(|_| ()),
+        Verdict::Own(own) => own::run(session, &own, received, false).await.map(|_| ()),
     }
 }
 
@@ -270,6 +270,9 @@ impl<'p> Run<'p> {
         }
         if !changes_nothing {
             session.facts.apply(self.permit.effects());
+        }
+        if session.facts.in_doubt() {
+            session.resync().await?;
         }
         session.check_mode()
     }
