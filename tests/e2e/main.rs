@@ -31,6 +31,7 @@ mod commands;
 mod door;
 mod drivers;
 mod failures;
+mod fleet;
 mod ledger;
 mod ops;
 mod reads;

@@ -171,14 +171,20 @@ impl Credential {
         }
     }
 
-    /// The moment its owner and the operators should be warned of at `now`: the end of its
-    /// life, if that is near.
-    pub fn warning(&self, policy: &CredentialPolicy, now: Timestamp) -> Option<Timestamp> {
+    /// The first moment at which it doesn't count any more, if that is known.
+    pub fn ends_at(&self) -> Option<Timestamp> {
         let end = match self.stage {
             Stage::Pending { collect_by } => Some(collect_by),
             Stage::InUse { expires_at } => expires_at,
-            Stage::Revoked => None,
-        }?;
+            Stage::Revoked => return None,
+        };
+        end.into_iter().chain(self.retires_at).min()
+    }
+
+    /// The moment its owner and the operators should be warned of at `now`: the end of its
+    /// life, if that is near and nothing has taken its place.
+    pub fn warning(&self, policy: &CredentialPolicy, now: Timestamp) -> Option<Timestamp> {
+        let end = self.ends_at().filter(|_| self.retires_at.is_none())?;
         (now < end && end <= after(now, policy.warn_before)).then_some(end)
     }
 

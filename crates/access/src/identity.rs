@@ -8,6 +8,7 @@ use mysql_auth::{AuthPlugin, Password};
 use crate::credential::{Credential, CredentialId, CredentialPolicy, Stage};
 use crate::role::Role;
 use crate::source::SourceSet;
+use crate::store::Difference;
 use crate::user::{User, UserName, UserStatus};
 use crate::{Date, Timestamp};
 
@@ -215,6 +216,12 @@ impl Change {
             Self::Collect(..) => "credential_collected",
             Self::Revoke(..) => "credential_revoked",
         }
+    }
+
+    /// Whether it is a collection that was noted before: two first logins at once, or a
+    /// second one before this node has heard of the first.
+    pub fn is_repeated(&self, differences: &[Difference]) -> bool {
+        matches!(self, Self::Collect(..)) && differences.is_empty()
     }
 
     /// The user after the change.

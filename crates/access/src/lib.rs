@@ -36,8 +36,8 @@ pub use login::{Arrival, DenyCause, Exchange, FastAuth, LoginCheck, LoginDenied,
 pub use password::{PasswordRules, Weak};
 pub use role::{Role, RoleLimits};
 pub use source::{SourceAdmitted, SourceDenied, SourceEntry, SourceNetworks, SourceSet};
-pub use store::{Author, HistoryEntry, IdentityStore, Snapshot, StoreError};
-pub use throttle::{Attempt, Blocked, LoginThrottle, ThrottleSettings};
+pub use store::{Author, HistoryEntry, IdentityStore, SignOff, Snapshot, StoreError};
+pub use throttle::{Attempt, Blocked, LoginThrottle, SharedBlock, ThrottleSettings};
 pub use user::{User, UserName, UserStatus, UserStore, Users};
 
 /// The day (UTC) of a moment.

@@ -22,7 +22,7 @@ mod values;
 pub use error::{ConfigErrors, Problem};
 pub use load::{ConfigHash, LoadError};
 pub use model::{
-    Config, HostPort, Identities, LedgerConfig, Limits, Listener, ListenerTls, Ops, Replica,
-    ReplicaAccount, ReplicaTls,
+    Config, HostPort, Identities, IdentityPlace, LedgerConfig, Limits, Listener, ListenerTls, Ops,
+    Replica, ReplicaAccount, ReplicaTls, SharedStore,
 };
 pub use secret::{PasswordSource, SecretError, SecretFile};

@@ -2,12 +2,12 @@
 //! registry, metrics.
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use access::store::{HistoryEntry, StoreError};
 use access::{
-    ConnectionLimits, LoginThrottle, NamedUser, Role, RoleLimits, SourceNetworks, SourceSet,
-    Timestamp, Users,
+    Blocked, ConnectionLimits, LoginThrottle, NamedUser, Role, RoleLimits, SharedBlock,
+    SourceAdmitted, SourceNetworks, SourceSet, Timestamp, UserStore, Users,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use config::{Config, ConfigHash, ReplicaTls};
@@ -122,6 +122,15 @@ pub enum StartFault {
     Metrics(#[from] prometheus::Error),
 }
 
+/// What was found in the identity store.
+#[derive(Debug, Default)]
+pub struct TakenOver {
+    /// Users are not those of before.
+    pub users_changed: bool,
+    /// Changes that the ledger doesn't know yet.
+    pub changes: Vec<HistoryEntry>,
+}
+
 /// The daemon.
 pub struct Daemon {
     live: ArcSwap<Live>,
@@ -200,27 +209,57 @@ impl Daemon {
         Ok(())
     }
 
-    /// Takes over what has changed in the identity store, and tells what. Blocks.
-    pub fn take_changes(&self) -> Result<Vec<HistoryEntry>, StoreError> {
-        let Some(directory) = &self.directory else { return Ok(Vec::new()) };
+    /// Takes over what has changed in the identity store. Blocks.
+    pub fn take_changes(&self) -> Result<TakenOver, StoreError> {
+        let Some(directory) = &self.directory else { return Ok(TakenOver::default()) };
         let live = self.live();
-        let changes = directory.changes_since(live.revision)?;
-        if changes.is_empty() {
-            return Ok(changes);
+        let mut taken = TakenOver::default();
+        if directory.revision()? != live.revision {
+            let Listed { users, revision, unusable } =
+                directory.list(&live.configured, &live.roles)?;
+            for unusable in unusable {
+                tracing::warn!(%unusable, "a stored user can't log in");
+            }
+            // Where a reload came between, the next look decides.
+            let fresh = Arc::new(Live { users, revision, ..Live::clone(&live) });
+            self.live.compare_and_swap(&live, fresh);
+            taken.users_changed = true;
         }
-        let Listed { users, revision, unusable } = directory.list(&live.configured, &live.roles)?;
-        for unusable in unusable {
-            tracing::warn!(%unusable, "a stored user can't log in");
+        taken.changes = directory.hand_out_changes()?;
+        let now = Timestamp::now();
+        for block in directory.blocks(now)? {
+            self.throttle.learn(&block, now, Instant::now());
         }
-        // A reload that came between has listed the users itself.
-        let fresh = Arc::new(Live { users, revision, ..Live::clone(&live) });
-        self.live.compare_and_swap(&live, fresh);
-        Ok(changes)
+        Ok(taken)
     }
 
-    /// Notes in the identity store that a credential is collected, if this login does.
-    pub async fn collect(self: &Arc<Self>, named: &NamedUser) -> Result<(), String> {
-        if self.directory.is_none() || !named.collects_credential() {
+    /// Tells the other nodes of a block, without waiting for it.
+    pub fn share_block(self: &Arc<Self>, source: &SourceAdmitted, user: &[u8], blocked: Blocked) {
+        if self.directory.is_none() {
+            return;
+        }
+        let now = Timestamp::now();
+        let (daemon, block) = (Arc::clone(self), SharedBlock::new(source, user, blocked, now));
+        tokio::task::spawn_blocking(move || {
+            let shared = daemon.directory.as_ref().map(|directory| directory.block(&block, now));
+            if let Some(Err(error)) = shared {
+                tracing::warn!(%error, "the other nodes could not be told of a block");
+            }
+        });
+    }
+
+    /// What the identity store has to say to a login: a stored user's needs one that answers,
+    /// and a first one is noted there as the credential's collection.
+    pub async fn confirm(self: &Arc<Self>, named: &NamedUser) -> Result<(), String> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let name = named.user().name.as_str().as_bytes();
+        if self.live().configured.find(name).is_some() {
+            return Ok(());
+        }
+        if directory.is_stale() {
+            return Err(String::from("the identity store has been out of reach for too long"));
+        }
+        if !named.collects_credential() {
             return Ok(());
         }
         let (daemon, named) = (Arc::clone(self), named.clone());

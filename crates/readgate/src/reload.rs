@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use access::store::HistoryEntry;
 use access::{Arrival, Timestamp};
-use config::Config;
+use config::{Config, ConfigHash};
 use ledger::Event;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -16,10 +16,10 @@ use crate::registry::{Entry, Order, Reason};
 /// Reloads, records the result, and ends the sessions that are no longer allowed.
 pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
     let loaded = Config::load(path).map_err(|error| error.to_string());
-    let result = loaded.and_then(|(config, hash)| {
-        daemon.put_in_force(&config, &hash).map_err(|fault| fault.to_string())?;
-        Ok(hash)
-    });
+    let result = match loaded {
+        Ok((config, hash)) => put_in_force(daemon, config, hash).await,
+        Err(why) => Err(why),
+    };
     match result {
         Ok(hash) => {
             let ended = end_the_revoked(daemon);
@@ -38,6 +38,20 @@ pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
     }
 }
 
+/// Files are read and a store is asked: on a thread that may wait.
+async fn put_in_force(
+    daemon: &Arc<Daemon>,
+    config: Config,
+    hash: ConfigHash,
+) -> Result<ConfigHash, String> {
+    let daemon = Arc::clone(daemon);
+    let put = tokio::task::spawn_blocking(move || {
+        daemon.put_in_force(&config, &hash).map_err(|fault| fault.to_string())?;
+        Ok(hash)
+    });
+    put.await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
 /// Looks at the identity store now and then: what has changed counts for logins and live
 /// sessions, and is recorded.
 pub async fn watch_identities(daemon: Arc<Daemon>, period: Duration) {
@@ -47,9 +61,9 @@ pub async fn watch_identities(daemon: Arc<Daemon>, period: Duration) {
     loop {
         ticks.tick().await;
         let looking = Arc::clone(&daemon);
-        let changes = tokio::task::spawn_blocking(move || looking.take_changes()).await;
-        let changes = match changes {
-            Ok(Ok(changes)) => changes,
+        let taken = tokio::task::spawn_blocking(move || looking.take_changes()).await;
+        let taken = match taken {
+            Ok(Ok(taken)) => taken,
             Ok(Err(error)) => {
                 if was_well {
                     tracing::error!(%error, "the users known before go on counting");
@@ -62,13 +76,16 @@ pub async fn watch_identities(daemon: Arc<Daemon>, period: Duration) {
                 continue;
             }
         };
+        if !was_well {
+            tracing::info!("the identity store answers again");
+        }
         was_well = true;
-        if !changes.is_empty() {
+        if taken.users_changed {
             let ended = end_the_revoked(&daemon);
-            tracing::info!(changes = changes.len(), ended, "users have changed");
-            for change in changes {
-                record_change(&daemon, change).await;
-            }
+            tracing::info!(changes = taken.changes.len(), ended, "users have changed");
+        }
+        for change in taken.changes {
+            record_change(&daemon, change).await;
         }
     }
 }
