@@ -34,5 +34,7 @@ mod failures;
 mod fleet;
 mod ledger;
 mod ops;
+mod people;
 mod reads;
 mod refusals;
+mod timing;

@@ -62,6 +62,13 @@ pub struct CredentialPolicy {
     pub overlap: Duration,
 }
 
+impl CredentialPolicy {
+    /// What ends up to that moment is warned of at `now`.
+    pub fn warns_until(&self, now: Timestamp) -> Timestamp {
+        after(now, self.warn_before)
+    }
+}
+
 /// Whether a credential counts at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -185,7 +192,7 @@ impl Credential {
     /// life, if that is near and nothing has taken its place.
     pub fn warning(&self, policy: &CredentialPolicy, now: Timestamp) -> Option<Timestamp> {
         let end = self.ends_at().filter(|_| self.retires_at.is_none())?;
-        (now < end && end <= after(now, policy.warn_before)).then_some(end)
+        (now < end && end <= policy.warns_until(now)).then_some(end)
     }
 
     /// Whether this is the credential's password: new ones must differ from old ones.

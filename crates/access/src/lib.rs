@@ -6,6 +6,7 @@
 //! which the daemon's greeting demands, and [`NamedUser`], which its session demands.
 pub mod credential;
 pub mod directory;
+pub mod endings;
 pub mod identity;
 pub mod limits;
 pub mod login;
@@ -30,10 +31,11 @@ pub use jiff::civil::Date;
 
 pub use credential::{Credential, CredentialId, CredentialPolicy, Stage, Standing};
 pub use directory::{Unusable, combine};
+pub use endings::{Endings, Ends};
 pub use identity::{Alteration, Change, ChangeError, Identity};
 pub use limits::{ConnectionLimits, LimitReached, LimitSettings, SourceSlot, UserSlot};
 pub use login::{Arrival, DenyCause, Exchange, FastAuth, LoginCheck, LoginDenied, NamedUser};
-pub use password::{PasswordRules, Weak};
+pub use password::{ChosenRules, PasswordRules, Weak};
 pub use role::{Role, RoleLimits};
 pub use source::{SourceAdmitted, SourceDenied, SourceEntry, SourceNetworks, SourceSet};
 pub use store::{Author, HistoryEntry, IdentityStore, SignOff, Snapshot, StoreError};

@@ -1,13 +1,15 @@
 //! What all connections share: the configuration in force, limits, replica, ledger,
 //! registry, metrics.
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use access::store::{HistoryEntry, StoreError};
 use access::{
-    Blocked, ConnectionLimits, LoginThrottle, NamedUser, Role, RoleLimits, SharedBlock,
-    SourceAdmitted, SourceNetworks, SourceSet, Timestamp, UserStore, Users,
+    Blocked, ConnectionLimits, CredentialPolicy, Endings, LoginThrottle, NamedUser, Password,
+    PasswordRules, Role, RoleLimits, SharedBlock, SourceAdmitted, SourceNetworks, SourceSet,
+    Timestamp, UserName, UserStore, Users,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
 use config::{Config, ConfigHash, ReplicaTls};
@@ -16,6 +18,7 @@ use ledger::{Event, Ledger, LedgerError};
 use sql_judge::{Judge, Policy, ServerVersion};
 use tokio_rustls::TlsAcceptor;
 
+use crate::denials::Denials;
 use crate::identity::Directory;
 use crate::identity::directory::{Listed, configured_alone};
 use crate::metrics::Metrics;
@@ -48,6 +51,9 @@ pub struct Live {
     /// Limits of a session.
     pub session_limits: SessionLimits,
     policy: Policy,
+    credentials: CredentialPolicy,
+    /// What new passwords are like, and whether users may choose theirs.
+    pub passwords: PasswordRules,
     /// SHA-256 of the file, hex.
     pub config_hash: String,
 }
@@ -117,6 +123,9 @@ pub enum StartFault {
     /// The identity store can't be used.
     #[error("identities: {0}")]
     Identities(#[from] StoreError),
+    /// What users have read today can't be known.
+    #[error("bytes_per_day: the ledger can't be read: {0}")]
+    Usage(std::io::Error),
     /// Metrics that can't be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -141,6 +150,7 @@ pub struct Daemon {
     pub limits: ConnectionLimits,
     /// What failed logins cost.
     pub throttle: LoginThrottle,
+    denials: Denials,
     /// The audit ledger.
     pub ledger: Ledger,
     /// Counters.
@@ -176,13 +186,14 @@ impl Daemon {
             doors,
             limits: ConnectionLimits::new(config.limits.connections),
             throttle: LoginThrottle::new(config.throttle),
+            denials: Denials::default(),
             ledger,
             metrics: Metrics::new()?,
             registry: Arc::default(),
             pool,
             wall_policy,
             walls: ArcSwap::from_pointee(Walls::unseen(wall_policy)),
-            usage: DailyBytes::default(),
+            usage: usage(config).map_err(StartFault::Usage)?,
             judges: Mutex::default(),
         }))
     }
@@ -233,6 +244,16 @@ impl Daemon {
         Ok(taken)
     }
 
+    /// Counts a connection that is refused for its address, and logs it now and then.
+    pub fn note_denial(&self, address: IpAddr) {
+        let noted = self.denials.note(address, Instant::now());
+        self.metrics.source_denied(&noted.label);
+        if let Some(count) = noted.to_log {
+            let network = noted.label;
+            tracing::warn!(network, count, %address, "connections refused: source not listed");
+        }
+    }
+
     /// Tells the other nodes of a block, without waiting for it.
     pub fn share_block(self: &Arc<Self>, source: &SourceAdmitted, user: &[u8], blocked: Blocked) {
         if self.directory.is_none() {
@@ -252,8 +273,7 @@ impl Daemon {
     /// and a first one is noted there as the credential's collection.
     pub async fn confirm(self: &Arc<Self>, named: &NamedUser) -> Result<(), String> {
         let Some(directory) = &self.directory else { return Ok(()) };
-        let name = named.user().name.as_str().as_bytes();
-        if self.live().configured.find(name).is_some() {
+        if !self.live().is_stored(&named.user().name) {
             return Ok(());
         }
         if directory.is_stale() {
@@ -270,6 +290,14 @@ impl Daemon {
         match collected.await {
             Ok(result) => result.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// A stored user chooses a password. Blocks.
+    pub fn choose(&self, named: &NamedUser, password: Password) -> Result<(), StoreError> {
+        match &self.directory {
+            Some(directory) => directory.choose(named, password, Timestamp::now()),
+            None => Ok(()),
         }
     }
 
@@ -338,6 +366,8 @@ impl Live {
                     .unwrap_or(usize::MAX),
             },
             policy: config.policy.clone(),
+            credentials: config.credentials,
+            passwords: config.passwords,
             config_hash: hash.as_str().to_owned(),
         })
     }
@@ -345,6 +375,17 @@ impl Live {
     /// Whether stored functions or routines are allowed, so that the account needs EXECUTE.
     pub fn calls_routines(&self) -> bool {
         !self.policy.allowed_functions.is_empty() || !self.policy.allowed_calls.is_empty()
+    }
+
+    /// What ends soon, or has ended and is still listed.
+    pub fn endings(&self) -> Endings {
+        let users = self.users.iter().map(AsRef::as_ref);
+        Endings::count(users, &self.sources, &self.credentials, Timestamp::now())
+    }
+
+    /// Whether a user is kept in the identity store.
+    pub fn is_stored(&self, user: &UserName) -> bool {
+        self.configured.find(user.as_str().as_bytes()).is_none()
     }
 
     /// What the listener of that name accepts.
@@ -395,6 +436,14 @@ fn pool_settings(config: &Config) -> PoolSettings {
         warm: usize::try_from(config.replica.warm_connections).unwrap_or(usize::MAX),
         idle: Duration::from_secs(300),
         max_age: Duration::from_secs(3600),
+    }
+}
+
+/// The ledger is read only where a limit asks for it.
+fn usage(config: &Config) -> std::io::Result<DailyBytes> {
+    match config.roles.iter().any(|role| role.limits.bytes_per_day.is_some()) {
+        true => DailyBytes::from_ledger(config.ledger.directory.clone(), crate::clock::today()),
+        false => Ok(DailyBytes::default()),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod replica;
 pub mod clock;
 pub mod context;
 pub mod daemon;
+pub mod denials;
 pub mod ending;
 pub mod identity;
 pub mod metrics;

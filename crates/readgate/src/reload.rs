@@ -60,34 +60,35 @@ pub async fn watch_identities(daemon: Arc<Daemon>, period: Duration) {
     let mut was_well = true;
     loop {
         ticks.tick().await;
-        let looking = Arc::clone(&daemon);
-        let taken = tokio::task::spawn_blocking(move || looking.take_changes()).await;
-        let taken = match taken {
-            Ok(Ok(taken)) => taken,
-            Ok(Err(error)) => {
-                if was_well {
-                    tracing::error!(%error, "the users known before go on counting");
-                }
-                was_well = false;
-                continue;
+        let taken = take_over(&daemon).await;
+        match &taken {
+            Ok(()) if !was_well => tracing::info!("the identity store answers again"),
+            Err(error) if was_well => {
+                tracing::error!(error, "the users known before go on counting");
             }
-            Err(error) => {
-                tracing::error!(%error, "looking at the identity store failed");
-                continue;
-            }
-        };
-        if !was_well {
-            tracing::info!("the identity store answers again");
+            Ok(()) | Err(_) => {}
         }
-        was_well = true;
-        if taken.users_changed {
-            let ended = end_the_revoked(&daemon);
-            tracing::info!(changes = taken.changes.len(), ended, "users have changed");
-        }
-        for change in taken.changes {
-            record_change(&daemon, change).await;
-        }
+        was_well = taken.is_ok();
     }
+}
+
+/// Takes over what has changed in the identity store: it counts for logins from here on,
+/// sessions that are no longer allowed end, and the ledger hears of it.
+///
+/// # Errors
+/// Why the store can't be asked: then what was known before goes on counting.
+pub async fn take_over(daemon: &Arc<Daemon>) -> Result<(), String> {
+    let looking = Arc::clone(daemon);
+    let taken = tokio::task::spawn_blocking(move || looking.take_changes()).await;
+    let taken = taken.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    if taken.users_changed {
+        let ended = end_the_revoked(daemon);
+        tracing::info!(changes = taken.changes.len(), ended, "users have changed");
+    }
+    for change in taken.changes {
+        record_change(daemon, change).await;
+    }
+    Ok(())
 }
 
 async fn record_change(daemon: &Daemon, change: HistoryEntry) {

@@ -6,6 +6,7 @@ pub mod command;
 pub mod kill;
 pub mod limits;
 pub mod passthrough;
+pub mod password;
 pub mod prepared;
 pub mod refuse;
 pub mod statement;
@@ -13,7 +14,7 @@ pub mod statement;
 use std::sync::Arc;
 use std::time::Instant;
 
-use access::{Role, SourceSlot, UserSlot};
+use access::{NamedUser, Role, SourceSlot, UserSlot};
 use ledger::{Event, Who, WhoTag};
 use mysql_wire::change_user::ChangeUser;
 use mysql_wire::handshake_response::Attribute;
@@ -52,6 +53,7 @@ pub struct Session<'a> {
     prepared: PreparedStatements,
     tag: WhoTag,
     user: String,
+    named: NamedUser,
     role: Arc<Role>,
     /// When the session has lasted as long as its role lets it.
     ends_at: Option<tokio::time::Instant>,
@@ -127,6 +129,7 @@ impl<'a> Session<'a> {
             prepared: PreparedStatements::default(),
             tag,
             user: user.name.as_str().to_owned(),
+            named: logged_in.named.clone(),
             role: Arc::clone(&user.role),
             ends_at: user.role.limits.session_time.map(|most| tokio::time::Instant::now() + most),
             negotiated: logged_in.negotiated,

@@ -2,13 +2,14 @@
 //! from the files as they are; the daemon need not run.
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use access::Timestamp;
 use ipnet::IpNet;
 use ledger::cli::Search;
 use serde_json::Value;
+
+use crate::denials::network_of;
 
 /// Logins of one user name, right or wrong.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,13 +35,6 @@ pub(super) struct Activity {
     pub(super) logins: BTreeMap<String, Logins>,
     /// By network ([`network_of`]).
     pub(super) denials: BTreeMap<IpNet, Denials>,
-}
-
-/// The network that denials of an address are counted under: /24, or /48 with IPv6, about
-/// what one organisation has.
-pub(super) fn network_of(address: IpAddr) -> Option<IpNet> {
-    let length = if address.is_ipv4() { 24 } else { 48 };
-    IpNet::new(address.to_canonical(), length).ok().map(|net| net.trunc())
 }
 
 impl Activity {

@@ -1,13 +1,12 @@
 //! The users of configuration and store together, as the daemon uses them: loaded at
 //! start, looked at again when the store has changed, told when a credential is collected.
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use access::store::{Author, IdentityStore, StoreError};
 use access::{
-    Change, CredentialPolicy, HistoryEntry, NamedUser, Role, SharedBlock, Timestamp, Unusable,
-    Users, combine,
+    Change, CredentialPolicy, HistoryEntry, NamedUser, Password, Role, SharedBlock, Timestamp,
+    Unusable, Users, combine,
 };
 use config::{Config, IdentityPlace};
 
@@ -24,7 +23,7 @@ pub struct Directory {
     /// When the store last answered.
     seen: Mutex<Instant>,
     /// Number of the last change that was handed out for the ledger.
-    handed_out: AtomicU64,
+    handed_out: Mutex<u64>,
 }
 
 /// All users at one moment.
@@ -50,7 +49,7 @@ impl Directory {
             IdentityPlace::Shared(place) => Box::new(MySqlStore::open(place)?),
         };
         Ok(Some(Self {
-            handed_out: AtomicU64::new(store.revision()?),
+            handed_out: Mutex::new(store.revision()?),
             store,
             policy: config.credentials,
             stale_after: identities.stale_after,
@@ -95,9 +94,11 @@ impl Directory {
     /// # Errors
     /// If the store can't be asked.
     pub fn hand_out_changes(&self) -> Result<Vec<HistoryEntry>, StoreError> {
-        let changes = self.store.changes_since(self.handed_out.load(Ordering::Acquire))?;
+        // Held while the store is asked: each change is handed out once.
+        let mut handed_out = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = self.store.changes_since(*handed_out)?;
         if let Some(last) = changes.last() {
-            self.handed_out.store(last.number, Ordering::Release);
+            *handed_out = last.number;
         }
         Ok(changes)
     }
@@ -131,6 +132,22 @@ impl Directory {
         let by = format!("login from {}", named.source().addr());
         let Ok(author) = Author::new(by, "first login with the credential") else { return Ok(()) };
         self.store.apply(&collect, &author, &self.policy, now).map(|_| ())
+    }
+
+    /// The user of a session chooses a password.
+    ///
+    /// # Errors
+    /// If it was theirs before, or the store can't take it.
+    pub fn choose(
+        &self,
+        named: &NamedUser,
+        password: Password,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let choose = Change::Choose(named.user().name.clone(), password);
+        let by = format!("session from {}", named.source().addr());
+        let Ok(author) = Author::new(by, "chosen by the user") else { return Ok(()) };
+        self.store.apply(&choose, &author, &self.policy, now).map(|_| ())
     }
 }
 

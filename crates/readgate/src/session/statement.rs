@@ -13,7 +13,7 @@ use mysql_wire::{Command, ErrPacket, SqlState};
 use sql_judge::{ReadPermit, Verdict};
 
 use super::passthrough::relay_ending;
-use super::{Session, kill, limits, refuse};
+use super::{Session, kill, limits, password, refuse};
 use crate::ending::Ending;
 use crate::recording::{self, RunReport};
 use crate::replica::ReplicaSession;
@@ -29,6 +29,9 @@ pub async fn query(
     text: Bytes,
     received: Instant,
 ) -> Result<(), Ending> {
+    if let Some(wish) = password::wish(session, &text) {
+        return password::choose(session, wish).await;
+    }
     let verdicts = match session.multi_statements {
         true => session.judge.judge_several(&session.facts, text.clone()),
         false => vec![session.judge.judge(&session.facts, text.clone())],
