@@ -25,6 +25,7 @@ macro_rules! on_both {
     };
 }
 
+mod certificates;
 mod check;
 mod clients;
 mod commands;
@@ -35,6 +36,7 @@ mod fleet;
 mod ledger;
 mod ops;
 mod people;
+mod pool;
 mod reads;
 mod refusals;
 mod timing;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # certificates.sh DIR: a private certificate authority and the certificates that it signs:
-# ca.crt, replica.{crt,key}, readgate.{crt,key}, P-256, all with a SAN for this machine.
+# ca.crt, replica.{crt,key}, readgate.{crt,key}, P-256, with a SAN for this machine; and the
+# client certificates alice.{crt,key} and mallory.{crt,key}, mallory's revoked in people.crl.
 # What exists and is valid for another day is kept.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -20,18 +21,44 @@ authority() {
         -addext "basicConstraints=critical,CA:TRUE" -addext "keyUsage=critical,keyCertSign,cRLSign"
 }
 
-# issue NAME: NAME.key and NAME.crt for this machine's own names.
-issue() {
+# sign NAME SUBJECT USAGE SAN: NAME.key and NAME.crt, signed by the authority.
+sign() {
     new_key "$1.key"
-    openssl req -new -key "$1.key" -subj "/CN=$1" -out "$1.csr"
+    openssl req -new -key "$1.key" -subj "$2" -out "$1.csr"
     openssl x509 -req -in "$1.csr" -CA ca.crt -CAkey ca.key -CAcreateserial -sha256 -days 825 \
-        -out "$1.crt" -extfile /dev/stdin 2>/dev/null <<SAN
+        -out "$1.crt" -extfile /dev/stdin 2>/dev/null <<EXTENSIONS
 basicConstraints=critical,CA:FALSE
 keyUsage=critical,digitalSignature
-extendedKeyUsage=serverAuth
-subjectAltName=DNS:localhost,DNS:$1.readgate.test,IP:127.0.0.1,IP:::1
-SAN
+extendedKeyUsage=$3
+subjectAltName=$4
+EXTENSIONS
     rm "$1.csr"
+}
+
+# For this machine's own names.
+issue() { sign "$1" "/CN=$1" serverAuth "DNS:localhost,DNS:$1.readgate.test,IP:127.0.0.1,IP:::1"; }
+
+# For a person.
+issue_to() { sign "$1" "/O=Clinical Research/CN=$1" clientAuth "email:$1@example.org"; }
+
+# revoke NAME: people.crl lists NAME's certificate.
+revoke() {
+    local serial
+    serial="$(openssl x509 -in "$1.crt" -noout -serial)"
+    printf 'R\t491231235959Z\t200101000000Z\t%s\tunknown\t/CN=%s\n' "${serial#serial=}" "$1" >revoked
+    echo 01 >number
+    openssl ca -gencrl -out people.crl -keyfile ca.key -cert ca.crt -config /dev/stdin 2>/dev/null <<CONFIG
+[ca]
+default_ca = people
+[people]
+database = revoked
+crlnumber = number
+crl_extensions = extensions
+default_md = sha256
+default_crl_days = 825
+[extensions]
+authorityKeyIdentifier = keyid
+CONFIG
 }
 
 valid() { openssl x509 -in "$1" -noout -checkend 86400 >/dev/null 2>&1; }
@@ -43,3 +70,7 @@ fi
 for name in replica readgate; do
     valid "$name.crt" || issue "$name"
 done
+for name in alice mallory; do
+    valid "$name.crt" || issue_to "$name"
+done
+[ people.crl -nt mallory.crt ] || revoke mallory

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::protocol::{CURSOR_EXISTS, MORE_RESULTS, lenenc, ok_status, scramble, text_row};
@@ -68,6 +68,16 @@ impl RawClient {
 
     /// Sends the SSL request and turns the stream into a TLS one, verified against the CA.
     pub fn start_tls(&mut self, ca_file: &Path, login: &Login) -> io::Result<()> {
+        self.start_tls_as(ca_file, login, None)
+    }
+
+    /// The same with a client certificate: `NAME.crt` and `NAME.key` beside the CA's.
+    pub fn start_tls_as(
+        &mut self,
+        ca_file: &Path,
+        login: &Login,
+        person: Option<&str>,
+    ) -> io::Result<()> {
         self.send(&login.head(true))?;
         let mut roots = RootCertStore::empty();
         let ca = CertificateDer::from_pem_file(ca_file).expect("the CA file is PEM");
@@ -76,8 +86,16 @@ impl RawClient {
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("ring speaks TLS")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match person.map(|name| ca_file.with_file_name(name)) {
+            None => config.with_no_client_auth(),
+            Some(base) => {
+                let certificate = CertificateDer::from_pem_file(base.with_extension("crt"));
+                let key = PrivateKeyDer::from_pem_file(base.with_extension("key"));
+                let (certificate, key) = (certificate.expect("PEM"), key.expect("PEM"));
+                config.with_client_auth_cert(vec![certificate], key).expect("they fit")
+            }
+        };
         let name = ServerName::try_from("localhost").expect("a name");
         let connection = ClientConnection::new(Arc::new(config), name).expect("a session");
         let mut stream = StreamOwned::new(connection, self.socket.try_clone()?);

@@ -89,7 +89,8 @@ fn wrong_login(bencher: Bencher<'_, '_>, count: u32, name: &str) {
     bencher
         .with_inputs(|| networks.admit(&accepted, addr, day_of(now)).unwrap())
         .bench_local_values(|source| {
-            let arrival = Arrival { source, networks: &networks, encrypted: true, now };
+            let arrival =
+                Arrival { source, networks: &networks, encrypted: true, certificate: None, now };
             let check = LoginCheck::for_user(&users, black_box(name.as_bytes()), arrival);
             match check.exchange(Some(AuthPlugin::CachingSha2Password)) {
                 Exchange::CachingSha2(sha2) => {

@@ -75,6 +75,7 @@ impl Identity {
             plugins: self.plugins,
             credentials: self.credentials,
             sources: self.sources,
+            certificates: Vec::new(),
             max_connections: self.max_connections,
         }
     }

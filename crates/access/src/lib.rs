@@ -4,6 +4,7 @@
 //!
 //! Two permits leave this crate and nothing else can make them: [`SourceAdmitted`],
 //! which the daemon's greeting demands, and [`NamedUser`], which its session demands.
+pub mod certificate;
 pub mod credential;
 pub mod directory;
 pub mod endings;
@@ -29,6 +30,7 @@ pub use mysql_auth::{AuthPlugin, NativeVerifier, Password, Sha2Verifier};
 /// A day of the calendar. Days begin and end in UTC.
 pub use jiff::civil::Date;
 
+pub use certificate::{CertificateName, ClientCertificate};
 pub use credential::{Credential, CredentialId, CredentialPolicy, Stage, Standing};
 pub use directory::{Unusable, combine};
 pub use endings::{Endings, Ends};

@@ -48,8 +48,13 @@ fn named(name: &str, max_connections: Option<u32>) -> NamedUser {
     let scramble: Vec<u8> = stage1.iter().zip(mask).map(|(a, b)| a ^ b).collect();
     let networks = networks();
     let now = jiff::Timestamp::UNIX_EPOCH;
-    let arrival =
-        Arrival { source: source("198.51.7.1"), networks: &networks, encrypted: true, now };
+    let arrival = Arrival {
+        source: source("198.51.7.1"),
+        networks: &networks,
+        encrypted: true,
+        certificate: None,
+        now,
+    };
     let check = LoginCheck::for_user(&users, name.as_bytes(), arrival);
     match check.exchange(Some(AuthPlugin::MysqlNativePassword)) {
         Exchange::Native(native) => native.verify(&nonce, &scramble).unwrap(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use mysql_auth::{AuthPlugin, NativeVerifier, Sha2Verifier};
 
+use crate::certificate::ClientCertificate;
 use crate::credential::{Credential, CredentialId, Standing};
 use crate::source::{SourceAdmitted, SourceNetworks, SourceSet};
 use crate::throttle::Attempt;
@@ -33,6 +34,8 @@ pub struct Arrival<'a> {
     pub networks: &'a SourceNetworks,
     /// Whether it speaks TLS.
     pub encrypted: bool,
+    /// The certificate that it has proven to hold, if any.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// The present.
     pub now: Timestamp,
 }
@@ -55,6 +58,7 @@ struct Candidate {
     /// Those of the credentials, in their order.
     slots: Vec<Slot>,
     source: SourceAdmitted,
+    certificate: Option<Arc<ClientCertificate>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,7 +83,8 @@ impl LoginCheck {
         let slot = |of: &Credential| Slot { id: of.id, standing: of.standing(arrival.now) };
         let slots = credentials.iter().map(slot).collect();
         let plugins = seen_as.map(|seen| seen.allowed_plugins().collect()).unwrap_or_default();
-        let candidate = Candidate { user, standing, slots, source: arrival.source };
+        let Arrival { source, certificate, .. } = arrival;
+        let candidate = Candidate { user, standing, slots, source, certificate };
         Self { candidate, credentials, plugins }
     }
 
@@ -92,6 +97,29 @@ impl LoginCheck {
             self.candidate.standing = Err(DenyCause::Blocked);
         }
         self
+    }
+
+    /// Decides by the client certificate alone, whatever the password: for listeners where
+    /// holding a user's certificate suffices. `None` if none was presented.
+    ///
+    /// # Errors
+    /// The certificate is somebody else's, or the user may not log in.
+    pub fn by_certificate(&self) -> Option<Result<NamedUser, LoginDenied>> {
+        let Candidate { user, standing, source, certificate, .. } = &self.candidate;
+        let certificate = certificate.clone()?;
+        let denied = |cause| LoginDenied { cause, proof_was_right: false };
+        Some(match (user, standing) {
+            (Some(user), Ok(())) => Ok(NamedUser {
+                user: Arc::clone(user),
+                source: source.clone(),
+                method: Method::Certificate,
+                credential: None,
+                first_use: false,
+                certificate: Some(certificate),
+            }),
+            (_, Err(cause)) => Err(denied(*cause)),
+            (None, Ok(())) => Err(denied(DenyCause::UnknownUser)),
+        })
     }
 
     /// The exchange to hold: the client's own plugin if the user may use it, otherwise the
@@ -124,6 +152,13 @@ fn standing(user: &User, arrival: &Arrival<'_>) -> Result<(), DenyCause> {
     if !user.is_valid_on(today) {
         return Err(DenyCause::UserNotValidToday);
     }
+    match &arrival.certificate {
+        Some(presented) if !presented.is_of(user) => {
+            return Err(DenyCause::CertificateOfAnother);
+        }
+        None if !user.certificates.is_empty() => return Err(DenyCause::CertificateMissing),
+        Some(_) | None => {}
+    }
     if user.role.require_tls && !arrival.encrypted {
         return Err(DenyCause::TlsRequired);
     }
@@ -154,7 +189,8 @@ impl NamedUser {
         let admitted = arrival.networks.admit(listener, addr, today);
         admitted.map_err(|_| DenyCause::SourceNotForUser)?;
         standing(&user, arrival)?;
-        let proven = user.credentials.iter().find(|credential| credential.id == self.credential);
+        let proven =
+            user.credentials.iter().find(|credential| Some(credential.id) == self.credential);
         match proven.map(|credential| credential.standing(arrival.now)) {
             Some(Standing::Revoked) => Err(DenyCause::CredentialRevoked),
             Some(_) | None => Ok(user),
@@ -189,8 +225,15 @@ impl Candidate {
             (Some(user), Ok(()), Some(slot)) => match slot.standing {
                 Standing::Valid { first_use } => {
                     let (user, source) = (Arc::clone(user), self.source);
-                    let credential = slot.id;
-                    return Ok(NamedUser { user, source, method, credential, first_use });
+                    let (credential, certificate) = (Some(slot.id), self.certificate);
+                    return Ok(NamedUser {
+                        user,
+                        source,
+                        method,
+                        credential,
+                        first_use,
+                        certificate,
+                    });
                 }
                 Standing::NotCollected => DenyCause::CredentialNotCollected,
                 Standing::Expired => DenyCause::CredentialExpired,

@@ -82,7 +82,8 @@ impl World {
         let listener = SourceSet::from_iter(["office", "desk"]);
         let today = day_of(*NOW);
         let source = self.networks.admit(&listener, addr.parse().unwrap(), today).unwrap();
-        let arrival = Arrival { source, networks: &self.networks, encrypted, now: *NOW };
+        let arrival =
+            Arrival { source, networks: &self.networks, encrypted, certificate: None, now: *NOW };
         LoginCheck::for_user(&self.users, name.as_bytes(), arrival)
     }
 
@@ -316,7 +317,7 @@ fn the_first_login_collects_a_new_credential() {
     let world = world_with(vec![issued(7, "new", 13)]);
     let named = world.log_in(world.sha2("alice"), "new").unwrap();
     assert!(named.collects_credential());
-    assert_eq!(named.credential(), CredentialId(7));
+    assert_eq!(named.credential(), Some(CredentialId(7)));
     let world = world_with(vec![issued(7, "new", 13).collected(&POLICY, days_ago(1))]);
     assert!(!world.log_in(world.sha2("alice"), "new").unwrap().collects_credential());
 }
@@ -326,8 +327,14 @@ fn both_credentials_count_while_they_overlap() {
     let old = issued(1, "old", 50).collected(&POLICY, days_ago(49));
     let overlapping = old.clone().replaced(&POLICY, *NOW);
     let world = world_with(vec![issued(2, "new", 0), overlapping]);
-    assert_eq!(world.log_in(world.sha2("alice"), "old").unwrap().credential(), CredentialId(1));
-    assert_eq!(world.log_in(world.sha2("alice"), "new").unwrap().credential(), CredentialId(2));
+    assert_eq!(
+        world.log_in(world.sha2("alice"), "old").unwrap().credential(),
+        Some(CredentialId(1))
+    );
+    assert_eq!(
+        world.log_in(world.sha2("alice"), "new").unwrap().credential(),
+        Some(CredentialId(2))
+    );
     let over = old.replaced(&POLICY, days_ago(1));
     let world = world_with(vec![issued(2, "new", 1), over]);
     let denied = world.log_in(world.sha2("alice"), "old").unwrap_err();
@@ -357,7 +364,10 @@ fn a_valid_credential_is_found_behind_any_number_of_ended_ones() {
     let ended = (2..10).rev().map(|id| issued(id, "x", 1).revoked());
     let valid = Credential { stage: Stage::InUse { expires_at: None }, ..issued(1, "right", 99) };
     let world = world_with(ended.chain([valid]).collect());
-    assert_eq!(world.log_in(world.sha2("alice"), "right").unwrap().credential(), CredentialId(1));
+    assert_eq!(
+        world.log_in(world.sha2("alice"), "right").unwrap().credential(),
+        Some(CredentialId(1))
+    );
 }
 
 // ---- live sessions -------------------------------------------------------------------
@@ -370,7 +380,13 @@ fn a_session_goes_on_only_while_its_user_may_log_in() {
     let after = |users: Vec<User>, listener: &[&str]| {
         let world = world_of(users);
         let source = named.source().clone();
-        let arrival = Arrival { source, networks: &world.networks, encrypted: true, now: *NOW };
+        let arrival = Arrival {
+            source,
+            networks: &world.networks,
+            encrypted: true,
+            certificate: None,
+            now: *NOW,
+        };
         let listener = SourceSet::from_iter(listener.iter().copied());
         named.recheck(&world.users, &listener, &arrival).map(|user| user.full_name.clone())
     };

@@ -8,6 +8,7 @@ use mysql_auth::{AuthPlugin, NativeVerifier, Sha2Verifier};
 use ring::digest::{SHA256, digest};
 
 use crate::Date;
+use crate::certificate::CertificateName;
 use crate::credential::Credential;
 use crate::role::Role;
 use crate::source::SourceSet;
@@ -94,6 +95,9 @@ pub struct User {
     /// Sources it may come from, beside what listener and role accept; `None`: any that
     /// they accept.
     pub sources: Option<SourceSet>,
+    /// Names of client certificates, one of which must be presented; empty: none must, and
+    /// one that is presented must hold the user's own name.
+    pub certificates: Vec<CertificateName>,
     /// Most connections at a time; `None`: what the role or the general limit says.
     pub max_connections: Option<u32>,
 }
@@ -137,6 +141,7 @@ impl User {
             plugins: vec![AuthPlugin::CachingSha2Password],
             credentials: Vec::new(),
             sources: None,
+            certificates: Vec::new(),
             max_connections: None,
         }
     }

@@ -22,7 +22,7 @@ mod values;
 pub use error::{ConfigErrors, Problem};
 pub use load::{ConfigHash, LoadError};
 pub use model::{
-    Config, HostPort, Identities, IdentityPlace, LedgerConfig, Limits, Listener, ListenerTls, Ops,
-    Replica, ReplicaAccount, ReplicaTls, SharedStore,
+    ClientTls, Config, HostPort, Identities, IdentityPlace, LedgerConfig, Limits, Listener,
+    ListenerTls, Ops, Replica, ReplicaAccount, ReplicaCompression, ReplicaTls, SharedStore,
 };
 pub use secret::{PasswordSource, SecretError, SecretFile};

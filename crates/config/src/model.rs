@@ -73,6 +73,21 @@ pub struct ListenerTls {
     pub private_key: SecretFile,
     /// `false`: clients may log in without TLS.
     pub required: bool,
+    /// Client certificates; `None`: not asked for.
+    pub clients: Option<ClientTls>,
+}
+
+/// Which client certificates a listener takes.
+#[derive(Debug, Clone)]
+pub struct ClientTls {
+    /// PEM: authorities that sign them.
+    pub ca_file: PathBuf,
+    /// PEM: revocation lists.
+    pub crl_file: Option<PathBuf>,
+    /// `false`: clients may come without.
+    pub required: bool,
+    /// A user's certificate is proof enough, without password.
+    pub suffices: bool,
 }
 
 /// The server that is read.
@@ -90,10 +105,27 @@ pub struct Replica {
     pub refuse_writable: bool,
     /// Connections kept ready.
     pub warm_connections: u32,
+    /// Most connections to it at a time.
+    pub connections: u32,
+    /// A client waits this long for one of them.
+    pub longest_wait: Duration,
+    /// Compression of the way to it.
+    pub compression: ReplicaCompression,
     /// How the way to it is protected.
     pub tls: ReplicaTls,
     /// The account that all sessions share.
     pub account: ReplicaAccount,
+}
+
+/// How the way to the replica is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplicaCompression {
+    /// Not at all.
+    None,
+    /// The classic protocol's zlib.
+    Zlib,
+    /// zstd, MySQL 8.0.18 and later.
+    Zstd,
 }
 
 /// A host, by name or address, and a port.

@@ -135,6 +135,9 @@ impl HandshakeResponse41 {
         if has(Capabilities::CLIENT_CONNECT_ATTRS) {
             put_attributes(&mut out, &self.attributes);
         }
+        if has(Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM) {
+            out.put_u8(self.zstd_level.unwrap_or_default());
+        }
         out
     }
 }

@@ -382,11 +382,11 @@ impl ResponseWalker {
             _ => {
                 let malformed = |_| ResponseFault::Malformed("column count");
                 let mut reader = Reader::new(payload, "column count");
+                let left = reader.lenenc_int().map_err(malformed)?;
                 let flag = match self.form.optional_metadata {
                     true => reader.u8().map_err(malformed)?,
                     false => 1,
                 };
-                let left = reader.lenenc_int().map_err(malformed)?;
                 if left == 0 || left > 0xffff || !reader.is_empty() {
                     return Err(ResponseFault::Malformed("column count"));
                 }
@@ -413,10 +413,10 @@ impl ResponseWalker {
         let ok = PrepareOk::parse(payload)
             .map_err(|_| ResponseFault::Malformed("COM_STMT_PREPARE response"))?;
         self.prepared = Some(ok);
-        Ok(match (ok.metadata_follows, ok.parameters) {
-            (false, _) => Step::End(ResponseEnd::Ok(self.status)),
-            (true, 0) => self.next_block(ok.columns),
-            (true, left) => Step::Pass(State::PrepareBlock { left, columns: ok.columns }),
+        Ok(match ok.parameters {
+            0 => self.next_block(ok.columns),
+            _ if !ok.metadata_follows => self.after_block(0, ok.columns),
+            left => Step::Pass(State::PrepareBlock { left, columns: ok.columns }),
         })
     }
 
@@ -429,8 +429,11 @@ impl ResponseWalker {
     }
 
     fn next_block(&self, columns: u16) -> Step {
+        let metadata_follows = self.prepared.is_none_or(|ok| ok.metadata_follows);
         match columns {
             0 => Step::End(ResponseEnd::Ok(self.status)),
+            // Left-out definitions leave their EOF behind.
+            _ if !metadata_follows => self.after_block(0, 0),
             left => Step::Pass(State::PrepareBlock { left, columns: 0 }),
         }
     }

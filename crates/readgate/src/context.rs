@@ -1,8 +1,10 @@
 //! What is known of a connection, for log, metrics and ledger. Observation only: no step
 //! decides by it.
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
+use access::ClientCertificate;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
@@ -24,6 +26,8 @@ pub struct Context {
     pub accepted: Instant,
     /// TLS version and cipher suite.
     pub tls: Option<(String, String)>,
+    /// The client's certificate, verified by TLS.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// User name as given, lossily decoded.
     pub user: Option<String>,
     /// Warm connection to the replica whose id the greeting repeats.
@@ -50,6 +54,7 @@ impl Context {
             listener: door.name.clone(),
             accepted: Instant::now(),
             tls: None,
+            certificate: None,
             user: None,
             session: None,
         }

@@ -2,6 +2,7 @@
 //! registry, metrics.
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,10 @@ use access::{
     Timestamp, UserName, UserStore, Users,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
-use config::{Config, ConfigHash, ReplicaTls};
+use config::{Config, ConfigHash, ReplicaCompression, ReplicaTls};
 use ipnet::IpNet;
 use ledger::{Event, Ledger, LedgerError};
+use mysql_wire::compression::Algorithm;
 use sql_judge::{Judge, Policy, ServerVersion};
 use tokio_rustls::TlsAcceptor;
 
@@ -33,6 +35,9 @@ use crate::usage::DailyBytes;
 
 /// Version and commit, in the ledger's records and `readgate version`.
 pub const BUILD: &str = concat!("readgate ", env!("CARGO_PKG_VERSION"));
+
+/// Level of zstd towards the replica, the server's own default.
+const ZSTD_LEVEL: i32 = 3;
 
 /// The part of the configuration that a reload swaps.
 #[derive(Clone)]
@@ -65,6 +70,8 @@ pub struct DoorPolicy {
     pub sources: SourceSet,
     /// Networks of balancers.
     pub balancers: Vec<IpNet>,
+    /// A user's client certificate is proof enough.
+    pub certificate_suffices: bool,
 }
 
 /// Limits that a session keeps from its start.
@@ -93,7 +100,7 @@ pub struct DoorWay {
     /// Name in config, ledger and metrics.
     pub name: String,
     acceptor: ArcSwap<TlsAcceptor>,
-    required: bool,
+    required: AtomicBool,
 }
 
 impl DoorWay {
@@ -104,7 +111,7 @@ impl DoorWay {
 
     /// Whether a client that won't use TLS is refused.
     pub fn requires_tls(&self) -> bool {
-        self.required
+        self.required.load(Ordering::Relaxed)
     }
 }
 
@@ -211,6 +218,7 @@ impl Daemon {
         for door in &self.doors {
             if let Some(new) = fresh.iter().find(|new| new.name == door.name) {
                 door.acceptor.store(new.acceptor.load_full());
+                door.required.store(new.requires_tls(), Ordering::Relaxed);
             }
         }
         self.limits.set(config.limits.connections);
@@ -347,7 +355,8 @@ impl Live {
         let doors = config.listeners.iter().map(|listener| {
             let sources = listener.sources.clone();
             let balancers = listener.proxy_protocol_from.clone();
-            (listener.name.clone(), DoorPolicy { sources, balancers })
+            let certificate_suffices = listener.tls.clients.as_ref().is_some_and(|c| c.suffices);
+            (listener.name.clone(), DoorPolicy { sources, balancers, certificate_suffices })
         });
         let limits = &config.limits;
         Ok(Self {
@@ -397,11 +406,11 @@ impl Live {
 fn doors(config: &Config) -> Result<Vec<Arc<DoorWay>>, StartFault> {
     let open = |listener: &config::Listener| {
         let tls = &listener.tls;
-        let acceptor = tls::acceptor(&tls.certificate_file, &tls.private_key.read()?)?;
+        let acceptor = tls::acceptor(tls, &tls.private_key.read()?)?;
         Ok(Arc::new(DoorWay {
             name: listener.name.clone(),
             acceptor: ArcSwap::from_pointee(acceptor),
-            required: tls.required,
+            required: AtomicBool::new(tls.required),
         }))
     };
     config.listeners.iter().map(open).collect()
@@ -422,6 +431,11 @@ fn replica_target(config: &Config) -> Result<ReplicaTarget, StartFault> {
         tls,
         account: replica.account.user.clone(),
         password: replica.account.password_source.read()?,
+        compression: match replica.compression {
+            ReplicaCompression::None => None,
+            ReplicaCompression::Zlib => Some(Algorithm::Zlib),
+            ReplicaCompression::Zstd => Some(Algorithm::Zstd { level: ZSTD_LEVEL }),
+        },
         deadline: config.limits.replica_timeout,
         guard: GuardSettings {
             statement_timeout: config.limits.statement_timeout.unwrap_or_default(),
@@ -436,6 +450,8 @@ fn pool_settings(config: &Config) -> PoolSettings {
         warm: usize::try_from(config.replica.warm_connections).unwrap_or(usize::MAX),
         idle: Duration::from_secs(300),
         max_age: Duration::from_secs(3600),
+        connections: usize::try_from(config.replica.connections).unwrap_or(usize::MAX),
+        longest_wait: config.replica.longest_wait,
     }
 }
 

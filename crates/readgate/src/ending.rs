@@ -126,13 +126,6 @@ impl Ending {
         Self::told(EndingKind::IdleTimeout, "idle_timeout", err)
     }
 
-    /// A session that has lasted as long as its role lets it.
-    pub fn session_time() -> Self {
-        let text = "readgate: the session has lasted as long as the role's session_time allows";
-        let err = ErrPacket::new(IDLE_TIMEOUT, SqlState::GENERAL, text);
-        Self::told(EndingKind::SessionTime, "session_time", err)
-    }
-
     /// An order to end.
     pub fn ordered(reason: Reason) -> Self {
         let (kind, code, sqlstate, text) = match reason {
@@ -147,6 +140,12 @@ impl Ending {
                 SESSION_WAS_KILLED,
                 SqlState::GENERAL,
                 "readgate: access was withdrawn",
+            ),
+            Reason::SessionTime => (
+                EndingKind::SessionTime,
+                IDLE_TIMEOUT,
+                SqlState::GENERAL,
+                "readgate: the session has lasted as long as the role's session_time allows",
             ),
         };
         Self::told(kind, kind.label(), ErrPacket::new(code, sqlstate, text))

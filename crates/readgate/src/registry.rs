@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use access::NamedUser;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
 /// Ids of our greetings start here, well above what a replica counts up to, so that KILL
 /// can tell them from the replica's own.
@@ -30,16 +31,24 @@ pub enum Reason {
     Shutdown,
     /// The source or the user is no longer let in.
     Revoked,
+    /// The session has lasted as long as its role lets it.
+    SessionTime,
 }
 
-/// A session's ear for orders.
+/// A session's ear for orders. The moment at which it must end anyway is one.
 #[derive(Debug)]
-pub struct Orders(watch::Receiver<Order>);
+pub struct Orders {
+    given: watch::Receiver<Order>,
+    ends_at: Option<Instant>,
+}
 
 impl Orders {
     /// The order at this moment.
     pub fn current(&self) -> Order {
-        *self.0.borrow()
+        match self.ends_at {
+            Some(moment) if moment <= Instant::now() => Order::EndNow(Reason::SessionTime),
+            Some(_) | None => *self.given.borrow(),
+        }
     }
 
     /// Waits until the session must end at once.
@@ -53,9 +62,15 @@ impl Orders {
     }
 
     async fn wait(&mut self, ends: impl FnMut(&Order) -> bool) {
-        if self.0.wait_for(ends).await.is_err() {
-            // Nobody can give orders any more; the session ends by other means.
-            std::future::pending::<()>().await;
+        let given = async {
+            if self.given.wait_for(ends).await.is_err() {
+                // Nobody can give orders any more; the session ends by other means.
+                std::future::pending::<()>().await;
+            }
+        };
+        match self.ends_at {
+            None => given.await,
+            Some(moment) => drop(timeout_at(moment, given).await),
         }
     }
 }
@@ -116,10 +131,15 @@ impl Registry {
 
     /// Enters a session for as long as the guard lives.
     pub fn register(self: &std::sync::Arc<Self>, id: u32, card: Card) -> (Registered, Orders) {
-        let (orders, ear) = watch::channel(Order::GoOn);
+        let (orders, given) = watch::channel(Order::GoOn);
+        let most = card.named.user().role.limits.session_time;
+        let ends_at = most.map(|most| Instant::now() + most);
         let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
         self.sessions().insert(id, Entry { card, orders, serial });
-        (Registered { registry: std::sync::Arc::clone(self), id, serial }, Orders(ear))
+        (
+            Registered { registry: std::sync::Arc::clone(self), id, serial },
+            Orders { given, ends_at },
+        )
     }
 
     /// The session of this user that has the id, ours or the replica's.

@@ -124,6 +124,7 @@ fn still_allowed(live: &Live, entry: &Entry) -> bool {
         source: entry.card.named.source().clone(),
         networks: &live.sources,
         encrypted: entry.card.encrypted,
+        certificate: entry.card.named.certificate().cloned(),
         now: Timestamp::now(),
     };
     entry.card.named.recheck(&live.users, &door.sources, &arrival).is_ok()

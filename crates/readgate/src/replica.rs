@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use mysql_auth::{Password, ReplicaLogin};
+use mysql_wire::compression::Algorithm;
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, Command, ErrPacket, SqlState};
 use rustls::pki_types::ServerName;
@@ -31,6 +32,9 @@ use login::LoggedIn;
 /// `CR_CONN_HOST_ERROR`, which drivers know as "the server can't be reached".
 const CONN_HOST_ERROR: u16 = 2003;
 
+/// ER_CON_COUNT_ERROR.
+const CON_COUNT_ERROR: u16 = 1040;
+
 /// Everything needed to open sessions on one replica.
 pub struct ReplicaTarget {
     /// Name in config, ledger and metrics.
@@ -45,6 +49,8 @@ pub struct ReplicaTarget {
     pub account: String,
     /// Its password.
     pub password: Password,
+    /// Compression of the way to it.
+    pub compression: Option<Algorithm>,
     /// Deadline of connect, login and guard together.
     pub deadline: Duration,
     /// Session guard (second wall).
@@ -128,6 +134,12 @@ pub enum ReplicaFault {
     /// The read-only session guard could not be set and verified.
     #[error("the session guard is not in force: {0}")]
     Guard(String),
+    /// It can't compress as configured.
+    #[error("it doesn't offer the compression that replica.compression asks for")]
+    Compression,
+    /// No place among the connections to it has become free in time.
+    #[error("all connections to it are in use")]
+    Full,
     /// It isn't a server that readgate can judge for.
     #[error("it is not a server that readgate knows: version {0:?}")]
     Version(String),
@@ -150,6 +162,8 @@ impl ReplicaFault {
             Self::Account(_) | Self::Login(_) => "it refused the shared account",
             Self::Guard(_) => "the read-only guard could not be put in force",
             Self::Version(_) => "it is not a server that readgate knows",
+            Self::Compression => "it does not offer the compression that is configured",
+            Self::Full => return all_in_use(replica),
         };
         let message = format!("readgate: no session on the replica '{replica}': {why}");
         ErrPacket::new(CONN_HOST_ERROR, SqlState::LINK, message)
@@ -165,8 +179,16 @@ impl ReplicaFault {
             Self::Schema(_) => "schema",
             Self::Guard(_) => "guard",
             Self::Version(_) => "version",
+            Self::Compression => "compression",
+            Self::Full => "full",
         }
     }
+}
+
+/// ER_CON_COUNT_ERROR, as a server says it whose connections are all in use.
+fn all_in_use(replica: &str) -> ErrPacket {
+    let message = format!("readgate: all connections to the replica '{replica}' are in use");
+    ErrPacket::new(CON_COUNT_ERROR, SqlState::new(*b"08004"), message)
 }
 
 impl ReplicaTarget {
@@ -201,11 +223,11 @@ impl ReplicaTarget {
         .await
     }
 
-    /// COM_RESET_CONNECTION: a session's connection forgets all, its guard too, and the
-    /// replica frees what it held.
-    pub async fn reset(&self, session: &mut ReplicaSession) -> Result<(), ReplicaFault> {
+    /// COM_RESET_CONNECTION: a connection forgets all, its guard too, and the replica frees
+    /// what it held.
+    pub async fn reset(&self, connection: &mut LoggedIn) -> Result<(), ReplicaFault> {
         self.within_deadline(async {
-            text_query::command(&mut session.channel, Command::ResetConnection)
+            text_query::command(&mut connection.channel, Command::ResetConnection)
                 .await
                 .map_err(|fault| ReplicaFault::Guard(fault.to_string()))
         })

@@ -55,8 +55,6 @@ pub struct Session<'a> {
     user: String,
     named: NamedUser,
     role: Arc<Role>,
-    /// When the session has lasted as long as its role lets it.
-    ends_at: Option<tokio::time::Instant>,
     negotiated: Capabilities,
     collation: u16,
     /// Whether one query may hold several statements.
@@ -131,7 +129,6 @@ impl<'a> Session<'a> {
             user: user.name.as_str().to_owned(),
             named: logged_in.named.clone(),
             role: Arc::clone(&user.role),
-            ends_at: user.role.limits.session_time.map(|most| tokio::time::Instant::now() + most),
             negotiated: logged_in.negotiated,
             collation: logged_in.collation,
             multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
@@ -199,14 +196,13 @@ impl<'a> Session<'a> {
 
     /// Waits for the next command, as long as nothing else ends the session.
     async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
-        let Self { client, replica, orders, limits, ends_at, .. } = self;
+        let Self { client, replica, orders, limits, .. } = self;
         tokio::select! {
             biased;
             payload = timeout(limits.idle_timeout, client.read_payload(limits.max_payload)) => {
                 payload.map_err(|_| Ending::idle())?.map_err(Ending::from)
             }
             () = orders.end_when_idle() => Err(ordered(orders)),
-            () = until(*ends_at) => Err(Ending::session_time()),
             unasked = replica.channel.fill() => Err(replica_spoke_unasked(replica, unasked)),
         }
     }
@@ -263,13 +259,6 @@ impl<'a> Session<'a> {
     /// Takes over what a response said of the session.
     fn note_status(&mut self, status: StatusFlags) {
         self.replica.status = status - RESPONSE_FLAGS;
-    }
-}
-
-async fn until(moment: Option<tokio::time::Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 
@@ -337,8 +326,10 @@ async fn record_login(
     replica: &ReplicaSession,
 ) -> Result<WhoTag, Ending> {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let attributes: Vec<(String, String)> =
-        logged_in.attributes.iter().map(|a| (lossy(&a.name), lossy(&a.value))).collect();
+    let attributes = logged_in.attributes.iter().map(|a| (lossy(&a.name), lossy(&a.value)));
+    let certificate = logged_in.named.certificate();
+    let certificate = certificate.map(|of| ("readgate_certificate".to_owned(), of.shown()));
+    let attributes: Vec<(String, String)> = attributes.chain(certificate).collect();
     let program = attributes.iter().find(|(name, _)| name == "program_name");
     let user = logged_in.named.user();
     let who = Who {

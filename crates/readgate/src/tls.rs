@@ -1,9 +1,14 @@
 //! TLS of both sides: rustls with ring, versions 1.2 and 1.3, verified towards the replica.
+pub mod certificate;
+
 use std::path::Path;
 use std::sync::Arc;
 
+use config::{ClientTls, ListenerTls};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -32,24 +37,52 @@ pub enum TlsFault {
     Randomness,
 }
 
-/// The door's side: certificate chain from a PEM file and its key, with session tickets.
-pub fn acceptor(certificate_file: &Path, key_pem: &[u8]) -> Result<TlsAcceptor, TlsFault> {
-    let chain = certificates(certificate_file)?;
+/// The door's side: certificate chain from a PEM file and its key. Sessions are resumed by
+/// ticket, except where clients show certificates: a certificate that was revoked or has
+/// expired must not live on in a ticket.
+pub fn acceptor(listener: &ListenerTls, key_pem: &[u8]) -> Result<TlsAcceptor, TlsFault> {
+    let chain = certificates(&listener.certificate_file)?;
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsFault::Key)?;
-    let mut server = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    server.ticketer = rustls::crypto::ring::Ticketer::new().map_err(|_| TlsFault::Randomness)?;
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let server = match &listener.clients {
+        None => {
+            let mut server = builder.with_no_client_auth().with_single_cert(chain, key)?;
+            let ticketer = rustls::crypto::ring::Ticketer::new();
+            server.ticketer = ticketer.map_err(|_| TlsFault::Randomness)?;
+            server
+        }
+        Some(client) => {
+            let verifier = client_verifier(client)?;
+            let builder = builder.with_client_cert_verifier(verifier);
+            let mut server = builder.with_single_cert(chain, key)?;
+            server.session_storage = Arc::new(NoServerSessionStorage {});
+            server.send_tls13_tickets = 0;
+            server
+        }
+    };
     Ok(TlsAcceptor::from(Arc::new(server)))
+}
+
+fn client_verifier(client: &ClientTls) -> Result<Arc<dyn ClientCertVerifier>, TlsFault> {
+    let authorities = roots(&client.ca_file)?;
+    let mut verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider());
+    if let Some(file) = &client.crl_file {
+        let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_file_iter(file)
+            .map_err(|e| fault(file, &e))?
+            .collect();
+        verifier = verifier.with_crls(lists.map_err(|error| fault(file, &error))?);
+    }
+    if !client.required {
+        verifier = verifier.allow_unauthenticated();
+    }
+    verifier.build().map_err(|error| fault(&client.ca_file, &error))
 }
 
 /// The replica's side: its certificate must come from `ca_file` and name the host.
 pub fn connector(ca_file: &Path) -> Result<TlsConnector, TlsFault> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca_file)? {
-        roots.add(certificate)?;
-    }
+    let roots = roots(ca_file)?;
     let client = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_root_certificates(roots)
@@ -60,6 +93,14 @@ pub fn connector(ca_file: &Path) -> Result<TlsConnector, TlsFault> {
 /// The name that the replica's certificate must hold.
 pub fn server_name(host: &str) -> Result<ServerName<'static>, TlsFault> {
     ServerName::try_from(host.to_owned()).map_err(|_| TlsFault::ServerName(host.to_owned()))
+}
+
+fn roots(ca_file: &Path) -> Result<RootCertStore, TlsFault> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(ca_file)? {
+        roots.add(certificate)?;
+    }
+    Ok(roots)
 }
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {

@@ -53,7 +53,7 @@ impl CachingSha2 {
         let right = matching(&verifiers, |verifier| verifier.verify_scramble(nonce, scramble));
         match candidate.decide(right, Method::CachingSha2Fast) {
             Ok(user) => FastAuth::Accepted(user),
-            Err((candidate, _)) => FastAuth::FullNeeded(FullAuth { candidate, verifiers }),
+            Err((candidate, fast)) => FastAuth::FullNeeded(FullAuth { candidate, verifiers, fast }),
         }
     }
 }
@@ -61,11 +61,18 @@ impl CachingSha2 {
 /// `caching_sha2_password`, waiting for the password.
 #[derive(Debug)]
 pub struct FullAuth {
-    pub(super) candidate: Candidate,
-    pub(super) verifiers: Vec<Sha2Verifier>,
+    candidate: Candidate,
+    verifiers: Vec<Sha2Verifier>,
+    /// What the scramble proved.
+    fast: LoginDenied,
 }
 
 impl FullAuth {
+    /// Without full authentication, where the password can't be asked for.
+    pub fn give_up(self) -> LoginDenied {
+        self.fast
+    }
+
     /// Full authentication. `password` is what the client sent, without the closing NUL.
     pub fn verify(self, password: &Password) -> Result<NamedUser, LoginDenied> {
         let right = matching(&self.verifiers, |verifier| verifier.verify_password(password));

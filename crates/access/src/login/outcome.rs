@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::certificate::ClientCertificate;
 use crate::credential::CredentialId;
 use crate::source::SourceAdmitted;
 use crate::user::User;
@@ -13,8 +14,9 @@ pub struct NamedUser {
     pub(super) user: Arc<User>,
     pub(super) source: SourceAdmitted,
     pub(super) method: Method,
-    pub(super) credential: CredentialId,
+    pub(super) credential: Option<CredentialId>,
     pub(super) first_use: bool,
+    pub(super) certificate: Option<Arc<ClientCertificate>>,
 }
 
 impl NamedUser {
@@ -34,12 +36,18 @@ impl NamedUser {
             Method::CachingSha2Fast => "caching_sha2_password/fast",
             Method::CachingSha2Full => "caching_sha2_password/full",
             Method::Native => "mysql_native_password",
+            Method::Certificate => "certificate",
         }
     }
 
-    /// The credential that was proven.
-    pub fn credential(&self) -> CredentialId {
+    /// The credential that was proven; `None` if a certificate sufficed.
+    pub fn credential(&self) -> Option<CredentialId> {
         self.credential
+    }
+
+    /// The client certificate that was presented.
+    pub fn certificate(&self) -> Option<&Arc<ClientCertificate>> {
+        self.certificate.as_ref()
     }
 
     /// Whether this login collects the credential: then it has to be marked as collected
@@ -54,6 +62,7 @@ pub(super) enum Method {
     CachingSha2Fast,
     CachingSha2Full,
     Native,
+    Certificate,
 }
 
 /// A login that failed. Prints the real reason, for the ledger alone: the client gets
@@ -103,6 +112,10 @@ pub enum DenyCause {
     TlsRequired,
     /// The address may connect, but not as this user, or not in its role.
     SourceNotForUser,
+    /// The client certificate names somebody else.
+    CertificateOfAnother,
+    /// The user must present a client certificate and there is none.
+    CertificateMissing,
     /// Too many logins have failed from there.
     Blocked,
     /// The proof is wrong.
@@ -128,6 +141,8 @@ impl DenyCause {
             Self::UserNotValidToday => "user_not_valid_today",
             Self::TlsRequired => "tls_required",
             Self::SourceNotForUser => "source_not_for_user",
+            Self::CertificateOfAnother => "certificate_of_another",
+            Self::CertificateMissing => "certificate_missing",
             Self::Blocked => "blocked",
             Self::WrongPassword => "wrong_password",
             Self::NoPassword => "no_password",

@@ -1,7 +1,9 @@
 //! `[[listener]]`: where clients connect, from where, and with which certificate.
+use std::collections::BTreeSet;
+
 use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, optional, required};
-use crate::model::{Listener, ListenerTls};
+use crate::model::{ClientTls, Listener, ListenerTls};
 use crate::secret::SecretFile;
 use crate::sections::{Unique, check_source_names};
 use crate::table::Table;
@@ -60,10 +62,48 @@ static TLS: Section = Section {
             "Whether a client must use TLS. With false it may log in without.",
         ),
     ],
+    sections: &[&CLIENTS],
+};
+
+static CLIENTS: Section = Section {
+    name: "clients",
+    form: Form::OneOrNone,
+    meaning: "Clients' own certificates. With this table they are asked for one, and one that is presented must be the user's: see `certificates` of `[[user]]`.",
+    keys: &[
+        required(
+            "ca_file",
+            Kind::Path,
+            "\"certs/people-ca.crt\"",
+            "PEM: the authorities that sign clients' certificates.",
+        ),
+        optional(
+            "crl_file",
+            Kind::Path,
+            "\"certs/people.crl\"",
+            "PEM: revocation lists of these authorities, read again at each reload. With it, every certificate must be covered by a list.",
+        ),
+        default(
+            "required",
+            Kind::Flag,
+            "true",
+            "false",
+            "Whether clients must present one. With false they may come without.",
+        ),
+        default(
+            "suffices",
+            Kind::Flag,
+            "false",
+            "true",
+            "Whether a user's certificate is proof enough. With false the password is asked for too.",
+        ),
+    ],
     sections: &[],
 };
 
-pub(super) fn read(root: &Table<'_, '_>, known_sources: &[String]) -> Option<Vec<Listener>> {
+pub(super) fn read(
+    root: &Table<'_, '_>,
+    known_sources: &BTreeSet<String>,
+) -> Option<Vec<Listener>> {
     let (mut names, mut addresses) = (Unique::default(), Unique::default());
     let tables = root.children("listener");
     let listeners = tables.iter().map(|table| {
@@ -80,7 +120,7 @@ pub(super) fn read(root: &Table<'_, '_>, known_sources: &[String]) -> Option<Vec
 
 fn read_one(
     table: &Table<'_, '_>,
-    known_sources: &[String],
+    known_sources: &BTreeSet<String>,
     names: &mut Unique,
 ) -> Option<Listener> {
     let name = table.get("name", values::name);
@@ -112,10 +152,31 @@ fn read_tls(table: &Table<'_, '_>) -> Option<ListenerTls> {
         let right = "keep it so only where the way to the clients is protected otherwise";
         table.warning("required", Wrong::new("clients may log in without TLS", right));
     }
+    let clients = read_clients(table);
     let document = table.document();
     Some(ListenerTls {
+        clients: clients?,
         certificate_file: document.resolve(&certificate?),
         private_key: SecretFile::new(document.resolve(&private_key?)),
         required: required?,
     })
+}
+
+/// `Some(None)`: clients are not asked for a certificate.
+fn read_clients(tls: &Table<'_, '_>) -> Option<Option<ClientTls>> {
+    if !tls.has("clients") {
+        return Some(None);
+    }
+    let table = tls.child("clients")?;
+    let ca_file = table.get("ca_file", values::text);
+    let crl_file = table.optional("crl_file", values::text);
+    let required = table.get("required", values::flag);
+    let suffices = table.get("suffices", values::flag);
+    let document = table.document();
+    Some(Some(ClientTls {
+        ca_file: document.resolve(&ca_file?),
+        crl_file: crl_file?.map(|file| document.resolve(&file)),
+        required: required?,
+        suffices: suffices?,
+    }))
 }

@@ -3,7 +3,7 @@ use access::Password;
 
 use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, optional, required};
-use crate::model::{HostPort, Replica, ReplicaAccount, ReplicaTls};
+use crate::model::{HostPort, Replica, ReplicaAccount, ReplicaCompression, ReplicaTls};
 use crate::secret::{PasswordSource, SecretFile};
 use crate::table::Table;
 use crate::values;
@@ -46,6 +46,27 @@ pub(crate) static REPLICA: Section = Section {
             "4",
             "16",
             "Logged-in connections kept ready for the next clients.",
+        ),
+        default(
+            "connections",
+            Kind::Count(1, 100_000),
+            "2000",
+            "150",
+            "Most connections to the replica at a time, those kept ready included. Keep it below the account's and the replica's own limits.",
+        ),
+        default(
+            "longest_wait",
+            Kind::Duration("0s", "10m"),
+            "\"10s\"",
+            "\"30s\"",
+            "How long a login waits for a connection when all are in use, here or at the replica; then it is refused with error 1040.",
+        ),
+        default(
+            "compression",
+            Kind::Choice(&["none", "zlib", "zstd"]),
+            "\"none\"",
+            "\"zstd\"",
+            "Compression between readgate and the replica, for slow ways. What clients compress is independent of it.",
         ),
     ],
     sections: &[&TLS, &ACCOUNT],
@@ -132,6 +153,9 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Replica> {
     let excess_rights = table.get("excess_rights", values::choice);
     let writable = table.get("writable", values::choice);
     let warm_connections = table.get("warm_connections", values::count);
+    let connections = table.get("connections", values::count);
+    let longest_wait = table.get("longest_wait", values::duration);
+    let compression = table.get("compression", values::choice);
     let tls = table.child("tls").and_then(|tls| read_tls(&tls, address.as_ref()));
     let account = table.child("account").and_then(|account| read_account(&account));
     Some(Replica {
@@ -141,6 +165,13 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Replica> {
         refuse_excess_rights: excess_rights? == "refuse",
         refuse_writable: writable? == "refuse",
         warm_connections: warm_connections?,
+        connections: connections?,
+        longest_wait: longest_wait?,
+        compression: match compression? {
+            "zlib" => ReplicaCompression::Zlib,
+            "zstd" => ReplicaCompression::Zstd,
+            _ => ReplicaCompression::None,
+        },
         tls: tls?,
         account: account?,
     })

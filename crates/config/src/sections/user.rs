@@ -1,7 +1,8 @@
 //! `[[user]]`: named people and what proves that it is they.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use access::certificate::{CertificateName, CertificateNameError};
 use access::{AuthPlugin, NativeVerifier, Password, Sha2Verifier};
 use access::{Credential, CredentialId, Role, Stage, User, UserName, UserStatus, Users};
 
@@ -62,6 +63,13 @@ pub(crate) static USER: Section = Section {
             "[\"office\"]",
             "Names of the `[[source]]` entries the user may come from, if narrower than the listener's.",
         ),
+        default(
+            "certificates",
+            Kind::List(&Kind::Text),
+            "[]",
+            "[\"cn:alice\", \"email:alice@example.org\"]",
+            "Names of client certificates, as `subject:`, `cn:`, `email:`, `dns:` or `uri:` and the value. If any is listed, the user must present a certificate that holds one of them. If none is, a certificate that is presented must hold the user's name as common name or alternative name.",
+        ),
         optional(
             "connections",
             Kind::Count(0, 100_000),
@@ -86,7 +94,7 @@ pub(crate) static USER: Section = Section {
 
 /// What `[[user]]` tables refer to.
 pub(super) struct Known<'k> {
-    pub(super) sources: &'k [String],
+    pub(super) sources: &'k BTreeSet<String>,
     /// Roles by name; `None`: one with a problem of its own.
     pub(super) roles: &'k BTreeMap<String, Option<Arc<Role>>>,
 }
@@ -111,6 +119,7 @@ fn read_one(table: &Table<'_, '_>, known: &Known<'_>, names: &mut Unique) -> Opt
     let status = table.get("status", values::choice);
     let (valid_from, valid_until) = date_range(table, "valid_from", "valid_until");
     let sources = optional_sources(table, known.sources);
+    let certificates = table.list("certificates", certificate_name);
     let max_connections = table.optional("connections", values::count);
     let login = read_login(table, role.as_deref());
     let (plugins, credential) = login?;
@@ -129,6 +138,7 @@ fn read_one(table: &Table<'_, '_>, known: &Known<'_>, names: &mut Unique) -> Opt
         plugins,
         credentials: vec![credential],
         sources: sources?,
+        certificates: certificates.values()?,
         max_connections: max_connections?,
     })
 }
@@ -151,6 +161,14 @@ fn user_name(value: &Value<'_>, kind: Kind) -> Result<UserName, Wrong> {
     let name = values::secret(value, kind)?;
     UserName::new(name).map_err(|error| {
         Wrong::new(error.to_string(), "write 1 to 32 bytes without control characters")
+    })
+}
+
+fn certificate_name(value: &Value<'_>, kind: Kind) -> Result<CertificateName, Wrong> {
+    let text = values::text(value, kind)?;
+    text.parse().map_err(|error: CertificateNameError| {
+        let right = "write subject:, cn:, email:, dns: or uri: and the value";
+        Wrong::new(format!("{text:?} {error}"), right)
     })
 }
 

@@ -27,10 +27,12 @@ pub fn run(path: &Path, text_only: bool) -> ExitCode {
 fn file_problems(config: &Config) -> Vec<String> {
     let mut problems = Vec::new();
     for listener in &config.listeners {
-        let made =
-            listener.tls.private_key.read().map_err(|error| error.to_string()).and_then(|key| {
-                tls::acceptor(&listener.tls.certificate_file, &key).map_err(|e| e.to_string())
-            });
+        let made = listener
+            .tls
+            .private_key
+            .read()
+            .map_err(|error| error.to_string())
+            .and_then(|key| tls::acceptor(&listener.tls, &key).map_err(|e| e.to_string()));
         if let Err(why) = made {
             problems.push(format!("listener '{}': TLS: {why}", listener.name));
         }

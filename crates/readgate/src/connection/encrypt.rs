@@ -1,15 +1,19 @@
 //! Third step: TLS, and the handshake response. Without TLS only where the listener says
 //! so; a client that won't gets ERR 3159.
-use access::{SourceAdmitted, SourceSlot};
+use std::sync::Arc;
+
+use access::{ClientCertificate, SourceAdmitted, SourceSlot};
 use mysql_auth::Nonce;
 use mysql_wire::handshake_response::HandshakeResponse41;
 use mysql_wire::{Capabilities, ErrPacket, SqlState};
+use tokio_rustls::TlsStream;
 
 use super::greet::{Greeted, LOGIN_PAYLOAD_LIMIT};
 use crate::context::Context;
 use crate::daemon::DoorWay;
 use crate::ending::{Ending, EndingKind};
 use crate::packet_stream::PacketStream;
+use crate::tls::certificate;
 
 /// ER_SECURE_TRANSPORT_REQUIRED.
 const SECURE_TRANSPORT_REQUIRED: u16 = 3159;
@@ -42,6 +46,7 @@ pub async fn encrypt(
             let upgraded = channel.upgrade(|socket| acceptor.accept(socket)).await;
             upgraded.map_err(|e| Ending::silent(EndingKind::TlsFailed, e.to_string()))?;
             context.note_tls(channel.tls());
+            context.certificate = certificate_of(channel)?;
             channel.read_payload(LOGIN_PAYLOAD_LIMIT).await?
         }
         (true, None) => return Err(Ending::bad_handshake("TLS was not offered")),
@@ -52,6 +57,17 @@ pub async fn encrypt(
         .map_err(|malformed| Ending::bad_handshake(malformed.to_string()))?;
     let negotiated = offered & response.head.requested;
     Ok(Encrypted { source, slot, nonce, negotiated, response })
+}
+
+/// The certificate that the client has proven to hold. TLS has verified it; one whose names
+/// can't be read belongs to nobody.
+fn certificate_of(channel: &PacketStream) -> Result<Option<Arc<ClientCertificate>>, Ending> {
+    let Some((_, tls)) = channel.tls().map(TlsStream::get_ref) else { return Ok(None) };
+    let Some(leaf) = tls.peer_certificates().and_then(<[_]>::first) else { return Ok(None) };
+    let names = certificate::names(leaf).ok_or_else(|| {
+        Ending::silent(EndingKind::TlsFailed, "the client certificate's names can't be read")
+    })?;
+    Ok(Some(Arc::new(names)))
 }
 
 fn tls_required() -> Ending {

@@ -34,6 +34,7 @@ const CARRIED: Capabilities = Capabilities::CLIENT_LONG_PASSWORD
     .union(Capabilities::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA)
     .union(Capabilities::CLIENT_SESSION_TRACK)
     .union(Capabilities::CLIENT_QUERY_ATTRIBUTES)
+    .union(Capabilities::CLIENT_OPTIONAL_RESULTSET_METADATA)
     .union(Capabilities::CLIENT_DEPRECATE_EOF);
 
 /// What readgate offers whatever the replica does.

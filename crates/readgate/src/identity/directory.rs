@@ -128,7 +128,8 @@ impl Directory {
         if !named.collects_credential() {
             return Ok(());
         }
-        let collect = Change::Collect(named.user().name.clone(), named.credential());
+        let Some(credential) = named.credential() else { return Ok(()) };
+        let collect = Change::Collect(named.user().name.clone(), credential);
         let by = format!("login from {}", named.source().addr());
         let Ok(author) = Author::new(by, "first login with the credential") else { return Ok(()) };
         self.store.apply(&collect, &author, &self.policy, now).map(|_| ())

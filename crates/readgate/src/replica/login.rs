@@ -6,11 +6,13 @@ use std::time::Instant;
 
 use mysql_auth::ReplicaLogin;
 use mysql_wire::change_user::ChangeUser;
+use mysql_wire::compression::Algorithm;
 use mysql_wire::greeting::HandshakeV10;
 use mysql_wire::handshake_response::{HandshakeResponse41, ResponseHead};
 use mysql_wire::response::ResponseForm;
 use mysql_wire::{Capabilities, Command, ErrPacket, Malformed, OkPacket, StatusFlags};
 use sql_judge::ServerVersion;
+use tokio::sync::OwnedSemaphorePermit;
 use zeroize::Zeroizing;
 
 use super::{ReplicaFault, ReplicaProfile, ReplicaTarget, SessionWish};
@@ -46,6 +48,7 @@ const AS_CLIENT: Capabilities = Capabilities::CLIENT_FOUND_ROWS
     .union(Capabilities::CLIENT_IGNORE_SPACE)
     .union(Capabilities::CLIENT_INTERACTIVE)
     .union(Capabilities::CLIENT_SESSION_TRACK)
+    .union(Capabilities::CLIENT_OPTIONAL_RESULTSET_METADATA)
     .union(Capabilities::CLIENT_DEPRECATE_EOF);
 
 /// A connection that has logged in; it isn't guarded yet, so no session runs on it.
@@ -65,6 +68,8 @@ pub struct LoggedIn {
     pub version: ServerVersion,
     /// When it was opened.
     pub born: Instant,
+    /// Its place among the connections that the pool may have; none for readgate's own.
+    pub place: Option<OwnedSemaphorePermit>,
     /// Name and nonce of the greeting, for a change of user.
     auth_plugin: Vec<u8>,
     nonce: Vec<u8>,
@@ -84,7 +89,9 @@ pub async fn log_in(
     let greeting = read_greeting(&mut channel).await?;
     let profile = profile_of(&greeting)?;
     target.remember(&profile);
-    let requested = requested(&greeting, wish, target.tls.is_some())?;
+    let compression = compression(&greeting, target.compression)?;
+    let requested = requested(&greeting, wish, target.tls.is_some())?
+        | compression.map_or(Capabilities::empty(), flag);
     let collation = u8::try_from(wish.collation).unwrap_or(UTF8MB4);
     let head = ResponseHead { requested, max_packet: 1 << 30, collation };
     if let Some((connector, name)) = &target.tls {
@@ -100,13 +107,19 @@ pub async fn log_in(
         schema: wish.schema.clone(),
         auth_plugin: Some(login.plugin().name().into()),
         attributes: wish.attributes.clone(),
-        zstd_level: None,
+        zstd_level: match compression {
+            Some(Algorithm::Zstd { level }) => u8::try_from(level).ok(),
+            Some(Algorithm::Zlib) | None => None,
+        },
     };
     channel.send(&[&response.encode()]).await.map_err(StreamFault::Io)?;
     let status = exchange(&mut channel, login).await?;
+    if let Some(algorithm) = compression {
+        channel.compress(algorithm);
+    }
     let form = ResponseForm {
         deprecate_eof: requested.contains(Capabilities::CLIENT_DEPRECATE_EOF),
-        optional_metadata: false,
+        optional_metadata: requested.contains(Capabilities::CLIENT_OPTIONAL_RESULTSET_METADATA),
     };
     Ok(LoggedIn {
         channel,
@@ -116,6 +129,7 @@ pub async fn log_in(
         status,
         version: profile.version,
         born: Instant::now(),
+        place: None,
         auth_plugin: greeting.auth_plugin,
         nonce: greeting.nonce,
     })
@@ -181,6 +195,26 @@ fn requested(
     }
     // MariaDB clears CLIENT_LONG_PASSWORD to announce extensions; setting it declines them.
     Ok(wanted & (greeting.offered | Capabilities::CLIENT_LONG_PASSWORD))
+}
+
+/// What config asks for; a replica that can't is not spoken to without.
+fn compression(
+    greeting: &HandshakeV10,
+    wanted: Option<Algorithm>,
+) -> Result<Option<Algorithm>, ReplicaFault> {
+    match wanted {
+        Some(algorithm) if !greeting.offered.contains(flag(algorithm)) => {
+            Err(ReplicaFault::Compression)
+        }
+        Some(_) | None => Ok(wanted),
+    }
+}
+
+fn flag(algorithm: Algorithm) -> Capabilities {
+    match algorithm {
+        Algorithm::Zlib => Capabilities::CLIENT_COMPRESS,
+        Algorithm::Zstd { .. } => Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM,
+    }
 }
 
 async fn exchange(

@@ -8,13 +8,20 @@ use std::time::{Duration, Instant};
 
 use mysql_wire::Capabilities;
 use mysql_wire::handshake_response::Attribute;
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout, timeout_at};
 
 use super::login::{LoggedIn, class};
 use super::{ReplicaFault, ReplicaSession, ReplicaTarget, SessionWish, text_query};
 
 /// ER_NO_SUCH_THREAD: a session to be killed has ended by itself.
 const NO_SUCH_THREAD: u16 = 1094;
+
+/// ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED: the replica has
+/// no place for another connection of the account at the moment.
+const REPLICA_FULL: [u16; 3] = [1040, 1203, 1226];
+/// First pause before such a replica is asked again.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How many connections are kept, and how long.
 #[derive(Debug, Clone)]
@@ -26,12 +33,16 @@ pub struct PoolSettings {
     pub idle: Duration,
     /// A connection older than this is not lent again.
     pub max_age: Duration,
+    /// Most connections at a time, those that wait included.
+    pub connections: usize,
+    /// A client waits this long for one.
+    pub longest_wait: Duration,
 }
 
 /// A session that is over; whatever state it has, the next lending resets.
 impl From<ReplicaSession> for Warm {
     fn from(session: ReplicaSession) -> Self {
-        Self { connection: session.connection, since: Instant::now() }
+        Self { connection: session.connection, since: Instant::now(), is_used: true }
     }
 }
 
@@ -41,6 +52,7 @@ pub struct Pool {
     pub target: ReplicaTarget,
     settings: PoolSettings,
     shelf: Mutex<Shelf>,
+    places: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -58,6 +70,8 @@ struct Shelf {
 pub struct Warm {
     connection: LoggedIn,
     since: Instant,
+    /// It has state of a session that is over.
+    is_used: bool,
 }
 
 impl Warm {
@@ -70,7 +84,8 @@ impl Warm {
 impl Pool {
     /// An empty pool.
     pub fn new(target: ReplicaTarget, settings: PoolSettings) -> Arc<Self> {
-        Arc::new(Self { target, settings, shelf: Mutex::default() })
+        let places = Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS)));
+        Arc::new(Self { target, settings, shelf: Mutex::default(), places })
     }
 
     /// Sets a connection aside for a client that is about to be greeted, so that the id of
@@ -81,9 +96,12 @@ impl Pool {
         take(&mut shelf, usual)
     }
 
-    /// Puts an earmarked connection back that wasn't used.
-    pub fn put_back(&self, warm: Warm) {
-        self.shelf().waiting.push(warm);
+    /// Puts an earmarked connection back.
+    pub fn put_back(self: &Arc<Self>, warm: Warm) {
+        match warm.is_used {
+            true => self.shelve_after_reset(warm.connection),
+            false => self.shelf().waiting.push(warm),
+        }
     }
 
     /// A session as wished: on the earmarked connection if it suits, on another warm one,
@@ -104,16 +122,57 @@ impl Pool {
         };
         self.shelf().usual = Some(wanted);
         self.fill_later(wanted);
-        self.target
-            .within_deadline(async {
-                if let Some(Warm { connection, .. }) = warm
-                    && let Some(reopened) = self.reopen(connection, wish).await
-                {
-                    return reopened;
+        if let Some(Warm { connection, .. }) = warm
+            && let Some(reopened) = self.reopen(connection, wish).await
+        {
+            return reopened;
+        }
+        self.open(wish).await
+    }
+
+    /// A new connection, as soon as there is a place for it, here and at the replica.
+    async fn open(self: &Arc<Self>, wish: &SessionWish) -> Result<ReplicaSession, ReplicaFault> {
+        let deadline = Instant::now() + self.settings.longest_wait;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let place = self.place(deadline).await?;
+            match self.target.open(wish).await {
+                Ok(mut session) => {
+                    session.connection.place = Some(place);
+                    return Ok(session);
                 }
-                self.target.open(wish).await
-            })
-            .await
+                Err(ReplicaFault::Account(err)) if REPLICA_FULL.contains(&err.code) => {
+                    self.make_room();
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(ReplicaFault::Full);
+                    }
+                    sleep(pause.min(left)).await;
+                    pause *= 2;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    /// Waits for a place, first come, first served. A connection of another class that only
+    /// waits gives its own up.
+    async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, ReplicaFault> {
+        if self.places.available_permits() == 0 {
+            self.make_room();
+        }
+        let free = Arc::clone(&self.places).acquire_owned();
+        match timeout_at(deadline.into(), free).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(ReplicaFault::Full),
+        }
+    }
+
+    fn make_room(&self) {
+        let mut shelf = self.shelf();
+        if !shelf.waiting.is_empty() {
+            drop(shelf.waiting.remove(0));
+        }
     }
 
     /// `None` if the connection was of no use; half of the deadline is left for a new one.
@@ -141,20 +200,26 @@ impl Pool {
 
     /// Takes a session back that is between commands.
     pub fn take_back(self: &Arc<Self>, session: ReplicaSession) {
+        self.shelve_after_reset(session.connection);
+    }
+
+    /// With clients waiting for a place the connection is closed, which gives them its own.
+    fn shelve_after_reset(self: &Arc<Self>, mut connection: LoggedIn) {
+        if self.places.available_permits() == 0 {
+            return;
+        }
         let pool = Arc::clone(self);
         tokio::spawn(async move {
-            let mut session = session;
-            if pool.target.reset(&mut session).await.is_err() {
+            if pool.target.reset(&mut connection).await.is_err() {
                 return;
             }
-            let connection = session.connection;
             let mut shelf = pool.shelf();
             let alike =
                 shelf.waiting.iter().filter(|warm| warm.connection.class == connection.class);
             if alike.count() < pool.settings.warm
                 && connection.born.elapsed() < pool.settings.max_age
             {
-                shelf.waiting.push(Warm { connection, since: Instant::now() });
+                shelf.waiting.push(Warm { connection, since: Instant::now(), is_used: false });
             }
         });
     }
@@ -175,7 +240,16 @@ impl Pool {
     ) -> Result<(), ReplicaFault> {
         let mut wish = SessionWish::own("readgate-kill");
         wish.client = self.shelf().usual.unwrap_or(wish.client);
-        let mut session = self.lend(&wish, None).await?;
+        // Over the limit, if need be: a full pool is when people cancel.
+        let warm = take(&mut self.shelf(), wish.client);
+        let reopened = match warm {
+            Some(Warm { connection, .. }) => self.reopen(connection, &wish).await,
+            None => None,
+        };
+        let mut session = match reopened {
+            Some(session) => session?,
+            None => self.target.open(&wish).await?,
+        };
         let what = if query_only { "QUERY" } else { "CONNECTION" };
         let text = format!("KILL {what} {connection_id}");
         let done = self
@@ -188,7 +262,9 @@ impl Pool {
             }
             Err(text_query::QueryFault::Stream(fault)) => Err(fault.into()),
             Err(text_query::QueryFault::Replica(_)) | Ok(_) => {
-                self.take_back(session);
+                if session.connection.place.is_some() {
+                    self.take_back(session);
+                }
                 Ok(())
             }
         }
@@ -208,13 +284,18 @@ impl Pool {
         }
         let pool = Arc::clone(self);
         tokio::spawn(async move {
+            let Ok(place) = Arc::clone(&pool.places).try_acquire_owned() else {
+                pool.shelf().filling = false;
+                return;
+            };
             let wish = SessionWish { client: wanted, ..SessionWish::own("readgate-warm") };
             let opened = pool.target.open(&wish).await;
             let mut shelf = pool.shelf();
             shelf.filling = false;
             if let Ok(session) = opened {
-                let connection = session.connection;
-                shelf.waiting.push(Warm { connection, since: Instant::now() });
+                let mut connection = session.connection;
+                connection.place = Some(place);
+                shelf.waiting.push(Warm { connection, since: Instant::now(), is_used: false });
             }
         });
     }

@@ -1,0 +1,142 @@
+//! Connections to the replica: how many, how long one waits for them, and how they are
+//! compressed.
+
+use std::time::{Duration, Instant};
+
+use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
+use readgate_tests::raw::{Login, RawClient, ServerError};
+use readgate_tests::readgate::Readgate;
+use readgate_tests::server::Flavour;
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+
+fn alice() -> Login {
+    Login::user("alice", USER_PASSWORD)
+}
+
+fn try_alice(stage: &Stage, readgate: &Readgate) -> Result<RawClient, ServerError> {
+    let mut client = RawClient::connect(readgate.port).expect("a greeting");
+    client.start_tls(&stage.ca_file(), &alice()).expect("TLS");
+    client.login(&alice()).map(|()| client)
+}
+
+/// A login that waits gets in when `leaving` goes.
+fn gets_the_place_of(stage: &Stage, readgate: &Readgate, leaving: RawClient) {
+    std::thread::scope(|scope| {
+        let waiting =
+            scope.spawn(|| try_alice(stage, readgate).map(|mut c| c.query("SELECT 7").value()));
+        drop(leaving);
+        assert_eq!(waiting.join().expect("ends").expect("gets in"), "7");
+    });
+}
+
+on_both! {
+    fn a_login_waits_for_a_connection_and_is_refused_after_its_time(stage) {
+        let (directory, mut config) = stage.own_config("full_pool");
+        set(&mut config, "replica.connections", 2);
+        set(&mut config, "replica.warm_connections", 1);
+        set(&mut config, "replica.longest_wait", "1s");
+        let readgate = Readgate::start(&directory, config);
+        let mut first = login_at(readgate.port, &stage.ca_file(), &alice());
+        let second = login_at(readgate.port, &stage.ca_file(), &alice());
+        let asked = Instant::now();
+        let error = try_alice(stage, &readgate).err().expect("no third");
+        assert_eq!((error.code, error.state.as_str()), (1040, "08004"), "{error}");
+        assert!(error.message.starts_with("readgate: all connections"), "{error}");
+        assert!(asked.elapsed() >= Duration::from_secs(1), "it waited");
+        // Who is in can still be cancelled, and whoever waits gets the place of who leaves.
+        gets_the_place_of(stage, &readgate, second);
+        assert_eq!(first.query("SELECT 1").value(), "1");
+    }
+
+    fn the_replicas_own_limit_is_waited_for(stage) {
+        let (directory, mut config) = stage.own_config("full_replica");
+        set(&mut config, "replica.longest_wait", "30s");
+        set(&mut config, "replica.warm_connections", 0);
+        set(&mut config, "replica.account.user", "limited_shared");
+        let grants = "GRANT SELECT, SHOW VIEW, PROCESS, SHOW DATABASES, REPLICATION CLIENT ON *.* TO limited_shared";
+        stage.server.sql(&format!(
+            "CREATE USER IF NOT EXISTS limited_shared IDENTIFIED BY '{}' WITH MAX_USER_CONNECTIONS 3; {grants}",
+            readgate_tests::server::SHARED_PASSWORD
+        ));
+        let readgate = Readgate::start(&directory, config);
+        // One of the three is the watch of the replica.
+        let first = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut second = login_at(readgate.port, &stage.ca_file(), &alice());
+        gets_the_place_of(stage, &readgate, first);
+        assert_eq!(second.query("SELECT 1").value(), "1");
+    }
+
+    fn the_way_to_the_replica_can_be_compressed(stage) {
+        for algorithm in ["zlib", "zstd"] {
+            let (directory, mut config) = stage.own_config(&format!("compressed_{algorithm}"));
+            set(&mut config, "replica.compression", algorithm);
+            let offered = RawClient::connect(stage.server.port).expect("a greeting").greeting.offered;
+            if algorithm == "zstd" && offered & (1 << 26) == 0 {
+                let readgate = Readgate::start_unready(&directory, config);
+                let error = try_alice(stage, &readgate).err().expect("no session");
+                assert_eq!(error.code, 2003, "{error}");
+                continue;
+            }
+            let readgate = Readgate::start(&directory, config);
+            let mut client = login_at(readgate.port, &stage.ca_file(), &alice());
+            let status = client.query("SHOW STATUS LIKE 'Compression'");
+            assert_eq!(status.rows()[0][1].as_deref(), Some(b"ON".as_slice()), "{algorithm}");
+            let wide = "SELECT * FROM clinical.lab_results ORDER BY result_id LIMIT 20000";
+            assert_eq!(client.query(wide).payloads, stage.direct().query(wide).payloads);
+            // A lent connection goes on compressed.
+            drop(client);
+            let mut next = login_at(readgate.port, &stage.ca_file(), &alice());
+            assert_eq!(next.query("SELECT REPEAT('x', 3000000)").value().len(), 3_000_000);
+        }
+    }
+
+    fn a_session_ends_in_the_middle_of_a_statement_when_its_time_is_over(stage) {
+        let (directory, mut config) = stage.own_config("session_time");
+        set(&mut config, "functions.sleep_max", "60s");
+        set(&mut config, "limits.statement_timeout", "2m");
+        let role: toml::Table = "[[role]]\nname = \"brief\"\nsession_time = \"2s\"".parse().expect("TOML");
+        set(&mut config, "role", role["role"].clone());
+        set(&mut config, "user.0.role", "brief");
+        let readgate = Readgate::start(&directory, config);
+        let mut client = login_at(readgate.port, &stage.ca_file(), &alice());
+        let error = client.query("SELECT SLEEP(50), 'brief'").expect_error();
+        assert_eq!((error.code, error.state.as_str()), (4031, "HY000"), "{error}");
+        assert!(client.is_closed());
+        wait_for("the statement is gone from the replica", Duration::from_secs(2), || {
+            let running = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(50), \\'brief\\'%'";
+            (stage.server.sql(running).trim() == "0").then_some(())
+        });
+    }
+
+    fn result_metadata_is_left_out_where_the_server_can(stage) {
+        let login = Login { capabilities: alice().capabilities | OPTIONAL_METADATA, ..alice() };
+        let mut ours = RawClient::connect(stage.readgate.port).expect("a greeting");
+        let theirs = RawClient::connect(stage.server.port).expect("a greeting").greeting;
+        let bit = theirs.offered & OPTIONAL_METADATA;
+        assert_eq!(ours.greeting.offered & OPTIONAL_METADATA, bit);
+        assert_eq!(bit != 0, stage.server.flavour == Flavour::MySql, "MySQL has it");
+        if bit == 0 {
+            return;
+        }
+        ours.start_tls(&stage.ca_file(), &login).expect("TLS");
+        ours.login(&login).expect("in");
+        ours.query("SET resultset_metadata = NONE").expect_ok();
+        ours.send_command(3, b"SELECT 41 + 1").expect("sent");
+        assert_eq!(ours.receive().expect("a count"), b"\x01\0", "one column, no metadata");
+        assert_eq!(ours.receive().expect("the end of no definitions")[0], 0xfe);
+        assert_eq!(ours.receive().expect("a row"), b"\x0242");
+        assert_eq!(ours.receive().expect("the end")[0], 0xfe);
+        ours.send_command(22, b"SELECT 41 + ?").expect("sent");
+        let prepared = ours.receive().expect("the id");
+        assert_eq!(prepared[5..], [1, 0, 1, 0, 0, 0, 0, 0], "one column, one parameter, no metadata");
+        for end in ["parameters", "columns"] {
+            assert_eq!(ours.receive().expect(end)[0], 0xfe);
+        }
+        assert_eq!(ours.query("SET resultset_metadata = FULL").error(), None);
+        assert_eq!(ours.query("SELECT 1").error(), None);
+    }
+}
+
+/// CLIENT_OPTIONAL_RESULTSET_METADATA.
+const OPTIONAL_METADATA: u32 = 1 << 25;
