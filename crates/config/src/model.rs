@@ -190,6 +190,8 @@ pub struct Limits {
     pub max_payload: u32,
     /// Prepared statements of one session.
     pub prepared_statements: u32,
+    /// Threads that connections live on; 0: one for each core.
+    pub workers: u32,
 }
 
 /// Where and how the audit ledger is kept.

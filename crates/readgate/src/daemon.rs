@@ -32,6 +32,7 @@ use crate::replica::pool::{Pool, PoolSettings};
 use crate::replica_watch::{WallPolicy, Walls};
 use crate::tls::{self, TlsFault};
 use crate::usage::DailyBytes;
+use crate::workers::{self, Workers};
 
 /// Version and commit, in the ledger's records and `readgate version`.
 pub const BUILD: &str = concat!("readgate ", env!("CARGO_PKG_VERSION"));
@@ -133,6 +134,9 @@ pub enum StartFault {
     /// What users have read today can't be known.
     #[error("bytes_per_day: the ledger can't be read: {0}")]
     Usage(std::io::Error),
+    /// The threads for connections.
+    #[error("worker threads: {0}")]
+    Workers(std::io::Error),
     /// Metrics that can't be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -164,6 +168,8 @@ pub struct Daemon {
     pub metrics: Metrics,
     /// Sessions at this moment.
     pub registry: Arc<Registry>,
+    /// The threads that connections live on.
+    pub workers: Arc<Workers>,
     /// The replica, and warm connections to it.
     pub pool: Arc<Pool>,
     /// What config says about the walls behind the judge, and how they stand.
@@ -179,7 +185,10 @@ impl Daemon {
     /// Reads certificates and secrets, opens the ledger. Nothing listens yet.
     pub fn new(config: &Config, hash: &ConfigHash) -> Result<Arc<Self>, StartFault> {
         let doors = doors(config)?;
-        let pool = Pool::new(replica_target(config)?, pool_settings(config));
+        let count = usize::try_from(config.limits.workers).unwrap_or_default();
+        let count = if count == 0 { workers::default_count() } else { count };
+        let workers = Arc::new(Workers::start(count).map_err(StartFault::Workers)?);
+        let pool = Pool::new(replica_target(config)?, pool_settings(config), Arc::clone(&workers));
         let directory = Directory::open(config)?;
         let live = Live::new(config, hash, directory.as_ref())?;
         let wall_policy = WallPolicy {
@@ -197,6 +206,7 @@ impl Daemon {
             ledger,
             metrics: Metrics::new()?,
             registry: Arc::default(),
+            workers,
             pool,
             wall_policy,
             walls: ArcSwap::from_pointee(Walls::unseen(wall_policy)),

@@ -1,6 +1,7 @@
 //! The readgate daemon: a door, a judge, a relay and a ledger in front of one read
 //! replica. Modules in the order a connection meets them; `ARCHITECTURE.md` has the map.
 pub mod server;
+pub mod workers;
 
 pub mod connection;
 
@@ -14,6 +15,7 @@ pub mod daemon;
 pub mod denials;
 pub mod ending;
 pub mod identity;
+pub mod idle;
 pub mod metrics;
 pub mod net_stream;
 pub mod ops;

@@ -49,7 +49,7 @@ pub async fn refusal(session: &Session<'_>, refusal: &Refusal<'_>) -> Result<(),
 
 /// Records how a run ended. If that can't be recorded, the client doesn't get the end.
 pub async fn outcome(
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     intent: IntentRecorded,
     report: &RunReport<'_>,
     relayed: Result<&Held, &RelayFault>,
@@ -85,7 +85,7 @@ pub async fn outcome(
         tables: &report.tables,
         ..Outcome::default()
     };
-    session.daemon().metrics.ran(report.permit.kind().as_str(), end, duration);
+    session.tally(report.permit.kind().as_str(), end, duration);
     within_deadline(session.daemon().ledger.outcome(session.tag(), intent, &outcome))
         .await
         .map(|_| ())

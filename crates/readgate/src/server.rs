@@ -113,9 +113,7 @@ async fn accept(
             Ok((socket, peer)) => {
                 prepare(&socket);
                 daemon.metrics.accepted();
-                let serving =
-                    connection::serve(Arc::clone(&daemon), Arc::clone(&door), socket, peer);
-                tokio::spawn(serving);
+                hand_over(&daemon, &door, socket, peer);
             }
             Err(error) => {
                 tracing::warn!(%error, listener = door.name, "accept failed");
@@ -123,6 +121,17 @@ async fn accept(
             }
         }
     }
+}
+
+/// To the worker that the connection will live on.
+fn hand_over(daemon: &Arc<Daemon>, door: &Arc<DoorWay>, socket: TcpStream, peer: SocketAddr) {
+    let (daemon, door) = (Arc::clone(daemon), Arc::clone(door));
+    let Ok(socket) = socket.into_std() else { return };
+    Arc::clone(&daemon.workers).serve(async move {
+        if let Ok(socket) = TcpStream::from_std(socket) {
+            connection::serve(daemon, door, socket, peer).await;
+        }
+    });
 }
 
 /// Best effort: a socket whose peer is gone already refuses these.

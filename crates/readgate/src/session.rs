@@ -12,7 +12,7 @@ pub mod refuse;
 pub mod statement;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use access::{NamedUser, Role, SourceSlot, UserSlot};
 use ledger::{Event, Who, WhoTag};
@@ -21,12 +21,13 @@ use mysql_wire::handshake_response::Attribute;
 use mysql_wire::packet::Payload;
 use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, SqlState, StatusFlags};
 use sql_judge::{Judge, ServerVersion, SessionFacts};
-use tokio::time::timeout;
 
 use crate::connection::login::LoggedIn;
 use crate::context::{Context, SessionNote};
 use crate::daemon::{Daemon, SessionLimits};
 use crate::ending::{Ending, EndingKind};
+use crate::idle::IdleTimer;
+use crate::metrics::Tally;
 use crate::packet_stream::PacketStream;
 use crate::recording;
 use crate::registry::{Card, Order, Orders, Registered};
@@ -60,6 +61,8 @@ pub struct Session<'a> {
     /// Whether one query may hold several statements.
     multi_statements: bool,
     limits: SessionLimits,
+    idle: IdleTimer,
+    tally: Tally,
     orders: Orders,
     registered: Registered,
     slots: (SourceSlot, UserSlot),
@@ -134,6 +137,8 @@ impl<'a> Session<'a> {
             multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
             limits: daemon.live().session_limits.narrowed(&user.role.limits),
             replica,
+            idle: IdleTimer::default(),
+            tally: Tally::default(),
             orders,
             registered,
             slots: logged_in.slots,
@@ -196,14 +201,13 @@ impl<'a> Session<'a> {
 
     /// Waits for the next command, as long as nothing else ends the session.
     async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
-        let Self { client, replica, orders, limits, .. } = self;
+        let Self { client, replica, orders, limits, idle, .. } = self;
         tokio::select! {
             biased;
-            payload = timeout(limits.idle_timeout, client.read_payload(limits.max_payload)) => {
-                payload.map_err(|_| Ending::idle())?.map_err(Ending::from)
-            }
+            payload = client.read_payload(limits.max_payload) => payload.map_err(Ending::from),
             () = orders.end_when_idle() => Err(ordered(orders)),
             unasked = replica.channel.fill() => Err(replica_spoke_unasked(replica, unasked)),
+            () = idle.pass(limits.idle_timeout) => Err(Ending::idle()),
         }
     }
 
@@ -215,6 +219,11 @@ impl<'a> Session<'a> {
     /// Who, as the ledger writes it.
     pub fn tag(&self) -> &WhoTag {
         &self.tag
+    }
+
+    /// Counts a statement that ran.
+    pub fn tally(&mut self, kind: &'static str, end: &'static str, took: Duration) {
+        self.tally.ran(&self.daemon.metrics, kind, end, took);
     }
 
     /// Tells the client OK, with the session's status.
