@@ -23,8 +23,9 @@ mod values;
 pub use error::{ConfigErrors, Problem};
 pub use load::{ConfigHash, LoadError};
 pub use model::{
-    ClientTls, Config, Endpoint, HostPort, Identities, LedgerConfig, Limits, Listener, ListenerTls,
-    Ops, RecordedText, Replica, ReplicaAccount, ReplicaCompression, ReplicaTls, Shipping,
+    ClientTls, Config, Endpoint, HostPort, Identities, IdentityPlace, LedgerConfig, Limits,
+    Listener, ListenerTls, Ops, RecordedText, Replica, ReplicaAccount, ReplicaCompression,
+    ReplicaTls, SharedStore, Shipping,
 };
 pub use secret::{PasswordSource, SecretError, SecretFile};
 pub use settings::Settings;

@@ -319,10 +319,38 @@ pub struct Ops {
 }
 
 /// A store of users.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Identities {
-    /// Its SQLite file.
-    pub file: PathBuf,
+    /// Where it is.
+    pub place: IdentityPlace,
     /// How soon a change that another process makes must count.
     pub refresh: Duration,
+    /// How long the store may be out of reach before its users can't log in any more.
+    pub stale_after: Duration,
+}
+
+/// What a store of users is made of.
+#[derive(Debug, Clone)]
+pub enum IdentityPlace {
+    /// An SQLite file.
+    File(PathBuf),
+    /// A MySQL or MariaDB that several nodes share.
+    Shared(SharedStore),
+}
+
+/// A MySQL or MariaDB with the users of several nodes. Always spoken to over verified TLS.
+#[derive(Debug, Clone)]
+pub struct SharedStore {
+    /// Account.
+    pub user: String,
+    /// Where it listens.
+    pub address: HostPort,
+    /// Schema of the tables.
+    pub schema: String,
+    /// DNS name or IP address that its certificate must be for.
+    pub server_name: String,
+    /// PEM, one or more CA certificates.
+    pub ca_file: PathBuf,
+    /// Where the account's password is.
+    pub password_source: PasswordSource,
 }

@@ -1,11 +1,14 @@
 //! The command line: `readgate serve | check | explain | user | credential | sources |
 //! access | ledger | hash-password | version`.
+mod activity;
 pub mod check;
 pub mod explain;
 pub mod hash_password;
 pub mod ledger;
 mod people;
+mod review;
 mod sources;
+mod table;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

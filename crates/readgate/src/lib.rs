@@ -12,6 +12,7 @@ pub mod replica;
 pub mod clock;
 pub mod context;
 pub mod daemon;
+pub mod denials;
 pub mod ending;
 pub mod identity;
 pub mod idle;

@@ -2,6 +2,7 @@
 //! becomes a label.
 use std::time::Duration;
 
+use access::Endings;
 use prometheus::core::Collector;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -20,6 +21,8 @@ pub struct Metrics {
     connections: IntCounterVec,
     open_connections: IntGauge,
     logins: IntCounterVec,
+    sources_denied: IntCounterVec,
+    endings: GaugeVec,
     statements: IntCounterVec,
     refusals: IntCounterVec,
     latency: HistogramVec,
@@ -89,6 +92,19 @@ impl Metrics {
                 "Client connections at this moment.",
             ))?,
             logins: make.counters("readgate_logins_total", "Logins, by result.", &["result"])?,
+            sources_denied: make.counters(
+                "readgate_sources_denied_total",
+                "Connections refused for their address, by network; those seen late as other.",
+                &["network"],
+            )?,
+            endings: make.enter(GaugeVec::new(
+                Opts::new(
+                    "readgate_access_ending",
+                    "Users, credentials and sources that end within credentials.warn_before \
+                     (soon), or have ended while still listed (ended).",
+                ),
+                &["what", "state"],
+            ))?,
             statements: make.counters(
                 "readgate_statements_total",
                 "Statements, by verdict, kind and how they ended.",
@@ -154,6 +170,20 @@ impl Metrics {
     /// A login succeeded or failed.
     pub fn login(&self, result: &str) {
         self.logins.with_label_values(&[result]).inc();
+    }
+
+    /// A connection was refused for its address.
+    pub fn source_denied(&self, network: &str) {
+        self.sources_denied.with_label_values(&[network]).inc();
+    }
+
+    /// So many users, credentials and sources end soon, or have ended.
+    pub fn endings(&self, endings: &Endings) {
+        let Endings { users, credentials, sources } = endings;
+        for (what, ends) in [("user", users), ("credential", credentials), ("source", sources)] {
+            self.endings.with_label_values(&[what, "soon"]).set(f64::from(ends.soon));
+            self.endings.with_label_values(&[what, "ended"]).set(f64::from(ends.ended));
+        }
     }
 
     /// The series of statements that ran so and ended so.

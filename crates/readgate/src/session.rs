@@ -8,6 +8,7 @@ pub mod kill;
 pub mod limits;
 pub mod own;
 pub mod passthrough;
+pub mod password;
 pub mod prepared;
 pub mod refuse;
 pub mod statement;
@@ -15,7 +16,7 @@ pub mod statement;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use access::{Role, SourceSlot, UserSlot};
+use access::{NamedUser, Role, SourceSlot, UserSlot};
 use ledger::{Event, Who, WhoTag};
 use mysql_wire::change_user::ChangeUser;
 use mysql_wire::handshake_response::Attribute;
@@ -57,6 +58,7 @@ pub struct Session<'a> {
     prepared: PreparedStatements,
     tag: WhoTag,
     user: String,
+    named: NamedUser,
     role: Arc<Role>,
     /// Whether values are left out of the session's records.
     redacts: bool,
@@ -137,6 +139,7 @@ impl<'a> Session<'a> {
             prepared: PreparedStatements::default(),
             tag,
             user: user.name.as_str().to_owned(),
+            named: logged_in.named.clone(),
             role: Arc::clone(&user.role),
             redacts: daemon.records.redacts(&user.role.name),
             asserted: daemon.records.asserted(&logged_in.attributes),

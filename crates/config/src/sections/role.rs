@@ -1,5 +1,5 @@
 //! `[[role]]`: what users of one kind may do. A role only narrows.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use access::role::DEFAULT_ROLE;
@@ -108,7 +108,7 @@ pub(crate) static ROLE: Section = Section {
 /// not reported again at every user.
 pub(super) fn read(
     root: &Table<'_, '_>,
-    known_sources: &[String],
+    known_sources: &BTreeSet<String>,
 ) -> BTreeMap<String, Option<Arc<Role>>> {
     let mut unique = Unique::default();
     let built_in = Some(Arc::new(Role::named(DEFAULT_ROLE)));
@@ -123,7 +123,11 @@ pub(super) fn read(
     roles
 }
 
-fn read_one(table: &Table<'_, '_>, name: Option<String>, known_sources: &[String]) -> Option<Role> {
+fn read_one(
+    table: &Table<'_, '_>,
+    name: Option<String>,
+    known_sources: &BTreeSet<String>,
+) -> Option<Role> {
     let sources = optional_sources(table, known_sources);
     let require_tls = table.get("require_tls", values::flag);
     let allow_native = table.get("allow_native", values::flag);

@@ -15,7 +15,7 @@ use sql_judge::{ReadPermit, Verdict};
 
 use super::carried::{Carried, NOTHING};
 use super::passthrough::relay_ending;
-use super::{Session, limits, own, refuse};
+use super::{Session, limits, own, password, refuse};
 use crate::ending::Ending;
 use crate::recording::{self, Form, Named, RunReport};
 use crate::replica::ReplicaSession;
@@ -32,6 +32,9 @@ pub async fn query(
     carried: &Carried,
     received: Instant,
 ) -> Result<(), Ending> {
+    if let Some(wish) = password::wish(session, &text) {
+        return password::choose(session, wish).await;
+    }
     let verdicts = match session.multi_statements {
         true => session.judge.judge_several(&session.facts, text.clone()),
         false => vec![session.judge.judge(&session.facts, text.clone())],
