@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::access;
+use crate::cache::Cache;
 use crate::facts::{Change, Effects, PreparedText, SessionFacts};
 use crate::grammar::{Outcome, Parser, Refusal};
 use crate::server::ServerVersion;
@@ -42,6 +43,7 @@ pub struct Judge {
     server: ServerVersion,
     policy: Arc<Policy>,
     limits: Limits,
+    cache: Cache,
 }
 
 /// How a text splits: the statements of one COM_QUERY in order, each judged with the
@@ -58,14 +60,15 @@ struct Judged {
 impl Judge {
     /// A judge for a replica of this version under this policy.
     pub fn new(server: ServerVersion, policy: Policy) -> Self {
-        Self { server, policy: Arc::new(policy), limits: Limits::default() }
+        let limits = Limits::default();
+        Self { server, policy: Arc::new(policy), limits, cache: Cache::default() }
     }
 
     /// The same judge, holding users to the limits of the session's guard: longer ones
     /// are answered OK and not set, or refused where they stand with other settings.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+        Self { limits, cache: Cache::default(), ..self }
     }
 
     /// The server whose statements are judged.
@@ -205,6 +208,11 @@ impl Judge {
             let verdict = deny("in_doubt", StatementKind::Unknown, reason, 0);
             return Judged { verdict, next: None };
         }
+        let place = self.cache.place(facts, text);
+        if let Some(known) = place.and_then(|place| self.cache.find(place, facts, text)) {
+            let permit = ReadPermit::of_known(text.clone(), known, facts);
+            return Judged { verdict: Verdict::Allow(permit), next: None };
+        }
         let mut parser = match Parser::new(facts, &self.policy, &self.limits, text) {
             Ok(parser) => parser,
             Err(refusal) => {
@@ -230,6 +238,15 @@ impl Judge {
             return Judged { verdict: refused(refusal, kind), next: None };
         }
         let verdict = match outcome {
+            Outcome::Read
+                if parser.changes.is_empty() && parser.inner.is_none() && next.is_none() =>
+            {
+                let known = place.and_then(|place| self.cache.note(place, facts, text, kind));
+                Verdict::Allow(match known {
+                    Some(known) => ReadPermit::of_known(text.clone(), known, facts),
+                    None => ReadPermit::new(text.clone(), kind, Effects::default(), facts),
+                })
+            }
             Outcome::Read => {
                 let changes = std::mem::take(&mut parser.changes);
                 self.permit(facts, text, kind, changes, parser.inner.take())

@@ -238,7 +238,7 @@ impl<'p> Run<'p> {
         match (&self.execution, self.command) {
             (Some(execution), _) => Arc::clone(&execution.named),
             (None, Command::Query | Command::StmtPrepare) => {
-                Arc::new(Named::by(&session.facts, self.permit.text()))
+                self.permit.remember(|| Named::by(&session.facts, self.permit.text()))
             }
             (None, _) => Arc::default(),
         }
