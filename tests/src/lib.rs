@@ -11,6 +11,7 @@
 )]
 
 pub mod config;
+pub mod conversation;
 pub mod keeper;
 pub mod place;
 pub mod protocol;
