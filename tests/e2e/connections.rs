@@ -55,12 +55,13 @@ fn leave(mut client: RawClient, politely: bool) {
     }
 }
 
-/// A daemon with an account of its own on the replica, so that its sessions can be counted.
+/// A daemon with an account of its own on the replica, so that its sessions can be counted; the
+/// replica takes more sessions than those of all tests at once.
 fn counted(stage: &Stage, account: &str) -> Readgate {
     let (directory, mut config) = stage.own_config(account);
     let rights = "SELECT, SHOW VIEW, PROCESS, SHOW DATABASES, REPLICATION CLIENT";
     stage.server.sql(&format!(
-        "CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{}'; GRANT {rights} ON *.* TO {account}",
+        "SET GLOBAL max_connections = 500; CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{}'; GRANT {rights} ON *.* TO {account}",
         readgate_tests::server::SHARED_PASSWORD
     ));
     set(&mut config, "replica.account.user", account);
@@ -105,19 +106,21 @@ on_both! {
         leave(log_in(stage, &readgate), true);
         let before = footprint(&readgate);
         let start = Barrier::new(150);
-        std::thread::scope(|scope| {
-            for number in 0..150 {
-                let (start, readgate) = (&start, &readgate);
-                scope.spawn(move || {
-                    start.wait();
-                    let mut client = log_in(stage, readgate);
-                    assert_eq!(client.query(format!("SELECT {number}")).value(), number.to_string());
-                    // All are in at the same time before the first one leaves.
-                    start.wait();
-                    leave(client, number % 2 == 0);
-                });
-            }
+        let log_in_with_the_others = |number: usize| {
+            start.wait();
+            let mut client = log_in(stage, &readgate);
+            assert_eq!(client.query(format!("SELECT {number}")).value(), number.to_string());
+            client
+        };
+        let together = &log_in_with_the_others;
+        // All are in at the same time before the first one leaves.
+        let clients: Vec<RawClient> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..150).map(|number| scope.spawn(move || together(number))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it is let in")).collect()
         });
+        for (number, client) in clients.into_iter().enumerate() {
+            leave(client, number % 2 == 0);
+        }
         comes_back(stage, &readgate, "counted_at_once", &before);
     }
 }

@@ -347,6 +347,9 @@ impl ResponseWalker {
                 if self.status.contains(StatusFlags::SERVER_STATUS_CURSOR_EXISTS) {
                     return Ok(self.end_of_result(payload));
                 }
+                if self.more_after {
+                    set_more_results(payload, false);
+                }
                 Ok(Step::Pass(State::Rows))
             }
             State::Rows | State::FieldList => match first {

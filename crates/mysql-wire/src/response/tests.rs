@@ -205,3 +205,11 @@ fn an_empty_packet_is_no_row_and_no_definition_whatever_follows_it() {
         assert_eq!(walker.walk(&mut wire(1, &payloads)), Err(ResponseFault::Malformed(what)));
     }
 }
+
+#[test]
+fn both_ends_of_a_classic_result_announce_the_next_one() {
+    let mut walker = ResponseWalker::new(Expect::Results, CLASSIC, 1, 1).with_more_after(true);
+    let mut buffer = wire(1, &[&[1], DEFINITION, EOF, ROW, EOF]);
+    assert_eq!(walker.walk(&mut buffer).unwrap().end, Some(ok()));
+    assert_eq!(buffer, wire(1, &[&[1], DEFINITION, EOF_MORE, ROW, EOF_MORE]));
+}
