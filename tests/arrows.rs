@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 ];
 
 /// Packages outside `crates/`, which may depend on all of them.
-const OUTSIDE: &[&str] = &["readgate-tests", "readgate-benches"];
+const OUTSIDE: &[&str] = &["readgate-tests", "readgate-benches", "readgate-load"];
 
 /// Libraries that only the daemon may reach, by any path.
 const DAEMON_ONLY: &[&str] = &["tokio", "rustls", "tokio-rustls", "axum", "hyper"];

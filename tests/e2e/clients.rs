@@ -31,10 +31,10 @@ SELECT table_name FROM tables WHERE table_schema = 'clinical' ORDER BY 1;
 ";
 
 /// Where a client connects to, and as whom.
-struct Target {
-    port: u16,
-    user: &'static str,
-    password: &'static str,
+pub(crate) struct Target {
+    pub(crate) port: u16,
+    pub(crate) user: &'static str,
+    pub(crate) password: &'static str,
 }
 
 fn targets(stage: &Stage) -> [Target; 2] {
@@ -45,7 +45,7 @@ fn targets(stage: &Stage) -> [Target; 2] {
 }
 
 /// The command line client of this name, connected over verified TLS.
-fn command_line(client: &str, stage: &Stage, target: &Target) -> Command {
+pub(crate) fn command_line(client: &str, stage: &Stage, target: &Target) -> Command {
     let mut command = if client == "mysql" {
         let mut command = Command::new(mysql_client());
         command.arg("--ssl-mode=VERIFY_IDENTITY");

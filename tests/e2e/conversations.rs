@@ -8,7 +8,7 @@ use std::time::Duration;
 use readgate_tests::config::set;
 use readgate_tests::conversation::{Line, conversation};
 use readgate_tests::place::{repository, wait_for};
-use readgate_tests::protocol::{LAST_ROW_SENT, lenenc_number, lenenc_text};
+use readgate_tests::protocol::{LAST_ROW_SENT, lenenc_number, lenenc_text, text_row};
 use readgate_tests::raw::{Login, RawClient, Response, ServerError, capability as c};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::SHARED_PASSWORD;
@@ -82,6 +82,11 @@ fn say(stage: &Stage, pair: &mut Pair, line: &Line, mark: &str) -> Result<(), St
             works(&ours)?;
             equal(&definitions(&ours), &definitions(&theirs))
         }
+        "own" => {
+            let [ours, theirs] = pair.query(&line.text);
+            works(&ours).and(works(&theirs))?;
+            equal(&names(&ours), &names(&theirs))
+        }
         "denied" => {
             let [ours, theirs] = pair.query(&line.text);
             theirs.error().ok_or("the replica does not refuse it")?;
@@ -148,6 +153,16 @@ fn definitions(response: &Response) -> Vec<Vec<u8>> {
     let all = &response.payloads;
     let columns = all.first().map_or(0, |first| usize::from(first[0]));
     all.iter().take(columns + 1).cloned().collect()
+}
+
+/// What the columns are called, in any case of letters.
+fn names(response: &Response) -> Vec<String> {
+    let name = |definition: &Vec<u8>| {
+        // Catalogue, schema, table and original table stand before it.
+        let name = text_row(&definition[..definition.len() - 13]).swap_remove(4);
+        String::from_utf8_lossy(&name.expect("not NULL")).to_lowercase()
+    };
+    definitions(response).iter().skip(1).map(name).collect()
 }
 
 /// COM_STMT_PREPARE alone: the same definitions, whatever the ids.

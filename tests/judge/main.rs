@@ -13,10 +13,13 @@
     reason = "a test reports by panicking, and says what it counted"
 )]
 
+mod fuzz;
 mod generator;
 mod session;
 mod suite;
 mod tricks;
+
+use std::time::Duration;
 
 use readgate_tests::server::Flavour;
 
@@ -28,6 +31,26 @@ fn mariadb_runs_no_hidden_call_that_the_judge_lets_through() {
 #[test]
 fn mysql_runs_no_hidden_call_that_the_judge_lets_through() {
     tricks::run(&mut session::Session::start(Flavour::MySql, "mysql-tricks"));
+}
+
+/// How long each fuzzing test lasts: a moment, or what READGATE_FUZZ_MINUTES says; the seed is
+/// READGATE_FUZZ_SEED, or 1.
+fn fuzzing() -> (Duration, u64) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let lasts = number("READGATE_FUZZ_MINUTES").map_or(5, |minutes| minutes * 60);
+    (Duration::from_secs(lasts), number("READGATE_FUZZ_SEED").unwrap_or(1))
+}
+
+#[test]
+fn mariadb_shows_no_trace_of_mutated_statements() {
+    let (lasts, seed) = fuzzing();
+    fuzz::run(&mut session::Session::start(Flavour::MariaDb, "mariadb-fuzz"), lasts, seed);
+}
+
+#[test]
+fn mysql_shows_no_trace_of_mutated_statements() {
+    let (lasts, seed) = fuzzing();
+    fuzz::run(&mut session::Session::start(Flavour::MySql, "mysql-fuzz"), lasts, seed);
 }
 
 #[test]

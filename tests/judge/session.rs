@@ -1,5 +1,6 @@
 //! A real server, a session with every right, and a second one that watches it.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -84,7 +85,8 @@ impl Session {
         }
     }
 
-    fn reconnect(&mut self) {
+    /// A new connection in the schema `test`.
+    pub(crate) fn reconnect(&mut self) {
         self.user = self.runtime.block_on(connect(&self.socket, "test"));
         let id = self.user.id();
         let thread = "SELECT thread_id FROM performance_schema.threads WHERE processlist_id";
@@ -125,6 +127,16 @@ impl Session {
         self.judge.judge(facts, Bytes::copy_from_slice(statement))
     }
 
+    /// A judge for the same server under another policy.
+    pub(crate) fn judge_with(&self, policy: Policy) -> Judge {
+        Judge::new(self.server, policy)
+    }
+
+    /// The server's folder.
+    pub(crate) fn directory(&self) -> &Path {
+        Path::new(&self.socket).parent().expect("the socket is in a folder")
+    }
+
     /// What the server says of the user's last statement. The row is that statement's from
     /// its beginning on; its digest follows at its end, which may be a moment after the
     /// client has its answer.
@@ -149,6 +161,13 @@ impl Session {
         let value: Option<mysql_async::Value> =
             self.runtime.block_on(self.watcher.query_first(query)).unwrap();
         value.map(|value| value.as_sql(true)).unwrap_or_default().trim_matches('\'').to_owned()
+    }
+
+    /// The second column of the first row that the watcher gets.
+    pub(crate) fn second_column(&mut self, query: &str) -> String {
+        let row: Option<mysql_async::Row> =
+            self.runtime.block_on(self.watcher.query_first(query)).unwrap();
+        row.and_then(|row| row.as_ref(1).map(|value| value.as_sql(true))).unwrap_or_default()
     }
 
     /// Runs a statement of the watcher that must succeed.

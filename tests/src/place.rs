@@ -25,12 +25,18 @@ pub fn target() -> PathBuf {
     deps.ancestors().nth(2).expect("target/PROFILE/deps is three folders deep").to_owned()
 }
 
-/// A scratch folder that was empty when this process began. It is kept afterwards, so that
-/// logs can be read, and emptied by the next run; a lock keeps two runs apart.
+/// The scratch folder of the end-to-end suites.
 pub fn scratch() -> &'static Path {
+    scratch_of("e2e")
+}
+
+/// The scratch folder of a test program, which has one; empty when this process began. It is
+/// kept afterwards, so that logs can be read, and emptied by the next run; a lock keeps two
+/// runs apart.
+pub fn scratch_of(program: &str) -> &'static Path {
     static SCRATCH: OnceLock<(PathBuf, File)> = OnceLock::new();
     let (path, _lock) = SCRATCH.get_or_init(|| {
-        let path = target().join("e2e");
+        let path = target().join(program);
         fs::create_dir_all(&path).expect("the scratch folder can be made");
         let lock = File::create(path.join("lock")).expect("the lock file can be made");
         lock.lock().expect("the lock can be waited for");

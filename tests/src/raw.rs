@@ -241,6 +241,11 @@ impl RawClient {
         self.stream.flush()
     }
 
+    /// As many bytes as `answer` has room for, as they come.
+    pub fn receive_raw(&mut self, answer: &mut [u8]) -> io::Result<()> {
+        self.stream.read_exact(answer)
+    }
+
     /// Whether the other side has closed: reads until the end or an error.
     pub fn is_closed(&mut self) -> bool {
         let mut byte = [0];

@@ -115,7 +115,11 @@ impl Readgate {
         let mut files: Vec<PathBuf> = fs::read_dir(self.directory.join("ledger"))
             .map(|entries| entries.filter_map(|entry| Some(entry.ok()?.path())).collect())
             .unwrap_or_default();
-        files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+        let is_ledger = |path: &PathBuf| {
+            let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+            name.starts_with("ledger-") && name.ends_with(".jsonl")
+        };
+        files.retain(is_ledger);
         files.sort();
         let text: String = files.iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
         text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()

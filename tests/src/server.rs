@@ -43,19 +43,30 @@ pub struct Server {
     pub port: u16,
     /// Its folder: data, logs, certificates.
     pub directory: PathBuf,
+    read_only: bool,
     process: Kept,
 }
 
 impl Server {
-    /// Starts one under `directory` and waits until it answers.
+    /// Starts one under `directory`, read-only as a replica is, and waits until it answers.
     pub fn start(flavour: Flavour, directory: &Path) -> Self {
+        Self::start_with(flavour, directory, true)
+    }
+
+    /// One that accounts may write to.
+    pub fn start_writable(flavour: Flavour, directory: &Path) -> Self {
+        Self::start_with(flavour, directory, false)
+    }
+
+    fn start_with(flavour: Flavour, directory: &Path, read_only: bool) -> Self {
         fs::create_dir_all(directory).expect("the server's folder can be made");
         must(&mut script_command(flavour, "install"));
         must(script_command(flavour, "prepare").arg(directory));
         must(Command::new(script("certificates.sh")).arg(directory.join("certs")));
         let port = free_port();
-        let process = run(flavour, directory, port);
-        let server = Self { flavour, port, directory: directory.to_owned(), process };
+        let process = run(flavour, directory, port, read_only);
+        let directory = directory.to_owned();
+        let server = Self { flavour, port, directory, read_only, process };
         server.wait_until_ready();
         server
     }
@@ -78,7 +89,7 @@ impl Server {
 
     /// Starts it again on the same port after [`Server::kill`].
     pub fn restart(&mut self) {
-        self.process = run(self.flavour, &self.directory, self.port);
+        self.process = run(self.flavour, &self.directory, self.port, self.read_only);
         self.wait_until_ready();
     }
 
@@ -123,13 +134,13 @@ fn script_command(flavour: Flavour, action: &str) -> Command {
     command
 }
 
-fn run(flavour: Flavour, directory: &Path, port: u16) -> Kept {
+fn run(flavour: Flavour, directory: &Path, port: u16, read_only: bool) -> Kept {
     let log = directory.join("general.log");
     let mut command = script_command(flavour, "run");
     command.arg(directory).arg(port.to_string());
     // Read-only, as a replica is: readgate gives no service in front of a writable one.
     command.args([
-        "--read-only=1",
+        if read_only { "--read-only=1" } else { "--read-only=0" },
         "--general-log=1",
         &format!("--general-log-file={}", log.display()),
     ]);

@@ -62,6 +62,13 @@ pub struct CredentialPolicy {
     pub overlap: Duration,
 }
 
+impl CredentialPolicy {
+    /// What ends up to that moment is warned of at `now`.
+    pub fn warns_until(&self, now: Timestamp) -> Timestamp {
+        after(now, self.warn_before)
+    }
+}
+
 /// Whether a credential counts at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
@@ -171,15 +178,21 @@ impl Credential {
         }
     }
 
-    /// The moment its owner and the operators should be warned of at `now`: the end of its
-    /// life, if that is near.
-    pub fn warning(&self, policy: &CredentialPolicy, now: Timestamp) -> Option<Timestamp> {
+    /// The first moment at which it doesn't count any more, if that is known.
+    pub fn ends_at(&self) -> Option<Timestamp> {
         let end = match self.stage {
             Stage::Pending { collect_by } => Some(collect_by),
             Stage::InUse { expires_at } => expires_at,
-            Stage::Revoked => None,
-        }?;
-        (now < end && end <= after(now, policy.warn_before)).then_some(end)
+            Stage::Revoked => return None,
+        };
+        end.into_iter().chain(self.retires_at).min()
+    }
+
+    /// The moment its owner and the operators should be warned of at `now`: the end of its
+    /// life, if that is near and nothing has taken its place.
+    pub fn warning(&self, policy: &CredentialPolicy, now: Timestamp) -> Option<Timestamp> {
+        let end = self.ends_at().filter(|_| self.retires_at.is_none())?;
+        (now < end && end <= policy.warns_until(now)).then_some(end)
     }
 
     /// Whether this is the credential's password: new ones must differ from old ones.

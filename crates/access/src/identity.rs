@@ -2,12 +2,14 @@
 //! change is the same wherever it is stored: [`Change::apply`] decides, a store only reads,
 //! writes and remembers who asked for it and why. No store ever deletes a user.
 use std::sync::Arc;
+use std::time::Duration;
 
 use mysql_auth::{AuthPlugin, Password};
 
 use crate::credential::{Credential, CredentialId, CredentialPolicy, Stage};
 use crate::role::Role;
 use crate::source::SourceSet;
+use crate::store::Difference;
 use crate::user::{User, UserName, UserStatus};
 use crate::{Date, Timestamp};
 
@@ -136,7 +138,7 @@ pub enum Change {
     Alter(UserName, Alteration),
     /// It gets a new credential, to be collected in time.
     Issue(UserName, Password),
-    /// It chose a password itself, which counts at once.
+    /// It chose a password itself, which counts at once and alone, as with a server.
     Choose(UserName, Password),
     /// It logged in with a new credential for the first time.
     Collect(UserName, CredentialId),
@@ -218,6 +220,12 @@ impl Change {
         }
     }
 
+    /// Whether it is a collection that was noted before: two first logins at once, or a
+    /// second one before this node has heard of the first.
+    pub fn is_repeated(&self, differences: &[Difference]) -> bool {
+        matches!(self, Self::Collect(..)) && differences.is_empty()
+    }
+
     /// The user after the change.
     ///
     /// # Errors
@@ -240,7 +248,8 @@ impl Change {
             Self::Alter(_, alteration) => alteration.apply(&mut user),
             Self::Issue(_, password) => user.renew(password, policy, now)?,
             Self::Choose(_, password) => {
-                user.renew(password, policy, now)?;
+                let alone = CredentialPolicy { overlap: Duration::ZERO, ..*policy };
+                user.renew(password, &alone, now)?;
                 if let Some(new) = user.credentials.first_mut() {
                     *new = new.clone().collected(policy, now);
                 }

@@ -52,9 +52,12 @@ fn a_new_credential_replaces_the_old_one_with_an_overlap() {
 }
 
 #[test]
-fn a_chosen_password_counts_at_once() {
-    let user = apply(added(), &Change::Choose(alice(), Password::new("mine"))).unwrap();
-    assert_eq!(standings(&user, now()), [(1, Standing::Valid { first_use: false })]);
+fn a_chosen_password_counts_at_once_and_alone() {
+    let issued = apply(added(), &Change::Issue(alice(), Password::new("given"))).unwrap();
+    let used = apply(issued, &Change::Collect(alice(), CredentialId(1))).unwrap();
+    let user = apply(used, &Change::Choose(alice(), Password::new("mine"))).unwrap();
+    let valid = Standing::Valid { first_use: false };
+    assert_eq!(standings(&user, now()), [(2, valid), (1, Standing::Retired)]);
 }
 
 #[test]

@@ -7,6 +7,7 @@
 pub mod certificate;
 pub mod credential;
 pub mod directory;
+pub mod endings;
 pub mod identity;
 pub mod limits;
 pub mod login;
@@ -32,14 +33,15 @@ pub use jiff::civil::Date;
 pub use certificate::{CertificateName, ClientCertificate};
 pub use credential::{Credential, CredentialId, CredentialPolicy, Stage, Standing};
 pub use directory::{Unusable, combine};
+pub use endings::{Endings, Ends};
 pub use identity::{Alteration, Change, ChangeError, Identity};
 pub use limits::{ConnectionLimits, LimitReached, LimitSettings, SourceSlot, UserSlot};
 pub use login::{Arrival, DenyCause, Exchange, FastAuth, LoginCheck, LoginDenied, NamedUser};
-pub use password::{PasswordRules, Weak};
+pub use password::{ChosenRules, PasswordRules, Weak};
 pub use role::{Role, RoleLimits};
 pub use source::{SourceAdmitted, SourceDenied, SourceEntry, SourceNetworks, SourceSet};
-pub use store::{Author, HistoryEntry, IdentityStore, Snapshot, StoreError};
-pub use throttle::{Attempt, Blocked, LoginThrottle, ThrottleSettings};
+pub use store::{Author, HistoryEntry, IdentityStore, SignOff, Snapshot, StoreError};
+pub use throttle::{Attempt, Blocked, LoginThrottle, SharedBlock, ThrottleSettings};
 pub use user::{User, UserName, UserStatus, UserStore, Users};
 
 /// The day (UTC) of a moment.

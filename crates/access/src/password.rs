@@ -11,11 +11,22 @@ const DIGITS: &[u8] = b"0123456789";
 /// None that a shell, a URL, an ODBC string or an option file reads as something else.
 const SYMBOLS: &[u8] = b"-_.,";
 
-/// What a password must be like.
+/// What a generated password is like, and whether people may choose one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PasswordRules {
-    /// Characters of a generated password, and the fewest of a chosen one.
+    /// Characters of a generated password.
     pub length: u32,
+    /// What a chosen one must be like; `None`: nobody chooses.
+    pub chosen: Option<ChosenRules>,
+}
+
+/// What a chosen password must be like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChosenRules {
+    /// The fewest characters.
+    pub length: u32,
+    /// The lowest estimate of zxcvbn, 0 to 4.
+    pub strength: u8,
 }
 
 /// Why a chosen password is refused. Says nothing about its characters.
@@ -30,6 +41,9 @@ pub enum Weak {
     /// It is the user's name with something around it.
     #[error("the password holds the user's name")]
     HoldsName,
+    /// Words, dates, rows of keys, repetitions: sooner found than its length says.
+    #[error("the password is too easy to guess")]
+    Guessable,
     /// Clients and option files would cut or change it.
     #[error("the password holds a control character")]
     ControlCharacter,
@@ -54,12 +68,15 @@ impl PasswordRules {
             }
         }
     }
+}
 
-    /// Whether a user may choose this password.
+impl ChosenRules {
+    /// Whether a user of that name may choose this password. `about` is what else others
+    /// know of the user, which a guess would begin with.
     ///
     /// # Errors
     /// The first rule it breaks.
-    pub fn check(&self, password: &Password, user: &str) -> Result<(), Weak> {
+    pub fn check(&self, password: &Password, user: &str, about: &[&str]) -> Result<(), Weak> {
         let bytes = password.reveal();
         let characters = String::from_utf8_lossy(bytes).chars().count();
         if u32::try_from(characters).unwrap_or(u32::MAX) < self.length {
@@ -71,9 +88,15 @@ impl PasswordRules {
         if !has_all_classes(bytes) {
             return Err(Weak::Classes);
         }
-        let (password, name) = (bytes.to_ascii_lowercase(), user.to_ascii_lowercase());
-        match password.windows(name.len().max(1)).any(|part| part == name.as_bytes()) {
-            true => Err(Weak::HoldsName),
+        let (lower, name) = (bytes.to_ascii_lowercase(), user.to_ascii_lowercase());
+        if lower.windows(name.len().max(1)).any(|part| part == name.as_bytes()) {
+            return Err(Weak::HoldsName);
+        }
+        let text = Zeroizing::new(String::from_utf8_lossy(bytes).into_owned());
+        let words = about.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        match u8::from(zxcvbn::zxcvbn(&text, &words).score()) < self.strength {
+            true => Err(Weak::Guessable),
             false => Ok(()),
         }
     }
@@ -102,7 +125,8 @@ mod tests {
 
     use super::*;
 
-    const RULES: PasswordRules = PasswordRules { length: 44 };
+    const RULES: PasswordRules = PasswordRules { length: 44, chosen: None };
+    const CHOSEN: ChosenRules = ChosenRules { length: 12, strength: 0 };
 
     #[test]
     fn a_generated_password_keeps_the_rules_and_never_comes_twice() {
@@ -110,7 +134,8 @@ mod tests {
         for _ in 0..200 {
             let password = RULES.generate().unwrap();
             assert_eq!(password.reveal().len(), 44);
-            assert_eq!(RULES.check(&password, "alice"), Ok(()));
+            let strict = ChosenRules { length: 44, strength: 4 };
+            assert_eq!(strict.check(&password, "alice", &[]), Ok(()));
             assert!(seen.insert(password.reveal().to_vec()));
         }
         let used: BTreeSet<u8> = seen.into_iter().flatten().collect();
@@ -121,14 +146,13 @@ mod tests {
     #[test]
     fn the_shortest_password_still_has_all_classes() {
         for _ in 0..20 {
-            let password = PasswordRules { length: 4 }.generate().unwrap();
+            let password = PasswordRules { length: 4, ..RULES }.generate().unwrap();
             assert!(has_all_classes(password.reveal()));
         }
     }
 
     #[test]
     fn a_chosen_password_is_refused_by_the_first_rule_it_breaks() {
-        let rules = PasswordRules { length: 12 };
         for (password, verdict) in [
             ("aA1-aA1-aA1", Err(Weak::Short(12))),
             ("aA1-aA1-aA1-", Ok(())),
@@ -137,7 +161,21 @@ mod tests {
             ("aA1-aA1-aA1\n", Err(Weak::ControlCharacter)),
             ("xx1-ALICE-xx1", Err(Weak::HoldsName)),
         ] {
-            assert_eq!(rules.check(&Password::new(password), "alice"), verdict, "{password}");
+            assert_eq!(CHOSEN.check(&Password::new(password), "alice", &[]), verdict, "{password}");
+        }
+    }
+
+    #[test]
+    fn what_is_soon_guessed_is_no_password_however_long() {
+        let rules = ChosenRules { strength: 4, ..CHOSEN };
+        let about = ["Alice Liddell", "liddell@example.org"];
+        for (password, verdict) in [
+            ("Password1234!", Err(Weak::Guessable)),
+            ("Liddell-2026-", Err(Weak::Guessable)),
+            ("aA1-aA1-aA1-aA1-", Err(Weak::Guessable)),
+            ("Vk7-quiet-Lantern-2x", Ok(())),
+        ] {
+            assert_eq!(rules.check(&Password::new(password), "al", &about), verdict, "{password}");
         }
     }
 }

@@ -23,6 +23,10 @@ pub struct Role {
     pub functions: Vec<String>,
     /// Routines its users may CALL beside the general ones, `schema.name`.
     pub calls: Vec<String>,
+    /// Schemas its users may read, as written; `None`: all that the shared account may.
+    pub schemas: Option<Vec<String>>,
+    /// Whether its users may see what other users' sessions do.
+    pub see_others: bool,
     /// Numbers and times.
     pub limits: RoleLimits,
 }
@@ -47,7 +51,7 @@ pub struct RoleLimits {
 }
 
 impl Role {
-    /// A role that narrows nothing.
+    /// A role that narrows nothing but the view of others' sessions.
     pub fn named(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -56,6 +60,8 @@ impl Role {
             allow_native: true,
             functions: Vec::new(),
             calls: Vec::new(),
+            schemas: None,
+            see_others: false,
             limits: RoleLimits::default(),
         }
     }

@@ -3,6 +3,7 @@
 use crate::Timestamp;
 use crate::credential::CredentialPolicy;
 use crate::identity::{Change, ChangeError, Identity};
+use crate::throttle::SharedBlock;
 use crate::user::UserName;
 
 /// A place where users are kept.
@@ -23,7 +24,8 @@ pub trait IdentityStore: Send + Sync {
     fn load(&self) -> Result<Snapshot, StoreError>;
 
     /// Makes a change and its entry in the history, both or neither. Gives the user as it
-    /// is then. Changes of several processes at once happen one after the other.
+    /// is then. Changes of several processes at once happen one after the other, and a
+    /// collection that was noted already leaves no second entry.
     ///
     /// # Errors
     /// If the change can't be, or the store can't take it.
@@ -40,6 +42,66 @@ pub trait IdentityStore: Send + Sync {
     /// # Errors
     /// If the store can't be read whole.
     fn history(&self, user: Option<&UserName>) -> Result<Vec<HistoryEntry>, StoreError>;
+
+    /// The changes after that revision, oldest first.
+    ///
+    /// # Errors
+    /// If the store can't be read whole.
+    fn changes_since(&self, revision: u64) -> Result<Vec<HistoryEntry>, StoreError>;
+
+    /// Puts into the history that a review was signed off.
+    ///
+    /// # Errors
+    /// If the store can't take it.
+    fn sign_off(
+        &self,
+        author: &Author,
+        sign_off: &SignOff,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// Tells the other nodes of a block. A longer one for the same stays.
+    ///
+    /// # Errors
+    /// If the store can't take it.
+    fn block(&self, block: &SharedBlock, now: Timestamp) -> Result<(), StoreError>;
+
+    /// The blocks in force, of all nodes.
+    ///
+    /// # Errors
+    /// If the store can't be read.
+    fn blocks(&self, now: Timestamp) -> Result<Vec<SharedBlock>, StoreError>;
+}
+
+/// That a review was read and agreed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignOff {
+    /// Who agrees.
+    pub reviewer: String,
+    /// What they have to say.
+    pub comment: String,
+    /// SHA-256 of what they read, hexadecimal.
+    pub digest: String,
+}
+
+impl SignOff {
+    /// Its name in the history.
+    pub const LABEL: &'static str = "review_signed_off";
+
+    /// What the history says of it.
+    pub fn differences(&self) -> Vec<Difference> {
+        let facts = [
+            ("reviewer", &self.reviewer),
+            ("comment", &self.comment),
+            ("review_sha256", &self.digest),
+        ];
+        let fact = |(fact, after): (&str, &String)| Difference {
+            fact: fact.to_owned(),
+            before: String::new(),
+            after: after.clone(),
+        };
+        facts.into_iter().map(fact).collect()
+    }
 }
 
 /// All users at one moment.
@@ -98,7 +160,7 @@ pub struct HistoryEntry {
     pub by: String,
     /// Why.
     pub reason: String,
-    /// Whom it happened to.
+    /// Whom it happened to; empty if to nobody, as with a review.
     pub user: String,
     /// What happened ([`Change::label`]).
     pub label: String,
@@ -168,6 +230,16 @@ pub enum StoreError {
         found: i64,
         /// The latest known one.
         known: i64,
+    },
+    /// The connection broke while a change was being written down.
+    #[error(
+        "the connection to the identity store {place} broke during a change ({detail}); look at `readgate access history` before trying again"
+    )]
+    Unsure {
+        /// File or URL without password.
+        place: String,
+        /// What the system says.
+        detail: String,
     },
     /// It can't be opened or reached.
     #[error("the identity store {place} can't be used ({detail})")]

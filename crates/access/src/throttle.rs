@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::Timestamp;
 use crate::limits::source_key;
 use crate::source::SourceAdmitted;
 
@@ -50,6 +51,33 @@ pub struct Blocked {
     pub whole_source: bool,
     /// How long the block still lasts.
     pub remaining: Duration,
+}
+
+/// A block as nodes tell it one another, whose clocks may differ a little.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SharedBlock {
+    /// The source: an address, or the first of a /64 network with IPv6.
+    pub source: IpAddr,
+    /// The name that is blocked from there, as given; `None`: every name.
+    pub user: Option<Vec<u8>>,
+    /// Its end.
+    pub until: Timestamp,
+}
+
+impl SharedBlock {
+    /// A block that has just begun here.
+    pub fn new(source: &SourceAdmitted, user: &[u8], blocked: Blocked, now: Timestamp) -> Self {
+        let (source, (_, user)) = keys(source, user);
+        let remaining = jiff::SignedDuration::try_from(blocked.remaining);
+        let until = remaining.ok().and_then(|remaining| now.checked_add(remaining).ok());
+        let user = (!blocked.whole_source).then_some(user);
+        Self { source, user, until: until.unwrap_or(Timestamp::MAX) }
+    }
+
+    /// How long it still lasts.
+    fn remaining(&self, now: Timestamp) -> Duration {
+        Duration::try_from(self.until.duration_since(now)).unwrap_or_default()
+    }
 }
 
 /// Counts failed logins.
@@ -116,6 +144,30 @@ impl LoginThrottle {
         let remaining = settings.block_time;
         let blocked = |whole_source| Blocked { whole_source, remaining };
         source_blocked.then(|| blocked(true)).or(user_blocked.then(|| blocked(false)))
+    }
+
+    /// Takes over a block that another node has begun. It lasts no longer than one of this
+    /// node's own could.
+    pub fn learn(&self, block: &SharedBlock, now: Timestamp, instant: Instant) {
+        let mut state = self.state();
+        let remaining = block.remaining(now).min(state.settings.block_time);
+        if remaining.is_zero() {
+            return;
+        }
+        let settings = state.settings;
+        match &block.user {
+            None => Rule::of_source(&settings).block(
+                &mut state.by_source,
+                block.source,
+                instant,
+                remaining,
+            ),
+            Some(user) => {
+                let user = user.iter().copied().take(NAME_MAX).collect();
+                let key = (block.source, user);
+                Rule::of_user(&settings).block(&mut state.by_user, key, instant, remaining);
+            }
+        }
     }
 
     /// Notes a success: the user's failures from that source are forgotten. Those of the
@@ -208,6 +260,25 @@ impl Rule {
                 Strikes { blocked_until: Some(now + self.block_time), failures: 0, ..*strikes };
         }
         blocks
+    }
+
+    /// Blocks as if the failures had been here.
+    fn block<K: Hash + Eq + Clone>(
+        &self,
+        counts: &mut HashMap<K, Strikes>,
+        key: K,
+        now: Instant,
+        remaining: Duration,
+    ) {
+        if counts.len() >= ENTRIES_MAX && !counts.contains_key(&key) {
+            self.make_room(counts, now);
+        }
+        let fresh = Strikes { failures: 0, last: now, next: now, blocked_until: None };
+        let strikes = counts.entry(key).or_insert(fresh);
+        let until = now + remaining;
+        strikes.last = now;
+        strikes.blocked_until =
+            Some(strikes.blocked_until.map_or(until, |earlier| earlier.max(until)));
     }
 
     /// The wait that so many failures cost.

@@ -183,3 +183,33 @@ fn a_long_name_costs_no_more_memory() {
     let state = throttle.state();
     assert!(state.by_user.keys().all(|(_, name)| name.len() == NAME_MAX));
 }
+
+#[test]
+fn a_block_of_another_node_counts_here_and_ends_with_it() {
+    let (throttle, from, mut clock) = start();
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let blocked = Blocked { whole_source: false, remaining: Duration::from_secs(60) };
+    let told = SharedBlock::new(&from, b"alice", blocked, now);
+    throttle.learn(&told, now, clock.0);
+    assert!(matches!(throttle.ask(&from, b"alice", clock.0), Attempt::Blocked(b) if b == blocked));
+    assert_eq!(throttle.ask(&from, b"bob", clock.0), Attempt::After(Duration::ZERO));
+    let elsewhere = source("198.51.7.2");
+    assert_eq!(throttle.ask(&elsewhere, b"alice", clock.0), Attempt::After(Duration::ZERO));
+    let later = clock.pass(Duration::from_secs(60));
+    assert_eq!(throttle.ask(&from, b"alice", later), Attempt::After(Duration::ZERO));
+}
+
+#[test]
+fn a_block_of_another_node_can_be_of_a_whole_source_and_never_too_long() {
+    let (throttle, from, mut clock) = start();
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let told = SharedBlock { source: from.addr(), user: None, until: Timestamp::MAX };
+    throttle.learn(&told, now, clock.0);
+    let whole = Blocked { whole_source: true, remaining: SETTINGS.block_time };
+    assert_eq!(throttle.ask(&from, b"anyone", clock.0), Attempt::Blocked(whole));
+    let later = clock.pass(SETTINGS.block_time);
+    assert_eq!(throttle.ask(&from, b"anyone", later), Attempt::After(Duration::ZERO));
+    let old = SharedBlock { until: now, ..told };
+    throttle.learn(&old, now, later);
+    assert_eq!(throttle.ask(&from, b"anyone", later), Attempt::After(Duration::ZERO));
+}

@@ -72,8 +72,12 @@ pub(crate) enum Kind {
     /// A list of items of one sort.
     List(&'static Kind),
     Network,
+    /// The name of a schema, in ASCII.
+    Schema,
     /// `schema.routine`
     Routine,
+    /// `schema.function`, or a built-in function with an effect.
+    Function,
 }
 
 impl Kind {
@@ -115,7 +119,8 @@ impl Kind {
             Self::HostPort => String::from("write a host and a port"),
             Self::List(_) => String::from("write a list"),
             Self::Network => String::from("write a network"),
-            Self::Routine => String::from("write schema and name"),
+            Self::Schema => String::from("write the name of a schema"),
+            Self::Routine | Self::Function => String::from("write schema and name"),
         };
         format!("{what}, such as {example}")
     }

@@ -14,6 +14,7 @@ pub mod reference;
 pub mod schema;
 mod secret;
 mod sections;
+mod settings;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,9 @@ mod values;
 pub use error::{ConfigErrors, Problem};
 pub use load::{ConfigHash, LoadError};
 pub use model::{
-    ClientTls, Config, HostPort, Identities, LedgerConfig, Limits, Listener, ListenerTls, Ops,
-    Replica, ReplicaAccount, ReplicaCompression, ReplicaTls,
+    ClientTls, Config, Endpoint, HostPort, Identities, IdentityPlace, LedgerConfig, Limits,
+    Listener, ListenerTls, Ops, RecordedText, Replica, ReplicaAccount, ReplicaCompression,
+    ReplicaTls, SharedStore, Shipping,
 };
 pub use secret::{PasswordSource, SecretError, SecretFile};
+pub use settings::Settings;

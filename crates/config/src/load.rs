@@ -11,6 +11,7 @@ use crate::error::{ConfigErrors, Wrong};
 use crate::model::Config;
 use crate::secret::PasswordSource;
 use crate::sections;
+use crate::settings::Settings;
 use crate::table::Table;
 
 /// SHA-256 of a configuration's bytes, as 64 hexadecimal digits: what the ledger names.
@@ -106,6 +107,7 @@ impl Config {
             LoadError::NotUtf8 { path: path.to_owned(), line }
         })?;
         let mut config = Self::parse(text, path)?;
+        config.settings = Settings::of(text);
         if config.holds_password() && mode & 0o077 != 0 {
             return Err(LoadError::Exposed { path: path.to_owned(), mode });
         }

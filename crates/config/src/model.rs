@@ -11,10 +11,11 @@ use access::{
     CredentialPolicy, LimitSettings, PasswordRules, Role, SourceNetworks, SourceSet,
     ThrottleSettings, Users,
 };
-use ledger::{LedgerSettings, SyncPolicy};
+use ledger::{LedgerSettings, Recipient, SyncPolicy};
 
 use crate::error::Problem;
 use crate::secret::{PasswordSource, SecretFile};
+use crate::settings::Settings;
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone)]
@@ -45,6 +46,9 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Metrics and health over HTTP, if wanted.
     pub ops: Option<Ops>,
+    /// Its keys and values as written, to say what a reload has changed; none unless it was
+    /// read from a file.
+    pub settings: Settings,
     /// What is allowed and still worth a look, for the log.
     pub warnings: Vec<Problem>,
 }
@@ -190,6 +194,8 @@ pub struct Limits {
     pub max_payload: u32,
     /// Prepared statements of one session.
     pub prepared_statements: u32,
+    /// Threads that connections live on; 0: one for each core.
+    pub workers: u32,
 }
 
 /// Where and how the audit ledger is kept.
@@ -201,13 +207,107 @@ pub struct LedgerConfig {
     pub node: Option<String>,
     /// When records are forced to the disk.
     pub sync: SyncPolicy,
+    /// How statements stand in it.
+    pub text: RecordedText,
+    /// Key of the hashes that stand for redacted values; needed where any are.
+    pub redaction_key_file: PathBuf,
+    /// Query or connection attribute that names the person a reporting tool acts for.
+    pub asserted_user_attribute: Option<String>,
+    /// Whether outcomes hold a hash of the answer.
+    pub hash_results: bool,
+    /// Whether closed files are compressed.
+    pub compress: bool,
+    /// Whom closed files are encrypted to, if anybody.
+    pub encrypt_to: Option<Recipient>,
+    /// How old a file's last record may be before the file is removed; `None`: any age.
+    pub keep_for: Option<Duration>,
+    /// Where records and checkpoints are sent beside.
+    pub shipping: Shipping,
+    /// Files that get a copy of each checkpoint, beside the one in its folder.
+    pub anchors: Vec<PathBuf>,
+}
+
+/// Where records and checkpoints are sent beside the ledger's own files.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shipping {
+    /// Records, one a line, to standard output.
+    pub to_stdout: bool,
+    /// Records, to a syslog receiver.
+    pub syslog: Option<Endpoint>,
+    /// Checkpoints, by HTTP POST.
+    pub anchor_webhook: Option<Endpoint>,
+    /// PEM file of who signs the certificates of both. There if either is reached by TLS.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Something to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Over TLS.
+    pub tls: bool,
+    /// Host and port.
+    pub address: HostPort,
+    /// From the first slash on; `/` if there was none.
+    pub path: String,
+}
+
+impl Endpoint {
+    /// Reads `scheme://host[:port][/path]`; of the two schemes, each with its usual port, the
+    /// second means TLS.
+    pub(crate) fn parse(text: &str, schemes: [(&str, u16); 2]) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let found = schemes.iter().position(|(name, _)| *name == scheme)?;
+        let (_, usual_port) = schemes.get(found)?;
+        let (host_port, path) = match rest.find('/') {
+            Some(at) => rest.split_at_checked(at)?,
+            None => (rest, "/"),
+        };
+        let (host, port) = match host_port.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+            Some(_) | None => (host_port, *usual_port),
+        };
+        let host = host.strip_prefix('[').map_or(host, |inner| inner.trim_end_matches(']'));
+        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        let fits = !host.is_empty() && port > 0 && is_plain(host) && is_plain(path);
+        let address = HostPort { host: host.to_owned(), port };
+        fits.then(|| Self { tls: found == 1, address, path: path.to_owned() })
+    }
+}
+
+/// Whether statements are recorded with the values in them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RecordedText {
+    /// Roles without a rule of their own: values are replaced by keyed hashes.
+    pub redacted: bool,
+    /// Roles for which the opposite holds.
+    pub except_roles: Vec<String>,
+}
+
+impl RecordedText {
+    /// Whether values in the statements of a role's users are replaced.
+    pub fn redacts(&self, role: &str) -> bool {
+        self.redacted != self.except_roles.iter().any(|except| except == role)
+    }
+
+    /// Whether values of any role's users are replaced.
+    pub fn redacts_any(&self) -> bool {
+        self.redacted || !self.except_roles.is_empty()
+    }
 }
 
 impl LedgerConfig {
     /// The ledger's settings on a host of that name.
     pub fn settings(&self, host_name: &str) -> LedgerSettings {
         let node = self.node.clone().unwrap_or_else(|| host_name.to_owned());
-        LedgerSettings { sync: self.sync, ..LedgerSettings::new(self.directory.clone(), node) }
+        let mut settings = LedgerSettings::new(self.directory.clone(), node);
+        settings.sync = self.sync;
+        settings.compress = self.compress;
+        settings.encrypt_to = self.encrypt_to;
+        settings.keep_for = self.keep_for;
+        settings.anchors.extend(self.anchors.iter().cloned());
+        settings.redaction_key_file =
+            self.text.redacts_any().then(|| self.redaction_key_file.clone());
+        settings
     }
 }
 
@@ -219,10 +319,38 @@ pub struct Ops {
 }
 
 /// A store of users.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Identities {
-    /// Its SQLite file.
-    pub file: PathBuf,
+    /// Where it is.
+    pub place: IdentityPlace,
     /// How soon a change that another process makes must count.
     pub refresh: Duration,
+    /// How long the store may be out of reach before its users can't log in any more.
+    pub stale_after: Duration,
+}
+
+/// What a store of users is made of.
+#[derive(Debug, Clone)]
+pub enum IdentityPlace {
+    /// An SQLite file.
+    File(PathBuf),
+    /// A MySQL or MariaDB that several nodes share.
+    Shared(SharedStore),
+}
+
+/// A MySQL or MariaDB with the users of several nodes. Always spoken to over verified TLS.
+#[derive(Debug, Clone)]
+pub struct SharedStore {
+    /// Account.
+    pub user: String,
+    /// Where it listens.
+    pub address: HostPort,
+    /// Schema of the tables.
+    pub schema: String,
+    /// DNS name or IP address that its certificate must be for.
+    pub server_name: String,
+    /// PEM, one or more CA certificates.
+    pub ca_file: PathBuf,
+    /// Where the account's password is.
+    pub password_source: PasswordSource,
 }

@@ -77,6 +77,8 @@ fn describe(kind: Kind) -> String {
         }
         Kind::List(item) => format!("list of: {}", describe(*item)),
         Kind::Network => String::from("network or IP address"),
+        Kind::Schema => String::from("schema"),
+        Kind::Function => String::from("`schema.function` or a built-in function"),
         Kind::Routine => String::from("`schema.routine`"),
     }
 }

@@ -70,6 +70,8 @@ fn of_kind(kind: Kind) -> Map<String, Value> {
         Kind::Choice(words) => json!({"enum": words}),
         Kind::List(item) => json!({"type": "array", "items": of_kind(*item)}),
         Kind::Network => json!({"type": "string", "pattern": "^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$"}),
+        Kind::Schema => json!({"type": "string", "minLength": 1, "maxLength": 64}),
+        Kind::Function => json!({"type": "string", "pattern": "^([^.]+\\.)?[^.]+$"}),
         Kind::Routine => json!({"type": "string", "pattern": "^[^.]+\\.[^.]+$"}),
     };
     value.as_object().cloned().unwrap_or_default()

@@ -13,7 +13,7 @@ mod role;
 mod source;
 mod user;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use access::{Date, SourceSet};
 
@@ -21,6 +21,7 @@ use crate::error::Wrong;
 use crate::keys::{Form, Section};
 use crate::model::Config;
 use crate::nearest::nearest;
+use crate::settings::Settings;
 use crate::table::{Placed, Table};
 use crate::values;
 
@@ -59,7 +60,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
     let policy = functions::read(root);
     let limits = limits::read(root);
     let throttle = login::read(root, limits.as_ref());
-    let ledger = ledger::read(root);
+    let ledger = ledger::read(root, &roles);
     let ops = ops::read(root);
     let (credentials, passwords) = credentials?;
     Some(Config {
@@ -76,6 +77,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
         throttle: throttle?,
         ledger: ledger?,
         ops: ops?,
+        settings: Settings::default(),
         warnings: Vec::new(),
     })
 }
@@ -103,9 +105,10 @@ fn check_source_names(
     table: &Table<'_, '_>,
     key: &str,
     names: &[Placed<String>],
-    known: &[String],
+    known: &BTreeSet<String>,
 ) {
-    for (index, name) in names.iter().enumerate() {
+    let mut seen = HashSet::new();
+    for name in names {
         let shown = &name.value;
         if !known.contains(shown) {
             let all = known.iter().map(String::as_str);
@@ -116,7 +119,7 @@ fn check_source_names(
                 Wrong::new(format!("no source is named {shown:?}"), right),
             );
         }
-        if names.iter().take(index).any(|earlier| earlier.value == *shown) {
+        if !seen.insert(shown) {
             let wrong = Wrong::new(format!("{shown:?} is listed twice"), "list it once");
             table.problem_at(name.line, key, wrong);
         }
@@ -132,7 +135,7 @@ fn suggestion<'k>(name: &str, known: impl IntoIterator<Item = &'k str>, otherwis
 }
 
 /// The `sources` of a role or a user: `Some(None)` if it names none.
-fn optional_sources(table: &Table<'_, '_>, known: &[String]) -> Option<Option<SourceSet>> {
+fn optional_sources(table: &Table<'_, '_>, known: &BTreeSet<String>) -> Option<Option<SourceSet>> {
     let sources = table.list("sources", values::name);
     check_source_names(table, "sources", sources.items(), known);
     let names = sources.values()?;

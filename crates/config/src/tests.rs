@@ -3,3 +3,4 @@ mod descriptions;
 mod errors;
 mod sample;
 mod secrets;
+mod settings;

@@ -180,7 +180,18 @@ pub(crate) fn network(value: &Value<'_>, _: Kind) -> Result<IpNet, Wrong> {
     })
 }
 
-/// `schema.routine`, in lower case as the judge compares it.
+/// A schema as written. In ASCII: the bytes of another name hang on each client's character
+/// set, so the judge couldn't compare it.
+pub(crate) fn schema(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
+    let text = string(value)?;
+    let is_name = |c: char| c.is_ascii_graphic() && !matches!(c, '`' | '.' | '/' | '\\');
+    match (1..=64).contains(&text.len()) && text.chars().all(is_name) {
+        true => Ok(text.to_owned()),
+        false => Err(Wrong::new(format!("{text:?} is not a schema's name in ASCII"), "")),
+    }
+}
+
+/// `schema.routine`, as written: servers may tell `Clin` from `clin`.
 pub(crate) fn routine(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
     let text = string(value)?;
     let part = |part: &str| {
@@ -189,9 +200,21 @@ pub(crate) fn routine(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
     };
     match text.split_once('.') {
         Some((schema, name)) if part(schema) && part(name) && !name.contains('.') => {
-            Ok(text.to_lowercase())
+            Ok(text.to_owned())
         }
         Some(_) | None => Err(Wrong::new(format!("{text:?} is not schema.routine"), "")),
+    }
+}
+
+/// `schema.function`, or a built-in function that the judge lets configuration allow.
+pub(crate) fn function(value: &Value<'_>, kind: Kind) -> Result<String, Wrong> {
+    let text = string(value)?;
+    if text.contains('.') {
+        return routine(value, kind);
+    }
+    match sql_judge::may_be_allowed(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(why) => Err(Wrong::new(format!("{text:?} {why}"), "")),
     }
 }
 

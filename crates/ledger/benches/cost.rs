@@ -12,6 +12,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use common::{ok, query, who};
+use ledger::cli::{Search, search};
+use ledger::report::{ReportRequest, report};
 use ledger::verify::{VerifyRequest, verify};
 use ledger::{Ledger, LedgerSettings, SyncPolicy};
 
@@ -20,6 +22,12 @@ const STATEMENT: &[u8] =
     b"SELECT p.id, p.code, p.value FROM clinical.observation p WHERE p.subject_id = 482913 LIMIT 1";
 
 fn main() {
+    // READGATE_BENCH_RECORDS=10000000 measures reading a large ledger, and nothing else.
+    let records = std::env::var("READGATE_BENCH_RECORDS");
+    let records: Option<u64> = records.ok().and_then(|n| n.parse().ok());
+    if let Some(records) = records {
+        return full_speed(1, records / 2);
+    }
     for threads in [1, 2] {
         full_speed(threads, 400_000);
     }
@@ -60,6 +68,33 @@ fn full_speed(threads: u64, statements: u64) {
         cpu.as_secs_f64() * 1e6 / statements as f64,
     );
     verify_rate(folder.path());
+    read_rate(folder.path());
+}
+
+/// Search by user and a whole report, by the clock.
+fn read_rate(directory: &Path) {
+    let paths = vec![directory.to_owned()];
+    let started = Instant::now();
+    let what = Search { user: Some("nobody".into()), ..Search::default() };
+    let found = search(&paths, &what, &mut std::io::sink()).unwrap();
+    let searched = started.elapsed();
+    let started = Instant::now();
+    let request = ReportRequest {
+        paths,
+        from: None,
+        to: None,
+        user: None,
+        table: None,
+        hours: (7, 19),
+        dormant_days: 90,
+    };
+    let records = report(&request).unwrap().records;
+    let reported = started.elapsed();
+    println!(
+        "reading {records} records: search {:.2} s ({found} found), report {:.2} s",
+        searched.as_secs_f64(),
+        reported.as_secs_f64(),
+    );
 }
 
 /// Sessions that take turns at a given rate, as behind a replica: what the ledger adds.

@@ -3,15 +3,17 @@
 //! disk's speed, no index. Whoever reads is to be recorded by the caller.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
 use crate::json;
 use crate::line::Frame;
+pub use crate::lines::sealed_files;
+use crate::lines::{each_line, follow, time_of};
+use crate::report::row;
 use crate::verify::{VerifyError, VerifyRequest, verify};
 
 /// How results are written.
@@ -95,6 +97,10 @@ impl Search {
         needles.iter().map(|needle| Finder::new(needle).into_owned()).collect()
     }
 
+    fn matches(&self, needles: &[Finder<'_>], line: &[u8]) -> bool {
+        self.in_time(time_of(line)) && needles.iter().all(|needle| needle.find(line).is_some())
+    }
+
     fn in_time(&self, time: &[u8]) -> bool {
         let start = |limit: &str| time.get(..limit.len()).unwrap_or(time);
         let after = self.from.as_deref().is_none_or(|from| start(from) >= from.as_bytes());
@@ -107,8 +113,7 @@ pub fn search(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Re
     let needles = search.needles();
     let mut found = 0;
     each_line(paths, &mut |line| {
-        if search.in_time(time_of(line)) && needles.iter().all(|needle| needle.find(line).is_some())
-        {
+        if search.matches(&needles, line) {
             found += 1;
             out.write_all(line)?;
             out.write_all(b"\n")?;
@@ -179,9 +184,7 @@ pub fn stats(paths: &[PathBuf], search: &Search) -> io::Result<BTreeMap<String, 
     let needles = search.needles();
     let mut users: BTreeMap<String, UserStats> = BTreeMap::new();
     each_line(paths, &mut |line| {
-        if !search.in_time(time_of(line))
-            || needles.iter().any(|needle| needle.find(line).is_none())
-        {
+        if !search.matches(&needles, line) {
             return Ok(true);
         }
         let Ok(record) = serde_json::from_slice::<Counted<'_>>(line) else {
@@ -208,52 +211,65 @@ pub fn stats(paths: &[PathBuf], search: &Search) -> io::Result<BTreeMap<String, 
     Ok(users)
 }
 
-/// Hands over each whole line of the ledgers, node by node, oldest first, until told to
-/// stop with `false`.
-fn each_line(paths: &[PathBuf], take: &mut dyn FnMut(&[u8]) -> io::Result<bool>) -> io::Result<()> {
-    for path in ledger_files(paths)? {
-        let mut reader = BufReader::with_capacity(256 << 10, File::open(path)?);
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line)? > 0 {
-            // Without its line feed it is being written.
-            if let Some(whole) = line.strip_suffix(b"\n")
-                && !take(whole)?
-            {
-                return Ok(());
-            }
-            line.clear();
+/// The columns of a search's result as CSV.
+const COLUMNS: [&str; 18] = [
+    "seq",
+    "time",
+    "event",
+    "user",
+    "role",
+    "source",
+    "program",
+    "end_user",
+    "kind",
+    "verdict",
+    "rule",
+    "end",
+    "rows",
+    "bytes",
+    "duration_us",
+    "schema",
+    "tables",
+    "text",
+];
+
+/// Writes the matching records as CSV, with a line of names first. Returns how many.
+pub fn search_csv(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Result<u64> {
+    let needles = search.needles();
+    let mut found = 0;
+    row(out, &COLUMNS)?;
+    each_line(paths, &mut |line| {
+        if search.matches(&needles, line) {
+            found += 1;
+            csv_row(line, out)?;
         }
-    }
-    Ok(())
+        Ok(true)
+    })?;
+    Ok(found)
 }
 
-/// Files as given, folders as the ledger files in them; in order of their names, which
-/// is that of node and sequence.
-fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
-    let is_ledger = |path: &Path| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with("ledger-") && name.ends_with(".jsonl")
-    };
-    let mut files = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            files.push(path.clone());
-            continue;
+fn csv_row(line: &[u8], out: &mut dyn Write) -> io::Result<()> {
+    let record: serde_json::Value = serde_json::from_slice(line)?;
+    let cells = COLUMNS.map(|column| match record.get(column) {
+        None | Some(serde_json::Value::Null) => String::new(),
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(serde_json::Value::Array(items)) => {
+            items.iter().filter_map(|item| item.as_str()).collect::<Vec<_>>().join(" ")
         }
-        for entry in fs::read_dir(path)? {
-            files.push(entry?.path());
-        }
-        files.retain(|file| paths.contains(file) || is_ledger(file));
-    }
-    files.sort();
-    files.dedup();
-    Ok(files)
+        Some(other) => other.to_string(),
+    });
+    row(out, &cells.each_ref().map(String::as_str))
 }
 
-/// The stamp of a line of our form; empty otherwise.
-fn time_of(line: &[u8]) -> &[u8] {
-    const NAME: &[u8] = b",\"time\":\"";
-    let at = line.iter().position(|byte| *byte == b't').and_then(|at| at.checked_sub(2));
-    let rest = at.and_then(|at| line.get(at..)?.strip_prefix(NAME));
-    rest.and_then(|rest| rest.get(..27)).unwrap_or_default()
+/// Writes the matching records, then those that come, until writing fails.
+pub fn search_follow(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Result<()> {
+    let needles = search.needles();
+    follow(paths, &mut |line| {
+        if search.matches(&needles, line) {
+            out.write_all(line)?;
+            out.write_all(b"\n")?;
+            out.flush()?;
+        }
+        Ok(true)
+    })
 }

@@ -1,12 +1,16 @@
 //! Records to the members of their JSON objects: everything between the fixed head of
 //! a line and its chain suffix. Runs in the session's own thread, before any lock.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
-use crate::json::{push_bytes, push_members, push_value};
+use crate::bind::{Values, push_binds, push_end_user};
+use crate::json::{push_bytes, push_digits, push_members, push_name, push_number, push_text};
 use crate::line::{push_hex, sha256};
 use crate::mask;
-use crate::record::{Intent, Outcome, Refusal, ReplicaError, Who};
+use crate::record::{Intent, LiteralKind, Outcome, Refusal, TextForm, Who};
+use crate::redact::{RedactionKey, push_hash, redacted};
 
 /// Longest message of a replica's error that is kept, in bytes.
 const MAX_MESSAGE: usize = 1024;
@@ -46,87 +50,109 @@ impl WhoMembers {
     }
 }
 
-pub(crate) fn intent(
-    out: &mut Vec<u8>,
-    who: &WhoMembers,
-    intent: &Intent<'_>,
-    max_text: usize,
-) -> serde_json::Result<()> {
-    open(out, "intent", &who.bytes);
-    member(out, "command", &intent.command)?;
-    member(out, "kind", &intent.kind)?;
-    schema(out, intent.schema);
-    text(out, intent.text, max_text)?;
-    optional(out, "fingerprint", intent.fingerprint.as_ref())?;
-    optional(out, "prepared", intent.prepared.as_ref())?;
-    list(out, "binds", intent.binds)?;
-    list(out, "tables", intent.tables)?;
-    optional(out, "end_user", intent.end_user.as_ref())?;
-    optional(out, "policy", intent.policy.as_ref())
+/// What every record of a ledger is made with.
+pub(crate) struct Making<'a> {
+    /// Longest text kept whole.
+    pub(crate) max_text: usize,
+    /// For redacted forms.
+    pub(crate) key: Option<&'a RedactionKey>,
 }
 
-pub(crate) fn outcome(
-    out: &mut Vec<u8>,
-    who: &WhoMembers,
-    intent: u64,
-    outcome: &Outcome<'_>,
-) -> serde_json::Result<()> {
-    outcome_core(out, who.brief(), intent, outcome)?;
-    if let Some(error) = &outcome.error {
-        let message = shortened(error.message, MAX_MESSAGE);
-        member(out, "error", &ReplicaError { message, ..error.clone() })?;
+impl<'a> Making<'a> {
+    fn values(&self, form: TextForm<'_>) -> Values<'a> {
+        match form {
+            TextForm::Full => Values::Full,
+            TextForm::Redacted(_) | TextForm::Hashed => Values::Redacted(self.key),
+        }
     }
-    list(out, "tables", outcome.tables)?;
-    list(out, "columns", outcome.columns)?;
-    optional(out, "result_sha256", outcome.result_sha256.as_ref())
+}
+
+pub(crate) fn intent(out: &mut Vec<u8>, who: &WhoMembers, intent: &Intent<'_>, with: &Making<'_>) {
+    open(out, "intent", &who.bytes);
+    label(out, "command", intent.command);
+    label(out, "kind", intent.kind);
+    schema(out, intent.schema);
+    text(out, intent.text, intent.form, with);
+    optional(out, "fingerprint", intent.fingerprint);
+    if let Some(prepared) = &intent.prepared {
+        push_name(out, "prepared");
+        out.extend_from_slice(b"{\"statement_id\":");
+        push_digits(out, u64::from(prepared.statement_id));
+        push_number(out, "intent", prepared.intent);
+        out.push(b'}');
+    }
+    let how = with.values(intent.form);
+    push_binds(out, "binds", intent.binds, how);
+    push_binds(out, "attributes", intent.attributes, how);
+    list(out, "tables", intent.tables);
+    if let Some(end_user) = intent.end_user {
+        push_end_user(out, end_user);
+    }
+}
+
+pub(crate) fn outcome(out: &mut Vec<u8>, who: &WhoMembers, intent: u64, outcome: &Outcome<'_>) {
+    outcome_core(out, who.brief(), intent, outcome);
+    if let Some(error) = &outcome.error {
+        push_name(out, "error");
+        out.extend_from_slice(b"{\"code\":");
+        push_digits(out, u64::from(error.code));
+        push_name(out, "sqlstate");
+        push_text(out, error.sqlstate);
+        if !error.message.is_empty() {
+            push_name(out, "message");
+            push_text(out, shortened(error.message, MAX_MESSAGE));
+        }
+        out.push(b'}');
+    }
+    optional(out, "fingerprint", outcome.fingerprint);
+    list(out, "tables", outcome.tables);
+    list(out, "columns", outcome.columns);
+    optional(out, "result_sha256", outcome.result_sha256);
 }
 
 /// The same without what can be long: always within [`crate::shared::OUTCOME_ROOM`].
-pub(crate) fn outcome_brief(
-    out: &mut Vec<u8>,
-    intent: u64,
-    outcome: &Outcome<'_>,
-) -> serde_json::Result<()> {
-    outcome_core(out, b"\"brief\":true", intent, outcome)?;
-    optional(out, "error_code", outcome.error.as_ref().map(|error| &error.code))
+pub(crate) fn outcome_brief(out: &mut Vec<u8>, intent: u64, outcome: &Outcome<'_>) {
+    outcome_core(out, b"\"brief\":true", intent, outcome);
+    if let Some(error) = &outcome.error {
+        push_number(out, "error_code", u64::from(error.code));
+    }
 }
 
-fn outcome_core(
-    out: &mut Vec<u8>,
-    who: &[u8],
-    intent: u64,
-    outcome: &Outcome<'_>,
-) -> serde_json::Result<()> {
+fn outcome_core(out: &mut Vec<u8>, who: &[u8], intent: u64, outcome: &Outcome<'_>) {
     open(out, "outcome", who);
-    member(out, "intent", &intent)?;
-    member(out, "end", &outcome.end)?;
-    member(out, "rows", &outcome.rows)?;
-    member(out, "bytes", &outcome.bytes)?;
-    member(out, "duration_us", &micros(outcome.duration))
+    push_number(out, "intent", intent);
+    label(out, "end", outcome.end);
+    push_number(out, "rows", outcome.rows);
+    push_number(out, "bytes", outcome.bytes);
+    push_number(out, "duration_us", micros(outcome.duration));
 }
 
 /// The trace of an intent that was dropped without an outcome.
-pub(crate) fn abandoned(out: &mut Vec<u8>, intent: u64) -> serde_json::Result<()> {
+pub(crate) fn abandoned(out: &mut Vec<u8>, intent: u64) {
     out.extend_from_slice(b"\"event\":\"outcome\"");
-    member(out, "intent", &intent)?;
-    member(out, "end", &"abandoned")
+    push_number(out, "intent", intent);
+    label(out, "end", "abandoned");
 }
 
 pub(crate) fn refusal(
     out: &mut Vec<u8>,
     who: &WhoMembers,
     refusal: &Refusal<'_>,
-    max_text: usize,
-) -> serde_json::Result<()> {
+    with: &Making<'_>,
+) {
     open(out, "refusal", &who.bytes);
-    member(out, "command", &refusal.command)?;
-    member(out, "kind", &refusal.kind)?;
-    member(out, "verdict", &refusal.verdict)?;
-    member(out, "rule", &refusal.rule)?;
-    member(out, "reason", &shortened(refusal.reason, MAX_MESSAGE))?;
-    member(out, "offset", &refusal.offset)?;
+    label(out, "command", refusal.command);
+    label(out, "kind", refusal.kind);
+    label(out, "verdict", refusal.verdict);
+    push_name(out, "rule");
+    push_text(out, refusal.rule);
+    if matches!(refusal.form, TextForm::Full) {
+        push_name(out, "reason");
+        push_text(out, shortened(refusal.reason, MAX_MESSAGE));
+    }
+    push_number(out, "offset", refusal.offset);
     schema(out, refusal.schema);
-    text(out, refusal.text, max_text)
+    text(out, refusal.text, refusal.form, with);
 }
 
 fn open(out: &mut Vec<u8>, event: &str, who: &[u8]) {
@@ -143,21 +169,31 @@ fn schema(out: &mut Vec<u8>, schema: Option<&[u8]>) {
     }
 }
 
-/// The statement's text with passwords masked; a longer one is cut, and says how long it was and its hash.
-fn text(out: &mut Vec<u8>, text: &[u8], max_text: usize) -> serde_json::Result<()> {
+/// The statement's text in its form, passwords masked; a longer one is cut, and says how
+/// long it was and its hash.
+fn text(out: &mut Vec<u8>, text: &[u8], form: TextForm<'_>, with: &Making<'_>) {
+    let redacted = match form {
+        TextForm::Full => Cow::Borrowed(text),
+        TextForm::Redacted(literals) => Cow::Owned(redacted(with.key, text, literals)),
+        TextForm::Hashed => {
+            push_number(out, "text_bytes", as_u64(text.len()));
+            push_name(out, "text_hash");
+            out.push(b'"');
+            push_hash(out, with.key, LiteralKind::String, text);
+            return out.push(b'"');
+        }
+    };
     out.push(b',');
-    let masked = mask::passwords(text);
+    let masked = mask::passwords(&redacted);
     let text: &[u8] = &masked;
-    let Some(kept) = text.get(..max_text).filter(|kept| kept.len() < text.len()) else {
-        push_bytes(out, "text", text);
-        return Ok(());
+    let Some(kept) = text.get(..with.max_text).filter(|kept| kept.len() < text.len()) else {
+        return push_bytes(out, "text", text);
     };
     push_bytes(out, "text", whole_chars(kept));
-    member(out, "text_bytes", &text.len())?;
+    push_number(out, "text_bytes", as_u64(text.len()));
     out.extend_from_slice(b",\"text_sha256\":\"");
     push_hex(out, &sha256(text));
     out.push(b'"');
-    Ok(())
 }
 
 /// Without a character cut in half at the end, if the rest is UTF-8.
@@ -175,23 +211,37 @@ fn shortened(text: &str, most: usize) -> &str {
     text.get(..end.unwrap_or(0)).unwrap_or(text)
 }
 
-fn member<T: Serialize>(out: &mut Vec<u8>, name: &str, value: &T) -> serde_json::Result<()> {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-    push_value(out, value)
+/// A member whose value is a word of ours: nothing in it needs escaping.
+fn label(out: &mut Vec<u8>, name: &str, value: &'static str) {
+    push_name(out, name);
+    out.push(b'"');
+    out.extend_from_slice(value.as_bytes());
+    out.push(b'"');
 }
 
-fn optional<T: Serialize>(
-    out: &mut Vec<u8>,
-    name: &str,
-    value: Option<&T>,
-) -> serde_json::Result<()> {
-    value.map_or(Ok(()), |value| member(out, name, value))
+fn optional(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+    if let Some(value) = value {
+        push_name(out, name);
+        push_text(out, value);
+    }
 }
 
-fn list<T: Serialize>(out: &mut Vec<u8>, name: &str, values: &[T]) -> serde_json::Result<()> {
-    if values.is_empty() { Ok(()) } else { member(out, name, &values) }
+fn list(out: &mut Vec<u8>, name: &str, values: &[String]) {
+    let Some((first, rest)) = values.split_first() else {
+        return;
+    };
+    push_name(out, name);
+    out.push(b'[');
+    push_text(out, first);
+    for value in rest {
+        out.push(b',');
+        push_text(out, value);
+    }
+    out.push(b']');
+}
+
+fn as_u64(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }
 
 fn micros(duration: std::time::Duration) -> u64 {

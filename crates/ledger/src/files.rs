@@ -47,6 +47,30 @@ pub(crate) fn list(directory: &Path, node: &str) -> io::Result<Vec<(u64, PathBuf
     Ok(files)
 }
 
+/// Endings of a ledger file's name: as written, compressed, compressed and encrypted.
+pub(crate) const PLAIN: &str = ".jsonl";
+pub(crate) const COMPRESSED: &str = ".jsonl.zst";
+pub(crate) const SEALED: &str = ".jsonl.zst.age";
+
+/// The node's files in any form, oldest first; of one in two forms, the readable first.
+pub(crate) fn list_all(directory: &Path, node: &str) -> io::Result<Vec<(u64, PathBuf)>> {
+    let start = format!("ledger-{}-", safe_name(node));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let first = name.strip_prefix(&start).and_then(|rest| {
+            let digits = [SEALED, COMPRESSED, PLAIN].iter().find_map(|end| rest.strip_suffix(end));
+            digits?.parse().ok()
+        });
+        if let Some(first) = first {
+            files.push((first, path));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
 /// The folder and, once something was written, the newest file in it.
 pub(crate) struct Files {
     directory: PathBuf,

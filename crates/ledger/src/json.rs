@@ -41,6 +41,41 @@ pub(crate) fn push_bytes(out: &mut Vec<u8>, name: &str, bytes: &[u8]) {
     out.push(b'"');
 }
 
+/// Appends `,"name":`. The name is one of ours: nothing in it needs escaping.
+pub(crate) fn push_name(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+/// Appends a text in quotes.
+pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    push_escaped(out, text);
+    out.push(b'"');
+}
+
+/// Appends `,"name":123`.
+pub(crate) fn push_number(out: &mut Vec<u8>, name: &str, number: u64) {
+    push_name(out, name);
+    push_digits(out, number);
+}
+
+/// Appends a number's digits. Twenty are enough for any.
+pub(crate) fn push_digits(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    for (at, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (number % 10).to_le_bytes()[0];
+        number /= 10;
+        start = at;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+}
+
 /// Appends the inside of a JSON string.
 pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
     let mut rest = text;
@@ -59,8 +94,24 @@ pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
 /// Bytes that may begin a character to be escaped. The three lead bytes are those of
 /// U+0080 to U+00BF, U+2000 to U+2FFF and U+F000 to U+FFFF.
 fn is_suspect(byte: u8) -> bool {
-    byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f | 0xc2 | 0xe2 | 0xef)
+    SUSPECTS.get(usize::from(byte)).copied().unwrap_or(true)
 }
+
+#[allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "computed while compiling, over all values of a byte"
+)]
+static SUSPECTS: [bool; 256] = {
+    let mut suspects = [false; 256];
+    let mut value = 0;
+    while value < 256 {
+        let byte = value as u8;
+        suspects[value] = byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f | 0xc2 | 0xe2 | 0xef);
+        value += 1;
+    }
+    suspects
+};
 
 fn push_char(out: &mut Vec<u8>, c: char) {
     match c {

@@ -2,18 +2,21 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::encode::{self, WhoMembers};
+use crate::encode::{self, Making, WhoMembers};
 use crate::entry::Kind;
 use crate::fault::{LedgerError, LedgerFault};
 use crate::json;
-use crate::keys;
+use crate::keeper::Keeper;
+use crate::keys::{self, SigningKey};
 use crate::own_event::OwnEvent;
 use crate::record::{Event, Intent, Outcome, Refusal, Who};
 use crate::recording::{IntentRecorded, Recorded, Recording};
 use crate::recovery;
+use crate::redact::RedactionKey;
 use crate::settings::LedgerSettings;
 use crate::shared::{Class, LedgerHealth, Shared, SharedHandle};
 use crate::writer::{Writer, WriterStart};
@@ -22,7 +25,16 @@ use crate::writer::{Writer, WriterStart};
 #[derive(Clone)]
 pub struct Ledger {
     shared: SharedHandle,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    key: Option<Arc<RedactionKey>>,
+    threads: Arc<Mutex<Option<Threads>>>,
+}
+
+/// Ended by [`Ledger::close`].
+struct Threads {
+    writer: JoinHandle<()>,
+    keeper: JoinHandle<()>,
+    /// Dropped, it ends the keeper.
+    stop_keeper: Sender<()>,
 }
 
 /// Who a session's records are about, encoded once at login. Cheap to clone.
@@ -35,6 +47,8 @@ impl Ledger {
     /// not start.
     pub fn open(settings: LedgerSettings) -> Result<Self, LedgerError> {
         let opened = recovery::open(&settings)?;
+        let key = settings.redaction_key_file.as_deref().map(RedactionKey::read_or_make);
+        let key = key.transpose()?.map(Arc::new);
         let witness = opened.journal.witness()?;
         let shared = Arc::new(Shared::new(opened.journal, opened.files.len(), &settings));
         if let Some(members) = opened.notice {
@@ -52,11 +66,17 @@ impl Ledger {
             witness,
         };
         let writer = Writer::new(shared.clone(), start, settings.clone());
-        let thread = std::thread::Builder::new()
-            .name("ledger".into())
-            .spawn(move || writer.run())
-            .map_err(LedgerError::io("start a thread for", &settings.directory))?;
-        Ok(Self { shared, thread: Arc::new(Mutex::new(Some(thread))) })
+        let signing = SigningKey::read(&settings.key_file)?;
+        let keeper = Keeper::new(shared.clone(), settings.clone(), signing);
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let spawned = std::thread::Builder::new().name(name.into()).spawn(run);
+            spawned.map_err(LedgerError::io("start a thread for", &settings.directory))
+        };
+        let (stop_keeper, stop) = channel();
+        let writer = spawn("ledger", Box::new(move || writer.run()))?;
+        let keeper = spawn("ledger-keeper", Box::new(move || keeper.run(&stop)))?;
+        let threads = Threads { writer, keeper, stop_keeper };
+        Ok(Self { shared, key, threads: Arc::new(Mutex::new(Some(threads))) })
     }
 
     /// Encodes who a session is, for all its records.
@@ -68,8 +88,10 @@ impl Ledger {
 
     /// Records that a statement is about to be forwarded.
     pub fn intent(&self, tag: &WhoTag, intent: &Intent<'_>) -> Recording<IntentRecorded> {
-        let most = self.shared.max_text;
-        self.record(Class::Intent, |out| encode::intent(out, &tag.0, intent, most))
+        self.record(Class::Intent, |out| {
+            encode::intent(out, &tag.0, intent, &self.making());
+            Ok(())
+        })
     }
 
     /// Records how a statement ended. Always has room, also while the ledger is refusing
@@ -82,11 +104,16 @@ impl Ledger {
     ) -> Recording<u64> {
         let sequence = intent.sequence();
         let class = Class::Outcome;
-        let mut recording: Recording<u64> =
-            self.record(class, |out| encode::outcome(out, &tag.0, sequence, outcome));
+        let mut recording: Recording<u64> = self.record(class, |out| {
+            encode::outcome(out, &tag.0, sequence, outcome);
+            Ok(())
+        });
         if !recording.is_taken() {
             // The long form found no room: the short one has its own kept.
-            recording = self.record(class, |out| encode::outcome_brief(out, sequence, outcome));
+            recording = self.record(class, |out| {
+                encode::outcome_brief(out, sequence, outcome);
+                Ok(())
+            });
         }
         if recording.is_taken() {
             intent.close();
@@ -96,8 +123,10 @@ impl Ledger {
 
     /// Records a statement that was not forwarded.
     pub fn refusal(&self, tag: &WhoTag, refusal: &Refusal<'_>) -> Recording<u64> {
-        let most = self.shared.max_text;
-        self.record(Class::Event, |out| encode::refusal(out, &tag.0, refusal, most))
+        self.record(Class::Event, |out| {
+            encode::refusal(out, &tag.0, refusal, &self.making());
+            Ok(())
+        })
     }
 
     /// Records anything else.
@@ -114,14 +143,17 @@ impl Ledger {
     /// thread; further records are refused. Blocks for at most some seconds, also when
     /// the files can't be written: the journal then keeps the rest for the next start.
     pub fn close(&self, reason: &str) -> Result<(), LedgerFault> {
-        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(thread) = thread.take() else {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(Threads { writer, keeper, stop_keeper }) = threads.take() else {
             return Ok(());
         };
+        drop(stop_keeper);
+        // It ends after the file at hand. Its panic would have hurt nothing else.
+        let _ = keeper.join();
         let stopped = self.event(&Event::Stop { reason });
         self.shared.change(|state| state.closing = true);
         self.shared.nudge();
-        let ended = thread.join().map_err(|_| LedgerFault::new("its thread failed"));
+        let ended = writer.join().map_err(|_| LedgerFault::new("its thread failed"));
         drop(stopped);
         let health = self.health();
         ended?;
@@ -129,6 +161,10 @@ impl Ledger {
             Some(fault) if health.queued_bytes > 0 => Err(fault),
             _ => Ok(()),
         }
+    }
+
+    fn making(&self) -> Making<'_> {
+        Making { max_text: self.shared.max_text, key: self.key.as_deref() }
     }
 
     /// Encodes a record in this thread's buffer and puts it into the journal.

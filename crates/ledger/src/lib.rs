@@ -6,14 +6,19 @@
 //! are plain [`std::future::Future`]s that any runtime can poll.
 //!
 //! A record's way, and the files in reading order: [`Ledger`] takes it ([`ledger`]),
-//! encodes it ([`encode`], [`mask`], [`json`]), puts it into the journal under one short lock
+//! encodes it ([`encode`], [`redact`], [`mask`], [`bind`], [`json`]), puts it into the journal under one short lock
 //! ([`shared`], [`journal`], [`mod@entry`], [`map`]) and hands back a [`Recording`] ([`recording`]). The
 //! ledger thread ([`writer`]) turns journal entries into chained lines ([`line`]) of the
 //! ledger files ([`files`]). At start, what a killed daemon left in the journal is
-//! brought into the files first ([`recovery`]). Afterwards, on any machine, [`mod@verify`]
+//! brought into the files first ([`recovery`]). A second thread ([`keeper`]) puts closed
+//! files away ([`archive`], [`age`], [`mod@statement`]) and takes in who has read them
+//! ([`readings`]). Afterwards, on any machine, [`mod@verify`]
 //! tells whether anything was changed.
 
+mod age;
+mod archive;
 mod batch;
+mod bind;
 mod checkpoint;
 pub mod cli;
 mod clock;
@@ -23,24 +28,37 @@ mod fault;
 mod files;
 mod journal;
 mod json;
+mod keeper;
 mod keys;
 mod ledger;
 mod line;
+mod lines;
 mod map;
 mod mask;
 mod own_event;
+mod readings;
 mod record;
 mod recording;
 mod recovery;
+mod redact;
+pub mod report;
 mod settings;
 mod shared;
+mod statement;
+mod tail;
 pub mod verify;
 mod writer;
 
+pub use age::Recipient;
 pub use fault::{LedgerError, LedgerFault};
 pub use keys::{PublicKey, keygen, rotate_key};
 pub use ledger::{Ledger, WhoTag};
-pub use record::{Bind, Event, Intent, Outcome, PreparedRef, Refusal, ReplicaError, Who};
+pub use readings::note_reading;
+pub use record::{
+    Bind, BindValue, Event, Intent, Literal, LiteralKind, Outcome, PreparedRef, Refusal,
+    ReplicaError, TextForm, Who,
+};
 pub use recording::{IntentRecorded, Recording};
 pub use settings::{LedgerSettings, SyncPolicy};
 pub use shared::LedgerHealth;
+pub use tail::Tail;

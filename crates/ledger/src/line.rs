@@ -6,8 +6,6 @@
 //! `readgate ledger 1 ` and the node's name. So `head -n1 FILE | tr -d '\n' | sha256sum`
 //! gives what the second line must name.
 
-use std::io::Write;
-
 use ring::digest::{SHA256, digest};
 
 use crate::checkpoint;
@@ -53,8 +51,9 @@ impl Chain {
     /// Appends an entry's line to `out` and moves the head on to it.
     pub(crate) fn push(&mut self, out: &mut Vec<u8>, entry: &Entry<'_>) {
         let start = out.len();
-        // Writing into a Vec can't fail.
-        let _ = write!(out, "{{\"v\":1,\"seq\":{},\"time\":\"", entry.sequence);
+        out.extend_from_slice(b"{\"v\":1,\"seq\":");
+        json::push_digits(out, entry.sequence);
+        out.extend_from_slice(b",\"time\":\"");
         self.stamp.push(out, entry.time);
         out.extend_from_slice(b"\",");
         out.extend_from_slice(&self.constant);
@@ -176,7 +175,13 @@ impl Stamp {
             self.text = second_text(second);
         }
         out.extend_from_slice(self.text.as_bytes());
-        let _ = write!(out, ".{:06}Z", micros % 1_000_000);
+        // A million more keeps the leading zeros; its own digit gives way to the point.
+        let at = out.len();
+        json::push_digits(out, 1_000_000 + micros % 1_000_000);
+        if let Some(point) = out.get_mut(at) {
+            *point = b'.';
+        }
+        out.push(b'Z');
     }
 }
 

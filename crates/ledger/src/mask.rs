@@ -17,8 +17,24 @@ static ANNOUNCES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     builder.ascii_case_insensitive(true).build(["password", "identified"]).ok()
 });
 
+/// Whether a word that announces a password may be there. Looks only at the rarest letter
+/// of each: nearly all texts end here.
+fn may_announce(text: &[u8]) -> bool {
+    let has = |lower: u8, word: &[u8], at: usize| {
+        memchr::memchr2_iter(lower, lower.to_ascii_uppercase(), text).any(|found| {
+            let start = found.checked_sub(at);
+            let there = start.and_then(|start| text.get(start..start + word.len()));
+            there.is_some_and(|there| there.eq_ignore_ascii_case(word))
+        })
+    };
+    has(b'w', b"password", 4) || has(b'f', b"identified", 6)
+}
+
 /// The text with passwords masked; borrowed if there is none.
 pub(crate) fn passwords(text: &[u8]) -> Cow<'_, [u8]> {
+    if !may_announce(text) {
+        return Cow::Borrowed(text);
+    }
     // Two fixed words always build; without them everything would be masked.
     let Some(words) = &*ANNOUNCES else {
         return Cow::Borrowed(MASK);

@@ -45,6 +45,18 @@ pub(crate) enum OwnEvent<'a> {
     LedgerFailed { reason: &'a str },
     /// Writing works again.
     LedgerResumed { reason: &'a str, failed_for_us: u64, refused: u64 },
+    /// Somebody is about to read the ledger.
+    Reading { by: &'a str, uid: u32, what: &'a str, read_at: &'a str },
+    /// A closed file has become this one.
+    Archived {
+        file: &'a str,
+        bytes: u64,
+        /// Of an encrypted one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sha256: Option<&'a str>,
+    },
+    /// A file was removed because it is as old as files are kept.
+    Retired { file: &'a str, first: u64, last: u64, head: &'a str },
     /// The wall clock moved against the monotonic one.
     ClockStep { step_us: i64 },
 }
@@ -69,8 +81,8 @@ impl OwnEvent<'_> {
     }
 
     /// Adds the record to the journal. Its room is kept; if that is full of such notes
-    /// already, they tell enough.
-    pub(crate) fn note(&self, shared: &Shared) {
+    /// already, they tell enough; false then.
+    pub(crate) fn note(&self, shared: &Shared) -> bool {
         let kind = match self {
             Self::Checkpoint { why: "rotation", .. } => Kind::LastOfFile,
             Self::Checkpoint { .. } => Kind::Checkpoint,
@@ -80,8 +92,11 @@ impl OwnEvent<'_> {
             | Self::LedgerTrouble { .. }
             | Self::LedgerFailed { .. }
             | Self::LedgerResumed { .. }
+            | Self::Reading { .. }
+            | Self::Archived { .. }
+            | Self::Retired { .. }
             | Self::ClockStep { .. } => Kind::Record,
         };
-        let _ = shared.append(Class::Own, kind, &self.members());
+        shared.append(Class::Own, kind, &self.members()).is_ok()
     }
 }

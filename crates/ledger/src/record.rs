@@ -1,7 +1,9 @@
 //! What the daemon tells the ledger: who, what was about to be forwarded, how it ended,
 //! what was refused, and the events around it. Borrowed data only; nothing here is kept.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -33,6 +35,9 @@ pub struct Who<'a> {
     pub account: &'a str,
     /// Connection id at the replica, if the session has one.
     pub replica_session: Option<u64>,
+    /// Hash of the policy that judges this session's statements, hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<&'a str>,
 }
 
 /// A statement about to be forwarded.
@@ -48,26 +53,80 @@ pub struct Intent<'a> {
     pub kind: &'static str,
     /// For executions: the client's statement id and the sequence of the PREPARE's intent.
     pub prepared: Option<PreparedRef>,
+    /// How the text and the values may stand in the record.
+    pub form: TextForm<'a>,
     /// Values bound to an execution's parameters, in order.
     pub binds: &'a [Bind<'a>],
-    /// The statement's shape with its literals taken out, as a short hash, if known.
+    /// Query attributes that came with the statement, in order.
+    pub attributes: &'a [Bind<'a>],
+    /// The statement's shape with its literals taken out, as a short hash, if known
+    /// before forwarding.
     pub fingerprint: Option<&'a str>,
     /// Tables read, `schema.table`, if known before forwarding.
     pub tables: &'a [String],
     /// End user that a reporting tool says it acts for. Asserted, not verified.
     pub end_user: Option<&'a str>,
-    /// Hash of the policy that judged, hex, if the daemon names it.
-    pub policy: Option<&'a str>,
 }
 
-/// A value bound to a parameter of a prepared statement.
-#[derive(Debug, Clone, Copy, Serialize)]
+/// How a statement's text and values may stand in its record.
+#[derive(Debug, Clone, Copy, Default)]
+pub enum TextForm<'a> {
+    /// As they are, passwords masked.
+    #[default]
+    Full,
+    /// Values replaced by keyed hashes: those that stand here in the text, and all others.
+    Redacted(&'a [Literal]),
+    /// Where values stand in the text isn't known: nothing of it but length and keyed hash.
+    Hashed,
+}
+
+/// A value, or a comment, in a statement's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Literal {
+    /// Where, in bytes. Of a string: with prefix and quotes.
+    pub range: Range<usize>,
+    /// Which sort.
+    pub kind: LiteralKind,
+}
+
+/// The sort of a value, which is told where the value isn't.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LiteralKind {
+    /// A string, or bytes.
+    String,
+    /// A number.
+    Number,
+    /// A comment.
+    Comment,
+}
+
+/// A value bound to a parameter of a prepared statement, or a query attribute.
+#[derive(Debug, Clone)]
 pub struct Bind<'a> {
+    /// An attribute's name; parameters have none.
+    pub name: Option<&'a [u8]>,
     /// Type name, such as `longlong` or `var_string`.
-    #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The value as text; `None` is NULL.
-    pub value: Option<&'a str>,
+    /// Whether values of the type are numbers.
+    pub is_number: bool,
+    /// What was bound.
+    pub value: BindValue<'a>,
+}
+
+/// What was bound.
+#[derive(Debug, Clone)]
+pub enum BindValue<'a> {
+    /// NULL.
+    Null,
+    /// The value as text, or any bytes.
+    Bytes(Cow<'a, [u8]>),
+    /// A value that isn't at hand, by its length and SHA-256.
+    Digest {
+        /// Length in bytes.
+        bytes: u64,
+        /// SHA-256.
+        sha256: [u8; 32],
+    },
 }
 
 /// Ties an execution to the text that was prepared.
@@ -92,6 +151,8 @@ pub struct Outcome<'a> {
     pub end: &'static str,
     /// Error of the replica, if it sent one.
     pub error: Option<ReplicaError<'a>>,
+    /// The statement's shape with its literals taken out, as a short hash, if known.
+    pub fingerprint: Option<&'a str>,
     /// Tables read, `schema.table`, if they became known only after forwarding.
     pub tables: &'a [String],
     /// Columns read, `schema.table.column`, if known.
@@ -107,7 +168,7 @@ pub struct ReplicaError<'a> {
     pub code: u16,
     /// Five characters.
     pub sqlstate: &'a str,
-    /// Text, lossily decoded.
+    /// Text, lossily decoded; empty where it may hold values that the record must not.
     pub message: &'a str,
 }
 
@@ -182,6 +243,10 @@ pub enum Event<'a> {
         config_hash: &'a str,
         /// What came of it.
         result: &'a str,
+        /// Keys that differ from the configuration before: key, before, after. Secrets
+        /// are not shown.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        differences: &'a [(String, String, String)],
     },
     /// A user or credential was changed in the identity store.
     AccessChange {
@@ -230,6 +295,9 @@ pub struct Refusal<'a> {
     pub text: &'a [u8],
     /// Kind label.
     pub kind: &'static str,
+    /// How the text may stand in the record. Where not in full, the reason, which may
+    /// quote it, is left out.
+    pub form: TextForm<'a>,
     /// `refused`, or `absorbed` for those answered OK without forwarding.
     pub verdict: &'static str,
     /// The rule's name.

@@ -47,11 +47,10 @@ impl Drop for IntentRecorded {
             return;
         };
         let mut body = Vec::with_capacity(64);
-        if encode::abandoned(&mut body, self.sequence).is_ok() {
-            // Room for it was kept; only a closed ledger refuses, and then the next
-            // start finds the intent open.
-            let _ = shared.append(Class::Outcome, Kind::Record, &body);
-        }
+        encode::abandoned(&mut body, self.sequence);
+        // Room for it was kept; only a closed ledger refuses, and then the next start
+        // finds the intent open.
+        let _ = shared.append(Class::Outcome, Kind::Record, &body);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::age::Recipient;
 use crate::files::checkpoints_name;
 
 /// Where and how the ledger is kept. Made by [`LedgerSettings::new`].
@@ -29,6 +30,9 @@ pub struct LedgerSettings {
     /// its public half beside it as `.pub`. Kept off this host's backups, it is what an
     /// attacker lacks.
     pub key_file: PathBuf,
+    /// Key of the hashes that stand for values in redacted texts. Made at the first start
+    /// if missing (0600). `None`: no text is redacted.
+    pub redaction_key_file: Option<PathBuf>,
     /// A checkpoint is signed after this many records...
     pub checkpoint_records: u64,
     /// ...or this long after the first record since the last one.
@@ -36,6 +40,14 @@ pub struct LedgerSettings {
     /// Files that get a copy of each checkpoint: another mount, best of another host.
     /// The first entry is in the ledger's own folder.
     pub anchors: Vec<PathBuf>,
+    /// Whether closed files are compressed (zstd).
+    pub compress: bool,
+    /// Whom closed files are encrypted to, if anybody; they are compressed then too.
+    pub encrypt_to: Option<Recipient>,
+    /// Files are removed when their last record is this old; `None`: never.
+    pub keep_for: Option<Duration>,
+    /// How often closed files and notes of readings are looked after.
+    pub keeper_period: Duration,
     /// A file is closed and the next one opened at this size in bytes...
     pub rotate_bytes: u64,
     /// ...or at this age.
@@ -57,8 +69,13 @@ impl LedgerSettings {
             journal_directory: None,
             journal_bytes: 16 << 20,
             max_text: 64 << 10,
+            redaction_key_file: None,
             checkpoint_records: 10_000,
             checkpoint_age: Duration::from_secs(60),
+            compress: true,
+            encrypt_to: None,
+            keep_for: None,
+            keeper_period: Duration::from_secs(2),
             rotate_bytes: 256 << 20,
             rotate_age: Duration::from_secs(24 * 3600),
         }

@@ -9,6 +9,7 @@
 mod input;
 mod node;
 mod report;
+mod vouched;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,9 +18,10 @@ use std::path::PathBuf;
 pub use input::VerifyError;
 pub use report::{Finding, NodeReport, VerifyReport, What};
 
-use input::Inputs;
+use input::{Content, Inputs};
 use node::NodeCheck;
 
+use crate::archive;
 use crate::keys::PublicKey;
 
 /// What to verify, and against what.
@@ -44,7 +46,17 @@ pub fn verify(request: &VerifyRequest) -> Result<VerifyReport, VerifyError> {
         let check = nodes.entry(file.node.clone()).or_insert_with(|| {
             NodeCheck::new(&file.node, request.public_key, inputs.whole, &inputs.anchors)
         });
-        check.file(&file.path).map_err(|error| unreadable(&file.path, error))?;
+        let statements = inputs.statements.get(&archive::name(&file.path));
+        let statements = statements.map(Vec::as_slice).unwrap_or_default();
+        let checked = match file.content {
+            Content::Lines => check.file(&file.path),
+            Content::Sealed => check.sealed(&file.path, statements),
+            Content::Retired => {
+                check.retired(&file.path, statements);
+                Ok(())
+            }
+        };
+        checked.map_err(|error| unreadable(&file.path, error))?;
     }
     for anchor in inputs.anchors.iter().filter(|anchor| !nodes.contains_key(&anchor.node)) {
         report.strays.push(Finding {

@@ -7,9 +7,10 @@ mod common;
 use std::path::PathBuf;
 
 use common::{ok, query, who};
-use ledger::cli::{Format, Search, search, show, stats, verify_to};
+use ledger::cli::{Format, Search, search, search_follow, show, stats, verify_to};
+use ledger::report::{Report, ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
-use ledger::{Intent, Ledger, LedgerSettings, Outcome, Who};
+use ledger::{Intent, Ledger, LedgerSettings, Outcome, Refusal, TextForm, Who};
 
 /// Two users; bob's text tries to pass for alice's record.
 fn made() -> (tempfile::TempDir, Vec<PathBuf>) {
@@ -83,4 +84,160 @@ fn the_verifier_says_intact_or_where_it_is_not() {
     assert!(!verify_to(&request, Format::Text, &mut out).unwrap());
     let text = String::from_utf8(out).unwrap();
     assert!(text.contains(":5: record 5: the record was changed"), "{text}");
+}
+
+fn request(paths: &[PathBuf]) -> ReportRequest {
+    ReportRequest {
+        paths: paths.to_vec(),
+        from: None,
+        to: None,
+        user: None,
+        table: None,
+        hours: (0, 24),
+        dormant_days: 90,
+    }
+}
+
+fn written(report: &Report, format: ReportFormat) -> String {
+    let mut out = Vec::new();
+    report.write(format, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn a_report_tells_who_could_have_read_a_table_and_what_was_denied() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let evil = "<script>=1";
+    for (session, user) in [(1, "alice"), (2, evil)] {
+        let tag = ledger.tag(&Who { user, ..who(session) });
+        let tables = ["clin.visit".to_owned(), "clin.drug".to_owned()];
+        let tables = if user == "alice" { &tables[..1] } else { &tables[..] };
+        for _ in 0..3 {
+            let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
+            ledger.outcome(&tag, intent, &Outcome { tables, ..ok() }).wait().unwrap();
+        }
+        let refusal = Refusal {
+            command: "query",
+            schema: None,
+            text: b"DELETE",
+            kind: "write",
+            form: TextForm::Full,
+            verdict: "refused",
+            rule: "not_a_read",
+            reason: "no",
+            offset: 0,
+        };
+        ledger.refusal(&tag, &refusal).wait().unwrap();
+    }
+    ledger.close("test").unwrap();
+    let paths = [folder.path().to_owned()];
+    let all = report(&request(&paths)).unwrap();
+    let readers: Vec<&String> = all.tables["clin.visit"].keys().collect();
+    assert_eq!(readers, [evil, "alice"]);
+    assert_eq!(all.tables["clin.drug"].len(), 1);
+    assert_eq!(all.users["alice"].statements, 3);
+    assert_eq!(all.denied["alice"]["not_a_read"].count, 1);
+    let drug = ReportRequest { table: Some("clin.drug".into()), ..request(&paths) };
+    assert!(!report(&drug).unwrap().users.contains_key("alice"));
+    let early = ReportRequest { to: Some("2001".into()), ..request(&paths) };
+    assert_eq!(report(&early).unwrap().records, 0);
+
+    let html = written(&all, ReportFormat::Html);
+    assert!(html.contains("<svg") && html.contains("&lt;script&gt;") && !html.contains("<script"));
+    let csv = written(&all, ReportFormat::Csv);
+    assert!(csv.contains("table,alice,clin.visit,3,3,240,0,"), "{csv}");
+    assert!(written(&all, ReportFormat::Text).contains("who could have read"));
+    let json: serde_json::Value = serde_json::from_str(&written(&all, ReportFormat::Json)).unwrap();
+    assert_eq!(json["users"]["alice"]["rows"], 3);
+}
+
+/// A line of our form, as a ledger of that time would have it.
+fn line(sequence: u64, time: &str, members: &str) -> String {
+    let zeros = "0".repeat(64);
+    format!(
+        "{{\"v\":1,\"seq\":{sequence},\"time\":\"{time}.000000Z\",\"node\":\"n\",\"build\":\"0\",\
+         {members},\"prev\":\"{zeros}\"}}\n"
+    )
+}
+
+#[test]
+fn a_report_notices_what_is_unusual() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger-n-000000000001.jsonl");
+    let read = |sequence, time: &str, user: &str, rows: u64, table: &str| {
+        let members = format!(
+            "\"event\":\"outcome\",\"session\":1,\"user\":\"{user}\",\"intent\":1,\"end\":\"ok\",\
+             \"rows\":{rows},\"bytes\":1,\"duration_us\":1,\"tables\":[\"{table}\"]"
+        );
+        line(sequence, time, &members)
+    };
+    let seen = |sequence, time: &str, user: &str| {
+        line(sequence, time, &format!("\"event\":\"login\",\"session\":1,\"user\":\"{user}\""))
+    };
+    let text = [
+        seen(1, "2026-05-01T10:00:00", "carol"),
+        seen(2, "2026-11-20T10:00:00", "bob"),
+        read(3, "2026-11-16T10:00:00", "bob", 100, "clin.visit"),
+        read(4, "2026-11-17T10:00:00", "bob", 110, "clin.visit"),
+        read(5, "2026-11-18T10:00:00", "bob", 90, "clin.visit"),
+        read(6, "2026-11-19T23:00:00", "bob", 5000, "clin.visit"),
+        read(7, "2026-11-20T10:00:00", "bob", 100, "clin.drug"),
+        line(
+            8,
+            "2026-11-20T10:00:01",
+            "\"event\":\"intent\",\"session\":1,\"user\":\"bob\",\"text\":\"x\"",
+        ),
+    ]
+    .concat();
+    std::fs::write(file, text).unwrap();
+    let request = ReportRequest {
+        from: Some("2026-11-19".into()),
+        hours: (7, 19),
+        ..request(&[folder.path().to_owned()])
+    };
+    let report = report(&request).unwrap();
+    let found: Vec<(&str, &str)> =
+        report.notable.iter().map(|note| (note.kind, note.user.as_str())).collect();
+    let expected = [
+        ("dormant", "carol"),
+        ("unusual_volume", "bob"),
+        ("off_hours", "bob"),
+        ("first_time_table", "bob"),
+        ("end_unknown", "bob"),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(report.users["bob"].rows, 5100, "what is before tells only what is usual");
+}
+
+#[test]
+fn a_search_that_follows_shows_records_that_come_in_later_files_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        LedgerSettings { rotate_bytes: 10_000, ..LedgerSettings::new(folder.path(), "n1") };
+    let ledger = Ledger::open(settings).unwrap();
+    let paths = vec![folder.path().to_owned()];
+    let tag = ledger.tag(&who(1));
+    let statement = || drop(ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap());
+    statement();
+    /// Ends the search when it has seen enough.
+    struct Enough(u64);
+    impl std::io::Write for Enough {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 -= bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+            if self.0 == 0 { Err(std::io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) }
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    std::thread::scope(|scope| {
+        let following = scope.spawn(|| {
+            let what = Search { event: Some("intent".into()), ..Search::default() };
+            search_follow(&paths, &what, &mut Enough(101))
+        });
+        (0..100).for_each(|_| statement());
+        assert!(following.join().unwrap().is_err(), "it saw all and was ended by its reader");
+    });
+    ledger.close("test").unwrap();
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use common::{event, files, ok, query, records, who};
 use ledger::{
-    Bind, Event, Intent, Ledger, LedgerSettings, Outcome, PreparedRef, Refusal, ReplicaError,
-    SyncPolicy,
+    Bind, BindValue, Event, Intent, Ledger, LedgerSettings, Literal, LiteralKind, Outcome,
+    PreparedRef, Refusal, ReplicaError, SyncPolicy, TextForm,
 };
 
 fn settings(folder: &tempfile::TempDir) -> LedgerSettings {
@@ -22,7 +22,9 @@ fn a_statement_leaves_an_intent_and_an_outcome() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(settings(&folder)).unwrap();
     let tag = ledger.tag(&who(9));
-    let binds = [Bind { kind: "longlong", value: Some("7") }, Bind { kind: "null", value: None }];
+    let seven = BindValue::Bytes(b"7".into());
+    let bind = |kind, value| Bind { name: None, kind, is_number: kind == "longlong", value };
+    let binds = [bind("longlong", seven), bind("null", BindValue::Null)];
     let intent = Intent {
         prepared: Some(PreparedRef { statement_id: 3, intent: 1 }),
         binds: &binds,
@@ -47,6 +49,7 @@ fn a_statement_leaves_an_intent_and_an_outcome() {
     assert_eq!(intent["schema"], "clin");
     assert_eq!(intent["prepared"]["intent"], 1);
     assert_eq!(intent["binds"][0]["type"], "longlong");
+    assert_eq!(intent["binds"][0]["value"], "7");
     assert!(intent["binds"][1]["value"].is_null());
     let outcome = event(&records, "outcome").unwrap();
     assert_eq!(outcome["intent"], 1);
@@ -92,6 +95,7 @@ fn refusals_and_events_are_recorded() {
         schema: None,
         text: b"DELETE FROM t\xff",
         kind: "delete",
+        form: TextForm::Full,
         verdict: "refused",
         rule: "not_a_read",
         reason: "DELETE is not a read",
@@ -222,4 +226,68 @@ fn an_empty_file_left_by_a_kill_is_used() {
     fs::write(directory.join("ledger-node_1-000000000001.jsonl"), b"").unwrap();
     Ledger::open(settings(&folder)).unwrap().close("test").unwrap();
     assert!(event(&records(&directory), "stop").is_some());
+}
+
+#[test]
+fn a_redacted_record_holds_no_value_and_equal_values_correlate() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("redaction.key");
+    let settings = LedgerSettings { redaction_key_file: Some(key), ..settings(&folder) };
+    let ledger = Ledger::open(settings).unwrap();
+    let tag = ledger.tag(&who(1));
+    let text = b"SELECT 1 FROM t WHERE name = 'Smith'";
+    let literals = [
+        Literal { range: 7..8, kind: LiteralKind::Number },
+        Literal { range: 29..36, kind: LiteralKind::String },
+    ];
+    let binds = [Bind {
+        name: None,
+        kind: "var_string",
+        is_number: false,
+        value: BindValue::Bytes(b"Smith".into()),
+    }];
+    let form = TextForm::Redacted(&literals);
+    drop(ledger.intent(&tag, &Intent { form, binds: &binds, ..query(text) }).wait().unwrap());
+    let unlexable = b"SELECT 'Smith";
+    let refusal = Refusal {
+        command: "query",
+        schema: None,
+        text: unlexable,
+        kind: "unknown",
+        form: TextForm::Hashed,
+        verdict: "refused",
+        rule: "unclosed_quote",
+        reason: "a quote is not closed near Smith",
+        offset: 7,
+    };
+    ledger.refusal(&tag, &refusal).wait().unwrap();
+    ledger.close("test").unwrap();
+    let records = records(&folder.path().join("ledger"));
+    assert!(!format!("{records:?}").contains("Smith"));
+    let intent = event(&records, "intent").unwrap();
+    let hash = intent["binds"][0]["hash"].as_str().unwrap();
+    assert_eq!(hash.len(), "string#".len() + 16);
+    assert!(intent["text"].as_str().unwrap().ends_with(&format!("WHERE name = '{hash}'")));
+    let refused = event(&records, "refusal").unwrap();
+    assert_eq!(refused["text_bytes"], unlexable.len());
+    assert!(refused.get("text").is_none() && refused.get("reason").is_none());
+}
+
+#[test]
+fn a_password_is_masked_in_a_redacted_text_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("redaction.key");
+    let settings = LedgerSettings { redaction_key_file: Some(key), ..settings(&folder) };
+    let ledger = Ledger::open(settings).unwrap();
+    let text = b"ALTER USER b IDENTIFIED BY 'sesame' AS 0x2441";
+    let literals = [
+        Literal { range: 27..35, kind: LiteralKind::String },
+        Literal { range: 39..45, kind: LiteralKind::Number },
+    ];
+    let form = TextForm::Redacted(&literals);
+    drop(ledger.intent(&ledger.tag(&who(1)), &Intent { form, ..query(text) }).wait().unwrap());
+    ledger.close("test").unwrap();
+    let records = records(&folder.path().join("ledger"));
+    let text = &event(&records, "intent").unwrap()["text"];
+    assert_eq!(text, "ALTER USER b IDENTIFIED BY '***' AS '***'");
 }

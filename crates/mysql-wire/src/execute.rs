@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::query_attributes::binary_value;
+use crate::query_attributes::{QueryAttribute, binary_value};
 use crate::{Malformed, Reader};
 
 /// Flag of the execution: a count of parameters is there though the statement has none.
 const PARAMETER_COUNT_AVAILABLE: u8 = 0x08;
 /// Id, flags and iteration count.
-const FIXED_LEN: usize = 9;
+pub(crate) const FIXED_LEN: usize = 9;
 
 /// What is known of a statement's parameters between its executions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Parameters {
     /// Those whose value was sent ahead as long data, so that it isn't in the execution.
     pub sent_ahead: BTreeSet<u16>,
     /// Types, as the last execution that named them did.
-    types: Vec<u16>,
+    pub(crate) types: Vec<u16>,
 }
 
 impl Parameters {
@@ -34,8 +34,11 @@ impl Parameters {
 
 /// Rewrites the body of an execution (the payload without its command byte) for a session
 /// in which query attributes are not negotiated. Parameters beyond the statement's own are
-/// attributes and are left out.
-pub fn without_attributes(body: &[u8], known: &mut Parameters) -> Result<Bytes, Malformed> {
+/// attributes: left out of the body, and returned beside it.
+pub fn without_attributes(
+    body: &[u8],
+    known: &mut Parameters,
+) -> Result<(Bytes, Vec<QueryAttribute>), Malformed> {
     let mut reader = Reader::new(body, "COM_STMT_EXECUTE");
     let fixed = reader.bytes(FIXED_LEN)?;
     let flags = fixed.get(4).copied().unwrap_or_default();
@@ -46,29 +49,38 @@ pub fn without_attributes(body: &[u8], known: &mut Parameters) -> Result<Bytes, 
         *byte = flags & !PARAMETER_COUNT_AVAILABLE;
     }
     if parameters == 0 && flags & PARAMETER_COUNT_AVAILABLE == 0 {
-        return Ok(out.freeze());
+        return Ok((out.freeze(), Vec::new()));
     }
     let count = usize::try_from(reader.lenenc_int()?).map_err(|_| reader.malformed())?;
     if count < parameters || count > usize::from(u16::MAX) {
         return Err(reader.malformed());
     }
-    if parameters == 0 {
-        return Ok(out.freeze());
+    if count == 0 {
+        return Ok((out.freeze(), Vec::new()));
     }
     let nulls = reader.bytes(count.div_ceil(8))?;
     let own_nulls = own_null_bits(nulls, parameters);
-    out.put_slice(&own_nulls);
     let names_types = reader.u8()?;
-    out.put_u8(names_types);
+    let mut attributes = Vec::new();
+    if parameters > 0 {
+        out.put_slice(&own_nulls);
+        out.put_u8(names_types);
+    }
     if names_types == 1 {
-        known.types = read_types(&mut reader, count, parameters)?;
+        (known.types, attributes) = read_types(&mut reader, count, parameters)?;
         known.types.iter().for_each(|&code| out.put_u16_le(code));
     }
     match count == parameters {
         true => out.put_slice(reader.rest()),
         false => put_values(&mut out, &mut reader, &own_nulls, known)?,
     }
-    Ok(out.freeze())
+    for (index, attribute) in (parameters..).zip(&mut attributes) {
+        let is_null = nulls.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
+        if !is_null {
+            attribute.value = Some(binary_value(&mut reader, attribute.type_code)?.to_vec());
+        }
+    }
+    Ok((out.freeze(), attributes))
 }
 
 /// The statement's own bits; those of attributes, which share the last byte, are cleared.
@@ -80,20 +92,25 @@ fn own_null_bits(nulls: &[u8], parameters: usize) -> Vec<u8> {
     own
 }
 
+/// The statement's own types, and the attributes, still without their values.
 fn read_types(
     reader: &mut Reader<'_>,
     count: usize,
     parameters: usize,
-) -> Result<Vec<u16>, Malformed> {
-    let mut types = Vec::new();
+) -> Result<(Vec<u16>, Vec<QueryAttribute>), Malformed> {
+    let (mut types, mut attributes) = (Vec::new(), Vec::new());
     for index in 0..count {
         let code = reader.u16()?;
-        reader.lenenc_bytes()?;
+        let name = reader.lenenc_bytes()?;
         if index < parameters {
             types.push(code);
+            continue;
         }
+        let [type_code, flags] = code.to_le_bytes();
+        let unsigned = flags & 0x80 != 0;
+        attributes.push(QueryAttribute { name: name.to_vec(), type_code, unsigned, value: None });
     }
-    Ok(types)
+    Ok((types, attributes))
 }
 
 fn put_values(
@@ -133,19 +150,23 @@ mod tests {
         .concat();
         let without = [FIXED, b"\x00\x01\x03\x00\xfd\x00\x05\x00\x00\x00\x02ab"].concat();
         let mut known = Parameters::new(2);
-        assert_eq!(without_attributes(&with, &mut known).unwrap(), without);
+        let (body, attributes) = without_attributes(&with, &mut known).unwrap();
+        assert_eq!(body, without);
+        assert_eq!(attributes[0].name, b"n1");
+        assert_eq!(attributes[0].value.as_deref(), Some(&b"v1"[..]));
         // The next execution names no types; they are those of the last one.
         let again = [FIXED, b"\x02\x02\x00\x06\x00\x00\x00"].concat();
         let shorter = [FIXED, b"\x02\x00\x06\x00\x00\x00"].concat();
-        assert_eq!(without_attributes(&again, &mut known).unwrap(), shorter);
+        assert_eq!(without_attributes(&again, &mut known).unwrap().0, shorter);
     }
 
     #[test]
     fn statements_without_parameters_keep_their_fixed_part() {
         let mut known = Parameters::default();
-        assert_eq!(without_attributes(FIXED, &mut known).unwrap(), FIXED);
+        assert_eq!(without_attributes(FIXED, &mut known).unwrap().0, FIXED);
         let with = [&[7, 0, 0, 0, 8, 1, 0, 0, 0][..], b"\x01\x00\x01\xfd\x00\x02n1\x02v1"].concat();
-        assert_eq!(without_attributes(&with, &mut known).unwrap(), FIXED);
+        let (body, attributes) = without_attributes(&with, &mut known).unwrap();
+        assert_eq!((body, attributes.len()), (FIXED.into(), 1));
     }
 
     #[test]
@@ -167,6 +188,6 @@ mod tests {
         let without = [FIXED, b"\x00\x01\xfc\x00\x03\x00\x05\x00\x00\x00"].concat();
         let sent_ahead = BTreeSet::from([0]);
         let mut known = Parameters { count: 2, sent_ahead, ..Parameters::default() };
-        assert_eq!(without_attributes(&with, &mut known).unwrap(), without);
+        assert_eq!(without_attributes(&with, &mut known).unwrap().0, without);
     }
 }

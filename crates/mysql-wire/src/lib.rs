@@ -4,6 +4,7 @@
 //! Peer bytes are touched only through [`reader::Reader`], which returns errors and
 //! bounds every length.
 
+pub mod bound;
 pub mod capabilities;
 pub mod change_user;
 pub mod command;

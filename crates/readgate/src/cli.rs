@@ -1,11 +1,14 @@
 //! The command line: `readgate serve | check | explain | user | credential | sources |
 //! access | ledger | hash-password | version`.
+mod activity;
 pub mod check;
 pub mod explain;
 pub mod hash_password;
 pub mod ledger;
 mod people;
+mod review;
 mod sources;
+mod table;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -116,10 +119,11 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(EXIT_UNAVAILABLE, &error.to_string()),
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(EXIT_UNAVAILABLE, &error.to_string()),
+        };
     match runtime.block_on(crate::server::serve(path, config, hash)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault @ ServeFault::Start(_)) => fail(EXIT_CONFIG, &fault.to_string()),

@@ -1,34 +1,39 @@
 //! What all connections share: the configuration in force, limits, replica, ledger,
 //! registry, metrics.
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use access::store::{HistoryEntry, StoreError};
 use access::{
-    ConnectionLimits, LoginThrottle, NamedUser, Role, RoleLimits, SourceNetworks, SourceSet,
-    Timestamp, Users,
+    Blocked, ConnectionLimits, CredentialPolicy, Endings, LoginThrottle, NamedUser, Password,
+    PasswordRules, Role, RoleLimits, SharedBlock, SourceAdmitted, SourceNetworks, SourceSet,
+    Timestamp, UserName, UserStore, Users,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
-use config::{Config, ConfigHash, ReplicaCompression, ReplicaTls};
+use config::{Config, ConfigHash, ReplicaCompression, ReplicaTls, Settings};
 use ipnet::IpNet;
 use ledger::{Event, Ledger, LedgerError};
 use mysql_wire::compression::Algorithm;
 use sql_judge::{Judge, Policy, ServerVersion};
 use tokio_rustls::TlsAcceptor;
 
+use crate::denials::Denials;
 use crate::identity::Directory;
 use crate::identity::directory::{Listed, configured_alone};
 use crate::metrics::Metrics;
-use crate::recording::within_deadline;
+use crate::recording::{RecordPolicy, within_deadline};
 use crate::registry::Registry;
 use crate::replica::ReplicaTarget;
 use crate::replica::guard::GuardSettings;
 use crate::replica::pool::{Pool, PoolSettings};
 use crate::replica_watch::{WallPolicy, Walls};
+use crate::role_policy;
 use crate::tls::{self, TlsFault};
 use crate::usage::DailyBytes;
+use crate::workers::{self, Workers};
 
 /// Version and commit, in the ledger's records and `readgate version`.
 pub const BUILD: &str = concat!("readgate ", env!("CARGO_PKG_VERSION"));
@@ -53,8 +58,13 @@ pub struct Live {
     /// Limits of a session.
     pub session_limits: SessionLimits,
     policy: Policy,
+    credentials: CredentialPolicy,
+    /// What new passwords are like, and whether users may choose theirs.
+    pub passwords: PasswordRules,
     /// SHA-256 of the file, hex.
     pub config_hash: String,
+    /// Its keys and values, to say what a reload changes.
+    pub settings: Arc<Settings>,
 }
 
 /// What a listener accepts.
@@ -124,9 +134,24 @@ pub enum StartFault {
     /// The identity store can't be used.
     #[error("identities: {0}")]
     Identities(#[from] StoreError),
+    /// What users have read today can't be known.
+    #[error("bytes_per_day: the ledger can't be read: {0}")]
+    Usage(std::io::Error),
+    /// The threads for connections.
+    #[error("worker threads: {0}")]
+    Workers(std::io::Error),
     /// Metrics that can't be set up.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+}
+
+/// What was found in the identity store.
+#[derive(Debug, Default)]
+pub struct TakenOver {
+    /// Users are not those of before.
+    pub users_changed: bool,
+    /// Changes that the ledger doesn't know yet.
+    pub changes: Vec<HistoryEntry>,
 }
 
 /// The daemon.
@@ -139,12 +164,17 @@ pub struct Daemon {
     pub limits: ConnectionLimits,
     /// What failed logins cost.
     pub throttle: LoginThrottle,
+    denials: Denials,
     /// The audit ledger.
     pub ledger: Ledger,
+    /// How statements are recorded in it.
+    pub records: RecordPolicy,
     /// Counters.
     pub metrics: Metrics,
     /// Sessions at this moment.
     pub registry: Arc<Registry>,
+    /// The threads that connections live on.
+    pub workers: Arc<Workers>,
     /// The replica, and warm connections to it.
     pub pool: Arc<Pool>,
     /// What config says about the walls behind the judge, and how they stand.
@@ -160,7 +190,10 @@ impl Daemon {
     /// Reads certificates and secrets, opens the ledger. Nothing listens yet.
     pub fn new(config: &Config, hash: &ConfigHash) -> Result<Arc<Self>, StartFault> {
         let doors = doors(config)?;
-        let pool = Pool::new(replica_target(config)?, pool_settings(config));
+        let count = usize::try_from(config.limits.workers).unwrap_or_default();
+        let count = if count == 0 { workers::default_count() } else { count };
+        let workers = Arc::new(Workers::start(count).map_err(StartFault::Workers)?);
+        let pool = Pool::new(replica_target(config)?, pool_settings(config), Arc::clone(&workers));
         let directory = Directory::open(config)?;
         let live = Live::new(config, hash, directory.as_ref())?;
         let wall_policy = WallPolicy {
@@ -174,13 +207,16 @@ impl Daemon {
             doors,
             limits: ConnectionLimits::new(config.limits.connections),
             throttle: LoginThrottle::new(config.throttle),
+            denials: Denials::default(),
             ledger,
+            records: RecordPolicy::new(&config.ledger),
             metrics: Metrics::new()?,
             registry: Arc::default(),
+            workers,
             pool,
             wall_policy,
             walls: ArcSwap::from_pointee(Walls::unseen(wall_policy)),
-            usage: DailyBytes::default(),
+            usage: usage(config).map_err(StartFault::Usage)?,
             judges: Mutex::default(),
         }))
     }
@@ -208,27 +244,66 @@ impl Daemon {
         Ok(())
     }
 
-    /// Takes over what has changed in the identity store, and tells what. Blocks.
-    pub fn take_changes(&self) -> Result<Vec<HistoryEntry>, StoreError> {
-        let Some(directory) = &self.directory else { return Ok(Vec::new()) };
+    /// Takes over what has changed in the identity store. Blocks.
+    pub fn take_changes(&self) -> Result<TakenOver, StoreError> {
+        let Some(directory) = &self.directory else { return Ok(TakenOver::default()) };
         let live = self.live();
-        let changes = directory.changes_since(live.revision)?;
-        if changes.is_empty() {
-            return Ok(changes);
+        let mut taken = TakenOver::default();
+        if directory.revision()? != live.revision {
+            let Listed { users, revision, unusable } =
+                directory.list(&live.configured, &live.roles)?;
+            for unusable in unusable {
+                tracing::warn!(%unusable, "a stored user can't log in");
+            }
+            // Where a reload came between, the next look decides.
+            let fresh = Arc::new(Live { users, revision, ..Live::clone(&live) });
+            self.live.compare_and_swap(&live, fresh);
+            taken.users_changed = true;
         }
-        let Listed { users, revision, unusable } = directory.list(&live.configured, &live.roles)?;
-        for unusable in unusable {
-            tracing::warn!(%unusable, "a stored user can't log in");
+        taken.changes = directory.hand_out_changes()?;
+        let now = Timestamp::now();
+        for block in directory.blocks(now)? {
+            self.throttle.learn(&block, now, Instant::now());
         }
-        // A reload that came between has listed the users itself.
-        let fresh = Arc::new(Live { users, revision, ..Live::clone(&live) });
-        self.live.compare_and_swap(&live, fresh);
-        Ok(changes)
+        Ok(taken)
     }
 
-    /// Notes in the identity store that a credential is collected, if this login does.
-    pub async fn collect(self: &Arc<Self>, named: &NamedUser) -> Result<(), String> {
-        if self.directory.is_none() || !named.collects_credential() {
+    /// Counts a connection that is refused for its address, and logs it now and then.
+    pub fn note_denial(&self, address: IpAddr) {
+        let noted = self.denials.note(address, Instant::now());
+        self.metrics.source_denied(&noted.label);
+        if let Some(count) = noted.to_log {
+            let network = noted.label;
+            tracing::warn!(network, count, %address, "connections refused: source not listed");
+        }
+    }
+
+    /// Tells the other nodes of a block, without waiting for it.
+    pub fn share_block(self: &Arc<Self>, source: &SourceAdmitted, user: &[u8], blocked: Blocked) {
+        if self.directory.is_none() {
+            return;
+        }
+        let now = Timestamp::now();
+        let (daemon, block) = (Arc::clone(self), SharedBlock::new(source, user, blocked, now));
+        tokio::task::spawn_blocking(move || {
+            let shared = daemon.directory.as_ref().map(|directory| directory.block(&block, now));
+            if let Some(Err(error)) = shared {
+                tracing::warn!(%error, "the other nodes could not be told of a block");
+            }
+        });
+    }
+
+    /// What the identity store has to say to a login: a stored user's needs one that answers,
+    /// and a first one is noted there as the credential's collection.
+    pub async fn confirm(self: &Arc<Self>, named: &NamedUser) -> Result<(), String> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        if !self.live().is_stored(&named.user().name) {
+            return Ok(());
+        }
+        if directory.is_stale() {
+            return Err(String::from("the identity store has been out of reach for too long"));
+        }
+        if !named.collects_credential() {
             return Ok(());
         }
         let (daemon, named) = (Arc::clone(self), named.clone());
@@ -242,13 +317,19 @@ impl Daemon {
         }
     }
 
+    /// A stored user chooses a password. Blocks.
+    pub fn choose(&self, named: &NamedUser, password: Password) -> Result<(), StoreError> {
+        match &self.directory {
+            Some(directory) => directory.choose(named, password, Timestamp::now()),
+            None => Ok(()),
+        }
+    }
+
     /// The judge for a replica of that version, under the policy in force for a role.
     pub fn judge(&self, version: ServerVersion, role: &Role) -> Arc<Judge> {
         let mut judges = self.judges.lock().unwrap_or_else(PoisonError::into_inner);
         let judge = judges.entry((version, role.name.clone())).or_insert_with(|| {
-            let mut policy = self.live().policy.clone();
-            policy.allowed_functions.extend(role.functions.iter().cloned());
-            policy.allowed_calls.extend(role.calls.iter().cloned());
+            let policy = self.live().policy_of(role);
             let guard = self.pool.target.guard.narrowed(role.limits.statement_timeout);
             Arc::new(Judge::new(version, policy).with_limits(guard.limits()))
         });
@@ -308,13 +389,38 @@ impl Live {
                     .unwrap_or(usize::MAX),
             },
             policy: config.policy.clone(),
+            credentials: config.credentials,
+            passwords: config.passwords,
             config_hash: hash.as_str().to_owned(),
+            settings: Arc::new(config.settings.clone()),
         })
+    }
+
+    /// What a role's users may have judged a read.
+    pub fn policy_of(&self, role: &Role) -> Policy {
+        role_policy::of(&self.policy, role)
     }
 
     /// Whether stored functions or routines are allowed, so that the account needs EXECUTE.
     pub fn calls_routines(&self) -> bool {
-        !self.policy.allowed_functions.is_empty() || !self.policy.allowed_calls.is_empty()
+        let is_stored = |name: &String| name.contains('.');
+        self.policy.allowed_functions.iter().any(is_stored)
+            || !self.policy.allowed_calls.is_empty()
+            || self
+                .roles
+                .iter()
+                .any(|role| role.functions.iter().any(is_stored) || !role.calls.is_empty())
+    }
+
+    /// What ends soon, or has ended and is still listed.
+    pub fn endings(&self) -> Endings {
+        let users = self.users.iter().map(AsRef::as_ref);
+        Endings::count(users, &self.sources, &self.credentials, Timestamp::now())
+    }
+
+    /// Whether a user is kept in the identity store.
+    pub fn is_stored(&self, user: &UserName) -> bool {
+        self.configured.find(user.as_str().as_bytes()).is_none()
     }
 
     /// What the listener of that name accepts.
@@ -375,7 +481,16 @@ fn pool_settings(config: &Config) -> PoolSettings {
     }
 }
 
-fn host_name() -> String {
+/// The ledger is read only where a limit asks for it.
+fn usage(config: &Config) -> std::io::Result<DailyBytes> {
+    match config.roles.iter().any(|role| role.limits.bytes_per_day.is_some()) {
+        true => DailyBytes::from_ledger(config.ledger.directory.clone(), crate::clock::today()),
+        false => Ok(DailyBytes::default()),
+    }
+}
+
+/// The host's name.
+pub fn host_name() -> String {
     let name = rustix::system::uname();
     name.nodename().to_string_lossy().into_owned()
 }

@@ -2,10 +2,12 @@
 //! is read, written and remembered. Every store passes the same tests.
 pub mod directory;
 pub mod handover;
+pub mod mysql;
 pub mod sqlite;
 mod text;
 
 pub use directory::Directory;
+pub use mysql::MySqlStore;
 pub use sqlite::SqliteStore;
 
 #[cfg(test)]

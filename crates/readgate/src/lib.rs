@@ -1,6 +1,7 @@
 //! The readgate daemon: a door, a judge, a relay and a ledger in front of one read
 //! replica. Modules in the order a connection meets them; `ARCHITECTURE.md` has the map.
 pub mod server;
+pub mod workers;
 
 pub mod connection;
 
@@ -11,8 +12,10 @@ pub mod replica;
 pub mod clock;
 pub mod context;
 pub mod daemon;
+pub mod denials;
 pub mod ending;
 pub mod identity;
+pub mod idle;
 pub mod metrics;
 pub mod net_stream;
 pub mod ops;
@@ -21,6 +24,8 @@ pub mod recording;
 pub mod registry;
 pub mod reload;
 pub mod replica_watch;
+pub mod role_policy;
+pub mod shipping;
 pub mod tls;
 pub mod usage;
 

@@ -2,10 +2,11 @@
 //! becomes a label.
 use std::time::Duration;
 
+use access::Endings;
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry, TextEncoder,
 };
 
 use crate::replica::{ReplicaFault, ReplicaSession};
@@ -20,10 +21,13 @@ pub struct Metrics {
     connections: IntCounterVec,
     open_connections: IntGauge,
     logins: IntCounterVec,
+    sources_denied: IntCounterVec,
+    endings: GaugeVec,
     statements: IntCounterVec,
     refusals: IntCounterVec,
     latency: HistogramVec,
-    client_bytes: IntCounterVec,
+    bytes_received: IntCounter,
+    bytes_sent: IntCounter,
     replica_opens: IntCounterVec,
     replica_up: Gauge,
     replica_checks: GaugeVec,
@@ -72,6 +76,11 @@ impl Metrics {
         let build = Opts::new("readgate_build_info", "1, with the version as label.");
         let build = make.enter(GaugeVec::new(build, &["version"]))?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        let client_bytes = make.counters(
+            "readgate_client_bytes_total",
+            "Bytes exchanged with clients, before TLS.",
+            &["direction"],
+        )?;
         Ok(Self {
             connections: make.counters(
                 "readgate_connections_total",
@@ -83,6 +92,19 @@ impl Metrics {
                 "Client connections at this moment.",
             ))?,
             logins: make.counters("readgate_logins_total", "Logins, by result.", &["result"])?,
+            sources_denied: make.counters(
+                "readgate_sources_denied_total",
+                "Connections refused for their address, by network; those seen late as other.",
+                &["network"],
+            )?,
+            endings: make.enter(GaugeVec::new(
+                Opts::new(
+                    "readgate_access_ending",
+                    "Users, credentials and sources that end within credentials.warn_before \
+                     (soon), or have ended while still listed (ended).",
+                ),
+                &["what", "state"],
+            ))?,
             statements: make.counters(
                 "readgate_statements_total",
                 "Statements, by verdict, kind and how they ended.",
@@ -97,11 +119,8 @@ impl Metrics {
                 "readgate_statement_duration_seconds",
                 "From a command's arrival to the last packet of its answer.",
             )?,
-            client_bytes: make.counters(
-                "readgate_client_bytes_total",
-                "Bytes exchanged with clients, before TLS.",
-                &["direction"],
-            )?,
+            bytes_received: client_bytes.with_label_values(&["received"]),
+            bytes_sent: client_bytes.with_label_values(&["sent"]),
             replica_opens: make.counters(
                 "readgate_replica_opens_total",
                 "Attempts to open a session on the replica, by result.",
@@ -144,8 +163,8 @@ impl Metrics {
 
     /// Bytes were exchanged with a client.
     pub fn traffic(&self, (received, sent): (u64, u64)) {
-        self.client_bytes.with_label_values(&["received"]).inc_by(received);
-        self.client_bytes.with_label_values(&["sent"]).inc_by(sent);
+        self.bytes_received.inc_by(received);
+        self.bytes_sent.inc_by(sent);
     }
 
     /// A login succeeded or failed.
@@ -153,10 +172,28 @@ impl Metrics {
         self.logins.with_label_values(&[result]).inc();
     }
 
-    /// A statement ran.
-    pub fn ran(&self, kind: &str, end: &str, took: Duration) {
-        self.statements.with_label_values(&["allowed", kind, end]).inc();
-        self.latency.with_label_values(&[kind]).observe(took.as_secs_f64());
+    /// A connection was refused for its address.
+    pub fn source_denied(&self, network: &str) {
+        self.sources_denied.with_label_values(&[network]).inc();
+    }
+
+    /// So many users, credentials and sources end soon, or have ended.
+    pub fn endings(&self, endings: &Endings) {
+        let Endings { users, credentials, sources } = endings;
+        for (what, ends) in [("user", users), ("credential", credentials), ("source", sources)] {
+            self.endings.with_label_values(&[what, "soon"]).set(f64::from(ends.soon));
+            self.endings.with_label_values(&[what, "ended"]).set(f64::from(ends.ended));
+        }
+    }
+
+    /// The series of statements that ran so and ended so.
+    fn series(&self, kind: &'static str, end: &'static str) -> Series {
+        Series {
+            kind,
+            end,
+            count: self.statements.with_label_values(&["allowed", kind, end]),
+            latency: self.latency.with_label_values(&[kind]),
+        }
     }
 
     /// A statement was refused.
@@ -207,5 +244,33 @@ impl Metrics {
     pub fn render(&self, ledger_is_up: bool) -> Result<String, prometheus::Error> {
         self.ledger_up.set(if ledger_is_up { 1.0 } else { 0.0 });
         TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// Statements that a session ran. Keeps the few series it has touched: finding them by their
+/// labels for each statement costs more than counting.
+#[derive(Debug, Default)]
+pub struct Tally(Vec<Series>);
+
+#[derive(Debug)]
+struct Series {
+    kind: &'static str,
+    end: &'static str,
+    count: IntCounter,
+    latency: Histogram,
+}
+
+impl Tally {
+    /// A statement ran.
+    pub fn ran(&mut self, to: &Metrics, kind: &'static str, end: &'static str, took: Duration) {
+        let known = self.0.iter().position(|series| series.kind == kind && series.end == end);
+        let at = known.unwrap_or_else(|| {
+            self.0.push(to.series(kind, end));
+            self.0.len() - 1
+        });
+        if let Some(series) = self.0.get(at) {
+            series.count.inc();
+            series.latency.observe(took.as_secs_f64());
+        }
     }
 }

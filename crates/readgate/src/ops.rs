@@ -26,6 +26,7 @@ pub async fn serve(
 }
 
 async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
+    daemon.metrics.endings(&daemon.live().endings());
     match daemon.metrics.render(daemon.ledger.health().is_ok()) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
             .into_response(),

@@ -1,16 +1,25 @@
 //! Statements' records: what `session` knows, in the ledger's terms. Every wait for the
 //! ledger has a deadline.
+use std::fmt::Write;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use ledger::{Intent, IntentRecorded, LedgerFault, Outcome, Refusal, ReplicaError};
+use config::{LedgerConfig, RecordedText};
+use ledger::{
+    Intent, IntentRecorded, LedgerFault, Literal, LiteralKind, Outcome, Refusal, ReplicaError,
+    TextForm,
+};
+use mysql_wire::handshake_response::Attribute;
 use mysql_wire::response::ResponseEnd;
-use sql_judge::ReadPermit;
+use ring::digest::{Context, SHA256, digest};
+use sql_judge::{Judge, ReadPermit, SessionFacts};
 use tokio::time::timeout;
 
+use crate::daemon::BUILD;
 use crate::ending::{Ending, EndingKind};
 use crate::replica::relay::{Held, RelayFault};
 use crate::session::Session;
+use crate::session::carried::Carried;
 
 /// The ledger takes a record within this time or counts as unable to.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -23,8 +32,143 @@ pub struct RunReport<'a> {
     pub received: Instant,
     /// Rows relayed.
     pub rows: u64,
-    /// Tables that the text names, as written.
-    pub tables: Vec<String>,
+    /// What the text names.
+    pub named: &'a Named,
+    /// Hash of the answer's bytes, if wanted.
+    pub hash: Option<Context>,
+}
+
+/// What a text names, found out while the replica is at work.
+#[derive(Debug, Default)]
+pub struct Named {
+    /// Short hash of the text's shape.
+    fingerprint: String,
+    /// Tables, `schema.table`; without the schema where the session had none.
+    tables: Vec<String>,
+    /// Columns, as the judge found them.
+    columns: Vec<String>,
+}
+
+impl Named {
+    /// What this text names in this session.
+    pub fn by(facts: &SessionFacts, text: &[u8]) -> Self {
+        let sql_judge::Structure { mut tables, columns, .. } = sql_judge::structure(facts, text);
+        if let Some(schema) = facts.schema() {
+            let schema = String::from_utf8_lossy(schema);
+            for table in tables.iter_mut().filter(|table| !table.contains('.')) {
+                *table = format!("{schema}.{table}");
+            }
+        }
+        Self { fingerprint: short_hash(&sql_judge::shape(facts, text)), tables, columns }
+    }
+
+    fn fingerprint(&self) -> Option<&str> {
+        Some(self.fingerprint.as_str()).filter(|fingerprint| !fingerprint.is_empty())
+    }
+}
+
+/// The hash of a policy: of the judge with all that configuration told it, and of the
+/// build whose rules it holds.
+pub fn policy_hash(judge: &Judge) -> String {
+    short_hash(format!("{BUILD} {judge:?}").as_bytes())
+}
+
+/// The first 16 hex digits of a SHA-256.
+fn short_hash(bytes: &[u8]) -> String {
+    hex(digest(&SHA256, bytes).as_ref().iter().take(8))
+}
+
+fn hex<'b>(bytes: impl Iterator<Item = &'b u8>) -> String {
+    bytes.fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// How statements are recorded, by configuration.
+#[derive(Debug, Clone)]
+pub struct RecordPolicy {
+    text: RecordedText,
+    asserted_user_attribute: Option<String>,
+    hash_results: bool,
+}
+
+impl RecordPolicy {
+    /// As configured.
+    pub fn new(config: &LedgerConfig) -> Self {
+        Self {
+            text: config.text.clone(),
+            asserted_user_attribute: config.asserted_user_attribute.clone(),
+            hash_results: config.hash_results,
+        }
+    }
+
+    /// What an answer's bytes are hashed with, if they are.
+    pub fn result_hash(&self) -> Option<Context> {
+        self.hash_results.then(|| Context::new(&SHA256))
+    }
+
+    /// Whether values in the statements of a role's users are redacted.
+    pub fn redacts(&self, role: &str) -> bool {
+        self.text.redacts(role)
+    }
+
+    /// What a session's connection attributes say of the person it acts for.
+    pub fn asserted(&self, attributes: &[Attribute]) -> Asserted {
+        let attribute = self.asserted_user_attribute.clone();
+        let of_session = attribute.as_ref().and_then(|name| {
+            let found = attributes.iter().find(|one| one.name == name.as_bytes())?;
+            Some(String::from_utf8_lossy(&found.value).into_owned())
+        });
+        Asserted { attribute, of_session }
+    }
+}
+
+/// The person that a reporting tool says it acts for.
+#[derive(Debug)]
+pub struct Asserted {
+    attribute: Option<String>,
+    of_session: Option<String>,
+}
+
+impl Asserted {
+    /// The statement's own attribute, else the session's.
+    pub fn of(&self, carried: &Carried) -> Option<String> {
+        let own = self.attribute.as_deref().and_then(|name| carried.attribute(name));
+        own.or_else(|| self.of_session.clone())
+    }
+}
+
+/// How a text may stand in its record.
+pub struct Form(Option<Option<Vec<Literal>>>);
+
+impl Form {
+    /// As it is.
+    pub const FULL: Self = Self(None);
+
+    /// As the session's role has it.
+    pub fn of(session: &Session<'_>, text: &[u8]) -> Self {
+        let kind = |kind| match kind {
+            sql_judge::LiteralKind::String => LiteralKind::String,
+            sql_judge::LiteralKind::Number => LiteralKind::Number,
+            sql_judge::LiteralKind::Comment => LiteralKind::Comment,
+        };
+        Self(session.redacts().then(|| {
+            let found = sql_judge::literals(session.facts(), text)?;
+            Some(
+                found.into_iter().map(|l| Literal { range: l.range, kind: kind(l.kind) }).collect(),
+            )
+        }))
+    }
+
+    /// In the ledger's terms.
+    pub fn as_ref(&self) -> TextForm<'_> {
+        match &self.0 {
+            None => TextForm::Full,
+            Some(Some(literals)) => TextForm::Redacted(literals),
+            Some(None) => TextForm::Hashed,
+        }
+    }
 }
 
 /// Waits for a record, within the deadline.
@@ -49,7 +193,7 @@ pub async fn refusal(session: &Session<'_>, refusal: &Refusal<'_>) -> Result<(),
 
 /// Records how a run ended. If that can't be recorded, the client doesn't get the end.
 pub async fn outcome(
-    session: &Session<'_>,
+    session: &mut Session<'_>,
     intent: IntentRecorded,
     report: &RunReport<'_>,
     relayed: Result<&Held, &RelayFault>,
@@ -74,18 +218,24 @@ pub async fn outcome(
     let error = texts.as_ref().map(|(code, sqlstate, message)| ReplicaError {
         code: *code,
         sqlstate,
-        message,
+        // A server's message repeats values.
+        message: if session.redacts() { "" } else { message },
     });
+    // Of an answer that broke off, nobody has seen the whole.
+    let hash = report.hash.clone().filter(|_| relayed.is_ok());
+    let result_sha256 = hash.map(|hash| hex(hash.finish().as_ref().iter()));
     let outcome = Outcome {
         rows: report.rows,
         bytes,
         duration,
         end,
         error,
-        tables: &report.tables,
-        ..Outcome::default()
+        fingerprint: report.named.fingerprint(),
+        tables: &report.named.tables,
+        columns: &report.named.columns,
+        result_sha256: result_sha256.as_deref(),
     };
-    session.daemon().metrics.ran(report.permit.kind().as_str(), end, duration);
+    session.tally(report.permit.kind().as_str(), end, duration);
     within_deadline(session.daemon().ledger.outcome(session.tag(), intent, &outcome))
         .await
         .map(|_| ())

@@ -155,6 +155,15 @@ impl Registry {
         }
     }
 
+    /// The replica's ids of a user's sessions, in order.
+    pub fn replica_sessions_of(&self, user: &str) -> Vec<u32> {
+        let sessions = self.sessions();
+        let own = sessions.values().filter(|entry| entry.card.user == user);
+        let mut ids: Vec<u32> = own.map(|entry| entry.card.replica_session).collect();
+        ids.sort_unstable();
+        ids
+    }
+
     /// Gives an order to one session, if it is one of those meant.
     pub fn order_if(&self, id: u32, order: Order, is_meant: impl Fn(&Entry) -> bool) {
         if let Some(entry) = self.sessions().get(&id).filter(|entry| is_meant(entry)) {

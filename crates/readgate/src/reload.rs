@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use access::store::HistoryEntry;
 use access::{Arrival, Timestamp};
-use config::Config;
+use config::{Config, ConfigHash};
 use ledger::Event;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -15,27 +15,48 @@ use crate::registry::{Entry, Order, Reason};
 
 /// Reloads, records the result, and ends the sessions that are no longer allowed.
 pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
+    let before = daemon.live();
     let loaded = Config::load(path).map_err(|error| error.to_string());
-    let result = loaded.and_then(|(config, hash)| {
-        daemon.put_in_force(&config, &hash).map_err(|fault| fault.to_string())?;
-        Ok(hash)
-    });
+    let result = match loaded {
+        Ok((config, hash)) => put_in_force(daemon, config, hash).await,
+        Err(why) => Err(why),
+    };
     match result {
         Ok(hash) => {
             let ended = end_the_revoked(daemon);
             daemon.metrics.reloaded("ok");
             tracing::info!(hash = hash.as_str(), ended, "configuration reloaded");
             let result = format!("in force, {ended} sessions ended");
-            let event = Event::ConfigLoad { config_hash: hash.as_str(), result: &result };
+            let differences = daemon.live().settings.differences(&before.settings);
+            let event = Event::ConfigLoad {
+                config_hash: hash.as_str(),
+                result: &result,
+                differences: &differences,
+            };
             daemon.record(&event).await;
         }
         Err(why) => {
             daemon.metrics.reloaded("refused");
             tracing::error!(why, "configuration refused; the one in force stays");
-            let hash = &daemon.live().config_hash;
-            daemon.record(&Event::ConfigLoad { config_hash: hash, result: &why }).await;
+            let config_hash = &before.config_hash;
+            let event = Event::ConfigLoad { config_hash, result: &why, differences: &[] };
+            daemon.record(&event).await;
         }
     }
+}
+
+/// Files are read and a store is asked: on a thread that may wait.
+async fn put_in_force(
+    daemon: &Arc<Daemon>,
+    config: Config,
+    hash: ConfigHash,
+) -> Result<ConfigHash, String> {
+    let daemon = Arc::clone(daemon);
+    let put = tokio::task::spawn_blocking(move || {
+        daemon.put_in_force(&config, &hash).map_err(|fault| fault.to_string())?;
+        Ok(hash)
+    });
+    put.await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 /// Looks at the identity store now and then: what has changed counts for logins and live
@@ -46,31 +67,35 @@ pub async fn watch_identities(daemon: Arc<Daemon>, period: Duration) {
     let mut was_well = true;
     loop {
         ticks.tick().await;
-        let looking = Arc::clone(&daemon);
-        let changes = tokio::task::spawn_blocking(move || looking.take_changes()).await;
-        let changes = match changes {
-            Ok(Ok(changes)) => changes,
-            Ok(Err(error)) => {
-                if was_well {
-                    tracing::error!(%error, "the users known before go on counting");
-                }
-                was_well = false;
-                continue;
+        let taken = take_over(&daemon).await;
+        match &taken {
+            Ok(()) if !was_well => tracing::info!("the identity store answers again"),
+            Err(error) if was_well => {
+                tracing::error!(error, "the users known before go on counting");
             }
-            Err(error) => {
-                tracing::error!(%error, "looking at the identity store failed");
-                continue;
-            }
-        };
-        was_well = true;
-        if !changes.is_empty() {
-            let ended = end_the_revoked(&daemon);
-            tracing::info!(changes = changes.len(), ended, "users have changed");
-            for change in changes {
-                record_change(&daemon, change).await;
-            }
+            Ok(()) | Err(_) => {}
         }
+        was_well = taken.is_ok();
     }
+}
+
+/// Takes over what has changed in the identity store: it counts for logins from here on,
+/// sessions that are no longer allowed end, and the ledger hears of it.
+///
+/// # Errors
+/// Why the store can't be asked: then what was known before goes on counting.
+pub async fn take_over(daemon: &Arc<Daemon>) -> Result<(), String> {
+    let looking = Arc::clone(daemon);
+    let taken = tokio::task::spawn_blocking(move || looking.take_changes()).await;
+    let taken = taken.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    if taken.users_changed {
+        let ended = end_the_revoked(daemon);
+        tracing::info!(changes = taken.changes.len(), ended, "users have changed");
+    }
+    for change in taken.changes {
+        record_change(daemon, change).await;
+    }
+    Ok(())
 }
 
 async fn record_change(daemon: &Daemon, change: HistoryEntry) {

@@ -243,6 +243,14 @@ impl ReplicaTarget {
         self.within_deadline(guard::set(session, &guard)).await
     }
 
+    /// Reads a session's state back.
+    pub async fn read_again(
+        &self,
+        session: &mut ReplicaSession,
+    ) -> Result<guard::Baseline, ReplicaFault> {
+        self.within_deadline(guard::read_again(session)).await
+    }
+
     async fn within_deadline<T>(
         &self,
         work: impl Future<Output = Result<T, ReplicaFault>>,

@@ -11,9 +11,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::daemon::{BUILD, Daemon, DoorWay, StartFault};
+use crate::daemon::{BUILD, Daemon, DoorWay, StartFault, host_name};
 use crate::registry::{Order, Reason};
-use crate::{connection, ops, reload, replica_watch};
+use crate::{connection, ops, reload, replica_watch, shipping};
 
 /// After an accept error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -63,6 +63,10 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
         .await
         .map_err(ServeFault::Ledger)?;
 
+    let ledger_settings = config.ledger.settings(&host_name());
+    let shipping = shipping::start(&config.ledger, &ledger_settings, &daemon.ledger)
+        .map_err(StartFault::from)?;
+
     let (stop, stopping) = watch::channel(false);
     for (socket, door) in sockets {
         tracing::info!(listener = door.name, address = ?socket.local_addr().ok(), "listening");
@@ -80,7 +84,12 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
     let _ = stop.send(true);
     drain(&daemon).await;
     let ledger = daemon.ledger.clone();
-    let closed = tokio::task::spawn_blocking(move || ledger.close("signal")).await;
+    let closed = tokio::task::spawn_blocking(move || {
+        let closed = ledger.close("signal");
+        shipping.finish();
+        closed
+    });
+    let closed = closed.await;
     match closed {
         Ok(Ok(())) => Ok(()),
         Ok(Err(fault)) => Err(ServeFault::Ledger(fault.to_string())),
@@ -113,9 +122,7 @@ async fn accept(
             Ok((socket, peer)) => {
                 prepare(&socket);
                 daemon.metrics.accepted();
-                let serving =
-                    connection::serve(Arc::clone(&daemon), Arc::clone(&door), socket, peer);
-                tokio::spawn(serving);
+                hand_over(&daemon, &door, socket, peer);
             }
             Err(error) => {
                 tracing::warn!(%error, listener = door.name, "accept failed");
@@ -123,6 +130,17 @@ async fn accept(
             }
         }
     }
+}
+
+/// To the worker that the connection will live on.
+fn hand_over(daemon: &Arc<Daemon>, door: &Arc<DoorWay>, socket: TcpStream, peer: SocketAddr) {
+    let (daemon, door) = (Arc::clone(daemon), Arc::clone(door));
+    let Ok(socket) = socket.into_std() else { return };
+    Arc::clone(&daemon.workers).serve(async move {
+        if let Ok(socket) = TcpStream::from_std(socket) {
+            connection::serve(daemon, door, socket, peer).await;
+        }
+    });
 }
 
 /// Best effort: a socket whose peer is gone already refuses these.

@@ -2,32 +2,36 @@
 //!
 //! A session exists only for a [`NamedUser`](access::NamedUser) with a guarded session on
 //! the replica; the client's OK goes out after both.
+pub mod carried;
 pub mod command;
 pub mod kill;
 pub mod limits;
+pub mod own;
 pub mod passthrough;
+pub mod password;
 pub mod prepared;
 pub mod refuse;
 pub mod statement;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use access::{Role, SourceSlot, UserSlot};
+use access::{NamedUser, Role, SourceSlot, UserSlot};
 use ledger::{Event, Who, WhoTag};
 use mysql_wire::change_user::ChangeUser;
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::packet::Payload;
 use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, SqlState, StatusFlags};
 use sql_judge::{Judge, ServerVersion, SessionFacts};
-use tokio::time::timeout;
 
 use crate::connection::login::LoggedIn;
 use crate::context::{Context, SessionNote};
 use crate::daemon::{Daemon, SessionLimits};
 use crate::ending::{Ending, EndingKind};
+use crate::idle::IdleTimer;
+use crate::metrics::Tally;
 use crate::packet_stream::PacketStream;
-use crate::recording;
+use crate::recording::{self, Asserted};
 use crate::registry::{Card, Order, Orders, Registered};
 use crate::reload;
 use crate::replica::guard::Baseline;
@@ -36,6 +40,8 @@ use prepared::PreparedStatements;
 
 /// ER_INTERNAL_ERROR-like: the replica's session state can't be followed.
 const UNKNOWN_CHARSET: u16 = 1115;
+/// ER_DBACCESS_DENIED_ERROR.
+const SCHEMA_DENIED: u16 = 1044;
 /// Flags that belong to one response, not to the session.
 const RESPONSE_FLAGS: StatusFlags = StatusFlags::SERVER_MORE_RESULTS_EXISTS
     .union(StatusFlags::SERVER_STATUS_CURSOR_EXISTS)
@@ -52,12 +58,18 @@ pub struct Session<'a> {
     prepared: PreparedStatements,
     tag: WhoTag,
     user: String,
+    named: NamedUser,
     role: Arc<Role>,
+    /// Whether values are left out of the session's records.
+    redacts: bool,
+    asserted: Asserted,
     negotiated: Capabilities,
     collation: u16,
     /// Whether one query may hold several statements.
     multi_statements: bool,
     limits: SessionLimits,
+    idle: IdleTimer,
+    tally: Tally,
     orders: Orders,
     registered: Registered,
     slots: (SourceSlot, UserSlot),
@@ -94,7 +106,7 @@ impl<'a> Session<'a> {
         let wish = SessionWish {
             client: logged_in.negotiated,
             collation: logged_in.collation,
-            schema: logged_in.schema.clone().or_else(|| default_schema(daemon)),
+            schema: schema_of(daemon, &logged_in)?,
             attributes: attributes_for_replica(&logged_in, context),
             statement_timeout: logged_in.named.user().role.limits.statement_timeout,
         };
@@ -113,24 +125,31 @@ impl<'a> Session<'a> {
             encrypted: client.is_encrypted(),
             replica_session: replica.connection_id,
         };
-        let tag = record_login(daemon, context, &logged_in, &replica).await?;
+        let judge = daemon.judge(replica.version, &user.role);
+        let policy = recording::policy_hash(&judge);
+        let tag = record_login(daemon, context, &logged_in, (&replica, &policy)).await?;
         let (registered, orders) = daemon.registry.register(context.connection_id, card);
         reload::end_if_revoked(daemon, context.connection_id);
         let mut session = Self {
             daemon,
             client,
             context,
-            judge: daemon.judge(replica.version, &user.role),
+            judge,
             facts,
             prepared: PreparedStatements::default(),
             tag,
             user: user.name.as_str().to_owned(),
+            named: logged_in.named.clone(),
             role: Arc::clone(&user.role),
+            redacts: daemon.records.redacts(&user.role.name),
+            asserted: daemon.records.asserted(&logged_in.attributes),
             negotiated: logged_in.negotiated,
             collation: logged_in.collation,
             multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
             limits: daemon.live().session_limits.narrowed(&user.role.limits),
             replica,
+            idle: IdleTimer::default(),
+            tally: Tally::default(),
             orders,
             registered,
             slots: logged_in.slots,
@@ -193,14 +212,13 @@ impl<'a> Session<'a> {
 
     /// Waits for the next command, as long as nothing else ends the session.
     async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
-        let Self { client, replica, orders, limits, .. } = self;
+        let Self { client, replica, orders, limits, idle, .. } = self;
         tokio::select! {
             biased;
-            payload = timeout(limits.idle_timeout, client.read_payload(limits.max_payload)) => {
-                payload.map_err(|_| Ending::idle())?.map_err(Ending::from)
-            }
+            payload = client.read_payload(limits.max_payload) => payload.map_err(Ending::from),
             () = orders.end_when_idle() => Err(ordered(orders)),
             unasked = replica.channel.fill() => Err(replica_spoke_unasked(replica, unasked)),
+            () = idle.pass(limits.idle_timeout) => Err(Ending::idle()),
         }
     }
 
@@ -209,9 +227,24 @@ impl<'a> Session<'a> {
         self.daemon
     }
 
+    /// What is known of it.
+    pub fn facts(&self) -> &SessionFacts {
+        &self.facts
+    }
+
+    /// Whether values are left out of its records.
+    pub fn redacts(&self) -> bool {
+        self.redacts
+    }
+
     /// Who, as the ledger writes it.
     pub fn tag(&self) -> &WhoTag {
         &self.tag
+    }
+
+    /// Counts a statement that ran.
+    pub fn tally(&mut self, kind: &'static str, end: &'static str, took: Duration) {
+        self.tally.ran(&self.daemon.metrics, kind, end, took);
     }
 
     /// Tells the client OK, with the session's status.
@@ -230,9 +263,9 @@ impl<'a> Session<'a> {
         self.negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES)
     }
 
-    /// Reads the session's state back from the replica, and sets the guard again on the way.
+    /// Reads the session's state back from the replica.
     async fn resync(&mut self) -> Result<(), Ending> {
-        let baseline = self.daemon.pool.target.guard_again(&mut self.replica).await;
+        let baseline = self.daemon.pool.target.read_again(&mut self.replica).await;
         let baseline = baseline.map_err(|fault| {
             Ending::silent(EndingKind::ReplicaFault, format!("reading state back: {fault}"))
         })?;
@@ -301,8 +334,20 @@ fn no_replica(daemon: &Daemon, fault: &ReplicaFault) -> Ending {
     Ending::told(EndingKind::ReplicaFault, fault.to_string(), farewell)
 }
 
-fn default_schema(daemon: &Daemon) -> Option<Vec<u8>> {
-    daemon.pool.target.default_schema.as_ref().map(|schema| schema.clone().into_bytes())
+/// The schema that the login asks for, which its role must let it have, or the general one.
+fn schema_of(daemon: &Daemon, logged_in: &LoggedIn) -> Result<Option<Vec<u8>>, Ending> {
+    let policy = daemon.live().policy_of(&logged_in.named.user().role);
+    if let Some(schema) = &logged_in.schema {
+        if policy.may_use(schema) {
+            return Ok(Some(schema.clone()));
+        }
+        let text = "readgate: access denied to this schema (the role's schemas)";
+        let err = ErrPacket::new(SCHEMA_DENIED, SqlState::ACCESS, text);
+        return Err(Ending::told(EndingKind::LoginDenied, "schema not of the role", err));
+    }
+    let default = daemon.pool.target.default_schema.as_ref();
+    let default = default.map(|schema| schema.clone().into_bytes());
+    Ok(default.filter(|schema| policy.may_use(schema)))
 }
 
 /// The client's own attributes, then who it really is, so that the replica's
@@ -320,7 +365,7 @@ async fn record_login(
     daemon: &Daemon,
     context: &mut Context,
     logged_in: &LoggedIn,
-    replica: &ReplicaSession,
+    (replica, policy): (&ReplicaSession, &str),
 ) -> Result<WhoTag, Ending> {
     let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let attributes = logged_in.attributes.iter().map(|a| (lossy(&a.name), lossy(&a.value)));
@@ -342,6 +387,7 @@ async fn record_login(
         replica: &daemon.pool.target.name,
         account: &daemon.pool.target.account,
         replica_session: Some(u64::from(replica.connection_id)),
+        policy: Some(policy),
     };
     let tag = daemon.ledger.tag(&who);
     let event = Event::Login { who, method: logged_in.named.method(), attributes: &attributes };

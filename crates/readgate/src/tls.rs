@@ -82,12 +82,17 @@ fn client_verifier(client: &ClientTls) -> Result<Arc<dyn ClientCertVerifier>, Tl
 
 /// The replica's side: its certificate must come from `ca_file` and name the host.
 pub fn connector(ca_file: &Path) -> Result<TlsConnector, TlsFault> {
+    client_config(ca_file).map(TlsConnector::from)
+}
+
+/// Towards a server whose certificate must come from `ca_file`.
+pub fn client_config(ca_file: &Path) -> Result<Arc<ClientConfig>, TlsFault> {
     let roots = roots(ca_file)?;
     let client = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(client)))
+    Ok(Arc::new(client))
 }
 
 /// The name that the replica's certificate must hold.

@@ -1,15 +1,34 @@
-//! Bytes that each user has read today (UTC), for the daily limit of their role. Kept in
-//! memory: a restart starts the day anew.
+//! Bytes that each user has read today (UTC) on this node, for the daily limit of their
+//! role. Kept in memory; after a restart the ledger says what they were.
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use access::Date;
+use ledger::cli::Search;
 
 /// Users that have read something today; bounded by the number of users.
 #[derive(Debug, Default)]
 pub struct DailyBytes(Mutex<HashMap<String, (Date, u64)>>);
 
 impl DailyBytes {
+    /// What the ledger in that folder knows of the day.
+    ///
+    /// # Errors
+    /// If its files can't be read.
+    pub fn from_ledger(directory: PathBuf, day: Date) -> std::io::Result<Self> {
+        let outcomes = Search {
+            event: Some(String::from("outcome")),
+            from: Some(day.to_string()),
+            ..Search::default()
+        };
+        let bytes = Self::default();
+        for (user, stats) in ledger::cli::stats(&[directory], &outcomes)? {
+            bytes.add(&user, day, stats.bytes);
+        }
+        Ok(bytes)
+    }
+
     /// Bytes read on that day so far.
     pub fn of(&self, user: &str, day: Date) -> u64 {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);

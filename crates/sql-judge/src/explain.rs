@@ -27,7 +27,7 @@ pub struct Explanation {
     pub offset: usize,
     /// The kind of the (first) statement.
     pub kind: StatementKind,
-    /// Tables and functions named in the text.
+    /// Tables, columns and functions named in the text.
     pub structure: Structure,
     /// The text without its values.
     pub fingerprint: String,
@@ -71,6 +71,7 @@ fn kind_of(verdict: &Verdict) -> StatementKind {
         Verdict::Allow(permit) => permit.kind(),
         Verdict::Absorb(absorbed) => absorbed.kind,
         Verdict::Own(OwnStatement::Kill { .. }) => StatementKind::Kill,
+        Verdict::Own(OwnStatement::ProcessList { .. }) => StatementKind::Show,
         Verdict::Deny(denial) => denial.kind,
     }
 }
@@ -86,6 +87,7 @@ impl Explanation {
             "offset": rejected.then_some(self.offset),
             "kind": self.kind.as_str(),
             "tables": self.structure.tables,
+            "columns": self.structure.columns,
             "functions": self.structure.functions,
             "fingerprint": self.fingerprint,
         })
@@ -101,9 +103,8 @@ impl Explanation {
             lines.push_str(&format!("  rule {}, offset {}\n", self.rule, self.offset));
             lines.push_str(&self.caret(text));
         }
-        for (label, names) in
-            [("tables", &self.structure.tables), ("functions", &self.structure.functions)]
-        {
+        let Structure { tables, columns, functions } = &self.structure;
+        for (label, names) in [("tables", tables), ("columns", columns), ("functions", functions)] {
             if !names.is_empty() {
                 lines.push_str(&format!("  {label}: {}\n", names.join(", ")));
             }
@@ -153,7 +154,7 @@ pub fn explain_batch(
             Ok(explanation) => explanation.to_json(),
             Err(reason) => json!({
                 "verdict": "reject", "rule": "bad_request", "reason": reason, "offset": 0,
-                "kind": "unknown", "tables": [], "functions": [],
+                "kind": "unknown", "tables": [], "columns": [], "functions": [],
             }),
         };
         if let Some(answer) = answer.as_object_mut() {

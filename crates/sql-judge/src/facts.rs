@@ -14,6 +14,14 @@ pub(crate) const MAX_PREPARED: usize = 128;
 /// Longest text that may be prepared by name, in bytes.
 pub(crate) const MAX_PREPARED_TEXT: usize = 64 * 1024;
 
+/// A statement prepared by name.
+#[derive(Debug, Clone)]
+pub(crate) struct PreparedText {
+    pub(crate) text: Bytes,
+    /// The default schema then: names in it stay bound to that.
+    pub(crate) schema: Option<Bytes>,
+}
+
 /// What is known of a session that bears on judging: lexing modes, character sets,
 /// schema, text-prepared statements. Changed only through [`SessionFacts::apply`], and
 /// only after the replica said OK.
@@ -23,7 +31,9 @@ pub struct SessionFacts {
     lex_mode: LexMode,
     sql_mode: SqlMode,
     schema: Option<Bytes>,
-    prepared: HashMap<Bytes, Bytes>,
+    prepared: HashMap<Bytes, PreparedText>,
+    /// A statement has changed the session in a way that only the replica can tell.
+    in_doubt: bool,
 }
 
 impl SessionFacts {
@@ -67,7 +77,7 @@ impl SessionFacts {
     ) -> Option<Self> {
         let sql_mode = SqlMode::parse(server.flavour, sql_mode)?;
         let lex_mode = lex_mode(server, sql_mode, charset);
-        Some(Self { lex_mode, sql_mode, schema: None, prepared: HashMap::new() })
+        Some(Self { lex_mode, sql_mode, schema: None, prepared: HashMap::new(), in_doubt: false })
     }
 
     /// Takes over what a permitted statement does to the session, once the replica has
@@ -82,11 +92,13 @@ impl SessionFacts {
                 Change::Charset(charset) => self.lex_mode.charset = *charset,
                 Change::Schema(schema) => self.schema = Some(schema.clone()),
                 Change::Prepared(name, text) => {
-                    self.prepared.insert(name.clone(), text.clone());
+                    let (text, schema) = (text.clone(), self.schema.clone());
+                    self.prepared.insert(name.clone(), PreparedText { text, schema });
                 }
                 Change::Deallocated(name) => {
                     self.prepared.remove(name);
                 }
+                Change::InDoubt => self.in_doubt = true,
             }
         }
     }
@@ -108,6 +120,12 @@ impl SessionFacts {
         known
     }
 
+    /// Whether the session must be read back ([`SessionFacts::resync`]) before anything else
+    /// can be judged.
+    pub fn in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
     /// Whether a status flag that the replica sends with each OK says the same of the
     /// session's mode as these facts.
     pub fn agrees(&self, status_says_no_backslash_escapes: bool) -> bool {
@@ -117,6 +135,16 @@ impl SessionFacts {
     /// The current default schema, as far as it is known.
     pub fn schema(&self) -> Option<&[u8]> {
         self.schema.as_deref()
+    }
+
+    /// The same as bytes that can be kept.
+    pub(crate) fn schema_bytes(&self) -> Option<Bytes> {
+        self.schema.clone()
+    }
+
+    /// The same session with another default schema.
+    pub(crate) fn in_schema(&self, schema: Option<Bytes>) -> Self {
+        Self { schema, ..self.clone() }
     }
 
     pub(crate) fn sql_mode(&self) -> SqlMode {
@@ -133,7 +161,7 @@ impl SessionFacts {
     }
 
     /// The text prepared under this name, in lower case.
-    pub(crate) fn prepared(&self, name: &[u8]) -> Option<&Bytes> {
+    pub(crate) fn prepared(&self, name: &[u8]) -> Option<&PreparedText> {
         self.prepared.get(name)
     }
 
@@ -175,4 +203,6 @@ pub(crate) enum Change {
     Schema(Bytes),
     Prepared(Bytes, Bytes),
     Deallocated(Bytes),
+    /// What decides how texts are read was set to a value that the text doesn't tell.
+    InDoubt,
 }

@@ -30,6 +30,31 @@ pub(crate) enum Class {
     Admin,
 }
 
+impl Class {
+    /// Whether configuration may let functions of this class pass: those that use up time
+    /// or locks of the session alone. LOAD_FILE reads files that are not the replica's data,
+    /// sequences and settings are written: there is no reading use of these.
+    pub(crate) fn is_switchable(self) -> bool {
+        matches!(self, Self::Lock | Self::Burn | Self::Wait)
+    }
+}
+
+/// Whether configuration may allow the built-in function of that name.
+///
+/// # Errors
+/// Why not, as the rest of a sentence that begins with the name.
+pub fn may_be_allowed(name: &str) -> Result<(), &'static str> {
+    let find = |flavour| find(flavour, name.as_bytes(), Spelling::Plain);
+    match find(Flavour::MySql).or_else(|| find(Flavour::MariaDb)) {
+        Some(class) if class.is_switchable() => Ok(()),
+        Some(Class::Pure | Class::Growth) => Err("only computes and passes anyway"),
+        Some(Class::Sleep) => Err("has a key of its own, functions.sleep_max"),
+        Some(Class::File) => Err("reads files of the replica's machine and never passes"),
+        Some(_) => Err("changes the replica and never passes"),
+        None => Err("is no built-in function"),
+    }
+}
+
 /// How a call is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Spelling {
@@ -127,6 +152,18 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn only_functions_that_change_nothing_can_be_allowed() {
+        for name in ["get_lock", "RELEASE_ALL_LOCKS", "BENCHMARK", "MASTER_GTID_WAIT"] {
+            assert_eq!(may_be_allowed(name), Ok(()), "{name}");
+        }
+        for name in
+            ["LOAD_FILE", "NEXTVAL", "SLEEP", "CONCAT", "age_at", "INNODB_SET_OPEN_FILES_LIMIT"]
+        {
+            assert!(may_be_allowed(name).is_err(), "{name}");
         }
     }
 

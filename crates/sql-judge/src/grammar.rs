@@ -13,14 +13,14 @@ mod set;
 mod show;
 mod value;
 
-use bytes::Bytes;
-
-use crate::facts::{Change, SessionFacts};
+use crate::access;
+use crate::facts::{Change, PreparedText, SessionFacts};
 use crate::hints;
 use crate::judge::Policy;
 use crate::lexer::Lexer;
 use crate::lexer::keyword::Keyword;
 use crate::lexer::token::{Kind, LexError, Token};
+use crate::metadata::special;
 use crate::settings::Limits;
 use crate::text::excerpt;
 use crate::verdict::{OwnStatement, StatementKind};
@@ -71,7 +71,19 @@ pub(crate) struct Parser<'a> {
     /// What it will change in the session.
     pub(crate) changes: Vec<Change>,
     /// Text of a prepared statement that remains to be judged as one of its own.
-    pub(crate) inner: Option<Bytes>,
+    pub(crate) inner: Option<PreparedText>,
+    /// Whether the tables that the text names are still to be held against the policy.
+    pub(crate) must_look: bool,
+    /// A SELECT stands inside SET, DO or SHOW.
+    pub(crate) has_subquery: bool,
+}
+
+/// A place of the cursor to come back to.
+struct Place<'a> {
+    lexer: Lexer<'a>,
+    token: Token,
+    recent: [Token; 4],
+    latest: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -95,6 +107,9 @@ impl<'a> Parser<'a> {
             kind,
             changes: Vec::new(),
             inner: None,
+            has_subquery: false,
+            must_look: policy.restricts_schemas()
+                || (policy.own_sessions_only && is_special(facts.schema())),
         };
         parser.bump()?;
         Ok(parser)
@@ -190,10 +205,30 @@ impl<'a> Parser<'a> {
                 return Err(self.refuse("raised_limit", reason));
             }
         }
+        if self.token.is(b'.') && self.policy.own_sessions_only && !self.must_look {
+            let [qualifier, ..] = self.before();
+            self.must_look = access::watches(self.lexer.bytes(qualifier));
+        }
         if self.token.is(b';') && self.lexer.in_comment() {
             return Err(self.refuse("semicolon_in_comment", "a comment holds a `;`"));
         }
         Ok(())
+    }
+
+    /// Where the cursor stands.
+    fn place(&self) -> Place<'a> {
+        Place {
+            lexer: self.lexer.clone(),
+            token: self.token,
+            recent: self.recent,
+            latest: self.latest,
+        }
+    }
+
+    /// Reads again from there.
+    fn go_back(&mut self, place: Place<'a>) {
+        Place { lexer: self.lexer, token: self.token, recent: self.recent, latest: self.latest } =
+            place;
     }
 
     /// The tokens before the next one, the latest first.
@@ -279,6 +314,10 @@ impl<'a> Parser<'a> {
         };
         self.refuse("unknown_form", format!("this form of {kind} is not known at: {found}"))
     }
+}
+
+fn is_special(schema: Option<&[u8]>) -> bool {
+    schema.is_some_and(|schema| special(schema).is_some())
 }
 
 /// Kind and rule of a leading word that no rule allows, for metrics and messages.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::facts::{Change, Effects, SessionFacts};
+use crate::access;
+use crate::facts::{Change, Effects, PreparedText, SessionFacts};
 use crate::grammar::{Outcome, Parser, Refusal};
 use crate::server::ServerVersion;
 use crate::settings::Limits;
-use crate::verdict::{Absorbed, Denial, ReadPermit, StatementKind, Verdict};
+use crate::verdict::{Absorbed, Denial, OwnStatement, ReadPermit, StatementKind, Verdict};
 
 /// Longest text that is judged, in bytes: MySQL's largest packet.
 const MAX_TEXT: usize = 1 << 30;
@@ -21,12 +22,18 @@ const MAX_NAME: usize = 256;
 /// What configuration adds to the built-in rules.
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
-    /// Stored functions that may be called, `schema.name`, lower case.
+    /// Functions that may be called beside those that only compute: stored ones as
+    /// `schema.name`, built-in ones by name ([`crate::may_be_allowed`]).
     pub allowed_functions: Vec<String>,
-    /// Routines that CALL may run, `schema.name`, lower case.
+    /// Routines that CALL may run, `schema.name`.
     pub allowed_calls: Vec<String>,
     /// Longest literal argument of SLEEP that is let through, in seconds.
     pub sleep_max_seconds: u32,
+    /// Schemas whose tables may be read, as written, in ASCII, beside the servers' own
+    /// metadata; `None`: all.
+    pub schemas: Option<Vec<String>>,
+    /// Whether tables that show other sessions and their statements are hidden.
+    pub own_sessions_only: bool,
 }
 
 /// Judges statements for one replica under one policy. Cheap to share.
@@ -115,16 +122,30 @@ impl Judge {
     /// Judges a text for COM_STMT_PREPARE: as [`Judge::judge`], and refuses what may not
     /// be prepared. The permit's effects happen at each execution, not at prepare.
     pub fn judge_prepare(&self, facts: &SessionFacts, text: Bytes) -> Verdict {
+        match self.judge_inner(facts, text) {
+            Verdict::Own(OwnStatement::Kill { .. }) => {
+                let reason = "KILL can't be prepared here; send it as a query";
+                deny("prepare_of_kill", StatementKind::Kill, reason, 0)
+            }
+            // Whose sessions are the user's changes; the asking one stays.
+            Verdict::Own(OwnStatement::ProcessList { full }) => {
+                Verdict::Allow(self.process_list(facts, full, &[]))
+            }
+            verdict @ (Verdict::Allow(_) | Verdict::Absorb(_) | Verdict::Deny(_)) => verdict,
+        }
+    }
+
+    /// Judges a text that is to be prepared.
+    fn judge_inner(&self, facts: &SessionFacts, text: Bytes) -> Verdict {
         match self.judge(facts, text) {
             Verdict::Allow(permit) if permit.kind() == StatementKind::Prepare => {
                 let reason = "PREPARE and EXECUTE can't be prepared";
                 deny("prepare_of_prepare", StatementKind::Prepare, reason, 0)
             }
-            Verdict::Own(_) => {
-                let reason = "KILL can't be prepared here; send it as a query";
-                deny("prepare_of_kill", StatementKind::Kill, reason, 0)
-            }
-            verdict @ (Verdict::Allow(_) | Verdict::Absorb(_) | Verdict::Deny(_)) => verdict,
+            verdict @ (Verdict::Allow(_)
+            | Verdict::Absorb(_)
+            | Verdict::Own(_)
+            | Verdict::Deny(_)) => verdict,
         }
     }
 
@@ -132,7 +153,10 @@ impl Judge {
     /// means the same: a server may read the text again under the modes of now.
     pub fn still_holds(&self, facts: &SessionFacts, permit: &ReadPermit) -> bool {
         permit.read_as() == facts.lex_mode()
-            || matches!(self.judge(facts, permit.text().clone()), Verdict::Allow(_))
+            || matches!(
+                self.judge(&facts.in_schema(permit.schema()), permit.text().clone()),
+                Verdict::Allow(_)
+            )
     }
 
     /// Judges COM_INIT_DB: the payload is a schema name, not SQL; it may be refused for
@@ -141,8 +165,12 @@ impl Judge {
         if schema.is_empty() || schema.len() > MAX_NAME || schema.contains(&0) {
             return deny("schema_name", StatementKind::Use, "this is no schema name", 0);
         }
+        if !self.policy.may_use(&schema) {
+            let reason = "this schema is not one that this role may read";
+            return deny("schema", StatementKind::Use, reason, 0);
+        }
         let effects = Effects { changes: vec![Change::Schema(schema.clone())] };
-        Verdict::Allow(ReadPermit::new(schema, StatementKind::Use, effects, facts.lex_mode()))
+        Verdict::Allow(ReadPermit::new(schema, StatementKind::Use, effects, facts))
     }
 
     /// Judges COM_FIELD_LIST (table NUL pattern): plain names only.
@@ -157,14 +185,24 @@ impl Judge {
         if !is_plain {
             return deny("field_list_name", StatementKind::FieldList, "this is no table name", 0);
         }
+        if facts.schema().is_some_and(|schema| !self.policy.may_use(schema)) {
+            let reason = "the default schema is not one that this role may read";
+            return deny("schema", StatementKind::FieldList, reason, 0);
+        }
         let (kind, effects) = (StatementKind::FieldList, Effects::default());
-        Verdict::Allow(ReadPermit::new(payload, kind, effects, facts.lex_mode()))
+        Verdict::Allow(ReadPermit::new(payload, kind, effects, facts))
     }
 
     /// Judges the statement at the start of a text.
     fn judge_first(&self, facts: &SessionFacts, text: &Bytes) -> Judged {
         if text.len() > MAX_TEXT {
             let verdict = deny("too_long", StatementKind::Unknown, "the text is too long", 0);
+            return Judged { verdict, next: None };
+        }
+        if facts.in_doubt() {
+            let reason = "the statement before this one sets how texts are read to a value that \
+                          only the replica knows; send this one by itself";
+            let verdict = deny("in_doubt", StatementKind::Unknown, reason, 0);
             return Judged { verdict, next: None };
         }
         let mut parser = match Parser::new(facts, &self.policy, &self.limits, text) {
@@ -183,6 +221,14 @@ impl Judge {
                 return Judged { verdict: refused(*refusal, kind), next: None };
             }
         };
+        let must_look = parser.must_look;
+        let forbidden = must_look
+            .then(|| access::forbidden(&self.policy, facts.schema(), facts.lex_mode(), text));
+        let locking =
+            parser.has_subquery.then(|| access::locking(facts.schema(), facts.lex_mode(), text));
+        if let Some(refusal) = forbidden.flatten().or_else(|| locking.flatten()) {
+            return Judged { verdict: refused(refusal, kind), next: None };
+        }
         let verdict = match outcome {
             Outcome::Read => {
                 let changes = std::mem::take(&mut parser.changes);
@@ -202,11 +248,11 @@ impl Judge {
         text: &Bytes,
         kind: StatementKind,
         mut changes: Vec<Change>,
-        inner: Option<Bytes>,
+        inner: Option<PreparedText>,
     ) -> Verdict {
-        if let Some(inner) = inner {
+        if let Some(PreparedText { text, schema }) = inner {
             let is_executed = changes.is_empty();
-            match self.judge_prepare(facts, inner) {
+            match self.judge_inner(&facts.in_schema(schema), text) {
                 Verdict::Allow(permit) if is_executed => {
                     changes.extend(permit.effects().changes.iter().cloned());
                 }
@@ -222,7 +268,7 @@ impl Judge {
             }
         }
         let effects = Effects { changes };
-        Verdict::Allow(ReadPermit::new(text.clone(), kind, effects, facts.lex_mode()))
+        Verdict::Allow(ReadPermit::new(text.clone(), kind, effects, facts))
     }
 }
 

@@ -46,6 +46,7 @@ enum Next {
 }
 
 /// Reads one text from front to back, in one pass.
+#[derive(Clone)]
 pub(crate) struct Lexer<'t> {
     text: &'t [u8],
     at: usize,

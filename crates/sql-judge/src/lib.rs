@@ -6,6 +6,7 @@
 //! [`ReadPermit`] can be minted nowhere else, owns the judged bytes, and is what the
 //! daemon's `forward` demands.
 
+mod access;
 mod charset;
 mod explain;
 mod facts;
@@ -15,6 +16,9 @@ mod grammar;
 mod hints;
 mod judge;
 mod lexer;
+mod literals;
+mod metadata;
+mod own;
 mod server;
 mod settings;
 mod split;
@@ -22,11 +26,14 @@ mod sql_mode;
 mod structure;
 mod text;
 mod verdict;
+mod walk;
 
 pub use explain::{Explanation, explain, explain_batch};
 pub use facts::{Effects, SessionFacts};
 pub use fingerprint::fingerprint;
+pub use functions::may_be_allowed;
 pub use judge::{Judge, Policy, Verdicts};
+pub use literals::{Literal, LiteralKind, literals, shape};
 pub use server::{Flavour, ServerVersion};
 pub use settings::Limits;
 pub use split::split;

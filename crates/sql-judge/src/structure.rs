@@ -1,11 +1,16 @@
-//! Tables and functions that a text names, by a walk over its tokens. For the ledger and
-//! for `explain`, never for a verdict: a name it misses costs a line in a report.
+//! Tables, columns and functions that a text names. For the ledger and for `explain`, never
+//! for a verdict: a name it misses costs a line in a report.
+
+mod reserved;
+mod scope;
 
 use crate::facts::SessionFacts;
-use crate::lexer::Lexer;
 use crate::lexer::keyword::Keyword as K;
 use crate::lexer::token::{Kind, Token};
 use crate::text::unquote_name;
+use crate::walk::{Event, Name, Path, Walk};
+use reserved::is_reserved;
+use scope::{Scope, Source};
 
 /// Most names that are kept of each sort.
 const MAX_NAMES: usize = 256;
@@ -13,179 +18,303 @@ const MAX_NAMES: usize = 256;
 /// What a text names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Structure {
-    /// Tables and views as written, without quotes: `t` or `s.t`; each once, in order.
+    /// Tables and views as written, without quotes: `t` or `s.t`; each once, in order. Common
+    /// table expressions are none.
     pub tables: Vec<String>,
+    /// Columns as `table.column`, the table as in `tables`, where the text tells which table
+    /// it is: behind the table's name or alias, or with one table to choose from. `table.*`
+    /// for all of them. Each once, sorted.
+    pub columns: Vec<String>,
     /// Functions as written, in lower case; each once, in order.
     pub functions: Vec<String>,
 }
 
-/// Inside one pair of parentheses, or outside of all.
-#[derive(Debug, Clone, Copy, Default)]
-struct Level {
-    /// A SELECT or the like stood here: FROM and commas speak of tables.
-    is_query: bool,
-    /// Between FROM and the clause after it.
-    in_from: bool,
-    /// The next name is a table's.
-    wants_table: bool,
-}
-
-/// Tables and functions that a text names in this session. Stops where it can't be lexed.
+/// Tables, columns and functions that a text names in this session. Stops where it can't be
+/// lexed.
 pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
-    let mut walk = Walk {
-        lexer: Lexer::new(facts.lex_mode(), text),
-        token: Token::NONE,
-        levels: vec![Level { is_query: true, ..Level::default() }],
+    let mut reader = Reader {
+        walk: Walk::new(facts.lex_mode(), text),
+        depth: 0,
+        scopes: vec![Scope::default()],
         common: Vec::new(),
+        lists: Vec::new(),
+        tables: Vec::new(),
+        last_table: None,
         found: Structure::default(),
     };
-    walk.bump();
-    walk.leading_word();
-    while walk.token.kind != Kind::End {
-        walk.step();
+    while let Some(event) = reader.walk.next() {
+        reader.event(event);
     }
-    let Walk { common, mut found, .. } = walk;
-    found.tables.retain(|table| !common.contains(table));
-    found
+    reader.end()
 }
 
-struct Walk<'t> {
-    lexer: Lexer<'t>,
-    token: Token,
-    levels: Vec<Level>,
-    /// Names of common table expressions.
-    common: Vec<String>,
+/// A table that was named, before it is known whether it is a common table expression.
+#[derive(Debug)]
+struct NamedTable {
+    name: String,
+    is_bare: bool,
+}
+
+/// Common table expressions of one WITH.
+#[derive(Debug)]
+struct CommonList {
+    depth: usize,
+    recursive: bool,
+    /// How many tables had been named before it.
+    start: usize,
+    /// Named, but its body is not over.
+    pending: Option<String>,
+}
+
+struct Reader<'t> {
+    walk: Walk<'t>,
+    depth: usize,
+    /// Queries that are open, the innermost last.
+    scopes: Vec<Scope>,
+    /// Names of common table expressions that can be read here, and how deep they count.
+    common: Vec<(usize, String)>,
+    lists: Vec<CommonList>,
+    tables: Vec<NamedTable>,
+    /// The last token of the table before, to which an alias may belong.
+    last_table: Option<u32>,
     found: Structure,
 }
 
-impl Walk<'_> {
-    fn bump(&mut self) -> Token {
-        let taken = self.token;
-        loop {
-            self.token = self.lexer.next().unwrap_or(Token::NONE);
-            if self.token.kind != Kind::Hint {
-                return taken;
+impl Reader<'_> {
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Table(path) => self.table(path),
+            Event::Described(path) => self.described(path),
+            Event::Function { name, is_table } => {
+                if is_table {
+                    self.source(Source::derived());
+                }
+                let name = self.text(name).to_lowercase();
+                keep(&mut self.found.functions, name);
             }
-        }
-    }
-
-    /// `DESCRIBE t`, `TABLE t`, `CHECKSUM TABLE t`: a table without FROM.
-    fn leading_word(&mut self) {
-        let is_describe = self.token.is_word(K::DESC) || self.token.is_word(K::DESCRIBE);
-        if is_describe || self.token.is_word(K::EXPLAIN) {
-            self.bump();
-            let is_name = self.token.is_name() && self.token.keyword == K::None;
-            self.want_table(is_name);
-        }
-    }
-
-    fn want_table(&mut self, wants: bool) {
-        if let Some(level) = self.levels.last_mut() {
-            level.wants_table = wants;
-        }
-    }
-
-    fn step(&mut self) {
-        let level = self.levels.last().copied().unwrap_or_default();
-        if self.token.is(b'(') {
-            self.bump();
-            let is_query = [K::SELECT, K::WITH, K::VALUES, K::TABLE];
-            let is_query = is_query.iter().any(|&word| self.token.is_word(word));
-            let is_join = level.wants_table && !is_query;
-            let inner = Level { is_query, in_from: is_join, wants_table: is_join };
-            self.want_table(false);
-            self.levels.push(Level { is_query: is_query || is_join, ..inner });
-        } else if self.token.is(b')') {
-            self.bump();
-            if self.levels.len() > 1 {
-                self.levels.pop();
+            Event::Name(name) => self.name(name),
+            Event::Star => self.note(vec!["*".to_owned()]),
+            Event::Common { name, recursive } => self.common(name, recursive),
+            Event::CommonEnds => {
+                self.close();
+                self.common_ends();
             }
-        } else if self.token.is(b',') {
-            self.bump();
-            self.want_table(level.in_from);
-        } else if self.token.is_name() {
-            self.name(level);
+            Event::Select { is_table } => self.select(is_table),
+            Event::Open => self.depth += 1,
+            Event::Close => self.close(),
+            Event::Semicolon => self.semicolon(),
+            Event::Schema(_) | Event::Routine(_) => {}
+        }
+    }
+
+    // ---- queries ---------------------------------------------------------------------
+
+    fn select(&mut self, is_table: bool) {
+        let depth = self.depth;
+        if self.scopes.last().is_some_and(|scope| scope.depth == depth) {
+            self.leave_scope();
+        } else if is_table {
+            self.source(Source::derived());
+        }
+        self.scopes.push(Scope { depth, ..Scope::default() });
+    }
+
+    fn close(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        while self.scopes.last().is_some_and(|scope| scope.depth > self.depth) {
+            self.leave_scope();
+        }
+        let depth = self.depth;
+        self.common.retain(|(declared, _)| *declared <= depth);
+        self.lists.retain(|list| list.depth <= depth);
+    }
+
+    /// Resolves the names of the innermost query; what it can't know goes to the outer one.
+    fn leave_scope(&mut self) {
+        let Some(scope) = self.scopes.pop() else { return };
+        let unknown = scope.resolve(|column| keep(&mut self.found.columns, column));
+        if let Some(outer) = self.scopes.last_mut() {
+            outer.take_over(unknown);
+        }
+    }
+
+    fn semicolon(&mut self) {
+        while !self.scopes.is_empty() {
+            self.leave_scope();
+        }
+        self.depth = 0;
+        self.scopes.push(Scope::default());
+        self.common.clear();
+        self.lists.clear();
+    }
+
+    fn end(mut self) -> Structure {
+        self.semicolon();
+        for table in std::mem::take(&mut self.tables) {
+            keep(&mut self.found.tables, table.name);
+        }
+        self.found.columns.sort_unstable();
+        self.found
+    }
+
+    // ---- tables ----------------------------------------------------------------------
+
+    fn table(&mut self, path: Path) {
+        let name = self.text(path);
+        let is_bare = path.parts().is_some_and(|parts| parts.len() == 1);
+        let is_common = is_bare && self.common.iter().any(|(_, common)| *common == name);
+        let last = path.parts().and_then(<[Token]>::last).copied().unwrap_or(path.first());
+        self.last_table = Some(last.start);
+        let alias = self.token_text(last);
+        if is_common {
+            self.source(Source { alias, table: None });
         } else {
-            self.bump();
+            self.source(Source { alias, table: Some(name.clone()) });
+            if self.tables.len() < 4 * MAX_NAMES {
+                self.tables.push(NamedTable { name, is_bare });
+            }
         }
     }
 
-    fn name(&mut self, level: Level) {
-        let first = self.token;
-        if first.keyword != K::None && self.clause_word(level) {
+    fn described(&mut self, path: Path) {
+        let name = self.text(path);
+        self.tables.push(NamedTable { name, is_bare: false });
+    }
+
+    fn source(&mut self, source: Source) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.sources.push(source);
+        }
+    }
+
+    // ---- common table expressions ----------------------------------------------------
+
+    fn common(&mut self, token: Token, recursive: bool) {
+        let name = self.token_text(token);
+        let depth = self.depth;
+        if self.lists.last().is_none_or(|list| list.depth < depth) {
+            let start = self.tables.len();
+            self.lists.push(CommonList { depth, recursive, start, pending: None });
+        }
+        let Some(list) = self.lists.last_mut() else { return };
+        if !list.recursive {
+            list.pending = Some(name);
             return;
         }
-        let mut path = self.text(self.token);
-        self.bump();
-        while self.token.is(b'.') {
-            self.bump();
-            if self.token.is_name() {
-                path = format!("{path}.{}", self.text(self.token));
-                self.bump();
+        // All names of a recursive list can be read in all of its bodies.
+        let mut index = 0;
+        let start = list.start;
+        self.tables.retain(|table| {
+            index += 1;
+            index <= start || !table.is_bare || table.name != name
+        });
+        self.common.push((depth, name));
+    }
+
+    fn common_ends(&mut self) {
+        let depth = self.depth;
+        let list = self.lists.last_mut().filter(|list| list.depth == depth);
+        if let Some(name) = list.and_then(|list| list.pending.take()) {
+            self.common.push((depth, name));
+        }
+    }
+
+    // ---- other names -----------------------------------------------------------------
+
+    fn name(&mut self, name: Name) {
+        let [before, earlier] = name.before;
+        let first = name.path.first();
+        let is_bare = name.path.parts().is_some_and(|parts| parts.len() == 1) && !name.path.star;
+        let bytes = self.walk.bytes(first);
+        if is_bare && first.kind == Kind::Word && is_reserved(bytes) {
+            return;
+        }
+        let after_as = before.is_word(K::AS);
+        if is_bare && name.in_from {
+            let belongs_to = if after_as { earlier } else { before };
+            if self.last_table == Some(belongs_to.start) {
+                let alias = self.token_text(first);
+                if let Some(source) =
+                    self.scopes.last_mut().and_then(|scope| scope.sources.last_mut())
+                {
+                    source.alias = alias;
+                }
+                return;
+            }
+            if belongs_to.is(b')') {
+                let alias = self.token_text(first);
+                self.source(Source { alias, table: None });
+                return;
             }
         }
-        if self.token.is(b'(') && !first.keyword.takes_parenthesis() {
-            self.want_table(false);
-            keep(&mut self.found.functions, path.to_lowercase());
-        } else if level.wants_table {
-            self.want_table(false);
-            keep(&mut self.found.tables, path);
-        }
-    }
-
-    /// Follows the words that begin and end clauses; true if it took the word.
-    fn clause_word(&mut self, level: Level) -> bool {
-        let Some(top) = self.levels.last_mut() else {
-            return false;
-        };
-        #[expect(clippy::wildcard_enum_match_arm, reason = "other words begin no clause")]
-        match self.token.keyword {
-            K::SELECT | K::VALUES => *top = Level { is_query: true, ..Level::default() },
-            K::FROM if level.is_query => {
-                top.in_from = true;
-                top.wants_table = true;
+        if is_bare && (after_as || self.is_operand(before)) {
+            let alias = self.token_text(first);
+            if let Some(scope) = self.scopes.last_mut() {
+                scope.aliases.push(alias);
             }
-            K::JOIN | K::STRAIGHT_JOIN if level.in_from => top.wants_table = true,
-            K::TABLE if level.is_query => top.wants_table = true,
-            K::WITH => return self.common_name(),
-            K::WHERE
-            | K::GROUP
-            | K::HAVING
-            | K::ORDER
-            | K::LIMIT
-            | K::UNION
-            | K::INTO
-            | K::EXCEPT
-            | K::INTERSECT
-            | K::FOR => top.in_from = false,
-            K::LATERAL | K::AS | K::ON | K::USING | K::AND | K::OR | K::IN | K::NOT => {}
-            _ => return false,
+            return;
         }
-        self.bump();
-        true
+        if is_bare && is_no_column(name, before, bytes) {
+            return;
+        }
+        let parts = name.path.parts().unwrap_or_default();
+        let mut parts: Vec<String> = parts.iter().map(|part| self.token_text(*part)).collect();
+        if name.path.star {
+            parts.push("*".to_owned());
+        }
+        self.note(parts);
     }
 
-    /// `WITH [RECURSIVE] name`
-    fn common_name(&mut self) -> bool {
-        self.bump();
-        if self.token.is_word(K::RECURSIVE) {
-            self.bump();
+    /// Whether a name right behind this token can only be an alias.
+    fn is_operand(&self, before: Token) -> bool {
+        match before.kind {
+            Kind::Text | Kind::Number | Kind::UserVariable | Kind::QuotedName | Kind::Name => true,
+            Kind::Word => !is_reserved(self.walk.bytes(before)),
+            Kind::Symbol => before.is(b')'),
+            Kind::End | Kind::AtAt | Kind::Hint => false,
         }
-        if self.token.is_name() {
-            let name = self.text(self.token);
-            keep(&mut self.common, name);
-            self.bump();
-        }
-        true
     }
 
-    fn text(&self, token: Token) -> String {
-        String::from_utf8_lossy(&unquote_name(self.lexer.bytes(token))).into_owned()
+    fn note(&mut self, parts: Vec<String>) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.note(parts);
+        }
+    }
+
+    // ---- texts -----------------------------------------------------------------------
+
+    fn token_text(&self, token: Token) -> String {
+        String::from_utf8_lossy(&unquote_name(self.walk.bytes(token))).into_owned()
+    }
+
+    fn text(&self, path: Path) -> String {
+        let parts = path.parts().unwrap_or_default();
+        parts.iter().map(|part| self.token_text(*part)).collect::<Vec<_>>().join(".")
     }
 }
+
+/// Words in places where the grammar wants one of its own.
+fn is_no_column(name: Name, before: Token, word: &[u8]) -> bool {
+    let behind = [K::COLLATE, K::USING, K::CHARSET, K::SET, K::OVER, K::IS, K::FOR, K::SHOW];
+    let is_one_of =
+        |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
+    behind.iter().any(|&keyword| before.is_word(keyword))
+        || before.is(b'{')
+        || name.next.kind == Kind::Text
+        || (name.next.is_word(K::FROM) && !name.is_query)
+        || (before.is(b'(') && name.next.is(b',') && is_one_of(UNITS))
+        || is_one_of(&["UNBOUNDED", "CURRENT", "BOOLEAN", "UNKNOWN"])
+}
+
+/// First arguments of TIMESTAMPDIFF and TIMESTAMPADD.
+const UNITS: &[&str] =
+    &["MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR"];
 
 fn keep(names: &mut Vec<String>, name: String) {
     if names.len() < MAX_NAMES && !names.contains(&name) {
         names.push(name);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::facts::Effects;
+use crate::facts::{Effects, SessionFacts};
 use crate::lexer::LexMode;
 
 /// The answer to one statement.
@@ -25,12 +25,19 @@ pub struct ReadPermit {
     kind: StatementKind,
     effects: Effects,
     read_as: LexMode,
+    schema: Option<Bytes>,
 }
 
 impl ReadPermit {
     /// The only place where a permit comes into being: `Judge`, after the grammar.
-    pub(crate) fn new(text: Bytes, kind: StatementKind, effects: Effects, mode: LexMode) -> Self {
-        Self { text, kind, effects, read_as: mode }
+    pub(crate) fn new(
+        text: Bytes,
+        kind: StatementKind,
+        effects: Effects,
+        facts: &SessionFacts,
+    ) -> Self {
+        let (read_as, schema) = (facts.lex_mode(), facts.schema_bytes());
+        Self { text, kind, effects, read_as, schema }
     }
     /// The judged bytes: these, and no others, may be sent.
     pub fn text(&self) -> &Bytes {
@@ -47,6 +54,10 @@ impl ReadPermit {
     /// How the text was read.
     pub(crate) fn read_as(&self) -> LexMode {
         self.read_as
+    }
+    /// The default schema that its names are bound to.
+    pub(crate) fn schema(&self) -> Option<Bytes> {
+        self.schema.clone()
     }
 }
 
@@ -68,6 +79,12 @@ pub enum OwnStatement {
         id: u64,
         /// `KILL QUERY`: end the statement, not the session.
         query_only: bool,
+    },
+    /// `SHOW [FULL] PROCESSLIST` where only the user's own sessions may be seen:
+    /// [`crate::Judge::process_list`] makes what is sent for it.
+    ProcessList {
+        /// With FULL: statements in whole length.
+        full: bool,
     },
 }
 
@@ -105,6 +122,14 @@ macro_rules! kinds {
             }
         }
     };
+}
+
+impl StatementKind {
+    /// Whether InnoDB locks the rows that subqueries of such a statement read: it reads
+    /// without locks for queries alone.
+    pub(crate) fn locks_what_it_reads(self) -> bool {
+        matches!(self, Self::Set | Self::Do | Self::Show)
+    }
 }
 
 kinds! {

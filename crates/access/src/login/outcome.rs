@@ -77,7 +77,8 @@ pub struct LoginDenied {
 
 impl LoginDenied {
     /// What the client may be told beside error 1045: what to do about a credential that
-    /// ended, and only if they hold that credential.
+    /// ended, and only if they hold that credential. Not 1862, the server's error for an
+    /// expired password: command lines show a hint of their own in place of its text.
     pub fn advice(&self) -> Option<&'static str> {
         match (self.proof_was_right, self.cause) {
             (true, DenyCause::CredentialNotCollected) => {

@@ -1,5 +1,5 @@
 //! `[credentials]`: how long credentials live, and what new ones are like.
-use access::{CredentialPolicy, PasswordRules};
+use access::{ChosenRules, CredentialPolicy, PasswordRules};
 
 use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, optional};
@@ -45,6 +45,27 @@ pub(crate) static CREDENTIALS: Section = Section {
             "\"24h\"",
             "How long a replaced credential still counts beside its successor.",
         ),
+        default(
+            "self_service",
+            Kind::Flag,
+            "false",
+            "true",
+            "Lets stored users choose their own password with `ALTER USER USER() IDENTIFIED BY '...'` or `SET PASSWORD = '...'`. readgate answers it; the replica never sees it.",
+        ),
+        default(
+            "chosen_length",
+            Kind::Count(12, 256),
+            "41",
+            "41",
+            "Fewest characters of a chosen password, of all four classes.",
+        ),
+        default(
+            "chosen_strength",
+            Kind::Count(0, 4),
+            "4",
+            "4",
+            "Lowest strength of a chosen password as zxcvbn estimates it, 0 to 4.",
+        ),
     ],
     sections: &[],
 };
@@ -56,6 +77,9 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<(CredentialPolicy, PasswordRu
     let valid_for = table.optional("valid_for", values::duration);
     let warn_before = table.get("warn_before", values::duration);
     let overlap = table.get("overlap", values::duration);
+    let self_service = table.get("self_service", values::flag);
+    let chosen_length = table.get("chosen_length", values::count);
+    let chosen_strength = table.get("chosen_strength", values::count);
     if let (Some(Some(life)), Some(overlap)) = (valid_for, overlap)
         && overlap > life
     {
@@ -68,5 +92,8 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<(CredentialPolicy, PasswordRu
         warn_before: warn_before?,
         overlap: overlap?,
     };
-    Some((policy, PasswordRules { length: length? }))
+    let strength = u8::try_from(chosen_strength?).unwrap_or(u8::MAX);
+    let chosen = ChosenRules { length: chosen_length?, strength };
+    let chosen = self_service?.then_some(chosen);
+    Some((policy, PasswordRules { length: length?, chosen }))
 }

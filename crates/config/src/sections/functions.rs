@@ -12,10 +12,10 @@ pub(crate) static FUNCTIONS: Section = Section {
     keys: &[
         default(
             "allow",
-            Kind::List(&Kind::Routine),
+            Kind::List(&Kind::Function),
             "[]",
-            "[\"clin.age_at\"]",
-            "Stored functions that only read, with their schema.",
+            "[\"clin.age_at\", \"GET_LOCK\"]",
+            "Stored functions that only read, with their schema, and built-in functions that are refused by default: GET_LOCK, RELEASE_LOCK, RELEASE_ALL_LOCKS, BENCHMARK and the waits for replication.",
         ),
         default(
             "call",
@@ -37,12 +37,13 @@ pub(crate) static FUNCTIONS: Section = Section {
 
 pub(super) fn read(root: &Table<'_, '_>) -> Option<Policy> {
     let table = root.child("functions")?;
-    let allowed_functions = table.list("allow", values::routine);
+    let allowed_functions = table.list("allow", values::function);
     let allowed_calls = table.list("call", values::routine);
     let sleep_max = table.get("sleep_max", values::seconds);
     Some(Policy {
         allowed_functions: allowed_functions.values()?,
         allowed_calls: allowed_calls.values()?,
         sleep_max_seconds: u32::try_from(sleep_max?.as_secs()).ok()?,
+        ..Policy::default()
     })
 }

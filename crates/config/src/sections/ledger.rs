@@ -1,9 +1,14 @@
 //! `[ledger]`: where the audit record is kept, and how safely.
-use ledger::SyncPolicy;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use access::Role;
+use ledger::{Recipient, SyncPolicy};
 
 use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, optional, required};
-use crate::model::LedgerConfig;
+use crate::model::{Endpoint, LedgerConfig, RecordedText, Shipping};
+use crate::sections::suggestion;
 use crate::table::Table;
 use crate::values;
 
@@ -33,11 +38,91 @@ pub(crate) static LEDGER: Section = Section {
             "\"10ms\"",
             "\"group\": the longest wait; \"interval\": the period. No use with \"each\".",
         ),
+        default(
+            "text",
+            Kind::Choice(&["full", "redacted"]),
+            "\"full\"",
+            "\"redacted\"",
+            "How statements are recorded. \"redacted\": values in texts, bound values and attributes are replaced by keyed hashes (equal values, equal hashes), comments too; messages that may repeat them are left out. Passwords are masked either way.",
+        ),
+        default(
+            "text_other_way_for",
+            Kind::List(&Kind::Name),
+            "[]",
+            "[\"analyst\"]",
+            "Roles whose statements are recorded the other way: redacted where `text` is \"full\", in full where it is \"redacted\".",
+        ),
+        optional(
+            "redaction_key_file",
+            Kind::Path,
+            "\"/etc/readgate/redaction.key\"",
+            "Key of those hashes, at least 32 bytes. Made if missing; without it, `redaction.key` in `directory`. Who has it can test guesses of values.",
+        ),
+        optional(
+            "asserted_user_attribute",
+            Kind::Text,
+            "\"end_user\"",
+            "Query attribute, or else connection attribute, in which a reporting tool names the person it acts for. Recorded as `end_user`; asserted, not verified.",
+        ),
+        default(
+            "hash_results",
+            Kind::Flag,
+            "false",
+            "true",
+            "Whether each outcome holds the SHA-256 of the answer: its packets, headers included, as the client got them inside TLS and compression.",
+        ),
+        default(
+            "compress",
+            Kind::Flag,
+            "true",
+            "false",
+            "Whether closed files are compressed (zstd).",
+        ),
+        optional(
+            "encrypt_to",
+            Kind::Text,
+            "\"age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj\"",
+            "age public key. Closed files are encrypted to it; the identity is needed to read them (`age --decrypt`), not to verify them. The newest file stays readable.",
+        ),
+        optional(
+            "keep_for",
+            Kind::Duration("1d", "36500d"),
+            "\"2555d\"",
+            "Files whose last record is older are removed, which is recorded and signed; without it, never. A file named `legal-hold` in `directory` stops it.",
+        ),
+        default(
+            "anchors",
+            Kind::List(&Kind::Path),
+            "[]",
+            "[\"/mnt/elsewhere/checkpoints.jsonl\"]",
+            "Files that get a copy of each signed checkpoint: on another mount, best of another host. `readgate ledger verify --anchor FILE` then tells a cut tail.",
+        ),
+        optional(
+            "anchor_webhook",
+            Kind::Text,
+            "\"http://127.0.0.1:8080/anchors\"",
+            "`http://` or `https://` address that gets the newest signed checkpoint by POST, at most one a second.",
+        ),
+        optional(
+            "ship_to",
+            Kind::Text,
+            "\"stdout\"",
+            "Where each record is sent beside: \"stdout\" (one line of JSON each), \"tls://HOST:PORT\" or \"tcp://HOST:PORT\" (syslog, RFC 5424 with octet counts). Read from the files: a receiver that is slow or gone holds nothing up and gets the rest later.",
+        ),
+        optional(
+            "ship_ca_file",
+            Kind::Path,
+            "\"/etc/readgate/certs/siem-ca.crt\"",
+            "PEM. Who must have signed the certificates of `ship_to` and `anchor_webhook`; needed for tls:// and https://.",
+        ),
     ],
     sections: &[],
 };
 
-pub(super) fn read(root: &Table<'_, '_>) -> Option<LedgerConfig> {
+pub(super) fn read(
+    root: &Table<'_, '_>,
+    roles: &BTreeMap<String, Option<Arc<Role>>>,
+) -> Option<LedgerConfig> {
     let table = root.child("ledger")?;
     let directory = table.get("directory", values::text);
     let node = table.optional("node", values::name);
@@ -52,5 +137,98 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<LedgerConfig> {
         ("group", delay) => SyncPolicy::Group(delay),
         (_, _) => SyncPolicy::Each,
     };
-    Some(LedgerConfig { directory: table.document().resolve(&directory?), node: node?, sync })
+    let text = read_text(&table, roles);
+    let key_file = table.optional("redaction_key_file", values::text);
+    let asserted = table.optional("asserted_user_attribute", values::text);
+    let anchors = table.list("anchors", values::text);
+    let hash_results = table.get("hash_results", values::flag);
+    let compress = table.get("compress", values::flag);
+    let encrypt_to = read_recipient(&table);
+    let keep_for = table.optional("keep_for", values::duration);
+    let shipping = read_shipping(&table);
+    let document = table.document();
+    let directory = document.resolve(&directory?);
+    Some(LedgerConfig {
+        redaction_key_file: match key_file? {
+            Some(path) => document.resolve(&path),
+            None => directory.join("redaction.key"),
+        },
+        directory,
+        node: node?,
+        sync,
+        text: text?,
+        asserted_user_attribute: asserted?,
+        compress: compress?,
+        hash_results: hash_results?,
+        shipping: shipping?,
+        encrypt_to: encrypt_to?,
+        keep_for: keep_for?,
+        anchors: anchors.values()?.iter().map(|path| document.resolve(path)).collect(),
+    })
+}
+
+fn read_shipping(table: &Table<'_, '_>) -> Option<Shipping> {
+    let ca_file = table.optional("ship_ca_file", values::text);
+    let endpoint = |key: &str, schemes: [(&str, u16); 2], example: &str| {
+        let Some(text) = table.optional(key, values::text)? else {
+            return Some(None);
+        };
+        let endpoint = Endpoint::parse(&text, schemes);
+        if endpoint.is_none() {
+            table.problem(key, Wrong::new(format!("{text:?} is no address of its sort"), example));
+        } else if endpoint.as_ref().is_some_and(|one| one.tls) && !table.has("ship_ca_file") {
+            let right = "add ship_ca_file, the PEM file of who signs its certificate";
+            table.problem(key, Wrong::new("needs a certificate authority", right));
+        }
+        endpoint.map(Some)
+    };
+    let webhook = endpoint(
+        "anchor_webhook",
+        [("http", 80), ("https", 443)],
+        "write it as \"https://HOST/PATH\"",
+    );
+    let to_stdout = table.optional("ship_to", values::text)?.as_deref() == Some("stdout");
+    let syslog = match to_stdout {
+        true => Some(None),
+        false => endpoint(
+            "ship_to",
+            [("tcp", 601), ("tls", 6514)],
+            "write \"stdout\", \"tls://HOST:PORT\" or \"tcp://HOST:PORT\"",
+        ),
+    };
+    Some(Shipping {
+        to_stdout,
+        syslog: syslog?,
+        anchor_webhook: webhook?,
+        ca_file: ca_file?.map(|path| table.document().resolve(&path)),
+    })
+}
+
+fn read_recipient(table: &Table<'_, '_>) -> Option<Option<Recipient>> {
+    let Some(text) = table.optional("encrypt_to", values::text)? else {
+        return Some(None);
+    };
+    let recipient = Recipient::parse(&text);
+    if recipient.is_none() {
+        let right = "write the public key, age1..., that `age-keygen -y` prints";
+        table.problem("encrypt_to", Wrong::new("is no age public key", right));
+    }
+    recipient.map(Some)
+}
+
+fn read_text(
+    table: &Table<'_, '_>,
+    roles: &BTreeMap<String, Option<Arc<Role>>>,
+) -> Option<RecordedText> {
+    let redacted = table.get("text", values::choice);
+    let except = table.list("text_other_way_for", values::name);
+    for name in except.items() {
+        if !roles.contains_key(&name.value) {
+            let right =
+                suggestion(&name.value, roles.keys().map(String::as_str), "name a [[role]]");
+            let wrong = Wrong::new(format!("no role is named {:?}", name.value), right);
+            table.problem_at(name.line, "text_other_way_for", wrong);
+        }
+    }
+    Some(RecordedText { redacted: redacted? == "redacted", except_roles: except.values()? })
 }

@@ -12,6 +12,13 @@ pub(crate) static LIMITS: Section = Section {
     form: Form::OneOrNone,
     meaning: "Numbers and times that bound what clients can use up.",
     keys: &[
+        default(
+            "workers",
+            Kind::Count(0, 1024),
+            "0",
+            "4",
+            "Threads that connections live on; 0 is one for each core. Counts from the next start.",
+        ),
         default("connections", Kind::Count(1, 1_000_000), "2000", "2000", "All clients together."),
         default(
             "connections_per_source",
@@ -91,6 +98,7 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Limits> {
     let statement_timeout = table.get("statement_timeout", values::duration);
     let lock_wait_timeout = table.get("lock_wait_timeout", values::seconds);
     let max_payload = table.get("max_payload", values::size);
+    let workers = table.get("workers", values::count);
     let prepared_statements = table.get("prepared_statements", values::count);
     Some(Limits {
         connections: connections?,
@@ -101,6 +109,7 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Limits> {
         statement_timeout: statement_timeout.map(|time| (!time.is_zero()).then_some(time))?,
         lock_wait_timeout: lock_wait_timeout?,
         max_payload: u32::try_from(max_payload?).ok()?,
+        workers: workers?,
         prepared_statements: prepared_statements?,
     })
 }

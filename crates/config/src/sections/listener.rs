@@ -1,4 +1,6 @@
 //! `[[listener]]`: where clients connect, from where, and with which certificate.
+use std::collections::BTreeSet;
+
 use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, optional, required};
 use crate::model::{ClientTls, Listener, ListenerTls};
@@ -98,7 +100,10 @@ static CLIENTS: Section = Section {
     sections: &[],
 };
 
-pub(super) fn read(root: &Table<'_, '_>, known_sources: &[String]) -> Option<Vec<Listener>> {
+pub(super) fn read(
+    root: &Table<'_, '_>,
+    known_sources: &BTreeSet<String>,
+) -> Option<Vec<Listener>> {
     let (mut names, mut addresses) = (Unique::default(), Unique::default());
     let tables = root.children("listener");
     let listeners = tables.iter().map(|table| {
@@ -115,7 +120,7 @@ pub(super) fn read(root: &Table<'_, '_>, known_sources: &[String]) -> Option<Vec
 
 fn read_one(
     table: &Table<'_, '_>,
-    known_sources: &[String],
+    known_sources: &BTreeSet<String>,
     names: &mut Unique,
 ) -> Option<Listener> {
     let name = table.get("name", values::name);

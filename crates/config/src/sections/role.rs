@@ -1,5 +1,5 @@
 //! `[[role]]`: what users of one kind may do. A role only narrows.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use access::role::DEFAULT_ROLE;
@@ -43,10 +43,10 @@ pub(crate) static ROLE: Section = Section {
         ),
         default(
             "functions",
-            Kind::List(&Kind::Routine),
+            Kind::List(&Kind::Function),
             "[]",
             "[\"clin.age_at\"]",
-            "Stored functions its users may call beside `functions.allow`.",
+            "Functions its users may call beside `functions.allow`, named as there.",
         ),
         default(
             "call",
@@ -54,6 +54,19 @@ pub(crate) static ROLE: Section = Section {
             "[]",
             "[\"clin.visit_report\"]",
             "Routines its users may CALL beside `functions.call`.",
+        ),
+        optional(
+            "schemas",
+            Kind::List(&Kind::Schema),
+            "[\"clinical\", \"ref\"]",
+            "Schemas its users may read, beside the server's own metadata; all if left out.",
+        ),
+        default(
+            "see_others",
+            Kind::Flag,
+            "false",
+            "true",
+            "Whether its users see other users' sessions and statements, as process list and performance_schema show them.",
         ),
         optional("connections", Kind::Count(0, 1_000_000), "20", "Connections at a time."),
         optional(
@@ -95,7 +108,7 @@ pub(crate) static ROLE: Section = Section {
 /// not reported again at every user.
 pub(super) fn read(
     root: &Table<'_, '_>,
-    known_sources: &[String],
+    known_sources: &BTreeSet<String>,
 ) -> BTreeMap<String, Option<Arc<Role>>> {
     let mut unique = Unique::default();
     let built_in = Some(Arc::new(Role::named(DEFAULT_ROLE)));
@@ -110,12 +123,18 @@ pub(super) fn read(
     roles
 }
 
-fn read_one(table: &Table<'_, '_>, name: Option<String>, known_sources: &[String]) -> Option<Role> {
+fn read_one(
+    table: &Table<'_, '_>,
+    name: Option<String>,
+    known_sources: &BTreeSet<String>,
+) -> Option<Role> {
     let sources = optional_sources(table, known_sources);
     let require_tls = table.get("require_tls", values::flag);
     let allow_native = table.get("allow_native", values::flag);
-    let functions = table.list("functions", values::routine);
+    let functions = table.list("functions", values::function);
     let calls = table.list("call", values::routine);
+    let schemas = table.list("schemas", values::schema).values();
+    let see_others = table.get("see_others", values::flag);
     let limits = read_limits(table);
     Some(Role {
         name: name?,
@@ -124,6 +143,8 @@ fn read_one(table: &Table<'_, '_>, name: Option<String>, known_sources: &[String
         allow_native: allow_native?,
         functions: functions.values()?,
         calls: calls.values()?,
+        schemas: schemas.map(|schemas| table.has("schemas").then_some(schemas))?,
+        see_others: see_others?,
         limits: limits?,
     })
 }

@@ -1,4 +1,6 @@
 //! `[[source]]`: static networks that clients connect from, and why they are listed.
+use std::collections::BTreeSet;
+
 use access::{SourceEntry, SourceNetworks, network};
 use ipnet::IpNet;
 
@@ -74,10 +76,10 @@ pub(crate) static SOURCE: Section = Section {
 
 /// The entries, and the names that are there: those of wrong entries too, so that one
 /// mistake isn't reported again at every reference.
-pub(super) fn read(root: &Table<'_, '_>) -> (Option<SourceNetworks>, Vec<String>) {
+pub(super) fn read(root: &Table<'_, '_>) -> (Option<SourceNetworks>, BTreeSet<String>) {
     let rules = read_rules(root);
     let mut unique = Unique::default();
-    let mut names = Vec::new();
+    let mut names = BTreeSet::new();
     let mut read = Vec::new();
     for table in root.children("source") {
         let name = table.get("name", values::name);

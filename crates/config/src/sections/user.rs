@@ -1,5 +1,5 @@
 //! `[[user]]`: named people and what proves that it is they.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use access::certificate::{CertificateName, CertificateNameError};
@@ -94,7 +94,7 @@ pub(crate) static USER: Section = Section {
 
 /// What `[[user]]` tables refer to.
 pub(super) struct Known<'k> {
-    pub(super) sources: &'k [String],
+    pub(super) sources: &'k BTreeSet<String>,
     /// Roles by name; `None`: one with a problem of its own.
     pub(super) roles: &'k BTreeMap<String, Option<Arc<Role>>>,
 }

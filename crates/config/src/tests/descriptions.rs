@@ -84,6 +84,22 @@ fn every_example_is_accepted() {
                 table.insert(String::from("plugins"), Value::from(vec!["mysql_native_password"]));
                 table.remove("caching_sha2_verifier");
             }
+            "identities.url"
+            | "identities.ca_file"
+            | "identities.server_name"
+            | "identities.password_file"
+            | "identities.password_env"
+            | "identities.password_credential" => {
+                table.remove("file");
+                let mut beside = |key: &str, value: &str| {
+                    table.entry(key).or_insert_with(|| Value::from(value));
+                };
+                beside("url", "mysql://readgate@ids:3306/readgate");
+                beside("ca_file", "ca.crt");
+                if !key.name.starts_with("password") {
+                    beside("password_file", "identities.password");
+                }
+            }
             "listener.name" | "source.name" | "role.name" => {}
             _ => {}
         }

@@ -2,7 +2,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::{Config, PasswordSource, ReplicaTls};
+use crate::{Config, IdentityPlace, PasswordSource, ReplicaTls};
 use access::{CredentialPolicy, SourceSet, UserStore};
 
 fn sample() -> Config {
@@ -60,7 +60,8 @@ fn the_commented_keys_of_the_shipped_file_are_valid_and_its_defaults_true() {
     let config = parsed.unwrap_or_else(|errors| panic!("\n{errors}"));
     assert_eq!(config.roles[0].name, "analyst");
     assert_eq!(config.users.find(b"alice").unwrap().connection_limit(), Some(20));
-    assert!(config.identities.unwrap().file.ends_with("identities.sqlite"));
+    let place = config.identities.unwrap().place;
+    assert!(matches!(place, IdentityPlace::File(file) if file.ends_with("identities.sqlite")));
     assert_eq!(config.credentials.valid_for, Some(Duration::from_secs(365 * 86_400)));
     assert_eq!(CredentialPolicy { valid_for: None, ..config.credentials }, sample().credentials);
     assert_eq!(config.passwords, sample().passwords);

@@ -1,6 +1,7 @@
 //! Which files belong to which node, in which order; and the copies of checkpoints.
 
-use std::fs::{self, File};
+use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -8,8 +9,12 @@ use serde::Deserialize;
 
 use super::VerifyRequest;
 use super::report::{Finding, What};
+use crate::archive::{self, is_sealed};
 use crate::checkpoint::Checkpoint;
+use crate::files::{COMPRESSED, PLAIN};
+use crate::keys::PublicKey;
 use crate::line::{Frame, Hash, sha256};
+use crate::statement::Statement;
 
 /// A file that can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +32,8 @@ pub(super) struct Inputs {
     pub(super) anchors: Vec<Anchor>,
     /// Copies of checkpoints that are none, and files that are no ledger's.
     pub(super) strays: Vec<Finding>,
+    /// Signed statements, by the name of the file that they speak for, the newest last.
+    pub(super) statements: BTreeMap<String, Vec<(Statement, PublicKey)>>,
     /// Only folders were given: then nothing may be missing at the start.
     pub(super) whole: bool,
 }
@@ -36,7 +43,19 @@ pub(super) struct Inputs {
 pub(super) struct LedgerFile {
     pub(super) node: String,
     first: u64,
+    pub(super) content: Content,
     pub(super) path: PathBuf,
+}
+
+/// What of a file can be looked at.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Content {
+    /// Its lines.
+    Lines,
+    /// Its bytes, against what was signed about them.
+    Sealed,
+    /// Nothing: retention removed it.
+    Retired,
 }
 
 /// A checkpoint as held elsewhere.
@@ -51,28 +70,44 @@ pub(super) struct Anchor {
 
 impl Inputs {
     pub(super) fn find(request: &VerifyRequest) -> Result<Self, VerifyError> {
-        let mut inputs = Self { files: vec![], anchors: vec![], strays: vec![], whole: true };
+        let mut inputs = Self {
+            files: vec![],
+            anchors: vec![],
+            strays: vec![],
+            statements: BTreeMap::new(),
+            whole: true,
+        };
+        let mut sealed = Vec::new();
         let mut anchors = request.anchors.clone();
         for path in &request.paths {
             if !path.is_dir() {
                 inputs.whole = false;
-                inputs.ledger_file(path)?;
+                match is_sealed(path) {
+                    true => sealed.push(path.clone()),
+                    false => inputs.ledger_file(path)?,
+                }
                 continue;
             }
             for entry in fs::read_dir(path).map_err(failed(path))? {
                 let path = entry.map_err(failed(path))?.path();
                 let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                if !name.ends_with(".jsonl") {
-                    continue;
-                }
-                if name.starts_with("checkpoints-") {
+                if name.starts_with("checkpoints-") && name.ends_with(PLAIN) {
                     anchors.push(path);
-                } else if name.starts_with("ledger-") {
+                } else if name.starts_with("archives-") && name.ends_with(PLAIN) {
+                    inputs.statements_file(&path)?;
+                } else if name.starts_with("ledger-") && is_sealed(&path) {
+                    sealed.push(path);
+                } else if name.starts_with("ledger-")
+                    && (name.ends_with(PLAIN) || name.ends_with(COMPRESSED))
+                {
                     inputs.ledger_file(&path)?;
                 }
             }
         }
+        inputs.add_vouched(sealed);
         inputs.files.sort();
+        // A crash may leave a file in two forms: the one that tells most is read.
+        inputs.files.dedup_by(|later, kept| later.node == kept.node && later.first == kept.first);
         for path in anchors {
             inputs.anchor_file(&path)?;
         }
@@ -81,7 +116,7 @@ impl Inputs {
 
     fn ledger_file(&mut self, path: &Path) -> Result<(), VerifyError> {
         // The first line may be the one that was tampered with: any line tells the node.
-        let reader = BufReader::new(File::open(path).map_err(failed(path))?);
+        let reader = BufReader::new(archive::open(path).map_err(failed(path))?);
         let mut found = None;
         for (line, number) in reader.split(b'\n').zip(0_u64..) {
             let line = line.map_err(failed(path))?;
@@ -91,12 +126,53 @@ impl Inputs {
             }
         }
         if let Some((node, first)) = found {
-            self.files.push(LedgerFile { node, first, path: path.to_owned() });
+            let (path, content) = (path.to_owned(), Content::Lines);
+            self.files.push(LedgerFile { node, first, path, content });
         } else if fs::metadata(path).map_err(failed(path))?.len() > 0 {
             let what = What::NotARecord;
             self.strays.push(Finding { file: path.to_owned(), line: 0, sequence: None, what });
         }
         Ok(())
+    }
+
+    fn statements_file(&mut self, path: &Path) -> Result<(), VerifyError> {
+        let bytes = fs::read(path).map_err(failed(path))?;
+        for line in bytes.split(|byte| *byte == b'\n') {
+            if let Some((statement, key)) = Statement::read(line) {
+                let of_file = self.statements.entry(statement.file.clone()).or_default();
+                of_file.push((statement, key));
+            }
+        }
+        Ok(())
+    }
+
+    /// Files whose lines can't be read, and those that aren't there any more.
+    fn add_vouched(&mut self, sealed: Vec<PathBuf>) {
+        for path in sealed {
+            let of_file = self.statements.get(&archive::name(&path));
+            match of_file.and_then(|all| all.last()) {
+                Some((statement, _)) => self.files.push(LedgerFile {
+                    node: statement.node.clone(),
+                    first: statement.first,
+                    path,
+                    content: Content::Sealed,
+                }),
+                None => {
+                    let what = What::NotVouched;
+                    self.strays.push(Finding { file: path, line: 0, sequence: None, what });
+                }
+            }
+        }
+        for (name, of_file) in self.statements.iter().filter(|_| self.whole) {
+            if let Some((statement, _)) = of_file.iter().rev().find(|one| one.0.retired) {
+                self.files.push(LedgerFile {
+                    node: statement.node.clone(),
+                    first: statement.first,
+                    path: PathBuf::from(name),
+                    content: Content::Retired,
+                });
+            }
+        }
     }
 
     fn anchor_file(&mut self, path: &Path) -> Result<(), VerifyError> {

@@ -1,7 +1,6 @@
 //! One node's files, line by line: sequence, chain, checkpoints.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use serde::Deserialize;
 
 use super::input::{Anchor, node_of};
 use super::report::{Finding, NodeReport, What};
+use crate::archive;
 use crate::checkpoint::Checkpoint;
 use crate::keys::{PublicKey, Rotation};
 use crate::line::{Frame, Hash, genesis, sha256};
@@ -23,9 +23,9 @@ const LONGEST: usize = 64 << 20;
 
 /// The walk through one node's ledger.
 pub(super) struct NodeCheck {
-    report: NodeReport,
-    expected: u64,
-    prev: Prev,
+    pub(super) report: NodeReport,
+    pub(super) expected: u64,
+    pub(super) prev: Prev,
     /// A broken link between the line before and this one, not laid to either yet.
     broken: Option<(Place, Place)>,
     /// A record with too high a number, and the number due there: either that many are
@@ -33,19 +33,19 @@ pub(super) struct NodeCheck {
     jump: Option<(Place, u64)>,
     /// The line at hand doesn't belong where it stands.
     strange: bool,
-    place: Place,
-    trusted: Option<PublicKey>,
+    pub(super) place: Place,
+    pub(super) trusted: Option<PublicKey>,
     given_key: bool,
     /// Nothing may be missing at the start.
     whole: bool,
     /// Checkpoints by keys not introduced yet: a rotation that follows clears them.
-    unknown: Vec<(PublicKey, Finding)>,
-    anchors: BTreeMap<u64, Vec<Hash>>,
+    pub(super) unknown: Vec<(PublicKey, Finding)>,
+    pub(super) anchors: BTreeMap<u64, Vec<Hash>>,
     event: Finder<'static>,
 }
 
 /// What the next line must name.
-enum Prev {
+pub(super) enum Prev {
     Hash(Hash),
     /// The line before was reported already: nothing can be said about the link.
     Reported,
@@ -54,10 +54,10 @@ enum Prev {
 }
 
 #[derive(Debug, Clone)]
-struct Place {
+pub(super) struct Place {
     file: Arc<Path>,
     line: u64,
-    sequence: u64,
+    pub(super) sequence: u64,
 }
 
 impl NodeCheck {
@@ -91,7 +91,7 @@ impl NodeCheck {
     pub(super) fn file(&mut self, path: &Path) -> io::Result<()> {
         self.report.files += 1;
         let file: Arc<Path> = path.into();
-        let mut reader = File::open(path)?;
+        let mut reader = archive::open(path)?;
         let mut buffer = vec![0; CHUNK];
         let (mut filled, mut number) = (0, 0);
         loop {
@@ -126,7 +126,7 @@ impl NodeCheck {
     }
 
     /// Moves on to a line; gives the place left.
-    fn go_to(&mut self, file: &Arc<Path>, line: u64) -> Place {
+    pub(super) fn go_to(&mut self, file: &Arc<Path>, line: u64) -> Place {
         let place = Place { file: file.clone(), line, sequence: 0 };
         std::mem::replace(&mut self.place, place)
     }
@@ -162,7 +162,7 @@ impl NodeCheck {
 
     /// Lays a broken link to one of its two lines: if the line after them fits the second,
     /// the first was changed; otherwise the second was.
-    fn settle(&mut self, next: Option<&Frame>) {
+    pub(super) fn settle(&mut self, next: Option<&Frame>) {
         let Some((first, second)) = self.broken.take() else {
             return;
         };
@@ -179,7 +179,7 @@ impl NodeCheck {
     }
 
     /// The first record given: whether anything must have been before.
-    fn start(&mut self, sequence: u64) {
+    pub(super) fn start(&mut self, sequence: u64) {
         if !self.whole && sequence > 1 {
             self.expected = sequence;
             self.prev = Prev::Unknown;
@@ -187,7 +187,7 @@ impl NodeCheck {
     }
 
     /// Decides what a too high number was, by the number after it.
-    fn settle_jump(&mut self, next: Option<u64>) {
+    pub(super) fn settle_jump(&mut self, next: Option<u64>) {
         let Some((place, due)) = self.jump.take() else {
             return;
         };
@@ -252,7 +252,11 @@ impl NodeCheck {
         self.report.closed = closes;
         self.report.key = Some(checkpoint.key.to_hex());
         // Without a given key the first one is followed.
-        let trusted = *self.trusted.get_or_insert(checkpoint.key);
+        if self.trusted.is_none() {
+            self.trusted = Some(checkpoint.key);
+            self.unknown.retain(|(key, _)| *key != checkpoint.key);
+        }
+        let trusted = self.trusted.unwrap_or(checkpoint.key);
         if checkpoint.key != trusted {
             let key = checkpoint.key.to_hex();
             let finding = self.finding(&self.place, What::UntrustedKey { key });
@@ -276,7 +280,12 @@ impl NodeCheck {
 
     fn rotation(&mut self, line: &[u8]) {
         let rotation = serde_json::from_slice::<Rotation>(line).ok();
-        match rotation.and_then(|rotation| rotation.check()) {
+        self.follow(rotation.as_ref());
+    }
+
+    /// Trusts the key that a trusted one has introduced.
+    pub(super) fn follow(&mut self, rotation: Option<&Rotation>) {
+        match rotation.and_then(Rotation::check) {
             Some((old, new)) if self.trusted.is_none_or(|key| key == old || key == new) => {
                 self.trusted = Some(new);
                 self.unknown.retain(|(key, _)| *key != new);
@@ -288,6 +297,11 @@ impl NodeCheck {
     pub(super) fn finish(mut self) -> NodeReport {
         self.settle(None);
         self.settle_jump(None);
+        if let (None, Some((first, _))) = (self.trusted, self.unknown.first()) {
+            // Nothing but statements, and no key given: theirs is followed.
+            let first = *first;
+            self.unknown.retain(|(key, _)| *key != first);
+        }
         for (_, finding) in std::mem::take(&mut self.unknown) {
             self.report.key_trusted = false;
             self.add(finding);
@@ -301,7 +315,7 @@ impl NodeCheck {
         self.report
     }
 
-    fn find(&mut self, what: What) {
+    pub(super) fn find(&mut self, what: What) {
         let finding = self.finding(&self.place, what);
         self.add(finding);
     }
@@ -311,7 +325,7 @@ impl NodeCheck {
         self.add(finding);
     }
 
-    fn finding(&self, place: &Place, what: What) -> Finding {
+    pub(super) fn finding(&self, place: &Place, what: What) -> Finding {
         let sequence = (place.sequence > 0).then_some(place.sequence);
         Finding { file: place.file.to_path_buf(), line: place.line, sequence, what }
     }

@@ -52,6 +52,10 @@ pub struct NodeReport {
     pub lost: u64,
     /// Checkpoints held elsewhere that were found in the ledger.
     pub anchors_met: u64,
+    /// Records in encrypted files, whose lines weren't read: their bytes are as signed for.
+    pub sealed: u64,
+    /// Records that retention removed, as signed for.
+    pub retired: u64,
     /// Key that signed the last checkpoint, 64 hex digits.
     pub key: Option<String>,
     /// That key is the trusted one, or follows from it by signed rotations.
@@ -119,6 +123,10 @@ pub enum What {
     AnchorDiffers,
     /// The copy of a checkpoint is itself not properly signed.
     BadAnchor,
+    /// The encrypted file isn't the one that was signed for.
+    SealedChanged,
+    /// No signed statement speaks for the encrypted file.
+    NotVouched,
     /// A checkpoint held elsewhere is of a node of which no file was given.
     NoLedger {
         /// That node.
@@ -157,6 +165,8 @@ impl fmt::Display for Finding {
             }
             What::AnchorDiffers => f.write_str("a checkpoint held elsewhere says otherwise"),
             What::BadAnchor => f.write_str("this copy of a checkpoint is not properly signed"),
+            What::SealedChanged => f.write_str("the encrypted file is not the one signed for"),
+            What::NotVouched => f.write_str("nothing signed speaks for this encrypted file"),
             What::NoLedger { node } => write!(f, "no ledger file of node {node:?} was given"),
         }
     }
@@ -182,6 +192,13 @@ impl NodeReport {
         )?;
         if self.lost > 0 {
             writeln!(out, "  {} records were lost, as the ledger itself says", self.lost)?;
+        }
+        if self.sealed > 0 {
+            let sealed = self.sealed;
+            writeln!(out, "  {sealed} records are in encrypted files: whole, but not read")?;
+        }
+        if self.retired > 0 {
+            writeln!(out, "  {} records were removed by retention, as signed for", self.retired)?;
         }
         match &self.key {
             Some(key) if self.key_trusted => writeln!(out, "  signed by {key}, trusted")?,

@@ -25,6 +25,7 @@ pub(crate) fn who(session: u64) -> Who<'static> {
         replica: "clinical",
         account: "readonly_shared",
         replica_session: Some(77),
+        policy: None,
     }
 }
 

@@ -8,6 +8,8 @@ use clap::{Args, ValueEnum};
 use config::Config;
 use sql_judge::{Explanation, Judge, Policy, ServerVersion, SessionFacts};
 
+use crate::role_policy;
+
 use super::{EXIT_CONFIG, fail, say};
 
 /// EX_DATAERR of sysexits(3).
@@ -31,6 +33,9 @@ pub struct ExplainArguments {
     /// Take allowed functions and calls from this configuration.
     #[arg(long)]
     config: Option<PathBuf>,
+    /// Judge as for the users of this role of the configuration.
+    #[arg(long, requires = "config")]
+    role: Option<String>,
     /// Make of the replica.
     #[arg(long, value_enum, default_value_t = Flavour::Mysql)]
     flavour: Flavour,
@@ -67,10 +72,7 @@ pub fn run(arguments: &ExplainArguments) -> ExitCode {
 }
 
 fn explain(arguments: &ExplainArguments) -> Result<bool, (u8, String)> {
-    let policy = match &arguments.config {
-        Some(path) => Config::load(path).map_err(|e| (EXIT_CONFIG, e.to_string()))?.0.policy,
-        None => Policy::default(),
-    };
+    let policy = policy(arguments)?;
     let server = server(arguments)?;
     if arguments.batch {
         let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
@@ -91,6 +93,16 @@ fn explain(arguments: &ExplainArguments) -> Result<bool, (u8, String)> {
     let explanation = sql_judge::explain(&judge, &facts, text.clone());
     print(&explanation, &text, arguments.json);
     Ok(explanation.verdict != "reject")
+}
+
+/// Without a role: what holds for all of them.
+fn policy(arguments: &ExplainArguments) -> Result<Policy, (u8, String)> {
+    let Some(path) = &arguments.config else { return Ok(Policy::default()) };
+    let (config, _) = Config::load(path).map_err(|e| (EXIT_CONFIG, e.to_string()))?;
+    let Some(name) = &arguments.role else { return Ok(config.policy) };
+    let role = config.roles.iter().find(|role| role.name == *name);
+    let role = role.ok_or_else(|| (EXIT_DATA, format!("no role is named {name:?}")))?;
+    Ok(role_policy::of(&config.policy, role))
 }
 
 fn server(arguments: &ExplainArguments) -> Result<ServerVersion, (u8, String)> {

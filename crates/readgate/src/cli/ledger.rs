@@ -4,17 +4,20 @@ use std::io::{BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use ledger::cli::{Format, Search};
+use ledger::report::{ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
-use ledger::{PublicKey, keygen, rotate_key};
+use ledger::{PublicKey, keygen, note_reading, rotate_key};
 
-use super::{fail, say};
+use super::{fail, note, say};
 
 /// EX_DATAERR of sysexits(3).
 const EXIT_DATA: u8 = 65;
 /// EX_NOINPUT of sysexits(3): files that can't be read.
 const EXIT_INPUT: u8 = 66;
+/// EX_NOPERM of sysexits(3): the reading can't be recorded.
+const EXIT_NO_PERMISSION: u8 = 77;
 /// Exit code when a ledger isn't intact, or nothing was found.
 const EXIT_NOT_SO: u8 = 1;
 
@@ -37,7 +40,7 @@ pub enum LedgerCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Print the records that match, oldest first.
+    /// Print the records that match, oldest first. Exit 1 if there are none.
     Search {
         /// Ledger files, or folders of them.
         #[arg(required = true)]
@@ -45,6 +48,24 @@ pub enum LedgerCommand {
         /// Which records.
         #[command(flatten)]
         search: SearchArguments,
+        /// Go on with the records that come.
+        #[arg(short, long)]
+        follow: bool,
+        /// Print CSV with the main members.
+        #[arg(long, conflicts_with = "follow")]
+        csv: bool,
+    },
+    /// What users did, who could have read a table, what was denied, what is worth a look.
+    Report {
+        /// Ledger files, or folders of them.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// What about.
+        #[command(flatten)]
+        about: ReportArguments,
+        /// Form of the report.
+        #[arg(long, value_enum, default_value_t = ReportForm::Text)]
+        format: ReportForm,
     },
     /// Print one record and those that refer to it.
     Show {
@@ -104,6 +125,59 @@ pub struct SearchArguments {
     to: Option<String>,
 }
 
+/// What a report is about.
+#[derive(Debug, Args)]
+pub struct ReportArguments {
+    /// From this time on (UTC), such as 2026-01-31T08. What is before tells what is usual.
+    #[arg(long)]
+    from: Option<String>,
+    /// Up to this time.
+    #[arg(long)]
+    to: Option<String>,
+    /// This user alone.
+    #[arg(long)]
+    user: Option<String>,
+    /// This table alone, as schema.table.
+    #[arg(long)]
+    table: Option<String>,
+    /// First usual hour (UTC).
+    #[arg(long, default_value_t = 7)]
+    day_begins: u8,
+    /// First hour after the usual ones (UTC).
+    #[arg(long, default_value_t = 19)]
+    day_ends: u8,
+    /// Days without a login or statement after which a user is dormant.
+    #[arg(long, default_value_t = 90)]
+    dormant_days: u64,
+}
+
+impl ReportArguments {
+    fn request(&self, paths: &[PathBuf]) -> ReportRequest {
+        ReportRequest {
+            paths: paths.to_vec(),
+            from: self.from.clone(),
+            to: self.to.clone(),
+            user: self.user.clone(),
+            table: self.table.clone(),
+            hours: (self.day_begins, self.day_ends),
+            dormant_days: self.dormant_days,
+        }
+    }
+}
+
+/// Form of a report.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum ReportForm {
+    /// For a terminal.
+    Text,
+    /// For spreadsheets.
+    Csv,
+    /// For programs.
+    Json,
+    /// One page with a chart.
+    Html,
+}
+
 impl SearchArguments {
     fn search(&self) -> Search {
         Search {
@@ -128,7 +202,35 @@ pub fn run(command: &LedgerCommand) -> ExitCode {
     }
 }
 
+/// Whoever reads a live ledger is recorded in it first.
+fn note_reader(command: &LedgerCommand) -> Result<(), (u8, String)> {
+    let paths = match command {
+        LedgerCommand::Search { paths, .. }
+        | LedgerCommand::Show { paths, .. }
+        | LedgerCommand::Report { paths, .. }
+        | LedgerCommand::Stats { paths, .. } => paths,
+        LedgerCommand::Verify { .. }
+        | LedgerCommand::Keygen { .. }
+        | LedgerCommand::RotateKey { .. } => return Ok(()),
+    };
+    let what: Vec<String> = std::env::args().skip(1).collect();
+    // sudo tells who is behind root; the number can't be set by the caller.
+    let by = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let uid = rustix::process::getuid().as_raw();
+    let refused = |error: std::io::Error| (EXIT_NO_PERMISSION, error.to_string());
+    note_reading(paths, by.as_deref().unwrap_or(""), uid, &what.join(" ")).map_err(refused)?;
+    let sealed = ledger::cli::sealed_files(paths).map_err(|e| (EXIT_INPUT, e.to_string()))?;
+    if !sealed.is_empty() {
+        note(&format!(
+            "{} files are encrypted and not looked into; `age --decrypt` makes them readable",
+            sealed.len()
+        ));
+    }
+    Ok(())
+}
+
 fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
+    note_reader(command)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let unreadable = |error: std::io::Error| (EXIT_INPUT, error.to_string());
     let answer = match command {
@@ -140,8 +242,26 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
             ledger::cli::verify_to(&request, format, &mut out)
                 .map_err(|error| (EXIT_INPUT, error.to_string()))?
         }
-        LedgerCommand::Search { paths, search } => {
+        LedgerCommand::Search { paths, search, follow: true, .. } => {
+            ledger::cli::search_follow(paths, &search.search(), &mut out).map_err(unreadable)?;
+            true
+        }
+        LedgerCommand::Search { paths, search, csv: true, .. } => {
+            ledger::cli::search_csv(paths, &search.search(), &mut out).map_err(unreadable)? > 0
+        }
+        LedgerCommand::Search { paths, search, .. } => {
             ledger::cli::search(paths, &search.search(), &mut out).map_err(unreadable)? > 0
+        }
+        LedgerCommand::Report { paths, about, format } => {
+            let format = match format {
+                ReportForm::Text => ReportFormat::Text,
+                ReportForm::Csv => ReportFormat::Csv,
+                ReportForm::Json => ReportFormat::Json,
+                ReportForm::Html => ReportFormat::Html,
+            };
+            let report = report(&about.request(paths)).map_err(unreadable)?;
+            report.write(format, &mut out).map_err(unreadable)?;
+            true
         }
         LedgerCommand::Show { sequence, paths } => {
             ledger::cli::show(paths, *sequence, &mut out).map_err(unreadable)?

@@ -1,16 +1,19 @@
 //! `readgate user`, `credential` and `access`: stored users, their credentials and the
 //! history of both. Every change needs a reason and is noted with who made it.
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use access::store::{Author, HistoryEntry, IdentityStore, StoreError};
 use access::{
     Alteration, Change, CredentialId, Date, Identity, SourceSet, Timestamp, UserName, UserStatus,
+    Users, day_of,
 };
 use clap::{Args, Subcommand, ValueEnum};
-use config::Config;
+use config::{Config, ConfigHash};
 use mysql_auth::AuthPlugin;
 
+use super::review::ReviewArguments;
 use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, note, say};
 use crate::identity::Directory;
 use crate::identity::handover::{HandoverError, Recipient};
@@ -158,9 +161,14 @@ pub(super) enum AccessCommand {
         /// Only those of this user.
         #[arg(long)]
         user: Option<String>,
+        /// Print what they had made of the users by the end of that day (UTC) instead.
+        #[arg(long, value_name = "DATE")]
+        as_of: Option<Date>,
         #[command(flatten)]
         place: Where,
     },
+    /// Print who can do what from where, who is dormant, what ends soon and who was refused.
+    Review(Box<ReviewArguments>),
 }
 
 impl UserCommand {
@@ -224,8 +232,13 @@ fn issue(user: &str, to: &str, why: &Why) -> Result<String, Failure> {
 impl AccessCommand {
     /// Does it.
     pub(super) fn run(self) -> ExitCode {
-        let Self::History { user, place } = self;
-        finish(history(user.as_deref(), &place))
+        match self {
+            Self::History { user, as_of: None, place } => finish(history(user.as_deref(), &place)),
+            Self::History { user, as_of: Some(day), place } => {
+                finish(state_on(day, user.as_deref(), &place))
+            }
+            Self::Review(arguments) => arguments.run(),
+        }
     }
 }
 
@@ -267,12 +280,12 @@ fn change_to(change: &Change, why: &Why) -> Result<Identity, Failure> {
     let author = Author::new(operating_system_user(), why.reason.as_str())
         .map_err(|error| Failure::Refused(error.to_string()))?;
     let policy = &opened.config.credentials;
-    Ok(opened.store().apply(change, &author, policy, Timestamp::now())?)
+    Ok(opened.store()?.apply(change, &author, policy, Timestamp::now())?)
 }
 
 fn list(opened: &Opened) -> Result<String, Failure> {
     let mut lines = vec![String::from("user\tstatus\trole\tfull name\tlatest credential")];
-    for user in opened.store().load()?.identities {
+    for user in opened.store()?.load()?.identities {
         let latest = user.credentials.first().map(access::Credential::life);
         let (name, status) = (&user.name, user.status.name());
         let latest = latest.unwrap_or_else(|| String::from("none"));
@@ -290,8 +303,32 @@ fn shown(user: &Identity) -> String {
 
 fn history(user: Option<&str>, place: &Where) -> Result<String, Failure> {
     let user = user.map(user_name).transpose()?;
-    let entries = Opened::at(place)?.store().history(user.as_ref())?;
+    let entries = Opened::at(place)?.store()?.history(user.as_ref())?;
     Ok(entries.iter().map(entry_lines).collect::<Vec<_>>().join("\n"))
+}
+
+/// What the changes up to the end of a day had made of each user: the history alone says
+/// it, so it can be compared with what the store holds.
+fn state_on(day: Date, user: Option<&str>, place: &Where) -> Result<String, Failure> {
+    let user = user.map(user_name).transpose()?;
+    let mut users: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    for entry in Opened::at(place)?.store()?.history(user.as_ref())? {
+        if day_of(entry.at) > day || entry.user.is_empty() {
+            continue;
+        }
+        let facts = users.entry(entry.user).or_default();
+        for difference in entry.differences {
+            match difference.after.is_empty() {
+                true => facts.remove(&difference.fact),
+                false => facts.insert(difference.fact, difference.after),
+            };
+        }
+    }
+    let lines = users.iter().map(|(user, facts)| {
+        let facts = facts.iter().map(|(fact, value)| format!("\n  {fact}: {value}"));
+        format!("{user}{}", facts.collect::<String>())
+    });
+    Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
 fn entry_lines(entry: &HistoryEntry) -> String {
@@ -308,7 +345,7 @@ fn user_name(text: &str) -> Result<UserName, Failure> {
 }
 
 /// The account of the process, and who used sudo to get it.
-fn operating_system_user() -> String {
+pub(super) fn operating_system_user() -> String {
     let uid = rustix::process::getuid().as_raw();
     match std::env::var("SUDO_UID") {
         Ok(sudo) if uid == 0 => format!("os:{uid} (sudo by uid {sudo})"),
@@ -317,30 +354,49 @@ fn operating_system_user() -> String {
 }
 
 /// A configuration and its store.
-struct Opened {
-    config: Config,
-    directory: Directory,
+pub(super) struct Opened {
+    pub(super) config: Config,
+    pub(super) hash: ConfigHash,
+    path: PathBuf,
+    directory: Option<Directory>,
 }
 
 impl Opened {
+    /// For what needs the store.
     fn at(place: &Where) -> Result<Self, Failure> {
-        let config = Config::load(&place.config);
-        let (config, _) = config.map_err(|error| Failure::Config(error.to_string()))?;
-        let nothing = || {
-            let path = place.config.display();
-            Failure::Config(format!("{path}: has no [identities]; add it with file = \"...\""))
-        };
-        let directory = Directory::open(&config)?.ok_or_else(nothing)?;
-        Ok(Self { config, directory })
+        let opened = Self::with_or_without_store(place)?;
+        opened.store()?;
+        Ok(opened)
     }
 
-    fn store(&self) -> &dyn IdentityStore {
-        self.directory.store()
+    /// For what says something without one too.
+    pub(super) fn with_or_without_store(place: &Where) -> Result<Self, Failure> {
+        let config = Config::load(&place.config);
+        let (config, hash) = config.map_err(|error| Failure::Config(error.to_string()))?;
+        let directory = Directory::open(&config)?;
+        Ok(Self { config, hash, path: place.config.clone(), directory })
+    }
+
+    /// The store; an error that says what to add if there is none.
+    pub(super) fn store(&self) -> Result<&dyn IdentityStore, Failure> {
+        self.directory.as_ref().map(Directory::store).ok_or_else(|| {
+            let path = self.path.display();
+            Failure::Config(format!("{path}: has no [identities]; add it with file = \"...\""))
+        })
+    }
+
+    /// All users, as logins find them.
+    pub(super) fn users(&self) -> Result<Users, Failure> {
+        let (configured, roles) = (&self.config.users, &self.config.roles);
+        match &self.directory {
+            Some(directory) => Ok(directory.list(configured, roles)?.users),
+            None => Ok(configured.clone()),
+        }
     }
 
     fn find(&self, user: &str) -> Result<Identity, Failure> {
         let name = user_name(user)?;
-        let found = self.store().load()?.identities.into_iter().find(|one| one.name == name);
+        let found = self.store()?.load()?.identities.into_iter().find(|one| one.name == name);
         found.ok_or_else(|| Failure::Refused(format!("there is no stored user {user:?}")))
     }
 
@@ -352,7 +408,7 @@ impl Opened {
     }
 }
 
-enum Failure {
+pub(super) enum Failure {
     Config(String),
     Refused(String),
     Store(StoreError),
@@ -367,7 +423,7 @@ impl From<StoreError> for Failure {
     }
 }
 
-fn finish(outcome: Result<String, Failure>) -> ExitCode {
+pub(super) fn finish(outcome: Result<String, Failure>) -> ExitCode {
     match outcome {
         Ok(text) => {
             say(&text);

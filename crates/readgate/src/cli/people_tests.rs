@@ -27,8 +27,14 @@ impl Place {
         let outcome = match Line::try_parse_from(words).map_err(|error| error.to_string())? {
             Line::User(command) => command.outcome(),
             Line::Credential(command) => command.outcome(),
-            Line::Access(AccessCommand::History { user, place }) => {
+            Line::Access(AccessCommand::History { user, as_of: None, place }) => {
                 history(user.as_deref(), &place)
+            }
+            Line::Access(AccessCommand::History { user, as_of: Some(day), place }) => {
+                state_on(day, user.as_deref(), &place)
+            }
+            Line::Access(AccessCommand::Review(arguments)) => {
+                arguments.outcome("2029-12-01T00:00:00Z".parse().unwrap())
             }
         };
         outcome.map_err(|failure| match failure {
@@ -120,4 +126,89 @@ fn without_a_store_the_command_says_what_to_add() {
             .unwrap_err()
             .ends_with("has no [identities]; add it with file = \"...\"")
     );
+}
+
+/// Records as the daemon writes them, in a file that is named like a ledger's.
+fn write_ledger(place: &Place) {
+    let line = |event: &str, more: &str| {
+        format!(
+            "{{\"seq\":1,\"time\":\"2029-11-30T08:00:00.000000Z\",\"event\":\"{event}\",{more}}}\n"
+        )
+    };
+    let text = [
+        line("login", "\"user\":\"bob\",\"source\":\"127.0.0.1\""),
+        line("login_failed", "\"user\":\"alice\",\"source\":\"127.0.0.2\""),
+        line("login_failed", "\"user\":\"mallory\",\"source\":\"127.0.0.2\""),
+        line("source_denied", "\"source\":\"198.51.7.9\""),
+        line("source_denied", "\"source\":\"198.51.7.10\""),
+    ];
+    fs::create_dir_all(place.0.join("ledger")).unwrap();
+    fs::write(place.0.join("ledger/ledger-n-1.jsonl"), text.concat()).unwrap();
+}
+
+#[test]
+fn a_review_says_who_can_do_what_who_is_dormant_and_who_was_refused() {
+    let place = Place::new("review");
+    place
+        .run("user add bob --full-name Bob --owner Olga --valid-until 2030-01-31 --reason new")
+        .unwrap();
+    write_ledger(&place);
+    let page = place.run("access review --format json").unwrap();
+    let page: serde_json::Value = serde_json::from_str(&page).unwrap();
+    let bob = page["users"].as_array().unwrap().iter().find(|user| user["user"] == "bob").unwrap();
+    for (fact, value) in [
+        ("owner", "Olga"),
+        ("may", "read"),
+        ("from", "this-host"),
+        ("credential", "none that counts"),
+        ("last_login", "2029-11-30T08:00:00.000000Z"),
+        ("last_from", "127.0.0.1"),
+        ("kept_in", "store"),
+    ] {
+        assert_eq!(bob[fact], value, "{fact}");
+    }
+    let dormant = page["dormant_users"].as_array().unwrap();
+    assert_eq!((dormant.len(), &dormant[0]["user"]), (1, &"alice".into()));
+    assert_eq!(page["ending"][0]["what"], "user bob");
+    assert_eq!(page["sources"][0]["source"], "this-host");
+    let refused = page["refused_logins"].as_array().unwrap();
+    assert_eq!((&refused[0]["user"], &refused[0]["known"]), (&"alice".into(), &"yes".into()));
+    assert_eq!((&refused[1]["user"], &refused[1]["known"]), (&"mallory".into(), &"no".into()));
+    assert_eq!(page["refused_networks"][0]["network"], "198.51.7.0/24");
+    assert_eq!(page["refused_networks"][0]["refused"], "2");
+    for format in ["text", "csv", "html"] {
+        assert!(
+            place.run(&format!("access review --format {format}")).unwrap().contains("mallory")
+        );
+    }
+}
+
+#[test]
+fn a_review_is_signed_off_with_a_name_and_a_comment() {
+    let place = Place::new("sign-off");
+    write_ledger(&place);
+    assert!(place.run("access review --sign-off Rita").unwrap_err().contains("--comment"));
+    let page = place.run("access review --sign-off Rita --comment agreed").unwrap();
+    let digest = ConfigHash::of(page.as_bytes());
+    let history = place.run("access history").unwrap();
+    for part in ["review_signed_off", "reviewer: \"\" -> \"Rita\"", "\"agreed\"", digest.as_str()] {
+        assert!(history.contains(part), "{part} is not in:\n{history}");
+    }
+}
+
+#[test]
+fn history_says_how_users_were_on_a_day() {
+    let place = Place::new("as-of");
+    place.run("user add bob --full-name Bob --role analyst --reason new").unwrap();
+    place.run("user role bob default --reason moved").unwrap();
+    let today = day_of(Timestamp::now());
+    let as_of = |day: Date| place.run(&format!("access history --as-of {day}")).unwrap();
+    let shown = place.run("user show bob").unwrap();
+    let facts = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(facts(&as_of(today)), facts(&shown), "the history tells what the store holds");
+    assert_eq!(as_of(today.yesterday().unwrap()), "");
 }

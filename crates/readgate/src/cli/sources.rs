@@ -8,6 +8,7 @@ use access::{Date, SourceEntry, SourceSet, Timestamp, UserStore, Users, day_of};
 use clap::{Args, Subcommand};
 use config::Config;
 
+use super::activity::{Activity, Denials};
 use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, say};
 use crate::identity::Directory;
 
@@ -43,12 +44,55 @@ pub(super) enum SourcesCommand {
         #[command(flatten)]
         place: Where,
     },
+    /// Count the connections that were refused for their address, by network (/24, /48 with
+    /// IPv6), most first.
+    Denied {
+        /// Over how many days.
+        #[arg(long, default_value_t = 30)]
+        days: u32,
+        /// Ledger files, or folders of them; default: the ledger of the configuration.
+        #[arg(long = "ledger")]
+        ledgers: Vec<PathBuf>,
+        #[command(flatten)]
+        place: Where,
+    },
+}
+
+/// Of the table of refused networks.
+pub(super) const DENIED_COLUMNS: &[&str] = &["network", "refused", "last"];
+
+/// The networks that were refused, most first.
+pub(super) fn denied_rows(activity: &Activity) -> Vec<Vec<String>> {
+    let mut denials: Vec<_> = activity.denials.iter().collect();
+    denials.sort_by_key(|(_, denials)| std::cmp::Reverse(denials.count));
+    let row = |(network, denials): (&ipnet::IpNet, &Denials)| {
+        vec![network.to_string(), denials.count.to_string(), denials.last.clone()]
+    };
+    denials.into_iter().map(row).collect()
+}
+
+fn denied(config: &Config, ledgers: Vec<PathBuf>, days: u32) -> ExitCode {
+    let given = if ledgers.is_empty() { vec![config.ledger.directory.clone()] } else { ledgers };
+    let period = Duration::from_secs(u64::from(days) * 86_400);
+    let since = Timestamp::now().checked_sub(period).unwrap_or(Timestamp::MIN);
+    match Activity::read(&given, since) {
+        Ok(activity) => {
+            let lines = denied_rows(&activity).into_iter().map(|row| row.join("\t"));
+            let lines = std::iter::once(DENIED_COLUMNS.join("\t")).chain(lines);
+            say(&lines.collect::<Vec<_>>().join("\n"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => fail(EXIT_UNAVAILABLE, &format!("ledger: {error}")),
+    }
 }
 
 impl SourcesCommand {
     /// Does it.
     pub(super) fn run(self) -> ExitCode {
-        let (Self::Check { place, .. } | Self::List(place) | Self::Expiring { place, .. }) = &self;
+        let (Self::Check { place, .. }
+        | Self::List(place)
+        | Self::Expiring { place, .. }
+        | Self::Denied { place, .. }) = &self;
         let config = match Config::load(&place.config) {
             Ok((config, _)) => config,
             Err(error) => return fail(EXIT_CONFIG, &error.to_string()),
@@ -66,6 +110,7 @@ impl SourcesCommand {
                 say(&table(config.sources.entries().map(AsRef::as_ref)));
                 ExitCode::SUCCESS
             }
+            Self::Denied { days, ledgers, .. } => denied(&config, ledgers, days),
             Self::Expiring { days, .. } => {
                 let period = Duration::from_secs(u64::from(days) * 86_400);
                 let last = Timestamp::now().checked_add(period).map_or(Date::MAX, day_of);

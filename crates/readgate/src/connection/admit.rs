@@ -75,6 +75,7 @@ async fn refuse_source(
         reason: "source not listed",
     };
     daemon.record(&event).await;
+    daemon.note_denial(context.peer.ip());
     say(channel, &not_allowed(context)).await;
 }
 

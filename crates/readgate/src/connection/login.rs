@@ -171,8 +171,8 @@ async fn prove(
         let err = ErrPacket::new(USER_LIMIT_REACHED, SqlState::ACCESS, text);
         Ending::told(EndingKind::OverLimit, reached.to_string(), err)
     })?;
-    daemon.collect(&named).await.map_err(|why| {
-        let text = "readgate: the first use of this credential can't be recorded";
+    daemon.confirm(&named).await.map_err(|why| {
+        let text = "readgate: the store of users can't be used at this moment; try again later";
         let err = ErrPacket::new(UNKNOWN_ERROR, SqlState::GENERAL, text);
         Ending::told(EndingKind::LoginDenied, why, err)
     })?;
@@ -181,7 +181,7 @@ async fn prove(
 
 /// Failures during a block don't count: the block would never end.
 fn note_failure(
-    daemon: &Daemon,
+    daemon: &Arc<Daemon>,
     source: &SourceAdmitted,
     user: &[u8],
     denied: LoginDenied,
@@ -192,6 +192,7 @@ fn note_failure(
     let blocked = daemon.throttle.failed(source, user, Instant::now());
     if let Some(blocked) = blocked {
         tracing::warn!(source = %source.addr(), ?blocked, "failed logins: blocked");
+        daemon.share_block(source, user, blocked);
     }
     blocked
 }

@@ -1,15 +1,16 @@
 //! The users of configuration and store together, as the daemon uses them: loaded at
 //! start, looked at again when the store has changed, told when a credential is collected.
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use access::store::{Author, IdentityStore, StoreError};
 use access::{
-    Change, CredentialPolicy, HistoryEntry, NamedUser, Role, Timestamp, Unusable, Users, combine,
+    Change, CredentialPolicy, HistoryEntry, NamedUser, Password, Role, SharedBlock, Timestamp,
+    Unusable, Users, combine,
 };
-use config::Config;
+use config::{Config, IdentityPlace};
 
-use super::SqliteStore;
+use super::{MySqlStore, SqliteStore};
 
 /// How long a change waits for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -18,6 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Directory {
     store: Box<dyn IdentityStore>,
     policy: CredentialPolicy,
+    stale_after: Duration,
+    /// When the store last answered.
+    seen: Mutex<Instant>,
+    /// Number of the last change that was handed out for the ledger.
+    handed_out: Mutex<u64>,
 }
 
 /// All users at one moment.
@@ -38,8 +44,17 @@ impl Directory {
     /// If it names one that can't be used.
     pub fn open(config: &Config) -> Result<Option<Self>, StoreError> {
         let Some(identities) = &config.identities else { return Ok(None) };
-        let store = Box::new(SqliteStore::open(&identities.file, PATIENCE)?);
-        Ok(Some(Self { store, policy: config.credentials }))
+        let store: Box<dyn IdentityStore> = match &identities.place {
+            IdentityPlace::File(file) => Box::new(SqliteStore::open(file, PATIENCE)?),
+            IdentityPlace::Shared(place) => Box::new(MySqlStore::open(place)?),
+        };
+        Ok(Some(Self {
+            handed_out: Mutex::new(store.revision()?),
+            store,
+            policy: config.credentials,
+            stale_after: identities.stale_after,
+            seen: Mutex::new(Instant::now()),
+        }))
     }
 
     /// The store itself.
@@ -57,17 +72,51 @@ impl Directory {
         Ok(Listed { users, revision: snapshot.revision, unusable })
     }
 
-    /// The changes since a revision, for the ledger; empty while nothing has changed.
+    /// Number of the store's last change.
     ///
     /// # Errors
     /// If the store can't be asked.
-    pub fn changes_since(&self, revision: u64) -> Result<Vec<HistoryEntry>, StoreError> {
-        if self.store.revision()? == revision {
-            return Ok(Vec::new());
+    pub fn revision(&self) -> Result<u64, StoreError> {
+        let revision = self.store.revision()?;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        Ok(revision)
+    }
+
+    /// Whether the store has been out of reach for so long that its users must not log in:
+    /// they may have been disabled meanwhile.
+    pub fn is_stale(&self) -> bool {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.elapsed() > self.stale_after
+    }
+
+    /// The changes that were not handed out before, for the ledger.
+    ///
+    /// # Errors
+    /// If the store can't be asked.
+    pub fn hand_out_changes(&self) -> Result<Vec<HistoryEntry>, StoreError> {
+        // Held while the store is asked: each change is handed out once.
+        let mut handed_out = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = self.store.changes_since(*handed_out)?;
+        if let Some(last) = changes.last() {
+            *handed_out = last.number;
         }
-        let mut history = self.store.history(None)?;
-        history.retain(|entry| entry.number > revision);
-        Ok(history)
+        Ok(changes)
+    }
+
+    /// Tells the other nodes of a block.
+    ///
+    /// # Errors
+    /// If the store can't take it.
+    pub fn block(&self, block: &SharedBlock, now: Timestamp) -> Result<(), StoreError> {
+        self.store.block(block, now)
+    }
+
+    /// The blocks in force, of all nodes.
+    ///
+    /// # Errors
+    /// If the store can't be asked.
+    pub fn blocks(&self, now: Timestamp) -> Result<Vec<SharedBlock>, StoreError> {
+        self.store.blocks(now)
     }
 
     /// Marks the credential of a first login as collected. Must have succeeded before the
@@ -84,6 +133,22 @@ impl Directory {
         let by = format!("login from {}", named.source().addr());
         let Ok(author) = Author::new(by, "first login with the credential") else { return Ok(()) };
         self.store.apply(&collect, &author, &self.policy, now).map(|_| ())
+    }
+
+    /// The user of a session chooses a password.
+    ///
+    /// # Errors
+    /// If it was theirs before, or the store can't take it.
+    pub fn choose(
+        &self,
+        named: &NamedUser,
+        password: Password,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let choose = Change::Choose(named.user().name.clone(), password);
+        let by = format!("session from {}", named.source().addr());
+        let Ok(author) = Author::new(by, "chosen by the user") else { return Ok(()) };
+        self.store.apply(&choose, &author, &self.policy, now).map(|_| ())
     }
 }
 

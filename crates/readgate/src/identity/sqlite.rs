@@ -10,16 +10,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access::store::{Author, HistoryEntry, IdentityStore, Snapshot, differences};
-use access::{Change, CredentialPolicy, Identity, StoreError, Timestamp, UserName};
+use access::{
+    Change, CredentialPolicy, Identity, SharedBlock, SignOff, StoreError, Timestamp, UserName,
+};
 use rusqlite::{Connection, ErrorCode, Row, TransactionBehavior};
 
 use super::text::Unreadable;
-use rows::{find, history, load, note, revision, write};
+use rows::{Note, find, history, load, note, revision, write};
 
 /// "rgid" in the file's header: tells the file from any other SQLite file.
 const APPLICATION_ID: i64 = 0x7267_6964;
 const VERSION: i64 = 1;
-const SCHEMA: &str = include_str!("schema.sql");
+const SCHEMA: &str = include_str!("sqlite/schema.sql");
 
 /// An identity store in a file.
 #[derive(Debug)]
@@ -123,15 +125,43 @@ impl IdentityStore for SqliteStore {
         let before = find(&transaction, change.user()).map_err(|fault| self.fault(fault))?;
         let after = change.apply(before.clone(), policy, now)?;
         let differences = differences(before.as_ref(), &after);
+        if change.is_repeated(&differences) {
+            return Ok(after);
+        }
         write(&transaction, &after).map_err(|fault| self.fault(fault))?;
-        let noted = note(&transaction, change, author, now, &differences);
-        noted.map_err(|fault| self.fault(fault))?;
+        let (user, label) = (Some(change.user()), change.label());
+        let what = Note { user, label, differences: &differences };
+        note(&transaction, &what, author, now).map_err(|fault| self.fault(fault))?;
         transaction.commit().map_err(|error| self.fault(error))?;
         Ok(after)
     }
 
     fn history(&self, user: Option<&UserName>) -> Result<Vec<HistoryEntry>, StoreError> {
-        history(&self.connection(), user).map_err(|fault| self.fault(fault))
+        history(&self.connection(), user, 0).map_err(|fault| self.fault(fault))
+    }
+
+    fn changes_since(&self, revision: u64) -> Result<Vec<HistoryEntry>, StoreError> {
+        history(&self.connection(), None, revision).map_err(|fault| self.fault(fault))
+    }
+
+    fn sign_off(
+        &self,
+        author: &Author,
+        sign_off: &SignOff,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let differences = sign_off.differences();
+        let what = Note { user: None, label: SignOff::LABEL, differences: &differences };
+        note(&self.connection(), &what, author, now).map_err(|fault| self.fault(fault))
+    }
+
+    fn block(&self, block: &SharedBlock, now: Timestamp) -> Result<(), StoreError> {
+        rows::block(&self.connection(), block, now).map_err(|fault| self.fault(fault))
+    }
+
+    fn blocks(&self, now: Timestamp) -> Result<Vec<SharedBlock>, StoreError> {
+        let blocks = rows::blocks(&self.connection()).map_err(|fault| self.fault(fault))?;
+        Ok(blocks.into_iter().filter(|block| block.until > now).collect())
     }
 }
 

@@ -2,7 +2,7 @@
 //! that no readgate writes means a damaged store, never a guess.
 use access::credential::{Credential, CredentialId, Stage};
 use access::store::Difference;
-use access::{Date, SourceSet, Timestamp};
+use access::{Date, Identity, SharedBlock, SourceSet, Timestamp, UserName, UserStatus};
 use mysql_auth::{AuthPlugin, NativeVerifier, Sha2Verifier};
 use serde_json::{Value, json};
 
@@ -44,6 +44,75 @@ pub(super) fn day(column: &'static str, text: Option<String>) -> Result<Option<D
 
 pub(super) fn moment(column: &'static str, text: &str) -> Result<Timestamp, Unreadable> {
     text.parse().map_err(|_| Unreadable::new(column, text))
+}
+
+/// A user as its columns, in the order of the table.
+pub(super) struct UserRow {
+    pub(super) name: String,
+    pub(super) full_name: String,
+    pub(super) email: Option<String>,
+    pub(super) owner: Option<String>,
+    pub(super) role: String,
+    pub(super) status: String,
+    pub(super) valid_from: Option<String>,
+    pub(super) valid_until: Option<String>,
+    pub(super) plugins: String,
+    pub(super) sources: Option<String>,
+    pub(super) connections: Option<u32>,
+}
+
+impl UserRow {
+    pub(super) fn of(user: &Identity) -> Self {
+        let day = |day: Option<Date>| day.map(|day| day.to_string());
+        Self {
+            name: user.name.as_str().to_owned(),
+            full_name: user.full_name.clone(),
+            email: user.email.clone(),
+            owner: user.owner.clone(),
+            role: user.role.clone(),
+            status: user.status.name().to_owned(),
+            valid_from: day(user.valid_from),
+            valid_until: day(user.valid_until),
+            plugins: plugins_to_text(&user.plugins),
+            sources: user.sources.as_ref().map(sources_to_text),
+            connections: user.max_connections,
+        }
+    }
+
+    /// The user, still without credentials.
+    pub(super) fn read(self) -> Result<Identity, Unreadable> {
+        let status = UserStatus::from_name(&self.status);
+        Ok(Identity {
+            name: UserName::new(self.name.clone())
+                .map_err(|_| Unreadable::new("name", self.name))?,
+            full_name: self.full_name,
+            email: self.email,
+            owner: self.owner,
+            role: self.role,
+            status: status.ok_or_else(|| Unreadable::new("status", self.status))?,
+            valid_from: day("valid_from", self.valid_from)?,
+            valid_until: day("valid_until", self.valid_until)?,
+            plugins: plugins(&self.plugins)?,
+            sources: self.sources.as_deref().map(sources),
+            max_connections: self.connections,
+            credentials: Vec::new(),
+        })
+    }
+}
+
+/// Gives each credential to its owner. Both lists are in the order of names, so one walk
+/// joins them.
+pub(super) fn join(
+    identities: &mut [Identity],
+    credentials: impl IntoIterator<Item = (String, CredentialRow)>,
+) -> Result<(), Unreadable> {
+    let mut owners = identities.iter_mut().peekable();
+    for (user, row) in credentials {
+        while owners.next_if(|owner| owner.name.as_str() != user).is_some() {}
+        let owner = owners.peek_mut().ok_or_else(|| Unreadable::new("user", user))?;
+        owner.credentials.push(row.read()?);
+    }
+    Ok(())
 }
 
 /// A credential as its columns, in the order of the table after `user`.
@@ -99,6 +168,28 @@ impl CredentialRow {
             retires_at: retires_at.transpose()?,
         })
     }
+}
+
+/// A block as its columns. Names are whatever clients sent, so they are kept as digits.
+pub(super) fn block_to_texts(block: &SharedBlock) -> (String, String, String) {
+    let name = block.user.iter().flatten().map(|byte| format!("{byte:02x}")).collect();
+    (block.source.to_string(), name, block.until.to_string())
+}
+
+pub(super) fn block(
+    (source, name, until): (String, String, String),
+) -> Result<SharedBlock, Unreadable> {
+    let bytes = name.as_bytes().chunks(2).map(|pair| {
+        let digits = std::str::from_utf8(pair).ok()?;
+        u8::from_str_radix(digits, 16).ok()
+    });
+    let bytes: Option<Vec<u8>> = bytes.collect();
+    let user = bytes.ok_or_else(|| Unreadable::new("name", name))?;
+    Ok(SharedBlock {
+        source: source.parse().map_err(|_| Unreadable::new("source", source))?,
+        user: (!user.is_empty()).then_some(user),
+        until: moment("until", &until)?,
+    })
 }
 
 /// A JSON list of `[fact, before, after]`.

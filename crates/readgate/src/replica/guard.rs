@@ -67,7 +67,21 @@ pub async fn set(
     settings: &GuardSettings,
 ) -> Result<Baseline, ReplicaFault> {
     let statements = statements(connection.version, settings);
-    let rows = text_query::run_all(&mut connection.channel, &statements)
+    answer_to(connection, &statements).await
+}
+
+/// Reads a session's state back, after something left it in doubt. The guard's own limits
+/// stay as the user may have shortened them.
+pub async fn read_again(connection: &mut LoggedIn) -> Result<Baseline, ReplicaFault> {
+    let question = question(connection.version);
+    answer_to(connection, &[question]).await
+}
+
+async fn answer_to(
+    connection: &mut LoggedIn,
+    statements: &[String],
+) -> Result<Baseline, ReplicaFault> {
+    let rows = text_query::run_all(&mut connection.channel, statements)
         .await
         .map_err(|fault| ReplicaFault::Guard(fault.to_string()))?;
     read_back(rows)
@@ -75,18 +89,13 @@ pub async fn set(
 
 fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 3] {
     let lock_wait = settings.lock_wait_timeout.as_secs().max(1);
-    let (time_limit, read_only) = match version.flavour {
-        Flavour::MySql => (
-            format!("max_execution_time = {}", settings.statement_timeout.as_millis()),
-            "transaction_read_only",
-        ),
-        Flavour::MariaDb => (
-            format!("max_statement_time = {}", settings.statement_timeout.as_secs_f64()),
-            match version.number >= MARIADB_TRANSACTION_READ_ONLY {
-                true => "transaction_read_only",
-                false => "tx_read_only",
-            },
-        ),
+    let time_limit = match version.flavour {
+        Flavour::MySql => {
+            format!("max_execution_time = {}", settings.statement_timeout.as_millis())
+        }
+        Flavour::MariaDb => {
+            format!("max_statement_time = {}", settings.statement_timeout.as_secs_f64())
+        }
     };
     [
         "SET SESSION TRANSACTION READ ONLY".to_owned(),
@@ -94,11 +103,21 @@ fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 3] {
             "SET SESSION {time_limit}, lock_wait_timeout = {lock_wait}, \
              innodb_lock_wait_timeout = {lock_wait}"
         ),
-        format!(
-            "SELECT @@session.{read_only}, @@session.sql_mode, \
-             @@session.character_set_client, DATABASE()"
-        ),
+        question(version),
     ]
+}
+
+/// As bytes (the flag as a number), whatever character set the user has asked results in; with a LIMIT of its own,
+/// whatever sql_select_limit is.
+fn question(version: ServerVersion) -> String {
+    let is_old_mariadb =
+        version.flavour == Flavour::MariaDb && version.number < MARIADB_TRANSACTION_READ_ONLY;
+    let read_only = if is_old_mariadb { "tx_read_only" } else { "transaction_read_only" };
+    let read_only = format!("@@session.{read_only} + 0");
+    let columns =
+        [&read_only, "@@session.sql_mode", "@@session.character_set_client", "DATABASE()"]
+            .map(|value| format!("CAST({value} AS BINARY)"));
+    format!("SELECT {} LIMIT 1", columns.join(", "))
 }
 
 fn read_back(rows: Vec<TextRow>) -> Result<Baseline, ReplicaFault> {

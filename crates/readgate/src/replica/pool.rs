@@ -13,6 +13,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 use super::login::{LoggedIn, class};
 use super::{ReplicaFault, ReplicaSession, ReplicaTarget, SessionWish, text_query};
+use crate::workers::{self, Workers};
 
 /// ER_NO_SUCH_THREAD: a session to be killed has ended by itself.
 const NO_SUCH_THREAD: u16 = 1094;
@@ -51,16 +52,18 @@ pub struct Pool {
     /// The replica.
     pub target: ReplicaTarget,
     settings: PoolSettings,
-    shelf: Mutex<Shelf>,
+    /// One for each worker: a socket stays where it was opened.
+    shelves: Vec<Mutex<Shelf>>,
+    workers: Arc<Workers>,
     places: Arc<Semaphore>,
+    /// Class that the last client had: what the next one will probably have.
+    usual: Mutex<Option<Capabilities>>,
 }
 
 #[derive(Default)]
 struct Shelf {
     /// Most recently used last.
     waiting: Vec<Warm>,
-    /// Class that the last client had: what the next one will probably have.
-    usual: Option<Capabilities>,
     /// A connection is being opened to be put here.
     filling: bool,
 }
@@ -83,17 +86,17 @@ impl Warm {
 
 impl Pool {
     /// An empty pool.
-    pub fn new(target: ReplicaTarget, settings: PoolSettings) -> Arc<Self> {
+    pub fn new(target: ReplicaTarget, settings: PoolSettings, workers: Arc<Workers>) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { target, settings, shelf: Mutex::default(), places })
+        let shelves = (0..workers.count()).map(|_| Mutex::default()).collect();
+        Arc::new(Self { target, settings, shelves, workers, places, usual: Mutex::default() })
     }
 
     /// Sets a connection aside for a client that is about to be greeted, so that the id of
     /// the greeting is the replica's own. The replica is not touched.
     pub fn earmark(&self) -> Option<Warm> {
-        let mut shelf = self.shelf();
-        let usual = shelf.usual?;
-        take(&mut shelf, usual)
+        let usual = self.usual()?;
+        take(&mut self.shelf(), usual)
     }
 
     /// Puts an earmarked connection back.
@@ -120,7 +123,7 @@ impl Pool {
             }
             None => take(&mut self.shelf(), wanted),
         };
-        self.shelf().usual = Some(wanted);
+        *self.usual.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
         self.fill_later(wanted);
         if let Some(Warm { connection, .. }) = warm
             && let Some(reopened) = self.reopen(connection, wish).await
@@ -169,10 +172,11 @@ impl Pool {
     }
 
     fn make_room(&self) {
-        let mut shelf = self.shelf();
-        if !shelf.waiting.is_empty() {
-            drop(shelf.waiting.remove(0));
-        }
+        let idle = (0..self.shelves.len()).find_map(|index| {
+            let mut shelf = self.shelf_of(index);
+            (!shelf.waiting.is_empty()).then(|| shelf.waiting.remove(0))
+        });
+        drop(idle);
     }
 
     /// `None` if the connection was of no use; half of the deadline is left for a new one.
@@ -216,7 +220,7 @@ impl Pool {
             let mut shelf = pool.shelf();
             let alike =
                 shelf.waiting.iter().filter(|warm| warm.connection.class == connection.class);
-            if alike.count() < pool.settings.warm
+            if alike.count() < pool.warm_at(workers::current())
                 && connection.born.elapsed() < pool.settings.max_age
             {
                 shelf.waiting.push(Warm { connection, since: Instant::now(), is_used: false });
@@ -227,9 +231,11 @@ impl Pool {
     /// Closes what has waited too long.
     pub fn tidy(&self) {
         let PoolSettings { idle, max_age, .. } = self.settings;
-        self.shelf()
-            .waiting
-            .retain(|warm| warm.since.elapsed() < idle && warm.connection.born.elapsed() < max_age);
+        let keep =
+            |warm: &Warm| warm.since.elapsed() < idle && warm.connection.born.elapsed() < max_age;
+        for index in 0..self.shelves.len() {
+            self.shelf_of(index).waiting.retain(keep);
+        }
     }
 
     /// Ends a statement or a session of ours on the replica, over another connection.
@@ -239,7 +245,7 @@ impl Pool {
         query_only: bool,
     ) -> Result<(), ReplicaFault> {
         let mut wish = SessionWish::own("readgate-kill");
-        wish.client = self.shelf().usual.unwrap_or(wish.client);
+        wish.client = self.usual().unwrap_or(wish.client);
         // Over the limit, if need be: a full pool is when people cancel.
         let warm = take(&mut self.shelf(), wish.client);
         let reopened = match warm {
@@ -270,38 +276,38 @@ impl Pool {
         }
     }
 
-    /// Sees to it that a connection of that class waits for the next client.
+    /// Sees to it that on each worker a connection of that class waits for the next client.
     fn fill_later(self: &Arc<Self>, wanted: Capabilities) {
-        let missing = {
-            let mut shelf = self.shelf();
+        for index in 0..self.shelves.len() {
+            let mut shelf = self.shelf_of(index);
             let waiting = shelf.waiting.iter().filter(|warm| warm.connection.class == wanted);
-            let missing = waiting.count() < self.settings.warm && !shelf.filling;
-            shelf.filling |= missing;
-            missing
-        };
-        if !missing {
-            return;
-        }
-        let pool = Arc::clone(self);
-        tokio::spawn(async move {
-            let Ok(place) = Arc::clone(&pool.places).try_acquire_owned() else {
-                pool.shelf().filling = false;
-                return;
-            };
-            let wish = SessionWish { client: wanted, ..SessionWish::own("readgate-warm") };
-            let opened = pool.target.open(&wish).await;
-            let mut shelf = pool.shelf();
-            shelf.filling = false;
-            if let Ok(session) = opened {
-                let mut connection = session.connection;
-                connection.place = Some(place);
-                shelf.waiting.push(Warm { connection, since: Instant::now(), is_used: false });
+            if shelf.filling || waiting.count() >= self.warm_at(index) {
+                continue;
             }
-        });
+            shelf.filling = true;
+            self.workers.spawn_on(index, fill(Arc::clone(self), wanted));
+        }
     }
 
+    /// A worker's part of the connections that are kept ready.
+    fn warm_at(&self, index: usize) -> usize {
+        let (all, workers) = (self.settings.warm, self.shelves.len());
+        all / workers + usize::from(index < all % workers)
+    }
+
+    fn usual(&self) -> Option<Capabilities> {
+        *self.usual.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shelf of the worker that asks.
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shelf_of(workers::current())
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "reduced to the number of shelves, at least one")]
+    fn shelf_of(&self, index: usize) -> MutexGuard<'_, Shelf> {
+        let shelf = &self.shelves[index % self.shelves.len()];
+        shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -315,6 +321,23 @@ impl SessionWish {
             attributes: vec![Attribute::new("program_name", program)],
             statement_timeout: None,
         }
+    }
+}
+
+/// Opens one connection for the shelf of the worker that this runs on.
+async fn fill(pool: Arc<Pool>, wanted: Capabilities) {
+    let Ok(place) = Arc::clone(&pool.places).try_acquire_owned() else {
+        pool.shelf().filling = false;
+        return;
+    };
+    let wish = SessionWish { client: wanted, ..SessionWish::own("readgate-warm") };
+    let opened = pool.target.open(&wish).await;
+    let mut shelf = pool.shelf();
+    shelf.filling = false;
+    if let Ok(session) = opened {
+        let mut connection = session.connection;
+        connection.place = Some(place);
+        shelf.waiting.push(Warm { connection, since: Instant::now(), is_used: false });
     }
 }
 

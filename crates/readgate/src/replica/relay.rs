@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use mysql_wire::response::{Over, ResponseEnd, ResponseFault, ResponseWalker};
+use ring::digest::Context;
 use tokio::time::timeout;
 
 use super::ReplicaSession;
@@ -45,19 +46,24 @@ pub struct Held {
     pub bytes: u64,
 }
 
-/// Forwards a response up to its last chunk.
+/// Forwards a response up to its last chunk. `hash` gets its bytes as the client does,
+/// those of the last chunk too.
 pub async fn up_to_the_end(
     client: &mut PacketStream,
     replica: &mut ReplicaSession,
     walker: &mut ResponseWalker,
     orders: &mut Orders,
     write_timeout: Duration,
+    hash: &mut Option<Context>,
 ) -> Result<Held, RelayFault> {
     let mut bytes = 0;
     loop {
         let inbox = replica.channel.inbox();
         let walk = walker.walk(inbox)?;
         bytes += walk.forward as u64;
+        if let Some(hash) = hash {
+            hash.update(inbox.get(..walk.forward).unwrap_or_default());
+        }
         if let Some(end) = walk.end {
             if inbox.len() > walk.forward {
                 return Err(ResponseFault::Malformed("packet after the end").into());

@@ -74,8 +74,11 @@ async fn read_answer(channel: &mut PacketStream) -> Result<Vec<TextRow>, QueryFa
         Some(&ERR_HEADER) => return Err(QueryFault::Replica(ErrPacket::parse(&first)?)),
         _ => {}
     }
-    let columns = Reader::new(&first, "column count").lenenc_int()?;
-    for _ in 0..columns {
+    let mut reader = Reader::new(&first, "column count");
+    let columns = reader.lenenc_int()?;
+    // Where metadata is optional a flag follows; 0: the user has switched it off.
+    let is_described = reader.u8().unwrap_or(1) != 0;
+    for _ in 0..if is_described { columns } else { 0 } {
         channel.read_payload(ANSWER_LIMIT).await?;
     }
     let mut rows = Vec::new();

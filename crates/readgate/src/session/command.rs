@@ -8,6 +8,7 @@ use mysql_wire::packet::Payload;
 use mysql_wire::query_attributes::QueryBody;
 use mysql_wire::{Command, ErrPacket, Malformed, Reader, SqlState};
 
+use super::carried::Carried;
 use super::passthrough::{self, Harmless};
 use super::{Session, prepared, statement};
 use crate::ending::{Ending, EndingKind};
@@ -31,7 +32,7 @@ pub async fn run(
     match command {
         Command::Quit => Err(Ending::silent(EndingKind::Quit, "quit")),
         Command::Query => match query_text(session, body) {
-            Ok(text) => statement::query(session, text, received).await,
+            Ok((text, carried)) => statement::query(session, text, &carried, received).await,
             Err(malformed) => Err(Ending::malformed(malformed.to_string())),
         },
         Command::InitDb => statement::init_db(session, body, received).await,
@@ -51,13 +52,13 @@ pub async fn run(
     }
 }
 
-/// The text of a query, without the attributes in front of it where they are negotiated.
-fn query_text(session: &Session<'_>, body: Bytes) -> Result<Bytes, Malformed> {
+/// The text of a query, and the attributes in front of it where they are negotiated.
+fn query_text(session: &Session<'_>, body: Bytes) -> Result<(Bytes, Carried), Malformed> {
     if !session.has_query_attributes() {
-        return Ok(body);
+        return Ok((body, Carried::default()));
     }
-    let parsed = QueryBody::parse(&body)?;
-    Ok(body.slice(parsed.text_offset.min(body.len())..))
+    let QueryBody { attributes, text_offset } = QueryBody::parse(&body)?;
+    Ok((body.slice(text_offset.min(body.len())..), Carried::of_query(attributes)))
 }
 
 async fn unknown(session: &mut Session<'_>) -> Result<(), Ending> {

@@ -2,7 +2,6 @@
 //! by the replica's CONNECTION_ID(). readgate carries it out itself.
 use ledger::Event;
 use mysql_wire::{ErrPacket, SqlState};
-use sql_judge::OwnStatement;
 
 use super::Session;
 use crate::ending::Ending;
@@ -16,13 +15,13 @@ const KILL_DENIED: u16 = 1095;
 /// ER_QUERY_INTERRUPTED.
 const QUERY_INTERRUPTED: u16 = 1317;
 
-/// Runs a statement that readgate answers itself. True if it succeeded.
+/// Runs a KILL. True if it succeeded.
 pub async fn run(
     session: &mut Session<'_>,
-    own: &OwnStatement,
+    id: u64,
+    query_only: bool,
     more_after: bool,
 ) -> Result<bool, Ending> {
-    let OwnStatement::Kill { id, query_only } = *own;
     let found = session.daemon.registry.find(&session.user, id);
     let result = match &found {
         Found::Own(..) => "killed",

@@ -35,7 +35,8 @@ pub async fn relay_whole(
     walker: &mut ResponseWalker,
 ) -> Result<ResponseEnd, Ending> {
     let Session { client, replica, orders, limits, .. } = session;
-    let held = relay::up_to_the_end(client, replica, walker, orders, limits.write_timeout).await;
+    let write = limits.write_timeout;
+    let held = relay::up_to_the_end(client, replica, walker, orders, write, &mut None).await;
     let held = held.map_err(|fault| relay_ending(&fault))?;
     let end = relay::release(client, replica, held, limits.write_timeout).await;
     end.map_err(|fault| relay_ending(&fault))

@@ -1,6 +1,7 @@
 //! Prepared statements: judged once, when prepared; the permit is kept with the id, and
 //! executions run only what it covers.
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -11,10 +12,12 @@ use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 use mysql_wire::{Command, ErrPacket, SqlState};
 use sql_judge::{Absorbed, Denial, ReadPermit, Verdict};
 
+use super::carried::{Carried, LongData};
 use super::passthrough::{relay_whole, replica_gone};
 use super::statement::{Execution, Run};
 use super::{Session, refuse};
 use crate::ending::Ending;
+use crate::recording::Named;
 
 /// ER_UNKNOWN_STMT_HANDLER.
 const UNKNOWN_HANDLER: u16 = 1243;
@@ -52,6 +55,10 @@ struct PreparedRead {
     parameters: Parameters,
     /// Long data sent for the next execution, in bytes.
     long_data: usize,
+    /// What it holds, for the record.
+    long_values: LongData,
+    /// What the text names.
+    named: Arc<Named>,
 }
 
 impl PreparedStatements {
@@ -112,8 +119,14 @@ async fn prepare_read(
     let run = Run::of_text(Command::StmtPrepare, &permit, false);
     let ran = run.to_the_end(session, received).await?;
     if let Some(prepare_ok) = ran.prepared {
-        let parameters = Parameters::new(prepare_ok.parameters);
-        let read = PreparedRead { permit, intent: ran.intent, parameters, long_data: 0 };
+        let read = PreparedRead {
+            permit,
+            intent: ran.intent,
+            parameters: Parameters::new(prepare_ok.parameters),
+            long_data: 0,
+            long_values: LongData::default(),
+            named: ran.named,
+        };
         session.prepared.insert(prepare_ok.statement_id, Prepared::Read(read));
     }
     Ok(())
@@ -175,27 +188,40 @@ async fn run_prepared(
     }
     let permit = read.permit.clone();
     let prepared = PreparedRef { statement_id: id, intent: read.intent };
+    let named = Arc::clone(&read.named);
     if !session.judge.still_holds(&session.facts, &permit) {
         let denial = outdated(&permit);
         return refuse::deny(session, command, permit.text(), &denial).await;
     }
-    let body = match command == Command::StmtExecute && session.has_query_attributes() {
-        true => stripped(session, id, &body)?,
-        false => body,
+    let (body, carried) = match command == Command::StmtExecute {
+        true => taken_apart(session, id, body)?,
+        false => (body, Carried::default()),
     };
-    let execution = Some(Execution { body: with_id(body, id), prepared });
-    let run = Run { command, permit: &permit, execution, more_after: false };
+    let execution = Some(Execution { body: with_id(body, id), prepared, named });
+    let run = Run { execution, carried: &carried, ..Run::of_text(command, &permit, false) };
     run.to_the_end(session, received).await.map(|_| ())
 }
 
-/// The execution without query attributes, as the replica's session reads it.
-fn stripped(session: &mut Session<'_>, id: u32, body: &[u8]) -> Result<Bytes, Ending> {
+/// The execution without query attributes, as the replica's session reads it, and what it
+/// carries. What was sent ahead is used up by it.
+fn taken_apart(
+    session: &mut Session<'_>,
+    id: u32,
+    body: Bytes,
+) -> Result<(Bytes, Carried), Ending> {
+    let with_attributes = session.has_query_attributes();
     let Some(read) = session.prepared.read_mut(id) else {
-        return Ok(Bytes::copy_from_slice(body));
+        return Ok((body, Carried::default()));
     };
-    let stripped = without_attributes(body, &mut read.parameters);
+    let (body, attributes) = match with_attributes {
+        true => without_attributes(&body, &mut read.parameters)
+            .map_err(|malformed| Ending::malformed(malformed.to_string()))?,
+        false => (body, Vec::new()),
+    };
+    let carried = Carried::of_execution(&body, &mut read.parameters, &read.long_values, attributes);
     read.parameters.sent_ahead.clear();
-    stripped.map_err(|malformed| Ending::malformed(malformed.to_string()))
+    read.long_values.clear();
+    Ok((body, carried))
 }
 
 /// The server may read a prepared text again, under the modes of that moment.
@@ -221,7 +247,9 @@ pub async fn send_long_data(session: &mut Session<'_>, body: Bytes) -> Result<()
     };
     read.long_data = read.long_data.saturating_add(body.len());
     if let Some(&[low, high]) = body.get(4..).and_then(<[u8]>::first_chunk) {
-        read.parameters.sent_ahead.insert(u16::from_le_bytes([low, high]));
+        let parameter = u16::from_le_bytes([low, high]);
+        read.parameters.sent_ahead.insert(parameter);
+        read.long_values.add(parameter, body.get(6..).unwrap_or_default());
     }
     if read.long_data > most {
         return Ok(());
@@ -255,6 +283,7 @@ pub async fn reset(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending>
     };
     read.long_data = 0;
     read.parameters.sent_ahead.clear();
+    read.long_values.clear();
     send(session, Command::StmtReset, &id.to_le_bytes()).await?;
     let mut walker = ResponseWalker::new(Expect::Ack, session.replica.form, 1, 1);
     let _: ResponseEnd = relay_whole(session, &mut walker).await?;

@@ -6,7 +6,7 @@ use sql_judge::{Absorbed, Denial};
 
 use super::Session;
 use crate::ending::Ending;
-use crate::recording;
+use crate::recording::{self, Form};
 
 /// ER_OPTION_PREVENTS_STATEMENT, as a server with --read-only answers.
 pub const OPTION_PREVENTS_STATEMENT: u16 = 1290;
@@ -19,11 +19,13 @@ pub async fn deny(
     denial: &Denial,
 ) -> Result<(), Ending> {
     let message = format!("readgate: {}", denial.reason);
+    let form = Form::of(session, text);
     let refusal = Refusal {
         command: command.name(),
         schema: session.facts.schema(),
         text,
         kind: denial.kind.as_str(),
+        form: form.as_ref(),
         verdict: "refused",
         rule: denial.rule,
         reason: &message,
@@ -47,11 +49,13 @@ pub async fn absorb(
     absorbed: &Absorbed,
     more_after: bool,
 ) -> Result<bool, Ending> {
+    let form = Form::of(session, text);
     let refusal = Refusal {
         command: Command::Query.name(),
         schema: session.facts.schema(),
         text,
         kind: absorbed.kind.as_str(),
+        form: form.as_ref(),
         verdict: "absorbed",
         rule: "absorbed",
         reason: absorbed.reason,

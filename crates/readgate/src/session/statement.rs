@@ -3,6 +3,7 @@
 //! judge -> ledger: intent -> forward (needs both permits) -> relay -> ledger: outcome ->
 //! the last packet goes out. Nothing reaches the replica unjudged or unrecorded: see the
 //! signature of [`forward`].
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -12,10 +13,11 @@ use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 use mysql_wire::{Command, ErrPacket, SqlState};
 use sql_judge::{ReadPermit, Verdict};
 
+use super::carried::{Carried, NOTHING};
 use super::passthrough::relay_ending;
-use super::{Session, kill, limits, refuse};
+use super::{Session, limits, own, password, refuse};
 use crate::ending::Ending;
-use crate::recording::{self, RunReport};
+use crate::recording::{self, Form, Named, RunReport};
 use crate::replica::ReplicaSession;
 use crate::replica::relay::{self, RelayFault};
 
@@ -27,8 +29,12 @@ const SERVER_LOST: u16 = 2013;
 pub async fn query(
     session: &mut Session<'_>,
     text: Bytes,
+    carried: &Carried,
     received: Instant,
 ) -> Result<(), Ending> {
+    if let Some(wish) = password::wish(session, &text) {
+        return password::choose(session, wish).await;
+    }
     let verdicts = match session.multi_statements {
         true => session.judge.judge_several(&session.facts, text.clone()),
         false => vec![session.judge.judge(&session.facts, text.clone())],
@@ -43,13 +49,13 @@ pub async fn query(
         let more_after = left > 0;
         let succeeded = match verdict {
             Verdict::Allow(permit) => {
-                let run = Run::of_text(Command::Query, &permit, more_after);
+                let run = Run { carried, ..Run::of_text(Command::Query, &permit, more_after) };
                 run.to_the_end(session, received).await?.succeeded
             }
             Verdict::Absorb(absorbed) => {
                 refuse::absorb(session, &text, &absorbed, more_after).await?
             }
-            Verdict::Own(own) => kill::run(session, &own, more_after).await?,
+            Verdict::Own(own) => own::run(session, &own, received, more_after).await?,
             Verdict::Deny(denial) => {
                 refuse::deny(session, Command::Query, &text, &denial).await?;
                 false
@@ -97,7 +103,7 @@ async fn command_with_text(
         Verdict::Absorb(absorbed) => {
             refuse::absorb(session, &text, &absorbed, false).await.map(|_| ())
         }
-        Verdict::Own(own) => kill::run(session, &own, false).await.map(|_| ()),
+        Verdict::Own(own) => own::run(session, &own, received, false).await.map(|_| ()),
     }
 }
 
@@ -109,6 +115,8 @@ pub struct Run<'p> {
     pub permit: &'p ReadPermit,
     /// For prepared statements: the binary body that names the statement.
     pub execution: Option<Execution>,
+    /// What came along beside the text.
+    pub carried: &'p Carried,
     /// Whether another statement of the same query follows.
     pub more_after: bool,
 }
@@ -119,6 +127,8 @@ pub struct Execution {
     pub body: Bytes,
     /// Ties the records together.
     pub prepared: PreparedRef,
+    /// What the prepared text names.
+    pub named: Arc<Named>,
 }
 
 /// What came of a run.
@@ -129,18 +139,20 @@ pub struct Ran {
     pub intent: u64,
     /// PREPARE_OK, if it was a PREPARE.
     pub prepared: Option<PrepareOk>,
+    /// What the text names.
+    pub named: Arc<Named>,
 }
 
 impl Ran {
     fn refused() -> Self {
-        Self { succeeded: false, intent: 0, prepared: None }
+        Self { succeeded: false, intent: 0, prepared: None, named: Arc::default() }
     }
 }
 
 impl<'p> Run<'p> {
     /// A run of the permitted text itself.
     pub fn of_text(command: Command, permit: &'p ReadPermit, more_after: bool) -> Self {
-        Self { command, permit, execution: None, more_after }
+        Self { command, permit, execution: None, carried: &NOTHING, more_after }
     }
 
     /// Intent, forward, relay, outcome, last packet.
@@ -167,18 +179,20 @@ impl<'p> Run<'p> {
         session.context.count_statement();
         let forwarded = forward(&mut session.replica, &self, &intent).await;
         // The replica is at work: what this costs, nobody waits for.
-        let tables = self.tables(session);
+        let named = self.named(session);
         let first = forwarded.as_ref().copied().unwrap_or(1);
         let mut walker = self.walker(session, first).with_caps(caps);
+        let mut hash = session.daemon.records.result_hash();
         let relayed = match forwarded {
             Err(error) => Err(RelayFault::ReplicaGone(error.to_string())),
             Ok(_) => {
                 let Session { client, replica, orders, limits, .. } = session;
-                relay::up_to_the_end(client, replica, &mut walker, orders, limits.write_timeout)
-                    .await
+                let write = limits.write_timeout;
+                relay::up_to_the_end(client, replica, &mut walker, orders, write, &mut hash).await
             }
         };
-        let report = RunReport { permit: self.permit, received, rows: walker.rows(), tables };
+        let report =
+            RunReport { permit: self.permit, received, rows: walker.rows(), named: &named, hash };
         recording::outcome(session, intent, &report, relayed.as_ref()).await?;
         let held = match relayed {
             Ok(held) => held,
@@ -195,28 +209,38 @@ impl<'p> Run<'p> {
         session.client.sequence_id = walker.next_client_sequence_id();
         let succeeded = matches!(end, ResponseEnd::Ok(_));
         self.take_effects(session, &end).await?;
-        Ok(Ran { succeeded, intent: sequence, prepared: walker.prepared() })
+        Ok(Ran { succeeded, intent: sequence, prepared: walker.prepared(), named })
     }
 
     async fn record_intent(&self, session: &Session<'_>) -> Result<IntentRecorded, String> {
+        let text: &[u8] = if self.execution.is_some() { b"" } else { self.permit.text() };
+        let is_name = matches!(self.command, Command::InitDb | Command::FieldList);
+        let form = if is_name { Form::FULL } else { Form::of(session, text) };
+        let (binds, attributes) = (self.carried.binds(), self.carried.attributes());
+        let end_user = session.asserted.of(self.carried);
         let intent = Intent {
             command: self.command.name(),
             schema: session.facts.schema(),
-            text: if self.execution.is_some() { b"" } else { self.permit.text() },
+            text,
             kind: self.permit.kind().as_str(),
+            form: form.as_ref(),
             prepared: self.execution.as_ref().map(|execution| execution.prepared),
+            binds: &binds,
+            attributes: &attributes,
+            end_user: end_user.as_deref(),
             ..Intent::default()
         };
         recording::intent(session, &intent).await
     }
 
-    /// Tables that the text names; an execution's stand in the record of its PREPARE.
-    fn tables(&self, session: &Session<'_>) -> Vec<String> {
+    /// What the text names; for an execution, what the prepared one did.
+    fn named(&self, session: &Session<'_>) -> Arc<Named> {
         match (&self.execution, self.command) {
+            (Some(execution), _) => Arc::clone(&execution.named),
             (None, Command::Query | Command::StmtPrepare) => {
-                sql_judge::structure(&session.facts, self.permit.text()).tables
+                Arc::new(Named::by(&session.facts, self.permit.text()))
             }
-            (_, _) => Vec::new(),
+            (None, _) => Arc::default(),
         }
     }
 
@@ -249,6 +273,9 @@ impl<'p> Run<'p> {
         }
         if !changes_nothing {
             session.facts.apply(self.permit.effects());
+        }
+        if session.facts.in_doubt() {
+            session.resync().await?;
         }
         session.check_mode()
     }

@@ -122,6 +122,7 @@ impl Parser<'_> {
         let (rule, why) = match class {
             Class::Pure | Class::Growth => return Ok(()),
             Class::Sleep => return self.sleep_argument(name),
+            class if class.is_switchable() && self.is_switched_on(name) => return Ok(()),
             Class::Lock => ("user_lock", "takes or frees user locks"),
             Class::Burn => ("benchmark", "burns time on the replica"),
             Class::File => ("server_file", "reads a file of the replica"),
@@ -131,6 +132,13 @@ impl Parser<'_> {
         };
         let called = excerpt(self.bytes(name)).to_uppercase();
         Err(self.refuse_at(name, rule, format!("the function {called} {why}")))
+    }
+
+    /// Whether the policy lists a built-in function.
+    fn is_switched_on(&self, name: Token) -> bool {
+        let name = self.called_name(name);
+        let listed = &self.policy.allowed_functions;
+        listed.iter().any(|listed| listed.as_bytes().eq_ignore_ascii_case(&name))
     }
 
     /// `SLEEP(2)`: a literal within the policy's limit.

@@ -3,6 +3,8 @@
 use super::{Outcome, Parser, Rule};
 use crate::lexer::keyword::Keyword as K;
 use crate::lexer::token::Kind;
+use crate::metadata::special;
+use crate::text::unquote_name;
 use crate::verdict::StatementKind;
 
 impl Parser<'_> {
@@ -81,7 +83,12 @@ impl Parser<'_> {
     fn for_schema(&mut self) -> Rule<Option<()>> {
         self.advance()?;
         if self.eat(K::SCHEMA)? || self.eat(K::DATABASE)? {
-            self.expect_name()?;
+            let schema = self.expect_name()?;
+            let schema = unquote_name(self.bytes(schema));
+            if self.policy.own_sessions_only && special(&schema).is_some() {
+                let reason = "EXPLAIN FOR SCHEMA of the server's own schemas is not for this role";
+                return Err(self.refuse("others_sessions", reason));
+            }
             return Ok(Some(()));
         }
         let reason = "EXPLAIN FOR CONNECTION shows another session's statement";

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::{Outcome, Parser, Rule};
-use crate::facts::{Change, MAX_PREPARED, MAX_PREPARED_TEXT};
+use crate::facts::{Change, MAX_PREPARED, MAX_PREPARED_TEXT, PreparedText};
 use crate::lexer::keyword::Keyword as K;
 use crate::lexer::token::{Kind, Token};
 use crate::text::{unquote_name, unquote_text};
@@ -23,7 +23,7 @@ impl Parser<'_> {
             return Err(self.refuse("too_many_prepared", "too many statements are prepared"));
         }
         self.changes.push(Change::Prepared(name, text.clone()));
-        self.inner = Some(text);
+        self.inner = Some(PreparedText { text, schema: self.facts.schema_bytes() });
         Ok(Outcome::Read)
     }
 
@@ -33,15 +33,16 @@ impl Parser<'_> {
         self.advance()?;
         if self.is_word(K::IMMEDIATE) && !self.is_mysql() {
             self.advance()?;
-            self.inner = Some(self.literal_statement()?);
+            let text = self.literal_statement()?;
+            self.inner = Some(PreparedText { text, schema: self.facts.schema_bytes() });
         } else {
             let name = self.expect_name()?;
             let key = self.prepared_name(name)?;
-            let Some(text) = self.facts.prepared(&key) else {
+            let Some(prepared) = self.facts.prepared(&key) else {
                 let reason = "EXECUTE of a statement that was not prepared here";
                 return Err(self.refuse_at(name, "unknown_prepared", reason));
             };
-            self.inner = Some(text.clone());
+            self.inner = Some(prepared.clone());
         }
         if self.eat(K::USING)? {
             self.using_values()?;

@@ -142,6 +142,10 @@ impl Parser<'_> {
             Keyword::NEXTVAL | Keyword::CURRVAL if self.facts.lex_mode().oracle => {
                 self.oracle_pseudo_column()
             }
+            Keyword::SELECT | Keyword::TABLE => {
+                self.has_subquery |= self.kind.locks_what_it_reads();
+                Ok(())
+            }
             Keyword::MATCH => {
                 walk.in_match = true;
                 Ok(())

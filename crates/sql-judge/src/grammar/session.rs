@@ -18,6 +18,10 @@ impl Parser<'_> {
         self.advance()?;
         let name = self.expect_name()?;
         let schema = unquote_name(self.bytes(name));
+        if !self.policy.may_use(&schema) {
+            let reason = "this schema is not one that this role may read";
+            return Err(self.refuse_at(name, "schema", reason));
+        }
         self.changes.push(Change::Schema(Bytes::copy_from_slice(&schema)));
         Ok(Outcome::Read)
     }

@@ -20,7 +20,7 @@ const LIMIT_STAYS: &str = "the limit of this session stays";
 enum Item {
     /// A plain value: if the server refuses it, it refuses the whole statement.
     Plain,
-    /// An expression, which may fail when others have taken effect already.
+    /// An expression.
     Computed,
     /// To be answered and not forwarded, for this reason.
     Absorbed(&'static str),
@@ -35,11 +35,10 @@ impl Parser<'_> {
             return self.set_statement();
         }
         let mut items = 0;
-        let (mut computed, mut absorbed) = (false, None);
+        let mut absorbed = None;
         loop {
             let item = self.set_item()?;
             items += 1;
-            computed |= item == Item::Computed;
             if let Item::Absorbed(reason) = item {
                 absorbed = Some(reason);
             }
@@ -53,11 +52,6 @@ impl Parser<'_> {
             }
             let reason = format!("{why}: this can't be asked for together with other settings");
             return Err(self.refuse("mixed_absorbed", reason));
-        }
-        if computed && !self.changes.is_empty() {
-            // A failing expression would leave the other half of the statement in force.
-            let reason = "sql_mode and character sets can't be set together with expressions";
-            return Err(self.refuse("mixed_set", reason));
         }
         Ok(Outcome::Read)
     }
@@ -134,10 +128,10 @@ impl Parser<'_> {
         match setting(&name) {
             Setting::Free => self.free_value(Until::Comma),
             Setting::SqlMode => self.sql_mode(token),
-            Setting::ClientCharset => {
-                let value = self.computed_value(0)?;
-                self.client_charset(token, &value)
-            }
+            Setting::ClientCharset => match self.computable()? {
+                Some(value) => self.client_charset(token, &value),
+                None => Ok(self.in_doubt()),
+            },
             Setting::Isolation => self.isolation_value(token),
             Setting::ReadOnly => self.read_only_value(token),
             Setting::Limit(limited) => self.limit_value(limited),
@@ -171,8 +165,27 @@ impl Parser<'_> {
         Ok(if last.start == first.start { Item::Plain } else { Item::Computed })
     }
 
+    /// A value that can be told from the text; `None`: another expression that reads, whose
+    /// value only the replica knows.
+    fn computable(&mut self) -> Rule<Option<Vec<u8>>> {
+        let start = self.place();
+        if let Ok(value) = self.computed_value(0)
+            && (self.at_end() || self.token.is(b','))
+        {
+            return Ok(Some(value));
+        }
+        self.go_back(start);
+        self.free_value(Until::Comma).map(|_| None)
+    }
+
+    /// The session's facts must be read back from the replica before anything else is judged.
+    fn in_doubt(&mut self) -> Item {
+        self.changes.push(Change::InDoubt);
+        Item::Plain
+    }
+
     fn sql_mode(&mut self, token: Token) -> Rule<Item> {
-        let value = self.computed_value(0)?;
+        let Some(value) = self.computable()? else { return Ok(self.in_doubt()) };
         let Some(mode) = SqlMode::parse(self.facts.server().flavour, &value) else {
             let reason = "this sql_mode holds a mode that readgate does not know";
             return Err(self.refuse_at(token, "unknown_sql_mode", reason));
@@ -219,11 +232,14 @@ impl Parser<'_> {
 
     // ---- character sets --------------------------------------------------------------
 
-    /// `NAMES charset [COLLATE collation]`
+    /// `NAMES {DEFAULT | charset [COLLATE collation]}`
     fn names(&mut self) -> Rule<Item> {
         let names = self.bump()?;
         if self.token.is(b'=') || self.token.is(b':') {
             return Err(self.refuse_variable(names));
+        }
+        if self.eat(K::DEFAULT)? {
+            return Ok(self.in_doubt());
         }
         let value = self.computed_value(0)?;
         if self.eat(K::COLLATE)? {
@@ -235,6 +251,9 @@ impl Parser<'_> {
     /// `CHARSET x`, `CHARACTER SET x`
     fn charset(&mut self) -> Rule<Item> {
         let word = self.bump()?;
+        if self.eat(K::DEFAULT)? {
+            return Ok(self.in_doubt());
+        }
         let value = self.computed_value(0)?;
         self.client_charset(word, &value)
     }

@@ -2,8 +2,9 @@
 
 use super::{Outcome, Parser, Rule};
 use crate::lexer::keyword::Keyword as K;
+use crate::lexer::token::Token;
 use crate::text::excerpt;
-use crate::verdict::StatementKind;
+use crate::verdict::{OwnStatement, StatementKind};
 
 /// The words after SHOW, up to where names or conditions begin. The longest match is
 /// not needed: what follows is read by the rules of expressions.
@@ -46,6 +47,9 @@ impl Parser<'_> {
         if !known.is_empty() {
             self.advance()?;
         }
+        if let Some(own) = self.others_in_show(first)? {
+            return Ok(own);
+        }
         let second = self.token.keyword;
         if known.iter().any(|subject| subject.len() == 1) {
             // EXTENDED and FULL stand before subjects that are all listed.
@@ -61,6 +65,27 @@ impl Parser<'_> {
         }
         self.query()?;
         Ok(Outcome::Read)
+    }
+
+    /// What would show other users' sessions or the writes of all schemas, where the policy
+    /// hides them: refused, or answered for the user's own sessions.
+    fn others_in_show(&mut self, first: Token) -> Rule<Option<Outcome>> {
+        let is = |words: &[K]| words.iter().any(|&word| first.is_word(word));
+        if self.policy.restricts_schemas() && is(&[K::BINLOG, K::RELAYLOG]) {
+            let reason = "the binary log holds the writes of schemas that this role may not read";
+            return Err(self.refuse_at(first, "schema", reason));
+        }
+        if !self.policy.own_sessions_only {
+            return Ok(None);
+        }
+        if is(&[K::ENGINE, K::USER_STATISTICS, K::CLIENT_STATISTICS]) {
+            let subject = excerpt(self.bytes(first)).to_uppercase();
+            let reason = format!("SHOW {subject} shows what other users do");
+            return Err(self.refuse_at(first, "others_sessions", reason));
+        }
+        let full = first.is_word(K::FULL) && self.eat(K::PROCESSLIST)?;
+        let is_list = full || first.is_word(K::PROCESSLIST);
+        Ok(is_list.then_some(Outcome::Own(OwnStatement::ProcessList { full })))
     }
 
     /// `SHOW CREATE TABLE name`: a name, with no expression behind it.

@@ -1,5 +1,5 @@
-//! Values of variables that decide how later texts are read: they must be computable
-//! here, to the letter, or the statement is refused.
+//! Values of variables that decide how later texts are read: computed here to the letter,
+//! or given up, so that the replica is asked.
 
 use super::{Parser, Rule};
 use crate::lexer::keyword::Keyword as K;
@@ -94,7 +94,7 @@ impl Parser<'_> {
     }
 
     fn not_computable(&self) -> Box<super::Refusal> {
-        let reason = "this value decides how later statements are read, and can't be computed here";
+        let reason = "this value can't be computed here";
         self.refuse("not_computable", reason)
     }
 }

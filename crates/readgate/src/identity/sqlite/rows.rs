@@ -1,10 +1,10 @@
 //! The tables of the file, row by row. Every function runs inside what its caller opened.
 use access::store::{Author, Difference, HistoryEntry, Snapshot};
-use access::{Change, Credential, Identity, Timestamp, UserName, UserStatus};
+use access::{Identity, SharedBlock, Timestamp, UserName};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Fault, first};
-use crate::identity::text::{self, CredentialRow, Unreadable};
+use crate::identity::text::{self, CredentialRow, Unreadable, UserRow};
 
 const USER_COLUMNS: &str = "name, full_name, email, owner, role, status, valid_from, \
      valid_until, plugins, sources, connections";
@@ -23,77 +23,62 @@ pub(super) fn load(connection: &mut Connection) -> Result<Snapshot, Fault> {
     let mut users =
         transaction.prepare(&format!("SELECT {USER_COLUMNS} FROM user ORDER BY name"))?;
     let mut identities = Vec::new();
-    let mut rows = users.query([])?;
-    while let Some(row) = rows.next()? {
-        identities.push(read_user(row)?);
+    for row in users.query_map([], user_row)? {
+        identities.push(row?.read()?);
     }
-    // Both lists are in the order of names, so one walk joins them.
     let mut credentials = transaction.prepare(&format!(
         "SELECT {CREDENTIAL_COLUMNS}, user FROM credential ORDER BY user, id DESC"
     ))?;
-    let mut rows = credentials.query([])?;
-    let mut owners = identities.iter_mut().peekable();
-    while let Some(row) = rows.next()? {
-        let user: String = row.get("user")?;
-        while owners.next_if(|owner| owner.name.as_str() != user).is_some() {}
-        let owner = owners.peek_mut().ok_or_else(|| Unreadable::new("user", user))?;
-        owner.credentials.push(read_credential(row)?);
-    }
+    let rows = credentials.query_map([], |row| Ok((row.get("user")?, credential_row(row)?)))?;
+    text::join(&mut identities, rows.collect::<rusqlite::Result<Vec<_>>>()?)?;
     Ok(Snapshot { revision, identities })
 }
 
 pub(super) fn find(connection: &Connection, name: &UserName) -> Result<Option<Identity>, Fault> {
     let query = format!("SELECT {USER_COLUMNS} FROM user WHERE name = ?1");
     let mut statement = connection.prepare_cached(&query)?;
-    let found = statement.query_row([name.as_str()], |row| Ok(read_user(row))).optional()?;
-    let Some(mut identity) = found.transpose()? else {
+    let found = statement.query_row([name.as_str()], user_row).optional()?;
+    let Some(mut identity) = found.map(UserRow::read).transpose()? else {
         return Ok(None);
     };
     let query =
         format!("SELECT {CREDENTIAL_COLUMNS} FROM credential WHERE user = ?1 ORDER BY id DESC");
     let mut statement = connection.prepare_cached(&query)?;
-    let mut rows = statement.query([name.as_str()])?;
-    while let Some(row) = rows.next()? {
-        identity.credentials.push(read_credential(row)?);
+    for row in statement.query_map([name.as_str()], credential_row)? {
+        identity.credentials.push(row?.read()?);
     }
     Ok(Some(identity))
 }
 
-fn read_user(row: &Row<'_>) -> Result<Identity, Fault> {
-    let name: String = row.get("name")?;
-    let status: String = row.get("status")?;
-    let sources: Option<String> = row.get("sources")?;
-    let plugins: String = row.get("plugins")?;
-    Ok(Identity {
-        name: UserName::new(name.clone()).map_err(|_| Unreadable::new("name", name))?,
+fn user_row(row: &Row<'_>) -> rusqlite::Result<UserRow> {
+    Ok(UserRow {
+        name: row.get("name")?,
         full_name: row.get("full_name")?,
         email: row.get("email")?,
         owner: row.get("owner")?,
         role: row.get("role")?,
-        status: UserStatus::from_name(&status).ok_or_else(|| Unreadable::new("status", status))?,
-        valid_from: text::day("valid_from", row.get("valid_from")?)?,
-        valid_until: text::day("valid_until", row.get("valid_until")?)?,
-        plugins: text::plugins(&plugins)?,
-        sources: sources.as_deref().map(text::sources),
-        max_connections: row.get("connections")?,
-        credentials: Vec::new(),
+        status: row.get("status")?,
+        valid_from: row.get("valid_from")?,
+        valid_until: row.get("valid_until")?,
+        plugins: row.get("plugins")?,
+        sources: row.get("sources")?,
+        connections: row.get("connections")?,
     })
 }
 
-fn read_credential(row: &Row<'_>) -> Result<Credential, Fault> {
-    let row = CredentialRow {
+fn credential_row(row: &Row<'_>) -> rusqlite::Result<CredentialRow> {
+    Ok(CredentialRow {
         id: row.get("id")?,
         sha2: row.get("sha2")?,
         native: row.get("native")?,
         stage: row.get("stage")?,
         until: row.get("until")?,
         retires_at: row.get("retires_at")?,
-    };
-    Ok(row.read()?)
+    })
 }
 
 pub(super) fn write(connection: &Connection, user: &Identity) -> Result<(), Fault> {
-    let name = user.name.as_str();
+    let row = UserRow::of(user);
     connection
         .prepare_cached(&format!(
             "INSERT INTO user ({USER_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
@@ -102,17 +87,17 @@ pub(super) fn write(connection: &Connection, user: &Identity) -> Result<(), Faul
              = (?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
         ))?
         .execute(params![
-            name,
-            user.full_name,
-            user.email,
-            user.owner,
-            user.role,
-            user.status.name(),
-            user.valid_from.map(|day| day.to_string()),
-            user.valid_until.map(|day| day.to_string()),
-            text::plugins_to_text(&user.plugins),
-            user.sources.as_ref().map(text::sources_to_text),
-            user.max_connections,
+            row.name,
+            row.full_name,
+            row.email,
+            row.owner,
+            row.role,
+            row.status,
+            row.valid_from,
+            row.valid_until,
+            row.plugins,
+            row.sources,
+            row.connections,
         ])?;
     for credential in &user.credentials {
         let row = CredentialRow::of(credential)?;
@@ -123,7 +108,7 @@ pub(super) fn write(connection: &Connection, user: &Identity) -> Result<(), Faul
                  ON CONFLICT (user, id) DO UPDATE SET (stage, until, retires_at) = (?5, ?6, ?7)"
             ))?
             .execute(params![
-                name,
+                user.name.as_str(),
                 row.id,
                 row.sha2,
                 row.native,
@@ -135,14 +120,19 @@ pub(super) fn write(connection: &Connection, user: &Identity) -> Result<(), Faul
     Ok(())
 }
 
+/// What is to be noted in the history.
+pub(super) struct Note<'n> {
+    pub(super) user: Option<&'n UserName>,
+    pub(super) label: &'n str,
+    pub(super) differences: &'n [Difference],
+}
+
 pub(super) fn note(
     connection: &Connection,
-    change: &Change,
+    note: &Note<'_>,
     author: &Author,
     now: Timestamp,
-    differences: &[Difference],
 ) -> Result<(), Fault> {
-    let differences = text::differences_to_text(differences);
     connection
         .prepare_cached(
             "INSERT INTO change (at, by, reason, user, label, differences)
@@ -152,9 +142,9 @@ pub(super) fn note(
             now.to_string(),
             author.by(),
             author.reason(),
-            change.user().as_str(),
-            change.label(),
-            differences,
+            note.user.map(UserName::as_str),
+            note.label,
+            text::differences_to_text(note.differences),
         ])?;
     Ok(())
 }
@@ -162,12 +152,14 @@ pub(super) fn note(
 pub(super) fn history(
     connection: &Connection,
     user: Option<&UserName>,
+    after: u64,
 ) -> Result<Vec<HistoryEntry>, Fault> {
+    let after = i64::try_from(after).unwrap_or(i64::MAX);
     let mut statement = connection.prepare(
         "SELECT number, at, by, reason, user, label, differences FROM change
-         WHERE ?1 IS NULL OR user = ?1 ORDER BY number",
+         WHERE (?1 IS NULL OR user = ?1) AND number > ?2 ORDER BY number",
     )?;
-    let mut rows = statement.query([user.map(UserName::as_str)])?;
+    let mut rows = statement.query(params![user.map(UserName::as_str), after])?;
     let mut entries = Vec::new();
     while let Some(row) = rows.next()? {
         let (number, at): (i64, String) = (row.get("number")?, row.get("at")?);
@@ -178,10 +170,41 @@ pub(super) fn history(
             at: text::moment("at", &at)?,
             by: row.get("by")?,
             reason: row.get("reason")?,
-            user: row.get("user")?,
+            user: row.get::<_, Option<String>>("user")?.unwrap_or_default(),
             label: row.get("label")?,
             differences: text::differences(&differences)?,
         });
     }
     Ok(entries)
+}
+
+/// Those that have ended make room first.
+pub(super) fn block(
+    connection: &Connection,
+    block: &SharedBlock,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let (source, name, until) = text::block_to_texts(block);
+    for ended in blocks(connection)?.into_iter().filter(|block| block.until <= now) {
+        let (source, name, _) = text::block_to_texts(&ended);
+        connection
+            .prepare_cached("DELETE FROM block WHERE source = ?1 AND name = ?2")?
+            .execute([source, name])?;
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO block (source, name, until) VALUES (?1, ?2, ?3)
+             ON CONFLICT (source, name) DO UPDATE SET until = max(until, ?3)",
+        )?
+        .execute([source, name, until])?;
+    Ok(())
+}
+
+pub(super) fn blocks(connection: &Connection) -> Result<Vec<SharedBlock>, Fault> {
+    let mut statement = connection.prepare_cached("SELECT source, name, until FROM block")?;
+    let mut blocks = Vec::new();
+    for row in statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))? {
+        blocks.push(text::block(row?)?);
+    }
+    Ok(blocks)
 }

@@ -9,7 +9,7 @@ use access::store::{IdentityStore, StoreError};
 use access::{Change, Identity};
 use rusqlite::Connection;
 
-use super::{add, apply, every_store, name};
+use super::{add, apply, name};
 use crate::identity::SqliteStore;
 
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,12 +38,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-#[test]
-fn passes_the_suite_of_every_store() {
-    let folder = Folder::new("suite");
-    every_store(&folder.open().unwrap());
 }
 
 #[test]

@@ -29,11 +29,19 @@ CREATE TABLE change (
     at          TEXT NOT NULL,
     by          TEXT NOT NULL,
     reason      TEXT NOT NULL,
-    user        TEXT NOT NULL REFERENCES user (name),
+    user        TEXT REFERENCES user (name), -- NULL: to nobody, such as a review
     label       TEXT NOT NULL,
     differences TEXT NOT NULL
 ) STRICT;
 CREATE INDEX change_of_user ON change (user, number);
+
+-- Blocks of failed logins; "name" is hexadecimal, empty for every name of the source.
+CREATE TABLE block (
+    source TEXT NOT NULL,
+    name   TEXT NOT NULL,
+    until  TEXT NOT NULL,
+    PRIMARY KEY (source, name)
+) STRICT, WITHOUT ROWID;
 
 -- Nobody disappears and nothing is rewritten, whoever opens the file.
 CREATE TRIGGER user_stays BEFORE DELETE ON user

@@ -1,4 +1,4 @@
-//! How long a verdict takes: `cargo bench -p sql-judge`.
+//! How long a verdict takes: `cargo bench -p readgate-benches --bench judge`.
 //!
 //! Bars: median at most 1 us for a point select, 10 us for a report of 2 kB; time in
 //! proportion to the length for texts of any size and shape.
@@ -14,9 +14,14 @@ fn main() {
     divan::main();
 }
 
+/// As for users of a role without rights of its own.
 fn judging(bencher: Bencher<'_, '_>, text: Vec<u8>) {
+    judging_under(bencher, text, Policy { own_sessions_only: true, ..Policy::default() });
+}
+
+fn judging_under(bencher: Bencher<'_, '_>, text: Vec<u8>, policy: Policy) {
     let server = ServerVersion::from_greeting(b"9.7.4").unwrap();
-    let judge = Judge::new(server, Policy::default());
+    let judge = Judge::new(server, policy);
     let facts = SessionFacts::new(server, b"STRICT_TRANS_TABLES", 255, Some(b"clin")).unwrap();
     let text = Bytes::from(text);
     bencher
@@ -34,6 +39,22 @@ fn report_of_2_kb(bencher: Bencher<'_, '_>) {
     let text = include_bytes!("report.sql").to_vec();
     assert!((1900..2200).contains(&text.len()), "{}", text.len());
     judging(bencher, text);
+}
+
+/// In a role with schemas of its own, where the tables must be found first.
+#[divan::bench]
+fn report_of_2_kb_in_a_narrow_role(bencher: Bencher<'_, '_>) {
+    let schemas = Some(vec!["clin".to_owned(), "ref".to_owned()]);
+    let policy = Policy { schemas, own_sessions_only: true, ..Policy::default() };
+    judging_under(bencher, include_bytes!("report.sql").to_vec(), policy);
+}
+
+/// What the ledger is told of a report, while the replica is at work on it.
+#[divan::bench]
+fn structure_of_2_kb(bencher: Bencher<'_, '_>) {
+    let server = ServerVersion::from_greeting(b"9.7.4").unwrap();
+    let facts = SessionFacts::new(server, b"", 255, Some(b"clin")).unwrap();
+    bencher.bench_local(|| sql_judge::structure(&facts, include_bytes!("report.sql")));
 }
 
 #[divan::bench]

@@ -1,0 +1,1 @@
+//! Measurements only: see the files beside this folder, one per subject.

@@ -1,0 +1,161 @@
+//! The life of a closed file: compressed, encrypted where configured, removed when it is
+//! old enough. Nothing is removed before what replaces it is on the disk and checked.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, BufWriter, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use ring::digest::{Context, SHA256};
+use serde::Deserialize;
+
+use crate::age::{Encryptor, Recipient};
+use crate::files::{COMPRESSED, SEALED};
+use crate::keys::{Rotation, SigningKey};
+use crate::line::{Frame, Hash, hex, sha256};
+use crate::statement::Statement;
+
+/// Lines repeat so much that the fastest level already leaves a tenth of them.
+const LEVEL: i32 = 1;
+const KEY_ROTATED: &[u8] = b",\"event\":\"key_rotated\"";
+
+/// A file as it lies in the folder, opened for its lines, compressed or not.
+pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    let file = File::open(path)?;
+    if path.to_str().is_some_and(|name| name.ends_with(COMPRESSED)) {
+        return Ok(Box::new(zstd::stream::read::Decoder::new(file)?));
+    }
+    Ok(Box::new(file))
+}
+
+/// Compresses a closed file. The new one has the old one's time; its name is returned. The
+/// old one is still there.
+pub(crate) fn compress(path: &Path) -> io::Result<PathBuf> {
+    let target = with_suffix(path, ".zst");
+    let temporary = with_suffix(path, ".zst.new");
+    // Against a broken disk or memory, not against people: the cheap sum is enough.
+    let (mut written, mut read) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
+    let mut source = Watched(File::open(path)?, |bytes: &[u8]| written.update(bytes));
+    let mut encoder = zstd::stream::write::Encoder::new(create(&temporary)?, LEVEL)?;
+    encoder.include_checksum(true)?;
+    let len = io::copy(&mut source, &mut encoder)?;
+    let file = encoder.finish()?;
+    file.set_modified(fs::metadata(path)?.modified()?)?;
+    file.sync_all()?;
+    let decoder = zstd::stream::read::Decoder::new(File::open(&temporary)?)?;
+    let mut back = Watched(decoder, |bytes: &[u8]| read.update(bytes));
+    let back_len = io::copy(&mut back, &mut io::sink())?;
+    if back_len != len || read.finalize() != written.finalize() {
+        return Err(io::Error::other("a compressed file does not read back as it was"));
+    }
+    put(&temporary, &target)?;
+    Ok(target)
+}
+
+/// Encrypts a compressed file. Its name and SHA-256 are returned; the compressed one is
+/// still there.
+pub(crate) fn seal(path: &Path, recipient: &Recipient) -> io::Result<(PathBuf, Hash)> {
+    let target = with_suffix(path, ".age");
+    let temporary = with_suffix(path, ".age.new");
+    let mut encryptor = Encryptor::new(recipient, BufWriter::new(create(&temporary)?))?;
+    io::copy(&mut File::open(path)?, &mut encryptor)?;
+    let file = encryptor.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+    file.set_modified(fs::metadata(path)?.modified()?)?;
+    file.sync_all()?;
+    let hash = hash_of(&temporary)?;
+    put(&temporary, &target)?;
+    Ok((target, hash))
+}
+
+/// SHA-256 of a file's bytes.
+pub(crate) fn hash_of(path: &Path) -> io::Result<Hash> {
+    let mut context = Context::new(&SHA256);
+    let mut file = Watched(File::open(path)?, |bytes: &[u8]| context.update(bytes));
+    io::copy(&mut file, &mut io::sink())?;
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    Ok(hash)
+}
+
+/// What a statement says about a file whose lines can be read.
+pub(crate) fn statement(path: &Path, node: &str, key: &SigningKey) -> io::Result<Statement> {
+    #[derive(Deserialize)]
+    struct Stamped {
+        time: String,
+    }
+    let bad = || io::Error::other(format!("{} is no whole ledger file", path.display()));
+    let mut reader = BufReader::with_capacity(256 << 10, open(path)?);
+    let (mut line, mut last_line) = (Vec::new(), Vec::new());
+    let mut first = None;
+    let mut rotations: Vec<Rotation> = Vec::new();
+    while reader.read_until(b'\n', &mut line)? > 0 {
+        let whole = line.strip_suffix(b"\n").ok_or_else(bad)?;
+        if first.is_none() {
+            first = Some(Frame::read(whole).ok_or_else(bad)?);
+        }
+        if memchr::memmem::find(whole, KEY_ROTATED).is_some() {
+            rotations.extend(serde_json::from_slice::<Rotation>(whole).ok());
+        }
+        whole.clone_into(&mut last_line);
+        line.clear();
+    }
+    let first = first.ok_or_else(bad)?;
+    let last = Frame::read(&last_line).ok_or_else(bad)?;
+    let to = serde_json::from_slice::<Stamped>(&last_line).map_err(|_| bad())?.time;
+    Ok(Statement {
+        v: 1,
+        node: node.to_owned(),
+        file: name(path),
+        first: first.sequence,
+        last: last.sequence,
+        to,
+        prev: hex(&first.prev),
+        head: hex(&sha256(&last_line)),
+        sha256: None,
+        retired: false,
+        rotations,
+        public_key: key.public().to_hex(),
+    })
+}
+
+/// A file's own name.
+pub(crate) fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Removes a file, for good.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Whether the name is an encrypted file's.
+pub(crate) fn is_sealed(path: &Path) -> bool {
+    path.to_str().is_some_and(|name| name.ends_with(SEALED))
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o640).open(path)
+}
+
+fn put(temporary: &Path, target: &Path) -> io::Result<()> {
+    fs::rename(temporary, target)?;
+    File::open(target.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Passes bytes on and shows them to somebody on the way.
+struct Watched<R, F>(R, F);
+
+impl<R: Read, F: FnMut(&[u8])> Read for Watched<R, F> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        let read = self.0.read(room)?;
+        (self.1)(room.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}

@@ -1,0 +1,216 @@
+//! The keeper's thread: looks after closed files and takes in the notes of who has read the
+//! ledger. What it can't do now it tries again; it never holds up the ledger itself.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, SystemTime};
+
+use crate::archive;
+use crate::files::{COMPRESSED, PLAIN, list_all};
+use crate::journal::now_micros;
+use crate::keys::SigningKey;
+use crate::line::{Stamp, hex};
+use crate::own_event::OwnEvent;
+use crate::readings::{self, Reading};
+use crate::settings::LedgerSettings;
+use crate::shared::SharedHandle;
+use crate::statement::{Statement, read_all};
+
+/// A file of this name in the ledger's folder stops retention.
+pub(crate) const LEGAL_HOLD: &str = "legal-hold";
+
+pub(crate) struct Keeper {
+    shared: SharedHandle,
+    settings: LedgerSettings,
+    /// The same that signs checkpoints.
+    key: SigningKey,
+    /// Closed files as last seen: length and time of change.
+    seen: BTreeMap<PathBuf, (u64, i64)>,
+    /// What went wrong in the last pass, so that it is recorded once.
+    trouble: Option<String>,
+}
+
+impl Keeper {
+    pub(crate) fn new(shared: SharedHandle, settings: LedgerSettings, key: SigningKey) -> Self {
+        let mut keeper = Self { shared, settings, key, seen: BTreeMap::new(), trouble: None };
+        // Without it reading can't be recorded, so the command line refuses to read.
+        let _ = make_readings_folder(&keeper.settings.directory);
+        let _ = keeper.look_for_changes();
+        keeper
+    }
+
+    /// Works until the other end of `stop` is dropped.
+    pub(crate) fn run(mut self, stop: &Receiver<()>) {
+        while stop.recv_timeout(self.settings.keeper_period) == Err(RecvTimeoutError::Timeout) {
+            let passed = self
+                .take_in_readings()
+                .and_then(|()| self.look_for_changes())
+                .and_then(|()| self.put_away())
+                .and_then(|()| self.retire());
+            let trouble = passed.err().map(|error| format!("closed files: {error}"));
+            if let (Some(what), true) = (&trouble, trouble != self.trouble) {
+                OwnEvent::LedgerTrouble { what, file: "" }.note(&self.shared);
+            }
+            self.trouble = trouble;
+        }
+    }
+
+    fn take_in_readings(&self) -> io::Result<()> {
+        if !readings::folder(&self.settings.directory).exists() {
+            // Without it nobody can read; the ledger itself can do without.
+            let _ = make_readings_folder(&self.settings.directory);
+        }
+        for (path, reading) in readings::waiting(&self.settings.directory)? {
+            match reading {
+                Some(Reading { by, uid, what, read_at }) => {
+                    let event = OwnEvent::Reading { by: &by, uid, what: &what, read_at: &read_at };
+                    if !event.note(&self.shared) {
+                        return Ok(());
+                    }
+                }
+                None => {
+                    let what = "a note of a reading can't be read";
+                    let file = &archive::name(&path);
+                    OwnEvent::LedgerTrouble { what, file }.note(&self.shared);
+                }
+            }
+            fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+
+    /// All of the node's files but the newest, oldest first, with their first sequence.
+    fn closed(&self) -> io::Result<Vec<(u64, PathBuf)>> {
+        let mut files = list_all(&self.settings.directory, &self.settings.node)?;
+        let newest = files.iter().filter(|(_, path)| ends_with(path, PLAIN)).map(|f| f.0).max();
+        files.retain(|(first, _)| Some(*first) != newest);
+        Ok(files)
+    }
+
+    /// Notices closed files that another hand removed, renamed or changed.
+    fn look_for_changes(&mut self) -> io::Result<()> {
+        let mut now = BTreeMap::new();
+        for (_, path) in self.closed()? {
+            let Ok(found) = fs::metadata(&path) else { continue };
+            now.insert(path, (found.len(), found.mtime()));
+        }
+        for (path, before) in &self.seen {
+            let what = match now.get(path) {
+                Some(after) if after == before => continue,
+                Some(_) => "a closed file was changed by another hand",
+                None => "a closed file was deleted or renamed by another hand",
+            };
+            OwnEvent::LedgerTrouble { what, file: &archive::name(path) }.note(&self.shared);
+        }
+        self.seen = now;
+        Ok(())
+    }
+
+    /// Compresses and encrypts what is closed.
+    fn put_away(&mut self) -> io::Result<()> {
+        for (_, path) in self.closed()? {
+            let plain = ends_with(&path, PLAIN);
+            if plain && self.settings.compress {
+                let compressed = archive::compress(&path)?;
+                self.finish(&path, &compressed, None)?;
+                self.seal(&compressed)?;
+            } else if ends_with(&path, COMPRESSED) {
+                self.seal(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, path: &Path) -> io::Result<()> {
+        let Some(recipient) = &self.settings.encrypt_to else {
+            return Ok(());
+        };
+        let mut statement = archive::statement(path, &self.settings.node, &self.key)?;
+        let (sealed, hash) = archive::seal(path, recipient)?;
+        statement.file = archive::name(&sealed);
+        statement.sha256 = Some(hex(&hash));
+        // Before the readable one goes: the verifier needs it from then on.
+        statement.append(&self.settings.directory, &self.key)?;
+        self.finish(path, &sealed, statement.sha256.as_deref())
+    }
+
+    /// Records what a file has become, and removes what it was.
+    fn finish(&mut self, old: &Path, new: &Path, sha256: Option<&str>) -> io::Result<()> {
+        let bytes = fs::metadata(new)?.len();
+        OwnEvent::Archived { file: &archive::name(new), bytes, sha256 }.note(&self.shared);
+        archive::remove(old)?;
+        self.seen.remove(old);
+        Ok(())
+    }
+
+    /// Removes the files whose last record is older than they are to be kept, oldest first.
+    fn retire(&mut self) -> io::Result<()> {
+        let Some(keep_for) = self.settings.keep_for else {
+            return Ok(());
+        };
+        let directory = self.settings.directory.clone();
+        for (first, path) in self.closed()? {
+            if directory.join(LEGAL_HOLD).exists() || !is_older(&path, keep_for)? {
+                return Ok(());
+            }
+            let mut statement = self.statement_of(first, &path)?;
+            if statement.to >= stamp_before(keep_for) {
+                return Ok(());
+            }
+            statement.retired = true;
+            statement.public_key = self.key.public().to_hex();
+            statement.append(&directory, &self.key)?;
+            let (first, last, head) = (statement.first, statement.last, &statement.head);
+            let event = OwnEvent::Retired { file: &statement.file, first, last, head };
+            if !event.note(&self.shared) {
+                return Ok(());
+            }
+            archive::remove(&path)?;
+            self.seen.remove(&path);
+        }
+        Ok(())
+    }
+
+    /// Of an encrypted file, what was said when it was encrypted.
+    fn statement_of(&self, first: u64, path: &Path) -> io::Result<Statement> {
+        if !archive::is_sealed(path) {
+            return archive::statement(path, &self.settings.node, &self.key);
+        }
+        let all = read_all(&self.settings.directory, &self.settings.node)?;
+        let found = all.into_iter().rev().find(|one| one.first == first);
+        found.ok_or_else(|| io::Error::other(format!("nothing is signed about {}", path.display())))
+    }
+}
+
+/// The stamp of a record made that long ago.
+fn stamp_before(age: Duration) -> String {
+    let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+    let mut stamp = Vec::new();
+    Stamp::default().push(&mut stamp, now_micros().saturating_sub(age));
+    String::from_utf8_lossy(&stamp).into_owned()
+}
+
+/// By the time of its last change, which compression and encryption keep. A first look:
+/// what counts is the time of its last record.
+fn is_older(path: &Path, age: Duration) -> io::Result<bool> {
+    let changed = fs::metadata(path)?.modified()?;
+    Ok(SystemTime::now().duration_since(changed).is_ok_and(|since| since > age))
+}
+
+fn ends_with(path: &Path, suffix: &str) -> bool {
+    path.to_str().is_some_and(|name| name.ends_with(suffix))
+}
+
+/// The folder for notes of readings: those of the ledger folder's group may add some.
+fn make_readings_folder(directory: &Path) -> io::Result<()> {
+    let folder = readings::folder(directory);
+    match DirBuilder::new().mode(0o770).create(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o2770))
+}

@@ -1,0 +1,191 @@
+//! The lines of ledger files as they lie in folders, compressed ones too; and what can be
+//! had from a line without parsing it.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use memchr::memmem::Finder;
+
+use crate::archive;
+use crate::files::{COMPRESSED, PLAIN};
+
+/// Between two looks while following.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Hands over each whole line of the ledgers, node by node, oldest first, until told to
+/// stop with `false`.
+pub(crate) fn each_line(
+    paths: &[PathBuf],
+    take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
+) -> io::Result<()> {
+    for path in ledger_files(paths)? {
+        let mut reader = BufReader::with_capacity(256 << 10, archive::open(&path)?);
+        if !whole_lines(&mut reader, &mut Vec::new(), take)? {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Hands over the lines that are there, then those that come, for ever.
+pub(crate) fn follow(
+    paths: &[PathBuf],
+    take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
+) -> io::Result<()> {
+    let mut open: HashMap<PathBuf, (BufReader<File>, Vec<u8>)> = HashMap::new();
+    let mut first = true;
+    loop {
+        let files = ledger_files(paths)?;
+        for path in &files {
+            let is_plain = path.to_str().is_some_and(|name| name.ends_with(PLAIN));
+            if !is_plain {
+                // What is compressed later was followed while it was plain.
+                if first {
+                    let mut reader = BufReader::new(archive::open(path)?);
+                    whole_lines(&mut reader, &mut Vec::new(), take)?;
+                }
+            } else if !open.contains_key(path) {
+                open.insert(path.clone(), (BufReader::new(File::open(path)?), Vec::new()));
+            }
+        }
+        first = false;
+        let mut following: Vec<&PathBuf> = open.keys().collect();
+        following.sort();
+        for path in following.into_iter().cloned().collect::<Vec<_>>() {
+            if let Some((reader, begun)) = open.get_mut(&path)
+                && !whole_lines(reader, begun, take)?
+            {
+                return Ok(());
+            }
+        }
+        open.retain(|path, _| files.contains(path));
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// The lines up to the end; what follows the last line feed is being written and stays in
+/// `begun`. False if told to stop.
+pub(crate) fn whole_lines(
+    reader: &mut dyn BufRead,
+    begun: &mut Vec<u8>,
+    take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
+) -> io::Result<bool> {
+    while reader.read_until(b'\n', begun)? > 0 {
+        let Some(whole) = begun.strip_suffix(b"\n") else {
+            return Ok(true);
+        };
+        if !take(whole)? {
+            return Ok(false);
+        }
+        begun.clear();
+    }
+    Ok(true)
+}
+
+/// Files as given, folders as the readable ledger files in them; in order of their names,
+/// which is that of node and sequence.
+fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    let is_ledger = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with("ledger-") && (name.ends_with(PLAIN) || name.ends_with(COMPRESSED))
+    };
+    let mut files = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        for entry in fs::read_dir(path)? {
+            files.push(entry?.path());
+        }
+        files.retain(|file| paths.contains(file) || is_ledger(file));
+    }
+    files.sort();
+    // A crash may leave a file in both forms.
+    let is_same = |path: &mut PathBuf, before: &mut PathBuf| {
+        let is_compressed = path.extension() == Some("zst".as_ref());
+        *path == *before || (is_compressed && path.with_extension("") == *before)
+    };
+    files.dedup_by(is_same);
+    files.retain(|path| !archive::is_sealed(path));
+    Ok(files)
+}
+
+/// The encrypted files among these, whose records can't be read here.
+pub fn sealed_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+    let mut sealed = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            sealed.extend(archive::is_sealed(path).then(|| path.clone()));
+            continue;
+        }
+        for entry in fs::read_dir(path)? {
+            let path = entry?.path();
+            sealed.extend(archive::is_sealed(&path).then_some(path));
+        }
+    }
+    Ok(sealed)
+}
+
+/// The stamp of a line of our form; empty otherwise.
+pub(crate) fn time_of(line: &[u8]) -> &[u8] {
+    const NAME: &[u8] = b",\"time\":\"";
+    let at = line.iter().position(|byte| *byte == b't').and_then(|at| at.checked_sub(2));
+    let rest = at.and_then(|at| line.get(at..)?.strip_prefix(NAME));
+    rest.and_then(|rest| rest.get(..27)).unwrap_or_default()
+}
+
+/// Finds a member of the outer object by its name. Quotes within texts are escaped, so that
+/// no text can pose as one.
+pub(crate) struct Member(Finder<'static>);
+
+impl Member {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(Finder::new(format!(",\"{name}\":").as_bytes()).into_owned())
+    }
+
+    /// What follows the member's colon.
+    fn rest<'l>(&self, line: &'l [u8]) -> Option<&'l [u8]> {
+        line.get(self.0.find(line)? + self.0.needle().len()..)
+    }
+
+    /// A number.
+    pub(crate) fn number(&self, line: &[u8]) -> Option<u64> {
+        let rest = self.rest(line)?;
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        std::str::from_utf8(rest.get(..digits)?).ok()?.parse().ok()
+    }
+
+    /// A text, still escaped, without its quotes.
+    pub(crate) fn text<'l>(&self, line: &'l [u8]) -> Option<&'l str> {
+        let rest = self.rest(line)?.strip_prefix(b"\"")?;
+        let mut end = 0;
+        loop {
+            match *rest.get(end)? {
+                b'"' => return std::str::from_utf8(rest.get(..end)?).ok(),
+                b'\\' => end += 2,
+                _ => end += 1,
+            }
+        }
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(&self, line: &[u8]) -> Vec<String> {
+        let Some(rest) = self.rest(line) else {
+            return Vec::new();
+        };
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<Vec<String>>();
+        values.next().and_then(Result::ok).unwrap_or_default()
+    }
+}
+
+/// An escaped text as it was.
+pub(crate) fn unescaped(text: &str) -> String {
+    if !text.contains('\\') {
+        return text.to_owned();
+    }
+    serde_json::from_str(&format!("\"{text}\"")).unwrap_or_else(|_| text.to_owned())
+}

@@ -1,0 +1,109 @@
+//! Notes of who has read the ledger. The command line leaves one before it shows anything;
+//! the daemon takes it into the chain. A folder without a journal is a copy: reading a copy
+//! is its holder's affair.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::now_micros;
+use crate::line::Stamp;
+
+/// A larger note is none of ours, in bytes.
+const LARGEST: u64 = 64 << 10;
+
+/// One note.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Reading {
+    pub(crate) by: String,
+    pub(crate) uid: u32,
+    pub(crate) what: String,
+    pub(crate) read_at: String,
+}
+
+/// Where notes wait for the daemon.
+pub(crate) fn folder(directory: &Path) -> PathBuf {
+    directory.join("readings")
+}
+
+/// Notes that somebody is about to read these paths. Must come before anything is shown.
+///
+/// # Errors
+/// If a live ledger is among them and the note can't be left: then nothing may be shown.
+pub fn note_reading(paths: &[PathBuf], by: &str, uid: u32, what: &str) -> io::Result<()> {
+    let mut folders: Vec<&Path> = paths.iter().map(|path| folder_of(path)).collect();
+    folders.sort();
+    folders.dedup();
+    for directory in folders.into_iter().filter(|directory| is_live(directory)) {
+        leave(directory, by, uid, what).map_err(|error| {
+            let why = format!(
+                "this reading can't be recorded, so it is refused: {}: {error}",
+                folder(directory).display()
+            );
+            io::Error::new(error.kind(), why)
+        })?;
+    }
+    Ok(())
+}
+
+/// The notes that wait; `None` for what can't be read as one.
+pub(crate) fn waiting(directory: &Path) -> io::Result<Vec<(PathBuf, Option<Reading>)>> {
+    let entries = match fs::read_dir(folder(directory)) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let is_small = fs::metadata(&path).is_ok_and(|found| found.len() <= LARGEST);
+        let bytes = if is_small { fs::read(&path).ok() } else { None };
+        found.push((path, bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok())));
+    }
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok(found)
+}
+
+fn leave(directory: &Path, by: &str, uid: u32, what: &str) -> io::Result<()> {
+    let now = now_micros();
+    let mut read_at = Vec::new();
+    Stamp::default().push(&mut read_at, now);
+    let reading = Reading {
+        by: by.to_owned(),
+        uid,
+        what: what.chars().take(2000).collect(),
+        read_at: String::from_utf8_lossy(&read_at).into_owned(),
+    };
+    let name = format!("{now}-{}", std::process::id());
+    let temporary = folder(directory).join(format!("{name}.new"));
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(0o640).open(&temporary)?;
+    file.set_permissions(fs::Permissions::from_mode(0o640))?;
+    file.write_all(&serde_json::to_vec(&reading)?)?;
+    file.sync_all()?;
+    fs::rename(&temporary, folder(directory).join(format!("{name}.json")))?;
+    File::open(folder(directory))?.sync_all()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    if path.is_dir() {
+        return path;
+    }
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+fn is_live(directory: &Path) -> bool {
+    let is_journal = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("journal-"))
+    };
+    fs::read_dir(directory).is_ok_and(|mut entries| entries.any(is_journal))
+}

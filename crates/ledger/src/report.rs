@@ -1,0 +1,149 @@
+//! Reports over a ledger: what each user did, who could have read a table, what was denied,
+//! and what is worth a look. One pass over the files; memory grows with users, tables and
+//! days, not with records.
+
+mod collect;
+mod html;
+mod notable;
+mod table;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use collect::Collector;
+pub(crate) use table::row;
+
+/// What to report on.
+#[derive(Debug, Clone)]
+pub struct ReportRequest {
+    /// Ledger files, or folders of them.
+    pub paths: Vec<PathBuf>,
+    /// From this time on (UTC), may be cut short: `2026-01-31T08`. What lies before tells
+    /// what is usual.
+    pub from: Option<String>,
+    /// Up to this time, what it begins with included.
+    pub to: Option<String>,
+    /// This user alone.
+    pub user: Option<String>,
+    /// This table alone, `schema.table`.
+    pub table: Option<String>,
+    /// Usual hours (UTC): the first, and the first after them. Monday to Friday.
+    pub hours: (u8, u8),
+    /// Days without a login or statement after which a user is dormant.
+    pub dormant_days: u64,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// For people, in a terminal.
+    Text,
+    /// For spreadsheets: one table.
+    Csv,
+    /// For programs.
+    Json,
+    /// For people, in a browser: one file, with a chart.
+    Html,
+}
+
+/// A report.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// Time of the first and the last record within its bounds.
+    pub first: String,
+    /// See `first`.
+    pub last: String,
+    /// Records within its bounds.
+    pub records: u64,
+    /// By user.
+    pub users: BTreeMap<String, Activity>,
+    /// By table, then user: who could have read it.
+    pub tables: BTreeMap<String, BTreeMap<String, Activity>>,
+    /// Statements by day.
+    pub days: BTreeMap<String, Activity>,
+    /// By user, then rule: what was refused.
+    pub denied: BTreeMap<String, BTreeMap<String, Denied>>,
+    /// What is worth a look.
+    pub notable: Vec<Notable>,
+}
+
+/// What somebody did, or was done to something.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Activity {
+    /// Statements forwarded whose end is known.
+    pub statements: u64,
+    /// Rows read.
+    pub rows: u64,
+    /// Bytes read.
+    pub bytes: u64,
+    /// Statements that ended other than well.
+    pub failed: u64,
+    /// Time of the first.
+    pub first: String,
+    /// Time of the last.
+    pub last: String,
+}
+
+/// Refusals by one rule.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Denied {
+    /// How many.
+    pub count: u64,
+    /// Time of the last.
+    pub last: String,
+}
+
+/// Something that is worth a look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Notable {
+    /// `unusual_volume`, `off_hours`, `first_time_table`, `dormant`, `end_unknown`,
+    /// `login_failed`.
+    pub kind: &'static str,
+    /// Who.
+    pub user: String,
+    /// In words.
+    pub what: String,
+    /// When.
+    pub time: String,
+}
+
+impl Activity {
+    fn add(&mut self, time: &str, rows: u64, bytes: u64, ok: bool) {
+        self.statements += 1;
+        self.rows += rows;
+        self.bytes += bytes;
+        self.failed += u64::from(!ok);
+        if self.first.is_empty() {
+            time.clone_into(&mut self.first);
+        }
+        time.clone_into(&mut self.last);
+    }
+}
+
+/// Reads the files and reports.
+pub fn report(request: &ReportRequest) -> io::Result<Report> {
+    let mut collector = Collector::new(request);
+    crate::lines::each_line(&request.paths, &mut |line| {
+        collector.line(line);
+        Ok(true)
+    })?;
+    Ok(collector.finish())
+}
+
+impl Report {
+    /// Writes it.
+    pub fn write(&self, format: ReportFormat, out: &mut dyn Write) -> io::Result<()> {
+        match format {
+            ReportFormat::Text => table::text(self, out),
+            ReportFormat::Csv => table::csv(self, out),
+            ReportFormat::Html => html::write(self, out),
+            ReportFormat::Json => {
+                serde_json::to_writer_pretty(&mut *out, self)?;
+                writeln!(out)
+            }
+        }
+    }
+}

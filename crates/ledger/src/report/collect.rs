@@ -1,0 +1,193 @@
+//! One pass over the lines. An outcome holds user, tables, rows: what most of a report is
+//! made of; intents are kept only until their outcome comes.
+
+use std::collections::{BTreeMap, HashMap};
+
+use memchr::memmem::Finder;
+
+use super::notable::{Usual, off_hours};
+use super::{Notable, Report, ReportRequest};
+use crate::line::Frame;
+use crate::lines::{Member, time_of, unescaped};
+
+/// Most notes of one kind that a report holds; more of the same say no more.
+const MOST: usize = 1000;
+
+pub(super) struct Collector<'r> {
+    request: &'r ReportRequest,
+    report: Report,
+    members: Members,
+    /// Intents whose outcome hasn't come, by node and sequence.
+    open: HashMap<(String, u64), (String, String)>,
+    usual: Usual,
+}
+
+struct Members {
+    event: Finder<'static>,
+    node: Member,
+    user: Member,
+    intent: Member,
+    rows: Member,
+    bytes: Member,
+    end: Member,
+    rule: Member,
+    tables: Member,
+    reason: Member,
+}
+
+impl<'r> Collector<'r> {
+    pub(super) fn new(request: &'r ReportRequest) -> Self {
+        let members = Members {
+            event: Finder::new(b",\"event\":\""),
+            node: Member::new("node"),
+            user: Member::new("user"),
+            intent: Member::new("intent"),
+            rows: Member::new("rows"),
+            bytes: Member::new("bytes"),
+            end: Member::new("end"),
+            rule: Member::new("rule"),
+            tables: Member::new("tables"),
+            reason: Member::new("reason"),
+        };
+        Self {
+            request,
+            report: Report::default(),
+            members,
+            open: HashMap::new(),
+            usual: Usual::default(),
+        }
+    }
+
+    pub(super) fn line(&mut self, line: &[u8]) {
+        let Ok(time) = std::str::from_utf8(time_of(line)) else { return };
+        let begins = |limit: &str| time.get(..limit.len()).unwrap_or(time).to_owned();
+        if self.request.to.as_ref().is_some_and(|to| begins(to) > *to) {
+            return;
+        }
+        let counts = self.request.from.as_ref().is_none_or(|from| begins(from) >= *from);
+        if counts {
+            self.report.records += 1;
+            if self.report.first.is_empty() {
+                time.clone_into(&mut self.report.first);
+            }
+            if *time > *self.report.last {
+                time.clone_into(&mut self.report.last);
+            }
+        }
+        let Some(at) = self.members.event.find(line) else { return };
+        let event = line.get(at + self.members.event.needle().len()..).unwrap_or_default();
+        if event.starts_with(b"outcome\"") {
+            self.outcome(line, time, counts);
+        } else if event.starts_with(b"intent\"") {
+            self.intent(line, time, counts);
+        } else if event.starts_with(b"refusal\"") && counts {
+            self.refusal(line, time);
+        } else if event.starts_with(b"login\"") {
+            let user = self.user(line);
+            self.usual.seen(&user, time);
+        } else if event.starts_with(b"login_failed\"") && counts {
+            let user = self.user(line);
+            let reason = self.members.reason.text(line).map(unescaped).unwrap_or_default();
+            self.note("login_failed", user, reason, time);
+        }
+    }
+
+    fn user(&self, line: &[u8]) -> String {
+        self.members.user.text(line).map(unescaped).unwrap_or_default()
+    }
+
+    fn node(&self, line: &[u8]) -> String {
+        self.members.node.text(line).unwrap_or_default().to_owned()
+    }
+
+    fn intent(&mut self, line: &[u8], time: &str, counts: bool) {
+        let user = self.user(line);
+        self.usual.seen(&user, time);
+        if let (Some(frame), true) = (Frame::read(line), counts) {
+            self.open.insert((self.node(line), frame.sequence), (user, time.to_owned()));
+        }
+    }
+
+    fn outcome(&mut self, line: &[u8], time: &str, counts: bool) {
+        let members = &self.members;
+        let intent = members.intent.number(line).unwrap_or(0);
+        let opened = self.open.remove(&(self.node(line), intent));
+        // The short form of an outcome names nobody.
+        let user = match members.user.text(line) {
+            Some(user) => unescaped(user),
+            None => opened.map(|(user, _)| user).unwrap_or_default(),
+        };
+        let tables = members.tables.texts(line);
+        if self.request.user.as_ref().is_some_and(|wanted| *wanted != user) {
+            return;
+        }
+        if self.request.table.as_ref().is_some_and(|wanted| !tables.iter().any(|t| t == wanted)) {
+            return;
+        }
+        let rows = members.rows.number(line).unwrap_or(0);
+        let bytes = members.bytes.number(line).unwrap_or(0);
+        let ok = members.end.text(line) == Some("ok");
+        let day = time.get(..10).unwrap_or(time);
+        let new = self.usual.read(&user, day, rows, &tables, counts);
+        if !counts {
+            return;
+        }
+        let report = &mut self.report;
+        entry(&mut report.users, &user).add(time, rows, bytes, ok);
+        entry(&mut report.days, day).add(time, rows, bytes, ok);
+        for table in &tables {
+            entry(entry(&mut report.tables, table), &user).add(time, rows, bytes, ok);
+        }
+        if off_hours(time, self.request.hours) && self.usual.first_off_hours(&user, day) {
+            self.note("off_hours", user.clone(), "reads outside of usual hours".into(), time);
+        }
+        for table in new {
+            self.note("first_time_table", user.clone(), table, time);
+        }
+    }
+
+    fn refusal(&mut self, line: &[u8], time: &str) {
+        let user = self.user(line);
+        if self.request.user.as_ref().is_some_and(|wanted| *wanted != user) {
+            return;
+        }
+        let rule = self.members.rule.text(line).map(unescaped).unwrap_or_default();
+        let denied = entry(entry(&mut self.report.denied, &user), &rule);
+        denied.count += 1;
+        time.clone_into(&mut denied.last);
+    }
+
+    fn note(&mut self, kind: &'static str, user: String, what: String, time: &str) {
+        let wanted = self.request.user.as_ref().is_none_or(|wanted| *wanted == user);
+        let of_kind = self.usual.count(kind);
+        if wanted && of_kind <= MOST {
+            self.report.notable.push(Notable { kind, user, what, time: time.to_owned() });
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Report {
+        let mut open: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
+        open.sort();
+        for ((node, sequence), (user, time)) in open {
+            let what = format!("record {sequence} of {node}: how it ended is not known");
+            self.note("end_unknown", user, what, &time);
+        }
+        for (user, day, what) in self.usual.unusual_days(self.request.from.as_deref()) {
+            self.note("unusual_volume", user, what, &day);
+        }
+        let last = self.request.to.clone().unwrap_or_else(|| self.report.last.clone());
+        for (user, seen) in self.usual.dormant(&last, self.request.dormant_days) {
+            self.note("dormant", user, format!("last seen {seen}"), &seen);
+        }
+        self.report.notable.sort_by(|one, other| one.time.cmp(&other.time));
+        self.report
+    }
+}
+
+/// The entry of that name, made if missing; the name is copied only then.
+fn entry<'m, V: Default>(map: &'m mut BTreeMap<String, V>, name: &str) -> &'m mut V {
+    if !map.contains_key(name) {
+        map.insert(name.to_owned(), V::default());
+    }
+    map.entry(name.to_owned()).or_default()
+}

@@ -1,0 +1,165 @@
+//! What is usual for a user, and what isn't.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A day with this many times the rows of the user's median day is unusual...
+const TIMES: u64 = 10;
+/// ...if it has at least this many rows,
+const LEAST_ROWS: u64 = 1000;
+/// and the user at least this many days to compare with.
+const LEAST_DAYS: usize = 3;
+
+#[derive(Default)]
+pub(super) struct Usual {
+    users: BTreeMap<String, User>,
+    counts: HashMap<&'static str, usize>,
+}
+
+#[derive(Default)]
+struct User {
+    last_seen: String,
+    rows_by_day: BTreeMap<String, u64>,
+    tables: BTreeSet<String>,
+    /// Whether there are records from before the report begins.
+    has_past: bool,
+    last_off_hours: String,
+}
+
+impl Usual {
+    fn user(&mut self, name: &str) -> &mut User {
+        if !self.users.contains_key(name) {
+            self.users.insert(name.to_owned(), User::default());
+        }
+        self.users.entry(name.to_owned()).or_default()
+    }
+
+    /// The user did something.
+    pub(super) fn seen(&mut self, user: &str, time: &str) {
+        let user = self.user(user);
+        if *time > *user.last_seen {
+            time.clone_into(&mut user.last_seen);
+        }
+    }
+
+    /// The user read. Gives the tables that the user, whose past is known, never read before.
+    pub(super) fn read(
+        &mut self,
+        user: &str,
+        day: &str,
+        rows: u64,
+        tables: &[String],
+        counts: bool,
+    ) -> Vec<String> {
+        let user = self.user(user);
+        match user.rows_by_day.get_mut(day) {
+            Some(sum) => *sum += rows,
+            None => drop(user.rows_by_day.insert(day.to_owned(), rows)),
+        }
+        user.has_past |= !counts;
+        let mut new = Vec::new();
+        for table in tables {
+            if !user.tables.contains(table) {
+                user.tables.insert(table.clone());
+                if counts && user.has_past {
+                    new.push(table.clone());
+                }
+            }
+        }
+        new
+    }
+
+    /// Whether it is the user's first of that day.
+    pub(super) fn first_off_hours(&mut self, user: &str, day: &str) -> bool {
+        let user = self.user(user);
+        let first = user.last_off_hours != day;
+        day.clone_into(&mut user.last_off_hours);
+        first
+    }
+
+    /// How many notes of that kind there are, this one included.
+    pub(super) fn count(&mut self, kind: &'static str) -> usize {
+        let count = self.counts.entry(kind).or_default();
+        *count += 1;
+        *count
+    }
+
+    /// User, day and words, of days from `from` on.
+    pub(super) fn unusual_days(&self, from: Option<&str>) -> Vec<(String, String, String)> {
+        let mut found = Vec::new();
+        for (name, user) in &self.users {
+            let mut rows: Vec<u64> = user.rows_by_day.values().copied().collect();
+            rows.sort_unstable();
+            let median = rows.get(rows.len() / 2).copied().unwrap_or(0);
+            if rows.len() <= LEAST_DAYS {
+                continue;
+            }
+            for (day, rows) in &user.rows_by_day {
+                let counts = from.is_none_or(|from| **day >= *from.get(..10).unwrap_or(from));
+                if counts && *rows >= LEAST_ROWS.max(median.saturating_mul(TIMES)) {
+                    let what =
+                        format!("{rows} rows in a day; half of the days have at most {median}");
+                    found.push((name.clone(), day.clone(), what));
+                }
+            }
+        }
+        found
+    }
+
+    /// Users who did nothing for that many days before `last`, and when they last did.
+    pub(super) fn dormant(&self, last: &str, days: u64) -> Vec<(String, String)> {
+        let Some(last) = day_number(last) else {
+            return Vec::new();
+        };
+        let is_dormant =
+            |user: &User| day_number(&user.last_seen).is_some_and(|seen| seen + days <= last);
+        let dormant = self.users.iter().filter(|(_, user)| is_dormant(user));
+        dormant.map(|(name, user)| (name.clone(), user.last_seen.clone())).collect()
+    }
+}
+
+/// Whether a stamp lies outside of these hours, or on a weekend.
+pub(super) fn off_hours(time: &str, (from, to): (u8, u8)) -> bool {
+    let hour = time.get(11..13).and_then(|hour| hour.parse::<u8>().ok());
+    // 1970-01-01 was a Thursday.
+    let weekend = day_number(time).is_some_and(|day| matches!((day + 3) % 7, 5 | 6));
+    weekend || hour.is_some_and(|hour| hour < from || hour >= to)
+}
+
+/// Days since 1970-01-01 of a stamp, proleptic Gregorian.
+fn day_number(time: &str) -> Option<u64> {
+    let part = |range: std::ops::Range<usize>| time.get(range)?.parse::<u64>().ok();
+    let (year, month, day) = (part(0..4)?, part(5..7)?, part(8..10)?);
+    // Years that begin in March end with the leap day.
+    let year = if month <= 2 { year.checked_sub(1)? } else { year };
+    let month_from_march = (month + 9) % 12;
+    let of_year = (153 * month_from_march + 2) / 5 + day.checked_sub(1)?;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + of_year;
+    days.checked_sub(719_468)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_counted_as_the_calendar_has_them() {
+        for (day, number) in [
+            ("1970-01-01", 0),
+            ("2000-02-29", 11_016),
+            ("2000-03-01", 11_017),
+            ("2026-11-21", 20_778),
+        ] {
+            assert_eq!(day_number(day), Some(number), "{day}");
+        }
+    }
+
+    #[test]
+    fn nights_and_weekends_are_off_hours() {
+        let office = (7, 19);
+        assert!(!off_hours("2026-11-20T12:00:00", office), "a Friday");
+        assert!(off_hours("2026-11-20T19:00:00", office));
+        assert!(off_hours("2026-11-20T06:59:59", office));
+        assert!(off_hours("2026-11-21T12:00:00", office), "a Saturday");
+        assert!(!off_hours("2026-11-23T12:00:00", office), "a Monday");
+    }
+}

@@ -1,0 +1,150 @@
+//! One connection to the store, opened when it is needed and again when it broke. Its
+//! callers wait without a runtime of their own; whatever happens they wait a bounded time.
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use access::StoreError;
+use config::SharedStore;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+use super::Fault;
+
+/// To connect and log in, or to ask whether a connection still lives.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// For one change, or for all users.
+const WORK_DEADLINE: Duration = Duration::from_secs(30);
+/// To say goodbye to a server that may be gone.
+const GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
+/// The session that the statements of this crate are written for: repeatable reads, nothing
+/// cut to fit, and no long wait for another node's change.
+const SETUP: [&str; 4] = [
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
+    "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+    "SET SESSION innodb_lock_wait_timeout = 2",
+    "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
+];
+
+/// The way to the store.
+pub(super) struct Line {
+    place: String,
+    options: Opts,
+    /// `None` only while it is dropped.
+    runtime: Option<Runtime>,
+    connection: Mutex<Option<Conn>>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Line").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+impl Line {
+    /// Reads the password; connects later.
+    pub(super) fn new(store: &SharedStore) -> Result<Self, StoreError> {
+        let place = format!("mysql://{}@{}/{}", store.user, store.address, store.schema);
+        let unusable = |detail: String| StoreError::Unreachable { place: place.clone(), detail };
+        let password = store.password_source.read().map_err(|error| unusable(error.to_string()))?;
+        let password = String::from_utf8(password.reveal().to_vec())
+            .map_err(|_| unusable(String::from("the password is not UTF-8")))?;
+        let tls = SslOpts::default()
+            .with_root_certs(vec![store.ca_file.clone().into()])
+            .with_disable_built_in_roots(true)
+            .with_danger_tls_hostname_override(Some(store.server_name.clone()));
+        let options = OptsBuilder::default()
+            .ip_or_hostname(store.address.host.as_str())
+            .tcp_port(store.address.port)
+            .prefer_socket(false)
+            .user(Some(store.user.as_str()))
+            .pass(Some(password))
+            .db_name(Some(store.schema.as_str()))
+            .ssl_opts(tls);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = Some(runtime.map_err(|error| unusable(error.to_string()))?);
+        Ok(Self { place, options: options.into(), runtime, connection: Mutex::default() })
+    }
+
+    /// Where the store is, without password.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Does something with the connection. What fails leaves no transaction open.
+    pub(super) fn run<T: Send>(
+        &self,
+        work: impl AsyncFnOnce(&mut Conn) -> Result<T, Fault> + Send,
+    ) -> Result<T, StoreError> {
+        let down = |detail: &str| StoreError::Unreachable {
+            place: self.place.clone(),
+            detail: detail.to_owned(),
+        };
+        let runtime = self.runtime.as_ref().ok_or_else(|| down("it is closed"))?;
+        // A thread of its own: the caller may belong to another runtime.
+        let outcome = std::thread::scope(|scope| {
+            let worker = scope.spawn(|| runtime.block_on(self.work(work)));
+            worker.join()
+        });
+        match outcome {
+            Ok(outcome) => outcome.map_err(|fault| fault.at(&self.place)),
+            Err(_) => Err(down("its client broke down")),
+        }
+    }
+
+    #[expect(
+        clippy::await_holding_lock,
+        reason = "the thread has nothing else to do, and the runtime is its alone meanwhile"
+    )]
+    async fn work<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Conn) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut held = self.connection();
+        let mut connection = match held.take() {
+            Some(connection) => self.still_alive(connection).await?,
+            None => self.connect().await?,
+        };
+        let done = timeout(WORK_DEADLINE, work(&mut connection)).await;
+        if let Ok(Ok(done)) = done {
+            *held = Some(connection);
+            return Ok(done);
+        }
+        // Told, not just dropped: the server must not keep the locks of what was under way.
+        let _ = timeout(GOODBYE_DEADLINE, connection.disconnect()).await;
+        done.unwrap_or(Err(Fault::Timeout))
+    }
+
+    async fn still_alive(&self, mut connection: Conn) -> Result<Conn, Fault> {
+        match timeout(CONNECT_DEADLINE, connection.ping()).await {
+            Ok(Ok(())) => Ok(connection),
+            Ok(Err(_)) | Err(_) => self.connect().await,
+        }
+    }
+
+    async fn connect(&self) -> Result<Conn, Fault> {
+        let connecting = async {
+            let mut connection = Conn::new(self.options.clone()).await?;
+            for statement in SETUP {
+                connection.query_drop(statement).await?;
+            }
+            Ok(connection)
+        };
+        timeout(CONNECT_DEADLINE, connecting).await.map_err(|_| Fault::Timeout)?
+    }
+
+    /// A panic elsewhere leaves no connection behind: it is taken out while it is used.
+    fn connection(&self) -> MutexGuard<'_, Option<Conn>> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Line {
+    /// A runtime may not wait for its own end inside another one.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

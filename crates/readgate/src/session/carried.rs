@@ -1,0 +1,170 @@
+//! What comes along with a statement beside its text, for the record of its intent: values
+//! bound to parameters and query attributes. Observation only: nothing here is forwarded.
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use ledger::{Bind, BindValue};
+use mysql_wire::Malformed;
+use mysql_wire::bound::{BoundValue, Content, bound_values, is_number, text, type_name};
+use mysql_wire::execute::Parameters;
+use mysql_wire::query_attributes::QueryAttribute;
+use ring::digest::{Context, SHA256, digest};
+
+/// A longer value is kept by its length and hash alone, in bytes.
+const KEPT_WHOLE: usize = 1024;
+
+/// Nothing came along.
+pub static NOTHING: Carried = Carried { binds: Vec::new(), attributes: Vec::new() };
+
+/// Values and attributes, kept until they are recorded.
+#[derive(Debug, Default)]
+pub struct Carried {
+    binds: Vec<Kept>,
+    attributes: Vec<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    name: Option<Vec<u8>>,
+    type_code: Option<u8>,
+    value: BindValue<'static>,
+}
+
+/// Values sent ahead as long data: hashed as they come, not kept.
+#[derive(Debug, Default)]
+pub struct LongData(BTreeMap<u16, Long>);
+
+#[derive(Debug)]
+struct Long {
+    bytes: u64,
+    hash: Hash,
+}
+
+struct Hash(Context);
+
+impl std::fmt::Debug for Hash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hash")
+    }
+}
+
+impl Carried {
+    /// The attributes of a query.
+    pub fn of_query(attributes: Vec<QueryAttribute>) -> Self {
+        let attributes = attributes.into_iter().map(Kept::attribute).collect();
+        Self { binds: Vec::new(), attributes }
+    }
+
+    /// Values and attributes of an execution. One that can't be read is the server's to
+    /// refuse: it is kept as the hash of its bytes.
+    pub fn of_execution(
+        body: &[u8],
+        known: &mut Parameters,
+        long_data: &LongData,
+        attributes: Vec<QueryAttribute>,
+    ) -> Self {
+        let read: Result<Vec<BoundValue<'_>>, Malformed> = bound_values(body, known);
+        let binds = match read {
+            Ok(values) => (0..)
+                .zip(values)
+                .map(|(index, value)| Kept::bound(index, value, long_data))
+                .collect(),
+            Err(_) => vec![Kept { name: None, type_code: None, value: hashed(body) }],
+        };
+        Self { binds, ..Self::of_query(attributes) }
+    }
+
+    /// The values in the ledger's terms.
+    pub fn binds(&self) -> Vec<Bind<'_>> {
+        self.binds.iter().map(Kept::to_bind).collect()
+    }
+
+    /// The attributes in the ledger's terms.
+    pub fn attributes(&self) -> Vec<Bind<'_>> {
+        self.attributes.iter().map(Kept::to_bind).collect()
+    }
+
+    /// An attribute's value as text.
+    pub fn attribute(&self, name: &str) -> Option<String> {
+        let is_it = |kept: &&Kept| kept.name.as_deref() == Some(name.as_bytes());
+        match &self.attributes.iter().find(is_it)?.value {
+            BindValue::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            BindValue::Null | BindValue::Digest { .. } => None,
+        }
+    }
+}
+
+impl Kept {
+    fn attribute(attribute: QueryAttribute) -> Self {
+        let QueryAttribute { name, type_code, unsigned, value } = attribute;
+        let value = match &value {
+            None => BindValue::Null,
+            Some(raw) => kept(text(type_code, unsigned, raw)),
+        };
+        Self { name: Some(name), type_code: Some(type_code), value }
+    }
+
+    fn bound(index: u16, bound: BoundValue<'_>, long_data: &LongData) -> Self {
+        let value = match bound.content {
+            Content::Null => BindValue::Null,
+            Content::SentAhead => long_data.value(index),
+            Content::Bytes(bytes) => kept(bytes),
+        };
+        Self { name: None, type_code: Some(bound.type_code), value }
+    }
+
+    fn to_bind(&self) -> Bind<'_> {
+        let value = match &self.value {
+            BindValue::Null => BindValue::Null,
+            BindValue::Bytes(bytes) => BindValue::Bytes(Cow::Borrowed(bytes)),
+            BindValue::Digest { bytes, sha256 } => {
+                BindValue::Digest { bytes: *bytes, sha256: *sha256 }
+            }
+        };
+        Bind {
+            name: self.name.as_deref(),
+            kind: self.type_code.map_or("unreadable", type_name),
+            is_number: self.type_code.is_some_and(is_number),
+            value,
+        }
+    }
+}
+
+impl LongData {
+    /// More of the value for a parameter.
+    pub fn add(&mut self, parameter: u16, bytes: &[u8]) {
+        let fresh = || Long { bytes: 0, hash: Hash(Context::new(&SHA256)) };
+        let long = self.0.entry(parameter).or_insert_with(fresh);
+        long.bytes = long.bytes.saturating_add(bytes.len() as u64);
+        long.hash.0.update(bytes);
+    }
+
+    /// The next execution starts without.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    fn value(&self, parameter: u16) -> BindValue<'static> {
+        match self.0.get(&parameter) {
+            Some(long) => digested(long.bytes, long.hash.0.clone().finish().as_ref()),
+            None => BindValue::Null,
+        }
+    }
+}
+
+fn kept(bytes: Cow<'_, [u8]>) -> BindValue<'static> {
+    match bytes.len() <= KEPT_WHOLE {
+        true => BindValue::Bytes(Cow::Owned(bytes.into_owned())),
+        false => hashed(&bytes),
+    }
+}
+
+fn hashed(bytes: &[u8]) -> BindValue<'static> {
+    digested(bytes.len() as u64, digest(&SHA256, bytes).as_ref())
+}
+
+fn digested(bytes: u64, hash: &[u8]) -> BindValue<'static> {
+    let mut sha256 = [0; 32];
+    sha256.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
+    BindValue::Digest { bytes, sha256 }
+}

@@ -1,0 +1,29 @@
+//! Statements that don't go to the replica as they came.
+use std::time::Instant;
+
+use mysql_wire::Command;
+use sql_judge::OwnStatement;
+
+use super::statement::Run;
+use super::{Session, kill};
+use crate::ending::Ending;
+
+/// Answers one. True if it succeeded.
+pub async fn run(
+    session: &mut Session<'_>,
+    own: &OwnStatement,
+    received: Instant,
+    more_after: bool,
+) -> Result<bool, Ending> {
+    match *own {
+        OwnStatement::Kill { id, query_only } => {
+            kill::run(session, id, query_only, more_after).await
+        }
+        OwnStatement::ProcessList { full } => {
+            let sessions = session.daemon.registry.replica_sessions_of(&session.user);
+            let permit = session.judge.process_list(&session.facts, full, &sessions);
+            let run = Run::of_text(Command::Query, &permit, more_after);
+            Ok(run.to_the_end(session, received).await?.succeeded)
+        }
+    }
+}

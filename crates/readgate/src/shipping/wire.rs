@@ -1,0 +1,154 @@
+//! What goes over the wire to receivers: connections with deadlines, syslog frames
+//! (RFC 5424 in RFC 6587's octet counting), and one HTTP request.
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::Endpoint;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+
+use crate::tls;
+
+/// For connecting, and for each read and write.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Facility 13 (log audit), severity 6 (informational).
+const PRIORITY: &str = "<110>1";
+/// Most of an HTTP answer that is read.
+const ANSWER: u64 = 4096;
+
+/// A connection to a receiver.
+pub(super) enum Wire {
+    /// As it is.
+    Plain(TcpStream),
+    /// Inside TLS, the receiver's certificate verified.
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Wire {
+    /// Connects, within the deadline.
+    pub(super) fn connect(endpoint: &Endpoint, tls: Option<Arc<ClientConfig>>) -> io::Result<Self> {
+        let (host, port) = (endpoint.address.host.as_str(), endpoint.address.port);
+        let mut last = io::Error::other("the name has no address");
+        for address in (host, port).to_socket_addrs()? {
+            match TcpStream::connect_timeout(&address, DEADLINE) {
+                Ok(stream) => return Self::over(stream, endpoint, tls),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn over(
+        stream: TcpStream,
+        endpoint: &Endpoint,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> io::Result<Self> {
+        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_write_timeout(Some(DEADLINE))?;
+        match (endpoint.tls, tls) {
+            (false, _) => Ok(Self::Plain(stream)),
+            (true, None) => Err(io::Error::other("TLS without a certificate authority")),
+            (true, Some(tls)) => {
+                let name = tls::server_name(&endpoint.address.host).map_err(io::Error::other)?;
+                let connection = ClientConnection::new(tls, name).map_err(io::Error::other)?;
+                Ok(Self::Tls(Box::new(StreamOwned::new(connection, stream))))
+            }
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(room),
+            Self::Tls(stream) => stream.read(room),
+        }
+    }
+}
+
+/// A record as a syslog message: its own time and event in the head, the whole line after.
+pub(super) fn syslog_frame(node: &str, line: &[u8]) -> Vec<u8> {
+    let text = |name: &str| {
+        let needle = format!(",\"{name}\":\"");
+        let at = line.windows(needle.len()).position(|window| window == needle.as_bytes())?;
+        let rest = line.get(at + needle.len()..)?;
+        let end = rest.iter().position(|byte| *byte == b'"')?;
+        std::str::from_utf8(rest.get(..end)?).ok()
+    };
+    let time = text("time").unwrap_or("-");
+    let event: String = text("event").unwrap_or("-").chars().take(32).collect();
+    let is_plain = |c: &char| c.is_ascii_graphic();
+    let host: String = node.chars().filter(is_plain).take(255).collect();
+    let host = if host.is_empty() { "-" } else { &host };
+    let head = format!("{PRIORITY} {time} {host} readgate - {event} - ");
+    let mut frame = format!("{} {head}", head.len() + line.len()).into_bytes();
+    frame.extend_from_slice(line);
+    frame
+}
+
+/// Posts a checkpoint; anything but a 2xx is an error.
+pub(super) fn post(
+    endpoint: &Endpoint,
+    tls: Option<Arc<ClientConfig>>,
+    body: &[u8],
+) -> io::Result<()> {
+    let mut wire = Wire::connect(endpoint, tls)?;
+    let head = format!(
+        "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+         Connection: close\r\n\r\n",
+        endpoint.path,
+        endpoint.address,
+        body.len()
+    );
+    wire.write_all(head.as_bytes())?;
+    wire.write_all(body)?;
+    wire.flush()?;
+    let mut answer = Vec::new();
+    // A receiver may close without TLS's goodbye: the first line is what counts.
+    let read = wire.take(ANSWER).read_to_end(&mut answer);
+    let status = String::from_utf8_lossy(&answer);
+    let mut words = status.lines().next().unwrap_or_default().split(' ');
+    match (words.next(), words.next()) {
+        (Some(version), Some(code)) if version.starts_with("HTTP/1.") && code.starts_with('2') => {
+            Ok(())
+        }
+        (_, Some(code)) => Err(io::Error::other(format!("the webhook answered {code:?}"))),
+        (_, None) => read.and(Err(io::ErrorKind::UnexpectedEof.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_syslog_frame_counts_its_octets_and_holds_the_whole_line() {
+        let line = br#"{"v":1,"seq":7,"time":"2026-01-31T23:59:59.000001Z","event":"intent","text":"a b"}"#;
+        let frame = String::from_utf8(syslog_frame("node 1", line)).unwrap();
+        let (count, message) = frame.split_once(' ').unwrap();
+        assert_eq!(count.parse::<usize>().unwrap(), message.len());
+        assert!(
+            message.starts_with(
+                "<110>1 2026-01-31T23:59:59.000001Z node1 readgate - intent - {\"v\":1,"
+            )
+        );
+        assert!(message.ends_with("\"a b\"}"));
+    }
+}

@@ -1,0 +1,113 @@
+//! The threads that connections live on: one for each core, each with a runtime of its
+//! own. A connection stays on its worker from accept to close, and so do its socket to the
+//! replica and all its wakings: no thread ever wakes another for a statement.
+//!
+//! Measured against one runtime whose threads share the work: see docs/performance.md.
+use std::cell::Cell;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::time::sleep;
+
+/// Shorter than what sessions wait for.
+const BEAT: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// The worker that this thread is; threads that are none count as the first.
+    static INDEX: Cell<usize> = const { Cell::new(0) };
+}
+
+/// All workers.
+#[derive(Debug)]
+pub struct Workers(Vec<Worker>);
+
+#[derive(Debug)]
+struct Worker {
+    handle: Handle,
+    /// Connections on it.
+    load: Arc<AtomicUsize>,
+}
+
+/// The worker that runs this.
+pub fn current() -> usize {
+    INDEX.get()
+}
+
+/// How many there are unless config says otherwise.
+pub fn default_count() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+impl Workers {
+    /// Starts that many, at least one. They live as long as the process.
+    ///
+    /// # Errors
+    /// The system has no thread or no runtime for them.
+    pub fn start(count: usize) -> io::Result<Self> {
+        (0..count.max(1)).map(Worker::start).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Runs a connection on the worker that has the fewest.
+    pub fn serve(&self, connection: impl Future<Output = ()> + Send + 'static) {
+        let load = |worker: &&Worker| worker.load.load(Ordering::Relaxed);
+        let Some(worker) = self.0.iter().min_by_key(load) else { return };
+        let place = Place::take(&worker.load);
+        worker.handle.spawn(async move {
+            connection.await;
+            drop(place);
+        });
+    }
+
+    /// Runs something beside the connections, on one worker.
+    pub fn spawn_on(&self, index: usize, task: impl Future<Output = ()> + Send + 'static) {
+        if let Some(worker) = self.0.get(index) {
+            worker.handle.spawn(task);
+        }
+    }
+}
+
+impl Worker {
+    fn start(index: usize) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+            INDEX.set(index);
+            runtime.block_on(beat());
+        })?;
+        Ok(Self { handle, load: Arc::default() })
+    }
+}
+
+/// A timer that is always due soon. A runtime without one is woken through the kernel by
+/// each timer that a session sets, for fear of sleeping past it.
+async fn beat() {
+    loop {
+        sleep(BEAT).await;
+    }
+}
+
+/// A connection's place in its worker's count.
+struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    fn take(load: &Arc<AtomicUsize>) -> Self {
+        load.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(load))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

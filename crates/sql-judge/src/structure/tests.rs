@@ -1,0 +1,121 @@
+//! Texts and what they name.
+
+use super::*;
+use crate::server::ServerVersion;
+
+fn of(text: &str) -> Structure {
+    let server = ServerVersion::from_greeting(b"9.7.4").unwrap();
+    let facts = SessionFacts::new(server, b"", 255, Some(b"clin")).unwrap();
+    structure(&facts, text.as_bytes())
+}
+
+fn tables(text: &str) -> String {
+    of(text).tables.join(" ")
+}
+
+fn columns(text: &str) -> String {
+    of(text).columns.join(" ")
+}
+
+#[test]
+fn tables_are_found_wherever_they_stand() {
+    for (text, expected) in [
+        ("SELECT 1", ""),
+        ("SELECT 1 FROM DUAL", ""),
+        ("SELECT * FROM a, s.b AS x JOIN `c` USING (id)", "a s.b c"),
+        ("SELECT * FROM (a, b) JOIN {oj c LEFT JOIN d ON 1}", "a b c d"),
+        ("SELECT (SELECT 1 FROM a) FROM b WHERE x IN (SELECT y FROM c)", "b a c"),
+        ("SELECT EXTRACT(YEAR FROM d), TRIM(x FROM y) FROM a", "a"),
+        ("SELECT * FROM a UNION TABLE b", "a b"),
+        ("DESCRIBE s.t", "s.t"),
+        ("EXPLAIN FORMAT=JSON SELECT * FROM a", "a"),
+        ("SHOW FULL COLUMNS FROM t FROM s", "s.t"),
+        ("SHOW CREATE TABLE s.t", "s.t"),
+        ("SHOW TABLES FROM s", ""),
+        ("SHOW TABLE STATUS", ""),
+        ("CHECKSUM TABLE a, s.b", "a s.b"),
+        ("SELECT * FROM status, events", "status events"),
+    ] {
+        let mut found: Vec<String> = of(text).tables;
+        let mut expected: Vec<&str> = expected.split_whitespace().collect();
+        found.sort();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{text}");
+    }
+}
+
+#[test]
+fn common_table_expressions_are_no_tables() {
+    for (text, expected) in [
+        ("WITH a AS (SELECT * FROM t) SELECT * FROM a", "t"),
+        ("WITH a AS (SELECT * FROM t), b (x) AS (SELECT * FROM a) SELECT * FROM a, b", "t"),
+        ("WITH RECURSIVE a AS (SELECT 1 UNION SELECT n FROM a) SELECT * FROM a", ""),
+        ("WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT * FROM t) SELECT * FROM a", "t"),
+        // The body of one that isn't recursive reads the table of that name.
+        ("WITH t AS (SELECT * FROM t) SELECT * FROM t", "t"),
+        // One that counts in a subquery only.
+        ("SELECT * FROM a WHERE x IN (WITH a AS (SELECT 1) SELECT * FROM a)", "a"),
+        ("WITH a AS (SELECT 1) SELECT * FROM s.a", "s.a"),
+        ("WITH a AS (SELECT 1) SELECT * FROM (SELECT * FROM a) AS x", ""),
+        ("SELECT a FROM t GROUP BY a WITH ROLLUP", "t"),
+    ] {
+        assert_eq!(tables(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn columns_are_told_by_alias_or_by_the_only_table() {
+    for (text, expected) in [
+        ("SELECT a, b AS c FROM t WHERE d = 1 ORDER BY c", "t.a t.b t.d"),
+        (
+            "SELECT x.a, s.u.b, y.c, d FROM t AS x JOIN s.u y ON x.id = y.id",
+            "s.u.b s.u.c s.u.id t.a t.id",
+        ),
+        ("SELECT t.a FROM t, u WHERE b = 1", "t.a"),
+        ("SELECT * FROM t", "t.*"),
+        ("SELECT x.*, count(*) FROM t x, u", "t.*"),
+        ("SELECT a * b, 2 * c FROM t", "t.a t.b t.c"),
+        ("SELECT `a``b` FROM `t t`", "t t.a`b"),
+        ("SELECT (SELECT max(i.b) FROM i WHERE i.k = o.k) FROM o", "i.b i.k o.k"),
+        ("SELECT a FROM (SELECT b AS a FROM t) AS d", "t.b"),
+        ("WITH c AS (SELECT b FROM t) SELECT c.b, b FROM c", "t.b"),
+        ("SELECT CASE WHEN a IS NULL THEN 'x' ELSE b END AS e FROM t", "t.a t.b"),
+        (
+            "SELECT a FROM t WHERE d > now() - INTERVAL 1 MONTH AND e COLLATE utf8mb4_bin = 'x'",
+            "t.a t.d t.e",
+        ),
+        (
+            "SELECT EXTRACT(YEAR FROM d), CAST(a AS CHAR), CONVERT(b USING utf8mb4) FROM t",
+            "t.a t.b t.d",
+        ),
+        ("SELECT TIMESTAMPDIFF(MONTH, a, b), DATE '2024-01-01', @@sql_mode, @v FROM t", "t.a t.b"),
+        ("SELECT a FROM t UNION SELECT b FROM u", "t.a u.b"),
+        (
+            "SELECT sum(a) OVER (PARTITION BY b ORDER BY c ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) FROM t",
+            "t.a t.b t.c",
+        ),
+        ("SELECT 1", ""),
+        ("SELECT a", ""),
+    ] {
+        assert_eq!(columns(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn functions_are_named_once_in_lower_case() {
+    let found = of("SELECT COUNT(*), Clin.Age_At(a), count(b) FROM t WHERE a IN (1) AND (b)");
+    assert_eq!(found.functions, ["count", "clin.age_at"]);
+}
+
+#[test]
+fn several_statements_are_kept_apart() {
+    let found = of("WITH a AS (SELECT 1) SELECT * FROM a; SELECT b FROM a; DESCRIBE c");
+    assert_eq!((found.tables.join(" "), found.columns.join(" ")), ("a c".into(), "a.b".into()));
+}
+
+#[test]
+fn a_flood_of_names_is_cut_off() {
+    let many: Vec<String> = (0..5000).map(|n| format!("t{n}")).collect();
+    let found = of(&format!("SELECT {} FROM {}", many.join(","), many.join(",")));
+    assert_eq!(found.tables.len(), MAX_NAMES);
+}

@@ -1,0 +1,164 @@
+//! Two nodes that share their users: what one is told, the other does.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use access::store::{Author, IdentityStore};
+use access::{Change, CredentialPolicy, Identity, Password, Timestamp, UserName};
+use config::{HostPort, PasswordSource, SharedStore};
+use readgate::identity::MySqlStore;
+use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
+use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::readgate::{Readgate, run};
+use readgate_tests::server::Server;
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+
+const STORE_PASSWORD: &str = "password of the identity store";
+const BOBS: &str = "first password of Bob";
+/// What one node is told counts on the other within that time.
+const SOON: Duration = Duration::from_secs(5);
+
+fn start_store(stage: &Stage, test: &str) -> Server {
+    let directory = stage.own_directory(&format!("ids-{test}"));
+    let server = Server::start_writable(stage.server.flavour, &directory);
+    server.sql(&format!(
+        "CREATE DATABASE ids;
+         CREATE USER 'readgate'@'%' IDENTIFIED BY '{STORE_PASSWORD}' REQUIRE SSL;
+         GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, REFERENCES ON ids.* TO 'readgate'@'%';"
+    ));
+    server
+}
+
+fn start_node(stage: &Stage, store: &Server, name: &str) -> Readgate {
+    let (directory, mut config) = stage.own_config(name);
+    let password = directory.join("identities.password");
+    write_private(&password, STORE_PASSWORD);
+    set(&mut config, "identities.url", format!("mysql://readgate@127.0.0.1:{}/ids", store.port));
+    set(&mut config, "identities.server_name", "localhost");
+    set(&mut config, "identities.ca_file", store.ca_file().display().to_string());
+    set(&mut config, "identities.password_file", password.display().to_string());
+    set(&mut config, "identities.refresh", "500ms");
+    set(&mut config, "identities.stale_after", "1s");
+    set(&mut config, "login.block_after", 2);
+    Readgate::start(&directory, config)
+}
+
+fn write_private(file: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(file, text).unwrap();
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Adds Bob as another process would, with a password that is known here.
+fn add_bob(server: &Server) -> MySqlStore {
+    let store = MySqlStore::open(&SharedStore {
+        user: String::from("readgate"),
+        address: HostPort { host: String::from("127.0.0.1"), port: server.port },
+        schema: String::from("ids"),
+        server_name: String::from("localhost"),
+        ca_file: server.ca_file(),
+        password_source: PasswordSource::Inline(Password::new(STORE_PASSWORD)),
+    })
+    .unwrap();
+    let policy = CredentialPolicy {
+        collect_within: Duration::from_secs(3600),
+        valid_for: None,
+        warn_before: Duration::ZERO,
+        overlap: Duration::ZERO,
+    };
+    let name = || UserName::new("bob").unwrap();
+    let bob = Identity::new(name(), "Bob Builder", "default");
+    let author = Author::new("os:tester", "a test").unwrap();
+    for change in [Change::Add(Box::new(bob)), Change::Issue(name(), Password::new(BOBS))] {
+        store.apply(&change, &author, &policy, Timestamp::now()).unwrap();
+    }
+    store
+}
+
+/// The outcome of a login: error code and text.
+fn try_login(
+    stage: &Stage,
+    node: &Readgate,
+    user: &str,
+    password: &str,
+) -> Result<RawClient, String> {
+    let login = Login::user(user, password);
+    let mut client = RawClient::connect(node.port).map_err(|error| error.to_string())?;
+    client.start_tls(&stage.ca_file(), &login).map_err(|error| error.to_string())?;
+    client.login(&login).map_err(|error| error.to_string())?;
+    Ok(client)
+}
+
+fn by_hand(node: &Readgate, arguments: &[&str]) {
+    let config = node.directory.join("proxy.toml").display().to_string();
+    let output = run(&[arguments, &["--config", &config]].concat(), "");
+    assert!(output.status.success(), "{output:?}");
+}
+
+on_both! {
+    fn what_one_node_is_told_the_other_does(stage) {
+        let server = start_store(stage, "told");
+        let store = add_bob(&server);
+        let nodes = [start_node(stage, &server, "told-one"), start_node(stage, &server, "told-two")];
+        let mut sessions = nodes.iter().map(|node| {
+            wait_for("bob is let in", SOON, || try_login(stage, node, "bob", BOBS).ok())
+        });
+        let (mut first, mut second) = (sessions.next().unwrap(), sessions.next().unwrap());
+        let collected = |entry: &&access::HistoryEntry| entry.label == "credential_collected";
+        let history = store.history(None).unwrap();
+        assert_eq!(history.iter().filter(collected).count(), 1, "both nodes saw a first login");
+
+        by_hand(&nodes[0], &["user", "disable", "bob", "--reason", "left"]);
+        let told = Instant::now();
+        wait_for("the other node ends the session", SOON, || {
+            second.try_query("SELECT 1").is_err().then_some(())
+        });
+        let refused = try_login(stage, &nodes[1], "bob", BOBS).err().unwrap();
+        assert!(refused.starts_with("ERROR 1045 "), "{refused}");
+        assert!(told.elapsed() < SOON);
+        wait_for("so does the first", SOON, || first.try_query("SELECT 1").is_err().then_some(()));
+        for node in &nodes {
+            let record = node.record("access_change", |record| record["reason"] == "left");
+            assert_eq!(record["user"], "bob");
+        }
+    }
+
+    fn a_block_on_one_node_counts_on_the_other(stage) {
+        let server = start_store(stage, "block");
+        let nodes = [start_node(stage, &server, "block-one"), start_node(stage, &server, "block-two")];
+        for _ in 0..2 {
+            assert!(try_login(stage, &nodes[0], "alice", "wrong").is_err());
+        }
+        wait_for("the other node blocks alice", SOON, || {
+            try_login(stage, &nodes[1], "alice", USER_PASSWORD).err()
+        });
+        nodes[1].record("login_failed", |record| {
+            record["reason"].as_str().unwrap().contains("block")
+        });
+        // Nobody else is kept out.
+        login_at(nodes[1].port, &stage.ca_file(), &Login::user("olga", USER_PASSWORD));
+    }
+
+    fn without_its_store_a_node_lets_no_stored_user_in(stage) {
+        let mut server = start_store(stage, "without");
+        add_bob(&server);
+        let node = start_node(stage, &server, "without-one");
+        let mut bob = wait_for("bob is let in", SOON, || try_login(stage, &node, "bob", BOBS).ok());
+        server.kill();
+        let refused = wait_for("bob is refused", SOON, || try_login(stage, &node, "bob", BOBS).err());
+        assert!(refused.contains("the store of users can't be used at this moment"), "{refused}");
+        assert_eq!(bob.query("SELECT 1").value(), "1", "running sessions go on");
+        try_login(stage, &node, "alice", USER_PASSWORD).expect("configured users are let in");
+        wait_for("the log says so", SOON, || {
+            node.log().contains("the users known before go on counting").then_some(())
+        });
+        let refused = wait_for("bob is refused for good", SOON, || {
+            let error = try_login(stage, &node, "bob", BOBS).err()?;
+            node.log().contains("out of reach for too long").then_some(error)
+        });
+        assert!(refused.contains("try again later"), "{refused}");
+        server.restart();
+        wait_for("bob is let in again", Duration::from_secs(20), || try_login(stage, &node, "bob", BOBS).ok());
+    }
+}

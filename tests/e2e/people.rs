@@ -1,0 +1,216 @@
+//! Stored users with real clients: what becomes of their credentials, whom they may be, and
+//! from where.
+
+use std::path::Path;
+use std::time::Duration;
+
+use access::store::{Author, IdentityStore};
+use access::{
+    Change, CredentialId, CredentialPolicy, Identity, Password, SourceSet, Timestamp, UserName,
+};
+use readgate::identity::SqliteStore;
+use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
+use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::readgate::{Readgate, run};
+use readgate_tests::stage::{Stage, login_at};
+use toml::{Table, Value};
+
+use crate::clients::{Target, command_line};
+
+const GIVEN: &str = "Xk3-handed.over_Once,by-an.operator_44-letters";
+const CHOSEN: &str = "Vk7-quiet.Lantern_2x,over-the.harbour_at-9pm'";
+const POLICY: CredentialPolicy = CredentialPolicy {
+    collect_within: Duration::from_secs(14 * 86_400),
+    valid_for: Some(Duration::from_secs(30 * 86_400)),
+    warn_before: Duration::from_secs(86_400),
+    overlap: Duration::ZERO,
+};
+
+fn name(user: &str) -> UserName {
+    UserName::new(user).unwrap()
+}
+
+fn days_ago(days: u64) -> Timestamp {
+    Timestamp::now().checked_sub(Duration::from_secs(days * 86_400)).unwrap()
+}
+
+fn apply(store: &SqliteStore, change: &Change, at: Timestamp) {
+    let author = Author::new("os:tester", "a test").unwrap();
+    store.apply(change, &author, &POLICY, at).unwrap();
+}
+
+/// A user whose credential was issued so many days ago.
+fn add(store: &SqliteStore, user: Identity, days: u64) {
+    let name = user.name.clone();
+    apply(store, &Change::Add(Box::new(user)), days_ago(days));
+    apply(store, &Change::Issue(name, Password::new(GIVEN)), days_ago(days));
+}
+
+fn with_store(stage: &Stage, test: &str) -> (std::path::PathBuf, Table, SqliteStore) {
+    let (directory, mut config) = stage.own_config(test);
+    let file = directory.join("identities.sqlite");
+    set(&mut config, "identities.file", file.display().to_string());
+    set(&mut config, "identities.refresh", "200ms");
+    let store = SqliteStore::open(&file, Duration::from_secs(5)).unwrap();
+    (directory, config, store)
+}
+
+fn refusal(stage: &Stage, port: u16, user: &str, password: &str) -> (u16, String) {
+    let login = Login::user(user, password);
+    let mut client = RawClient::connect(port).unwrap();
+    client.start_tls(&stage.ca_file(), &login).unwrap();
+    let error = client.login(&login).expect_err("nobody is let in");
+    (error.code, error.to_string())
+}
+
+/// What a real client prints when it is not let in, or not.
+fn printed(
+    client: &str,
+    stage: &Stage,
+    port: u16,
+    user: &'static str,
+    sql: &str,
+) -> (bool, String) {
+    let target = Target { port, user, password: GIVEN };
+    let mut command = command_line(client, stage, &target);
+    let output = command.args(["--batch", "--execute", sql]).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn holds(directory: &Path, secret: &str) -> bool {
+    let mut waiting = vec![directory.to_owned()];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            waiting.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if std::fs::read(&path)
+            .unwrap()
+            .windows(secret.len())
+            .any(|part| part == secret.as_bytes())
+        {
+            return true;
+        }
+    }
+    false
+}
+
+on_both! {
+    fn a_user_chooses_a_password_that_counts_at_once(stage) {
+        let (directory, mut config, store) = with_store(stage, "chooses");
+        set(&mut config, "credentials.self_service", true);
+        add(&store, Identity::new(name("bob"), "Bob Builder", "default"), 0);
+        let readgate = Readgate::start(&directory, config);
+        let mut bob = login_at(readgate.port, &stage.ca_file(), &Login::user("bob", GIVEN));
+        for (statement, code) in [
+            (String::from("ALTER USER USER() IDENTIFIED BY 'too short'"), 1819),
+            (format!("SET PASSWORD = '{}'", "aA1-".repeat(12)), 1819),
+            (format!("ALTER USER USER() IDENTIFIED BY '{GIVEN}'"), 3638),
+            // Not one of the forms: the judge refuses it as ever.
+            (format!("ALTER USER bob IDENTIFIED BY '{GIVEN}'"), 1290),
+        ] {
+            assert_eq!(bob.query(&statement).expect_error().code, code, "{statement}");
+        }
+        let quoted = CHOSEN.replace('\'', "''");
+        bob.query(format!("ALTER USER USER() IDENTIFIED BY '{quoted}'")).expect_ok();
+        assert_eq!(bob.query("SELECT 1").value(), "1", "the session goes on");
+        let mut again = login_at(readgate.port, &stage.ca_file(), &Login::user("bob", CHOSEN));
+        assert_eq!(again.query("SELECT 1").value(), "1");
+        assert_eq!(refusal(stage, readgate.port, "bob", GIVEN).0, 1045);
+        readgate.record("access_change", |record| record["change"] == "password_chosen");
+        readgate.record("refusal", |record| record["rule"] == "password" && record["verdict"] == "absorbed");
+        assert!(!holds(&directory, CHOSEN) && !holds(&directory, &quoted), "a file holds the password");
+        assert!(!stage.server.general_log().contains(&quoted), "the replica has seen the password");
+        // A user of the configuration has it there.
+        let error = stage_alice(stage, readgate.port).query(format!("SET PASSWORD = '{quoted}'")).expect_error();
+        assert!(error.to_string().contains("kept in the configuration"), "{error}");
+    }
+
+    fn nobody_chooses_a_password_where_that_is_not_allowed(stage) {
+        let (directory, config, store) = with_store(stage, "no-choice");
+        add(&store, Identity::new(name("bob"), "Bob Builder", "default"), 0);
+        let readgate = Readgate::start(&directory, config);
+        let mut bob = login_at(readgate.port, &stage.ca_file(), &Login::user("bob", GIVEN));
+        let quoted = CHOSEN.replace('\'', "''");
+        let error = bob.query(format!("SET PASSWORD = '{quoted}'")).expect_error();
+        assert_eq!(error.code, 1290, "{error}");
+        assert!(!holds(&directory, &quoted), "a file holds the password");
+    }
+
+    fn real_clients_show_why_nobody_is_let_in(stage) {
+        let (directory, mut config, store) = with_store(stage, "refused");
+        let elsewhere: Table = "name = 'elsewhere'\nnetworks = ['127.0.0.9/32']\nowner = 'o'\nreason = 'r'\nallow_private = true".parse().unwrap();
+        config["source"].as_array_mut().unwrap().push(Value::Table(elsewhere));
+        add(&store, Identity::new(name("bob"), "Bob Builder", "default"), 1);
+        add(&store, Identity::new(name("late"), "Larry Late", "default"), 15);
+        add(&store, Identity::new(name("old"), "Ole Old", "default"), 40);
+        apply(&store, &Change::Collect(name("old"), CredentialId(1)), days_ago(39));
+        let away = SourceSet::from_iter(["elsewhere"]);
+        add(&store, Identity { sources: Some(away), ..Identity::new(name("away"), "Ava Away", "default") }, 0);
+        let readgate = Readgate::start(&directory, config);
+        for client in ["mysql", "mariadb"] {
+            let (let_in, text) = printed(client, stage, readgate.port, "bob", "SELECT 'bob is in'");
+            assert!(let_in && text.contains("bob is in"), "{client}: {text}");
+            for (user, code, words) in [
+                ("late", "1045", "not collected in time and is void; ask for a new one"),
+                ("old", "1045", "has expired; ask for a new one"),
+                ("away", "1045", "Access denied for user 'away'"),
+                ("nobody", "1045", "Access denied for user 'nobody'"),
+                ("carol", "1045", "Access denied for user 'carol'"),
+            ] {
+                let (let_in, text) = printed(client, stage, readgate.port, user, "SELECT 1");
+                assert!(!let_in && text.contains(code) && text.contains(words), "{client}, {user}: {text}");
+            }
+        }
+        readgate.record("login_failed", |record| {
+            record["user"] == "away" && record["reason"].as_str().unwrap().contains("source_not_for_user")
+        });
+    }
+
+    fn the_bytes_of_a_day_outlive_the_daemon(stage) {
+        let (directory, mut config) = stage.own_config("bytes-per-day");
+        let role: Table = "name = 'default'\nbytes_per_day = '64KiB'".parse().unwrap();
+        set(&mut config, "role", vec![Value::Table(role)]);
+        let mut readgate = Readgate::start(&directory, config);
+        let mut alice = stage_alice(stage, readgate.port);
+        alice.query("SELECT REPEAT('x', 40000)").expect_ok();
+        readgate.record("outcome", |record| record["bytes"].as_u64() > Some(40_000));
+        readgate.kill();
+        readgate.restart();
+        wait_for("readgate is ready", Duration::from_secs(20), || {
+            (readgate.http("/readyz")?.0 == 200).then_some(())
+        });
+        let mut alice = stage_alice(stage, readgate.port);
+        let error = alice.query("SELECT REPEAT('x', 40000)").expect_error();
+        assert_eq!(error.code, 1226, "{error}");
+        assert!(error.to_string().contains("bytes_per_day"), "{error}");
+        assert_eq!(alice.query("SELECT 1").value(), "1", "what is left of the day can be read");
+    }
+
+    fn real_clients_show_that_their_source_is_not_listed(stage) {
+        let (directory, mut config) = stage.own_config("unlisted");
+        set(&mut config, "source.0.networks", vec!["127.0.0.9/32"]);
+        let readgate = Readgate::start(&directory, config);
+        for client in ["mysql", "mariadb"] {
+            let (let_in, text) = printed(client, stage, readgate.port, "alice", "SELECT 1");
+            assert!(!let_in && text.contains("1130"), "{client}: {text}");
+        }
+        let series = "readgate_sources_denied_total{network=\"127.0.0.0/24\"} ";
+        let page = readgate.http("/metrics").unwrap().1;
+        let counted = page.lines().find_map(|line| line.strip_prefix(series)).expect("a count");
+        assert!(counted.parse::<u32>().unwrap() >= 2, "{page}");
+        // The ledger has each of them, and so the command line.
+        let config = directory.join("proxy.toml").display().to_string();
+        let row = format!("127.0.0.0/24\t{counted}\t");
+        wait_for(&row, Duration::from_secs(5), || {
+            let denied = run(&["sources", "denied", "--config", &config], "");
+            String::from_utf8(denied.stdout).unwrap().contains(&row).then_some(())
+        });
+        assert_eq!(readgate.log().matches("connections refused").count(), 1, "{}", readgate.log());
+    }
+}
+
+fn stage_alice(stage: &Stage, port: u16) -> RawClient {
+    let login = Login::user("alice", readgate_tests::stage::USER_PASSWORD);
+    login_at(port, &stage.ca_file(), &login)
+}

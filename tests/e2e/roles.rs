@@ -1,0 +1,167 @@
+//! What a role lets its users see: its schemas, its functions, and nobody else's sessions.
+
+use readgate_tests::config::set;
+use readgate_tests::protocol::lenenc;
+use readgate_tests::raw::{Login, RawClient, Response};
+use readgate_tests::readgate::Readgate;
+use readgate_tests::server::Flavour;
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use toml::Table;
+
+const REFUSED: u16 = 1290;
+const INIT_DB: u8 = 0x02;
+
+const ROLES: &str = "
+[[role]]
+name = \"narrow\"
+schemas = [\"clinical\"]
+functions = [\"GET_LOCK\", \"RELEASE_LOCK\"]
+[[role]]
+name = \"open\"
+see_others = true
+";
+
+/// A daemon of the test's own: alice in the role `narrow`, olga in `open`.
+fn daemon(stage: &Stage, name: &str) -> Readgate {
+    let (directory, mut config) = stage.own_config(name);
+    let roles: Table = ROLES.parse().unwrap();
+    set(&mut config, "role", roles["role"].clone());
+    set(&mut config, "functions.sleep_max", "1s");
+    set(&mut config, "user.0.role", "narrow");
+    set(&mut config, "user.1.role", "open");
+    Readgate::start(&directory, config)
+}
+
+fn enter(stage: &Stage, readgate: &Readgate, user: &str) -> RawClient {
+    login_at(readgate.port, &stage.ca_file(), &Login::user(user, USER_PASSWORD))
+}
+
+fn refused(client: &mut RawClient, sql: &str) {
+    let error = client.query(sql).expect_error();
+    assert_eq!((error.code, error.state.as_str()), (REFUSED, "HY000"), "{sql}: {error}");
+}
+
+/// Names and types of a result's columns.
+fn columns(response: &Response) -> Vec<(String, u8)> {
+    let count = usize::from(response.payloads[0][0]);
+    response.payloads[1..=count].iter().map(|definition| column(definition)).collect()
+}
+
+fn column(definition: &[u8]) -> (String, u8) {
+    let mut rest = definition;
+    let mut texts = Vec::new();
+    for _ in 0..6 {
+        let (length, after) = lenenc(rest);
+        let (text, after) = after.split_at(usize::try_from(length.unwrap()).unwrap());
+        texts.push(String::from_utf8_lossy(text).into_owned());
+        rest = after;
+    }
+    // A length, character set (2), column length (4), type.
+    (texts.swap_remove(4), rest[7])
+}
+
+fn ids(response: &Response) -> Vec<String> {
+    let id = |row: Vec<Option<Vec<u8>>>| String::from_utf8(row[0].clone().unwrap()).unwrap();
+    response.rows().into_iter().map(id).collect()
+}
+
+on_both! {
+    fn a_role_reads_its_schemas_and_no_others(stage) {
+        stage.server.sql("CREATE DATABASE IF NOT EXISTS other");
+        stage.server.sql("CREATE TABLE IF NOT EXISTS other.mark_table (a INT)");
+        let readgate = daemon(stage, "role-schemas");
+        let mut alice = enter(stage, &readgate, "alice");
+        for sql in [
+            "SELECT COUNT(*) FROM clinical.studies AS other",
+            "SELECT COUNT(other.title) FROM clinical.studies AS other",
+            "SELECT COUNT(*) FROM information_schema.tables",
+            "SHOW TABLES FROM clinical",
+            "USE clinical",
+            "SELECT COUNT(*) FROM studies",
+        ] {
+            alice.query(sql).expect_ok();
+        }
+        for sql in [
+            "SELECT * FROM other.mark_table",
+            "SELECT * FROM studies, other.mark_table",
+            "SELECT * FROM studies /*! JOIN other.mark_table */",
+            "SELECT (SELECT MAX(a) FROM `other`.`mark_table`)",
+            "SHOW CREATE TABLE other.mark_table",
+            "DESCRIBE other.mark_table",
+            "SHOW COLUMNS FROM mark_table FROM other",
+            "CHECKSUM TABLE other.mark_table",
+            "EXPLAIN SELECT * FROM other.mark_table",
+            "USE other",
+        ] {
+            refused(&mut alice, sql);
+        }
+        assert_eq!(alice.simple(INIT_DB, b"other")[0], 0xff);
+        assert!(alice.prepare("SELECT * FROM other.mark_table").is_err());
+        assert_eq!(alice.query("SELECT DATABASE()").value(), "clinical");
+        let log = stage.server.general_log();
+        let seen = log.lines().find(|line| line.contains("mark_table") && !line.contains("CREATE"));
+        assert_eq!(seen, None, "the replica has seen it");
+
+        let login = Login::user("alice", USER_PASSWORD).in_schema("other");
+        let mut client = RawClient::connect(readgate.port).unwrap();
+        client.start_tls(&stage.ca_file(), &login).unwrap();
+        assert_eq!(client.login(&login).unwrap_err().code, 1044);
+    }
+
+    fn a_role_adds_functions_to_the_general_ones(stage) {
+        let readgate = daemon(stage, "role-functions");
+        let (mut alice, mut olga) =
+            (enter(stage, &readgate, "alice"), enter(stage, &readgate, "olga"));
+        assert_eq!(alice.query("SELECT GET_LOCK('readgate', 0)").value(), "1");
+        assert_eq!(alice.query("SELECT RELEASE_LOCK('readgate')").value(), "1");
+        refused(&mut alice, "SELECT RELEASE_ALL_LOCKS()");
+        refused(&mut olga, "SELECT GET_LOCK('readgate', 0)");
+        for client in [&mut alice, &mut olga] {
+            client.query("SELECT SLEEP(0.01)").expect_ok();
+            refused(client, "SELECT SLEEP(2)");
+        }
+    }
+
+    fn others_sessions_are_hidden_unless_the_role_shows_them(stage) {
+        let readgate = daemon(stage, "role-others");
+        let (mut alice, mut olga) =
+            (enter(stage, &readgate, "alice"), enter(stage, &readgate, "olga"));
+        let mut second = enter(stage, &readgate, "alice");
+        for sql in [
+            "SELECT * FROM information_schema.PROCESSLIST",
+            "SELECT * FROM performance_schema.threads",
+            "SELECT * FROM performance_schema.events_statements_history",
+            "SELECT * FROM information_schema.innodb_trx",
+            "SELECT * FROM sys.session",
+            "SHOW ENGINE INNODB STATUS",
+        ] {
+            refused(&mut alice, sql);
+            let error = olga.query(sql).error();
+            assert!(error.is_none_or(|error| error.code != REFUSED), "{sql}");
+        }
+        alice.query("SELECT COUNT(*) FROM performance_schema.setup_consumers").expect_ok();
+
+        let own = |client: &mut RawClient| client.query("SELECT CONNECTION_ID()").value();
+        let mut mine = vec![own(&mut alice), own(&mut second)];
+        mine.sort_by_key(|id| id.parse::<u64>().unwrap());
+        let others = own(&mut olga);
+        for sql in ["SHOW PROCESSLIST", "SHOW FULL PROCESSLIST", "show /* x */ processlist"] {
+            alice.query("SET sql_select_limit = 1").expect_ok();
+            let listed = alice.query(sql);
+            alice.query("SET sql_select_limit = DEFAULT").expect_ok();
+            assert_eq!(ids(&listed), mine, "{sql}");
+            assert_eq!(columns(&listed), columns(&stage.direct().query(sql)), "{sql}");
+            assert!(ids(&olga.query(sql)).contains(&others), "{sql}");
+        }
+        let statement = alice.prepare("SHOW FULL PROCESSLIST").unwrap();
+        let listed = alice.execute(&statement, 0, &[]);
+        // Column count, definitions and two EOFs beside the rows.
+        let rows = listed.payloads.len() - columns(&listed).len() - 3;
+        assert_eq!(rows, 1, "a prepared list shows the asking session");
+        refused(&mut alice, "PREPARE s FROM 'SHOW FULL PROCESSLIST'");
+        if stage.server.flavour == Flavour::MariaDb {
+            let sql = "SET STATEMENT max_statement_time = 1 FOR SHOW PROCESSLIST";
+            assert_eq!(ids(&alice.query(sql)), mine);
+        }
+    }
+}
