@@ -45,7 +45,8 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!((inbox, piece_malformed), (expected, malformed));
 
     let mut packets = BytesMut::new();
-    let next = deflate_packets(algorithm, wire, *piece, &mut packets).expect("memory has no faults");
+    let next =
+        deflate_packets(algorithm, wire, *piece, &mut packets).expect("memory has no faults");
     let (mut back, mut seen) = (BytesMut::new(), *piece);
     while let Some(id) = inflate_packet(algorithm, &mut packets, &mut back).expect("ours") {
         seen = id;

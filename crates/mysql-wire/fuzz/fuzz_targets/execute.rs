@@ -51,7 +51,7 @@ fuzz_target!(|input: &[u8]| {
     // Whatever the bytes: no panic, and nothing is made up.
     let mut known = Parameters::new(u16::from(*count));
     for body in [rest, &input[..rest.len() / 2]] {
-        if let Ok(out) = without_attributes(body, &mut known) {
+        if let Ok((out, _)) = without_attributes(body, &mut known) {
             assert!(out.len() <= body.len());
         }
     }
@@ -61,12 +61,13 @@ fuzz_target!(|input: &[u8]| {
     if own == 0 {
         return;
     }
-    let ahead = |at: &u16| rest[usize::from(*at) * 2] & 0x40 != 0 && values[usize::from(*at)].1.is_some();
-    let sent_ahead: BTreeSet<u16> =
-        (0..u16::try_from(own).expect("few")).filter(ahead).collect();
+    let ahead =
+        |at: &u16| rest[usize::from(*at) * 2] & 0x40 != 0 && values[usize::from(*at)].1.is_some();
+    let sent_ahead: BTreeSet<u16> = (0..u16::try_from(own).expect("few")).filter(ahead).collect();
     let with = encode(&values, Some(values.len()), &sent_ahead);
     let mut known = Parameters::new(u16::try_from(own).expect("few"));
     known.sent_ahead.clone_from(&sent_ahead);
-    let out = without_attributes(&with, &mut known).expect("a driver wrote it");
+    let (out, attributes) = without_attributes(&with, &mut known).expect("a driver wrote it");
     assert_eq!(out, encode(&values[..own], None, &sent_ahead));
+    assert_eq!(attributes.len(), values.len() - own, "what is left out is told");
 });
