@@ -1,5 +1,5 @@
 //! Texts that were judged plain reads, so that a dashboard's next refresh isn't judged
-//! again. An entry is for the exact text in the exact reading mode and default schema; it
+//! again; and what texts name that differ in their values alone. An entry is for the exact text in the exact reading mode and default schema; it
 //! lives inside one judge, so under one policy.
 //!
 //! Only reads that change nothing in the session are kept: what such a verdict depends on
@@ -27,11 +27,25 @@ const SEEN: usize = 4096;
 /// What others have found out about a text, kept beside its entry.
 pub(crate) type Memo = Arc<OnceLock<Arc<dyn Any + Send + Sync>>>;
 
+/// What stands in the memo, or what `make` makes, which then does.
+pub(crate) fn remember<T: Any + Send + Sync>(
+    memo: Option<&Memo>,
+    make: impl FnOnce() -> T,
+) -> Arc<T> {
+    let Some(memo) = memo else { return Arc::new(make()) };
+    if let Some(kept) = memo.get() {
+        return Arc::downcast(Arc::clone(kept)).unwrap_or_else(|_| Arc::new(make()));
+    }
+    let made = Arc::new(make());
+    let _ = memo.set(Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
+    made
+}
+
 /// A text's hash under this cache's secret, made once for finding and keeping.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place(u64);
 
-/// What is known of a text.
+/// What is known of a text that was judged.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) kind: StatementKind,
@@ -39,39 +53,40 @@ pub(crate) struct Known {
 }
 
 /// Shared by all sessions of one judge.
-#[derive(Clone, Default)]
-pub(crate) struct Cache(Arc<Inner>);
+#[derive(Clone)]
+pub(crate) struct Cache<T>(Arc<Inner<T>>);
 
-#[derive(Default)]
-struct Inner {
+struct Inner<T> {
     secret: foldhash::quality::RandomState,
-    entries: Mutex<Entries>,
+    entries: Mutex<Entries<T>>,
 }
 
-struct Entries {
-    young: HashMap<u64, Entry>,
-    old: HashMap<u64, Entry>,
+struct Entries<T> {
+    young: HashMap<u64, Entry<T>>,
+    old: HashMap<u64, Entry<T>>,
     /// Bytes of texts in `young`.
     bytes: usize,
     seen: Box<[u64]>,
 }
 
 #[derive(Clone)]
-struct Entry {
+struct Entry<T> {
     mode: LexMode,
     schema: Option<Bytes>,
     text: Bytes,
-    known: Known,
+    known: T,
 }
 
-impl Default for Entries {
+impl<T> Default for Cache<T> {
     fn default() -> Self {
         let seen = vec![0; SEEN].into_boxed_slice();
-        Self { young: HashMap::new(), old: HashMap::new(), bytes: 0, seen }
+        let entries = Entries { young: HashMap::new(), old: HashMap::new(), bytes: 0, seen };
+        let secret = foldhash::quality::RandomState::default();
+        Self(Arc::new(Inner { secret, entries: Mutex::new(entries) }))
     }
 }
 
-impl Entry {
+impl<T> Entry<T> {
     fn is_for(&self, facts: &SessionFacts, text: &[u8]) -> bool {
         self.mode == facts.lex_mode()
             && self.schema.as_deref() == facts.schema()
@@ -79,15 +94,15 @@ impl Entry {
     }
 }
 
-impl Cache {
+impl<T: Clone> Cache<T> {
     /// Where the text stands, if it is one that may be kept.
     pub(crate) fn place(&self, facts: &SessionFacts, text: &[u8]) -> Option<Place> {
         let key = (facts.lex_mode(), facts.schema(), text);
         (text.len() <= LONGEST).then(|| Place(self.0.secret.hash_one(key)))
     }
 
-    /// What is known of the text in this session, if it was judged a plain read before.
-    pub(crate) fn find(&self, place: Place, facts: &SessionFacts, text: &[u8]) -> Option<Known> {
+    /// What is known of the text as this session reads it.
+    pub(crate) fn find(&self, place: Place, facts: &SessionFacts, text: &[u8]) -> Option<T> {
         let mut entries = self.0.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.young.get(&place.0) {
             return entry.is_for(facts, text).then(|| entry.known.clone());
@@ -98,19 +113,18 @@ impl Cache {
         Some(known)
     }
 
-    /// The text was judged a plain read: keeps it from its second time on.
+    /// Keeps what is known of the text, from its second time on.
     pub(crate) fn note(
         &self,
         place: Place,
         facts: &SessionFacts,
         text: &[u8],
-        kind: StatementKind,
-    ) -> Option<Known> {
+        known: T,
+    ) -> Option<T> {
         let mut entries = self.0.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if !entries.seen_before(place) {
             return None;
         }
-        let known = Known { kind, memo: Memo::default() };
         let entry = Entry {
             mode: facts.lex_mode(),
             schema: facts.schema_bytes(),
@@ -123,8 +137,8 @@ impl Cache {
     }
 }
 
-impl Entries {
-    fn keep(&mut self, place: Place, entry: Entry) {
+impl<T> Entries<T> {
+    fn keep(&mut self, place: Place, entry: Entry<T>) {
         if self.bytes + entry.text.len() > GENERATION {
             self.old = std::mem::take(&mut self.young);
             self.bytes = 0;
@@ -140,7 +154,7 @@ impl Entries {
 }
 
 /// Nothing of what is kept: a judge is shown to say what its policy is.
-impl fmt::Debug for Cache {
+impl<T> fmt::Debug for Cache<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Cache")
     }
@@ -208,14 +222,14 @@ mod tests {
 
     #[test]
     fn old_texts_give_way() {
-        let cache = Cache::default();
+        let cache = Cache::<usize>::default();
         let facts = facts("", "clinical");
         let text = |number: usize| format!("{number:0>10000}");
         for number in 0..1000 {
             let text = text(number);
             let place = cache.place(&facts, text.as_bytes()).unwrap();
-            cache.note(place, &facts, text.as_bytes(), StatementKind::Select);
-            cache.note(place, &facts, text.as_bytes(), StatementKind::Select).unwrap();
+            cache.note(place, &facts, text.as_bytes(), number);
+            cache.note(place, &facts, text.as_bytes(), number).unwrap();
         }
         let found = |number: usize| {
             let text = text(number);

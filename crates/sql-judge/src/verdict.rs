@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cache::{Known, Memo};
+use crate::cache::{Known, Memo, remember};
 use crate::facts::{Effects, SessionFacts};
 use crate::lexer::LexMode;
 
@@ -52,13 +52,7 @@ impl ReadPermit {
     /// What `make` found out about the text, from now on or from an earlier time: it must
     /// depend on nothing but the text, its reading mode, the default schema and the policy.
     pub fn remember<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
-        let Some(memo) = &self.memo else { return Arc::new(make()) };
-        if let Some(kept) = memo.get() {
-            return Arc::downcast(Arc::clone(kept)).unwrap_or_else(|_| Arc::new(make()));
-        }
-        let made = Arc::new(make());
-        let _ = memo.set(Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
-        made
+        remember(self.memo.as_ref(), make)
     }
     /// The judged bytes: these, and no others, may be sent.
     pub fn text(&self) -> &Bytes {
