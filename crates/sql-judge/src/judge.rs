@@ -163,11 +163,13 @@ impl Judge {
     /// Whether a permit given earlier in this session (a prepared statement's) still
     /// means the same: a server may read the text again under the modes of now.
     pub fn still_holds(&self, facts: &SessionFacts, permit: &ReadPermit) -> bool {
-        permit.read_as() == facts.lex_mode()
-            || matches!(
-                self.judge(&facts.in_schema(permit.schema()), permit.text().clone()),
-                Verdict::Allow(_)
-            )
+        permit.read_as() == facts.lex_mode() || self.would_allow(facts, permit)
+    }
+
+    /// Whether this judge would give the permit that another one gave.
+    pub fn would_allow(&self, facts: &SessionFacts, permit: &ReadPermit) -> bool {
+        let facts = facts.in_schema(permit.schema());
+        matches!(self.judge(&facts, permit.text().clone()), Verdict::Allow(_))
     }
 
     /// Judges COM_INIT_DB: the payload is a schema name, not SQL; it may be refused for
