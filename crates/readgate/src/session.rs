@@ -28,7 +28,7 @@ use crate::connection::login::LoggedIn;
 use crate::context::{Context, SessionNote};
 use crate::daemon::{Daemon, SessionLimits};
 use crate::ending::{Ending, EndingKind};
-use crate::idle::IdleTimer;
+use crate::idle::{Idle, IdleTimer, Wait};
 use crate::metrics::Tally;
 use crate::packet_stream::PacketStream;
 use crate::recording::{self, Asserted};
@@ -246,12 +246,25 @@ impl<'a> Session<'a> {
     /// Waits for the next command, as long as nothing else ends the session.
     async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
         let Self { client, replica, orders, limits, idle, .. } = self;
-        tokio::select! {
-            biased;
-            payload = client.read_payload(limits.max_payload) => payload.map_err(Ending::from),
-            () = orders.end_when_idle() => Err(ordered(orders)),
-            unasked = replica.channel.fill() => Err(replica_spoke_unasked(replica, unasked)),
-            () = idle.pass(limits.idle_timeout) => Err(Ending::idle()),
+        let mut wait = Wait::begin(limits.idle_timeout);
+        loop {
+            tokio::select! {
+                biased;
+                payload = client.read_payload(limits.max_payload) => {
+                    return payload.map_err(Ending::from);
+                }
+                () = orders.end_when_idle() => return Err(ordered(orders)),
+                unasked = replica.channel.fill() => {
+                    return Err(replica_spoke_unasked(replica, unasked));
+                }
+                idle = idle.pass(&mut wait) => match idle {
+                    Idle::Nap => {
+                        client.release_buffers();
+                        replica.channel.release_buffers();
+                    }
+                    Idle::Over => return Err(Ending::idle()),
+                },
+            }
         }
     }
 
