@@ -198,4 +198,30 @@ on_both! {
         readgate.record("config_load", |load| load["differences"].to_string().contains("clinical"));
         assert_eq!(alice.query(count).value(), sites);
     }
+
+    fn a_result_over_a_limit_is_an_error_that_names_it_and_counts_what_was_sent(stage) {
+        let (directory, mut config) = stage.own_config("over_limit");
+        let role = "[[role]]\nname = \"brief\"\nresult_rows = 100\nbytes_per_day = \"1MiB\"";
+        let role: Table = role.parse().unwrap();
+        set(&mut config, "role", role["role"].clone());
+        set(&mut config, "user.0.role", "brief");
+        let readgate = Readgate::start(&directory, config);
+        let mut alice = enter(stage, &readgate, "alice");
+        let response = alice.query("SELECT * FROM clinical.lab_results");
+        let error = response.expect_error();
+        assert_eq!((error.code, error.state.as_str()), (1226, "42000"), "{error}");
+        assert!(error.message.contains("'result_rows'"), "{error}");
+        assert_eq!(response.rows().len(), 100, "what was sent before");
+        let outcome = readgate.record("outcome", |record| record["end"] == "over_limit");
+        assert_eq!(outcome["rows"], 100, "{outcome}");
+        let sent: usize = response.payloads[..response.payloads.len() - 1].iter().map(|p| p.len() + 4).sum();
+        assert_eq!(outcome["bytes"], sent, "{outcome}");
+        assert_eq!(alice.query("SELECT 1").value(), "1", "the session goes on");
+        // Many such results use the day up.
+        let error = (0..1000).find_map(|_| {
+            let error = alice.query("SELECT * FROM clinical.lab_results").expect_error();
+            error.message.contains("'bytes_per_day'").then_some(error)
+        });
+        assert_eq!(error.map(|error| error.code), Some(1226), "the day's bytes are never used up");
+    }
 }

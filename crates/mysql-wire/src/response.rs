@@ -208,6 +208,11 @@ impl ResponseWalker {
         self.rows
     }
 
+    /// Bytes of the definitions and rows that were passed so far, with their headers.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// PREPARE_OK, once seen.
     pub fn prepared(&self) -> Option<PrepareOk> {
         self.prepared
@@ -241,6 +246,7 @@ impl ResponseWalker {
                 let (expected, found) = (self.sequence_id, header.sequence_id);
                 return Err(ResponseFault::OutOfOrder { expected, found });
             }
+            let among_rows = self.state == State::Rows;
             if !self.continues {
                 match self.step(packet, header.len)? {
                     None => return Ok(Walk::so_far(at)),
@@ -253,7 +259,7 @@ impl ResponseWalker {
                     }
                 }
             }
-            if let Some(over) = self.over(header.len) {
+            if let Some(over) = self.over(header.len, among_rows) {
                 return Ok(Walk { forward: at, end: None, over: Some(over) });
             }
             self.renumber(packet);
@@ -262,10 +268,11 @@ impl ResponseWalker {
         }
     }
 
-    /// Whether the packet about to be passed exceeds a cap. A row begun is sent whole.
-    fn over(&mut self, packet_len: usize) -> Option<Over> {
+    /// Whether the packet about to be passed exceeds a cap. A row begun is sent whole, and
+    /// so are the definitions: what has been stepped over must be passed.
+    fn over(&mut self, packet_len: usize, among_rows: bool) -> Option<Over> {
         self.bytes += (HEADER_LEN + packet_len) as u64;
-        if self.state != State::Rows || self.continues {
+        if !among_rows || self.state != State::Rows || self.continues {
             return None;
         }
         let over = match self.caps {
@@ -274,6 +281,7 @@ impl ResponseWalker {
             Caps { .. } => return None,
         };
         self.rows = self.rows.saturating_sub(1);
+        self.bytes -= (HEADER_LEN + packet_len) as u64;
         Some(over)
     }
 

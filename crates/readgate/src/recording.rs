@@ -32,6 +32,8 @@ pub struct RunReport<'a> {
     pub received: Instant,
     /// Rows relayed.
     pub rows: u64,
+    /// Bytes of an answer that broke off.
+    pub bytes: u64,
     /// What the text names.
     pub named: &'a Named,
     /// Hash of the answer's bytes, if wanted.
@@ -204,10 +206,10 @@ pub async fn outcome(
             ResponseEnd::Ok(_) => ("ok", held.bytes),
             ResponseEnd::Err(_) => ("error", held.bytes),
         },
-        Err(RelayFault::ClientGone(_)) => ("client_gone", 0),
-        Err(RelayFault::ReplicaGone(_) | RelayFault::Protocol(_)) => ("replica_gone", 0),
-        Err(RelayFault::Ordered) => ("killed", 0),
-        Err(RelayFault::Over(_)) => ("over_limit", 0),
+        Err(RelayFault::ClientGone(_)) => ("client_gone", report.bytes),
+        Err(RelayFault::ReplicaGone(_) | RelayFault::Protocol(_)) => ("replica_gone", report.bytes),
+        Err(RelayFault::Ordered) => ("killed", report.bytes),
+        Err(RelayFault::Over(_)) => ("over_limit", report.bytes),
     };
     let texts = match relayed.map(|held| &held.end) {
         Ok(ResponseEnd::Err(err)) => {

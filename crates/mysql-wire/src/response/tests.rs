@@ -213,3 +213,31 @@ fn both_ends_of_a_classic_result_announce_the_next_one() {
     assert_eq!(walker.walk(&mut buffer).unwrap().end, Some(ok()));
     assert_eq!(buffer, wire(1, &[&[1], DEFINITION, EOF_MORE, ROW, EOF_MORE]));
 }
+
+#[test]
+fn a_capped_response_can_be_walked_to_its_end() {
+    let classic_eof: &[u8] = &[0xfe, 0, 0, 2, 0];
+    let forms: [(ResponseForm, &[&[u8]]); 2] = [
+        (NEW, &[&[1], DEFINITION, ROW, ROW, ROW, OK_AS_EOF]),
+        (CLASSIC, &[&[1], DEFINITION, classic_eof, ROW, ROW, ROW, classic_eof]),
+    ];
+    for (form, payloads) in forms {
+        let whole = wire(1, payloads);
+        for cap in 1..whole.len() as u64 {
+            let caps = Caps { rows: None, bytes: Some(cap) };
+            let mut walker = ResponseWalker::new(Expect::Results, form, 1, 1).with_caps(caps);
+            let mut left = whole.clone();
+            let first = walker.walk(&mut left).unwrap();
+            if first.over.is_none() {
+                assert!(first.end.is_some(), "cap {cap}");
+                continue;
+            }
+            assert_eq!(walker.bytes(), first.forward as u64, "cap {cap}");
+            walker.lift_caps();
+            let mut left = left.split_off(first.forward);
+            let rest = walker.walk(&mut left).unwrap();
+            assert!(rest.end.is_some(), "cap {cap}");
+            assert_eq!(rest.forward, left.len(), "cap {cap}");
+        }
+    }
+}

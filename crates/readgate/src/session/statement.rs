@@ -191,9 +191,16 @@ impl<'p> Run<'p> {
                 relay::up_to_the_end(client, replica, &mut walker, orders, write, &mut hash).await
             }
         };
-        let report =
-            RunReport { permit: self.permit, received, rows: walker.rows(), named: &named, hash };
+        let report = RunReport {
+            permit: self.permit,
+            received,
+            rows: walker.rows(),
+            bytes: walker.bytes(),
+            named: &named,
+            hash,
+        };
         recording::outcome(session, intent, &report, relayed.as_ref()).await?;
+        limits::count(session, relayed.as_ref().map_or(walker.bytes(), |held| held.bytes));
         let held = match relayed {
             Ok(held) => held,
             Err(RelayFault::Over(over)) => {
@@ -202,7 +209,6 @@ impl<'p> Run<'p> {
             }
             Err(fault) => return Err(broken_off(session, &walker, &fault).await),
         };
-        limits::count(session, held.bytes);
         let Session { client, replica, limits, .. } = session;
         let released = relay::release(client, replica, held, limits.write_timeout).await;
         let end = released.map_err(|fault| relay_ending(&fault))?;
