@@ -29,6 +29,7 @@ mod certificates;
 mod check;
 mod clients;
 mod commands;
+mod console;
 mod door;
 mod drivers;
 mod evidence;

@@ -20,6 +20,7 @@ use mysql_wire::compression::Algorithm;
 use sql_judge::{Judge, Policy, ServerVersion};
 use tokio_rustls::TlsAcceptor;
 
+use crate::console::Console;
 use crate::denials::Denials;
 use crate::identity::Directory;
 use crate::identity::directory::{Listed, configured_alone};
@@ -51,7 +52,7 @@ pub struct Live {
     /// Revision of the identity store that they are of.
     revision: u64,
     configured: Users,
-    roles: Vec<Arc<Role>>,
+    pub(crate) roles: Vec<Arc<Role>>,
     doors: HashMap<String, DoorPolicy>,
     /// Deadline from accept to the end of login.
     pub login_timeout: Duration,
@@ -159,7 +160,7 @@ pub struct Daemon {
     live: ArcSwap<Live>,
     /// Listeners, by name.
     pub doors: Vec<Arc<DoorWay>>,
-    directory: Option<Directory>,
+    pub(crate) directory: Option<Directory>,
     /// Connection counters.
     pub limits: ConnectionLimits,
     /// What failed logins cost.
@@ -183,6 +184,8 @@ pub struct Daemon {
     pub walls: ArcSwap<Walls>,
     /// Bytes that users have read today.
     pub usage: DailyBytes,
+    /// What operators can ask of it.
+    pub console: Console,
     judges: Mutex<HashMap<(ServerVersion, String), Arc<Judge>>>,
 }
 
@@ -217,6 +220,7 @@ impl Daemon {
             wall_policy,
             walls: ArcSwap::from_pointee(Walls::unseen(wall_policy)),
             usage: usage(config).map_err(StartFault::Usage)?,
+            console: Console::default(),
             judges: Mutex::default(),
         }))
     }
