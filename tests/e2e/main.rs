@@ -27,6 +27,7 @@ macro_rules! on_both {
 
 mod certificates;
 mod check;
+mod cli;
 mod clients;
 mod commands;
 mod console;
