@@ -25,6 +25,7 @@ macro_rules! on_both {
     };
 }
 
+mod balancer;
 mod certificates;
 mod check;
 mod cli;
