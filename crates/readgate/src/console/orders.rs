@@ -234,7 +234,7 @@ fn explain_judge(daemon: &Daemon, sql: String, role: Option<String>) -> Result<T
     let facts = facts(daemon, version)
         .ok_or_else(|| (UNKNOWN_ERROR, String::from("readgate: no replica has been seen yet")))?;
     let text = Bytes::from(sql);
-    let explained = sql_judge::explain(&daemon.judge(version, role), &facts, text);
+    let explained = sql_judge::explain(&daemon.judge(version, role).judge, &facts, text);
     let item = |name: &str, value: String| vec![name.to_owned(), value];
     let rows = vec![
         item("verdict", explained.verdict.to_owned()),

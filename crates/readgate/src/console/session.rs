@@ -11,13 +11,13 @@ use mysql_wire::ok_packet::encode_eof;
 use mysql_wire::packet::Payload;
 use mysql_wire::query_attributes::QueryBody;
 use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, SqlState, StatusFlags};
+use tokio::time::sleep;
 
 use super::statement;
 use crate::connection::login::LoggedIn;
 use crate::context::{Context, SessionNote};
 use crate::daemon::{Daemon, SessionLimits};
 use crate::ending::{Ending, EndingKind};
-use crate::idle::IdleTimer;
 use crate::packet_stream::PacketStream;
 use crate::recording;
 use crate::registry::{Card, Order, Orders, Registered};
@@ -49,7 +49,6 @@ pub struct Operator<'a> {
     /// Schema in use.
     pub schema: Option<&'static str>,
     limits: SessionLimits,
-    idle: IdleTimer,
     orders: Orders,
     _registered: Registered,
 }
@@ -104,7 +103,6 @@ impl<'a> Operator<'a> {
             tag,
             schema: Some(schema),
             limits,
-            idle: IdleTimer::default(),
             orders,
             _registered: registered,
         })
@@ -128,7 +126,7 @@ impl<'a> Operator<'a> {
     }
 
     async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
-        let Self { client, orders, limits, idle, .. } = self;
+        let Self { client, orders, limits, .. } = self;
         tokio::select! {
             biased;
             payload = client.read_payload(limits.max_payload) => payload.map_err(Ending::from),
@@ -136,7 +134,7 @@ impl<'a> Operator<'a> {
                 Order::FinishAndEnd(reason) | Order::EndNow(reason) => Ending::ordered(reason),
                 Order::GoOn => Ending::silent(EndingKind::Internal, "woken without an order"),
             }),
-            () = idle.pass(limits.idle_timeout) => Err(Ending::idle()),
+            () = sleep(limits.idle_timeout) => Err(Ending::idle()),
         }
     }
 
