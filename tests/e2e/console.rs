@@ -120,6 +120,12 @@ on_both! {
         assert!(olga.prepare("SELECT 1").is_err(), "drivers then put values into the text");
         let log = stage.server.general_log();
         assert!(!log.contains("mark of the operator"), "the replica has seen it");
+        let id = one(&mut olga, "SELECT CONNECTION_ID()");
+        let held = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {id}");
+        let mut direct = stage.direct();
+        wait_for("nothing is held on the replica", SOON, || {
+            (direct.query(&held).value() == "0").then_some(())
+        });
     }
 
     fn operators_kill_lock_and_reload(stage) {

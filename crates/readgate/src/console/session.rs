@@ -73,6 +73,9 @@ impl<'a> Operator<'a> {
         context: &'a mut Context,
         logged_in: LoggedIn,
     ) -> Result<Self, Ending> {
+        // An operator's session holds nothing on the replica. The replica doesn't give an id
+        // out again, so the greeting's stays this session's alone.
+        drop(context.earmarked.take());
         let tag = record_login(daemon, context, &logged_in).await?;
         let user = logged_in.named.user();
         let card = Card {
