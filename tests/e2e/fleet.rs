@@ -13,13 +13,15 @@ use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::{Readgate, run};
 use readgate_tests::server::Server;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use toml::Table;
 
 const STORE_PASSWORD: &str = "password of the identity store";
-const BOBS: &str = "first password of Bob";
+/// Password that [`add_bob`] gives him.
+pub(crate) const BOBS: &str = "first password of Bob";
 /// What one node is told counts on the other within that time.
 const SOON: Duration = Duration::from_secs(5);
 
-fn start_store(stage: &Stage, test: &str) -> Server {
+pub(crate) fn start_store(stage: &Stage, test: &str) -> Server {
     let directory = stage.own_directory(&format!("ids-{test}"));
     let server = Server::start_writable(stage.server.flavour, &directory);
     server.sql(&format!(
@@ -31,6 +33,16 @@ fn start_store(stage: &Stage, test: &str) -> Server {
 }
 
 fn start_node(stage: &Stage, store: &Server, name: &str) -> Readgate {
+    start_node_with(stage, store, name, |_| {})
+}
+
+/// A node with what else a test wants of it.
+pub(crate) fn start_node_with(
+    stage: &Stage,
+    store: &Server,
+    name: &str,
+    configure: impl FnOnce(&mut Table),
+) -> Readgate {
     let (directory, mut config) = stage.own_config(name);
     let password = directory.join("identities.password");
     write_private(&password, STORE_PASSWORD);
@@ -41,6 +53,7 @@ fn start_node(stage: &Stage, store: &Server, name: &str) -> Readgate {
     set(&mut config, "identities.refresh", "500ms");
     set(&mut config, "identities.stale_after", "1s");
     set(&mut config, "login.block_after", 2);
+    configure(&mut config);
     Readgate::start(&directory, config)
 }
 
@@ -51,7 +64,7 @@ fn write_private(file: &Path, text: &str) {
 }
 
 /// Adds Bob as another process would, with a password that is known here.
-fn add_bob(server: &Server) -> MySqlStore {
+pub(crate) fn add_bob(server: &Server) -> MySqlStore {
     let store = MySqlStore::open(&SharedStore {
         user: String::from("readgate"),
         address: HostPort { host: String::from("127.0.0.1"), port: server.port },

@@ -25,11 +25,14 @@ macro_rules! on_both {
     };
 }
 
+mod balancer;
 mod certificates;
 mod check;
+mod cli;
 mod clients;
 mod commands;
 mod connections;
+mod console;
 mod conversations;
 mod door;
 mod drivers;

@@ -27,6 +27,8 @@ pub struct Role {
     pub schemas: Option<Vec<String>>,
     /// Whether its users may see what other users' sessions do.
     pub see_others: bool,
+    /// Whether its users are operators: their sessions go to the console, never to the replica.
+    pub operator: bool,
     /// Numbers and times.
     pub limits: RoleLimits,
 }
@@ -62,6 +64,7 @@ impl Role {
             calls: Vec::new(),
             schemas: None,
             see_others: false,
+            operator: false,
             limits: RoleLimits::default(),
         }
     }

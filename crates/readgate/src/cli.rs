@@ -1,13 +1,15 @@
-//! The command line: `readgate serve | check | explain | user | credential | sources |
-//! access | ledger | hash-password | version`.
+//! The command line: `readgate serve | status | check | explain | user | credential | sources |
+//! access | ledger | hash-password | version`. Exit codes: docs/cli.md.
 mod activity;
 pub mod check;
 pub mod explain;
+mod generate;
 pub mod hash_password;
 pub mod ledger;
 mod people;
 mod review;
 mod sources;
+mod status;
 mod table;
 
 use std::io::IsTerminal;
@@ -45,6 +47,8 @@ enum Command {
         #[arg(long, default_value = "info")]
         log_level: String,
     },
+    /// Ask a running daemon whether it is ready.
+    Status(status::StatusArguments),
     /// Say whether a configuration is right, and what is wrong where.
     Check {
         /// Configuration file.
@@ -74,7 +78,14 @@ enum Command {
     #[command(subcommand)]
     Ledger(ledger::LedgerCommand),
     /// Print the version.
-    Version,
+    Version {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write man pages and shell completions, for packages.
+    #[command(hide = true)]
+    Generate(generate::GenerateArguments),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -95,10 +106,22 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Sources(command) => command.run(),
         Command::Access(command) => command.run(),
         Command::Ledger(command) => ledger::run(&command),
-        Command::Version => {
-            say(crate::daemon::BUILD);
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Version { json } => {
+            version(json);
             ExitCode::SUCCESS
         }
+        Command::Generate(arguments) => generate::run(&arguments),
+    }
+}
+
+fn version(json: bool) {
+    let target = format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS);
+    let version = env!("CARGO_PKG_VERSION");
+    match json {
+        true => say(&serde_json::json!({"name": "readgate", "version": version, "target": target})
+            .to_string()),
+        false => say(crate::daemon::BUILD),
     }
 }
 

@@ -17,11 +17,13 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 
+use crate::console;
 use crate::context::Context;
 use crate::daemon::{Daemon, DoorWay};
 use crate::ending::{Ending, EndingKind};
 use crate::packet_stream::PacketStream;
 use crate::session::{Leaving, Session};
+use login::LoggedIn;
 
 /// Serves one connection to its end.
 pub async fn serve(daemon: Arc<Daemon>, door: Arc<DoorWay>, socket: TcpStream, peer: SocketAddr) {
@@ -44,24 +46,40 @@ async fn live(
     let identified = balancer::identify(daemon, door, channel, context);
     timeout_at(deadline, identified).await.map_err(|_| late())??;
     let admitted = admit::admit(daemon, door, channel, context).await?;
-    let logged_in = timeout_at(deadline, async {
+    let mut logged_in = timeout_at(deadline, async {
         let greeted = greet::greet(daemon, door, channel, context, admitted).await?;
         let encrypted = encrypt::encrypt(door, channel, context, greeted).await?;
         login::log_in(daemon, channel, context, encrypted).await
     })
     .await
     .map_err(|_| late())??;
-    let mut session = Session::open(daemon, channel, context, logged_in).await?;
     loop {
-        let left = match session.run().await {
+        let left = match session(daemon, channel, context, logged_in).await {
             Leaving::Ended(ending) => return Ok(ending),
             Leaving::ToBecome(left) => left,
         };
         close::record_end_of_session(daemon, context, "change_user").await;
         let again = login::log_in_again(daemon, channel, context, left);
-        let logged_in = timeout(daemon.live().login_timeout, again)
+        logged_in = timeout(daemon.live().login_timeout, again)
             .await
             .map_err(|_| Ending::silent(EndingKind::LoginTimeout, "login_timeout"))??;
-        session = Session::open(daemon, channel, context, logged_in).await?;
+    }
+}
+
+/// An operator's session is the console's; it has no way to a replica. All others are the
+/// replica's.
+async fn session(
+    daemon: &Arc<Daemon>,
+    channel: &mut PacketStream,
+    context: &mut Context,
+    logged_in: LoggedIn,
+) -> Leaving {
+    if logged_in.named.user().role.operator {
+        // Few have one: the others' futures needn't have room for it.
+        return Box::pin(console::session::run(daemon, channel, context, logged_in)).await;
+    }
+    match Session::open(daemon, channel, context, logged_in).await {
+        Ok(session) => session.run().await,
+        Err(ending) => Leaving::Ended(ending),
     }
 }

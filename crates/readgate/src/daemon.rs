@@ -20,6 +20,7 @@ use mysql_wire::compression::Algorithm;
 use sql_judge::{Judge, Policy, ServerVersion};
 use tokio_rustls::TlsAcceptor;
 
+use crate::console::Console;
 use crate::denials::Denials;
 use crate::identity::Directory;
 use crate::identity::directory::{Listed, configured_alone};
@@ -52,7 +53,7 @@ pub struct Live {
     /// Revision of the identity store that they are of.
     revision: u64,
     configured: Users,
-    roles: Vec<Arc<Role>>,
+    pub(crate) roles: Vec<Arc<Role>>,
     doors: HashMap<String, DoorPolicy>,
     /// Deadline from accept to the end of login.
     pub login_timeout: Duration,
@@ -160,7 +161,7 @@ pub struct Daemon {
     live: ArcSwap<Live>,
     /// Listeners, by name.
     pub doors: Vec<Arc<DoorWay>>,
-    directory: Option<Directory>,
+    pub(crate) directory: Option<Directory>,
     /// Connection counters.
     pub limits: ConnectionLimits,
     /// What failed logins cost.
@@ -184,6 +185,8 @@ pub struct Daemon {
     pub walls: ArcSwap<Walls>,
     /// Bytes that users have read today.
     pub usage: DailyBytes,
+    /// What operators can ask of it.
+    pub console: Console,
     /// The judges of roles.
     pub judges: Judges,
 }
@@ -218,7 +221,8 @@ impl Daemon {
             pool,
             wall_policy,
             walls: ArcSwap::from_pointee(Walls::unseen(wall_policy)),
-            usage: usage(config).map_err(StartFault::Usage)?,
+            usage: DailyBytes::wanted_by(config).map_err(StartFault::Usage)?,
+            console: Console::default(),
             judges: Judges::default(),
         }))
     }
@@ -481,14 +485,6 @@ fn pool_settings(config: &Config) -> PoolSettings {
         max_age: Duration::from_secs(3600),
         connections: usize::try_from(config.replica.connections).unwrap_or(usize::MAX),
         longest_wait: config.replica.longest_wait,
-    }
-}
-
-/// The ledger is read only where a limit asks for it.
-fn usage(config: &Config) -> std::io::Result<DailyBytes> {
-    match config.roles.iter().any(|role| role.limits.bytes_per_day.is_some()) {
-        true => DailyBytes::from_ledger(config.ledger.directory.clone(), crate::clock::today()),
-        false => Ok(DailyBytes::default()),
     }
 }
 

@@ -9,6 +9,8 @@ pub mod session;
 
 pub mod replica;
 
+pub mod console;
+
 pub mod clock;
 pub mod context;
 pub mod daemon;

@@ -15,6 +15,7 @@ use ring::digest::{Context, SHA256, digest};
 use sql_judge::{Judge, ReadPermit, SessionFacts};
 use tokio::time::timeout;
 
+use crate::console::Ran;
 use crate::daemon::BUILD;
 use crate::ending::{Ending, EndingKind};
 use crate::replica::relay::{Held, RelayFault};
@@ -73,6 +74,11 @@ impl Named {
 /// build whose rules it holds.
 pub fn policy_hash(judge: &Judge) -> String {
     short_hash(format!("{BUILD} {judge:?}").as_bytes())
+}
+
+/// The hash that stands for the console's rules.
+pub fn console_policy() -> String {
+    short_hash(format!("{BUILD} console").as_bytes())
 }
 
 /// The first 16 hex digits of a SHA-256.
@@ -148,15 +154,23 @@ impl Form {
     /// As it is.
     pub const FULL: Self = Self(None);
 
+    /// Nothing of it but length and keyed hash.
+    pub const HASHED: Self = Self(Some(None));
+
     /// As the session's role has it.
     pub fn of(session: &Session<'_>, text: &[u8]) -> Self {
+        Self::by(session.redacts(), session.facts(), text)
+    }
+
+    /// With or without its values.
+    pub fn by(redacts: bool, facts: &SessionFacts, text: &[u8]) -> Self {
         let kind = |kind| match kind {
             sql_judge::LiteralKind::String => LiteralKind::String,
             sql_judge::LiteralKind::Number => LiteralKind::Number,
             sql_judge::LiteralKind::Comment => LiteralKind::Comment,
         };
-        Self(session.redacts().then(|| {
-            let found = sql_judge::literals(session.facts(), text)?;
+        Self(redacts.then(|| {
+            let found = sql_judge::literals(facts, text)?;
             Some(
                 found.into_iter().map(|l| Literal { range: l.range, kind: kind(l.kind) }).collect(),
             )
@@ -238,6 +252,12 @@ pub async fn outcome(
         result_sha256: result_sha256.as_deref(),
     };
     session.tally(report.permit.kind().as_str(), end, duration);
+    if let Some(fingerprint) = report.named.fingerprint() {
+        let ran = Ran { took: duration, rows: report.rows, bytes, failed: end != "ok" };
+        let shape = || sql_judge::fingerprint(session.facts(), report.permit.text());
+        let kind = report.permit.kind().as_str();
+        session.daemon().console.statements.note(fingerprint, kind, &ran, shape);
+    }
     within_deadline(session.daemon().ledger.outcome(session.tag(), intent, &outcome))
         .await
         .map(|_| ())

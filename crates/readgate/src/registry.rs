@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use access::NamedUser;
+use access::{NamedUser, Timestamp};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -80,6 +80,8 @@ impl Orders {
 pub struct Entry {
     /// What it registered with.
     pub card: Card,
+    /// When it registered.
+    pub since: Timestamp,
     orders: watch::Sender<Order>,
     serial: u64,
 }
@@ -135,7 +137,7 @@ impl Registry {
         let most = card.named.user().role.limits.session_time;
         let ends_at = most.map(|most| Instant::now() + most);
         let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
-        self.sessions().insert(id, Entry { card, orders, serial });
+        self.sessions().insert(id, Entry { card, since: Timestamp::now(), orders, serial });
         (
             Registered { registry: std::sync::Arc::clone(self), id, serial },
             Orders { given, ends_at },
@@ -176,6 +178,14 @@ impl Registry {
         let sessions = self.sessions();
         let picked = sessions.values().filter(|entry| which(entry));
         picked.map(|entry| give(entry, order)).count()
+    }
+
+    /// All sessions with their connection ids, in order.
+    pub fn all(&self) -> Vec<(u32, Entry)> {
+        let mut all: Vec<(u32, Entry)> =
+            self.sessions().iter().map(|(id, entry)| (*id, entry.clone())).collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all
     }
 
     /// Whether nobody is in.

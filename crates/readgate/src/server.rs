@@ -64,6 +64,7 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
         .map_err(ServeFault::Ledger)?;
 
     let ledger_settings = config.ledger.settings(&host_name());
+    daemon.console.found(path.clone(), &ledger_settings);
     let shipping = shipping::start(&config.ledger, &ledger_settings, &daemon.ledger)
         .map_err(StartFault::from)?;
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use access::Date;
+use config::Config;
 use ledger::cli::Search;
 
 /// Users that have read something today; bounded by the number of users.
@@ -12,6 +13,17 @@ use ledger::cli::Search;
 pub struct DailyBytes(Mutex<HashMap<String, (Date, u64)>>);
 
 impl DailyBytes {
+    /// As configured: the ledger is read only where a limit asks for it.
+    ///
+    /// # Errors
+    /// If its files can't be read.
+    pub fn wanted_by(config: &Config) -> std::io::Result<Self> {
+        match config.roles.iter().any(|role| role.limits.bytes_per_day.is_some()) {
+            true => Self::from_ledger(config.ledger.directory.clone(), crate::clock::today()),
+            false => Ok(Self::default()),
+        }
+    }
+
     /// What the ledger in that folder knows of the day.
     ///
     /// # Errors

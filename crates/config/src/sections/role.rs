@@ -68,6 +68,13 @@ pub(crate) static ROLE: Section = Section {
             "true",
             "Whether its users see other users' sessions and statements, as process list and performance_schema show them.",
         ),
+        default(
+            "operator",
+            Kind::Flag,
+            "false",
+            "true",
+            "Whether its users are operators: their sessions go to the console and never to the replica.",
+        ),
         optional("connections", Kind::Count(0, 1_000_000), "20", "Connections at a time."),
         optional(
             "statement_timeout",
@@ -135,6 +142,7 @@ fn read_one(
     let calls = table.list("call", values::routine);
     let schemas = table.list("schemas", values::schema).values();
     let see_others = table.get("see_others", values::flag);
+    let operator = table.get("operator", values::flag);
     let limits = read_limits(table);
     Some(Role {
         name: name?,
@@ -145,6 +153,7 @@ fn read_one(
         calls: calls.values()?,
         schemas: schemas.map(|schemas| table.has("schemas").then_some(schemas))?,
         see_others: see_others?,
+        operator: operator?,
         limits: limits?,
     })
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use ledger::Event;
 use tokio::time::timeout;
 
+use crate::console::Denied;
 use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::ending::{Ending, EndingKind};
@@ -52,6 +53,15 @@ async fn record(daemon: &Daemon, context: &mut Context, ending: &Ending) {
         true => ending.detail.clone(),
         false => format!("{}: {}", ending.kind.label(), ending.detail),
     };
+    if context.session.is_none() && ending.kind != EndingKind::HealthCheck {
+        daemon.console.denials.note(Denied {
+            peer: context.peer,
+            listener: context.listener.clone(),
+            user: context.user.clone(),
+            ending: ending.kind.label(),
+            reason: detail.clone(),
+        });
+    }
     match (&context.session, ending.kind) {
         (Some(_), _) => record_end_of_session(daemon, context, &detail).await,
         // Recorded in full before the refusal went out.

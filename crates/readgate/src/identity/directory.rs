@@ -135,6 +135,14 @@ impl Directory {
         self.store.apply(&collect, &author, &self.policy, now).map(|_| ())
     }
 
+    /// An operator changes a user.
+    ///
+    /// # Errors
+    /// If the change can't be, or the store can't take it.
+    pub fn change(&self, change: &Change, author: &Author) -> Result<(), StoreError> {
+        self.store.apply(change, author, &self.policy, Timestamp::now()).map(|_| ())
+    }
+
     /// The user of a session chooses a password.
     ///
     /// # Errors

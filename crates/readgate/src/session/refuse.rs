@@ -5,11 +5,15 @@ use mysql_wire::{Command, ErrPacket, SqlState};
 use sql_judge::{Absorbed, Denial};
 
 use super::Session;
+use crate::console::Refused;
 use crate::ending::Ending;
 use crate::recording::{self, Form};
 
 /// ER_OPTION_PREVENTS_STATEMENT, as a server with --read-only answers.
 pub const OPTION_PREVENTS_STATEMENT: u16 = 1290;
+
+/// Characters of a refused text's shape that the console shows.
+const SHAPE: usize = 1000;
 
 /// Refuses a statement: ERR 1290 with the judge's reason.
 pub async fn deny(
@@ -33,6 +37,14 @@ pub async fn deny(
     };
     let recorded = recording::refusal(session, &refusal).await;
     session.context.count_refusal();
+    session.daemon.console.refusals.note(Refused {
+        session: session.context.connection_id,
+        user: session.user.clone(),
+        role: session.role.name.clone(),
+        rule: denial.rule,
+        kind: denial.kind.as_str(),
+        shape: sql_judge::fingerprint(&session.facts, text).chars().take(SHAPE).collect(),
+    });
     session.daemon.metrics.refused(denial.rule, denial.kind.as_str());
     let err = match recorded {
         Ok(()) => ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),

@@ -1,0 +1,260 @@
+//! An operator's session: the same login, limits, registry and ledger as any other, and the
+//! console where others have the replica. It can't get at a replica: it never holds one.
+use std::sync::Arc;
+use std::time::Instant;
+
+use access::SourceSlot;
+use bytes::Bytes;
+use ledger::{Event, Who, WhoTag};
+use mysql_wire::change_user::ChangeUser;
+use mysql_wire::ok_packet::encode_eof;
+use mysql_wire::packet::Payload;
+use mysql_wire::query_attributes::QueryBody;
+use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, SqlState, StatusFlags};
+use tokio::time::sleep;
+
+use super::statement;
+use crate::connection::login::LoggedIn;
+use crate::context::{Context, SessionNote};
+use crate::daemon::{Daemon, SessionLimits};
+use crate::ending::{Ending, EndingKind};
+use crate::packet_stream::PacketStream;
+use crate::recording;
+use crate::registry::{Card, Order, Orders, Registered};
+use crate::reload;
+use crate::session::refuse::ledger_down;
+use crate::session::{Leaving, Left};
+
+/// ER_UNKNOWN_COM_ERROR.
+const UNKNOWN_COMMAND: u16 = 1047;
+/// ER_UNSUPPORTED_PS: drivers then put the values into the text themselves.
+const UNSUPPORTED_PS: u16 = 1295;
+/// What the ledger names where others have a replica.
+const CONSOLE: &str = "console";
+/// The one status that there is.
+pub const STATUS: StatusFlags = StatusFlags::SERVER_STATUS_AUTOCOMMIT;
+
+/// An operator's session.
+pub struct Operator<'a> {
+    /// The daemon.
+    pub daemon: &'a Arc<Daemon>,
+    /// The client.
+    pub client: &'a mut PacketStream,
+    /// For the ledger and the log.
+    pub context: &'a mut Context,
+    /// Who.
+    pub logged_in: LoggedIn,
+    /// Who, as the ledger writes it.
+    pub tag: WhoTag,
+    /// Schema in use.
+    pub schema: Option<&'static str>,
+    limits: SessionLimits,
+    orders: Orders,
+    _registered: Registered,
+}
+
+/// Serves an operator until the session ends.
+pub async fn run(
+    daemon: &Arc<Daemon>,
+    client: &mut PacketStream,
+    context: &mut Context,
+    logged_in: LoggedIn,
+) -> Leaving {
+    match Operator::open(daemon, client, context, logged_in).await {
+        Ok(operator) => operator.run().await,
+        Err(ending) => Leaving::Ended(ending),
+    }
+}
+
+impl<'a> Operator<'a> {
+    async fn open(
+        daemon: &'a Arc<Daemon>,
+        client: &'a mut PacketStream,
+        context: &'a mut Context,
+        logged_in: LoggedIn,
+    ) -> Result<Self, Ending> {
+        // An operator's session holds nothing on the replica. The replica doesn't give an id
+        // out again, so the greeting's stays this session's alone.
+        drop(context.earmarked.take());
+        let tag = record_login(daemon, context, &logged_in).await?;
+        let user = logged_in.named.user();
+        let card = Card {
+            user: user.name.as_str().to_owned(),
+            named: logged_in.named.clone(),
+            listener: context.listener.clone(),
+            encrypted: client.is_encrypted(),
+            // There is none; its own id is nobody else's.
+            replica_session: context.connection_id,
+        };
+        let limits = daemon.live().session_limits.narrowed(&user.role.limits);
+        let (registered, orders) = daemon.registry.register(context.connection_id, card);
+        reload::end_if_revoked(daemon, context.connection_id);
+        let schema = logged_in.schema.as_deref().unwrap_or(b"readgate");
+        let schema = statement::schema(schema).ok_or_else(|| {
+            let err = statement::unknown_schema(schema);
+            Ending::told(EndingKind::LoginDenied, "the console has no such schema", err)
+        })?;
+        client.send(&[&OkPacket::plain(STATUS).encode()]).await?;
+        if let Some(algorithm) = logged_in.compression {
+            client.compress(algorithm);
+        }
+        Ok(Self {
+            daemon,
+            client,
+            context,
+            logged_in,
+            tag,
+            schema: Some(schema),
+            limits,
+            orders,
+            _registered: registered,
+        })
+    }
+
+    async fn run(mut self) -> Leaving {
+        loop {
+            self.client.begin_command();
+            self.daemon.metrics.traffic(self.client.take_traffic());
+            let payload = match self.wait_for_command().await {
+                Ok(payload) => payload,
+                Err(ending) => return Leaving::Ended(ending),
+            };
+            if payload.bytes.first() == Some(&Command::ChangeUser.byte()) {
+                return self.leave(&payload);
+            }
+            if let Err(ending) = self.command(&payload).await {
+                return Leaving::Ended(ending);
+            }
+        }
+    }
+
+    async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
+        let Self { client, orders, limits, .. } = self;
+        tokio::select! {
+            biased;
+            payload = client.read_payload(limits.max_payload) => payload.map_err(Ending::from),
+            () = orders.end_when_idle() => Err(match orders.current() {
+                Order::FinishAndEnd(reason) | Order::EndNow(reason) => Ending::ordered(reason),
+                Order::GoOn => Ending::silent(EndingKind::Internal, "woken without an order"),
+            }),
+            () = sleep(limits.idle_timeout) => Err(Ending::idle()),
+        }
+    }
+
+    async fn command(&mut self, payload: &Payload) -> Result<(), Ending> {
+        let Some(&first) = payload.bytes.first() else {
+            return Err(Ending::malformed("empty command"));
+        };
+        let body = payload.bytes.slice(1..);
+        match Command::from_byte(first) {
+            Some(Command::Quit) => Err(Ending::silent(EndingKind::Quit, "quit")),
+            Some(Command::Query) => {
+                let text = self.text(body)?;
+                statement::run(self, &text, Instant::now()).await
+            }
+            Some(Command::InitDb) => {
+                let text = format!("USE `{}`", String::from_utf8_lossy(&body).replace('`', "``"));
+                statement::run(self, text.as_bytes(), Instant::now()).await
+            }
+            Some(Command::Ping | Command::ResetConnection) => self.ok().await,
+            Some(Command::SetOption) => {
+                let is_modern =
+                    self.logged_in.negotiated.contains(Capabilities::CLIENT_DEPRECATE_EOF);
+                match is_modern {
+                    true => self.ok().await,
+                    false => Ok(self.client.send(&[&encode_eof(STATUS)]).await?),
+                }
+            }
+            Some(Command::Statistics) => Ok(self.client.send(&[b"readgate console"]).await?),
+            // Never answered.
+            Some(Command::StmtClose | Command::StmtSendLongData) => Ok(()),
+            Some(
+                Command::StmtPrepare
+                | Command::StmtExecute
+                | Command::StmtFetch
+                | Command::StmtReset,
+            ) => {
+                let text = "This command is not supported in the prepared statement protocol yet";
+                self.err(&ErrPacket::new(UNSUPPORTED_PS, SqlState::GENERAL, text)).await
+            }
+            Some(Command::FieldList | Command::ChangeUser) | None => {
+                let err = ErrPacket::new(UNKNOWN_COMMAND, SqlState::LINK, "Unknown command");
+                self.err(&err).await
+            }
+        }
+    }
+
+    fn text(&self, body: Bytes) -> Result<Bytes, Ending> {
+        if !self.logged_in.negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES) {
+            return Ok(body);
+        }
+        let parsed = QueryBody::parse(&body).map_err(|m| Ending::malformed(m.to_string()))?;
+        Ok(body.slice(parsed.text_offset.min(body.len())..))
+    }
+
+    /// COM_CHANGE_USER: the connection goes on as somebody else's.
+    fn leave(self, payload: &Payload) -> Leaving {
+        let LoggedIn { slots, negotiated, collation, .. } = self.logged_in;
+        let body = payload.bytes.get(1..).unwrap_or_default();
+        let slot: SourceSlot = slots.0;
+        match ChangeUser::parse(body, negotiated) {
+            Ok(request) => Leaving::ToBecome(Left { request, slot, negotiated, collation }),
+            Err(malformed) => Leaving::Ended(Ending::malformed(malformed.to_string())),
+        }
+    }
+
+    /// Tells the client OK.
+    pub async fn ok(&mut self) -> Result<(), Ending> {
+        Ok(self.client.send(&[&OkPacket::plain(STATUS).encode()]).await?)
+    }
+
+    /// Tells the client what is wrong.
+    pub async fn err(&mut self, err: &ErrPacket) -> Result<(), Ending> {
+        Ok(self.client.send_err(err).await?)
+    }
+
+    /// Sends what is queued, to a client that reads.
+    pub async fn flush(&mut self) -> Result<(), Ending> {
+        let sent = tokio::time::timeout(self.limits.write_timeout, self.client.flush()).await;
+        match sent {
+            Ok(sent) => Ok(sent?),
+            Err(_) => Err(Ending::silent(EndingKind::ClientGone, "the client reads nothing")),
+        }
+    }
+}
+
+async fn record_login(
+    daemon: &Daemon,
+    context: &mut Context,
+    logged_in: &LoggedIn,
+) -> Result<WhoTag, Ending> {
+    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let attributes: Vec<(String, String)> =
+        logged_in.attributes.iter().map(|a| (lossy(&a.name), lossy(&a.value))).collect();
+    let program = attributes.iter().find(|(name, _)| name == "program_name");
+    let user = logged_in.named.user();
+    let policy = recording::console_policy();
+    let who = Who {
+        session: u64::from(context.connection_id),
+        user: user.name.as_str(),
+        role: &user.role.name,
+        source: logged_in.named.source().addr(),
+        source_port: context.peer.port(),
+        listener: &context.listener,
+        tls_version: context.tls.as_ref().map(|tls| tls.0.as_str()),
+        tls_cipher: context.tls.as_ref().map(|tls| tls.1.as_str()),
+        program: program.map(|(_, value)| value.as_str()),
+        replica: CONSOLE,
+        account: CONSOLE,
+        replica_session: None,
+        policy: Some(&policy),
+    };
+    let tag = daemon.ledger.tag(&who);
+    let event = Event::Login { who, method: logged_in.named.method(), attributes: &attributes };
+    recording::within_deadline(daemon.ledger.event(&event))
+        .await
+        .map_err(|why| Ending::told(EndingKind::LedgerFault, why.as_str(), ledger_down(&why)))?;
+    daemon.metrics.login("ok");
+    context.session = Some(SessionNote { statements: 0, refusals: 0 });
+    Ok(tag)
+}

@@ -1,0 +1,231 @@
+//! One statement of an operator: the table of contents.
+//!
+//! text -> ledger: intent -> answer -> ledger: outcome -> the answer goes out.
+use std::sync::Arc;
+use std::time::Instant;
+
+use ledger::{Intent, IntentRecorded, Outcome, ReplicaError};
+use mysql_wire::{Command, ErrPacket, SqlState};
+
+use super::answer::{self, Table};
+use super::dialect::{Token, significant, to_sqlite, tokens};
+use super::engine::{self, QueryFault};
+use super::functions::{self, Asker};
+use super::introspection::{SCHEMAS, snapshot};
+use super::orders::{Giver, Order, SYNTAX_ERROR, facts, server_version};
+use super::session::Operator;
+use super::show;
+use crate::daemon::Daemon;
+use crate::ending::{Ending, EndingKind};
+use crate::recording::{Form, within_deadline};
+use crate::session::refuse::ledger_down;
+
+/// ER_BAD_DB_ERROR.
+const BAD_DB: u16 = 1049;
+/// ER_NO_SUCH_TABLE.
+const NO_SUCH_TABLE: u16 = 1146;
+/// ER_UNKNOWN_ERROR.
+const UNKNOWN_ERROR: u16 = 1105;
+/// ER_QUERY_TIMEOUT.
+const QUERY_TIMEOUT: u16 = 3024;
+/// Kind of an operator's statements in the ledger.
+const KIND: &str = "console";
+
+/// What a text asks for.
+enum Wish {
+    /// Nothing that the console has: clients set up their session so.
+    Nothing,
+    /// Another schema.
+    Use(String),
+    /// A query in SQLite's SQL.
+    Query(String),
+    /// An order to the daemon.
+    Order(Order),
+    /// Something the console doesn't do.
+    Unknown,
+}
+
+/// Runs one statement to its last packet.
+pub async fn run(
+    operator: &mut Operator<'_>,
+    text: &[u8],
+    received: Instant,
+) -> Result<(), Ending> {
+    let intent = match record_intent(operator, text).await {
+        Ok(intent) => intent,
+        Err(why) => return operator.err(&ledger_down(&why)).await,
+    };
+    if let Some(note) = &mut operator.context.session {
+        note.statements += 1;
+    }
+    let asker = asker(operator);
+    let wish = wish(&String::from_utf8_lossy(text), &asker);
+    let answered = answer(operator, wish, asker).await;
+    record_outcome(operator, intent, &answered, received).await?;
+    match answered {
+        Ok(None) => operator.ok().await,
+        Ok(Some(table)) => {
+            answer::queue(operator.client, &table, operator.logged_in.negotiated);
+            operator.flush().await
+        }
+        Err(err) => operator.err(&err).await,
+    }
+}
+
+/// The schema of that name, if the console has it.
+pub fn schema(name: &[u8]) -> Option<&'static str> {
+    SCHEMAS.into_iter().find(|known| known.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// ERR 1049.
+pub fn unknown_schema(name: &[u8]) -> ErrPacket {
+    let text = format!("Unknown database '{}'", String::from_utf8_lossy(name));
+    ErrPacket::new(BAD_DB, SqlState::ACCESS, text)
+}
+
+fn asker(operator: &Operator<'_>) -> Asker {
+    let profile = operator.daemon.pool.target.profile.load_full();
+    let version = profile.map(|seen| String::from_utf8_lossy(&seen.version_text).into_owned());
+    let named = &operator.logged_in.named;
+    Asker {
+        user: format!("{}@{}", named.user().name, named.source().addr()),
+        connection_id: operator.context.connection_id,
+        schema: operator.schema,
+        version: version.unwrap_or_else(|| String::from("8.0.0-readgate")),
+    }
+}
+
+fn wish(text: &str, asker: &Asker) -> Wish {
+    let tokens = tokens(text);
+    let words = significant(&tokens);
+    let Some((first, rest)) = words.split_first() else { return Wish::Nothing };
+    if let Some(order) = Order::read(&words) {
+        return Wish::Order(order);
+    }
+    let is = |word: &str| first.is(word);
+    let query = |found: Option<String>| found.map_or(Wish::Unknown, Wish::Query);
+    match () {
+        () if is("SELECT") || is("WITH") || is("VALUES") || **first == Token::Mark('(') => {
+            Wish::Query(to_sqlite(&tokens))
+        }
+        () if is("SHOW") => query(show::query(rest, asker)),
+        () if is("DESCRIBE") || is("DESC") || is("EXPLAIN") => match rest.first() {
+            Some(next) if next.is("SELECT") || next.is("JUDGE") => Wish::Unknown,
+            Some(_) | None => query(show::describe(rest)),
+        },
+        () if is("USE") => match rest {
+            [name] => name.text().map_or(Wish::Unknown, |name| Wish::Use(name.to_owned())),
+            _ => Wish::Unknown,
+        },
+        // A password is changed where passwords are checked, or not at all.
+        () if is("SET") && rest.first().is_some_and(|next| next.is("PASSWORD")) => Wish::Unknown,
+        () if ["SET", "BEGIN", "COMMIT", "ROLLBACK"].iter().any(|word| is(word)) => Wish::Nothing,
+        () if is("START") && rest.first().is_some_and(|next| next.is("TRANSACTION")) => {
+            Wish::Nothing
+        }
+        () => Wish::Unknown,
+    }
+}
+
+async fn answer(
+    operator: &mut Operator<'_>,
+    wish: Wish,
+    asker: Asker,
+) -> Result<Option<Table>, ErrPacket> {
+    match wish {
+        Wish::Nothing => Ok(None),
+        Wish::Use(name) => {
+            operator.schema =
+                Some(schema(name.as_bytes()).ok_or_else(|| unknown_schema(name.as_bytes()))?);
+            Ok(None)
+        }
+        Wish::Query(sql) => query(operator.daemon, sql, asker).await.map(Some),
+        Wish::Order(order) => {
+            let session = operator.context.connection_id;
+            let giver = Giver { named: &operator.logged_in.named, session };
+            let carried_out = order.carry_out(operator.daemon, &giver).await;
+            carried_out.map_err(|(code, why)| ErrPacket::new(code, SqlState::GENERAL, why))
+        }
+        Wish::Unknown => {
+            let text = "readgate: the console answers SELECT, SHOW, DESCRIBE and its own orders; \
+                        HELP lists them";
+            Err(ErrPacket::new(SYNTAX_ERROR, SqlState::ACCESS, text))
+        }
+    }
+}
+
+/// On a thread that may wait: a snapshot, its bounds, the query.
+async fn query(daemon: &Arc<Daemon>, sql: String, asker: Asker) -> Result<Table, ErrPacket> {
+    let internal = |why: String| ErrPacket::new(UNKNOWN_ERROR, SqlState::GENERAL, why);
+    let place = daemon.console.queries.acquire().await.map_err(|e| internal(e.to_string()))?;
+    let asked = Arc::clone(daemon);
+    let ran = tokio::task::spawn_blocking(move || -> Result<Table, QueryFault> {
+        let mut snapshot = snapshot(&asked, &sql)?;
+        functions::add(&snapshot, &asker)?;
+        engine::lock_down(&mut snapshot)?;
+        engine::run(&snapshot, &sql)
+    });
+    let ran = ran.await.map_err(|error| internal(error.to_string()))?;
+    drop(place);
+    ran.map_err(|fault| fault_packet(&fault))
+}
+
+fn fault_packet(fault: &QueryFault) -> ErrPacket {
+    let text = fault.to_string();
+    let (code, state) = match fault {
+        QueryFault::TooLong => (QUERY_TIMEOUT, SqlState::GENERAL),
+        QueryFault::TooMuch(_) => (UNKNOWN_ERROR, SqlState::GENERAL),
+        QueryFault::Sqlite(_) if text.contains("no such table") => {
+            (NO_SUCH_TABLE, SqlState::new(*b"42S02"))
+        }
+        QueryFault::Sqlite(_) => (SYNTAX_ERROR, SqlState::ACCESS),
+    };
+    ErrPacket::new(code, state, format!("readgate: {text}"))
+}
+
+async fn record_intent(operator: &Operator<'_>, text: &[u8]) -> Result<IntentRecorded, String> {
+    let daemon: &Daemon = operator.daemon;
+    let redacts = daemon.records.redacts(&operator.logged_in.named.user().role.name);
+    let form = match facts(daemon, server_version(daemon)) {
+        Some(facts) => Form::by(redacts, &facts, text),
+        None if redacts => Form::HASHED,
+        None => Form::FULL,
+    };
+    let intent = Intent {
+        command: Command::Query.name(),
+        schema: operator.schema.map(str::as_bytes),
+        text,
+        kind: KIND,
+        form: form.as_ref(),
+        ..Intent::default()
+    };
+    within_deadline(daemon.ledger.intent(&operator.tag, &intent)).await
+}
+
+/// If it can't be recorded, the operator doesn't get the answer.
+async fn record_outcome(
+    operator: &Operator<'_>,
+    intent: IntentRecorded,
+    answered: &Result<Option<Table>, ErrPacket>,
+    received: Instant,
+) -> Result<(), Ending> {
+    let state = answered.as_ref().err().map(|err| err.sqlstate.to_text());
+    let error = answered.as_ref().err().map(|err| ReplicaError {
+        code: err.code,
+        sqlstate: state.as_deref().unwrap_or_default(),
+        // It may repeat values of the text.
+        message: "",
+    });
+    let table = answered.as_ref().ok().and_then(Option::as_ref);
+    let outcome = Outcome {
+        rows: table.map_or(0, |table| table.rows.len() as u64),
+        bytes: table.map_or(0, Table::bytes),
+        duration: received.elapsed(),
+        end: if answered.is_ok() { "ok" } else { "error" },
+        error,
+        ..Outcome::default()
+    };
+    let recording = operator.daemon.ledger.outcome(&operator.tag, intent, &outcome);
+    let recorded = within_deadline(recording).await.map(|_| ());
+    recorded.map_err(|why| Ending::silent(EndingKind::LedgerFault, why))
+}

@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# Checks what is in deploy/ with each file's own linter, as far as this machine has them.
+#   deploy/check.sh PROGRAM
+# Exit 1 if something is wrong. A linter that is missing is named at the end and makes it 75,
+# but for kubectl and terraform, which no package archive that tests use has.
+set -euo pipefail
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+program="$(realpath "$1")"
+scratch="$(mktemp -d)"
+trap 'rm -rf "$scratch"' EXIT
+missing=() out_of_reach=()
+
+# with PROGRAM: whether it is there; if not, that is said at the end.
+with() {
+    command -v "$1" >/dev/null && return 0
+    case "$1" in
+    kubectl | terraform) out_of_reach+=("$1") ;;
+    *) missing+=("$1") ;;
+    esac
+    return 1
+}
+
+configurations() {
+    "$program" check --text-only --config "$here/docker/proxy.toml"
+    "$program" check --text-only --config "$here/kubernetes/proxy.toml"
+}
+
+units() {
+    with systemd-analyze || return 0
+    sed "s|/usr/bin/readgate|$program|" "$here/systemd/readgate.service" >"$scratch/readgate.service"
+    cp "$here/systemd/readgate.socket" "$scratch/"
+    systemd-analyze verify --man=no "$scratch/readgate.service" "$scratch/readgate.socket"
+    # Tenths. Files of the ledger are its group's to read, for log shippers, and it needs the network.
+    systemd-analyze security --offline=true --threshold=15 "$scratch/readgate.service" |
+        tail -1
+}
+
+balancer() {
+    with haproxy || return 0
+    local node
+    for node in ONE TWO THREE; do
+        export "READGATE_$node=127.0.0.1:3307" "READGATE_${node}_OPS=9104"
+    done
+    READGATE_BIND=127.0.0.1:3306 haproxy -c -f "$here/haproxy/haproxy.cfg"
+}
+
+container() {
+    with hadolint || return 0
+    hadolint "$here/docker/Dockerfile"
+}
+
+cluster() {
+    with kubectl || return 0
+    kubectl kustomize "$here/kubernetes" >"$scratch/cluster.yaml"
+    with kubernetes-validate || return 0
+    kubernetes-validate "$scratch/cluster.yaml"
+}
+
+prometheus() {
+    with promtool || return 0
+    promtool check config "$here/docker/prometheus.yaml"
+}
+
+yaml() {
+    with yamllint || return 0
+    yamllint --strict -d '{extends: default, rules: {line-length: {max: 160}, document-start: disable, comments: {min-spaces-from-content: 1}}}' \
+        "$here/kubernetes" "$here/docker"
+}
+
+terraform_module() {
+    with terraform || return 0
+    terraform -chdir="$here/terraform" fmt -check
+}
+
+# Built, taken apart again, and what came out of it run.
+package() {
+    with dpkg-deb || return 0
+    local built="$scratch/unpacked" file
+    file="$("$here/debian/build.sh" "$program" "$scratch")"
+    dpkg-deb --info "$file" >/dev/null
+    dpkg-deb --raw-extract "$file" "$built"
+    "$built/usr/bin/readgate" version
+    "$built/usr/bin/readgate" check --text-only --config "$built/etc/readgate/proxy.toml"
+    (cd "$built" && md5sum --quiet --check DEBIAN/md5sums)
+    for file in DEBIAN/postinst DEBIAN/prerm DEBIAN/postrm; do sh -n "$built/$file"; done
+    test -e "$built/usr/share/man/man1/readgate-user-add.1.gz"
+    grep -q '^directory = "/var/lib/readgate/ledger"' "$built/etc/readgate/proxy.toml"
+}
+
+for check in configurations units balancer container cluster prometheus yaml terraform_module package; do
+    printf -- '-- %s\n' "$check"
+    "$check"
+done
+[ "${#out_of_reach[@]}" -eq 0 ] || printf '!!! NOT checked, for want of: %s\n' "${out_of_reach[*]}"
+if [ "${#missing[@]}" -gt 0 ]; then
+    printf '!!! NOT checked, for want of: %s\n' "${missing[*]}"
+    exit 75
+fi

@@ -1,0 +1,89 @@
+//! The command line: what it prints for machines, its exit codes, its man pages.
+
+use std::process::{Command, Stdio};
+
+use readgate_tests::place::{repository, scratch};
+use readgate_tests::readgate::{program, run};
+use readgate_tests::server::Flavour;
+use readgate_tests::stage::stage;
+use serde_json::Value;
+
+/// Code and command of each line in the table of docs/cli.md that has one.
+fn documented() -> Vec<(i32, Vec<String>)> {
+    let text = std::fs::read_to_string(repository().join("docs/cli.md")).unwrap();
+    let rows = text.lines().filter_map(|line| {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        let code = cells.next()?.parse().ok()?;
+        let command = cells.nth(1)?.trim_matches('`').strip_prefix("readgate ")?;
+        // Split as a shell does, with double quotes.
+        let words = command.split('"').enumerate().flat_map(|(index, part)| match index % 2 {
+            0 => part.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![part.to_owned()],
+        });
+        Some((code, words.collect()))
+    });
+    rows.collect()
+}
+
+#[test]
+fn each_documented_exit_code_is_what_its_example_gives() {
+    let documented = documented();
+    assert!(documented.len() >= 8, "{documented:?}");
+    for (code, arguments) in documented {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let output = run(&arguments, "");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        assert!(code == 0 || code == 1 || !output.stderr.is_empty(), "{arguments:?} says why");
+    }
+}
+
+#[test]
+fn mariadb_status_tells_whether_a_daemon_is_ready() {
+    let readgate = &stage(Flavour::MariaDb).readgate;
+    let config = readgate.directory.join("proxy.toml").display().to_string();
+    let output = run(&["status", "--config", &config], "");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("ready\n"), "{output:?}");
+    let output =
+        run(&["status", "--json", "--address", &format!("127.0.0.1:{}", readgate.ops_port)], "");
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&status["ready"], &status["metrics"]["readgate_ledger_up"]),
+        (&true.into(), &1.0.into())
+    );
+}
+
+#[test]
+fn version_is_readable_by_machines() {
+    let output = run(&["version", "--json"], "");
+    let version: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = String::from_utf8(run(&["version"], "").stdout).unwrap();
+    assert_eq!(text.trim(), format!("readgate {}", version["version"].as_str().unwrap()));
+}
+
+#[test]
+fn man_pages_and_completions_are_there_and_well_formed() {
+    let directory = scratch().join("generated");
+    let output = run(&["generate", &directory.display().to_string()], "");
+    assert!(output.status.success(), "{output:?}");
+    let pages: Vec<_> = std::fs::read_dir(directory.join("man1"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    for name in
+        ["readgate.1", "readgate-status.1", "readgate-user-add.1", "readgate-ledger-verify.1"]
+    {
+        assert!(pages.iter().any(|page| page.ends_with(name)), "{name} is missing");
+    }
+    for page in pages {
+        let groff = Command::new("groff").args(["-man", "-Tutf8", "-ww", "-z"]).arg(&page).output();
+        let groff = groff.expect("groff is installed with man-db");
+        assert!(groff.status.success() && groff.stderr.is_empty(), "{}: {groff:?}", page.display());
+    }
+    let bash = directory.join("completions/readgate.bash");
+    let checked = Command::new("bash").arg("-n").arg(&bash).stdin(Stdio::null()).status().unwrap();
+    assert!(checked.success(), "{}", bash.display());
+    let text = std::fs::read_to_string(bash).unwrap();
+    assert!(text.contains("hash-password") && text.contains("--timeout"));
+    assert!(program().exists());
+}
