@@ -26,8 +26,7 @@ pub async fn serve(
 }
 
 async fn metrics(State(daemon): State<Arc<Daemon>>) -> Response {
-    daemon.metrics.endings(&daemon.live().endings());
-    match daemon.metrics.render(daemon.ledger.health().is_ok()) {
+    match daemon.metrics.render(&daemon) {
         Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
             .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -45,7 +44,8 @@ async fn ready(State(daemon): State<Arc<Daemon>>) -> Response {
     let walls = daemon.walls.load();
     let checks: String =
         walls.problems.iter().map(|problem| format!("check: {problem}\n")).collect();
-    let refusal = walls.refusal.as_ref().map(|why| format!("no service: {why}\n"));
+    let refusal =
+        walls.refusal.as_ref().or(walls.stale.as_ref()).map(|why| format!("no service: {why}\n"));
     let is_ready = daemon.ledger.health().is_ok() && replica_is_up && refusal.is_none();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let refusal = refusal.unwrap_or_default();

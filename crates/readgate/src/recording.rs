@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::daemon::BUILD;
 use crate::ending::{Ending, EndingKind};
+use crate::metrics::tally::Ran;
 use crate::replica::relay::{Held, RelayFault};
 use crate::session::Session;
 use crate::session::carried::Carried;
@@ -30,6 +31,8 @@ pub struct RunReport<'a> {
     pub permit: &'a ReadPermit,
     /// When its command arrived.
     pub received: Instant,
+    /// From forwarding to the end of the replica's answer.
+    pub at_replica: Duration,
     /// Rows relayed.
     pub rows: u64,
     /// What the text names.
@@ -235,7 +238,14 @@ pub async fn outcome(
         columns: &report.named.columns,
         result_sha256: result_sha256.as_deref(),
     };
-    session.tally(report.permit.kind().as_str(), end, duration);
+    session.tally(&Ran {
+        kind: report.permit.kind().as_str(),
+        end,
+        took: duration,
+        at_replica: report.at_replica,
+        rows: report.rows,
+        bytes,
+    });
     within_deadline(session.daemon().ledger.outcome(session.tag(), intent, &outcome))
         .await
         .map(|_| ())

@@ -178,6 +178,13 @@ impl Registry {
         picked.map(|entry| give(entry, order)).count()
     }
 
+    /// Shows every session, by connection id.
+    pub fn each(&self, mut see: impl FnMut(u32, &Card)) {
+        for (id, entry) in self.sessions().iter() {
+            see(*id, &entry.card);
+        }
+    }
+
     /// Whether nobody is in.
     pub fn is_empty(&self) -> bool {
         self.sessions().is_empty()

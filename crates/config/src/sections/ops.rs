@@ -1,6 +1,6 @@
 //! `[ops]`: metrics and health over HTTP, if wanted.
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, required};
+use crate::keys::{Form, Kind, Section, default, required};
 use crate::model::Ops;
 use crate::table::Table;
 use crate::values;
@@ -9,12 +9,21 @@ pub(crate) static OPS: Section = Section {
     name: "ops",
     form: Form::OneOrNone,
     meaning: "`/metrics`, `/healthz` and `/readyz` over HTTP. Without this table there is none.",
-    keys: &[required(
-        "address",
-        Kind::Address,
-        "\"127.0.0.1:9104\"",
-        "IP address and port. Keep it on a management network: there is no login.",
-    )],
+    keys: &[
+        required(
+            "address",
+            Kind::Address,
+            "\"127.0.0.1:9104\"",
+            "IP address and port. Keep it on a management network: there is no login.",
+        ),
+        default(
+            "user_labels",
+            Kind::Count(0, 100_000),
+            "200",
+            "1000",
+            "So many users have metrics of their own, by first login; those that come later count together as `other`. With 0 no user's name stands in the metrics.",
+        ),
+    ],
     sections: &[],
 };
 
@@ -29,5 +38,6 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Option<Ops>> {
         let right = "name the address of a management network";
         table.warning("address", Wrong::new("every network can read metrics", right));
     }
-    Some(Some(Ops { address }))
+    let user_labels = table.get("user_labels", values::count)?;
+    Some(Some(Ops { address, user_labels }))
 }

@@ -3,6 +3,7 @@
 //!
 //! A lent connection has logged in anew (COM_CHANGE_USER) and is guarded anew, whoever had
 //! it before; one that was in the middle of something is never taken back.
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,35 @@ impl From<ReplicaSession> for Warm {
     }
 }
 
+/// How full a pool is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolState {
+    /// Connections that sessions have, or that are being opened.
+    pub in_use: usize,
+    /// Connections that wait for a session.
+    pub warm: usize,
+    /// Clients that wait for a connection.
+    pub waiting: usize,
+    /// Most connections at a time.
+    pub limit: usize,
+}
+
+/// A client in the queue for a place.
+struct Queued<'p>(&'p AtomicUsize);
+
+impl<'p> Queued<'p> {
+    fn begin(queue: &'p AtomicUsize) -> Self {
+        queue.fetch_add(1, Ordering::Relaxed);
+        Self(queue)
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Lends sessions on one replica under one account.
 pub struct Pool {
     /// The replica.
@@ -56,6 +86,8 @@ pub struct Pool {
     shelves: Vec<Mutex<Shelf>>,
     workers: Arc<Workers>,
     places: Arc<Semaphore>,
+    /// Clients that wait for a place.
+    queue: AtomicUsize,
     /// Class that the last client had: what the next one will probably have.
     usual: Mutex<Option<Capabilities>>,
 }
@@ -89,7 +121,8 @@ impl Pool {
     pub fn new(target: ReplicaTarget, settings: PoolSettings, workers: Arc<Workers>) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS)));
         let shelves = (0..workers.count()).map(|_| Mutex::default()).collect();
-        Arc::new(Self { target, settings, shelves, workers, places, usual: Mutex::default() })
+        let (queue, usual) = (AtomicUsize::new(0), Mutex::default());
+        Arc::new(Self { target, settings, shelves, workers, places, queue, usual })
     }
 
     /// Sets a connection aside for a client that is about to be greeted, so that the id of
@@ -164,6 +197,7 @@ impl Pool {
         if self.places.available_permits() == 0 {
             self.make_room();
         }
+        let _queued = Queued::begin(&self.queue);
         let free = Arc::clone(&self.places).acquire_owned();
         match timeout_at(deadline.into(), free).await {
             Ok(Ok(place)) => Ok(place),
@@ -226,6 +260,15 @@ impl Pool {
                 shelf.waiting.push(Warm { connection, since: Instant::now(), is_used: false });
             }
         });
+    }
+
+    /// How full it is.
+    pub fn state(&self) -> PoolState {
+        let limit = self.settings.connections.min(Semaphore::MAX_PERMITS);
+        let taken = limit.saturating_sub(self.places.available_permits());
+        let warm = (0..self.shelves.len()).map(|index| self.shelf_of(index).waiting.len()).sum();
+        let waiting = self.queue.load(Ordering::Relaxed);
+        PoolState { in_use: taken.saturating_sub(warm), warm, waiting, limit }
     }
 
     /// Closes what has waited too long.
