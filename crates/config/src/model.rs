@@ -337,6 +337,8 @@ impl LedgerConfig {
 pub struct Ops {
     /// Address and port; port 0 lets the system choose.
     pub address: SocketAddr,
+    /// Password of the status page; `None`: it is for this machine alone.
+    pub password_file: Option<SecretFile>,
     /// Users with metrics of their own; the others count together.
     pub user_labels: u32,
 }

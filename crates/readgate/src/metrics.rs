@@ -1,8 +1,11 @@
 //! Counters in Prometheus' terms. Label values come from closed sets; no text of a client
 //! becomes a label, and of users only so many as config says.
 mod make;
+mod recent;
+mod reference;
 pub mod state;
 pub mod tally;
+mod totals;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -14,7 +17,7 @@ use prometheus::{
 
 use crate::daemon::Daemon;
 use crate::replica::{ReplicaFault, ReplicaSession};
-use make::Maker;
+use make::{Described, Maker};
 use state::State;
 use tally::Statements;
 
@@ -38,6 +41,8 @@ pub struct Metrics {
     reloads: IntCounterVec,
     /// Two readers at a time would see each other's half-made state.
     gathering: Mutex<()>,
+    /// For the reference.
+    described: Vec<Described>,
 }
 
 impl Metrics {
@@ -45,7 +50,7 @@ impl Metrics {
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         registry.register(Box::new(ProcessCollector::for_self()))?;
-        let make = Maker(&registry);
+        let make = Maker::new(&registry);
         make.gauges("readgate_build_info", "1, with the version as label.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1.0);
@@ -54,7 +59,7 @@ impl Metrics {
             "Bytes exchanged with clients, before TLS.",
             &["direction"],
         )?;
-        Ok(Self {
+        let mut metrics = Self {
             statements: Statements::new(&make)?,
             state: State::new(&make)?,
             connections: make.counters(
@@ -94,8 +99,11 @@ impl Metrics {
                 &["result"],
             )?,
             gathering: Mutex::default(),
-            registry,
-        })
+            registry: registry.clone(),
+            described: Vec::new(),
+        };
+        metrics.described = make.finish();
+        Ok(metrics)
     }
 
     /// A connection was accepted.

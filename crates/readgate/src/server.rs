@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Config, ConfigHash};
+use config::{Config, ConfigHash, PasswordSource};
 use ledger::Event;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -58,6 +58,9 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
     for (listener, door) in config.listeners.iter().zip(&daemon.doors) {
         sockets.push((inherited.bind(listener.address).await?, Arc::clone(door)));
     }
+    let password_file = config.ops.as_ref().and_then(|ops| ops.password_file.clone());
+    let ops_password = password_file.map(|file| PasswordSource::File(file).read()).transpose();
+    let ops_password = ops_password.map_err(StartFault::from)?;
     let ops_socket = match &config.ops {
         Some(ops) => Some(inherited.bind(ops.address).await?),
         None => None,
@@ -82,7 +85,7 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
     start_helpers(&daemon, &config);
     if let Some(socket) = ops_socket {
         let stopped = until_stopped(stopping.clone());
-        tokio::spawn(ops::serve(Arc::clone(&daemon), socket, stopped));
+        tokio::spawn(ops::serve(Arc::clone(&daemon), socket, ops_password, stopped));
     }
     notify::ready();
     let drain_limit = orders.until_told(&daemon, &path, config).await;

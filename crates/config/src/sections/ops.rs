@@ -1,20 +1,27 @@
 //! `[ops]`: metrics and health over HTTP, if wanted.
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default, required};
+use crate::keys::{Form, Kind, Section, default, optional, required};
 use crate::model::Ops;
+use crate::secret::SecretFile;
 use crate::table::Table;
 use crate::values;
 
 pub(crate) static OPS: Section = Section {
     name: "ops",
     form: Form::OneOrNone,
-    meaning: "`/metrics`, `/healthz` and `/readyz` over HTTP. Without this table there is none.",
+    meaning: "`/metrics`, `/healthz`, `/readyz` and the status page `/` over HTTP. Without this table there is none.",
     keys: &[
         required(
             "address",
             Kind::Address,
             "\"127.0.0.1:9104\"",
-            "IP address and port. Keep it on a management network: there is no login.",
+            "IP address and port. Keep it on a management network: only the status page has a login.",
+        ),
+        optional(
+            "password_file",
+            Kind::Path,
+            "\"certs/ops.password\"",
+            "File that holds the password of the status page at `/`, and at most one line end. Without it the page is shown to this machine alone, by `127.0.0.1` or `localhost`. Counts from the next start.",
         ),
         default(
             "user_labels",
@@ -39,5 +46,7 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Option<Ops>> {
         table.warning("address", Wrong::new("every network can read metrics", right));
     }
     let user_labels = table.get("user_labels", values::count)?;
-    Some(Some(Ops { address, user_labels }))
+    let file = table.optional("password_file", values::text)?;
+    let password_file = file.map(|path| SecretFile::new(table.document().resolve(&path)));
+    Some(Some(Ops { address, password_file, user_labels }))
 }

@@ -1,11 +1,13 @@
 //! What is so at this moment, read when somebody asks: sessions, pool, ledger, what expires,
 //! configuration, replica.
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use access::{Endings, Timestamp};
 use ledger::LedgerHealth;
 use prometheus::{Gauge, GaugeVec, IntCounter, IntGauge};
+use serde_json::{Value, json};
 
 use super::make::Maker;
 use crate::daemon::Daemon;
@@ -19,6 +21,8 @@ pub struct State {
     pool_limit: IntGauge,
     endings: GaugeVec,
     certificates: GaugeVec,
+    ends: Mutex<Vec<CertificateEnd>>,
+    known_lag: Mutex<Option<f64>>,
     ledger: LedgerState,
     config: ConfigState,
     replica: ReplicaState,
@@ -82,6 +86,8 @@ impl State {
                 "When the first certificate of a file in use expires, by use and name.",
                 &["use", "name"],
             )?,
+            ends: Mutex::default(),
+            known_lag: Mutex::default(),
             ledger: LedgerState::new(make)?,
             config: ConfigState::new(make)?,
             replica: ReplicaState::new(make)?,
@@ -127,11 +133,24 @@ impl State {
         self.config.info.reset();
         self.config.info.with_label_values(&[hash]).set(1.0);
         self.config.loaded.set(seconds(SystemTime::now()));
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = certificates.to_vec();
         self.certificates.reset();
         for CertificateEnd { what, name, not_after } in certificates {
             let end = self.certificates.with_label_values(&[*what, name.as_str()]);
             end.set(*not_after as f64);
         }
+    }
+
+    /// When certificates of files in use expire.
+    pub fn certificate_ends(&self) -> Vec<Value> {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = |CertificateEnd { what, name, not_after }: &CertificateEnd| json!({ "what": what, "name": name, "not_after": not_after });
+        ends.iter().map(one).collect()
+    }
+
+    /// How far the replica is behind, in seconds, if that is known.
+    pub fn lag(&self) -> Option<f64> {
+        *self.known_lag.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A configuration was taken, or refused.
@@ -141,6 +160,7 @@ impl State {
 
     /// How far the replica is behind, if that is known, and whether that is too far.
     pub fn replica_lag(&self, replica: &str, lag: Option<f64>, is_behind: bool) {
+        *self.known_lag.lock().unwrap_or_else(PoisonError::into_inner) = lag;
         self.replica.lag.reset();
         if let Some(lag) = lag {
             self.replica.lag.with_label_values(&[replica]).set(lag);

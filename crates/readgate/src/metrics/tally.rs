@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
+use serde_json::Value;
+
 use super::make::Maker;
+use super::recent::Recent;
+pub use super::totals::Totals;
 
 /// Stands for users beyond `ops.user_labels`.
 const OTHER: &str = "other";
@@ -24,6 +28,7 @@ pub struct Statements {
     user_duration: HistogramVec,
     user_rows: IntCounterVec,
     user_bytes: IntCounterVec,
+    recent: Recent,
     named: Mutex<HashSet<String>>,
     most_named: AtomicUsize,
 }
@@ -89,6 +94,7 @@ impl Statements {
                 "Bytes of answers that users have read, before TLS and compression.",
                 &OF_USER,
             )?,
+            recent: Recent::default(),
             named: Mutex::default(),
             most_named: AtomicUsize::new(usize::MAX),
         })
@@ -114,9 +120,11 @@ impl Statements {
 
     /// What a session of that user counts with.
     pub fn tally(&self, user: &str, role: &str) -> Tally {
+        let name = user.to_owned();
         let user = self.label(user);
         let of = |verdict| self.by_user.with_label_values(&[user, role, verdict]);
         Tally {
+            name,
             kinds: Vec::new(),
             allowed: of("allowed"),
             refused: of("refused"),
@@ -127,8 +135,15 @@ impl Statements {
         }
     }
 
-    /// A statement was refused.
-    pub fn refused(&self, tally: &Tally, rule: &str, kind: &str) {
+    /// A statement was refused. The reason is shown to operators, if it may be.
+    pub fn refused(
+        &self,
+        tally: &Tally,
+        rule: &'static str,
+        kind: &'static str,
+        why: Option<&str>,
+    ) {
+        self.recent.note(&tally.name, rule, kind, why);
         self.by_kind.with_label_values(&["refused", kind, "refused"]).inc();
         self.refusals.with_label_values(&[rule]).inc();
         tally.refused.inc();
@@ -138,6 +153,16 @@ impl Statements {
     pub fn absorbed(&self, tally: &Tally, kind: &str) {
         self.by_kind.with_label_values(&["absorbed", kind, "ok"]).inc();
         tally.absorbed.inc();
+    }
+
+    /// The latest refusals, newest first.
+    pub fn recent_refusals(&self) -> Vec<Value> {
+        self.recent.shown()
+    }
+
+    /// All statements so far.
+    pub fn totals(&self) -> Totals {
+        Totals::of(&self.by_user, &self.user_bytes, &self.duration)
     }
 
     fn series(&self, kind: &'static str, end: &'static str) -> Series {
@@ -154,6 +179,7 @@ impl Statements {
 /// The series that a session counts with.
 #[derive(Debug)]
 pub struct Tally {
+    name: String,
     kinds: Vec<Series>,
     allowed: IntCounter,
     refused: IntCounter,
@@ -200,7 +226,7 @@ mod tests {
     #[test]
     fn users_beyond_the_limit_are_other_and_known_ones_stay() {
         let registry = prometheus::Registry::new();
-        let statements = Statements::new(&Maker(&registry)).unwrap();
+        let statements = Statements::new(&Maker::new(&registry)).unwrap();
         statements.name_at_most(2);
         let labels = ["alice", "bob", "carol", "alice"].map(|user| statements.label(user));
         assert_eq!(labels, ["alice", "bob", "other", "alice"]);

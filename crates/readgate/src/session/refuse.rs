@@ -34,7 +34,8 @@ pub async fn deny(
     let recorded = recording::refusal(session, &refusal).await;
     session.context.count_refusal();
     let statements = &session.daemon.metrics.statements;
-    statements.refused(&session.tally, denial.rule, denial.kind.as_str());
+    let why = (!session.redacts).then_some(message.as_str());
+    statements.refused(&session.tally, denial.rule, denial.kind.as_str(), why);
     let err = match recorded {
         Ok(()) => ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
         Err(why) => ledger_down(&why),
@@ -95,7 +96,7 @@ pub async fn stale(
     let recorded = recording::refusal(session, &refusal).await;
     session.context.count_refusal();
     let statements = &session.daemon.metrics.statements;
-    statements.refused(&session.tally, refusal.rule, refusal.kind);
+    statements.refused(&session.tally, "replica_behind", refusal.kind, Some(&message));
     let err = match recorded {
         Ok(()) => ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
         Err(why) => ledger_down(&why),
