@@ -187,6 +187,29 @@ on_both! {
     }
 }
 
+#[test]
+fn promtool_takes_the_alerts_and_the_scrape_configuration() {
+    let folder = readgate_tests::place::repository().join("deploy/prometheus");
+    for (what, file) in [("rules", "readgate-alerts.yml"), ("config", "prometheus.yml")] {
+        let output =
+            Command::new("promtool").args(["check", what]).arg(folder.join(file)).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Every expression of the dashboard means something to Prometheus: asked at a real one.
+fn dashboard_expressions() -> Vec<String> {
+    let path = readgate_tests::place::repository().join("deploy/grafana/readgate.json");
+    let dashboard: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap().iter();
+    let targets = panels.flat_map(|panel| panel["targets"].as_array().unwrap());
+    let text = |target: &Value| target["expr"].as_str().unwrap().to_owned();
+    let filled = |expr: String| {
+        expr.replace("$job", ".*").replace("$instance", ".*").replace("$__rate_interval", "1m")
+    };
+    targets.map(text).map(filled).collect()
+}
+
 /// One flavour is enough: no server has a part in it. `promtool` is of Debian's `prometheus`.
 #[test]
 fn promtool_finds_nothing_wrong_with_mariadb_metrics() {
@@ -233,4 +256,10 @@ fn a_real_prometheus_scrapes_mariadb_metrics() {
         (value >= 1.0).then_some(value)
     });
     assert!(answer >= 1.0);
+    for expression in dashboard_expressions() {
+        let encoded: String = expression.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let query = format!("/api/v1/query?query={encoded}");
+        let (code, said) = readgate_tests::readgate::get(port, &query).unwrap();
+        assert_eq!(code, 200, "{expression}: {said}");
+    }
 }

@@ -164,4 +164,38 @@ on_both! {
             assert_eq!(ids(&alice.query(sql)), mine);
         }
     }
+
+    fn a_role_that_a_reload_narrows_is_narrow_in_running_sessions_too(stage) {
+        let (directory, mut config) = stage.own_config("narrowed");
+        let roles: Table = "[[role]]\nname = \"reader\"".parse().unwrap();
+        set(&mut config, "role", roles["role"].clone());
+        set(&mut config, "user.0.role", "reader");
+        let readgate = Readgate::start(&directory, config.clone());
+        let mut alice = enter(stage, &readgate, "alice");
+        let count = "SELECT COUNT(*) FROM clinical.sites";
+        let (prepared, harmless) = (alice.prepare(count).unwrap(), alice.prepare("SELECT 1").unwrap());
+        let sites = alice.query(count).value();
+        alice.execute(&prepared, 0, &[]).expect_ok();
+
+        set(&mut config, "listener.0.address", format!("127.0.0.1:{}", readgate.port));
+        set(&mut config, "ops.address", format!("127.0.0.1:{}", readgate.ops_port));
+        set(&mut config, "role.0.schemas", vec!["elsewhere"]);
+        std::fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
+        readgate.signal("HUP");
+        readgate.record("config_load", |_| true);
+        refused(&mut alice, count);
+        assert_eq!(alice.execute(&prepared, 0, &[]).expect_error().code, 1243);
+        alice.execute(&harmless, 0, &[]).expect_ok();
+        assert_eq!(alice.query("SELECT 1").value(), "1");
+        // Both policies are told apart in the records, and the wider one comes back as well.
+        let of = |event: &str, text: &str| {
+            readgate.record(event, |record| record["text"] == text)["policy"].clone()
+        };
+        assert_ne!(of("intent", count), of("refusal", count));
+        set(&mut config, "role.0.schemas", vec!["clinical"]);
+        std::fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
+        readgate.signal("HUP");
+        readgate.record("config_load", |load| load["differences"].to_string().contains("clinical"));
+        assert_eq!(alice.query(count).value(), sites);
+    }
 }

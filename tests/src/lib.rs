@@ -11,6 +11,7 @@
 )]
 
 pub mod config;
+pub mod conversation;
 pub mod json_schema;
 pub mod keeper;
 pub mod place;

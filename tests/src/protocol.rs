@@ -9,9 +9,13 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 pub mod capability {
     #![allow(missing_docs, reason = "the names are the protocol's own")]
     pub const FOUND_ROWS: u32 = 1 << 1;
+    pub const LONG_FLAG: u32 = 1 << 2;
     pub const CONNECT_WITH_DB: u32 = 1 << 3;
+    pub const ODBC: u32 = 1 << 6;
     pub const LOCAL_FILES: u32 = 1 << 7;
+    pub const IGNORE_SPACE: u32 = 1 << 8;
     pub const PROTOCOL_41: u32 = 1 << 9;
+    pub const INTERACTIVE: u32 = 1 << 10;
     pub const SSL: u32 = 1 << 11;
     pub const TRANSACTIONS: u32 = 1 << 13;
     pub const SECURE_CONNECTION: u32 = 1 << 15;
@@ -20,7 +24,11 @@ pub mod capability {
     pub const PS_MULTI_RESULTS: u32 = 1 << 18;
     pub const PLUGIN_AUTH: u32 = 1 << 19;
     pub const CONNECT_ATTRS: u32 = 1 << 20;
+    pub const LENENC_AUTH: u32 = 1 << 21;
+    pub const EXPIRED_PW: u32 = 1 << 22;
+    pub const SESSION_TRACK: u32 = 1 << 23;
     pub const DEPRECATE_EOF: u32 = 1 << 24;
+    pub const QUERY_ATTRIBUTES: u32 = 1 << 27;
 }
 use capability as c;
 
@@ -44,6 +52,8 @@ pub struct Login {
     pub capabilities: u32,
     /// The plugin that the client proposes; `None`: the greeting's.
     pub plugin: Option<String>,
+    /// Connection attributes, sent with [`capability::CONNECT_ATTRS`].
+    pub attributes: Vec<(String, String)>,
 }
 
 impl Login {
@@ -55,6 +65,7 @@ impl Login {
             schema: None,
             capabilities: c::MULTI_RESULTS | c::PS_MULTI_RESULTS | c::TRANSACTIONS,
             plugin: None,
+            attributes: Vec::new(),
         }
     }
 
@@ -110,6 +121,12 @@ impl Login {
         }
         payload.extend(plugin.as_bytes());
         payload.push(0);
+        if self.capabilities & c::CONNECT_ATTRS != 0 {
+            let texts = self.attributes.iter().flat_map(|(name, value)| [name, value]);
+            let block: Vec<u8> = texts.flat_map(|text| lenenc_text(text)).collect();
+            payload.extend(lenenc_number(block.len()));
+            payload.extend(block);
+        }
         payload
     }
 }
@@ -218,6 +235,22 @@ pub fn lenenc(bytes: &[u8]) -> (Option<u64>, &[u8]) {
         0xfe => number(8),
         small => (Some(u64::from(small)), &bytes[1..]),
     }
+}
+
+/// A number below 2^16, length-encoded.
+pub fn lenenc_number(number: usize) -> Vec<u8> {
+    match u8::try_from(number) {
+        Ok(small) if small < 0xfb => vec![small],
+        _ => {
+            let [low, high] = u16::try_from(number).expect("two bytes").to_le_bytes();
+            vec![0xfc, low, high]
+        }
+    }
+}
+
+/// A text, length-encoded.
+pub fn lenenc_text(text: &str) -> Vec<u8> {
+    [lenenc_number(text.len()), text.as_bytes().to_vec()].concat()
 }
 
 /// The values of a text row.

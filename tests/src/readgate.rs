@@ -72,6 +72,11 @@ impl Readgate {
         started
     }
 
+    /// Process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.process.kill();

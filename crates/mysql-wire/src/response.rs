@@ -287,7 +287,8 @@ impl ResponseWalker {
     /// Decides about the packet at the front; `None` while more of it is needed.
     fn step(&mut self, packet: &mut [u8], len: usize) -> Result<Option<Step>, ResponseFault> {
         if let State::Rows | State::Definitions { .. } = self.state {
-            match packet.get(HEADER_LEN) {
+            // What follows an empty packet is another packet's.
+            match packet.get(HEADER_LEN).filter(|_| len > 0) {
                 None if len > 0 => return Ok(None),
                 Some(&first) if !self.steers(first, len) => return Ok(Some(self.pass_by())),
                 _ => {}
@@ -345,6 +346,9 @@ impl ResponseWalker {
                 self.take_eof(payload)?;
                 if self.status.contains(StatusFlags::SERVER_STATUS_CURSOR_EXISTS) {
                     return Ok(self.end_of_result(payload));
+                }
+                if self.more_after {
+                    set_more_results(payload, false);
                 }
                 Ok(Step::Pass(State::Rows))
             }

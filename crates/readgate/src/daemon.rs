@@ -2,8 +2,8 @@
 //! registry, metrics.
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use access::store::{HistoryEntry, StoreError};
@@ -31,6 +31,7 @@ use crate::replica::guard::GuardSettings;
 use crate::replica::pool::{Pool, PoolSettings};
 use crate::replica_watch::{WallPolicy, Walls};
 use crate::role_policy;
+use crate::role_policy::{Judges, RoleJudge};
 use crate::tls::{self, TlsFault};
 use crate::usage::DailyBytes;
 use crate::workers::{self, Workers};
@@ -183,7 +184,8 @@ pub struct Daemon {
     pub walls: ArcSwap<Walls>,
     /// Bytes that users have read today.
     pub usage: DailyBytes,
-    judges: Mutex<HashMap<(ServerVersion, String), Arc<Judge>>>,
+    /// The judges of roles.
+    pub judges: Judges,
 }
 
 impl Daemon {
@@ -215,7 +217,7 @@ impl Daemon {
             wall_policy,
             walls,
             usage: usage(config).map_err(StartFault::Usage)?,
-            judges: Mutex::default(),
+            judges: Judges::default(),
         }))
     }
 
@@ -238,7 +240,7 @@ impl Daemon {
         self.limits.set(config.limits.connections);
         self.throttle.set(config.throttle);
         self.live.store(Arc::new(live));
-        self.judges.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.judges.forget();
         Ok(())
     }
 
@@ -256,6 +258,7 @@ impl Daemon {
             // Where a reload came between, the next look decides.
             let fresh = Arc::new(Live { users, revision, ..Live::clone(&live) });
             self.live.compare_and_swap(&live, fresh);
+            self.judges.forget();
             taken.users_changed = true;
         }
         taken.changes = directory.hand_out_changes()?;
@@ -324,14 +327,14 @@ impl Daemon {
     }
 
     /// The judge for a replica of that version, under the policy in force for a role.
-    pub fn judge(&self, version: ServerVersion, role: &Role) -> Arc<Judge> {
-        let mut judges = self.judges.lock().unwrap_or_else(PoisonError::into_inner);
-        let judge = judges.entry((version, role.name.clone())).or_insert_with(|| {
-            let policy = self.live().policy_of(role);
+    pub fn judge(&self, version: ServerVersion, role: &Role) -> RoleJudge {
+        self.judges.of(version, role, || {
+            // The role as it is now: the one at hand may be of before a reload.
+            let live = self.live();
+            let role = live.roles.iter().find(|now| now.name == role.name).map_or(role, |r| r);
             let guard = self.pool.target.guard.narrowed(role.limits.statement_timeout);
-            Arc::new(Judge::new(version, policy).with_limits(guard.limits()))
-        });
-        Arc::clone(judge)
+            Judge::new(version, live.policy_of(role)).with_limits(guard.limits())
+        })
     }
 
     /// Records an event that nobody's answer depends on. If it can't be recorded the

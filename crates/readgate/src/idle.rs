@@ -5,20 +5,56 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Fires when nothing has come for too long.
+/// After this long without a command a session gives its buffers back.
+const NAP: Duration = Duration::from_secs(2);
+
+/// Tells when nothing has come for a while, and for too long.
 #[derive(Debug, Default)]
 pub struct IdleTimer(Option<Pin<Box<Sleep>>>);
 
+/// One wait for a command.
+#[derive(Debug, Clone, Copy)]
+pub struct Wait {
+    began: Instant,
+    limit: Duration,
+    napping: bool,
+}
+
+/// What a wait has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// Nothing for a while; comes once in a wait.
+    Nap,
+    /// The limit has passed.
+    Over,
+}
+
+impl Wait {
+    /// A wait that begins now.
+    pub fn begin(limit: Duration) -> Self {
+        Self { began: Instant::now(), limit, napping: limit <= NAP }
+    }
+
+    fn due(&self) -> Instant {
+        self.began + if self.napping { self.limit } else { NAP }
+    }
+}
+
 impl IdleTimer {
-    /// Waits until `limit` has passed since this call.
-    pub async fn pass(&mut self, limit: Duration) {
-        let due = Instant::now() + limit;
+    /// Waits for the next thing that a wait comes to.
+    pub async fn pass(&mut self, wait: &mut Wait) -> Idle {
+        let due = wait.due();
         let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(due)));
+        // Set for an earlier wait, it may fire early; set for a nap, it must not fire late.
+        if timer.deadline() > due {
+            timer.as_mut().reset(due);
+        }
         loop {
-            // Set for an earlier command, it may fire early but never late.
             timer.as_mut().await;
             if Instant::now() >= due {
-                return;
+                let over = wait.napping;
+                wait.napping = true;
+                return if over { Idle::Over } else { Idle::Nap };
             }
             timer.as_mut().reset(due);
         }
@@ -29,16 +65,34 @@ impl IdleTimer {
 mod tests {
     use super::*;
 
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_naps_once_and_is_over_at_its_limit() {
+        let (mut timer, begin) = (IdleTimer::default(), Instant::now());
+        let mut wait = Wait::begin(LIMIT);
+        assert_eq!((timer.pass(&mut wait).await, begin.elapsed().as_secs()), (Idle::Nap, 2));
+        assert_eq!((timer.pass(&mut wait).await, begin.elapsed().as_secs()), (Idle::Over, 10));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_timer_of_an_earlier_command_does_not_end_a_later_one() {
-        let mut timer = IdleTimer::default();
-        let limit = Duration::from_secs(10);
-        let begin = Instant::now();
+        let (mut timer, begin) = (IdleTimer::default(), Instant::now());
         for _ in 0..3 {
-            let heard = tokio::time::timeout(Duration::from_secs(7), timer.pass(limit)).await;
+            let mut wait = Wait::begin(LIMIT);
+            assert_eq!(timer.pass(&mut wait).await, Idle::Nap);
+            let heard = tokio::time::timeout(Duration::from_secs(5), timer.pass(&mut wait)).await;
             assert!(heard.is_err(), "fired after 7 s of 10");
         }
-        timer.pass(limit).await;
-        assert_eq!(begin.elapsed().as_secs(), 31);
+        let mut wait = Wait::begin(LIMIT);
+        assert_eq!((timer.pass(&mut wait).await, begin.elapsed().as_secs()), (Idle::Nap, 23));
+        assert_eq!((timer.pass(&mut wait).await, begin.elapsed().as_secs()), (Idle::Over, 31));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_shorter_than_a_nap_is_kept() {
+        let (mut timer, begin) = (IdleTimer::default(), Instant::now());
+        let mut wait = Wait::begin(Duration::from_secs(1));
+        assert_eq!((timer.pass(&mut wait).await, begin.elapsed().as_secs()), (Idle::Over, 1));
     }
 }

@@ -18,6 +18,25 @@ pub enum NetStream {
     Closed,
 }
 
+/// Whether a read would find something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readable {
+    /// Bytes, the end, or an error.
+    Now,
+    /// Only a read can tell: TLS may hold bytes that it has taken from the socket.
+    Unknown,
+}
+
+impl NetStream {
+    /// Waits until a read would find something, where that can be told without one.
+    pub async fn readable(&self) -> io::Result<Readable> {
+        match self {
+            Self::Plain(socket) => socket.readable().await.map(|()| Readable::Now),
+            Self::Tls(_) | Self::Closed => Ok(Readable::Unknown),
+        }
+    }
+}
+
 macro_rules! delegate {
     ($self:ident, $stream:ident => $call:expr, closed => $closed:expr) => {
         match $self.get_mut() {

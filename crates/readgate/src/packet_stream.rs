@@ -16,10 +16,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use crate::net_stream::NetStream;
+use crate::net_stream::{NetStream, Readable};
 
-/// First size of a read buffer; small results and commands fit.
-const INBOX_START: usize = 16 * 1024;
+/// First size of a read buffer; commands, logins and the rows of a dashboard fit.
+const INBOX_START: usize = 2 * 1024;
+/// Its size from the first read on that fills it.
+const INBOX_FULL: usize = 16 * 1024;
+/// Size of the read buffer that an idle TLS connection waits with.
+const INBOX_IDLE: usize = 256;
 /// A read buffer grows to this while a peer keeps filling it.
 const INBOX_MAX: usize = 64 * 1024;
 
@@ -207,12 +211,15 @@ impl PacketStream {
         &mut self.inbox
     }
 
-    /// Gives an idle session's buffers back.
+    /// Gives an idle session's buffers back; the next read makes new ones.
     pub fn release_buffers(&mut self) {
-        if self.inbox.is_empty() {
-            self.inbox = BytesMut::new();
+        let squeezed = self.squeezed.as_mut().map(|s| [&mut s.inbox, &mut s.outbox]);
+        let own = [&mut self.inbox, &mut self.outbox];
+        for buffer in own.into_iter().chain(squeezed.into_iter().flatten()) {
+            if buffer.is_empty() {
+                *buffer = BytesMut::new();
+            }
         }
-        self.outbox = BytesMut::new();
     }
 
     /// Sends one payload, joined from `parts`.
@@ -289,7 +296,15 @@ async fn read_some(
     received: &mut u64,
 ) -> io::Result<usize> {
     let spare = buffer.capacity() - buffer.len();
-    if spare < INBOX_START / 4 {
+    if buffer.capacity() == 0 {
+        // Idle, without a buffer until something comes. TLS can't say so before it is read.
+        match stream.readable().await? {
+            Readable::Now => buffer.reserve(INBOX_START),
+            Readable::Unknown => buffer.reserve(INBOX_IDLE),
+        }
+    } else if spare == 0 {
+        buffer.reserve((buffer.len() * 2).clamp(INBOX_FULL, INBOX_MAX));
+    } else if spare < INBOX_START / 4 {
         buffer.reserve((buffer.len() * 2).clamp(INBOX_START, INBOX_MAX));
     }
     match stream.read_buf(buffer).await {

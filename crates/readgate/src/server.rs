@@ -155,7 +155,7 @@ async fn accept(
 fn hand_over(daemon: &Arc<Daemon>, door: &Arc<DoorWay>, socket: TcpStream, peer: SocketAddr) {
     let (daemon, door) = (Arc::clone(daemon), Arc::clone(door));
     let Ok(socket) = socket.into_std() else { return };
-    Arc::clone(&daemon.workers).serve(async move {
+    Arc::clone(&daemon.workers).serve(move || async move {
         if let Ok(socket) = TcpStream::from_std(socket) {
             connection::serve(daemon, door, socket, peer).await;
         }

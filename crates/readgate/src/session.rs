@@ -16,7 +16,7 @@ pub mod statement;
 use std::sync::Arc;
 use std::time::Instant;
 
-use access::{NamedUser, Role, SourceSlot, UserSlot};
+use access::{NamedUser, Role, SourceSlot, UserSlot, UserStore};
 use ledger::{Event, Who, WhoTag};
 use mysql_wire::change_user::ChangeUser;
 use mysql_wire::handshake_response::Attribute;
@@ -28,7 +28,7 @@ use crate::connection::login::LoggedIn;
 use crate::context::{Context, SessionNote};
 use crate::daemon::{Daemon, SessionLimits};
 use crate::ending::{Ending, EndingKind};
-use crate::idle::IdleTimer;
+use crate::idle::{Idle, IdleTimer, Wait};
 use crate::metrics::tally::{Ran, Tally};
 use crate::packet_stream::PacketStream;
 use crate::recording::{self, Asserted};
@@ -36,6 +36,7 @@ use crate::registry::{Card, Order, Orders, Registered};
 use crate::reload;
 use crate::replica::guard::Baseline;
 use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
+use crate::role_policy::RoleJudge;
 use prepared::PreparedStatements;
 
 /// ER_INTERNAL_ERROR-like: the replica's session state can't be followed.
@@ -56,6 +57,9 @@ pub struct Session<'a> {
     judge: Arc<Judge>,
     facts: SessionFacts,
     prepared: PreparedStatements,
+    /// Of the judges that this session's is one of.
+    generation: u64,
+    program: Option<String>,
     tag: WhoTag,
     user: String,
     named: NamedUser,
@@ -125,8 +129,9 @@ impl<'a> Session<'a> {
             encrypted: client.is_encrypted(),
             replica_session: replica.connection_id,
         };
-        let judge = daemon.judge(replica.version, &user.role);
-        let policy = recording::policy_hash(&judge);
+        // Before the judge is asked for: what changes in between is followed.
+        let generation = daemon.judges.generation();
+        let RoleJudge { judge, policy } = daemon.judge(replica.version, &user.role);
         let tag = record_login(daemon, context, &logged_in, (&replica, &policy)).await?;
         let (registered, orders) = daemon.registry.register(context.connection_id, card);
         reload::end_if_revoked(daemon, context.connection_id);
@@ -137,6 +142,8 @@ impl<'a> Session<'a> {
             judge,
             facts,
             prepared: PreparedStatements::default(),
+            generation,
+            program: program_of(&logged_in.attributes),
             tag,
             user: user.name.as_str().to_owned(),
             named: logged_in.named.clone(),
@@ -174,6 +181,7 @@ impl<'a> Session<'a> {
             if payload.bytes.first() == Some(&Command::ChangeUser.byte()) {
                 return self.leave(&payload);
             }
+            self.follow_changes();
             match command::run(&mut self, payload, Instant::now()).await {
                 Ok(()) => {}
                 Err(ending) if ending.kind == EndingKind::Quit => {
@@ -182,6 +190,31 @@ impl<'a> Session<'a> {
                 Err(ending) => return Leaving::Ended(ending),
             }
         }
+    }
+
+    /// Users or roles have changed since the judge was asked for: what the role may do now
+    /// counts from the next statement on, for prepared ones too. A session that may not go
+    /// on at all is told to end by others. Limits that the replica keeps stay as they were
+    /// set at login.
+    fn follow_changes(&mut self) {
+        let generation = self.daemon.judges.generation();
+        if generation == self.generation {
+            return;
+        }
+        self.generation = generation;
+        let live = self.daemon.live();
+        let Some(user) = live.users.find(self.user.as_bytes()) else { return };
+        let RoleJudge { judge, policy } = self.daemon.judge(self.replica.version, &user.role);
+        self.prepared.retain_allowed(&judge, &self.facts);
+        self.judge = judge;
+        self.role = Arc::clone(&user.role);
+        self.redacts = self.daemon.records.redacts(&user.role.name);
+        self.limits = live.session_limits.narrowed(&user.role.limits);
+        let program = self.program.as_deref();
+        let (named, replica) = (&self.named, &self.replica);
+        let who =
+            who(self.daemon, self.context, (named, &user.role.name), program, (replica, &policy));
+        self.tag = self.daemon.ledger.tag(&who);
     }
 
     /// COM_CHANGE_USER: this session is over, whoever the client becomes. Its connection to
@@ -213,12 +246,25 @@ impl<'a> Session<'a> {
     /// Waits for the next command, as long as nothing else ends the session.
     async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
         let Self { client, replica, orders, limits, idle, .. } = self;
-        tokio::select! {
-            biased;
-            payload = client.read_payload(limits.max_payload) => payload.map_err(Ending::from),
-            () = orders.end_when_idle() => Err(ordered(orders)),
-            unasked = replica.channel.fill() => Err(replica_spoke_unasked(replica, unasked)),
-            () = idle.pass(limits.idle_timeout) => Err(Ending::idle()),
+        let mut wait = Wait::begin(limits.idle_timeout);
+        loop {
+            tokio::select! {
+                biased;
+                payload = client.read_payload(limits.max_payload) => {
+                    return payload.map_err(Ending::from);
+                }
+                () = orders.end_when_idle() => return Err(ordered(orders)),
+                unasked = replica.channel.fill() => {
+                    return Err(replica_spoke_unasked(replica, unasked));
+                }
+                idle = idle.pass(&mut wait) => match idle {
+                    Idle::Nap => {
+                        client.release_buffers();
+                        replica.channel.release_buffers();
+                    }
+                    Idle::Over => return Err(Ending::idle()),
+                },
+            }
         }
     }
 
@@ -361,6 +407,35 @@ fn attributes_for_replica(logged_in: &LoggedIn, context: &Context) -> Vec<Attrib
     all
 }
 
+fn program_of(attributes: &[Attribute]) -> Option<String> {
+    let program = attributes.iter().find(|attribute| attribute.name == b"program_name");
+    program.map(|attribute| String::from_utf8_lossy(&attribute.value).into_owned())
+}
+
+fn who<'a>(
+    daemon: &'a Daemon,
+    context: &'a Context,
+    (named, role): (&'a NamedUser, &'a str),
+    program: Option<&'a str>,
+    (replica, policy): (&ReplicaSession, &'a str),
+) -> Who<'a> {
+    Who {
+        session: u64::from(context.connection_id),
+        user: named.user().name.as_str(),
+        role,
+        source: named.source().addr(),
+        source_port: context.peer.port(),
+        listener: &context.listener,
+        tls_version: context.tls.as_ref().map(|tls| tls.0.as_str()),
+        tls_cipher: context.tls.as_ref().map(|tls| tls.1.as_str()),
+        program,
+        replica: &daemon.pool.target.name,
+        account: &daemon.pool.target.account,
+        replica_session: Some(u64::from(replica.connection_id)),
+        policy: Some(policy),
+    }
+}
+
 async fn record_login(
     daemon: &Daemon,
     context: &mut Context,
@@ -372,23 +447,10 @@ async fn record_login(
     let certificate = logged_in.named.certificate();
     let certificate = certificate.map(|of| ("readgate_certificate".to_owned(), of.shown()));
     let attributes: Vec<(String, String)> = attributes.chain(certificate).collect();
-    let program = attributes.iter().find(|(name, _)| name == "program_name");
-    let user = logged_in.named.user();
-    let who = Who {
-        session: u64::from(context.connection_id),
-        user: user.name.as_str(),
-        role: &user.role.name,
-        source: logged_in.named.source().addr(),
-        source_port: context.peer.port(),
-        listener: &context.listener,
-        tls_version: context.tls.as_ref().map(|tls| tls.0.as_str()),
-        tls_cipher: context.tls.as_ref().map(|tls| tls.1.as_str()),
-        program: program.map(|(_, value)| value.as_str()),
-        replica: &daemon.pool.target.name,
-        account: &daemon.pool.target.account,
-        replica_session: Some(u64::from(replica.connection_id)),
-        policy: Some(policy),
-    };
+    let program = program_of(&logged_in.attributes);
+    let role = &logged_in.named.user().role.name;
+    let named = (&logged_in.named, role.as_str());
+    let who = who(daemon, context, named, program.as_deref(), (replica, policy));
     let tag = daemon.ledger.tag(&who);
     let event = Event::Login { who, method: logged_in.named.method(), attributes: &attributes };
     recording::within_deadline(daemon.ledger.event(&event)).await.map_err(|why| {

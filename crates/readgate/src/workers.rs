@@ -57,13 +57,17 @@ impl Workers {
         self.0.len()
     }
 
-    /// Runs a connection on the worker that has the fewest.
-    pub fn serve(&self, connection: impl Future<Output = ()> + Send + 'static) {
+    /// Runs a connection on the worker that has the fewest. The future is made there: one
+    /// that is handed over would stand in the task twice.
+    pub fn serve<F>(&self, connection: impl FnOnce() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let load = |worker: &&Worker| worker.load.load(Ordering::Relaxed);
         let Some(worker) = self.0.iter().min_by_key(load) else { return };
         let place = Place::take(&worker.load);
         worker.handle.spawn(async move {
-            connection.await;
+            connection().await;
             drop(place);
         });
     }

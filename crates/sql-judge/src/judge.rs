@@ -1,13 +1,16 @@
 //! The judge: splits a text into statements, judges each by the grammar, and mints the
 //! permits. The only place that does.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::access;
+use crate::cache::{Cache, Known, Memo, remember};
 use crate::facts::{Change, Effects, PreparedText, SessionFacts};
 use crate::grammar::{Outcome, Parser, Refusal};
+use crate::literals::skeleton;
 use crate::server::ServerVersion;
 use crate::settings::Limits;
 use crate::verdict::{Absorbed, Denial, OwnStatement, ReadPermit, StatementKind, Verdict};
@@ -42,6 +45,8 @@ pub struct Judge {
     server: ServerVersion,
     policy: Arc<Policy>,
     limits: Limits,
+    verdicts: Cache<Known>,
+    skeletons: Cache<Memo>,
 }
 
 /// How a text splits: the statements of one COM_QUERY in order, each judged with the
@@ -58,14 +63,20 @@ struct Judged {
 impl Judge {
     /// A judge for a replica of this version under this policy.
     pub fn new(server: ServerVersion, policy: Policy) -> Self {
-        Self { server, policy: Arc::new(policy), limits: Limits::default() }
+        Self {
+            server,
+            policy: Arc::new(policy),
+            limits: Limits::default(),
+            verdicts: Cache::default(),
+            skeletons: Cache::default(),
+        }
     }
 
     /// The same judge, holding users to the limits of the session's guard: longer ones
     /// are answered OK and not set, or refused where they stand with other settings.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self { limits, ..self }
+        Self { limits, verdicts: Cache::default(), ..self }
     }
 
     /// The server whose statements are judged.
@@ -152,11 +163,13 @@ impl Judge {
     /// Whether a permit given earlier in this session (a prepared statement's) still
     /// means the same: a server may read the text again under the modes of now.
     pub fn still_holds(&self, facts: &SessionFacts, permit: &ReadPermit) -> bool {
-        permit.read_as() == facts.lex_mode()
-            || matches!(
-                self.judge(&facts.in_schema(permit.schema()), permit.text().clone()),
-                Verdict::Allow(_)
-            )
+        permit.read_as() == facts.lex_mode() || self.would_allow(facts, permit)
+    }
+
+    /// Whether this judge would give the permit that another one gave.
+    pub fn would_allow(&self, facts: &SessionFacts, permit: &ReadPermit) -> bool {
+        let facts = facts.in_schema(permit.schema());
+        matches!(self.judge(&facts, permit.text().clone()), Verdict::Allow(_))
     }
 
     /// Judges COM_INIT_DB: the payload is a schema name, not SQL; it may be refused for
@@ -193,6 +206,24 @@ impl Judge {
         Verdict::Allow(ReadPermit::new(payload, kind, effects, facts))
     }
 
+    /// What `make` finds out about the names in a text, now or from an earlier text that
+    /// differs in its values alone. It must depend on nothing but those names, the reading
+    /// mode, the default schema and the policy.
+    pub fn remember<T: Any + Send + Sync>(
+        &self,
+        facts: &SessionFacts,
+        text: &[u8],
+        make: impl FnOnce() -> T,
+    ) -> Arc<T> {
+        let skeleton = skeleton(facts, text);
+        let place = self.skeletons.place(facts, &skeleton);
+        let memo = place.and_then(|place| {
+            let kept = self.skeletons.find(place, facts, &skeleton);
+            kept.or_else(|| self.skeletons.note(place, facts, &skeleton, Memo::default()))
+        });
+        remember(memo.as_ref(), make)
+    }
+
     /// Judges the statement at the start of a text.
     fn judge_first(&self, facts: &SessionFacts, text: &Bytes) -> Judged {
         if text.len() > MAX_TEXT {
@@ -204,6 +235,11 @@ impl Judge {
                           only the replica knows; send this one by itself";
             let verdict = deny("in_doubt", StatementKind::Unknown, reason, 0);
             return Judged { verdict, next: None };
+        }
+        let place = self.verdicts.place(facts, text);
+        if let Some(known) = place.and_then(|place| self.verdicts.find(place, facts, text)) {
+            let permit = ReadPermit::of_known(text.clone(), known, facts);
+            return Judged { verdict: Verdict::Allow(permit), next: None };
         }
         let mut parser = match Parser::new(facts, &self.policy, &self.limits, text) {
             Ok(parser) => parser,
@@ -230,6 +266,16 @@ impl Judge {
             return Judged { verdict: refused(refusal, kind), next: None };
         }
         let verdict = match outcome {
+            Outcome::Read
+                if parser.changes.is_empty() && parser.inner.is_none() && next.is_none() =>
+            {
+                let known = Known { kind, memo: Memo::default() };
+                let known = place.and_then(|place| self.verdicts.note(place, facts, text, known));
+                Verdict::Allow(match known {
+                    Some(known) => ReadPermit::of_known(text.clone(), known, facts),
+                    None => ReadPermit::new(text.clone(), kind, Effects::default(), facts),
+                })
+            }
             Outcome::Read => {
                 let changes = std::mem::take(&mut parser.changes);
                 self.permit(facts, text, kind, changes, parser.inner.take())

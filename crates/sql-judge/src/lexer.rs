@@ -15,7 +15,7 @@ use keyword::Keyword;
 use token::{Kind, LexError, Lexed, Token};
 
 /// What of a session decides how its texts are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct LexMode {
     pub(crate) server: ServerVersion,
     pub(crate) charset: Charset,

@@ -7,6 +7,7 @@
 //! daemon's `forward` demands.
 
 mod access;
+mod cache;
 mod charset;
 mod explain;
 mod facts;

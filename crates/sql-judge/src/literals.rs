@@ -64,16 +64,31 @@ pub fn literals(facts: &SessionFacts, text: &[u8]) -> Option<Vec<Literal>> {
 /// one, words in capitals, comments left out. Equal for texts that differ in values alone.
 /// One pass and one buffer, unlike [`crate::fingerprint`]; for hashing, not for reading.
 pub fn shape(facts: &SessionFacts, text: &[u8]) -> Vec<u8> {
+    outline(facts, text, false)
+}
+
+/// The shape with words as they are written and with the strings that may be names: what a
+/// text names follows from it alone.
+pub(crate) fn skeleton(facts: &SessionFacts, text: &[u8]) -> Vec<u8> {
+    outline(facts, text, true)
+}
+
+fn outline(facts: &SessionFacts, text: &[u8], for_names: bool) -> Vec<u8> {
     let mut lexer = Lexer::new(facts.lex_mode(), text);
     let mut shape = Vec::with_capacity(text.len());
     let (mut after_value, mut after_value_and_comma) = (false, false);
+    // An alias may be a string; what follows an operator, a comma or a parenthesis is none.
+    let mut may_name = true;
     loop {
         let Ok(token) = lexer.next() else {
             // What can't be lexed has the shape of what stands before.
             shape.push(b'!');
             return shape;
         };
-        let is_value = matches!(token.kind, Kind::Text | Kind::Number) || token.is(b'?');
+        let is_name = for_names && may_name && token.kind == Kind::Text;
+        may_name = token.kind != Kind::Symbol || token.is(b')');
+        let is_value =
+            (matches!(token.kind, Kind::Text | Kind::Number) && !is_name) || token.is(b'?');
         match token.kind {
             Kind::End => break,
             Kind::Hint => continue,
@@ -82,11 +97,13 @@ pub fn shape(facts: &SessionFacts, text: &[u8]) -> Vec<u8> {
                 shape.truncate(shape.len().saturating_sub(2));
             }
             _ if is_value => shape.extend_from_slice(b"? "),
-            Kind::Word | Kind::Name => {
+            Kind::Word | Kind::Name if !for_names => {
                 shape.extend(lexer.bytes(token).iter().map(u8::to_ascii_uppercase));
                 shape.push(b' ');
             }
-            Kind::QuotedName
+            Kind::Word
+            | Kind::Name
+            | Kind::QuotedName
             | Kind::UserVariable
             | Kind::AtAt
             | Kind::Symbol
@@ -183,5 +200,22 @@ mod tests {
     fn a_text_that_can_not_be_lexed_has_no_known_values() {
         assert_eq!(found("", "SELECT 'open"), None);
         assert_eq!(found("", "SELECT 'a' \u{1} b"), None);
+    }
+
+    #[test]
+    fn a_skeleton_keeps_whatever_may_be_a_name() {
+        let facts = facts(b"");
+        let of = |text: &str| skeleton(&facts, text.as_bytes());
+        let same = |one: &str, other: &str| assert_eq!(of(one), of(other), "{one} and {other}");
+        let differ = |one: &str, other: &str| assert_ne!(of(one), of(other), "{one} and {other}");
+        same(
+            "SELECT a FROM t WHERE b = 'x' AND c IN (1, 2)",
+            "SELECT a FROM t WHERE b='y' AND c IN(3)",
+        );
+        differ("SELECT a FROM t", "SELECT a FROM T");
+        differ("SELECT a FROM t", "SELECT `a` FROM t");
+        differ("SELECT 1 AS 'a', 2 FROM t", "SELECT 1 AS 'b', 2 FROM t");
+        differ("SELECT f(1) 'a' FROM t", "SELECT f(1) 'b' FROM t");
+        differ("SELECT c 'a' FROM t", "SELECT c 'b' FROM t");
     }
 }

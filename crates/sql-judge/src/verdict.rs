@@ -1,7 +1,11 @@
 //! The answer to one statement, and the permit that carries a read to the replica.
 
+use std::any::Any;
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use crate::cache::{Known, Memo, remember};
 use crate::facts::{Effects, SessionFacts};
 use crate::lexer::LexMode;
 
@@ -26,6 +30,7 @@ pub struct ReadPermit {
     effects: Effects,
     read_as: LexMode,
     schema: Option<Bytes>,
+    memo: Option<Memo>,
 }
 
 impl ReadPermit {
@@ -37,7 +42,17 @@ impl ReadPermit {
         facts: &SessionFacts,
     ) -> Self {
         let (read_as, schema) = (facts.lex_mode(), facts.schema_bytes());
-        Self { text, kind, effects, read_as, schema }
+        Self { text, kind, effects, read_as, schema, memo: None }
+    }
+    /// The permit for a plain read whose text the judge keeps.
+    pub(crate) fn of_known(text: Bytes, known: Known, facts: &SessionFacts) -> Self {
+        let permit = Self::new(text, known.kind, Effects::default(), facts);
+        Self { memo: Some(known.memo), ..permit }
+    }
+    /// What `make` found out about the text, from now on or from an earlier time: it must
+    /// depend on nothing but the text, its reading mode, the default schema and the policy.
+    pub fn remember<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        remember(self.memo.as_ref(), make)
     }
     /// The judged bytes: these, and no others, may be sent.
     pub fn text(&self) -> &Bytes {

@@ -194,3 +194,22 @@ fn nothing_after_the_end_is_forwarded() {
     let walk = ResponseWalker::new(Expect::Ack, NEW, 1, 1).walk(&mut whole).unwrap();
     assert_eq!(walk.forward, len);
 }
+
+#[test]
+fn an_empty_packet_is_no_row_and_no_definition_whatever_follows_it() {
+    for (payloads, what) in [
+        (vec![&[1][..], DEFINITION, b"", ROW, OK_AS_EOF], "row"),
+        (vec![&[2][..], b"", DEFINITION, OK_AS_EOF], "packet after the end"),
+    ] {
+        let mut walker = ResponseWalker::new(Expect::Results, NEW, 1, 1);
+        assert_eq!(walker.walk(&mut wire(1, &payloads)), Err(ResponseFault::Malformed(what)));
+    }
+}
+
+#[test]
+fn both_ends_of_a_classic_result_announce_the_next_one() {
+    let mut walker = ResponseWalker::new(Expect::Results, CLASSIC, 1, 1).with_more_after(true);
+    let mut buffer = wire(1, &[&[1], DEFINITION, EOF, ROW, EOF]);
+    assert_eq!(walker.walk(&mut buffer).unwrap().end, Some(ok()));
+    assert_eq!(buffer, wire(1, &[&[1], DEFINITION, EOF_MORE, ROW, EOF_MORE]));
+}

@@ -3,8 +3,8 @@ use std::cell::RefCell;
 
 use prometheus::core::Collector;
 use prometheus::{
-    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts,
-    Registry,
+    Counter, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    Opts, Registry,
 };
 
 /// Upper bounds of the latency histograms, in seconds.
@@ -54,6 +54,10 @@ impl<'r> Maker<'r> {
 
     pub(super) fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
         self.enter("counter", IntCounter::new(name, help))
+    }
+
+    pub(super) fn seconds(&self, name: &str, help: &str) -> Result<Counter, prometheus::Error> {
+        self.enter("counter", Counter::new(name, help))
     }
 
     pub(super) fn counters(

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use access::{Endings, Timestamp};
 use ledger::LedgerHealth;
-use prometheus::{Gauge, GaugeVec, IntCounter, IntGauge};
+use prometheus::{Counter, Gauge, GaugeVec, IntCounter, IntGauge};
 use serde_json::{Value, json};
 
 use super::make::Maker;
@@ -37,6 +37,8 @@ struct LedgerState {
     last: Gauge,
     unwritten: Gauge,
     unsynced: Gauge,
+    syncs: IntCounter,
+    sync_time: Counter,
     last_sync: Gauge,
     last_checkpoint: Gauge,
 }
@@ -197,6 +199,14 @@ impl LedgerState {
                 "readgate_ledger_unsynced_records",
                 "Records that have not been forced to the disk yet.",
             )?,
+            syncs: make.counter(
+                "readgate_ledger_syncs_total",
+                "How often records were forced to the disk.",
+            )?,
+            sync_time: make.seconds(
+                "readgate_ledger_sync_seconds_total",
+                "How long forcing records to the disk took, all together.",
+            )?,
             last_sync: make.gauge(
                 "readgate_ledger_last_sync_timestamp_seconds",
                 "When records were last forced to the disk; 0 before the first time.",
@@ -218,6 +228,8 @@ impl LedgerState {
         let since = |sequence| number(health.last_sequence.saturating_sub(sequence));
         self.unwritten.set(since(health.written_sequence));
         self.unsynced.set(since(health.synced_sequence));
+        self.syncs.inc_by(health.syncs.saturating_sub(self.syncs.get()));
+        self.sync_time.inc_by((health.sync_time.as_secs_f64() - self.sync_time.get()).max(0.0));
         self.last_sync.set(health.last_sync.map_or(0.0, seconds));
         let checkpoint = health.last_checkpoint.as_deref().and_then(time_of);
         self.last_checkpoint.set(checkpoint.unwrap_or(0.0));

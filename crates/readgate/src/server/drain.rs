@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use crate::daemon::Daemon;
 use crate::registry::{Order, Reason};
 
-/// Sessions told to end at once have this long.
+/// Sessions told to end at once, and connections that close, have this long.
 const END_LIMIT: Duration = Duration::from_secs(3);
 /// Between two looks at who is left.
 const LOOK: Duration = Duration::from_millis(20);
@@ -21,7 +21,7 @@ pub(super) async fn drain(daemon: &Daemon, limit: Duration, impatient: impl Futu
     let limit_seconds = limit.as_secs();
     tracing::info!(sessions, limit_seconds, "stopping: sessions finish their statement");
     let all_finish = async {
-        while !is_over(daemon) {
+        while !daemon.registry.is_empty() {
             // Who was about to log in when it began is told as well.
             finish();
             sleep(LOOK).await;
@@ -34,16 +34,13 @@ pub(super) async fn drain(daemon: &Daemon, limit: Duration, impatient: impl Futu
     if !is_done {
         let cut = daemon.registry.order_all(Order::EndNow(Reason::Shutdown), |_| true);
         tracing::warn!(sessions = cut, "stopping: sessions are cut");
-        let _ = timeout(END_LIMIT, async {
-            while !is_over(daemon) {
-                sleep(LOOK).await;
-            }
-        })
-        .await;
     }
-}
-
-/// Connections close after their session has ended: the last words count too.
-fn is_over(daemon: &Daemon) -> bool {
-    daemon.registry.is_empty() && daemon.metrics.open_connections() <= 0
+    // Connections close after their session has ended: the last words count too.
+    let closing = async {
+        while !daemon.registry.is_empty() || daemon.metrics.open_connections() > 0 {
+            finish();
+            sleep(LOOK).await;
+        }
+    };
+    let _ = timeout(END_LIMIT, closing).await;
 }

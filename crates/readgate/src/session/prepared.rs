@@ -10,7 +10,7 @@ use mysql_wire::execute::{Parameters, without_attributes};
 use mysql_wire::prepare::{PrepareOk, statement_id};
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 use mysql_wire::{Command, ErrPacket, SqlState};
-use sql_judge::{Absorbed, Denial, ReadPermit, Verdict};
+use sql_judge::{Absorbed, Denial, Judge, ReadPermit, SessionFacts, Verdict};
 
 use super::carried::{Carried, LongData};
 use super::passthrough::{relay_whole, replica_gone};
@@ -66,6 +66,14 @@ impl PreparedStatements {
     pub fn clear(&mut self) {
         self.by_id.clear();
         self.last = None;
+    }
+
+    /// Forgets those that the judge of now would refuse; their ids are unknown from then on.
+    pub fn retain_allowed(&mut self, judge: &Judge, facts: &SessionFacts) {
+        self.by_id.retain(|_, prepared| match prepared {
+            Prepared::Read(read) => judge.would_allow(facts, &read.permit),
+            Prepared::Absorbed(..) => true,
+        });
     }
 
     fn insert(&mut self, id: u32, prepared: Prepared) {

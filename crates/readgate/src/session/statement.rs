@@ -244,7 +244,11 @@ impl<'p> Run<'p> {
         match (&self.execution, self.command) {
             (Some(execution), _) => Arc::clone(&execution.named),
             (None, Command::Query | Command::StmtPrepare) => {
-                Arc::new(Named::by(&session.facts, self.permit.text()))
+                let (facts, text) = (&session.facts, self.permit.text());
+                let by_text = self
+                    .permit
+                    .remember(|| session.judge.remember(facts, text, || Named::by(facts, text)));
+                Arc::clone(&by_text)
             }
             (None, _) => Arc::default(),
         }

@@ -1,0 +1,126 @@
+//! Many connections: thousands one after the other, a hundred and fifty at once. Nothing of
+//! them stays behind, at readgate or at the replica.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Barrier;
+use std::time::Duration;
+
+use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
+use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::readgate::Readgate;
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+
+/// Growth that the bar allows.
+const MOST_GROWTH: u64 = 32 << 20;
+
+/// What the kernel says of the daemon.
+#[derive(Debug)]
+struct Footprint {
+    descriptors: usize,
+    resident: u64,
+}
+
+fn proc_folder(readgate: &Readgate) -> PathBuf {
+    PathBuf::from("/proc").join(readgate.id().to_string())
+}
+
+fn footprint(readgate: &Readgate) -> Footprint {
+    let folder = proc_folder(readgate);
+    let descriptors = fs::read_dir(folder.join("fd")).expect("the process runs").count();
+    let status = fs::read_to_string(folder.join("status")).expect("the process runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a size");
+    let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("kB");
+    Footprint { descriptors, resident: kib << 10 }
+}
+
+/// Sessions of this daemon's own account on the replica.
+fn replica_sessions(stage: &Stage, account: &str) -> usize {
+    let count =
+        format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{account}'");
+    stage.server.sql(&count).trim().parse().expect("a number")
+}
+
+fn log_in(stage: &Stage, readgate: &Readgate) -> RawClient {
+    login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD))
+}
+
+/// Leaves as clients do: COM_QUIT, or just gone.
+fn leave(mut client: RawClient, politely: bool) {
+    if politely {
+        // The other side closes without an answer.
+        client.send_command(1, b"").expect("sent");
+        assert!(client.is_closed());
+    }
+}
+
+/// A daemon with an account of its own on the replica, so that its sessions can be counted; the
+/// replica takes more sessions than those of all tests at once.
+fn counted(stage: &Stage, account: &str) -> Readgate {
+    let (directory, mut config) = stage.own_config(account);
+    let rights = "SELECT, SHOW VIEW, PROCESS, SHOW DATABASES, REPLICATION CLIENT";
+    stage.server.sql(&format!(
+        "SET GLOBAL max_connections = 500; CREATE USER IF NOT EXISTS {account} IDENTIFIED BY '{}'; GRANT {rights} ON *.* TO {account}",
+        readgate_tests::server::SHARED_PASSWORD
+    ));
+    set(&mut config, "replica.account.user", account);
+    Readgate::start(&directory, config)
+}
+
+/// What the daemon and the replica come back to when nobody is connected.
+fn comes_back(stage: &Stage, readgate: &Readgate, account: &str, before: &Footprint) {
+    // Warm connections, each a descriptor, and the connection that watches the replica.
+    let kept = 8;
+    let (most, limit) = (before.descriptors + kept, Duration::from_secs(10));
+    wait_for("descriptors are given back", limit, || {
+        (footprint(readgate).descriptors <= most).then_some(())
+    });
+    wait_for("the replica's sessions end", limit, || {
+        (replica_sessions(stage, account) <= kept).then_some(())
+    });
+    let after = footprint(readgate);
+    let grown = after.resident.saturating_sub(before.resident);
+    assert!(grown < MOST_GROWTH, "grown by {} kB: {before:?}, {after:?}", grown >> 10);
+}
+
+on_both! {
+    fn connections_that_come_and_go_leave_nothing_behind(stage) {
+        let readgate = counted(stage, "counted_coming");
+        leave(log_in(stage, &readgate), true);
+        let before = footprint(&readgate);
+        // 2,000 that connect and go after the greeting, as probes do.
+        for _ in 0..2_000 {
+            drop(RawClient::connect(readgate.port).expect("a greeting"));
+        }
+        for number in 0..200 {
+            let mut client = log_in(stage, &readgate);
+            assert_eq!(client.query("SELECT 1").value(), "1");
+            leave(client, number % 2 == 0);
+        }
+        comes_back(stage, &readgate, "counted_coming", &before);
+    }
+
+    fn a_hundred_and_fifty_log_in_at_once(stage) {
+        let readgate = counted(stage, "counted_at_once");
+        leave(log_in(stage, &readgate), true);
+        let before = footprint(&readgate);
+        let start = Barrier::new(150);
+        let log_in_with_the_others = |number: usize| {
+            start.wait();
+            let mut client = log_in(stage, &readgate);
+            assert_eq!(client.query(format!("SELECT {number}")).value(), number.to_string());
+            client
+        };
+        let together = &log_in_with_the_others;
+        // All are in at the same time before the first one leaves.
+        let clients: Vec<RawClient> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..150).map(|number| scope.spawn(move || together(number))).collect();
+            threads.into_iter().map(|thread| thread.join().expect("it is let in")).collect()
+        });
+        for (number, client) in clients.into_iter().enumerate() {
+            leave(client, number % 2 == 0);
+        }
+        comes_back(stage, &readgate, "counted_at_once", &before);
+    }
+}
