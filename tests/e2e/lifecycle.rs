@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use readgate_tests::config::set;
+use readgate_tests::keeper::Kept;
 use readgate_tests::place::wait_for;
 use readgate_tests::protocol::Login;
 use readgate_tests::raw::{RawClient, ServerError};
@@ -262,4 +264,45 @@ fn ten_restarts_by_socket_activation_refuse_no_connection_to_mariadb() {
     let stage = readgate_tests::stage::stage(readgate_tests::server::Flavour::MariaDb);
     let (done, refused) = restarts(stage, 10);
     assert_eq!(refused, 0, "of {done}");
+}
+
+/// What a service manager has been told, until `wanted` is.
+fn told(manager: &UnixDatagram, wanted: &str) -> String {
+    let mut room = [0; 256];
+    loop {
+        let length = manager.recv(&mut room).unwrap_or_else(|error| panic!("no {wanted}: {error}"));
+        let said = String::from_utf8_lossy(&room[..length]).into_owned();
+        if said.starts_with(wanted) {
+            return said;
+        }
+        assert!(said == "WATCHDOG=1", "{said} before {wanted}");
+    }
+}
+
+#[test]
+fn a_service_manager_is_told_of_each_step_before_mariadb() {
+    let stage = readgate_tests::stage::stage(readgate_tests::server::Flavour::MariaDb);
+    let (directory, mut config) = stage.own_config("notified");
+    config.remove("ops");
+    let port = readgate_tests::place::free_port();
+    set(&mut config, "listener.0.address", format!("127.0.0.1:{port}"));
+    set(&mut config, "reload.watch", "0s");
+    fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
+    let socket = directory.join("notify");
+    let _ = fs::remove_file(&socket);
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(LONG)).unwrap();
+    let mut command = Command::new(program());
+    command.args(["serve", "--config"]).arg(directory.join("proxy.toml"));
+    command.env("NOTIFY_SOCKET", &socket).env("WATCHDOG_USEC", "400000");
+    let mut daemon = Kept::start(&command, &directory.join("log"));
+    told(&manager, "READY=1");
+    assert!(RawClient::connect(port).is_ok(), "ready and not listening");
+    told(&manager, "WATCHDOG=1");
+    daemon.signal("HUP");
+    assert!(told(&manager, "RELOADING=1").contains("MONOTONIC_USEC="));
+    told(&manager, "READY=1");
+    daemon.signal("TERM");
+    told(&manager, "STOPPING=1");
+    assert!(wait_for("readgate ends", LONG, || daemon.ended()).success());
 }

@@ -1,5 +1,9 @@
 //! What operators see over HTTP.
 
+use std::time::Duration;
+
+use readgate_tests::place::wait_for;
+
 /// The value of a series, labels included as written.
 fn series(metrics: &str, name: &str) -> f64 {
     let matching = metrics.lines().filter(|line| line.starts_with(name));
@@ -85,14 +89,24 @@ fn a_real_browser_shows_the_status_page_of_mariadb() {
     std::fs::create_dir_all(&directory).unwrap();
     let mut alice = stage.alice();
     alice.query("DELETE FROM clinical.forms").expect_error();
+    let picture = std::env::var_os("READGATE_SCREENSHOT");
+    let samples = if picture.is_some() { 5 } else { 2 };
     let url = format!("http://127.0.0.1:{}/", stage.readgate.ops_port);
+    // Two samples make a line.
+    wait_for("samples for the plots", Duration::from_secs(30), || {
+        let status: serde_json::Value =
+            serde_json::from_str(&stage.readgate.http("/status.json")?.1).ok()?;
+        alice.query("SELECT COUNT(*) FROM clinical.subjects").expect_ok();
+        (status["history"]["at"].as_array()?.len() >= samples).then_some(())
+    });
     let patience = ["--virtual-time-budget=8000", "--dump-dom"];
     let shown = browse(&patience, &url, &directory);
     assert!(shown.contains("All is well"), "{shown}");
-    for part in ["<td>alice</td>", "<td>write</td>", "takes records", "<path class=\"one\""] {
+    for part in ["<td>alice</td>", "<td>write</td>", "takes records", "Statements per second"] {
         assert!(shown.contains(part), "no {part} in {shown}");
     }
-    if let Some(picture) = std::env::var_os("READGATE_SCREENSHOT") {
+    assert!(shown.contains("<path class=\"one\" d=\"M"), "{shown}");
+    if let Some(picture) = picture {
         let picture = format!("--screenshot={}", std::path::Path::new(&picture).display());
         let size = ["--virtual-time-budget=8000", "--window-size=1240,1250", picture.as_str()];
         browse(&size, &url, &directory);
