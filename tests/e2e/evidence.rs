@@ -141,6 +141,7 @@ on_both! {
         daemon.record("config_load", |_| true);
         daemon.kill();
         daemon.restart();
+        daemon.record("recovered", |_| true);
         let records = daemon.ledger();
         let events: std::collections::BTreeSet<&str> =
             records.iter().filter_map(|record| record["event"].as_str()).collect();

@@ -117,7 +117,8 @@ impl<'a> Session<'a> {
         if let Some(err) = daemon.walls.load().err_packet() {
             return Err(Ending::told(EndingKind::ReplicaFault, "no service: walls", err));
         }
-        let opened = daemon.pool.lend(&wish, context.earmarked.take()).await;
+        let lending = daemon.pool.lend(&wish, context.earmarked.take());
+        let opened = Box::pin(lending).await;
         daemon.metrics.replica_opened(&opened);
         let replica = opened.map_err(|fault| no_replica(daemon, &fault))?;
         let facts = facts(replica.version, &replica.baseline).ok_or_else(charset_unknown)?;

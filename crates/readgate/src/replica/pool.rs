@@ -61,22 +61,6 @@ pub struct PoolState {
     pub limit: usize,
 }
 
-/// A client in the queue for a place.
-struct Queued<'p>(&'p AtomicUsize);
-
-impl<'p> Queued<'p> {
-    fn begin(queue: &'p AtomicUsize) -> Self {
-        queue.fetch_add(1, Ordering::Relaxed);
-        Self(queue)
-    }
-}
-
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// Lends sessions on one replica under one account.
 pub struct Pool {
     /// The replica.
@@ -86,8 +70,8 @@ pub struct Pool {
     shelves: Vec<Mutex<Shelf>>,
     workers: Arc<Workers>,
     places: Arc<Semaphore>,
-    /// Clients that wait for a place.
-    queue: AtomicUsize,
+    /// Logins that wait for a place: while there are any, none is kept for later ones.
+    wanting: AtomicUsize,
     /// Class that the last client had: what the next one will probably have.
     usual: Mutex<Option<Capabilities>>,
 }
@@ -121,8 +105,15 @@ impl Pool {
     pub fn new(target: ReplicaTarget, settings: PoolSettings, workers: Arc<Workers>) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS)));
         let shelves = (0..workers.count()).map(|_| Mutex::default()).collect();
-        let (queue, usual) = (AtomicUsize::new(0), Mutex::default());
-        Arc::new(Self { target, settings, shelves, workers, places, queue, usual })
+        Arc::new(Self {
+            target,
+            settings,
+            shelves,
+            workers,
+            places,
+            wanting: AtomicUsize::new(0),
+            usual: Mutex::default(),
+        })
     }
 
     /// Sets a connection aside for a client that is about to be greeted, so that the id of
@@ -136,7 +127,7 @@ impl Pool {
     pub fn put_back(self: &Arc<Self>, warm: Warm) {
         match warm.is_used {
             true => self.shelve_after_reset(warm.connection),
-            false => self.shelf().waiting.push(warm),
+            false => self.shelve(warm.connection),
         }
     }
 
@@ -194,10 +185,12 @@ impl Pool {
     /// Waits for a place, first come, first served. A connection of another class that only
     /// waits gives its own up.
     async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, ReplicaFault> {
-        if self.places.available_permits() == 0 {
-            self.make_room();
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(place);
         }
-        let _queued = Queued::begin(&self.queue);
+        // First counted, then looked: whoever shelves a connection meanwhile sees it.
+        let _counted = Counted::among(&self.wanting);
+        self.make_room();
         let free = Arc::clone(&self.places).acquire_owned();
         match timeout_at(deadline.into(), free).await {
             Ok(Ok(place)) => Ok(place),
@@ -251,13 +244,15 @@ impl Pool {
             if pool.target.reset(&mut connection).await.is_err() {
                 return;
             }
-            let mut shelf = pool.shelf();
-            let alike =
-                shelf.waiting.iter().filter(|warm| warm.connection.class == connection.class);
-            if alike.count() < pool.warm_at(workers::current())
+            let alike = {
+                let shelf = pool.shelf();
+                let of_class = |warm: &&Warm| warm.connection.class == connection.class;
+                shelf.waiting.iter().filter(of_class).count()
+            };
+            if alike < pool.warm_at(workers::current())
                 && connection.born.elapsed() < pool.settings.max_age
             {
-                shelf.waiting.push(Warm { connection, since: Instant::now(), is_used: false });
+                pool.shelve(connection);
             }
         });
     }
@@ -267,8 +262,17 @@ impl Pool {
         let limit = self.settings.connections.min(Semaphore::MAX_PERMITS);
         let taken = limit.saturating_sub(self.places.available_permits());
         let warm = (0..self.shelves.len()).map(|index| self.shelf_of(index).waiting.len()).sum();
-        let waiting = self.queue.load(Ordering::Relaxed);
+        let waiting = self.wanting.load(Ordering::Relaxed);
         PoolState { in_use: taken.saturating_sub(warm), warm, waiting, limit }
+    }
+
+    /// Puts a connection without state where the next login finds it; one that waits for a
+    /// place gets its place instead.
+    fn shelve(&self, connection: LoggedIn) {
+        let mut shelf = self.shelf();
+        if self.wanting.load(Ordering::SeqCst) == 0 {
+            shelf.waiting.push(Warm { connection, since: Instant::now(), is_used: false });
+        }
     }
 
     /// Closes what has waited too long.
@@ -375,12 +379,27 @@ async fn fill(pool: Arc<Pool>, wanted: Capabilities) {
     };
     let wish = SessionWish { client: wanted, ..SessionWish::own("readgate-warm") };
     let opened = pool.target.open(&wish).await;
-    let mut shelf = pool.shelf();
-    shelf.filling = false;
+    pool.shelf().filling = false;
     if let Ok(session) = opened {
         let mut connection = session.connection;
         connection.place = Some(place);
-        shelf.waiting.push(Warm { connection, since: Instant::now(), is_used: false });
+        pool.shelve(connection);
+    }
+}
+
+/// One of those that wait.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn among(all: &'a AtomicUsize) -> Self {
+        all.fetch_add(1, Ordering::SeqCst);
+        Self(all)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -45,7 +45,7 @@ pub async fn run(
         Command::StmtReset => prepared::reset(session, body).await,
         Command::Ping => passthrough::forward(session, Harmless::Ping).await,
         Command::Statistics => passthrough::forward(session, Harmless::Statistics).await,
-        Command::ResetConnection => passthrough::reset_connection(session).await,
+        Command::ResetConnection => Box::pin(passthrough::reset_connection(session)).await,
         Command::SetOption => set_option(session, body).await,
         // Seen before, as it ends the session.
         Command::ChangeUser => unknown(session).await,

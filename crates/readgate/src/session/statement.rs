@@ -33,7 +33,7 @@ pub async fn query(
     received: Instant,
 ) -> Result<(), Ending> {
     if let Some(wish) = password::wish(session, &text) {
-        return password::choose(session, wish).await;
+        return Box::pin(password::choose(session, wish)).await;
     }
     let verdicts = match session.multi_statements {
         true => session.judge.judge_several(&session.facts, text.clone()),
@@ -55,7 +55,7 @@ pub async fn query(
             Verdict::Absorb(absorbed) => {
                 refuse::absorb(session, &text, &absorbed, more_after).await?
             }
-            Verdict::Own(own) => own::run(session, &own, received, more_after).await?,
+            Verdict::Own(own) => Box::pin(own::run(session, &own, received, more_after)).await?,
             Verdict::Deny(denial) => {
                 refuse::deny(session, Command::Query, &text, &denial).await?;
                 false
@@ -103,7 +103,7 @@ async fn command_with_text(
         Verdict::Absorb(absorbed) => {
             refuse::absorb(session, &text, &absorbed, false).await.map(|_| ())
         }
-        Verdict::Own(own) => own::run(session, &own, received, false).await.map(|_| ()),
+        Verdict::Own(own) => Box::pin(own::run(session, &own, received, false)).await.map(|_| ()),
     }
 }
 
@@ -203,7 +203,7 @@ impl<'p> Run<'p> {
         let held = match relayed {
             Ok(held) => held,
             Err(RelayFault::Over(over)) => {
-                limits::stop(session, &mut walker, over).await?;
+                Box::pin(limits::stop(session, &mut walker, over)).await?;
                 return Ok(Ran::refused());
             }
             Err(fault) => return Err(broken_off(session, &walker, &fault).await),
@@ -277,7 +277,7 @@ impl<'p> Run<'p> {
             || self.permit.effects().is_empty();
         match end {
             ResponseEnd::Err(_) if changes_nothing => return Ok(()),
-            ResponseEnd::Err(_) => return session.resync().await,
+            ResponseEnd::Err(_) => return Box::pin(session.resync()).await,
             ResponseEnd::Ok(_) if self.command == Command::StmtPrepare => return Ok(()),
             ResponseEnd::Ok(status) => session.note_status(*status),
         }
@@ -285,7 +285,7 @@ impl<'p> Run<'p> {
             session.facts.apply(self.permit.effects());
         }
         if session.facts.in_doubt() {
-            session.resync().await?;
+            Box::pin(session.resync()).await?;
         }
         session.check_mode()
     }
