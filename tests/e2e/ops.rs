@@ -1,5 +1,9 @@
 //! What operators see over HTTP.
 
+use std::time::Duration;
+
+use readgate_tests::place::wait_for;
+
 /// The value of a series, labels included as written.
 fn series(metrics: &str, name: &str) -> f64 {
     let matching = metrics.lines().filter(|line| line.starts_with(name));
@@ -38,9 +42,100 @@ on_both! {
         assert!(after.contains("# TYPE readgate_client_bytes_total counter"), "{after}");
     }
 
-    fn names_no_user_and_no_text_in_metrics(stage) {
+    fn names_no_text_in_metrics(stage) {
         stage.alice().query("SELECT 'not for the metrics'").expect_ok();
         let page = stage.readgate.http("/metrics").unwrap().1;
-        assert!(!page.contains("alice") && !page.contains("not for the metrics"));
+        assert!(!page.contains("not for the metrics"));
     }
+
+    fn the_status_tells_of_sessions_and_refusals_with_reasons(stage) {
+        let mut alice = stage.alice();
+        alice.query("DELETE FROM clinical.forms WHERE 'shown on the page'").expect_error();
+        let (code, text) = stage.readgate.http("/status.json").unwrap();
+        assert_eq!(code, 200, "{text}");
+        let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let listed = |list: &str, key: &str, wanted: &str| {
+            status[list].as_array().unwrap().iter().any(|one| one[key] == wanted)
+        };
+        assert!(listed("sessions", "user", "alice"), "{status}");
+        assert!(listed("refusals", "user", "alice") && listed("refusals", "kind", "write"));
+        assert!(listed("certificates", "what", "listener"), "{status}");
+        assert_eq!(status["ledger"]["is_ok"], true);
+        assert_eq!(status["replica"]["is_up"], true);
+        assert!(status["statements"]["refused"].as_f64().unwrap() >= 1.0);
+    }
+}
+
+/// Runs a headless browser on the page and returns what it printed.
+fn browse(arguments: &[&str], url: &str, directory: &std::path::Path) -> String {
+    let output = std::process::Command::new("chromium")
+        .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+        .args(["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"])
+        .arg(format!("--user-data-dir={}", directory.join("browser").display()))
+        .args(arguments)
+        .arg(url)
+        .output()
+        .expect("chromium is there");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// One flavour is enough: no server has a part in it. No name can be resolved: the page
+/// needs nothing from elsewhere.
+#[test]
+fn a_real_browser_shows_the_status_page_of_mariadb() {
+    let stage = readgate_tests::stage::stage(readgate_tests::server::Flavour::MariaDb);
+    let directory = stage.own_directory("browser");
+    std::fs::create_dir_all(&directory).unwrap();
+    let mut alice = stage.alice();
+    alice.query("DELETE FROM clinical.forms").expect_error();
+    let picture = std::env::var_os("READGATE_SCREENSHOT");
+    let samples = if picture.is_some() { 5 } else { 2 };
+    let url = format!("http://127.0.0.1:{}/", stage.readgate.ops_port);
+    // Two samples make a line.
+    wait_for("samples for the plots", Duration::from_secs(30), || {
+        let status: serde_json::Value =
+            serde_json::from_str(&stage.readgate.http("/status.json")?.1).ok()?;
+        alice.query("SELECT COUNT(*) FROM clinical.subjects").expect_ok();
+        (status["history"]["at"].as_array()?.len() >= samples).then_some(())
+    });
+    let patience = ["--virtual-time-budget=8000", "--dump-dom"];
+    let shown = browse(&patience, &url, &directory);
+    assert!(shown.contains("All is well"), "{shown}");
+    for part in ["<td>alice</td>", "<td>write</td>", "takes records", "Statements per second"] {
+        assert!(shown.contains(part), "no {part} in {shown}");
+    }
+    assert!(shown.contains("<path class=\"one\" d=\"M"), "{shown}");
+    if let Some(picture) = picture {
+        let picture = format!("--screenshot={}", std::path::Path::new(&picture).display());
+        let size = ["--virtual-time-budget=8000", "--window-size=1240,1250", picture.as_str()];
+        browse(&size, &url, &directory);
+    }
+}
+
+#[test]
+fn the_status_page_asks_for_the_operators_password_before_mariadb_is_shown() {
+    use readgate_tests::readgate::{Readgate, exchange};
+    let stage = readgate_tests::stage::stage(readgate_tests::server::Flavour::MariaDb);
+    let (directory, mut config) = stage.own_config("ops_password");
+    let file = directory.join("ops.password");
+    std::fs::write(&file, "let me see\n").unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    readgate_tests::config::set(&mut config, "ops.password_file", file.display().to_string());
+    let daemon = Readgate::start(&directory, config);
+    assert_eq!(daemon.http("/status.json").unwrap().0, 401);
+    let log_in = |head: &str, password: &str| {
+        let length = password.len();
+        let request = format!(
+            "POST /login HTTP/1.0\r\nHost: ops\r\n{head}Content-Length: {length}\r\n\r\n{password}"
+        );
+        exchange(daemon.ops_port, &request).unwrap()
+    };
+    assert!(log_in("X-Readgate: 1\r\n", "guess").starts_with("HTTP/1.0 403"));
+    assert!(log_in("", "let me see").starts_with("HTTP/1.0 403"), "a foreign form");
+    let answer = log_in("X-Readgate: 1\r\n", "let me see");
+    let cookie = answer.split("set-cookie: ").nth(1).unwrap().split(';').next().unwrap();
+    let request = format!("GET /status.json HTTP/1.0\r\nHost: ops\r\nCookie: {cookie}\r\n\r\n");
+    assert!(exchange(daemon.ops_port, &request).unwrap().starts_with("HTTP/1.0 200"));
 }

@@ -100,14 +100,7 @@ impl Readgate {
 
     /// Status code and body of a page, `None` while nobody answers.
     pub fn http(&self, path: &str) -> Option<(u16, String)> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.ops_port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split_whitespace().nth(1)?.parse().ok()?;
-        Some((status, body.to_owned()))
+        get(self.ops_port, path)
     }
 
     /// Every record that the ledger's files hold now; the last line may be torn.
@@ -147,6 +140,24 @@ impl Readgate {
             TcpStream::connect(("127.0.0.1", port)).ok().map(drop)
         });
     }
+}
+
+/// Status code and body of a page at a port, `None` while nobody answers.
+pub fn get(port: u16, path: &str) -> Option<(u16, String)> {
+    let answer = exchange(port, &format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n"))?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split_whitespace().nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
+}
+
+/// The whole answer to an HTTP request as written, `None` while nobody answers.
+pub fn exchange(port: u16, request: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
 
 fn serve(directory: &Path) -> Kept {

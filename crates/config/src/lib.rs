@@ -24,8 +24,8 @@ pub use error::{ConfigErrors, Problem};
 pub use load::{ConfigHash, LoadError};
 pub use model::{
     ClientTls, Config, Endpoint, HostPort, Identities, IdentityPlace, LedgerConfig, Limits,
-    Listener, ListenerTls, Ops, RecordedText, Replica, ReplicaAccount, ReplicaCompression,
-    ReplicaTls, SharedStore, Shipping,
+    Listener, ListenerTls, Ops, RecordedText, Reload, Replica, ReplicaAccount, ReplicaCompression,
+    ReplicaTls, SharedStore, Shipping, WhenBehind,
 };
 pub use secret::{PasswordSource, SecretError, SecretFile};
 pub use settings::Settings;

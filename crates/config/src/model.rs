@@ -46,6 +46,8 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// Metrics and health over HTTP, if wanted.
     pub ops: Option<Ops>,
+    /// When it is read again without being told.
+    pub reload: Reload,
     /// Its keys and values as written, to say what a reload has changed; none unless it was
     /// read from a file.
     pub settings: Settings,
@@ -115,10 +117,27 @@ pub struct Replica {
     pub longest_wait: Duration,
     /// Compression of the way to it.
     pub compression: ReplicaCompression,
+    /// How far behind its source it may be; `None`: any time.
+    pub max_lag: Option<Duration>,
+    /// What happens when it is further behind.
+    pub when_behind: WhenBehind,
+    /// Query for the seconds it is behind; `None`: replication itself is asked.
+    pub heartbeat_query: Option<String>,
     /// How the way to it is protected.
     pub tls: ReplicaTls,
     /// The account that all sessions share.
     pub account: ReplicaAccount,
+}
+
+/// What happens when the replica is too far behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenBehind {
+    /// Nothing but a metric.
+    Serve,
+    /// A warning in log, health and ledger.
+    Warn,
+    /// No logins and no statements.
+    Refuse,
 }
 
 /// How the way to the replica is compressed.
@@ -196,6 +215,8 @@ pub struct Limits {
     pub prepared_statements: u32,
     /// Threads that connections live on; 0: one for each core.
     pub workers: u32,
+    /// How long statements under way may take to end when the daemon stops.
+    pub drain: Duration,
 }
 
 /// Where and how the audit ledger is kept.
@@ -316,6 +337,17 @@ impl LedgerConfig {
 pub struct Ops {
     /// Address and port; port 0 lets the system choose.
     pub address: SocketAddr,
+    /// Password of the status page; `None`: it is for this machine alone.
+    pub password_file: Option<SecretFile>,
+    /// Users with metrics of their own; the others count together.
+    pub user_labels: u32,
+}
+
+/// When the configuration is read again without being told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reload {
+    /// How often the files are looked at; `None`: never.
+    pub watch: Option<Duration>,
 }
 
 /// A store of users.

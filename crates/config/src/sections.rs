@@ -8,6 +8,7 @@ mod limits;
 mod listener;
 mod login;
 mod ops;
+mod reload;
 mod replica;
 mod role;
 mod source;
@@ -45,6 +46,7 @@ pub(crate) static ROOT: Section = Section {
         &limits::LIMITS,
         &ledger::LEDGER,
         &ops::OPS,
+        &reload::RELOAD,
     ],
 };
 
@@ -62,6 +64,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
     let throttle = login::read(root, limits.as_ref());
     let ledger = ledger::read(root, &roles);
     let ops = ops::read(root);
+    let reload = reload::read(root);
     let (credentials, passwords) = credentials?;
     Some(Config {
         listeners: listeners?,
@@ -77,6 +80,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
         throttle: throttle?,
         ledger: ledger?,
         ops: ops?,
+        reload: reload?,
         settings: Settings::default(),
         warnings: Vec::new(),
     })

@@ -61,6 +61,10 @@ pub struct LedgerHealth {
     pub written_sequence: u64,
     /// Sequence of the newest record forced to the disk.
     pub synced_sequence: u64,
+    /// How often records were forced to the disk, since this start.
+    pub syncs: u64,
+    /// How long that took, all together.
+    pub sync_time: Duration,
     /// When records were last forced to the disk, since this start.
     pub last_sync: Option<SystemTime>,
     /// The line of the newest checkpoint since this start, to be kept elsewhere.
@@ -98,6 +102,8 @@ pub(crate) struct State {
     pub(crate) written: u64,
     pub(crate) synced: u64,
     pub(crate) synced_at: Option<SystemTime>,
+    pub(crate) syncs: u64,
+    pub(crate) sync_time: Duration,
     pub(crate) last_checkpoint: Option<Arc<str>>,
     pub(crate) refused: u64,
     /// Since when the thread is in a call to the file system.
@@ -134,6 +140,8 @@ impl Shared {
             written: last,
             synced: last,
             synced_at: None,
+            syncs: 0,
+            sync_time: Duration::ZERO,
             last_checkpoint: None,
             refused: 0,
             busy_since: None,
@@ -302,6 +310,8 @@ impl Shared {
             last_sequence: state.journal.last_sequence(),
             written_sequence: state.written,
             synced_sequence: state.synced,
+            syncs: state.syncs,
+            sync_time: state.sync_time,
             last_sync: state.synced_at,
             last_checkpoint: state.last_checkpoint.clone(),
             refused: state.refused,

@@ -154,8 +154,10 @@ impl Writer {
         let (drains, last) = (self.batch.drains(), self.batch.last());
         let done = result.is_ok();
         self.shared.change(|state| {
-            state.busy_since = None;
+            let began = state.busy_since.take();
             if done {
+                state.syncs += 1;
+                state.sync_time += began.map(|began| began.elapsed()).unwrap_or_default();
                 state.journal.drain(drains);
                 state.written = last;
             }

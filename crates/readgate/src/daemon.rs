@@ -201,10 +201,8 @@ impl Daemon {
         let pool = Pool::new(replica_target(config)?, pool_settings(config), Arc::clone(&workers));
         let directory = Directory::open(config)?;
         let live = Live::new(config, hash, directory.as_ref())?;
-        let wall_policy = WallPolicy {
-            refuse_excess_rights: config.replica.refuse_excess_rights,
-            refuse_writable: config.replica.refuse_writable,
-        };
+        let wall_policy = WallPolicy::of(&config.replica);
+        let walls = ArcSwap::from_pointee(Walls::unseen(&wall_policy));
         let ledger = Ledger::open(config.ledger.settings(&host_name()))?;
         Ok(Arc::new(Self {
             live: ArcSwap::from_pointee(live),
@@ -220,7 +218,7 @@ impl Daemon {
             workers,
             pool,
             wall_policy,
-            walls: ArcSwap::from_pointee(Walls::unseen(wall_policy)),
+            walls,
             usage: DailyBytes::wanted_by(config).map_err(StartFault::Usage)?,
             console: Console::default(),
             judges: Judges::default(),

@@ -15,9 +15,10 @@ use ring::digest::{Context, SHA256, digest};
 use sql_judge::{Judge, ReadPermit, SessionFacts};
 use tokio::time::timeout;
 
-use crate::console::Ran;
+use crate::console;
 use crate::daemon::BUILD;
 use crate::ending::{Ending, EndingKind};
+use crate::metrics::tally::Ran;
 use crate::replica::relay::{Held, RelayFault};
 use crate::session::Session;
 use crate::session::carried::Carried;
@@ -31,6 +32,8 @@ pub struct RunReport<'a> {
     pub permit: &'a ReadPermit,
     /// When its command arrived.
     pub received: Instant,
+    /// From forwarding to the end of the replica's answer.
+    pub at_replica: Duration,
     /// Rows relayed.
     pub rows: u64,
     /// Bytes of an answer that broke off.
@@ -251,9 +254,16 @@ pub async fn outcome(
         columns: &report.named.columns,
         result_sha256: result_sha256.as_deref(),
     };
-    session.tally(report.permit.kind().as_str(), end, duration);
+    session.tally(&Ran {
+        kind: report.permit.kind().as_str(),
+        end,
+        took: duration,
+        at_replica: report.at_replica,
+        rows: report.rows,
+        bytes,
+    });
     if let Some(fingerprint) = report.named.fingerprint() {
-        let ran = Ran { took: duration, rows: report.rows, bytes, failed: end != "ok" };
+        let ran = console::Ran { took: duration, rows: report.rows, bytes, failed: end != "ok" };
         let shape = || sql_judge::fingerprint(session.facts(), report.permit.text());
         let kind = report.permit.kind().as_str();
         session.daemon().console.statements.note(fingerprint, kind, &ran, shape);

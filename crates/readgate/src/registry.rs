@@ -188,6 +188,13 @@ impl Registry {
         all
     }
 
+    /// Shows every session, by connection id.
+    pub fn each(&self, mut see: impl FnMut(u32, &Card)) {
+        for (id, entry) in self.sessions().iter() {
+            see(*id, &entry.card);
+        }
+    }
+
     /// Whether nobody is in.
     pub fn is_empty(&self) -> bool {
         self.sessions().is_empty()

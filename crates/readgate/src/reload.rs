@@ -1,5 +1,7 @@
-//! SIGHUP: reads the configuration again. A valid one comes into force as a whole and
+//! SIGHUP, or a file that has changed: reads the configuration again. A valid one comes into force as a whole and
 //! live sessions are checked against it; an invalid one changes nothing.
+pub mod files;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +14,20 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::daemon::{Daemon, Live};
 use crate::registry::{Entry, Order, Reason};
+use crate::tls;
 
-/// Reloads, records the result, and ends the sessions that are no longer allowed.
-pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
+/// Reloads, records the result, and ends the sessions that are no longer allowed. Returns
+/// the configuration that has come into force, if one has.
+pub async fn reload(daemon: &Arc<Daemon>, path: &Path) -> Option<Arc<Config>> {
     let before = daemon.live();
     let loaded = Config::load(path).map_err(|error| error.to_string());
     let result = match loaded {
-        Ok((config, hash)) => put_in_force(daemon, config, hash).await,
+        Ok((config, hash)) => put_in_force(daemon, Arc::new(config), hash).await,
         Err(why) => Err(why),
     };
     match result {
-        Ok(hash) => {
+        Ok((config, hash)) => {
+            observe(daemon, &config, &hash);
             let ended = end_the_revoked(daemon);
             daemon.metrics.reloaded("ok");
             tracing::info!(hash = hash.as_str(), ended, "configuration reloaded");
@@ -34,6 +39,7 @@ pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
                 differences: &differences,
             };
             daemon.record(&event).await;
+            Some(config)
         }
         Err(why) => {
             daemon.metrics.reloaded("refused");
@@ -41,20 +47,29 @@ pub async fn reload(daemon: &Arc<Daemon>, path: &Path) {
             let config_hash = &before.config_hash;
             let event = Event::ConfigLoad { config_hash, result: &why, differences: &[] };
             daemon.record(&event).await;
+            None
         }
     }
+}
+
+/// What metrics say of the configuration in force.
+pub fn observe(daemon: &Daemon, config: &Config, hash: &ConfigHash) {
+    let labels = config.ops.as_ref().map_or(0, |ops| ops.user_labels);
+    daemon.metrics.statements.name_at_most(usize::try_from(labels).unwrap_or(usize::MAX));
+    daemon.metrics.state.config_in_force(hash.as_str(), &tls::expiry::ends(config));
+    daemon.metrics.state.config_tried(true);
 }
 
 /// Files are read and a store is asked: on a thread that may wait.
 async fn put_in_force(
     daemon: &Arc<Daemon>,
-    config: Config,
+    config: Arc<Config>,
     hash: ConfigHash,
-) -> Result<ConfigHash, String> {
+) -> Result<(Arc<Config>, ConfigHash), String> {
     let daemon = Arc::clone(daemon);
     let put = tokio::task::spawn_blocking(move || {
         daemon.put_in_force(&config, &hash).map_err(|fault| fault.to_string())?;
-        Ok(hash)
+        Ok((config, hash))
     });
     put.await.unwrap_or_else(|error| Err(error.to_string()))
 }

@@ -251,7 +251,8 @@ impl ReplicaTarget {
         self.within_deadline(guard::read_again(session)).await
     }
 
-    async fn within_deadline<T>(
+    /// Runs work on the replica within the deadline for it.
+    pub async fn within_deadline<T>(
         &self,
         work: impl Future<Output = Result<T, ReplicaFault>>,
     ) -> Result<T, ReplicaFault> {

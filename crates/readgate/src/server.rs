@@ -1,26 +1,29 @@
 //! Bind, accept, serve, reload, drain: the life of the daemon as a process.
+mod drain;
+mod notify;
+mod sockets;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Config, ConfigHash};
+use config::{Config, ConfigHash, PasswordSource};
 use ledger::Event;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::daemon::{BUILD, Daemon, DoorWay, StartFault, host_name};
-use crate::registry::{Order, Reason};
-use crate::{connection, ops, reload, replica_watch, shipping};
+use crate::reload::files::FileWatch;
+use crate::shipping::{self, Shipping};
+use crate::{connection, ops, reload, replica_watch};
+use drain::drain;
+use sockets::Inherited;
 
 /// After an accept error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// Sessions have this long to finish their statement when the daemon stops.
-const DRAIN_LIMIT: Duration = Duration::from_secs(30);
-/// Sessions told to end at once have this long.
-const END_LIMIT: Duration = Duration::from_secs(3);
 /// A client that has vanished without a word is noticed after idle plus retries.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -49,15 +52,21 @@ pub enum ServeFault {
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<(), ServeFault> {
+    let mut inherited = Inherited::take();
     let daemon = Daemon::new(&config, &hash)?;
     let mut sockets = Vec::new();
     for (listener, door) in config.listeners.iter().zip(&daemon.doors) {
-        sockets.push((bind(listener.address).await?, Arc::clone(door)));
+        sockets.push((inherited.bind(listener.address).await?, Arc::clone(door)));
     }
+    let password_file = config.ops.as_ref().and_then(|ops| ops.password_file.clone());
+    let ops_password = password_file.map(|file| PasswordSource::File(file).read()).transpose();
+    let ops_password = ops_password.map_err(StartFault::from)?;
     let ops_socket = match &config.ops {
-        Some(ops) => Some(bind(ops.address).await?),
+        Some(ops) => Some(inherited.bind(ops.address).await?),
         None => None,
     };
+    inherited.finish();
+    reload::observe(&daemon, &config, &hash);
     let started = Event::Start { program: BUILD, config_hash: hash.as_str() };
     crate::recording::within_deadline(daemon.ledger.event(&started))
         .await
@@ -68,38 +77,48 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
     let shipping = shipping::start(&config.ledger, &ledger_settings, &daemon.ledger)
         .map_err(StartFault::from)?;
 
+    let mut orders = Orders::new()?;
     let (stop, stopping) = watch::channel(false);
     for (socket, door) in sockets {
         tracing::info!(listener = door.name, address = ?socket.local_addr().ok(), "listening");
         tokio::spawn(accept(Arc::clone(&daemon), door, socket, stopping.clone()));
     }
-    tokio::spawn(replica_watch::watch(Arc::clone(&daemon)));
-    if let Some(identities) = &config.identities {
-        tokio::spawn(reload::watch_identities(Arc::clone(&daemon), identities.refresh));
-    }
+    start_helpers(&daemon, &config);
     if let Some(socket) = ops_socket {
         let stopped = until_stopped(stopping.clone());
-        tokio::spawn(ops::serve(Arc::clone(&daemon), socket, stopped));
+        tokio::spawn(ops::serve(Arc::clone(&daemon), socket, ops_password, stopped));
     }
-    until_told(&daemon, &path).await?;
+    notify::ready();
+    let drain_limit = orders.until_told(&daemon, &path, config).await;
+    notify::stopping();
     let _ = stop.send(true);
-    drain(&daemon).await;
+    drain(&daemon, drain_limit, orders.end()).await;
+    close(&daemon, shipping).await
+}
+
+/// What looks after things beside the connections.
+fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
+    let heartbeat = config.replica.heartbeat_query.clone();
+    tokio::spawn(replica_watch::watch(Arc::clone(daemon), heartbeat));
+    if let Some(identities) = &config.identities {
+        tokio::spawn(reload::watch_identities(Arc::clone(daemon), identities.refresh));
+    }
+    tokio::spawn(notify::keep_watchdog(Arc::clone(&daemon.workers)));
+}
+
+/// The ledger ends last, and what is left of it to be sent goes out.
+async fn close(daemon: &Daemon, shipping: Shipping) -> Result<(), ServeFault> {
     let ledger = daemon.ledger.clone();
     let closed = tokio::task::spawn_blocking(move || {
         let closed = ledger.close("signal");
         shipping.finish();
         closed
     });
-    let closed = closed.await;
-    match closed {
+    match closed.await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(fault)) => Err(ServeFault::Ledger(fault.to_string())),
         Err(error) => Err(ServeFault::Ledger(error.to_string())),
     }
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, ServeFault> {
-    TcpListener::bind(address).await.map_err(|error| ServeFault::Bind { address, error })
 }
 
 async fn until_stopped(mut stopping: watch::Receiver<bool>) {
@@ -152,33 +171,52 @@ fn prepare(socket: &TcpStream) {
     let _ = socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive);
 }
 
-/// Waits for SIGTERM or SIGINT; reloads on SIGHUP meanwhile.
-async fn until_told(daemon: &Arc<Daemon>, path: &Path) -> Result<(), ServeFault> {
-    let on = |kind: SignalKind| signal(kind).map_err(ServeFault::Signals);
-    let mut terminate: Signal = on(SignalKind::terminate())?;
-    let mut interrupt: Signal = on(SignalKind::interrupt())?;
-    let mut hangup: Signal = on(SignalKind::hangup())?;
-    loop {
+/// What the system tells the daemon.
+struct Orders {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Orders {
+    /// From here on signals are orders and end nothing by themselves.
+    fn new() -> Result<Self, ServeFault> {
+        let on = |kind: SignalKind| signal(kind).map_err(ServeFault::Signals);
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+
+    /// SIGTERM or SIGINT.
+    async fn end(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => reload::reload(daemon, path).await,
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
-}
 
-/// Lets statements finish, then ends what is left.
-async fn drain(daemon: &Daemon) {
-    let sessions = daemon.registry.order_all(Order::FinishAndEnd(Reason::Shutdown), |_| true);
-    tracing::info!(sessions, "stopping: no new connections, sessions finish their statement");
-    if timeout(DRAIN_LIMIT, until_empty(daemon)).await.is_err() {
-        daemon.registry.order_all(Order::EndNow(Reason::Shutdown), |_| true);
-        let _ = timeout(END_LIMIT, until_empty(daemon)).await;
-    }
-}
-
-async fn until_empty(daemon: &Daemon) {
-    while !daemon.registry.is_empty() {
-        sleep(Duration::from_millis(20)).await;
+    /// Waits for the order to end; reloads on SIGHUP and when files change meanwhile.
+    /// Returns how long the drain may take.
+    async fn until_told(&mut self, daemon: &Arc<Daemon>, path: &Path, config: Config) -> Duration {
+        let mut files = FileWatch::new(path, &config);
+        let mut drain_limit = config.limits.drain;
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return drain_limit,
+                _ = self.interrupt.recv() => return drain_limit,
+                _ = self.hangup.recv() => tracing::info!("SIGHUP: reading the configuration"),
+                () = files.changed() => tracing::info!("a file of the configuration has changed"),
+            }
+            notify::reloading();
+            let seen = files.look();
+            let fresh = reload::reload(daemon, path).await;
+            files.note(path, fresh.as_deref(), seen);
+            if let Some(fresh) = fresh {
+                drain_limit = fresh.limits.drain;
+            }
+            notify::ready();
+        }
     }
 }

@@ -14,7 +14,7 @@ pub mod refuse;
 pub mod statement;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use access::{NamedUser, Role, SourceSlot, UserSlot, UserStore};
 use ledger::{Event, Who, WhoTag};
@@ -29,7 +29,7 @@ use crate::context::{Context, SessionNote};
 use crate::daemon::{Daemon, SessionLimits};
 use crate::ending::{Ending, EndingKind};
 use crate::idle::{Idle, IdleTimer, Wait};
-use crate::metrics::Tally;
+use crate::metrics::tally::{Ran, Tally};
 use crate::packet_stream::PacketStream;
 use crate::recording::{self, Asserted};
 use crate::registry::{Card, Order, Orders, Registered};
@@ -157,7 +157,7 @@ impl<'a> Session<'a> {
             limits: daemon.live().session_limits.narrowed(&user.role.limits),
             replica,
             idle: IdleTimer::default(),
-            tally: Tally::default(),
+            tally: daemon.metrics.statements.tally(user.name.as_str(), &user.role.name),
             orders,
             registered,
             slots: logged_in.slots,
@@ -290,8 +290,8 @@ impl<'a> Session<'a> {
     }
 
     /// Counts a statement that ran.
-    pub fn tally(&mut self, kind: &'static str, end: &'static str, took: Duration) {
-        self.tally.ran(&self.daemon.metrics, kind, end, took);
+    pub fn tally(&mut self, ran: &Ran) {
+        self.tally.ran(&self.daemon.metrics.statements, ran);
     }
 
     /// Tells the client OK, with the session's status.

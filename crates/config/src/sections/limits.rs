@@ -84,6 +84,13 @@ pub(crate) static LIMITS: Section = Section {
             "4096",
             "Prepared statements of one session.",
         ),
+        default(
+            "drain",
+            Kind::Duration("0s", "1d"),
+            "\"30s\"",
+            "\"5m\"",
+            "How long statements under way may take to end when readgate stops; then they are cut. Keep it below the service manager's own limit.",
+        ),
     ],
     sections: &[],
 };
@@ -100,7 +107,9 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Limits> {
     let max_payload = table.get("max_payload", values::size);
     let workers = table.get("workers", values::count);
     let prepared_statements = table.get("prepared_statements", values::count);
+    let drain = table.get("drain", values::duration);
     Some(Limits {
+        drain: drain?,
         connections: connections?,
         login_timeout: login_timeout?,
         replica_timeout: replica_timeout?,

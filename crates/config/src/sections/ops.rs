@@ -1,20 +1,36 @@
 //! `[ops]`: metrics and health over HTTP, if wanted.
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, required};
+use crate::keys::{Form, Kind, Section, default, optional, required};
 use crate::model::Ops;
+use crate::secret::SecretFile;
 use crate::table::Table;
 use crate::values;
 
 pub(crate) static OPS: Section = Section {
     name: "ops",
     form: Form::OneOrNone,
-    meaning: "`/metrics`, `/healthz` and `/readyz` over HTTP. Without this table there is none.",
-    keys: &[required(
-        "address",
-        Kind::Address,
-        "\"127.0.0.1:9104\"",
-        "IP address and port. Keep it on a management network: there is no login.",
-    )],
+    meaning: "`/metrics`, `/healthz`, `/readyz` and the status page `/` over HTTP. Without this table there is none.",
+    keys: &[
+        required(
+            "address",
+            Kind::Address,
+            "\"127.0.0.1:9104\"",
+            "IP address and port. Keep it on a management network: only the status page has a login.",
+        ),
+        optional(
+            "password_file",
+            Kind::Path,
+            "\"certs/ops.password\"",
+            "File that holds the password of the status page at `/`, and at most one line end. Without it the page is shown to this machine alone, by `127.0.0.1` or `localhost`. Counts from the next start.",
+        ),
+        default(
+            "user_labels",
+            Kind::Count(0, 100_000),
+            "200",
+            "1000",
+            "So many users have metrics of their own, by first login; those that come later count together as `other`. With 0 no user's name stands in the metrics.",
+        ),
+    ],
     sections: &[],
 };
 
@@ -29,5 +45,8 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Option<Ops>> {
         let right = "name the address of a management network";
         table.warning("address", Wrong::new("every network can read metrics", right));
     }
-    Some(Some(Ops { address }))
+    let user_labels = table.get("user_labels", values::count)?;
+    let file = table.optional("password_file", values::text)?;
+    let password_file = file.map(|path| SecretFile::new(table.document().resolve(&path)));
+    Some(Some(Ops { address, password_file, user_labels }))
 }

@@ -3,7 +3,7 @@ use access::Password;
 
 use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, optional, required};
-use crate::model::{HostPort, Replica, ReplicaAccount, ReplicaCompression, ReplicaTls};
+use crate::model::{HostPort, Replica, ReplicaAccount, ReplicaCompression, ReplicaTls, WhenBehind};
 use crate::secret::{PasswordSource, SecretFile};
 use crate::table::Table;
 use crate::values;
@@ -67,6 +67,25 @@ pub(crate) static REPLICA: Section = Section {
             "\"none\"",
             "\"zstd\"",
             "Compression between readgate and the replica, for slow ways. What clients compress is independent of it.",
+        ),
+        optional(
+            "max_lag",
+            Kind::Duration("1s", "30d"),
+            "\"5m\"",
+            "How far the replica may be behind its source. If that is exceeded, or can't be told, `when_behind` says what happens. Without it nothing does.",
+        ),
+        default(
+            "when_behind",
+            Kind::Choice(&["serve", "warn", "refuse"]),
+            "\"warn\"",
+            "\"refuse\"",
+            "What happens then: nothing but a metric (`serve`), also a warning in log, `/readyz` and ledger (`warn`), or logins and statements are refused with an error that says so (`refuse`).",
+        ),
+        optional(
+            "heartbeat_query",
+            Kind::Text,
+            "\"SELECT TIMESTAMPDIFF(SECOND, MAX(ts), UTC_TIMESTAMP()) FROM ops.heartbeat\"",
+            "Query of one row and one number: how many seconds the replica is behind. Without it readgate asks replication itself (`SHOW REPLICA STATUS`, Aurora's `replica_host_status`), for which the account needs REPLICATION CLIENT (on MariaDB SLAVE MONITOR).",
         ),
     ],
     sections: &[&TLS, &ACCOUNT],
@@ -156,6 +175,9 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Replica> {
     let connections = table.get("connections", values::count);
     let longest_wait = table.get("longest_wait", values::duration);
     let compression = table.get("compression", values::choice);
+    let max_lag = table.optional("max_lag", values::duration);
+    let when_behind = table.get("when_behind", values::choice);
+    let heartbeat_query = table.optional("heartbeat_query", values::text);
     let tls = table.child("tls").and_then(|tls| read_tls(&tls, address.as_ref()));
     let account = table.child("account").and_then(|account| read_account(&account));
     Some(Replica {
@@ -172,6 +194,13 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Replica> {
             "zstd" => ReplicaCompression::Zstd,
             _ => ReplicaCompression::None,
         },
+        max_lag: max_lag?,
+        when_behind: match when_behind? {
+            "serve" => WhenBehind::Serve,
+            "refuse" => WhenBehind::Refuse,
+            _ => WhenBehind::Warn,
+        },
+        heartbeat_query: heartbeat_query?,
         tls: tls?,
         account: account?,
     })

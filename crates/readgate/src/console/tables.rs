@@ -275,8 +275,7 @@ fn limits(daemon: &Daemon) -> Vec<Row> {
 
 /// The samples of `/metrics`.
 fn metrics(daemon: &Daemon) -> Vec<Row> {
-    daemon.metrics.endings(&daemon.live().endings());
-    let rendered = daemon.metrics.render(daemon.ledger.health().is_ok()).unwrap_or_default();
+    let rendered = daemon.metrics.render(daemon).unwrap_or_default();
     let samples = rendered.lines().filter(|line| !line.starts_with('#'));
     let row = |line: &str| {
         let (series, value) = line.rsplit_once(' ')?;

@@ -48,6 +48,19 @@ impl From<ReplicaSession> for Warm {
     }
 }
 
+/// How full a pool is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolState {
+    /// Connections that sessions have, or that are being opened.
+    pub in_use: usize,
+    /// Connections that wait for a session.
+    pub warm: usize,
+    /// Clients that wait for a connection.
+    pub waiting: usize,
+    /// Most connections at a time.
+    pub limit: usize,
+}
+
 /// Lends sessions on one replica under one account.
 pub struct Pool {
     /// The replica.
@@ -242,6 +255,15 @@ impl Pool {
                 pool.shelve(connection);
             }
         });
+    }
+
+    /// How full it is.
+    pub fn state(&self) -> PoolState {
+        let limit = self.settings.connections.min(Semaphore::MAX_PERMITS);
+        let taken = limit.saturating_sub(self.places.available_permits());
+        let warm = (0..self.shelves.len()).map(|index| self.shelf_of(index).waiting.len()).sum();
+        let waiting = self.wanting.load(Ordering::Relaxed);
+        PoolState { in_use: taken.saturating_sub(warm), warm, waiting, limit }
     }
 
     /// Puts a connection without state where the next login finds it; one that waits for a

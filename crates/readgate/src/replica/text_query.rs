@@ -38,6 +38,16 @@ pub async fn run(channel: &mut PacketStream, text: &str) -> Result<Vec<TextRow>,
     read_answer(channel).await
 }
 
+/// Names of columns, and rows.
+pub type NamedAnswer = (Vec<Vec<u8>>, Vec<TextRow>);
+
+/// Runs one statement whose columns must be found by name.
+pub async fn run_named(channel: &mut PacketStream, text: &str) -> Result<NamedAnswer, QueryFault> {
+    queue(channel, text);
+    channel.flush().await.map_err(StreamFault::Io)?;
+    read_named(channel).await
+}
+
 /// Runs statements with one round trip; the answer of the last one.
 pub async fn run_all(
     channel: &mut PacketStream,
@@ -67,10 +77,14 @@ fn queue(channel: &mut PacketStream, text: &str) {
 }
 
 async fn read_answer(channel: &mut PacketStream) -> Result<Vec<TextRow>, QueryFault> {
+    read_named(channel).await.map(|(_, rows)| rows)
+}
+
+async fn read_named(channel: &mut PacketStream) -> Result<NamedAnswer, QueryFault> {
     channel.sequence_id = 1;
     let first = channel.read_payload(ANSWER_LIMIT).await?.bytes;
     match first.first() {
-        Some(&OK_HEADER) => return Ok(Vec::new()),
+        Some(&OK_HEADER) => return Ok((Vec::new(), Vec::new())),
         Some(&ERR_HEADER) => return Err(QueryFault::Replica(ErrPacket::parse(&first)?)),
         _ => {}
     }
@@ -78,8 +92,9 @@ async fn read_answer(channel: &mut PacketStream) -> Result<Vec<TextRow>, QueryFa
     let columns = reader.lenenc_int()?;
     // Where metadata is optional a flag follows; 0: the user has switched it off.
     let is_described = reader.u8().unwrap_or(1) != 0;
+    let mut names = Vec::new();
     for _ in 0..if is_described { columns } else { 0 } {
-        channel.read_payload(ANSWER_LIMIT).await?;
+        names.push(column_name(&channel.read_payload(ANSWER_LIMIT).await?.bytes)?);
     }
     let mut rows = Vec::new();
     let mut may_be_definitions_eof = true;
@@ -89,12 +104,21 @@ async fn read_answer(channel: &mut PacketStream) -> Result<Vec<TextRow>, QueryFa
             Some(&ERR_HEADER) => return Err(QueryFault::Replica(ErrPacket::parse(&payload)?)),
             // 5 bytes: a classic EOF, of which there are two; longer: the OK that ends rows.
             Some(&EOF_HEADER) if payload.len() == 5 && may_be_definitions_eof => {}
-            Some(&EOF_HEADER) if payload.len() < 0xff_ffff => return Ok(rows),
+            Some(&EOF_HEADER) if payload.len() < 0xff_ffff => return Ok((names, rows)),
             _ => rows.push(row(&payload)?),
         }
         may_be_definitions_eof = false;
     }
     Err(Malformed("answer: too many rows").into())
+}
+
+/// The fifth of a definition's texts: after catalog, schema, table and its own name.
+fn column_name(definition: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let mut reader = Reader::new(definition, "column definition");
+    for _ in 0..4 {
+        reader.lenenc_bytes()?;
+    }
+    Ok(reader.lenenc_bytes()?.to_vec())
 }
 
 fn row(payload: &[u8]) -> Result<TextRow, Malformed> {

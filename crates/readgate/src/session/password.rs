@@ -115,12 +115,12 @@ pub async fn choose(session: &mut Session<'_>, wish: Wish) -> Result<(), Ending>
     let recorded = recording::refusal(session, &record).await;
     match (refused, recorded) {
         (None, Ok(())) => {
-            session.daemon.metrics.absorbed("password");
+            session.daemon.metrics.statements.absorbed(&session.tally, "password");
             session.send_ok(false).await
         }
         (Some(refused), Ok(())) => {
             session.context.count_refusal();
-            session.daemon.metrics.refused("password", "password");
+            session.daemon.metrics.statements.refused(&session.tally, "password", "password", None);
             session.send_err(&refused.err_packet()).await
         }
         (_, Err(why)) => session.send_err(&refuse::ledger_down(&why)).await,

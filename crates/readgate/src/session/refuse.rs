@@ -2,7 +2,7 @@
 use bytes::Bytes;
 use ledger::Refusal;
 use mysql_wire::{Command, ErrPacket, SqlState};
-use sql_judge::{Absorbed, Denial};
+use sql_judge::{Absorbed, Denial, ReadPermit};
 
 use super::Session;
 use crate::console::Refused;
@@ -45,7 +45,9 @@ pub async fn deny(
         kind: denial.kind.as_str(),
         shape: sql_judge::fingerprint(&session.facts, text).chars().take(SHAPE).collect(),
     });
-    session.daemon.metrics.refused(denial.rule, denial.kind.as_str());
+    let statements = &session.daemon.metrics.statements;
+    let why = (!session.redacts).then_some(message.as_str());
+    statements.refused(&session.tally, denial.rule, denial.kind.as_str(), why);
     let err = match recorded {
         Ok(()) => ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
         Err(why) => ledger_down(&why),
@@ -77,9 +79,41 @@ pub async fn absorb(
         session.send_err(&ledger_down(&why)).await?;
         return Ok(false);
     }
-    session.daemon.metrics.absorbed(absorbed.kind.as_str());
+    session.daemon.metrics.statements.absorbed(&session.tally, absorbed.kind.as_str());
     session.send_ok(more_after).await?;
     Ok(true)
+}
+
+/// Refuses a read of a replica that is too far behind.
+pub async fn stale(
+    session: &mut Session<'_>,
+    command: Command,
+    permit: &ReadPermit,
+) -> Result<(), Ending> {
+    let why = session.daemon.walls.load().stale.clone().unwrap_or_default();
+    let message = format!("readgate: {why}");
+    let text = permit.text();
+    let form = Form::of(session, text);
+    let refusal = Refusal {
+        command: command.name(),
+        schema: session.facts.schema(),
+        text,
+        kind: permit.kind().as_str(),
+        form: form.as_ref(),
+        verdict: "refused",
+        rule: "replica_behind",
+        reason: &message,
+        offset: 0,
+    };
+    let recorded = recording::refusal(session, &refusal).await;
+    session.context.count_refusal();
+    let statements = &session.daemon.metrics.statements;
+    statements.refused(&session.tally, "replica_behind", refusal.kind, Some(&message));
+    let err = match recorded {
+        Ok(()) => ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
+        Err(why) => ledger_down(&why),
+    };
+    session.send_err(&err).await
 }
 
 /// The ledger can't record, so nothing is forwarded.

@@ -161,6 +161,10 @@ impl<'p> Run<'p> {
         session: &mut Session<'_>,
         received: Instant,
     ) -> Result<Ran, Ending> {
+        if session.daemon.walls.load().stale.is_some() {
+            refuse::stale(session, self.command, self.permit).await?;
+            return Ok(Ran::refused());
+        }
         let caps = match limits::caps(session) {
             Ok(caps) => caps,
             Err(err) => {
@@ -177,6 +181,7 @@ impl<'p> Run<'p> {
         };
         let sequence = intent.sequence();
         session.context.count_statement();
+        let sent = Instant::now();
         let forwarded = forward(&mut session.replica, &self, &intent).await;
         // The replica is at work: what this costs, nobody waits for.
         let named = self.named(session);
@@ -194,6 +199,7 @@ impl<'p> Run<'p> {
         let report = RunReport {
             permit: self.permit,
             received,
+            at_replica: sent.elapsed(),
             rows: walker.rows(),
             bytes: walker.bytes(),
             named: &named,

@@ -1,0 +1,307 @@
+//! What is so at this moment, read when somebody asks: sessions, pool, ledger, what expires,
+//! configuration, replica.
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use access::{Endings, Timestamp};
+use ledger::LedgerHealth;
+use prometheus::{Counter, Gauge, GaugeVec, IntCounter, IntGauge};
+use serde_json::{Value, json};
+
+use super::make::Maker;
+use crate::daemon::Daemon;
+use crate::tls::expiry::CertificateEnd;
+
+/// Gauges of the daemon's state.
+pub struct State {
+    sessions: GaugeVec,
+    pool: GaugeVec,
+    pool_waiting: IntGauge,
+    pool_limit: IntGauge,
+    endings: GaugeVec,
+    certificates: GaugeVec,
+    ends: Mutex<Vec<CertificateEnd>>,
+    known_lag: Mutex<Option<f64>>,
+    ledger: LedgerState,
+    config: ConfigState,
+    replica: ReplicaState,
+}
+
+struct LedgerState {
+    up: Gauge,
+    refused: IntCounter,
+    queued: Gauge,
+    capacity: Gauge,
+    open_intents: Gauge,
+    last: Gauge,
+    unwritten: Gauge,
+    unsynced: Gauge,
+    syncs: IntCounter,
+    sync_time: Counter,
+    last_sync: Gauge,
+    last_checkpoint: Gauge,
+}
+
+struct ConfigState {
+    generation: IntGauge,
+    info: GaugeVec,
+    loaded: Gauge,
+    last_ok: Gauge,
+}
+
+struct ReplicaState {
+    info: GaugeVec,
+    lag: GaugeVec,
+    behind: Gauge,
+}
+
+impl State {
+    pub(super) fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            sessions: make.gauges(
+                "readgate_sessions",
+                "Sessions at this moment, by user and role; users beyond ops.user_labels as other.",
+                &["user", "role"],
+            )?,
+            pool: make.gauges(
+                "readgate_pool_connections",
+                "Connections to the replica: in use by sessions, or warm and waiting for one.",
+                &["state"],
+            )?,
+            pool_waiting: make.count(
+                "readgate_pool_waiting_clients",
+                "Logins that wait for a connection to the replica.",
+            )?,
+            pool_limit: make.count(
+                "readgate_pool_limit_connections",
+                "Most connections to the replica at a time (replica.connections).",
+            )?,
+            endings: make.gauges(
+                "readgate_access_ending",
+                "Users, credentials and sources that end within credentials.warn_before \
+                 (soon), or have ended while still listed (ended).",
+                &["what", "state"],
+            )?,
+            certificates: make.gauges(
+                "readgate_certificate_expiry_timestamp_seconds",
+                "When the first certificate of a file in use expires, by use and name.",
+                &["use", "name"],
+            )?,
+            ends: Mutex::default(),
+            known_lag: Mutex::default(),
+            ledger: LedgerState::new(make)?,
+            config: ConfigState::new(make)?,
+            replica: ReplicaState::new(make)?,
+        })
+    }
+
+    /// Reads the daemon's state.
+    pub fn take(&self, daemon: &Daemon) {
+        self.sessions(daemon);
+        let pool = daemon.pool.state();
+        self.pool.with_label_values(&["in_use"]).set(number(pool.in_use as u64));
+        self.pool.with_label_values(&["warm"]).set(number(pool.warm as u64));
+        self.pool_waiting.set(i64::try_from(pool.waiting).unwrap_or(i64::MAX));
+        self.pool_limit.set(i64::try_from(pool.limit).unwrap_or(i64::MAX));
+        self.endings(&daemon.live().endings());
+        self.ledger.take(&daemon.ledger.health());
+        self.replica.version(daemon);
+    }
+
+    fn sessions(&self, daemon: &Daemon) {
+        let mut counts = BTreeMap::<(String, String), u32>::new();
+        daemon.registry.each(|_, card| {
+            let user = daemon.metrics.statements.label(&card.user).to_owned();
+            *counts.entry((user, card.named.user().role.name.clone())).or_default() += 1;
+        });
+        self.sessions.reset();
+        for ((user, role), count) in counts {
+            self.sessions.with_label_values(&[&user, &role]).set(f64::from(count));
+        }
+    }
+
+    fn endings(&self, endings: &Endings) {
+        let Endings { users, credentials, sources } = endings;
+        for (what, ends) in [("user", users), ("credential", credentials), ("source", sources)] {
+            self.endings.with_label_values(&[what, "soon"]).set(f64::from(ends.soon));
+            self.endings.with_label_values(&[what, "ended"]).set(f64::from(ends.ended));
+        }
+    }
+
+    /// A configuration has come into force.
+    pub fn config_in_force(&self, hash: &str, certificates: &[CertificateEnd]) {
+        self.config.generation.inc();
+        self.config.info.reset();
+        self.config.info.with_label_values(&[hash]).set(1.0);
+        self.config.loaded.set(seconds(SystemTime::now()));
+        *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = certificates.to_vec();
+        self.certificates.reset();
+        for CertificateEnd { what, name, not_after } in certificates {
+            let end = self.certificates.with_label_values(&[*what, name.as_str()]);
+            end.set(*not_after as f64);
+        }
+    }
+
+    /// When certificates of files in use expire.
+    pub fn certificate_ends(&self) -> Vec<Value> {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = |CertificateEnd { what, name, not_after }: &CertificateEnd| json!({ "what": what, "name": name, "not_after": not_after });
+        ends.iter().map(one).collect()
+    }
+
+    /// How far the replica is behind, in seconds, if that is known.
+    pub fn lag(&self) -> Option<f64> {
+        *self.known_lag.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A configuration was taken, or refused.
+    pub fn config_tried(&self, taken: bool) {
+        self.config.last_ok.set(f64::from(u8::from(taken)));
+    }
+
+    /// How far the replica is behind, if that is known, and whether that is too far.
+    pub fn replica_lag(&self, replica: &str, lag: Option<f64>, is_behind: bool) {
+        *self.known_lag.lock().unwrap_or_else(PoisonError::into_inner) = lag;
+        self.replica.lag.reset();
+        if let Some(lag) = lag {
+            self.replica.lag.with_label_values(&[replica]).set(lag);
+        }
+        self.replica.behind.set(f64::from(u8::from(is_behind)));
+    }
+}
+
+impl LedgerState {
+    fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            up: make.gauge("readgate_ledger_up", "1 if the ledger takes records, else 0.")?,
+            refused: make.counter(
+                "readgate_ledger_refused_records_total",
+                "Records turned away because the ledger couldn't be written.",
+            )?,
+            queued: make.gauge(
+                "readgate_ledger_queued_bytes",
+                "Bytes in the journal that are not in the ledger's files yet.",
+            )?,
+            capacity: make
+                .gauge("readgate_ledger_capacity_bytes", "Bytes that the journal can hold.")?,
+            open_intents: make.gauge(
+                "readgate_ledger_open_intents",
+                "Recorded statements that have not ended.",
+            )?,
+            last: make
+                .gauge("readgate_ledger_last_sequence", "Sequence number of the newest record.")?,
+            unwritten: make.gauge(
+                "readgate_ledger_unwritten_records",
+                "Records in the journal that are not in the ledger's files yet.",
+            )?,
+            unsynced: make.gauge(
+                "readgate_ledger_unsynced_records",
+                "Records that have not been forced to the disk yet.",
+            )?,
+            syncs: make.counter(
+                "readgate_ledger_syncs_total",
+                "How often records were forced to the disk.",
+            )?,
+            sync_time: make.seconds(
+                "readgate_ledger_sync_seconds_total",
+                "How long forcing records to the disk took, all together.",
+            )?,
+            last_sync: make.gauge(
+                "readgate_ledger_last_sync_timestamp_seconds",
+                "When records were last forced to the disk; 0 before the first time.",
+            )?,
+            last_checkpoint: make.gauge(
+                "readgate_ledger_last_checkpoint_timestamp_seconds",
+                "When the newest signed checkpoint was made; 0 before the first since the start.",
+            )?,
+        })
+    }
+
+    fn take(&self, health: &LedgerHealth) {
+        self.up.set(f64::from(u8::from(health.is_ok())));
+        self.refused.inc_by(health.refused.saturating_sub(self.refused.get()));
+        self.queued.set(number(health.queued_bytes as u64));
+        self.capacity.set(number(health.capacity_bytes as u64));
+        self.open_intents.set(number(health.open_intents as u64));
+        self.last.set(number(health.last_sequence));
+        let since = |sequence| number(health.last_sequence.saturating_sub(sequence));
+        self.unwritten.set(since(health.written_sequence));
+        self.unsynced.set(since(health.synced_sequence));
+        self.syncs.inc_by(health.syncs.saturating_sub(self.syncs.get()));
+        self.sync_time.inc_by((health.sync_time.as_secs_f64() - self.sync_time.get()).max(0.0));
+        self.last_sync.set(health.last_sync.map_or(0.0, seconds));
+        let checkpoint = health.last_checkpoint.as_deref().and_then(time_of);
+        self.last_checkpoint.set(checkpoint.unwrap_or(0.0));
+    }
+}
+
+impl ConfigState {
+    fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            generation: make.count(
+                "readgate_config_generation",
+                "Configurations that have come into force since the start.",
+            )?,
+            info: make.gauges(
+                "readgate_config_info",
+                "1, with the SHA-256 of the configuration in force as label.",
+                &["hash"],
+            )?,
+            loaded: make.gauge(
+                "readgate_config_last_load_timestamp_seconds",
+                "When the configuration in force was taken.",
+            )?,
+            last_ok: make.gauge(
+                "readgate_config_last_reload_ok",
+                "1 if the last configuration that was read is in force, 0 if it was refused.",
+            )?,
+        })
+    }
+}
+
+impl ReplicaState {
+    fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            info: make.gauges(
+                "readgate_replica_info",
+                "1, with the replica's name and version as labels.",
+                &["replica", "version"],
+            )?,
+            lag: make.gauges(
+                "readgate_replica_lag_seconds",
+                "How far the replica is behind its source; no series while that is unknown.",
+                &["replica"],
+            )?,
+            behind: make.gauge(
+                "readgate_replica_behind",
+                "1 if the replica is further behind than replica.max_lag, or that can't be told.",
+            )?,
+        })
+    }
+
+    fn version(&self, daemon: &Daemon) {
+        let target = &daemon.pool.target;
+        let Some(profile) = target.profile.load_full() else { return };
+        let version: String =
+            String::from_utf8_lossy(&profile.version_text).chars().take(80).collect();
+        self.info.reset();
+        self.info.with_label_values(&[&target.name, &version]).set(1.0);
+    }
+}
+
+/// When a ledger's line was written.
+fn time_of(line: &str) -> Option<f64> {
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    let time: Timestamp = line.get("time")?.as_str()?.parse().ok()?;
+    Some(time.as_second() as f64)
+}
+
+fn seconds(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
+}
+
+/// Counts beyond 2^53 lose their last digits, which no reader of a gauge misses.
+fn number(count: u64) -> f64 {
+    count as f64
+}

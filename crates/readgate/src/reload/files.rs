@@ -1,0 +1,136 @@
+//! Notices that the configuration, a certificate or a key has changed, by looking at the
+//! files now and then: that works on every file system, and for links that are switched.
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use config::{Config, ReplicaTls};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// What tells a file from what it was: time of change, inode, size. `None`: not there.
+pub type Stamp = Option<(i64, i64, u64, u64)>;
+/// Files and what they were like.
+pub type Stamps = BTreeMap<PathBuf, Stamp>;
+
+/// The files of the configuration in force.
+#[derive(Debug)]
+pub struct FileWatch {
+    period: Option<Duration>,
+    loaded: Stamps,
+}
+
+impl FileWatch {
+    /// Watches the files of a configuration that has just been read.
+    pub fn new(path: &Path, config: &Config) -> Self {
+        Self { period: config.reload.watch, loaded: stamps(files(path, Some(config))) }
+    }
+
+    /// The files as they are now.
+    pub fn look(&self) -> Stamps {
+        stamps(self.loaded.keys().cloned().collect())
+    }
+
+    /// The files have been read again, `seen` before that. If they were refused, those of
+    /// before are watched on.
+    pub fn note(&mut self, path: &Path, config: Option<&Config>, seen: Stamps) {
+        self.loaded = match config {
+            Some(_) => stamps(files(path, config)),
+            None => BTreeMap::new(),
+        };
+        // What changes while it is read counts as a change.
+        let is_watched = |file: &PathBuf| config.is_none() || self.loaded.contains_key(file);
+        let seen: Vec<_> = seen.into_iter().filter(|(file, _)| is_watched(file)).collect();
+        self.loaded.extend(seen);
+    }
+
+    /// Waits until a file has changed and then stayed as it is from one look to the next:
+    /// who writes several files, or a long one, is not read half-way.
+    pub async fn changed(&self) {
+        let Some(period) = self.period else { return std::future::pending().await };
+        let mut ticks = interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut before = self.loaded.clone();
+        loop {
+            ticks.tick().await;
+            let now = self.look();
+            if now != self.loaded && now == before {
+                return;
+            }
+            before = now;
+        }
+    }
+}
+
+fn files(path: &Path, config: Option<&Config>) -> Vec<PathBuf> {
+    let mut files = vec![path.to_owned()];
+    let Some(config) = config else { return files };
+    for listener in &config.listeners {
+        files.push(listener.tls.certificate_file.clone());
+        files.push(listener.tls.private_key.path().to_owned());
+        if let Some(clients) = &listener.tls.clients {
+            files.push(clients.ca_file.clone());
+            files.extend(clients.crl_file.clone());
+        }
+    }
+    if let ReplicaTls::Verified { ca_file, .. } = &config.replica.tls {
+        files.push(ca_file.clone());
+    }
+    files
+}
+
+fn stamps(files: Vec<PathBuf>) -> Stamps {
+    let stamp = |file: &Path| {
+        let found = std::fs::metadata(file).ok()?;
+        Some((found.mtime(), found.mtime_nsec(), found.ino(), found.size()))
+    };
+    files.into_iter().map(|file| (file.clone(), stamp(&file))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn says_within(watch: &FileWatch, limit: Duration) -> bool {
+        tokio::time::timeout(limit, watch.changed()).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tells_of_a_change_once_it_has_settled_and_of_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("proxy.toml");
+        std::fs::write(&file, "a").unwrap();
+        let period = Duration::from_secs(2);
+        let mut watch = FileWatch { period: Some(period), loaded: stamps(vec![file.clone()]) };
+        assert!(!says_within(&watch, 10 * period).await);
+
+        std::fs::write(&file, "longer").unwrap();
+        assert!(!says_within(&watch, period / 2).await, "one look is not enough");
+        assert!(says_within(&watch, 3 * period).await);
+
+        watch.note(&file, None, watch.look());
+        assert!(!says_within(&watch, 10 * period).await);
+        std::fs::remove_file(&file).unwrap();
+        assert!(says_within(&watch, 3 * period).await, "a file that is gone has changed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_goes_on_changing_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("proxy.toml");
+        std::fs::write(&file, "").unwrap();
+        let period = Duration::from_secs(2);
+        let watch = FileWatch { period: Some(period), loaded: stamps(vec![file.clone()]) };
+        let writing = async {
+            for length in 1..20 {
+                std::fs::write(&file, "x".repeat(length)).unwrap();
+                tokio::time::sleep(period).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = writing => {}
+            () = watch.changed() => panic!("read half-way"),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What is wrong with the replica, and what config makes of it: nothing, a warning, or no
+//! service. Decides, and does nothing.
+use std::time::Duration;
+
+use config::WhenBehind;
+use mysql_wire::{ErrPacket, SqlState};
+
+use super::lag::Lag;
+use crate::replica::checks::Findings;
+
+/// `CR_CONN_HOST_ERROR`, as for a replica that can't be reached.
+const NO_SERVICE: u16 = 2003;
+
+/// What config says about findings.
+#[derive(Debug, Clone, Copy)]
+pub struct WallPolicy {
+    /// No sessions while the account can do more than read.
+    pub refuse_excess_rights: bool,
+    /// No sessions while the replica is not read-only.
+    pub refuse_writable: bool,
+    /// How far behind the replica may be; `None`: any time.
+    pub max_lag: Option<Duration>,
+    /// What happens when it is further behind.
+    pub when_behind: WhenBehind,
+}
+
+/// The walls as last seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Walls {
+    /// What is wrong, in words.
+    pub problems: Vec<String>,
+    /// Why there is no service, if there is none.
+    pub refusal: Option<String>,
+    /// Why the data is too old to be read, if it is: sessions stay, statements are refused.
+    pub stale: Option<String>,
+    /// The replica is too far behind, whatever config makes of it.
+    pub is_behind: bool,
+}
+
+impl WallPolicy {
+    /// As configured.
+    pub fn of(replica: &config::Replica) -> Self {
+        Self {
+            refuse_excess_rights: replica.refuse_excess_rights,
+            refuse_writable: replica.refuse_writable,
+            max_lag: replica.max_lag,
+            when_behind: replica.when_behind,
+        }
+    }
+}
+
+impl Walls {
+    /// Nothing has been asked yet: no service before that, unless config only warns.
+    pub fn unseen(policy: &WallPolicy) -> Self {
+        let refuses = policy.refuse_excess_rights || policy.refuse_writable;
+        let why = "the shared account and the replica have not been checked yet";
+        Self { refusal: refuses.then(|| why.to_owned()), ..Self::sound() }
+    }
+
+    fn sound() -> Self {
+        Self { problems: Vec::new(), refusal: None, stale: None, is_behind: false }
+    }
+
+    /// What comes of the newest findings.
+    pub fn of(findings: &Findings, lag: &Lag, policy: &WallPolicy) -> Self {
+        let mut walls = Self::sound();
+        let mut refusal = None;
+        if !findings.excess_rights.is_empty() {
+            let rights = findings.excess_rights.join(", ");
+            walls.problems.push(format!("the shared account can do more than read: {rights}"));
+            if policy.refuse_excess_rights {
+                refusal = Some("the shared account can do more than read (replica.excess_rights)");
+            }
+        }
+        if findings.is_writable {
+            walls.problems.push("the replica is not read-only".to_owned());
+            if policy.refuse_writable {
+                refusal = refusal.or(Some("the replica is not read-only (replica.writable)"));
+            }
+        }
+        walls.refusal = refusal.map(str::to_owned);
+        if let Some(why) = policy.max_lag.and_then(|most| too_far(lag, most)) {
+            walls.is_behind = true;
+            match policy.when_behind {
+                WhenBehind::Serve => {}
+                WhenBehind::Warn => walls.problems.push(why),
+                WhenBehind::Refuse => {
+                    walls.problems.push(why.clone());
+                    walls.stale = Some(why);
+                }
+            }
+        }
+        walls
+    }
+
+    /// What a client is told that can't have a session.
+    pub fn err_packet(&self) -> Option<ErrPacket> {
+        let why = self.refusal.as_ref().or(self.stale.as_ref())?;
+        Some(ErrPacket::new(NO_SERVICE, SqlState::LINK, format!("readgate: no service: {why}")))
+    }
+}
+
+/// The words stay the same while the lag grows: they are recorded when they change. What
+/// can't be known counts as too far: nobody would notice a replication that has stopped.
+fn too_far(lag: &Lag, most: Duration) -> Option<String> {
+    let limit = most.as_secs();
+    match lag {
+        Lag::Seconds(seconds) if *seconds <= most.as_secs_f64() => None,
+        Lag::Seconds(_) => {
+            Some(format!("the replica is more than {limit} s behind (replica.max_lag)"))
+        }
+        Lag::Unknown(why) => {
+            Some(format!("how far the replica is behind is not known (replica.max_lag): {why}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REFUSE: WallPolicy = WallPolicy {
+        refuse_excess_rights: true,
+        refuse_writable: true,
+        max_lag: Some(Duration::from_secs(60)),
+        when_behind: WhenBehind::Refuse,
+    };
+
+    fn behind(lag: &Lag, when_behind: WhenBehind) -> (usize, bool, bool) {
+        let policy = WallPolicy { when_behind, ..REFUSE };
+        let walls = Walls::of(&Findings::default(), lag, &policy);
+        (walls.problems.len(), walls.stale.is_some(), walls.is_behind)
+    }
+
+    #[test]
+    fn config_decides_between_no_service_and_a_warning() {
+        let warn = WallPolicy { refuse_excess_rights: false, refuse_writable: false, ..REFUSE };
+        let findings = Findings { excess_rights: vec!["INSERT ON *.*".into()], is_writable: true };
+        let now = Lag::Seconds(0.0);
+        let refused = Walls::of(&findings, &now, &REFUSE);
+        let err = refused.err_packet().expect("no service");
+        assert_eq!((err.code, err.sqlstate), (2003, SqlState::LINK));
+        assert!(String::from_utf8_lossy(&err.message).contains("replica.excess_rights"));
+        let warned = Walls::of(&findings, &now, &warn);
+        assert_eq!((warned.problems.len(), warned.refusal), (2, None));
+        assert!(Walls::unseen(&REFUSE).refusal.is_some());
+        assert_eq!(Walls::of(&Findings::default(), &now, &REFUSE), Walls::sound());
+    }
+
+    #[test]
+    fn a_replica_too_far_behind_is_served_warned_of_or_refused() {
+        let (near, far) = (Lag::Seconds(60.0), Lag::Seconds(60.5));
+        for when in [WhenBehind::Serve, WhenBehind::Warn, WhenBehind::Refuse] {
+            assert_eq!(behind(&near, when), (0, false, false), "{when:?}");
+        }
+        assert_eq!(behind(&far, WhenBehind::Serve), (0, false, true));
+        assert_eq!(behind(&far, WhenBehind::Warn), (1, false, true));
+        assert_eq!(behind(&far, WhenBehind::Refuse), (1, true, true));
+        let unlimited = WallPolicy { max_lag: None, ..REFUSE };
+        assert_eq!(Walls::of(&Findings::default(), &far, &unlimited), Walls::sound());
+    }
+
+    #[test]
+    fn a_lag_that_nobody_knows_counts_as_too_far() {
+        let unknown = Lag::Unknown("replication is not running".to_owned());
+        assert_eq!(behind(&unknown, WhenBehind::Refuse), (1, true, true));
+    }
+}

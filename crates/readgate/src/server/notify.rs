@@ -1,0 +1,100 @@
+//! What the service manager is told (sd_notify(3)): ready, reloading, stopping, alive. Does
+//! nothing where there is none. Failing to tell it steers nothing here.
+use std::env;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::oneshot;
+use tokio::time::{interval, timeout};
+
+use crate::workers::Workers;
+
+/// Clients are served.
+pub(super) fn ready() {
+    tell("READY=1");
+}
+
+/// A reload has begun; `READY=1` ends it. The time tells it from an earlier one's end.
+pub(super) fn reloading() {
+    let now = clock_gettime(ClockId::Monotonic);
+    let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1_000;
+    tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+}
+
+/// No new clients; sessions end.
+pub(super) fn stopping() {
+    tell("STOPPING=1");
+}
+
+/// Says twice per `WatchdogSec=` that all workers answer; a worker that hangs stops that.
+pub(super) async fn keep_watchdog(workers: Arc<Workers>) {
+    let Some(period) = watchdog_period() else { return };
+    let mut ticks = interval(period / 2);
+    loop {
+        ticks.tick().await;
+        let mut all_answer = true;
+        for index in 0..workers.count() {
+            let (done, answer) = oneshot::channel();
+            workers.spawn_on(index, async move {
+                let _ = done.send(());
+            });
+            all_answer &= matches!(timeout(period / 4, answer).await, Ok(Ok(())));
+        }
+        if all_answer {
+            tell("WATCHDOG=1");
+        }
+    }
+}
+
+fn watchdog_period() -> Option<Duration> {
+    let is_for_us =
+        env::var("WATCHDOG_PID").ok().is_none_or(|pid| pid.parse() == Ok(std::process::id()));
+    let micros = env::var("WATCHDOG_USEC").ok()?.parse().ok().filter(|micros| *micros > 0)?;
+    is_for_us.then(|| Duration::from_micros(micros))
+}
+
+fn tell(state: &str) {
+    let Some(place) = env::var_os("NOTIFY_SOCKET") else { return };
+    if let Err(error) = send(place.as_encoded_bytes(), state) {
+        tracing::debug!(%error, "the service manager could not be told");
+    }
+}
+
+/// `@` stands for the NUL that abstract addresses begin with.
+fn send(place: &[u8], state: &str) -> std::io::Result<()> {
+    let address = match place.strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => {
+            let path: &std::path::Path = std::ffi::OsStr::from_bytes(place).as_ref();
+            SocketAddr::from_pathname(path)?
+        }
+    };
+    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_a_named_and_an_abstract_socket() {
+        let mut room = [0; 64];
+        let name = format!("readgate-notify-{}", std::process::id());
+        let abstract_one = SocketAddr::from_abstract_name(&name).unwrap();
+        let receiver = UnixDatagram::bind_addr(&abstract_one).unwrap();
+        send(format!("@{name}").as_bytes(), "READY=1").unwrap();
+        let read = receiver.recv(&mut room).unwrap();
+        assert_eq!(room.get(..read).unwrap(), b"READY=1");
+
+        let path = std::env::temp_dir().join(name);
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        send(path.as_os_str().as_encoded_bytes(), "STOPPING=1").unwrap();
+        let read = receiver.recv(&mut room).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(room.get(..read).unwrap(), b"STOPPING=1");
+    }
+}
