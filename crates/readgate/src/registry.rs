@@ -4,12 +4,17 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use access::{NamedUser, Timestamp};
+use mysql_auth::Nonce;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 /// Ids of our greetings start here, well above what a replica counts up to, so that KILL
 /// can tell them from the replica's own.
 const FIRST_CONNECTION_ID: u32 = 1 << 30;
+
+/// A node begins somewhere in this many ids: the nodes of a fleet must not count alike, or a
+/// KILL that reaches the wrong node would hit another session of its user.
+const ID_STARTS: u32 = 1 << 30;
 
 /// Why a session is told to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,10 +114,17 @@ pub struct Card {
     pub replica_session: u32,
 }
 
+/// 0 where the system's generator fails; a nonce will fail with it.
+fn random_below(bound: u32) -> u32 {
+    let nonce = Nonce::generate().ok();
+    let bytes = nonce.as_ref().and_then(|nonce| nonce.as_bytes().first_chunk::<4>());
+    bytes.map_or(0, |bytes| u32::from_le_bytes(*bytes) % bound)
+}
+
 impl Default for Registry {
     fn default() -> Self {
         Self {
-            next_id: AtomicU32::new(FIRST_CONNECTION_ID),
+            next_id: AtomicU32::new(FIRST_CONNECTION_ID + random_below(ID_STARTS)),
             next_serial: AtomicU64::new(1),
             sessions: Mutex::default(),
         }
@@ -242,5 +254,19 @@ impl Drop for Registered {
         if sessions.get(&self.id).is_some_and(|entry| entry.serial == self.serial) {
             sessions.remove(&self.id);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_nodes_give_out_different_connection_ids() {
+        let (one, other) = (Registry::default(), Registry::default());
+        let (one, other) = (one.next_connection_id(), other.next_connection_id());
+        assert!(one >= FIRST_CONNECTION_ID && other >= FIRST_CONNECTION_ID);
+        // They agree once in a thousand million times.
+        assert_ne!(one, other);
     }
 }

@@ -10,6 +10,7 @@ use crate::charset::Charset;
 use crate::facts::SessionFacts;
 use crate::fingerprint::fingerprint;
 use crate::judge::{Judge, Policy};
+use crate::literals::{Literal, LiteralKind, literals};
 use crate::server::{Flavour, ServerVersion};
 use crate::structure::{self, Structure};
 use crate::verdict::{Denial, OwnStatement, StatementKind, Verdict};
@@ -31,6 +32,8 @@ pub struct Explanation {
     pub structure: Structure,
     /// The text without its values.
     pub fingerprint: String,
+    /// Start, end and sort of each value and comment.
+    pub literals: Vec<(usize, usize, &'static str)>,
 }
 
 /// Judges a text as [`Judge::judge_several`] does and explains the outcome. A text of
@@ -46,6 +49,7 @@ pub fn explain(judge: &Judge, facts: &SessionFacts, text: Bytes) -> Explanation 
         kind: verdicts.first().map_or(StatementKind::Unknown, kind_of),
         structure,
         fingerprint: fingerprint(facts, &text),
+        literals: positions(facts, &text),
     };
     for verdict in verdicts {
         match verdict {
@@ -64,6 +68,19 @@ pub fn explain(judge: &Judge, facts: &SessionFacts, text: Bytes) -> Explanation 
         }
     }
     explanation
+}
+
+/// Nothing where the text can't be read to its end.
+fn positions(facts: &SessionFacts, text: &[u8]) -> Vec<(usize, usize, &'static str)> {
+    let named = |literal: Literal| {
+        let kind = match literal.kind {
+            LiteralKind::String => "string",
+            LiteralKind::Number => "number",
+            LiteralKind::Comment => "comment",
+        };
+        (literal.range.start, literal.range.end, kind)
+    };
+    literals(facts, text).unwrap_or_default().into_iter().map(named).collect()
 }
 
 fn kind_of(verdict: &Verdict) -> StatementKind {
@@ -89,6 +106,7 @@ impl Explanation {
             "tables": self.structure.tables,
             "columns": self.structure.columns,
             "functions": self.structure.functions,
+            "literals": self.literals,
             "fingerprint": self.fingerprint,
         })
     }
@@ -239,4 +257,21 @@ fn from_base64(text: &str) -> Option<Vec<u8>> {
         }
     }
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Policy;
+
+    #[test]
+    fn an_explanation_says_where_values_stand() {
+        let server = ServerVersion { flavour: Flavour::MySql, number: 90704 };
+        let judge = Judge::new(server, Policy::default());
+        let facts = SessionFacts::new(server, b"", 45, None).unwrap();
+        let explanation = explain(&judge, &facts, Bytes::from_static(b"SELECT 'a', 42 -- c"));
+        let expected = [(7, 10, "string"), (12, 14, "number"), (15, 19, "comment")];
+        assert_eq!(explanation.literals, expected);
+        assert_eq!(explanation.to_json()["literals"][1], json!([12, 14, "number"]));
+    }
 }

@@ -50,7 +50,11 @@ pub async fn run(
             }
         }
         Found::AnothersSession => error(KILL_DENIED, format!("You are not owner of thread {id}")),
-        Found::Nothing => error(NO_SUCH_THREAD, format!("Unknown thread id: {id}")),
+        Found::Nothing => {
+            let text =
+                format!("Unknown thread id: {id} (readgate: no session on this node has it)");
+            error(NO_SUCH_THREAD, text)
+        }
     };
     session.send_err(&err).await?;
     Ok(false)
