@@ -18,6 +18,7 @@ pub mod denials;
 pub mod ending;
 pub mod identity;
 pub mod idle;
+pub mod login_record;
 pub mod metrics;
 pub mod net_stream;
 pub mod ops;

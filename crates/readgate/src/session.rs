@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use access::{NamedUser, Role, SourceSlot, UserSlot, UserStore};
-use ledger::{Event, Who, WhoTag};
+use ledger::WhoTag;
 use mysql_wire::change_user::ChangeUser;
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::packet::Payload;
@@ -25,17 +25,18 @@ use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, SqlState, StatusFla
 use sql_judge::{Judge, ServerVersion, SessionFacts};
 
 use crate::connection::login::LoggedIn;
-use crate::context::{Context, SessionNote};
+use crate::context::Context;
 use crate::daemon::{Daemon, SessionLimits};
 use crate::ending::{Ending, EndingKind};
 use crate::idle::{Idle, IdleTimer, Wait};
+use crate::login_record::{self, Place};
 use crate::metrics::tally::{Ran, Tally};
 use crate::packet_stream::PacketStream;
-use crate::recording::{self, Asserted};
+use crate::recording::Asserted;
 use crate::registry::{Card, Order, Orders, Registered};
 use crate::reload;
 use crate::replica::guard::Baseline;
-use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
+use crate::replica::{ReplicaFault, ReplicaSession, ReplicaTarget, SessionWish};
 use crate::role_policy::RoleJudge;
 use prepared::PreparedStatements;
 
@@ -133,7 +134,8 @@ impl<'a> Session<'a> {
         // Before the judge is asked for: what changes in between is followed.
         let generation = daemon.judges.generation();
         let RoleJudge { judge, policy } = daemon.judge(replica.version, &user.role);
-        let tag = record_login(daemon, context, &logged_in, (&replica, &policy)).await?;
+        let tag = login_record::record(daemon, context, &logged_in, at(daemon, &replica, &policy))
+            .await?;
         let (registered, orders) = daemon.registry.register(context.connection_id, card);
         reload::end_if_revoked(daemon, context.connection_id);
         let mut session = Self {
@@ -144,7 +146,7 @@ impl<'a> Session<'a> {
             facts,
             prepared: PreparedStatements::default(),
             generation,
-            program: program_of(&logged_in.attributes),
+            program: login_record::program_of(&logged_in.attributes),
             tag,
             user: user.name.as_str().to_owned(),
             named: logged_in.named.clone(),
@@ -212,9 +214,8 @@ impl<'a> Session<'a> {
         self.redacts = self.daemon.records.redacts(&user.role.name);
         self.limits = live.session_limits.narrowed(&user.role.limits);
         let program = self.program.as_deref();
-        let (named, replica) = (&self.named, &self.replica);
-        let who =
-            who(self.daemon, self.context, (named, &user.role.name), program, (replica, &policy));
+        let at = at(self.daemon, &self.replica, &policy);
+        let who = login_record::who(self.context, (&self.named, &user.role.name), program, at);
         self.tag = self.daemon.ledger.tag(&who);
     }
 
@@ -408,56 +409,9 @@ fn attributes_for_replica(logged_in: &LoggedIn, context: &Context) -> Vec<Attrib
     all
 }
 
-fn program_of(attributes: &[Attribute]) -> Option<String> {
-    let program = attributes.iter().find(|attribute| attribute.name == b"program_name");
-    program.map(|attribute| String::from_utf8_lossy(&attribute.value).into_owned())
-}
-
-fn who<'a>(
-    daemon: &'a Daemon,
-    context: &'a Context,
-    (named, role): (&'a NamedUser, &'a str),
-    program: Option<&'a str>,
-    (replica, policy): (&ReplicaSession, &'a str),
-) -> Who<'a> {
-    Who {
-        session: u64::from(context.connection_id),
-        user: named.user().name.as_str(),
-        role,
-        source: named.source().addr(),
-        source_port: context.peer.port(),
-        listener: &context.listener,
-        tls_version: context.tls.as_ref().map(|tls| tls.0.as_str()),
-        tls_cipher: context.tls.as_ref().map(|tls| tls.1.as_str()),
-        program,
-        replica: &daemon.pool.target.name,
-        account: &daemon.pool.target.account,
-        replica_session: Some(u64::from(replica.connection_id)),
-        policy: Some(policy),
-    }
-}
-
-async fn record_login(
-    daemon: &Daemon,
-    context: &mut Context,
-    logged_in: &LoggedIn,
-    (replica, policy): (&ReplicaSession, &str),
-) -> Result<WhoTag, Ending> {
-    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let attributes = logged_in.attributes.iter().map(|a| (lossy(&a.name), lossy(&a.value)));
-    let certificate = logged_in.named.certificate();
-    let certificate = certificate.map(|of| ("readgate_certificate".to_owned(), of.shown()));
-    let attributes: Vec<(String, String)> = attributes.chain(certificate).collect();
-    let program = program_of(&logged_in.attributes);
-    let role = &logged_in.named.user().role.name;
-    let named = (&logged_in.named, role.as_str());
-    let who = who(daemon, context, named, program.as_deref(), (replica, policy));
-    let tag = daemon.ledger.tag(&who);
-    let event = Event::Login { who, method: logged_in.named.method(), attributes: &attributes };
-    recording::within_deadline(daemon.ledger.event(&event)).await.map_err(|why| {
-        Ending::told(EndingKind::LedgerFault, why.as_str(), refuse::ledger_down(&why))
-    })?;
-    daemon.metrics.login("ok");
-    context.session = Some(SessionNote { statements: 0, refusals: 0 });
-    Ok(tag)
+/// Where the session's statements run, for its records.
+fn at<'a>(daemon: &'a Daemon, replica: &ReplicaSession, policy: &'a str) -> Place<'a> {
+    let ReplicaTarget { name, account, .. } = &daemon.pool.target;
+    let replica_session = Some(u64::from(replica.connection_id));
+    Place { replica: name, account, replica_session, policy }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use access::SourceSlot;
 use bytes::Bytes;
-use ledger::{Event, Who, WhoTag};
+use ledger::WhoTag;
 use mysql_wire::change_user::ChangeUser;
 use mysql_wire::ok_packet::encode_eof;
 use mysql_wire::packet::Payload;
@@ -15,14 +15,14 @@ use tokio::time::sleep;
 
 use super::statement;
 use crate::connection::login::LoggedIn;
-use crate::context::{Context, SessionNote};
+use crate::context::Context;
 use crate::daemon::{Daemon, SessionLimits};
 use crate::ending::{Ending, EndingKind};
+use crate::login_record::{self, Place};
 use crate::packet_stream::PacketStream;
 use crate::recording;
 use crate::registry::{Card, Order, Orders, Registered};
 use crate::reload;
-use crate::session::refuse::ledger_down;
 use crate::session::{Leaving, Left};
 
 /// ER_UNKNOWN_COM_ERROR.
@@ -76,7 +76,10 @@ impl<'a> Operator<'a> {
         // An operator's session holds nothing on the replica. The replica doesn't give an id
         // out again, so the greeting's stays this session's alone.
         drop(context.earmarked.take());
-        let tag = record_login(daemon, context, &logged_in).await?;
+        let policy = recording::console_policy();
+        let at =
+            Place { replica: CONSOLE, account: CONSOLE, replica_session: None, policy: &policy };
+        let tag = login_record::record(daemon, context, &logged_in, at).await?;
         let user = logged_in.named.user();
         let card = Card {
             user: user.name.as_str().to_owned(),
@@ -221,40 +224,4 @@ impl<'a> Operator<'a> {
             Err(_) => Err(Ending::silent(EndingKind::ClientGone, "the client reads nothing")),
         }
     }
-}
-
-async fn record_login(
-    daemon: &Daemon,
-    context: &mut Context,
-    logged_in: &LoggedIn,
-) -> Result<WhoTag, Ending> {
-    let lossy = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let attributes: Vec<(String, String)> =
-        logged_in.attributes.iter().map(|a| (lossy(&a.name), lossy(&a.value))).collect();
-    let program = attributes.iter().find(|(name, _)| name == "program_name");
-    let user = logged_in.named.user();
-    let policy = recording::console_policy();
-    let who = Who {
-        session: u64::from(context.connection_id),
-        user: user.name.as_str(),
-        role: &user.role.name,
-        source: logged_in.named.source().addr(),
-        source_port: context.peer.port(),
-        listener: &context.listener,
-        tls_version: context.tls.as_ref().map(|tls| tls.0.as_str()),
-        tls_cipher: context.tls.as_ref().map(|tls| tls.1.as_str()),
-        program: program.map(|(_, value)| value.as_str()),
-        replica: CONSOLE,
-        account: CONSOLE,
-        replica_session: None,
-        policy: Some(&policy),
-    };
-    let tag = daemon.ledger.tag(&who);
-    let event = Event::Login { who, method: logged_in.named.method(), attributes: &attributes };
-    recording::within_deadline(daemon.ledger.event(&event))
-        .await
-        .map_err(|why| Ending::told(EndingKind::LedgerFault, why.as_str(), ledger_down(&why)))?;
-    daemon.metrics.login("ok");
-    context.session = Some(SessionNote { statements: 0, refusals: 0 });
-    Ok(tag)
 }
