@@ -1,12 +1,14 @@
 //! Who is in at this moment, and the way to tell a session to end.
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use access::{NamedUser, Timestamp};
 use mysql_auth::Nonce;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
+
+use crate::replica::account::Account;
 
 /// Ids of our greetings start here, well above what a replica counts up to, so that KILL
 /// can tell them from the replica's own.
@@ -110,6 +112,8 @@ pub struct Card {
     pub listener: String,
     /// Whether it speaks TLS.
     pub encrypted: bool,
+    /// The account that it has on the replica; an operator's has none.
+    pub account: Option<Arc<Account>>,
     /// The replica's id of its session.
     pub replica_session: u32,
 }
@@ -144,16 +148,13 @@ impl Registry {
     }
 
     /// Enters a session for as long as the guard lives.
-    pub fn register(self: &std::sync::Arc<Self>, id: u32, card: Card) -> (Registered, Orders) {
+    pub fn register(self: &Arc<Self>, id: u32, card: Card) -> (Registered, Orders) {
         let (orders, given) = watch::channel(Order::GoOn);
         let most = card.named.user().role.limits.session_time;
         let ends_at = most.map(|most| Instant::now() + most);
         let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
         self.sessions().insert(id, Entry { card, since: Timestamp::now(), orders, serial });
-        (
-            Registered { registry: std::sync::Arc::clone(self), id, serial },
-            Orders { given, ends_at },
-        )
+        (Registered { registry: Arc::clone(self), id, serial }, Orders { given, ends_at })
     }
 
     /// The session of this user that has the id, ours or the replica's.
@@ -242,7 +243,7 @@ pub enum Found {
 /// Keeps a session in the registry.
 #[derive(Debug)]
 pub struct Registered {
-    registry: std::sync::Arc<Registry>,
+    registry: Arc<Registry>,
     id: u32,
     serial: u64,
 }
