@@ -25,6 +25,7 @@ macro_rules! on_both {
     };
 }
 
+mod accounts;
 mod balancer;
 mod certificates;
 mod check;

@@ -125,8 +125,17 @@ pub struct Replica {
     pub heartbeat_query: Option<String>,
     /// How the way to it is protected.
     pub tls: ReplicaTls,
-    /// The account that all sessions share.
+    /// The account that all sessions share whose role names no other.
     pub account: ReplicaAccount,
+    /// Further accounts, for the roles that name them.
+    pub role_accounts: Vec<RoleAccount>,
+}
+
+impl Replica {
+    /// The names that a role may give as its account.
+    pub(crate) fn role_account_names(&self) -> Vec<String> {
+        self.role_accounts.iter().map(|account| account.name.clone()).collect()
+    }
 }
 
 /// What happens when the replica is too far behind.
@@ -183,7 +192,18 @@ pub enum ReplicaTls {
     InsecurePlaintext,
 }
 
-/// The shared account on the replica.
+/// A shared account on the replica for the roles that name it.
+#[derive(Debug, Clone)]
+pub struct RoleAccount {
+    /// Name in roles.
+    pub name: String,
+    /// The account.
+    pub account: ReplicaAccount,
+    /// Schema of its sessions whose client names none; `None`: the replica's.
+    pub default_schema: Option<String>,
+}
+
+/// A shared account on the replica.
 #[derive(Debug, Clone)]
 pub struct ReplicaAccount {
     /// Its name.

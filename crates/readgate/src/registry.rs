@@ -3,13 +3,15 @@ mod orders;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use access::{NamedUser, Timestamp};
 use mysql_auth::Nonce;
 
 use orders::Voice;
 pub use orders::{Order, Orders, Reason};
+
+use crate::replica::account::Account;
 
 /// Ids of our greetings start here, well above what a replica counts up to, so that KILL
 /// can tell them from the replica's own.
@@ -49,6 +51,8 @@ pub struct Card {
     pub listener: String,
     /// Whether it speaks TLS.
     pub encrypted: bool,
+    /// The account that it has on the replica; an operator's has none.
+    pub account: Option<Arc<Account>>,
     /// The replica's id of its session.
     pub replica_session: u32,
 }
@@ -83,11 +87,11 @@ impl Registry {
     }
 
     /// Enters a session for as long as the guard lives.
-    pub fn register(self: &std::sync::Arc<Self>, id: u32, card: Card) -> (Registered, Orders) {
+    pub fn register(self: &Arc<Self>, id: u32, card: Card) -> (Registered, Orders) {
         let (voice, orders) = orders::line(card.named.user().role.limits.session_time);
         let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
         self.sessions().insert(id, Entry { card, since: Timestamp::now(), orders: voice, serial });
-        (Registered { registry: std::sync::Arc::clone(self), id, serial }, orders)
+        (Registered { registry: Arc::clone(self), id, serial }, orders)
     }
 
     /// The session of this user that has the id, ours or the replica's.
@@ -165,7 +169,7 @@ pub enum Found {
 /// Keeps a session in the registry.
 #[derive(Debug)]
 pub struct Registered {
-    registry: std::sync::Arc<Registry>,
+    registry: Arc<Registry>,
     id: u32,
     serial: u64,
 }

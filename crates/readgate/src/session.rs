@@ -33,10 +33,11 @@ use crate::login_record::{self, Place};
 use crate::metrics::tally::{Ran, Tally};
 use crate::packet_stream::PacketStream;
 use crate::recording::Asserted;
-use crate::registry::{Card, Order, Orders, Registered};
+use crate::registry::{Card, Order, Orders, Reason, Registered};
 use crate::reload;
+use crate::replica::account::Account;
 use crate::replica::guard::Baseline;
-use crate::replica::{ReplicaFault, ReplicaSession, ReplicaTarget, SessionWish};
+use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
 use crate::role_policy::RoleJudge;
 use prepared::PreparedStatements;
 
@@ -108,14 +109,16 @@ impl<'a> Session<'a> {
         context: &'a mut Context,
         logged_in: LoggedIn,
     ) -> Result<Self, Ending> {
+        let account = account_of(daemon, &logged_in)?;
         let wish = SessionWish {
+            account: Arc::clone(&account),
             client: logged_in.negotiated,
             collation: logged_in.collation,
-            schema: schema_of(daemon, &logged_in)?,
+            schema: schema_of(daemon, &account, &logged_in)?,
             attributes: attributes_for_replica(&logged_in, context),
             statement_timeout: logged_in.named.user().role.limits.statement_timeout,
         };
-        if let Some(err) = daemon.walls.load().err_packet() {
+        if let Some(err) = daemon.walls.load().err_packet(&account) {
             return Err(Ending::told(EndingKind::ReplicaFault, "no service: walls", err));
         }
         let lending = daemon.pool.lend(&wish, context.earmarked.take());
@@ -129,6 +132,7 @@ impl<'a> Session<'a> {
             named: logged_in.named.clone(),
             listener: context.listener.clone(),
             encrypted: client.is_encrypted(),
+            account: Some(account),
             replica_session: replica.connection_id,
         };
         // Before the judge is asked for: what changes in between is followed.
@@ -382,8 +386,19 @@ fn no_replica(daemon: &Daemon, fault: &ReplicaFault) -> Ending {
     Ending::told(EndingKind::ReplicaFault, fault.to_string(), farewell)
 }
 
+/// The account of the user's role. One that a reload has just taken away is nobody else's.
+fn account_of(daemon: &Daemon, logged_in: &LoggedIn) -> Result<Arc<Account>, Ending> {
+    let accounts = daemon.pool.target.accounts.load();
+    let account = accounts.of(&logged_in.named.user().role).map(Arc::clone);
+    account.ok_or_else(|| Ending::ordered(Reason::Revoked))
+}
+
 /// The schema that the login asks for, which its role must let it have, or the general one.
-fn schema_of(daemon: &Daemon, logged_in: &LoggedIn) -> Result<Option<Vec<u8>>, Ending> {
+fn schema_of(
+    daemon: &Daemon,
+    account: &Account,
+    logged_in: &LoggedIn,
+) -> Result<Option<Vec<u8>>, Ending> {
     let policy = daemon.live().policy_of(&logged_in.named.user().role);
     if let Some(schema) = &logged_in.schema {
         if policy.may_use(schema) {
@@ -393,8 +408,7 @@ fn schema_of(daemon: &Daemon, logged_in: &LoggedIn) -> Result<Option<Vec<u8>>, E
         let err = ErrPacket::new(SCHEMA_DENIED, SqlState::ACCESS, text);
         return Err(Ending::told(EndingKind::LoginDenied, "schema not of the role", err));
     }
-    let default = daemon.pool.target.default_schema.as_ref();
-    let default = default.map(|schema| schema.clone().into_bytes());
+    let default = account.default_schema.as_ref().map(|schema| schema.clone().into_bytes());
     Ok(default.filter(|schema| policy.may_use(schema)))
 }
 
@@ -410,8 +424,8 @@ fn attributes_for_replica(logged_in: &LoggedIn, context: &Context) -> Vec<Attrib
 }
 
 /// Where the session's statements run, for its records.
-fn at<'a>(daemon: &'a Daemon, replica: &ReplicaSession, policy: &'a str) -> Place<'a> {
-    let ReplicaTarget { name, account, .. } = &daemon.pool.target;
+fn at<'a>(daemon: &'a Daemon, replica: &'a ReplicaSession, policy: &'a str) -> Place<'a> {
     let replica_session = Some(u64::from(replica.connection_id));
+    let (name, account) = (&daemon.pool.target.name, &replica.account.user);
     Place { replica: name, account, replica_session, policy }
 }

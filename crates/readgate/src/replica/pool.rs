@@ -1,8 +1,7 @@
-//! Warm connections to the replica: logged in under the shared account, lent for a session
-//! and taken back afterwards.
+//! Warm connections to the replica: logged in, lent for a session and taken back afterwards.
 //!
-//! A lent connection has logged in anew (COM_CHANGE_USER) and is guarded anew, whoever had
-//! it before; one that was in the middle of something is never taken back.
+//! A lent connection has logged in anew (COM_CHANGE_USER), under whatever account this session
+//! has to have, and is guarded anew, whoever had it before; one that was in the middle of something is never taken back.
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use mysql_wire::handshake_response::Attribute;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout, timeout_at};
 
+use super::account::Account;
 use super::login::{LoggedIn, class};
 use super::{ReplicaFault, ReplicaSession, ReplicaTarget, SessionWish, text_query};
 use crate::workers::{self, Workers};
@@ -61,7 +61,7 @@ pub struct PoolState {
     pub limit: usize,
 }
 
-/// Lends sessions on one replica under one account.
+/// Lends sessions on one replica.
 pub struct Pool {
     /// The replica.
     pub target: ReplicaTarget,
@@ -139,14 +139,10 @@ impl Pool {
         earmarked: Option<Warm>,
     ) -> Result<ReplicaSession, ReplicaFault> {
         let wanted = class(wish.client);
-        let warm = match earmarked {
-            Some(warm) if warm.connection.class == wanted => Some(warm),
-            Some(other) => {
-                self.put_back(other);
-                take(&mut self.shelf(), wanted)
-            }
-            None => take(&mut self.shelf(), wanted),
-        };
+        // An earmarked one that doesn't suit is closed: its id is the greeting's, and while this
+        // session has it no other may.
+        let suits = |warm: &Warm| warm.connection.class == wanted;
+        let warm = earmarked.filter(suits).or_else(|| take(&mut self.shelf(), wanted));
         *self.usual.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
         self.fill_later(wanted);
         if let Some(Warm { connection, .. }) = warm
@@ -285,13 +281,15 @@ impl Pool {
         }
     }
 
-    /// Ends a statement or a session of ours on the replica, over another connection.
+    /// Ends a statement or a session of ours on the replica, over another connection of the
+    /// same account.
     pub async fn kill(
         self: &Arc<Self>,
+        account: &Arc<Account>,
         connection_id: u32,
         query_only: bool,
     ) -> Result<(), ReplicaFault> {
-        let mut wish = SessionWish::own("readgate-kill");
+        let mut wish = SessionWish::own("readgate-kill", account);
         wish.client = self.usual().unwrap_or(wish.client);
         // Over the limit, if need be: a full pool is when people cancel.
         let warm = take(&mut self.shelf(), wish.client);
@@ -360,8 +358,9 @@ impl Pool {
 
 impl SessionWish {
     /// A session for readgate's own needs.
-    pub fn own(program: &str) -> Self {
+    pub fn own(program: &str, account: &Arc<Account>) -> Self {
         Self {
+            account: Arc::clone(account),
             client: Capabilities::empty(),
             collation: 45,
             schema: None,
@@ -377,7 +376,8 @@ async fn fill(pool: Arc<Pool>, wanted: Capabilities) {
         pool.shelf().filling = false;
         return;
     };
-    let wish = SessionWish { client: wanted, ..SessionWish::own("readgate-warm") };
+    let account = Arc::clone(pool.target.accounts.load().own());
+    let wish = SessionWish { client: wanted, ..SessionWish::own("readgate-warm", &account) };
     let opened = pool.target.open(&wish).await;
     pool.shelf().filling = false;
     if let Ok(session) = opened {
