@@ -47,6 +47,7 @@ mod ops;
 mod people;
 mod pool;
 mod reads;
+mod ready;
 mod refusals;
 mod roles;
 mod settings;
