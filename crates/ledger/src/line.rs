@@ -131,8 +131,11 @@ const VALUES: [u8; 256] = {
 };
 
 pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    for byte in bytes {
-        out.extend_from_slice(DIGITS.get(usize::from(*byte)).unwrap_or(b"??"));
+    let start = out.len();
+    out.resize(start + 2 * bytes.len(), b'?');
+    let (pairs, _) = out.get_mut(start..).unwrap_or_default().as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
+        *pair = *DIGITS.get(usize::from(*byte)).unwrap_or(b"??");
     }
 }
 
