@@ -49,6 +49,7 @@ mod reads;
 mod refusals;
 mod roles;
 mod settings;
+mod shipping;
 mod staleness;
 mod timing;
 mod wrong_bytes;
