@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use memchr::memmem::Finder;
 use serde::Deserialize;
@@ -54,7 +54,7 @@ pub(super) enum Prev {
 
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    file: Arc<Path>,
+    file: Rc<Path>,
     line: u64,
     pub(super) sequence: u64,
 }
@@ -90,7 +90,7 @@ impl NodeCheck {
     /// Checks each line of a file.
     pub(super) fn file(&mut self, path: &Path) -> io::Result<()> {
         self.report.files += 1;
-        let file: Arc<Path> = path.into();
+        let file: Rc<Path> = path.into();
         let mut number = 0;
         let end = hashed::each_line(archive::open(path)?, &mut |line| {
             number += 1;
@@ -106,7 +106,7 @@ impl NodeCheck {
     }
 
     /// Moves on to a line; gives the place left.
-    pub(super) fn go_to(&mut self, file: &Arc<Path>, line: u64) -> Place {
+    pub(super) fn go_to(&mut self, file: &Rc<Path>, line: u64) -> Place {
         let place = Place { file: file.clone(), line, sequence: 0 };
         std::mem::replace(&mut self.place, place)
     }
