@@ -51,6 +51,7 @@ mod ready;
 mod refusals;
 mod roles;
 mod settings;
+mod shipping;
 mod staleness;
 mod timing;
 mod wrong_bytes;
