@@ -52,6 +52,9 @@ pub enum ServeFault {
 
 /// Runs until SIGTERM or SIGINT.
 pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<(), ServeFault> {
+    // First of all: an order to reload that comes while it starts ends nothing, and is carried
+    // out once it runs.
+    let mut orders = Orders::new()?;
     let mut inherited = Inherited::take();
     let daemon = Daemon::new(&config, &hash)?;
     let mut sockets = Vec::new();
@@ -77,7 +80,10 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
     let shipping = shipping::start(&config.ledger, &ledger_settings, &daemon.ledger)
         .map_err(StartFault::from)?;
 
-    let mut orders = Orders::new()?;
+    // What was changed while no daemon ran is recorded before anybody comes in by it.
+    if let Err(error) = reload::take_over(&daemon).await {
+        tracing::error!(error, "changes of users wait to be recorded");
+    }
     let (stop, stopping) = watch::channel(false);
     for (socket, door) in sockets {
         tracing::info!(listener = door.name, address = ?socket.local_addr().ok(), "listening");
@@ -100,6 +106,7 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
 fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
     let heartbeat = config.replica.heartbeat_query.clone();
     tokio::spawn(replica_watch::watch(Arc::clone(daemon), heartbeat));
+    tokio::spawn(reload::validity::watch(Arc::clone(daemon)));
     if let Some(identities) = &config.identities {
         tokio::spawn(reload::watch_identities(Arc::clone(daemon), identities.refresh));
     }
