@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::server::ServeFault;
+use crate::server::{Reloads, ServeFault};
 
 /// EX_CONFIG of sysexits(3): the configuration is wrong.
 pub const EXIT_CONFIG: u8 = 78;
@@ -135,21 +135,24 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
-    let (config, hash) = match config::Config::load(&path) {
-        Ok(loaded) => loaded,
-        Err(error) => return fail(EXIT_CONFIG, &error.to_string()),
-    };
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return fail(EXIT_UNAVAILABLE, &error.to_string()),
         };
-    match runtime.block_on(crate::server::serve(path, config, hash)) {
+    let served = runtime.block_on(async {
+        let reloads = Reloads::expect()?;
+        let (config, hash) = config::Config::load(&path)?;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        crate::server::serve(path, config, hash, reloads).await
+    });
+    match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault @ ServeFault::Start(_)) => fail(EXIT_CONFIG, &fault.to_string()),
+        Err(fault @ (ServeFault::Config(_) | ServeFault::Start(_))) => {
+            fail(EXIT_CONFIG, &fault.to_string())
+        }
         Err(fault) => fail(EXIT_UNAVAILABLE, &fault.to_string()),
     }
 }
