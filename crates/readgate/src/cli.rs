@@ -5,14 +5,17 @@ pub mod check;
 pub mod explain;
 mod generate;
 pub mod hash_password;
+mod issue;
+mod json;
 pub mod ledger;
+mod passphrase;
 mod people;
 mod review;
 mod sources;
 mod status;
 mod table;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -180,8 +183,7 @@ pub fn note(line: &str) {
     eprintln!("readgate: {line}");
 }
 
-/// Prints a line of output.
-#[expect(clippy::print_stdout, reason = "the command line talks to its user")]
+/// Prints a line of output. Whoever reads it may have seen enough, as `head` does.
 pub fn say(line: &str) {
-    println!("{line}");
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
