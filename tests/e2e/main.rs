@@ -25,6 +25,7 @@ macro_rules! on_both {
     };
 }
 
+mod accounts;
 mod balancer;
 mod certificates;
 mod check;
@@ -46,6 +47,7 @@ mod ops;
 mod people;
 mod pool;
 mod reads;
+mod ready;
 mod refusals;
 mod roles;
 mod settings;

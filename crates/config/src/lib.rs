@@ -25,7 +25,7 @@ pub use load::{ConfigHash, LoadError};
 pub use model::{
     ClientTls, Config, Endpoint, HostPort, Identities, IdentityPlace, LedgerConfig, Limits,
     Listener, ListenerTls, Ops, RecordedText, Reload, Replica, ReplicaAccount, ReplicaCompression,
-    ReplicaTls, SharedStore, Shipping, WhenBehind,
+    ReplicaTls, RoleAccount, SharedStore, Shipping, WhenBehind,
 };
 pub use secret::{PasswordSource, SecretError, SecretFile};
 pub use settings::Settings;

@@ -76,7 +76,7 @@ async fn ready(State(Ops { daemon, .. }): State<Ops>) -> Response {
     let walls = daemon.walls.load();
     let checks: String =
         walls.problems.iter().map(|problem| format!("check: {problem}\n")).collect();
-    let refusal = walls.refusal.as_ref().or(walls.stale.as_ref());
+    let refusal = walls.no_service();
     let refusal = refusal.map(|why| format!("no service: {why}\n"));
     let is_ready = daemon.ledger.health().is_ok() && replica_is_up && refusal.is_none();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -54,7 +54,7 @@ fn replica(daemon: &Daemon) -> Value {
         "lag_seconds": daemon.metrics.state.lag(),
         "is_behind": walls.is_behind,
         "problems": walls.problems,
-        "no_service": walls.refusal.as_ref().or(walls.stale.as_ref()),
+        "no_service": walls.no_service(),
     })
 }
 
