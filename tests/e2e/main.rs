@@ -38,6 +38,7 @@ mod door;
 mod drivers;
 mod evidence;
 mod failures;
+mod feeds;
 mod fleet;
 mod ledger;
 mod lifecycle;

@@ -1,4 +1,6 @@
 //! What a valid configuration is, as types.
+mod feed;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use ledger::{LedgerSettings, Recipient, SyncPolicy};
 use crate::error::Problem;
 use crate::secret::{PasswordSource, SecretFile};
 use crate::settings::Settings;
+pub use feed::{Deadline, Feed, FeedFiles, FeedPlace, FileForm, TimeOfDay, Weekday};
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone)]
@@ -36,6 +39,8 @@ pub struct Config {
     pub passwords: PasswordRules,
     /// The server that is read.
     pub replica: Replica,
+    /// Deliveries that the replica's data comes with.
+    pub feeds: Vec<Feed>,
     /// What configuration adds to the judge's own rules.
     pub policy: sql_judge::Policy,
     /// Numbers and times.
@@ -129,7 +134,7 @@ pub struct Replica {
     pub account: ReplicaAccount,
 }
 
-/// What happens when the replica is too far behind.
+/// What happens when the replica is too far behind, or a delivery is not as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenBehind {
     /// Nothing but a metric.

@@ -1,6 +1,7 @@
 //! The tables of `proxy.toml`, one file each: first the description of the keys, then
 //! how they become a value.
 mod credentials;
+mod feed;
 mod functions;
 mod identities;
 mod ledger;
@@ -42,6 +43,7 @@ pub(crate) static ROOT: Section = Section {
         &credentials::CREDENTIALS,
         &login::LOGIN,
         &replica::REPLICA,
+        &feed::FEED,
         &functions::FUNCTIONS,
         &limits::LIMITS,
         &ledger::LEDGER,
@@ -59,6 +61,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
     let identities = identities::read(root);
     let credentials = credentials::read(root);
     let replica = replica::read(root);
+    let feeds = feed::read(root, replica.as_ref());
     let policy = functions::read(root);
     let limits = limits::read(root);
     let throttle = login::read(root, limits.as_ref());
@@ -75,6 +78,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
         credentials,
         passwords,
         replica: replica?,
+        feeds: feeds?,
         policy: policy?,
         limits: limits?,
         throttle: throttle?,

@@ -10,7 +10,7 @@ use toml::de::DeValue;
 use crate::document::Value;
 use crate::error::Wrong;
 use crate::keys::Kind;
-use crate::model::HostPort;
+use crate::model::{HostPort, TimeOfDay};
 
 pub(crate) fn flag(value: &Value<'_>, _: Kind) -> Result<bool, Wrong> {
     value.as_bool().ok_or_else(|| Wrong::type_of(value))
@@ -53,6 +53,33 @@ pub(crate) fn date(value: &Value<'_>, _: Kind) -> Result<Date, Wrong> {
         return Err(Wrong::new(format!("{day} is not a day"), ""));
     };
     Date::new(year, month, number).map_err(|_| Wrong::new(format!("{day} is not a day"), ""))
+}
+
+pub(crate) fn time_of_day(value: &Value<'_>, _: Kind) -> Result<TimeOfDay, Wrong> {
+    let text = string(value)?;
+    let wrong = || Wrong::new(format!("{text:?} is not a time of day"), "");
+    let (hour, minute) = hours_and_minutes(text).ok_or_else(wrong)?;
+    if hour < 24 { Ok(TimeOfDay { hour, minute }) } else { Err(wrong()) }
+}
+
+/// In seconds; at most 14 hours, as far as any clock is away.
+pub(crate) fn offset(value: &Value<'_>, _: Kind) -> Result<i32, Wrong> {
+    let text = string(value)?;
+    let wrong = || Wrong::new(format!("{text:?} is not an offset from UTC"), "");
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    let rest = text.strip_prefix(['+', '-']).ok_or_else(wrong)?;
+    let (hours, minutes) = hours_and_minutes(rest).ok_or_else(wrong)?;
+    let seconds = i32::from(hours) * 3600 + i32::from(minutes) * 60;
+    if seconds <= 14 * 3600 { Ok(sign * seconds) } else { Err(wrong()) }
+}
+
+fn hours_and_minutes(text: &str) -> Option<(u8, u8)> {
+    let (hours, minutes) = text.split_once(':')?;
+    let two = |part: &str| {
+        let are_digits = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+        are_digits.then(|| part.parse::<u8>().ok()).flatten()
+    };
+    Some((two(hours)?, two(minutes).filter(|minutes| *minutes < 60)?))
 }
 
 pub(crate) fn count(value: &Value<'_>, kind: Kind) -> Result<u32, Wrong> {

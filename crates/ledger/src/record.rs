@@ -269,6 +269,20 @@ pub enum Event<'a> {
         /// `ok`, or what is wrong.
         result: &'a str,
     },
+    /// A delivery that the replica's data comes with has come, or is late, missing,
+    /// malformed.
+    FeedState {
+        /// Feed's name.
+        feed: &'a str,
+        /// `waiting`, `fresh`, `late`, `missing`, `malformed`, `unknown`.
+        state: &'a str,
+        /// Since when, UTC.
+        since: &'a str,
+        /// Why; empty if there is nothing to say.
+        reason: &'a str,
+        /// When the newest delivery came, UTC.
+        arrived: Option<&'a str>,
+    },
     /// KILL by a user.
     Kill {
         /// Session that asked.

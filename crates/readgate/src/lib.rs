@@ -16,6 +16,7 @@ pub mod context;
 pub mod daemon;
 pub mod denials;
 pub mod ending;
+pub mod feeds;
 pub mod identity;
 pub mod idle;
 pub mod login_record;

@@ -1,5 +1,6 @@
 //! Counters in Prometheus' terms. Label values come from closed sets; no text of a client
 //! becomes a label, and of users only so many as config says.
+mod feeds;
 mod make;
 mod recent;
 mod reference;

@@ -15,7 +15,7 @@ use crate::registry::{Order, Reason};
 use crate::replica::checks::{self, Findings};
 use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
 use lag::Lag;
-pub use walls::{WallPolicy, Walls};
+pub use walls::{FeedTrouble, Stale, StandingWalls, WallPolicy, Walls};
 
 /// The replica is looked at this often.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -117,8 +117,8 @@ impl Watch {
         let replica = &daemon.pool.target.name;
         let walls = Walls::of(&self.findings, lag, &daemon.wall_policy);
         daemon.metrics.state.replica_lag(replica, lag.seconds(), walls.is_behind);
-        let before = daemon.walls.swap(Arc::new(walls.clone()));
-        if *before == walls {
+        let before = daemon.walls.replica(walls.clone());
+        if before == walls {
             return;
         }
         for problem in &walls.problems {

@@ -33,7 +33,7 @@ fn path_of(sections: &[&Section], key: &Key) -> String {
 /// The base file with every table in it.
 fn base() -> Table {
     let text = format!(
-        "{}\n[[role]]\nname = \"analyst\"\n[functions]\n[login]\n[source_rules]\n[credentials]\n[identities]\nfile = \"i\"\n[listener.tls.clients]\nca_file = \"c\"\n[reload]\n[ops]\naddress = \"127.0.0.1:9104\"\n",
+        "{}\n[[role]]\nname = \"analyst\"\n[functions]\n[login]\n[source_rules]\n[credentials]\n[identities]\nfile = \"i\"\n[listener.tls.clients]\nca_file = \"c\"\n[reload]\n[[feed]]\nname = \"f\"\nfolder = \"d\"\npattern = \"*\"\ndue = \"06:30\"\n[ops]\naddress = \"127.0.0.1:9104\"\n",
         include_str!("base.toml")
     );
     text.parse().unwrap()
@@ -99,6 +99,10 @@ fn every_example_is_accepted() {
                 if !key.name.starts_with("password") {
                     beside("password_file", "identities.password");
                 }
+            }
+            "feed.freshness_query" => {
+                table.remove("folder");
+                table.remove("pattern");
             }
             "listener.name" | "source.name" | "role.name" => {}
             _ => {}

@@ -2,7 +2,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use config::{Config, ReplicaTls};
+use config::{Config, Feed, FeedPlace, ReplicaTls};
 
 use super::{EXIT_CONFIG, fail, say};
 use crate::tls;
@@ -16,12 +16,27 @@ pub fn run(path: &Path, text_only: bool) -> ExitCode {
     for warning in &config.warnings {
         say(&format!("warning: {warning}"));
     }
+    if !text_only {
+        for warning in folder_warnings(&config) {
+            say(&format!("warning: {warning}"));
+        }
+    }
     let problems = if text_only { Vec::new() } else { file_problems(&config) };
     if !problems.is_empty() {
         return fail(EXIT_CONFIG, &problems.join("\nreadgate: "));
     }
     say(&format!("{}: ok (sha256 {hash})", path.display()));
     ExitCode::SUCCESS
+}
+
+/// A folder that isn't there now may be there when the daemon runs.
+fn folder_warnings(config: &Config) -> Vec<String> {
+    let unreadable = |feed: &Feed| {
+        let FeedPlace::Files(files) = &feed.place else { return None };
+        let error = std::fs::read_dir(&files.folder).err()?;
+        Some(format!("feed '{}': {}: {error}", feed.name, files.folder.display()))
+    };
+    config.feeds.iter().filter_map(unreadable).collect()
 }
 
 fn file_problems(config: &Config) -> Vec<String> {

@@ -9,6 +9,7 @@ use ledger::LedgerHealth;
 use prometheus::{Counter, Gauge, GaugeVec, IntCounter, IntGauge};
 use serde_json::{Value, json};
 
+use super::feeds::FeedGauges;
 use super::make::Maker;
 use crate::daemon::Daemon;
 use crate::tls::expiry::CertificateEnd;
@@ -26,6 +27,7 @@ pub struct State {
     ledger: LedgerState,
     config: ConfigState,
     replica: ReplicaState,
+    feeds: FeedGauges,
 }
 
 struct LedgerState {
@@ -93,6 +95,7 @@ impl State {
             ledger: LedgerState::new(make)?,
             config: ConfigState::new(make)?,
             replica: ReplicaState::new(make)?,
+            feeds: FeedGauges::new(make)?,
         })
     }
 
@@ -107,6 +110,7 @@ impl State {
         self.endings(&daemon.live().endings());
         self.ledger.take(&daemon.ledger.health());
         self.replica.version(daemon);
+        self.feeds.take(daemon);
     }
 
     fn sessions(&self, daemon: &Daemon) {

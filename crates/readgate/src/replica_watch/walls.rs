@@ -1,7 +1,9 @@
-//! What is wrong with the replica, and what config makes of it: nothing, a warning, or no
-//! service. Decides, and does nothing.
+//! What is wrong with the replica and its feeds, and what config makes of it: nothing, a
+//! warning, or no service. Decides, and does nothing.
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use config::WhenBehind;
 use mysql_wire::{ErrPacket, SqlState};
 
@@ -24,6 +26,61 @@ pub struct WallPolicy {
     pub when_behind: WhenBehind,
 }
 
+/// Why data is too old to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stale {
+    /// The rule in records of refusals.
+    pub rule: &'static str,
+    /// In words.
+    pub why: String,
+}
+
+/// A feed that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedTrouble {
+    /// What is wrong, naming the feed.
+    pub why: String,
+    /// What config makes of it.
+    pub when_stale: WhenBehind,
+}
+
+/// The walls as they stand: put together of what the watch of the replica and that of the
+/// feeds say.
+pub struct StandingWalls {
+    now: ArcSwap<Walls>,
+    parts: Mutex<(Walls, Vec<FeedTrouble>)>,
+}
+
+impl StandingWalls {
+    /// Nothing has been looked at yet.
+    pub fn unseen(policy: &WallPolicy) -> Self {
+        let replica = Walls::unseen(policy);
+        Self { now: ArcSwap::from_pointee(replica.clone()), parts: Mutex::new((replica, vec![])) }
+    }
+
+    /// As they stand.
+    pub fn load(&self) -> Guard<Arc<Walls>> {
+        self.now.load()
+    }
+
+    /// The replica has been looked at. Returns how it stood before.
+    pub fn replica(&self, walls: Walls) -> Walls {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut parts.0, walls);
+        self.now.store(Arc::new(parts.0.clone().with_feeds(&parts.1)));
+        before
+    }
+
+    /// Feeds have been looked at; those that are as they should be are left out.
+    pub fn feeds(&self, troubles: Vec<FeedTrouble>) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if parts.1 != troubles {
+            parts.1 = troubles;
+            self.now.store(Arc::new(parts.0.clone().with_feeds(&parts.1)));
+        }
+    }
+}
+
 /// The walls as last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walls {
@@ -32,7 +89,7 @@ pub struct Walls {
     /// Why there is no service, if there is none.
     pub refusal: Option<String>,
     /// Why the data is too old to be read, if it is: sessions stay, statements are refused.
-    pub stale: Option<String>,
+    pub stale: Option<Stale>,
     /// The replica is too far behind, whatever config makes of it.
     pub is_behind: bool,
 }
@@ -86,16 +143,37 @@ impl Walls {
                 WhenBehind::Warn => walls.problems.push(why),
                 WhenBehind::Refuse => {
                     walls.problems.push(why.clone());
-                    walls.stale = Some(why);
+                    walls.stale = Some(Stale { rule: "replica_behind", why });
                 }
             }
         }
         walls
     }
 
+    /// Feeds have the same say as the replica's lag.
+    fn with_feeds(mut self, troubles: &[FeedTrouble]) -> Self {
+        for FeedTrouble { why, when_stale } in troubles {
+            match when_stale {
+                WhenBehind::Serve => {}
+                WhenBehind::Warn => self.problems.push(why.clone()),
+                WhenBehind::Refuse => {
+                    self.problems.push(why.clone());
+                    let stale = Stale { rule: "feed_stale", why: why.clone() };
+                    self.stale.get_or_insert(stale);
+                }
+            }
+        }
+        self
+    }
+
+    /// Why there is no service, if there is none.
+    pub fn no_service(&self) -> Option<&str> {
+        self.refusal.as_deref().or(self.stale.as_ref().map(|stale| stale.why.as_str()))
+    }
+
     /// What a client is told that can't have a session.
     pub fn err_packet(&self) -> Option<ErrPacket> {
-        let why = self.refusal.as_ref().or(self.stale.as_ref())?;
+        let why = self.no_service()?;
         Some(ErrPacket::new(NO_SERVICE, SqlState::LINK, format!("readgate: no service: {why}")))
     }
 }
@@ -158,6 +236,21 @@ mod tests {
         assert_eq!(behind(&far, WhenBehind::Refuse), (1, true, true));
         let unlimited = WallPolicy { max_lag: None, ..REFUSE };
         assert_eq!(Walls::of(&Findings::default(), &far, &unlimited), Walls::sound());
+    }
+
+    #[test]
+    fn a_stale_feed_has_the_same_say_and_hides_nothing_of_the_replica() {
+        let walls = StandingWalls::unseen(&REFUSE);
+        let trouble = |when_stale| FeedTrouble { why: "feed \"lab\" is late".into(), when_stale };
+        walls.feeds(vec![trouble(WhenBehind::Refuse)]);
+        assert!(walls.load().refusal.is_some(), "not checked yet");
+        walls.replica(Walls::sound());
+        let stale = walls.load().stale.clone().expect("refused");
+        assert_eq!((stale.rule, stale.why.as_str()), ("feed_stale", "feed \"lab\" is late"));
+        walls.feeds(vec![trouble(WhenBehind::Warn)]);
+        assert_eq!((walls.load().problems.len(), walls.load().no_service()), (1, None));
+        walls.feeds(vec![trouble(WhenBehind::Serve)]);
+        assert_eq!(**walls.load(), Walls::sound());
     }
 
     #[test]
