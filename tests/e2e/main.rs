@@ -43,6 +43,7 @@ mod fleet;
 mod ledger;
 mod lifecycle;
 mod metrics;
+mod notices;
 mod ops;
 mod people;
 mod pool;

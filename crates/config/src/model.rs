@@ -1,5 +1,6 @@
 //! What a valid configuration is, as types.
 mod feed;
+mod notice;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,6 +20,8 @@ use crate::error::Problem;
 use crate::secret::{PasswordSource, SecretFile};
 use crate::settings::Settings;
 pub use feed::{Deadline, Feed, FeedFiles, FeedPlace, FileForm, TimeOfDay, Weekday};
+pub(crate) use notice::PLACEHOLDERS;
+pub use notice::{Mail, MailTls, Notice, NoticeEvent, NoticeWay, Webhook, fill};
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone)]
@@ -41,6 +44,8 @@ pub struct Config {
     pub replica: Replica,
     /// Deliveries that the replica's data comes with.
     pub feeds: Vec<Feed>,
+    /// Who is told when something is wrong.
+    pub notices: Vec<Notice>,
     /// What configuration adds to the judge's own rules.
     pub policy: sql_judge::Policy,
     /// Numbers and times.

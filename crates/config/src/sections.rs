@@ -8,6 +8,7 @@ mod ledger;
 mod limits;
 mod listener;
 mod login;
+mod notice;
 mod ops;
 mod reload;
 mod replica;
@@ -48,6 +49,7 @@ pub(crate) static ROOT: Section = Section {
         &limits::LIMITS,
         &ledger::LEDGER,
         &ops::OPS,
+        &notice::NOTICE,
         &reload::RELOAD,
     ],
 };
@@ -67,6 +69,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
     let throttle = login::read(root, limits.as_ref());
     let ledger = ledger::read(root, &roles);
     let ops = ops::read(root);
+    let notices = notice::read(root);
     let reload = reload::read(root);
     let (credentials, passwords) = credentials?;
     Some(Config {
@@ -79,6 +82,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
         passwords,
         replica: replica?,
         feeds: feeds?,
+        notices: notices?,
         policy: policy?,
         limits: limits?,
         throttle: throttle?,

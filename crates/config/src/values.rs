@@ -28,6 +28,44 @@ pub(crate) fn text(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
     Ok(text.to_owned())
 }
 
+/// Text of one or more lines, not empty.
+pub(crate) fn lines(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
+    let text = string(value)?;
+    if text.trim().is_empty() {
+        return Err(Wrong::new("is empty", ""));
+    }
+    if text.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(Wrong::new("holds a control character", ""));
+    }
+    Ok(text.to_owned())
+}
+
+/// The name of an HTTP header (a token of RFC 9110).
+pub(crate) fn header_name(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
+    let text = string(value)?;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    match (1..=64).contains(&text.len()) && text.bytes().all(is_token) {
+        true => Ok(text.to_owned()),
+        false => Err(Wrong::new(format!("{text:?} is not the name of a header"), "")),
+    }
+}
+
+/// A bare address, `local@host`, of the characters that need no quotes.
+pub(crate) fn mail_address(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
+    let text = string(value)?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+    let is_right = text.rsplit_once('@').is_some_and(|(local, host)| {
+        (1..=64).contains(&local.len())
+            && local.split('.').all(|part| !part.is_empty())
+            && local.chars().all(is_plain)
+            && is_host_name(host)
+    });
+    match is_right {
+        true => Ok(text.to_owned()),
+        false => Err(Wrong::new(format!("{text:?} is not a mail address"), "")),
+    }
+}
+
 /// A text that no message may show.
 pub(crate) fn secret(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
     string(value).map(str::to_owned)

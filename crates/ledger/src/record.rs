@@ -283,6 +283,19 @@ pub enum Event<'a> {
         /// When the newest delivery came, UTC.
         arrived: Option<&'a str>,
     },
+    /// Somebody was told of something that is wrong, or is over; or could not be told.
+    Notice {
+        /// Notice's name.
+        notice: &'a str,
+        /// What it tells of, such as `feed_late`.
+        about: &'a str,
+        /// Which feed, file, source.
+        subject: &'a str,
+        /// `begins`, `goes on`, `ends`.
+        phase: &'a str,
+        /// `sent`, or why it was not.
+        result: &'a str,
+    },
     /// KILL by a user.
     Kill {
         /// Session that asked.

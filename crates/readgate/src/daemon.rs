@@ -15,7 +15,7 @@ use access::{
     Timestamp, UserName, UserStore, Users,
 };
 use arc_swap::{ArcSwap, ArcSwapOption};
-use config::{Config, ConfigHash, Feed, ReplicaCompression, ReplicaTls, Settings};
+use config::{Config, ConfigHash, Feed, Notice, ReplicaCompression, ReplicaTls, Settings};
 use ipnet::IpNet;
 use ledger::{Event, Ledger};
 use mysql_wire::compression::Algorithm;
@@ -28,6 +28,7 @@ use crate::feeds::{self, Feeds};
 use crate::identity::Directory;
 use crate::identity::directory::{Listed, configured_alone};
 use crate::metrics::Metrics;
+use crate::notices::Signals;
 use crate::recording::{RecordPolicy, within_deadline};
 use crate::registry::Registry;
 use crate::replica::ReplicaTarget;
@@ -63,6 +64,8 @@ pub struct Live {
     pub login_timeout: Duration,
     /// Limits of a session.
     pub session_limits: SessionLimits,
+    /// Who is told when something is wrong.
+    pub notices: Arc<[Arc<Notice>]>,
     /// Deliveries that are watched.
     pub feeds: Arc<[Arc<Feed>]>,
     policy: Policy,
@@ -163,6 +166,8 @@ pub struct Daemon {
     pub wall_policy: WallPolicy,
     /// The walls as last seen.
     pub walls: StandingWalls,
+    /// What notices are made of and nothing else remembers.
+    pub signals: Signals,
     /// How deliveries stand.
     pub feeds: Feeds,
     /// Bytes that users have read today.
@@ -201,6 +206,7 @@ impl Daemon {
             walls: StandingWalls::unseen(&wall_policy),
             wall_policy,
             feeds: Feeds::default(),
+            signals: Signals::default(),
             usage: DailyBytes::wanted_by(config).map_err(StartFault::Usage)?,
             console: Console::default(),
             judges: Judges::default(),
@@ -261,6 +267,7 @@ impl Daemon {
     pub fn note_denial(&self, address: IpAddr) {
         let noted = self.denials.note(address, Instant::now());
         self.metrics.source_denied(&noted.label);
+        self.signals.note_denial();
         if let Some(count) = noted.to_log {
             let network = noted.label;
             tracing::warn!(network, count, %address, "connections refused: source not listed");
@@ -377,6 +384,7 @@ impl Live {
                 prepared_statements: usize::try_from(limits.prepared_statements)
                     .unwrap_or(usize::MAX),
             },
+            notices: config.notices.iter().cloned().map(Arc::new).collect(),
             feeds: config.feeds.iter().cloned().map(Arc::new).collect(),
             policy: config.policy.clone(),
             credentials: config.credentials,

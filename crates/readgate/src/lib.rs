@@ -22,6 +22,7 @@ pub mod idle;
 pub mod login_record;
 pub mod metrics;
 pub mod net_stream;
+pub mod notices;
 pub mod ops;
 pub mod packet_stream;
 pub mod recording;

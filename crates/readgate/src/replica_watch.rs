@@ -58,6 +58,8 @@ impl Watch {
         daemon.metrics.replica_opened(&opened);
         self.tell(&opened);
         self.was_up = Some(opened.is_ok());
+        let fault = opened.as_ref().err().map(|fault| Arc::new(fault.to_string()));
+        daemon.signals.replica_fault.store(fault);
         let Ok(mut session) = opened else {
             daemon.metrics.state.replica_lag(&daemon.pool.target.name, None, false);
             return;

@@ -2,7 +2,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use config::{Config, Feed, FeedPlace, ReplicaTls};
+use config::{Config, Feed, FeedPlace, Notice, NoticeWay, ReplicaTls};
 
 use super::{EXIT_CONFIG, fail, say};
 use crate::tls;
@@ -61,5 +61,23 @@ fn file_problems(config: &Config) -> Vec<String> {
     if let Err(error) = config.replica.account.password_source.read() {
         problems.push(format!("replica '{}': account: {error}", config.replica.name));
     }
+    for notice in &config.notices {
+        if let Err(why) = notice_secrets(notice) {
+            problems.push(format!("notice '{}': {why}", notice.name));
+        }
+    }
     problems
+}
+
+/// What is read anew at each sending.
+fn notice_secrets(notice: &Notice) -> Result<(), String> {
+    if let Some(ca_file) = &notice.ca_file {
+        tls::client_config(ca_file).map_err(|error| error.to_string())?;
+    }
+    let secret = match &notice.way {
+        NoticeWay::Webhook(webhook) => webhook.header.as_ref(),
+        NoticeWay::Mail(mail) => mail.account.as_ref(),
+    };
+    let read = secret.map(|(_, file)| file.read()).transpose();
+    read.map(drop).map_err(|error| error.to_string())
 }

@@ -154,6 +154,11 @@ impl State {
         ends.iter().map(one).collect()
     }
 
+    /// The same, for those who judge them.
+    pub fn certificates(&self) -> Vec<CertificateEnd> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// How far the replica is behind, in seconds, if that is known.
     pub fn lag(&self) -> Option<f64> {
         *self.known_lag.lock().unwrap_or_else(PoisonError::into_inner)

@@ -86,6 +86,8 @@ impl StandingWalls {
 pub struct Walls {
     /// What is wrong, in words.
     pub problems: Vec<String>,
+    /// Which walls don't stand, whatever config makes of it.
+    pub unsafe_for: Vec<String>,
     /// Why there is no service, if there is none.
     pub refusal: Option<String>,
     /// Why the data is too old to be read, if it is: sessions stay, statements are refused.
@@ -115,7 +117,13 @@ impl Walls {
     }
 
     fn sound() -> Self {
-        Self { problems: Vec::new(), refusal: None, stale: None, is_behind: false }
+        Self {
+            problems: Vec::new(),
+            unsafe_for: Vec::new(),
+            refusal: None,
+            stale: None,
+            is_behind: false,
+        }
     }
 
     /// What comes of the newest findings.
@@ -135,6 +143,7 @@ impl Walls {
                 refusal = refusal.or(Some("the replica is not read-only (replica.writable)"));
             }
         }
+        walls.unsafe_for.clone_from(&walls.problems);
         walls.refusal = refusal.map(str::to_owned);
         if let Some(why) = policy.max_lag.and_then(|most| too_far(lag, most)) {
             walls.is_behind = true;
