@@ -26,19 +26,30 @@ const SECRET: &str = "topsecret-of-the-receiver";
 /// What a receiver has got so far: heads and bodies of requests, or whole mails.
 type Received = Arc<Mutex<Vec<(String, String)>>>;
 
-/// Takes HTTP requests; the first is answered with an error.
-fn http_receiver() -> (u16, Received) {
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+/// Takes HTTP requests, with `tls` over TLS; the first is answered with an error.
+fn http_receiver(tls: Option<Arc<ServerConfig>>) -> (u16, Received) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let received = Received::default();
     let all = Arc::clone(&received);
     thread::spawn(move || {
         for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
+            let stream = stream.unwrap();
+            let mut stream: Box<dyn ReadWrite> = match tls.clone().map(ServerConnection::new) {
+                Some(connection) => Box::new(StreamOwned::new(connection.unwrap(), stream)),
+                None => Box::new(stream),
+            };
             let mut text = String::new();
             let mut room = [0; 4096];
             let head = loop {
-                let read = stream.read(&mut room).unwrap();
+                // One who doesn't trust the certificate goes away.
+                let read = stream.read(&mut room).unwrap_or_default();
+                if read == 0 {
+                    break 0;
+                }
                 text.push_str(std::str::from_utf8(&room[..read]).unwrap());
                 let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
                 let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
@@ -46,6 +57,9 @@ fn http_receiver() -> (u16, Received) {
                     break head.len();
                 }
             };
+            if head == 0 {
+                continue;
+            }
             let mut all = all.lock().unwrap();
             let answer = if all.is_empty() { "500 Not Now" } else { "204 No Content" };
             all.push((text[..head].to_owned(), text[head + 4..].to_owned()));
@@ -55,8 +69,7 @@ fn http_receiver() -> (u16, Received) {
     (port, received)
 }
 
-/// Speaks SMTP over TLS, from the start or after STARTTLS, and wants a login.
-fn mail_receiver(certs: &Path, starts_plain: bool) -> (u16, Received) {
+fn server_tls(certs: &Path) -> Arc<ServerConfig> {
     let chain = CertificateDer::pem_file_iter(certs.join("readgate.crt")).unwrap();
     let key = PrivateKeyDer::from_pem_file(certs.join("readgate.key")).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -66,7 +79,12 @@ fn mail_receiver(certs: &Path, starts_plain: bool) -> (u16, Received) {
         .with_no_client_auth()
         .with_single_cert(chain.map(Result::unwrap).collect(), key)
         .unwrap();
-    let config = Arc::new(config);
+    Arc::new(config)
+}
+
+/// Speaks SMTP over TLS, from the start or after STARTTLS, and wants a login.
+fn mail_receiver(certs: &Path, starts_plain: bool) -> (u16, Received) {
+    let config = server_tls(certs);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let received = Received::default();
@@ -171,7 +189,7 @@ on_both! {
         let mut server = Server::start(stage.server.flavour, &stage.own_directory("notice_server"));
         server.load_sample();
         let (directory, mut config) = stage.own_config_for(&server, "notice_webhook");
-        let (port, received) = http_receiver();
+        let (port, received) = http_receiver(None);
         let header = secret_file(&directory, &format!("Bearer {SECRET}\n"));
         set(&mut config, "ledger.node", "node-7");
         notice(&mut config, &format!(
@@ -295,6 +313,31 @@ fn a_late_delivery_is_mailed_with_reminders_until_it_has_come() {
 }
 
 #[test]
+fn a_webhook_over_tls_is_told_only_if_its_certificate_is_trusted() {
+    let stage = stage(Flavour::MariaDb);
+    let (directory, mut config) = feed_of_files(stage, "notice_tls");
+    let certs = stage.server.directory.join("certs");
+    let (port, received) = http_receiver(Some(server_tls(&certs)));
+    let (other_port, from_stranger) = http_receiver(Some(server_tls(&certs)));
+    for (name, port, ca) in [("right", port, "ca.crt"), ("wrong", other_port, "replica.crt")] {
+        let ca_file = certs.join(ca).display().to_string();
+        notice(
+            &mut config,
+            &format!(
+                "name = {name:?}\nwebhook = \"https://localhost:{port}/\"\nca_file = {ca_file:?}\n"
+            ),
+        );
+    }
+    let daemon = Readgate::start(&directory, config);
+    got(&received, "the notice", |body| is_about(body, "feed_late", "begins"));
+    wait_for("the other one is not trusted", SOON, || {
+        let log = daemon.log();
+        log.lines().any(|l| l.contains("can't be sent") && l.contains("wrong")).then_some(())
+    });
+    assert!(from_stranger.lock().unwrap().is_empty());
+}
+
+#[test]
 fn a_receiver_that_hangs_holds_nothing_up_and_what_it_is_told_of_is_chosen() {
     let stage = stage(Flavour::MariaDb);
     let (directory, mut config) = feed_of_files(stage, "notice_chosen");
@@ -302,7 +345,7 @@ fn a_receiver_that_hangs_holds_nothing_up_and_what_it_is_told_of_is_chosen() {
     let hanging = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = hanging.local_addr().unwrap().port();
     notice(&mut config, &format!("name = \"hangs\"\nwebhook = \"http://127.0.0.1:{port}/\"\n"));
-    let (port, received) = http_receiver();
+    let (port, received) = http_receiver(None);
     notice(
         &mut config,
         &format!(

@@ -10,7 +10,7 @@ mod tests;
 mod zip;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
@@ -32,39 +32,52 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// A folder that doesn't answer within this time hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How all feeds stand, by name; those that have not been looked at yet are left out.
+/// How all feeds stand, by name.
 #[derive(Default)]
-pub struct Feeds(Mutex<BTreeMap<String, (Arc<Feed>, Standing)>>);
+pub struct Feeds(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    standings: BTreeMap<String, (Arc<Feed>, Standing)>,
+    /// Each feed has been looked at once since the start. One that a reload brings has no say
+    /// before it is looked at.
+    all_were_seen: bool,
+}
 
 impl Feeds {
-    /// How they stand.
+    /// How they stand; those that have not been looked at yet are left out.
     pub fn all(&self) -> Vec<(Arc<Feed>, Standing)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.known().standings.values().cloned().collect()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn of(&self, name: &str) -> Option<Standing> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(name).map(|(_, standing)| standing.clone())
+        self.known().standings.get(name).map(|(_, standing)| standing.clone())
     }
 
     fn note(&self, feed: &Arc<Feed>, standing: Standing) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(feed.name.clone(), (Arc::clone(feed), standing));
+        self.known().standings.insert(feed.name.clone(), (Arc::clone(feed), standing));
     }
 
+    /// A feed that was changed stands as before until it is looked at again.
     fn keep_only(&self, feeds: &[Arc<Feed>]) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, (feed, _)| feeds.contains(feed));
+        let is_named = |name: &String| feeds.iter().any(|feed| feed.name == *name);
+        self.known().standings.retain(|name, _| is_named(name));
     }
 
-    /// Tells the walls of feeds that are stale or have not been looked at yet. One at a time:
-    /// what was seen last counts.
+    /// Tells the walls of feeds that are stale, and at the start of those not looked at yet.
+    /// One at a time: what was seen last counts.
     fn tell(&self, walls: &StandingWalls, feeds: &[Arc<Feed>]) {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
+        known.all_were_seen |= feeds.iter().all(|feed| known.standings.contains_key(&feed.name));
         let trouble = |feed: &Arc<Feed>| {
-            let why = match all.get(&feed.name) {
+            let why = match known.standings.get(&feed.name) {
                 Some((_, standing)) if !standing.state.is_stale() => return None,
                 Some((_, standing)) => standing.sentence(&feed.name),
+                None if known.all_were_seen => return None,
                 None => format!("feed {:?} has not been looked at yet", feed.name),
             };
             Some(FeedTrouble { why, when_stale: feed.when_stale })

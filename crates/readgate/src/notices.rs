@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::daemon::Daemon;
 pub use conditions::Signals;
-use conditions::{Burst, Condition};
+use conditions::{Condition, Memory};
 use rounds::{Letter, Open};
 
 /// The daemon's state is looked at this often.
@@ -42,7 +42,7 @@ pub async fn watch(daemon: Arc<Daemon>, node: String) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut posts: Vec<Post> = Vec::new();
-    let mut burst = Burst::default();
+    let mut memory = Memory::default();
     loop {
         ticks.tick().await;
         let notices = Arc::clone(&daemon.live().notices);
@@ -54,7 +54,7 @@ pub async fn watch(daemon: Arc<Daemon>, node: String) {
             continue;
         }
         let (now, moment) = (Instant::now(), Timestamp::now());
-        let conditions = conditions::all(&daemon, &mut burst, now);
+        let conditions = conditions::all(&daemon, &mut memory, now);
         for post in &mut posts {
             post.round(&daemon, &conditions, now, moment).await;
         }

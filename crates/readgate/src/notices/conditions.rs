@@ -66,9 +66,17 @@ impl Signals {
     }
 }
 
+/// What is remembered from one look to the next.
+#[derive(Default)]
+pub(super) struct Memory {
+    burst: Burst,
+    /// What ends, which is counted once a minute.
+    ends: Option<(Instant, Vec<Condition>)>,
+}
+
 /// Tells bursts of refused connections.
 #[derive(Default)]
-pub(super) struct Burst {
+struct Burst {
     minute: Option<(Instant, u64)>,
     last: Option<Instant>,
 }
@@ -88,7 +96,7 @@ impl Burst {
 }
 
 /// Everything that is wrong.
-pub(super) fn all(daemon: &Daemon, burst: &mut Burst, now: Instant) -> Vec<Condition> {
+pub(super) fn all(daemon: &Daemon, memory: &mut Memory, now: Instant) -> Vec<Condition> {
     let mut found = of_replica(daemon);
     found.extend(of_feeds(daemon));
     if let Some(why) = daemon.ledger.health().fault {
@@ -99,14 +107,18 @@ pub(super) fn all(daemon: &Daemon, burst: &mut Burst, now: Instant) -> Vec<Condi
         let text = format!("a configuration was refused, the one before stays in force: {why}");
         found.push(Condition::new(NoticeEvent::ConfigRejected, "configuration", text));
     }
-    found.extend(of_ends(daemon));
+    let is_old = |(at, _): &(Instant, _)| now.saturating_duration_since(*at) >= MINUTE;
+    if memory.ends.as_ref().is_none_or(is_old) {
+        memory.ends = Some((now, of_ends(daemon)));
+    }
+    found.extend(memory.ends.iter().flat_map(|(_, ends)| ends.iter().cloned()));
     let blocked = daemon.signals.blocked.lock().unwrap_or_else(PoisonError::into_inner);
     let lately = blocked.iter().filter(|(at, _)| now.saturating_duration_since(*at) < LINGERS);
     found.extend(lately.map(|(_, source)| {
         let text = format!("failed logins from {source} were blocked");
         Condition::new(NoticeEvent::LoginBlocked, source, text)
     }));
-    if burst.note(daemon.signals.denied.load(Ordering::Relaxed), now) {
+    if memory.burst.note(daemon.signals.denied.load(Ordering::Relaxed), now) {
         let text = format!("{BURST} or more connections a minute from sources that are not listed");
         found.push(Condition::new(NoticeEvent::SourceDeniedBurst, "sources", text));
     }
