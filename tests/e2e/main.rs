@@ -25,6 +25,7 @@ macro_rules! on_both {
     };
 }
 
+mod accounts;
 mod balancer;
 mod certificates;
 mod check;
@@ -48,9 +49,11 @@ mod ops;
 mod people;
 mod pool;
 mod reads;
+mod ready;
 mod refusals;
 mod roles;
 mod settings;
+mod shipping;
 mod staleness;
 mod timing;
 mod wrong_bytes;

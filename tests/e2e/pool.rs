@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use readgate_tests::config::set;
 use readgate_tests::place::wait_for;
+use readgate_tests::protocol::capability::FOUND_ROWS;
 use readgate_tests::raw::{Login, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Flavour;
@@ -65,6 +66,45 @@ on_both! {
         let mut second = login_at(readgate.port, &stage.ca_file(), &alice());
         gets_the_place_of(stage, &readgate, first);
         assert_eq!(second.query("SELECT 1").value(), "1");
+    }
+
+    fn no_two_sessions_have_the_id_of_one_greeting(stage) {
+        let (directory, mut config) = stage.own_config("greeting_ids");
+        set(&mut config, "limits.workers", 1);
+        let readgate = Readgate::start(&directory, config.clone());
+        // Clients of two kinds by turns: what was kept ready for one doesn't suit the other.
+        let found_rows = Login { capabilities: alice().capabilities ^ FOUND_ROWS, ..alice() };
+        let enter = |login: &Login, warm: u32| {
+            let enough = format!("{warm} warm connections");
+            wait_for(&enough, Duration::from_secs(5), || {
+                let metrics = readgate.http("/metrics")?.1;
+                let found = "readgate_pool_connections{state=\"warm\"} ";
+                let found = metrics.lines().find_map(|line| line.strip_prefix(found))?;
+                (found.parse::<u32>().ok()? >= warm).then_some(())
+            });
+            login_at(readgate.port, &stage.ca_file(), login)
+        };
+        let mut clients = vec![enter(&alice(), 0)];
+        for _ in 0..4 {
+            clients.push(enter(&found_rows, 1));
+            // One that ends leaves its connection to the next of its kind.
+            drop(enter(&alice(), 1));
+            clients.push(enter(&alice(), 2));
+            clients.push(enter(&alice(), 1));
+        }
+        let mut ids: Vec<u32> = clients.iter().map(|client| client.greeting.connection_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), clients.len(), "{ids:?}");
+        // Whoever is told to end, ends: nobody hides behind another's id.
+        set(&mut config, "listener.0.address", format!("127.0.0.1:{}", readgate.port));
+        set(&mut config, "ops.address", format!("127.0.0.1:{}", readgate.ops_port));
+        set(&mut config, "user.0.status", "disabled");
+        std::fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
+        readgate.signal("HUP");
+        for client in &mut clients {
+            assert!(client.is_sent_away(Duration::from_secs(5)));
+        }
     }
 
     fn the_way_to_the_replica_can_be_compressed(stage) {

@@ -252,6 +252,21 @@ impl RawClient {
         !matches!(self.stream.read(&mut byte), Ok(1))
     }
 
+    /// Whether the server ends the connection within this time, after last words or without.
+    pub fn is_sent_away(&mut self, limit: Duration) -> bool {
+        self.set_patience(limit);
+        let is_end = |error: io::Error| {
+            !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+        };
+        match self.receive() {
+            Ok(last_words) if last_words.first() == Some(&0xff) => {
+                self.receive().err().is_some_and(is_end)
+            }
+            Ok(_) => false,
+            Err(error) => is_end(error),
+        }
+    }
+
     /// How long one read may take before it is an error.
     pub fn set_patience(&mut self, limit: Duration) {
         self.socket.set_read_timeout(Some(limit)).expect("a time-out can be set");

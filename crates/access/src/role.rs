@@ -25,6 +25,9 @@ pub struct Role {
     pub calls: Vec<String>,
     /// Schemas its users may read, as written; `None`: all that the shared account may.
     pub schemas: Option<Vec<String>>,
+    /// Name of the account on the replica that its users' sessions run under; `None`: the
+    /// replica's own.
+    pub account: Option<String>,
     /// Whether its users may see what other users' sessions do.
     pub see_others: bool,
     /// Whether its users are operators: their sessions go to the console, never to the replica.
@@ -63,6 +66,7 @@ impl Role {
             functions: Vec::new(),
             calls: Vec::new(),
             schemas: None,
+            account: None,
             see_others: false,
             operator: false,
             limits: RoleLimits::default(),

@@ -26,7 +26,7 @@ pub use model::{
     ClientTls, Config, Deadline, Endpoint, Feed, FeedFiles, FeedPlace, FileForm, HostPort,
     Identities, IdentityPlace, LedgerConfig, Limits, Listener, ListenerTls, Mail, MailTls, Notice,
     NoticeEvent, NoticeWay, Ops, RecordedText, Reload, Replica, ReplicaAccount, ReplicaCompression,
-    ReplicaTls, SharedStore, Shipping, TimeOfDay, Webhook, Weekday, WhenBehind, fill,
+    ReplicaTls, RoleAccount, SharedStore, Shipping, TimeOfDay, Webhook, Weekday, WhenBehind, fill,
 };
 pub use secret::{PasswordSource, SecretError, SecretFile};
 pub use settings::Settings;

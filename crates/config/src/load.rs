@@ -122,7 +122,9 @@ impl Config {
     }
 
     fn holds_password(&self) -> bool {
-        matches!(self.replica.account.password_source, PasswordSource::Inline(_))
+        let of_roles = self.replica.role_accounts.iter().map(|further| &further.account);
+        let mut all = of_roles.chain([&self.replica.account]);
+        all.any(|account| matches!(account.password_source, PasswordSource::Inline(_)))
     }
 }
 

@@ -135,8 +135,17 @@ pub struct Replica {
     pub heartbeat_query: Option<String>,
     /// How the way to it is protected.
     pub tls: ReplicaTls,
-    /// The account that all sessions share.
+    /// The account that all sessions share whose role names no other.
     pub account: ReplicaAccount,
+    /// Further accounts, for the roles that name them.
+    pub role_accounts: Vec<RoleAccount>,
+}
+
+impl Replica {
+    /// The names that a role may give as its account.
+    pub(crate) fn role_account_names(&self) -> Vec<String> {
+        self.role_accounts.iter().map(|account| account.name.clone()).collect()
+    }
 }
 
 /// What happens when the replica is too far behind, or a delivery is not as it should be.
@@ -193,7 +202,18 @@ pub enum ReplicaTls {
     InsecurePlaintext,
 }
 
-/// The shared account on the replica.
+/// A shared account on the replica for the roles that name it.
+#[derive(Debug, Clone)]
+pub struct RoleAccount {
+    /// Name in roles.
+    pub name: String,
+    /// The account.
+    pub account: ReplicaAccount,
+    /// Schema of its sessions whose client names none; `None`: the replica's.
+    pub default_schema: Option<String>,
+}
+
+/// A shared account on the replica.
 #[derive(Debug, Clone)]
 pub struct ReplicaAccount {
     /// Its name.
@@ -248,6 +268,8 @@ pub struct LedgerConfig {
     pub hash_results: bool,
     /// Whether closed files are compressed.
     pub compress: bool,
+    /// How long they may wait for it while many records come.
+    pub compress_within: Duration,
     /// Whom closed files are encrypted to, if anybody.
     pub encrypt_to: Option<Recipient>,
     /// How old a file's last record may be before the file is removed; `None`: any age.
@@ -333,6 +355,7 @@ impl LedgerConfig {
         let mut settings = LedgerSettings::new(self.directory.clone(), node);
         settings.sync = self.sync;
         settings.compress = self.compress;
+        settings.compress_within = self.compress_within;
         settings.encrypt_to = self.encrypt_to;
         settings.keep_for = self.keep_for;
         settings.anchors.extend(self.anchors.iter().cloned());

@@ -22,7 +22,7 @@ use access::{Date, SourceSet};
 
 use crate::error::Wrong;
 use crate::keys::{Form, Section};
-use crate::model::Config;
+use crate::model::{Config, Replica};
 use crate::nearest::nearest;
 use crate::settings::Settings;
 use crate::table::{Placed, Table};
@@ -58,11 +58,13 @@ pub(crate) static ROOT: Section = Section {
 pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
     let (sources, source_names) = source::read(root);
     let listeners = listener::read(root, &source_names);
-    let roles = role::read(root, &source_names);
+    let replica = replica::read(root);
+    let accounts: Option<Vec<String>> = replica.as_ref().map(Replica::role_account_names);
+    let known = role::Known { sources: &source_names, accounts: accounts.as_deref() };
+    let roles = role::read(root, &known);
     let users = user::read(root, &user::Known { sources: &source_names, roles: &roles });
     let identities = identities::read(root);
     let credentials = credentials::read(root);
-    let replica = replica::read(root);
     let feeds = feed::read(root, replica.as_ref());
     let policy = functions::read(root);
     let limits = limits::read(root);

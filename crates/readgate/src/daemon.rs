@@ -14,12 +14,12 @@ use access::{
     PasswordRules, Role, RoleLimits, SharedBlock, SourceAdmitted, SourceNetworks, SourceSet,
     Timestamp, UserName, UserStore, Users,
 };
-use arc_swap::{ArcSwap, ArcSwapOption};
-use config::{Config, ConfigHash, Feed, Notice, ReplicaCompression, ReplicaTls, Settings};
+use arc_swap::ArcSwap;
+use config::{Config, ConfigHash, Feed, Notice, Settings};
 use ipnet::IpNet;
 use ledger::{Event, Ledger};
-use mysql_wire::compression::Algorithm;
 use sql_judge::{Judge, Policy, ServerVersion};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use crate::console::Console;
@@ -31,9 +31,9 @@ use crate::metrics::Metrics;
 use crate::notices::Signals;
 use crate::recording::{RecordPolicy, within_deadline};
 use crate::registry::Registry;
-use crate::replica::ReplicaTarget;
-use crate::replica::guard::GuardSettings;
-use crate::replica::pool::{Pool, PoolSettings};
+use crate::replica::account::{Account, Accounts};
+use crate::replica::configured;
+use crate::replica::pool::Pool;
 use crate::replica_watch::{StandingWalls, WallPolicy};
 use crate::role_policy;
 use crate::role_policy::{Judges, RoleJudge};
@@ -44,9 +44,6 @@ pub use fault::StartFault;
 
 /// Version and commit, in the ledger's records and `readgate version`.
 pub const BUILD: &str = concat!("readgate ", env!("CARGO_PKG_VERSION"));
-
-/// Level of zstd towards the replica, the server's own default.
-const ZSTD_LEVEL: i32 = 3;
 
 /// The part of the configuration that a reload swaps.
 #[derive(Clone)]
@@ -166,6 +163,8 @@ pub struct Daemon {
     pub wall_policy: WallPolicy,
     /// The walls as last seen.
     pub walls: StandingWalls,
+    /// Something has changed that the walls should be looked at for.
+    pub look_at_walls: Notify,
     /// What notices are made of and nothing else remembers.
     pub signals: Signals,
     /// How deliveries stand.
@@ -185,7 +184,11 @@ impl Daemon {
         let count = usize::try_from(config.limits.workers).unwrap_or_default();
         let count = if count == 0 { workers::default_count() } else { count };
         let workers = Arc::new(Workers::start(count).map_err(StartFault::Workers)?);
-        let pool = Pool::new(replica_target(config)?, pool_settings(config), Arc::clone(&workers));
+        let pool = Pool::new(
+            configured::target(config)?,
+            configured::pool_settings(config),
+            Arc::clone(&workers),
+        );
         let directory = Directory::open(config)?;
         let live = Live::new(config, hash, directory.as_ref())?;
         let wall_policy = WallPolicy::of(&config.replica);
@@ -205,6 +208,7 @@ impl Daemon {
             pool,
             walls: StandingWalls::unseen(&wall_policy),
             wall_policy,
+            look_at_walls: Notify::new(),
             feeds: Feeds::default(),
             signals: Signals::default(),
             usage: DailyBytes::wanted_by(config).map_err(StartFault::Usage)?,
@@ -224,6 +228,7 @@ impl Daemon {
     /// so that a bad one leaves everything as it was.
     pub fn put_in_force(&self, config: &Config, hash: &ConfigHash) -> Result<(), StartFault> {
         let fresh = doors(config)?;
+        let accounts = Accounts::read(&config.replica)?;
         let live = Live::new(config, hash, self.directory.as_ref())?;
         for door in &self.doors {
             if let Some(new) = fresh.iter().find(|new| new.name == door.name) {
@@ -233,8 +238,10 @@ impl Daemon {
         }
         self.limits.set(config.limits.connections);
         self.throttle.set(config.throttle);
+        self.pool.target.accounts.store(Arc::new(accounts));
         self.live.store(Arc::new(live));
         self.judges.forget();
+        self.look_at_walls.notify_one();
         Ok(())
     }
 
@@ -342,10 +349,10 @@ impl Daemon {
     }
 
     /// Ends a statement on the replica whose client is gone, without waiting for it.
-    pub fn kill_later(self: &Arc<Self>, replica_session: u32) {
-        let daemon = Arc::clone(self);
+    pub fn kill_later(self: &Arc<Self>, account: &Arc<Account>, replica_session: u32) {
+        let (daemon, account) = (Arc::clone(self), Arc::clone(account));
         tokio::spawn(async move {
-            if let Err(fault) = daemon.pool.kill(replica_session, false).await {
+            if let Err(fault) = daemon.pool.kill(&account, replica_session, false).await {
                 tracing::warn!(replica_session, %fault, "a statement could not be ended");
             }
         });
@@ -438,45 +445,6 @@ fn doors(config: &Config) -> Result<Vec<Arc<DoorWay>>, StartFault> {
         }))
     };
     config.listeners.iter().map(open).collect()
-}
-
-fn replica_target(config: &Config) -> Result<ReplicaTarget, StartFault> {
-    let replica = &config.replica;
-    let tls = match &replica.tls {
-        ReplicaTls::Verified { ca_file, server_name } => {
-            Some((tls::connector(ca_file)?, tls::server_name(server_name)?))
-        }
-        ReplicaTls::InsecurePlaintext => None,
-    };
-    Ok(ReplicaTarget {
-        name: replica.name.clone(),
-        address: replica.address.to_string(),
-        default_schema: replica.default_schema.clone(),
-        tls,
-        account: replica.account.user.clone(),
-        password: replica.account.password_source.read()?,
-        compression: match replica.compression {
-            ReplicaCompression::None => None,
-            ReplicaCompression::Zlib => Some(Algorithm::Zlib),
-            ReplicaCompression::Zstd => Some(Algorithm::Zstd { level: ZSTD_LEVEL }),
-        },
-        deadline: config.limits.replica_timeout,
-        guard: GuardSettings {
-            statement_timeout: config.limits.statement_timeout.unwrap_or_default(),
-            lock_wait_timeout: config.limits.lock_wait_timeout,
-        },
-        profile: ArcSwapOption::empty(),
-    })
-}
-
-fn pool_settings(config: &Config) -> PoolSettings {
-    PoolSettings {
-        warm: usize::try_from(config.replica.warm_connections).unwrap_or(usize::MAX),
-        idle: Duration::from_secs(300),
-        max_age: Duration::from_secs(3600),
-        connections: usize::try_from(config.replica.connections).unwrap_or(usize::MAX),
-        longest_wait: config.replica.longest_wait,
-    }
 }
 
 /// The host's name.

@@ -88,7 +88,7 @@ impl Metrics {
                 .gauge("readgate_replica_up", "1 if the replica took the last session, else 0.")?,
             replica_checks: make.gauges(
                 "readgate_replica_check_ok",
-                "1 if the account only reads, or the replica is read-only; else 0.",
+                "1 if the accounts only read, or the replica is read-only; else 0.",
                 &["check"],
             )?,
             ledger_faults: make.counter(
@@ -156,10 +156,10 @@ impl Metrics {
         self.replica_up.set(up);
     }
 
-    /// Rights of the account and read-only state of the replica were asked.
-    pub fn checked(&self, account_only_reads: bool, replica_is_read_only: bool) {
+    /// Rights of the accounts and read-only state of the replica were asked.
+    pub fn checked(&self, accounts_only_read: bool, replica_is_read_only: bool) {
         let ok = |is_ok| if is_ok { 1.0 } else { 0.0 };
-        self.replica_checks.with_label_values(&["account_rights"]).set(ok(account_only_reads));
+        self.replica_checks.with_label_values(&["account_rights"]).set(ok(accounts_only_read));
         self.replica_checks.with_label_values(&["read_only"]).set(ok(replica_is_read_only));
     }
 

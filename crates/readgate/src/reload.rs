@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use access::store::HistoryEntry;
-use access::{Arrival, Timestamp};
+use access::{Arrival, Role, Timestamp};
 use config::{Config, ConfigHash};
 use ledger::Event;
 use tokio::time::{MissedTickBehavior, interval};
@@ -131,18 +131,18 @@ async fn record_change(daemon: &Daemon, change: HistoryEntry) {
 fn end_the_revoked(daemon: &Daemon) -> usize {
     let live = daemon.live();
     let revoked = Order::EndNow(Reason::Revoked);
-    daemon.registry.order_all(revoked, |entry| !still_allowed(&live, entry))
+    daemon.registry.order_all(revoked, |entry| !still_allowed(daemon, &live, entry))
 }
 
 /// Ends a session that was let in by users or sources that have changed meanwhile.
 pub fn end_if_revoked(daemon: &Daemon, connection_id: u32) {
     let live = daemon.live();
     daemon.registry.order_if(connection_id, Order::EndNow(Reason::Revoked), |entry| {
-        !still_allowed(&live, entry)
+        !still_allowed(daemon, &live, entry)
     });
 }
 
-fn still_allowed(live: &Live, entry: &Entry) -> bool {
+fn still_allowed(daemon: &Daemon, live: &Live, entry: &Entry) -> bool {
     let Some(door) = live.door(&entry.card.listener) else { return false };
     let arrival = Arrival {
         source: entry.card.named.source().clone(),
@@ -151,5 +151,14 @@ fn still_allowed(live: &Live, entry: &Entry) -> bool {
         certificate: entry.card.named.certificate().cloned(),
         now: Timestamp::now(),
     };
-    entry.card.named.recheck(&live.users, &door.sources, &arrival).is_ok()
+    let user = entry.card.named.recheck(&live.users, &door.sources, &arrival);
+    user.is_ok_and(|user| has_its_account(daemon, &user.role, entry))
+}
+
+/// Whether a session's account is still its role's: one that should see less now must not go on
+/// seeing more.
+fn has_its_account(daemon: &Daemon, role: &Role, entry: &Entry) -> bool {
+    let Some(account) = &entry.card.account else { return true };
+    let accounts = daemon.pool.target.accounts.load();
+    accounts.of(role).is_some_and(|now| now.user == account.user)
 }

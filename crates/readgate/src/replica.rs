@@ -2,7 +2,9 @@
 //! shared account.
 //!
 //! A [`ReplicaSession`] exists only after login and session guard have succeeded.
+pub mod account;
 pub mod checks;
+pub mod configured;
 pub mod guard;
 pub mod login;
 pub mod pool;
@@ -13,8 +15,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use mysql_auth::{Password, ReplicaLogin};
+use arc_swap::{ArcSwap, ArcSwapOption};
 use mysql_wire::compression::Algorithm;
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, Command, ErrPacket, SqlState};
@@ -26,6 +27,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::packet_stream::{PacketStream, StreamFault};
 use crate::tls::TlsFault;
+use account::{Account, Accounts};
 use guard::GuardSettings;
 use login::LoggedIn;
 
@@ -41,14 +43,10 @@ pub struct ReplicaTarget {
     pub name: String,
     /// Host and port.
     pub address: String,
-    /// Schema of sessions whose client names none.
-    pub default_schema: Option<String>,
     /// TLS and the name its certificate must hold; `None` for plaintext by config.
     pub tls: Option<(TlsConnector, ServerName<'static>)>,
-    /// User name of the shared account.
-    pub account: String,
-    /// Its password.
-    pub password: Password,
+    /// The accounts on it.
+    pub accounts: ArcSwap<Accounts>,
     /// Compression of the way to it.
     pub compression: Option<Algorithm>,
     /// Deadline of connect, login and guard together.
@@ -75,6 +73,8 @@ pub struct ReplicaProfile {
 /// What a session on the replica should be like.
 #[derive(Debug, Clone)]
 pub struct SessionWish {
+    /// The account that it runs under.
+    pub account: Arc<Account>,
     /// What the client has negotiated.
     pub client: Capabilities,
     /// Collation id that the client asked for.
@@ -87,11 +87,24 @@ pub struct SessionWish {
     pub statement_timeout: Option<Duration>,
 }
 
+impl SessionWish {
+    /// Whether one session would serve for both. An account that was read anew is another.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let Self { account, client, collation, schema, attributes, statement_timeout } = self;
+        Arc::ptr_eq(account, &other.account)
+            && login::class(*client) == login::class(other.client)
+            && (collation, schema) == (&other.collation, &other.schema)
+            && (attributes, statement_timeout) == (&other.attributes, &other.statement_timeout)
+    }
+}
+
 /// A logged-in, guarded session on the replica.
 #[derive(Debug)]
 pub struct ReplicaSession {
     connection: LoggedIn,
     guard: GuardSettings,
+    /// What it was opened as, the account that it runs under among it.
+    pub wish: Arc<SessionWish>,
     /// Session variables after the guard.
     pub baseline: guard::Baseline,
 }
@@ -194,7 +207,7 @@ fn all_in_use(replica: &str) -> ErrPacket {
 impl ReplicaTarget {
     /// Opens a session on a new connection: connect, TLS, login, guard, all within the
     /// deadline.
-    pub async fn open(&self, wish: &SessionWish) -> Result<ReplicaSession, ReplicaFault> {
+    pub async fn open(&self, wish: &Arc<SessionWish>) -> Result<ReplicaSession, ReplicaFault> {
         self.within_deadline(async {
             let socket = TcpStream::connect(&self.address)
                 .await
@@ -203,9 +216,9 @@ impl ReplicaTarget {
             let mut connection = login::log_in(self, PacketStream::new(socket), wish).await?;
             if u8::try_from(wish.collation).is_err() {
                 // A handshake has one byte for it, a change of user two.
-                connection = login::log_in_again(self, connection, wish).await?;
+                connection = login::log_in_again(connection, wish).await?;
             }
-            guard::put_in_force(connection, self.guard.narrowed(wish.statement_timeout)).await
+            guard::put_in_force(connection, self.guard.narrowed(wish.statement_timeout), wish).await
         })
         .await
     }
@@ -214,11 +227,11 @@ impl ReplicaTarget {
     pub async fn reopen(
         &self,
         used: LoggedIn,
-        wish: &SessionWish,
+        wish: &Arc<SessionWish>,
     ) -> Result<ReplicaSession, ReplicaFault> {
         self.within_deadline(async {
-            let connection = login::log_in_again(self, used, wish).await?;
-            guard::put_in_force(connection, self.guard.narrowed(wish.statement_timeout)).await
+            let connection = login::log_in_again(used, wish).await?;
+            guard::put_in_force(connection, self.guard.narrowed(wish.statement_timeout), wish).await
         })
         .await
     }
@@ -228,6 +241,16 @@ impl ReplicaTarget {
     pub async fn reset(&self, connection: &mut LoggedIn) -> Result<(), ReplicaFault> {
         self.within_deadline(async {
             text_query::command(&mut connection.channel, Command::ResetConnection)
+                .await
+                .map_err(|fault| ReplicaFault::Guard(fault.to_string()))
+        })
+        .await
+    }
+
+    /// Whether the replica answers on that connection.
+    pub async fn ping(&self, connection: &mut LoggedIn) -> Result<(), ReplicaFault> {
+        self.within_deadline(async {
+            text_query::command(&mut connection.channel, Command::Ping)
                 .await
                 .map_err(|fault| ReplicaFault::Guard(fault.to_string()))
         })
@@ -260,15 +283,6 @@ impl ReplicaTarget {
             let seconds = self.deadline.as_secs_f32();
             Err(ReplicaFault::Unreachable(format!("no answer within {seconds} s")))
         })
-    }
-
-    fn login(
-        &self,
-        plugin: &[u8],
-        nonce: &[u8],
-        encrypted: bool,
-    ) -> Result<ReplicaLogin, ReplicaFault> {
-        Ok(ReplicaLogin::new(plugin, nonce, self.password.clone(), encrypted)?)
     }
 
     fn remember(&self, profile: &ReplicaProfile) {

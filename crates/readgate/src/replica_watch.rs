@@ -1,5 +1,5 @@
 //! Looks at the replica now and then: is it there, how far is it behind, is it still the same
-//! version, and do the walls behind the judge stand (the account only reads, the replica is
+//! version, and do the walls behind the judge stand (the accounts only read, the replica is
 //! read-only)?
 pub mod lag;
 mod walls;
@@ -12,6 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::daemon::Daemon;
 use crate::registry::{Order, Reason};
+use crate::replica::account::Accounts;
 use crate::replica::checks::{self, Findings};
 use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
 use lag::Lag;
@@ -29,7 +30,8 @@ struct Watch {
     was_up: Option<bool>,
     version: Option<Vec<u8>>,
     findings: Findings,
-    checked: Option<Instant>,
+    /// When the accounts of then were last asked.
+    checked: Option<(Instant, Arc<Accounts>)>,
 }
 
 /// Looks for as long as the daemon runs. `heartbeat` is the operator's own query for the lag.
@@ -45,7 +47,10 @@ pub async fn watch(daemon: Arc<Daemon>, heartbeat: Option<String>) {
         checked: None,
     };
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = watch.daemon.look_at_walls.notified() => {}
+        }
         watch.look().await;
     }
 }
@@ -54,7 +59,9 @@ impl Watch {
     async fn look(&mut self) {
         let daemon = Arc::clone(&self.daemon);
         daemon.pool.tidy();
-        let opened = daemon.pool.target.open(&SessionWish::own("readgate-watch")).await;
+        let accounts = daemon.pool.target.accounts.load_full();
+        let wish = Arc::new(SessionWish::own("readgate-watch", accounts.own()));
+        let opened = daemon.pool.target.open(&wish).await;
         daemon.metrics.replica_opened(&opened);
         self.tell(&opened);
         self.was_up = Some(opened.is_ok());
@@ -101,12 +108,16 @@ impl Watch {
     async fn examine(&mut self, session: &mut ReplicaSession) -> Result<(), ReplicaFault> {
         let daemon = Arc::clone(&self.daemon);
         let target = &daemon.pool.target;
-        if self.checked.is_none_or(|last| last.elapsed() >= CHECK_PERIOD) {
+        let accounts = target.accounts.load_full();
+        let is_fresh = |(last, of): &(Instant, Arc<Accounts>)| {
+            last.elapsed() < CHECK_PERIOD && Arc::ptr_eq(of, &accounts)
+        };
+        if !self.checked.as_ref().is_some_and(is_fresh) {
             let execute_is_wanted = daemon.live().calls_routines();
             self.findings = checks::look(target, session, execute_is_wanted).await?;
-            let Findings { excess_rights, is_writable } = &self.findings;
-            daemon.metrics.checked(excess_rights.is_empty(), !is_writable);
-            self.checked = Some(Instant::now());
+            let only_read = self.findings.accounts_only_read();
+            daemon.metrics.checked(only_read, !self.findings.is_writable);
+            self.checked = Some((Instant::now(), accounts));
         }
         let lag = lag::ask(target, session, self.heartbeat.as_deref()).await?;
         self.judge(&lag).await;
@@ -129,8 +140,9 @@ impl Watch {
         let result =
             if walls.problems.is_empty() { "ok".to_owned() } else { walls.problems.join("; ") };
         daemon.record(&Event::ReplicaCheck { replica, result: &result }).await;
-        if walls.refusal.is_some() {
-            daemon.registry.order_all(Order::FinishAndEnd(Reason::Revoked), |_| true);
-        }
+        daemon.registry.order_all(Order::FinishAndEnd(Reason::Revoked), |entry| {
+            let account = entry.card.account.as_ref();
+            account.is_some_and(|account| walls.refusal_of(account).is_some())
+        });
     }
 }

@@ -2,9 +2,12 @@
 use access::Password;
 
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default, optional, required};
-use crate::model::{HostPort, Replica, ReplicaAccount, ReplicaCompression, ReplicaTls, WhenBehind};
+use crate::keys::{Form, Key, Kind, Section, default, optional, required};
+use crate::model::{
+    HostPort, Replica, ReplicaAccount, ReplicaCompression, ReplicaTls, RoleAccount, WhenBehind,
+};
 use crate::secret::{PasswordSource, SecretFile};
+use crate::sections::Unique;
 use crate::table::Table;
 use crate::values;
 
@@ -88,7 +91,7 @@ pub(crate) static REPLICA: Section = Section {
             "Query of one row and one number: how many seconds the replica is behind. Without it readgate asks replication itself (`SHOW REPLICA STATUS`, Aurora's `replica_host_status`), for which the account needs REPLICATION CLIENT (on MariaDB SLAVE MONITOR).",
         ),
     ],
-    sections: &[&TLS, &ACCOUNT],
+    sections: &[&TLS, &ACCOUNT, &ROLE_ACCOUNT],
 };
 
 static TLS: Section = Section {
@@ -122,43 +125,65 @@ static TLS: Section = Section {
 static ACCOUNT: Section = Section {
     name: "account",
     form: Form::One,
-    meaning: "The one account that every session uses on the replica. Exactly one of `password_file`, `password_env`, `password_credential`, `password`.",
+    meaning: "The account that all sessions share on the replica whose role names no other. Exactly one of `password_file`, `password_env`, `password_credential`, `password`.",
+    keys: &[USER, PASSWORD_FILE, PASSWORD_ENV, PASSWORD_CREDENTIAL, PASSWORD, INLINE],
+    sections: &[],
+};
+
+static ROLE_ACCOUNT: Section = Section {
+    name: "role_account",
+    form: Form::SeveralOrNone,
+    meaning: "A further account on the replica, such as one that sees less, for the roles that name it. Checked like the other: `excess_rights` counts for its sessions alone.",
     keys: &[
-        required("user", Kind::Text, "\"readonly_shared\"", "Name of the account."),
+        required("name", Kind::Name, "\"blinded\"", "Unique name, which roles give as `account`."),
+        USER,
         optional(
-            "password_file",
-            Kind::Path,
-            "\"certs/replica.password\"",
-            "File that holds the password and at most one line end. Only readgate's account may read it.",
-        ),
-        optional(
-            "password_env",
+            "default_schema",
             Kind::Text,
-            "\"READGATE_REPLICA_PASSWORD\"",
-            "Environment variable that holds the password.",
+            "\"clinical_blinded\"",
+            "Schema of its sessions whose client names none; without it, the replica's.",
         ),
-        optional(
-            "password_credential",
-            Kind::Name,
-            "\"replica-password\"",
-            "systemd credential (`LoadCredential=`) that holds the password.",
-        ),
-        optional(
-            "password",
-            Kind::Secret,
-            "\"...\"",
-            "The password itself; only with `insecure_inline_password = true`.",
-        ),
-        default(
-            "insecure_inline_password",
-            Kind::Flag,
-            "false",
-            "true",
-            "Lets `password` stand in this file, for whoever can read the file or its backups.",
-        ),
+        PASSWORD_FILE,
+        PASSWORD_ENV,
+        PASSWORD_CREDENTIAL,
+        PASSWORD,
+        INLINE,
     ],
     sections: &[],
 };
+
+const USER: Key = required("user", Kind::Text, "\"readonly_shared\"", "Name of the account.");
+const PASSWORD_FILE: Key = optional(
+    "password_file",
+    Kind::Path,
+    "\"certs/replica.password\"",
+    "File that holds the password and at most one line end. Only readgate's account may read it.",
+);
+const PASSWORD_ENV: Key = optional(
+    "password_env",
+    Kind::Text,
+    "\"READGATE_REPLICA_PASSWORD\"",
+    "Environment variable that holds the password.",
+);
+const PASSWORD_CREDENTIAL: Key = optional(
+    "password_credential",
+    Kind::Name,
+    "\"replica-password\"",
+    "systemd credential (`LoadCredential=`) that holds the password.",
+);
+const PASSWORD: Key = optional(
+    "password",
+    Kind::Secret,
+    "\"...\"",
+    "The password itself; only with `insecure_inline_password = true`.",
+);
+const INLINE: Key = default(
+    "insecure_inline_password",
+    Kind::Flag,
+    "false",
+    "true",
+    "Lets `password` stand in this file, for whoever can read the file or its backups.",
+);
 
 /// The keys that say where the password is.
 const PASSWORD_KEYS: [&str; 4] =
@@ -180,6 +205,7 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Replica> {
     let heartbeat_query = table.optional("heartbeat_query", values::text);
     let tls = table.child("tls").and_then(|tls| read_tls(&tls, address.as_ref()));
     let account = table.child("account").and_then(|account| read_account(&account));
+    let role_accounts = read_role_accounts(&table);
     Some(Replica {
         name: name?,
         address: address?,
@@ -199,6 +225,7 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Replica> {
         heartbeat_query: heartbeat_query?,
         tls: tls?,
         account: account?,
+        role_accounts: role_accounts?,
     })
 }
 
@@ -236,6 +263,20 @@ fn read_tls(table: &Table<'_, '_>, address: Option<&HostPort>) -> Option<Replica
         ca_file: table.document().resolve(&ca_file),
         server_name: server_name.or_else(|| address.map(|address| address.host.clone()))?,
     })
+}
+
+fn read_role_accounts(replica: &Table<'_, '_>) -> Option<Vec<RoleAccount>> {
+    let mut unique = Unique::default();
+    let one = |table: &Table<'_, '_>| {
+        let name = table.get("name", values::name);
+        unique.note(table, "name", name.clone());
+        let default_schema = table.optional("default_schema", values::text);
+        let account = read_account(table);
+        Some(RoleAccount { name: name?, account: account?, default_schema: default_schema? })
+    };
+    // All are read before one that failed counts, so that every problem is noted.
+    let read: Vec<_> = replica.children("role_account").iter().map(one).collect();
+    read.into_iter().collect()
 }
 
 fn read_account(table: &Table<'_, '_>) -> Option<ReplicaAccount> {

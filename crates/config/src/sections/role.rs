@@ -5,8 +5,9 @@ use std::sync::Arc;
 use access::role::DEFAULT_ROLE;
 use access::{Role, RoleLimits};
 
+use crate::error::Wrong;
 use crate::keys::{Form, Kind, Section, default, optional, required};
-use crate::sections::{Unique, optional_sources};
+use crate::sections::{Unique, optional_sources, suggestion};
 use crate::table::Table;
 use crate::values;
 
@@ -61,6 +62,12 @@ pub(crate) static ROLE: Section = Section {
             "[\"clinical\", \"ref\"]",
             "Schemas its users may read, beside the server's own metadata; all if left out.",
         ),
+        optional(
+            "account",
+            Kind::Name,
+            "\"blinded\"",
+            "Name of the `[[replica.role_account]]` that its users' sessions run under on the replica; the replica's own account if left out.",
+        ),
         default(
             "see_others",
             Kind::Flag,
@@ -111,36 +118,38 @@ pub(crate) static ROLE: Section = Section {
     sections: &[],
 };
 
+/// What roles may refer to.
+pub(super) struct Known<'k> {
+    /// Names of sources.
+    pub(super) sources: &'k BTreeSet<String>,
+    /// Names of role accounts; `None` if they could not be read.
+    pub(super) accounts: Option<&'k [String]>,
+}
+
 /// The roles by name, the built-in one among them; `None`: one with a problem, which is
 /// not reported again at every user.
-pub(super) fn read(
-    root: &Table<'_, '_>,
-    known_sources: &BTreeSet<String>,
-) -> BTreeMap<String, Option<Arc<Role>>> {
+pub(super) fn read(root: &Table<'_, '_>, known: &Known<'_>) -> BTreeMap<String, Option<Arc<Role>>> {
     let mut unique = Unique::default();
     let built_in = Some(Arc::new(Role::named(DEFAULT_ROLE)));
     let mut roles = BTreeMap::from([(DEFAULT_ROLE.to_owned(), built_in)]);
     for table in root.children("role") {
         let name = table.get("name", values::name);
         unique.note(&table, "name", name.clone());
-        let role = read_one(&table, name.clone(), known_sources).map(Arc::new);
+        let role = read_one(&table, name.clone(), known).map(Arc::new);
         // A role without a name is kept too, or nothing would tell that it failed.
         roles.insert(name.unwrap_or_default(), role);
     }
     roles
 }
 
-fn read_one(
-    table: &Table<'_, '_>,
-    name: Option<String>,
-    known_sources: &BTreeSet<String>,
-) -> Option<Role> {
-    let sources = optional_sources(table, known_sources);
+fn read_one(table: &Table<'_, '_>, name: Option<String>, known: &Known<'_>) -> Option<Role> {
+    let sources = optional_sources(table, known.sources);
     let require_tls = table.get("require_tls", values::flag);
     let allow_native = table.get("allow_native", values::flag);
     let functions = table.list("functions", values::function);
     let calls = table.list("call", values::routine);
     let schemas = table.list("schemas", values::schema).values();
+    let account = read_account(table, known.accounts);
     let see_others = table.get("see_others", values::flag);
     let operator = table.get("operator", values::flag);
     let limits = read_limits(table);
@@ -152,10 +161,25 @@ fn read_one(
         functions: functions.values()?,
         calls: calls.values()?,
         schemas: schemas.map(|schemas| table.has("schemas").then_some(schemas))?,
+        account: account?,
         see_others: see_others?,
         operator: operator?,
         limits: limits?,
     })
+}
+
+/// Who is meant to see little must never see more for a name that is written wrong.
+fn read_account(table: &Table<'_, '_>, known: Option<&[String]>) -> Option<Option<String>> {
+    let account = table.optional("account", values::name)?;
+    if let (Some(name), Some(known)) = (&account, known)
+        && !known.contains(name)
+    {
+        let all = known.iter().map(String::as_str);
+        let right = suggestion(name, all, "add it as a [[replica.role_account]]");
+        table.problem("account", Wrong::new(format!("the replica has no account {name:?}"), right));
+        return None;
+    }
+    Some(account)
 }
 
 fn read_limits(table: &Table<'_, '_>) -> Option<RoleLimits> {

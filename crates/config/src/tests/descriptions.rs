@@ -33,7 +33,7 @@ fn path_of(sections: &[&Section], key: &Key) -> String {
 /// The base file with every table in it.
 fn base() -> Table {
     let text = format!(
-        "{}\n[[role]]\nname = \"analyst\"\n[functions]\n[login]\n[source_rules]\n[credentials]\n[identities]\nfile = \"i\"\n[listener.tls.clients]\nca_file = \"c\"\n[reload]\n[[feed]]\nname = \"f\"\nfolder = \"d\"\npattern = \"*\"\ndue = \"06:30\"\n[[notice]]\nname = \"n\"\nca_file = \"c\"\nwebhook = \"https://h/p\"\n[ops]\naddress = \"127.0.0.1:9104\"\n",
+        "{}\n[[role]]\nname = \"analyst\"\n[functions]\n[login]\n[source_rules]\n[credentials]\n[identities]\nfile = \"i\"\n[listener.tls.clients]\nca_file = \"c\"\n[reload]\n[[feed]]\nname = \"f\"\nfolder = \"d\"\npattern = \"*\"\ndue = \"06:30\"\n[[notice]]\nname = \"n\"\nca_file = \"c\"\nwebhook = \"https://h/p\"\n[ops]\naddress = \"127.0.0.1:9104\"\n[[replica.role_account]]\nname = \"blinded\"\nuser = \"b\"\npassword_file = \"b\"\n",
         include_str!("base.toml")
     );
     text.parse().unwrap()
@@ -66,10 +66,13 @@ fn every_example_is_accepted() {
         table.insert(key.name.to_owned(), key.example.parse().unwrap());
         // What an example can't stand beside, or doesn't stand without.
         match path.as_str() {
-            "replica.account.password_env" | "replica.account.password_credential" => {
+            "replica.account.password_env"
+            | "replica.account.password_credential"
+            | "replica.role_account.password_env"
+            | "replica.role_account.password_credential" => {
                 table.remove("password_file");
             }
-            "replica.account.password" => {
+            "replica.account.password" | "replica.role_account.password" => {
                 table.remove("password_file");
                 table.insert(String::from("insecure_inline_password"), Value::Boolean(true));
             }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use config::{Config, Feed, FeedPlace, Notice, NoticeWay, ReplicaTls};
 
 use super::{EXIT_CONFIG, fail, say};
+use crate::replica::account::Accounts;
 use crate::tls;
 
 /// Exit 0 if the configuration could come into force.
@@ -58,7 +59,7 @@ fn file_problems(config: &Config) -> Vec<String> {
             problems.push(format!("replica '{}': TLS: {fault}", config.replica.name));
         }
     }
-    if let Err(error) = config.replica.account.password_source.read() {
+    if let Err(error) = Accounts::read(&config.replica) {
         problems.push(format!("replica '{}': account: {error}", config.replica.name));
     }
     for notice in &config.notices {

@@ -159,8 +159,8 @@ async fn kill(
         return Err((NO_SUCH_THREAD, format!("Unknown thread id: {id}")));
     };
     // An operator's session has nothing on the replica.
-    if query_only && !entry.card.named.user().role.operator {
-        let killed = daemon.pool.kill(entry.card.replica_session, true).await;
+    if let (true, Some(account)) = (query_only, &entry.card.account) {
+        let killed = daemon.pool.kill(account, entry.card.replica_session, true).await;
         return killed.map(|()| None).map_err(|fault| (UNKNOWN_ERROR, fault.to_string()));
     }
     daemon.registry.order_if(own, Ending::EndNow(Reason::Killed), |_| !query_only);
@@ -256,7 +256,8 @@ pub fn server_version(daemon: &Daemon) -> ServerVersion {
 
 /// Facts of a session that has changed nothing.
 pub fn facts(daemon: &Daemon, version: ServerVersion) -> Option<SessionFacts> {
-    let schema = daemon.pool.target.default_schema.as_deref().map(str::as_bytes);
+    let accounts = daemon.pool.target.accounts.load();
+    let schema = accounts.own().default_schema.as_deref().map(str::as_bytes);
     SessionFacts::from_session_variables(version, b"", b"utf8mb4", schema)
 }
 

@@ -86,6 +86,7 @@ impl<'a> Operator<'a> {
             named: logged_in.named.clone(),
             listener: context.listener.clone(),
             encrypted: client.is_encrypted(),
+            account: None,
             // There is none; its own id is nobody else's.
             replica_session: context.connection_id,
         };

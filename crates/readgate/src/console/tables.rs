@@ -44,8 +44,8 @@ pub const TABLES: &[Definition] = &[
     Definition { name: "metrics", fill: metrics, columns: &[("name", TEXT), ("labels", TEXT), ("value", REAL)] },
     Definition { name: "refusals", fill: refusals, columns: &[("at", AT), ("session", INT), ("user", TEXT), ("role", TEXT), ("rule", TEXT), ("kind", TEXT), ("shape", TEXT)] },
     Definition { name: "replicas", fill: replicas, columns: &[("name", TEXT), ("address", TEXT), ("account", TEXT), ("version", TEXT), ("tls", INT), ("default_schema", TEXT), ("up", INT), ("problems", TEXT), ("refusal", TEXT)] },
-    Definition { name: "roles", fill: roles, columns: &[("name", TEXT), ("operator", INT), ("require_tls", INT), ("allow_native", INT), ("see_others", INT), ("sources", TEXT), ("schemas", TEXT), ("functions", TEXT), ("calls", TEXT), ("connections", INT), ("statement_timeout_s", REAL), ("idle_timeout_s", REAL), ("session_time_s", REAL), ("result_rows", INT), ("result_bytes", INT), ("bytes_per_day", INT)] },
-    Definition { name: "sessions", fill: sessions, columns: &[("id", INT), ("user", TEXT), ("full_name", TEXT), ("role", TEXT), ("source", TEXT), ("source_name", TEXT), ("listener", TEXT), ("encrypted", INT), ("method", TEXT), ("replica_session", INT), ("since", AT), ("seconds", INT)] },
+    Definition { name: "roles", fill: roles, columns: &[("name", TEXT), ("operator", INT), ("require_tls", INT), ("allow_native", INT), ("account", TEXT), ("see_others", INT), ("sources", TEXT), ("schemas", TEXT), ("functions", TEXT), ("calls", TEXT), ("connections", INT), ("statement_timeout_s", REAL), ("idle_timeout_s", REAL), ("session_time_s", REAL), ("result_rows", INT), ("result_bytes", INT), ("bytes_per_day", INT)] },
+    Definition { name: "sessions", fill: sessions, columns: &[("id", INT), ("user", TEXT), ("full_name", TEXT), ("role", TEXT), ("source", TEXT), ("source_name", TEXT), ("listener", TEXT), ("encrypted", INT), ("method", TEXT), ("account", TEXT), ("replica_session", INT), ("since", AT), ("seconds", INT)] },
     Definition { name: "sources", fill: sources, columns: &[("name", TEXT), ("networks", TEXT), ("owner", TEXT), ("reason", TEXT), ("ticket", TEXT), ("added_on", TEXT), ("expires_on", TEXT), ("in_force", INT)] },
     Definition { name: "statements", fill: statements, columns: &[("fingerprint", TEXT), ("kind", TEXT), ("shape", TEXT), ("count", INT), ("errors", INT), ("p50_ms", REAL), ("p95_ms", REAL), ("p99_ms", REAL), ("total_ms", REAL), ("row_count", INT), ("byte_count", INT), ("first_seen", AT), ("last_seen", AT)] },
     Definition { name: "users", fill: users, columns: &[("name", TEXT), ("full_name", TEXT), ("email", TEXT), ("owner", TEXT), ("role", TEXT), ("status", TEXT), ("kept_in", TEXT), ("valid_from", TEXT), ("valid_until", TEXT), ("plugins", TEXT), ("sources", TEXT), ("connections", INT), ("sessions", INT), ("credentials", INT), ("credential", TEXT), ("credential_ends", AT)] },
@@ -81,6 +81,7 @@ fn sessions(daemon: &Daemon) -> Vec<Row> {
             text(&card.listener),
             number(card.encrypted),
             text(card.named.method()),
+            optional(card.account.as_ref().map(|account| &account.user)),
             number(card.replica_session),
             at(since),
             number(now.as_second() - since.as_second()),
@@ -129,6 +130,7 @@ fn roles(daemon: &Daemon) -> Vec<Row> {
             number(role.operator),
             number(role.require_tls),
             number(role.allow_native),
+            optional(role.account.as_ref()),
             number(role.see_others),
             optional(role.sources.as_ref().map(|set| set.names().join(", "))),
             optional(role.schemas.as_ref().map(|names| names.join(", "))),
@@ -165,18 +167,20 @@ fn sources(daemon: &Daemon) -> Vec<Row> {
 
 fn replicas(daemon: &Daemon) -> Vec<Row> {
     let (target, walls) = (&daemon.pool.target, daemon.walls.load());
+    let accounts = target.accounts.load();
+    let users: Vec<&str> = accounts.all().map(|account| account.user.as_str()).collect();
     let profile = target.profile.load_full();
     let version = profile.map(|seen| String::from_utf8_lossy(&seen.version_text).into_owned());
     vec![vec![
         text(&target.name),
         text(&target.address),
-        text(&target.account),
+        text(users.join(", ")),
         optional(version),
         number(target.tls.is_some()),
-        optional(target.default_schema.as_ref()),
+        optional(accounts.own().default_schema.as_ref()),
         number(daemon.metrics.replica_is_up()),
         text(walls.problems.join("; ")),
-        optional(walls.refusal.as_ref()),
+        optional(walls.refusal()),
     ]]
 }
 

@@ -1,5 +1,7 @@
 //! A freshness query, on a connection of its own that is as guarded as a user's: when the data
 //! arrived, or how many seconds ago.
+use std::sync::Arc;
+
 use access::Timestamp;
 use config::Feed;
 use jiff::SignedDuration;
@@ -27,7 +29,9 @@ async fn ask(
     target: &ReplicaTarget,
     query: &str,
 ) -> Result<Result<Vec<TextRow>, QueryFault>, ReplicaFault> {
-    let mut session = target.open(&SessionWish::own("readgate-feeds")).await?;
+    let accounts = target.accounts.load_full();
+    let wish = Arc::new(SessionWish::own("readgate-feeds", accounts.own()));
+    let mut session = target.open(&wish).await?;
     let asked =
         target.within_deadline(async { Ok(text_query::run(&mut session.channel, query).await) });
     let rows = asked.await?;

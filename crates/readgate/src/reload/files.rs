@@ -1,11 +1,11 @@
-//! Notices that the configuration, a certificate or a key has changed, by looking at the
+//! Notices that the configuration, a certificate, a key or a password has changed, by looking at the
 //! files now and then: that works on every file system, and for links that are switched.
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use config::{Config, ReplicaTls};
+use config::{Config, PasswordSource, ReplicaTls};
 use tokio::time::{MissedTickBehavior, interval};
 
 /// What tells a file from what it was: time of change, inode, size. `None`: not there.
@@ -71,6 +71,12 @@ fn files(path: &Path, config: Option<&Config>) -> Vec<PathBuf> {
         if let Some(clients) = &listener.tls.clients {
             files.push(clients.ca_file.clone());
             files.extend(clients.crl_file.clone());
+        }
+    }
+    let further = config.replica.role_accounts.iter().map(|further| &further.account);
+    for account in further.chain([&config.replica.account]) {
+        if let PasswordSource::File(file) = &account.password_source {
+            files.push(file.path().to_owned());
         }
     }
     if let ReplicaTls::Verified { ca_file, .. } = &config.replica.tls {

@@ -1,9 +1,11 @@
-//! The third wall: is the replica read-only, and can the shared account do nothing but
-//! read? Asked at start and periodically; what comes of it, config decides.
+//! The third wall: is the replica read-only, and can its accounts do nothing but read? Asked at start and periodically; what comes of it, config decides.
+use std::sync::Arc;
+
 use sql_judge::Flavour;
 
+use super::account::Account;
 use super::text_query::{self, QueryFault, TextRow};
-use super::{ReplicaFault, ReplicaSession, ReplicaTarget};
+use super::{ReplicaFault, ReplicaSession, ReplicaTarget, SessionWish};
 
 /// Rights that only read. The last three are MariaDB's parts of REPLICATION CLIENT.
 const READING: [&str; 9] = [
@@ -21,23 +23,83 @@ const READING: [&str; 9] = [
 /// What was found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Rights of the account beyond reading, as granted.
-    pub excess_rights: Vec<String>,
+    /// The accounts, the replica's own first.
+    pub accounts: Vec<AccountFindings>,
     /// The replica takes writes.
     pub is_writable: bool,
 }
 
-/// Asks the replica.
+/// What was found of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountFindings {
+    /// What roles call it; `None`: the replica's own.
+    pub name: Option<String>,
+    /// Its user name on the replica.
+    pub user: String,
+    /// Its rights beyond reading, as granted; or why they aren't known.
+    pub excess_rights: Result<Vec<String>, String>,
+}
+
+impl Findings {
+    /// Whether every account is known to do no more than read.
+    pub fn accounts_only_read(&self) -> bool {
+        self.accounts.iter().all(|found| found.excess_rights.as_ref().is_ok_and(Vec::is_empty))
+    }
+}
+
+/// Asks the replica: in a session of its own account, and in one of each other account.
 pub async fn look(
+    target: &ReplicaTarget,
+    own: &mut ReplicaSession,
+    execute_is_wanted: bool,
+) -> Result<Findings, ReplicaFault> {
+    let is_writable = is_writable(target, own).await?;
+    let mut accounts = vec![AccountFindings {
+        name: None,
+        user: own.wish.account.user.clone(),
+        excess_rights: Ok(excess_rights(target, own, execute_is_wanted).await?),
+    }];
+    let all = target.accounts.load_full();
+    for account in all.all().filter(|account| account.name.is_some()) {
+        let excess_rights = of_account(target, account, execute_is_wanted).await;
+        accounts.push(AccountFindings {
+            name: account.name.clone(),
+            user: account.user.clone(),
+            excess_rights: excess_rights.map_err(|fault| fault.to_string()),
+        });
+    }
+    Ok(Findings { accounts, is_writable })
+}
+
+async fn of_account(
+    target: &ReplicaTarget,
+    account: &Arc<Account>,
+    execute_is_wanted: bool,
+) -> Result<Vec<String>, ReplicaFault> {
+    let mut session = target.open(&Arc::new(SessionWish::own("readgate-watch", account))).await?;
+    let rights = excess_rights(target, &mut session, execute_is_wanted).await;
+    let _ = session.channel.shut_down().await;
+    rights
+}
+
+async fn excess_rights(
     target: &ReplicaTarget,
     session: &mut ReplicaSession,
     execute_is_wanted: bool,
-) -> Result<Findings, ReplicaFault> {
+) -> Result<Vec<String>, ReplicaFault> {
+    let asked = async {
+        let grants = text_query::run(&mut session.channel, "SHOW GRANTS").await;
+        Ok(excess(&grants.map_err(not_answered)?, execute_is_wanted))
+    };
+    target.within_deadline(asked).await
+}
+
+async fn is_writable(
+    target: &ReplicaTarget,
+    session: &mut ReplicaSession,
+) -> Result<bool, ReplicaFault> {
     target
         .within_deadline(async {
-            let grants = text_query::run(&mut session.channel, "SHOW GRANTS").await;
-            let grants = grants.map_err(not_answered)?;
-            let excess_rights = excess(&grants, execute_is_wanted);
             let read_only = match session.version.flavour {
                 // Aurora's readers have innodb_read_only instead.
                 Flavour::MySql => "SELECT @@global.read_only OR @@global.innodb_read_only",
@@ -47,7 +109,7 @@ pub async fn look(
             };
             let answer = text_query::run(&mut session.channel, read_only).await;
             let answer = answer.map_err(not_answered)?;
-            Ok(Findings { excess_rights, is_writable: !says_one(&answer) })
+            Ok(!says_one(&answer))
         })
         .await
 }

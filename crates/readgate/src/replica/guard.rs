@@ -1,13 +1,14 @@
 //! The session guard, the second wall: each replica session is read-only and bounded in
 //! time, whatever statement might have slipped past the judge. Set after login and after
 //! every reset, and verified by reading it back.
+use std::sync::Arc;
 use std::time::Duration;
 
 use sql_judge::{Flavour, Limits, ServerVersion};
 
 use super::login::LoggedIn;
 use super::text_query::{self, TextRow};
-use super::{ReplicaFault, ReplicaSession};
+use super::{ReplicaFault, ReplicaSession, SessionWish};
 
 /// MariaDB calls it `transaction_read_only` from this version on.
 const MARIADB_TRANSACTION_READ_ONLY: u32 = 110_101;
@@ -56,9 +57,10 @@ pub struct Baseline {
 pub async fn put_in_force(
     mut connection: LoggedIn,
     guard: GuardSettings,
+    wish: &Arc<SessionWish>,
 ) -> Result<ReplicaSession, ReplicaFault> {
     let baseline = set(&mut connection, &guard).await?;
-    Ok(ReplicaSession { connection, guard, baseline })
+    Ok(ReplicaSession { connection, guard, wish: Arc::clone(wish), baseline })
 }
 
 /// Sets and verifies the guard of a session that was reset.

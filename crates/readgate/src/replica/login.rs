@@ -80,7 +80,7 @@ pub fn class(client: Capabilities) -> Capabilities {
     client & AS_CLIENT
 }
 
-/// Logs in with the shared account.
+/// Logs in with the account that is wished for.
 pub async fn log_in(
     target: &ReplicaTarget,
     mut channel: PacketStream,
@@ -99,10 +99,11 @@ pub async fn log_in(
         let handshake = |socket| connector.connect(name.clone(), socket);
         channel.upgrade(handshake).await.map_err(|e| ReplicaFault::Tls(e.to_string()))?;
     }
-    let login = target.login(&greeting.auth_plugin, &greeting.nonce, channel.is_encrypted())?;
+    let (password, encrypted) = (wish.account.password.clone(), channel.is_encrypted());
+    let login = ReplicaLogin::new(&greeting.auth_plugin, &greeting.nonce, password, encrypted)?;
     let response = HandshakeResponse41 {
         head,
-        user: target.account.clone().into_bytes(),
+        user: wish.account.user.clone().into_bytes(),
         auth_response: login.scramble(),
         schema: wish.schema.clone(),
         auth_plugin: Some(login.plugin().name().into()),
@@ -135,18 +136,18 @@ pub async fn log_in(
     })
 }
 
-/// COM_CHANGE_USER to the same account: a used connection becomes as fresh as a new login
-/// leaves it, with this client's schema, collation and attributes.
+/// COM_CHANGE_USER, to another account or the same: a used connection becomes as fresh as a
+/// new login leaves it, with this client's schema, collation and attributes.
 pub async fn log_in_again(
-    target: &ReplicaTarget,
     mut connection: LoggedIn,
     wish: &SessionWish,
 ) -> Result<LoggedIn, ReplicaFault> {
     let channel = &mut connection.channel;
-    let encrypted = channel.is_encrypted();
-    let login = target.login(&connection.auth_plugin, &connection.nonce, encrypted)?;
+    let (password, encrypted) = (wish.account.password.clone(), channel.is_encrypted());
+    let (plugin, nonce) = (&connection.auth_plugin, &connection.nonce);
+    let login = ReplicaLogin::new(plugin, nonce, password, encrypted)?;
     let request = ChangeUser {
-        user: target.account.clone().into_bytes(),
+        user: wish.account.user.clone().into_bytes(),
         auth_response: login.scramble(),
         schema: wish.schema.clone(),
         collation: Some(wish.collation),

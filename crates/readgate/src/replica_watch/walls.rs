@@ -8,7 +8,8 @@ use config::WhenBehind;
 use mysql_wire::{ErrPacket, SqlState};
 
 use super::lag::Lag;
-use crate::replica::checks::Findings;
+use crate::replica::account::Account;
+use crate::replica::checks::{AccountFindings, Findings};
 
 /// `CR_CONN_HOST_ERROR`, as for a replica that can't be reached.
 const NO_SERVICE: u16 = 2003;
@@ -88,12 +89,25 @@ pub struct Walls {
     pub problems: Vec<String>,
     /// Which walls don't stand, whatever config makes of it.
     pub unsafe_for: Vec<String>,
-    /// Why there is no service, if there is none.
-    pub refusal: Option<String>,
+    /// Why no account has service, if none has.
+    no_service: Option<String>,
+    /// The accounts that have been asked, the replica's own first.
+    accounts: Vec<AccountWall>,
+    /// Why an account that hasn't been asked yet has no service.
+    unasked: Option<String>,
     /// Why the data is too old to be read, if it is: sessions stay, statements are refused.
     pub stale: Option<Stale>,
     /// The replica is too far behind, whatever config makes of it.
     pub is_behind: bool,
+}
+
+/// How an account stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct AccountWall {
+    /// Its user name on the replica.
+    user: String,
+    /// Why it has no service, if it has none.
+    refusal: Option<String>,
 }
 
 impl WallPolicy {
@@ -113,14 +127,17 @@ impl Walls {
     pub fn unseen(policy: &WallPolicy) -> Self {
         let refuses = policy.refuse_excess_rights || policy.refuse_writable;
         let why = "the shared account and the replica have not been checked yet";
-        Self { refusal: refuses.then(|| why.to_owned()), ..Self::sound() }
+        Self { no_service: refuses.then(|| why.to_owned()), ..Self::sound(policy) }
     }
 
-    fn sound() -> Self {
+    fn sound(policy: &WallPolicy) -> Self {
+        let unasked = "the account has not been checked yet (replica.excess_rights)";
         Self {
             problems: Vec::new(),
             unsafe_for: Vec::new(),
-            refusal: None,
+            no_service: None,
+            accounts: Vec::new(),
+            unasked: policy.refuse_excess_rights.then(|| unasked.to_owned()),
             stale: None,
             is_behind: false,
         }
@@ -128,23 +145,21 @@ impl Walls {
 
     /// What comes of the newest findings.
     pub fn of(findings: &Findings, lag: &Lag, policy: &WallPolicy) -> Self {
-        let mut walls = Self::sound();
-        let mut refusal = None;
-        if !findings.excess_rights.is_empty() {
-            let rights = findings.excess_rights.join(", ");
-            walls.problems.push(format!("the shared account can do more than read: {rights}"));
-            if policy.refuse_excess_rights {
-                refusal = Some("the shared account can do more than read (replica.excess_rights)");
-            }
+        let mut walls = Self::sound(policy);
+        for found in &findings.accounts {
+            let problem = wrong_with(found);
+            let refusal = problem.as_ref().map(|problem| problem.refusal.clone());
+            walls.problems.extend(problem.map(|problem| problem.words));
+            let refusal = refusal.filter(|_| policy.refuse_excess_rights);
+            walls.accounts.push(AccountWall { user: found.user.clone(), refusal });
         }
         if findings.is_writable {
-            walls.problems.push("the replica is not read-only".to_owned());
-            if policy.refuse_writable {
-                refusal = refusal.or(Some("the replica is not read-only (replica.writable)"));
-            }
+            let problem = "the replica is not read-only";
+            walls.problems.push(problem.to_owned());
+            let refusal = format!("{problem} (replica.writable)");
+            walls.no_service = policy.refuse_writable.then_some(refusal);
         }
         walls.unsafe_for.clone_from(&walls.problems);
-        walls.refusal = refusal.map(str::to_owned);
         if let Some(why) = policy.max_lag.and_then(|most| too_far(lag, most)) {
             walls.is_behind = true;
             match policy.when_behind {
@@ -175,16 +190,59 @@ impl Walls {
         self
     }
 
-    /// Why there is no service, if there is none.
-    pub fn no_service(&self) -> Option<&str> {
-        self.refusal.as_deref().or(self.stale.as_ref().map(|stale| stale.why.as_str()))
+    /// Why an account's sessions have no service, if they have none.
+    pub fn refusal_of(&self, account: &Account) -> Option<&str> {
+        let asked = self.accounts.iter().find(|asked| asked.user == account.user);
+        let refusal = match asked {
+            Some(asked) => asked.refusal.as_deref(),
+            None => self.unasked.as_deref(),
+        };
+        self.no_service.as_deref().or(refusal)
     }
 
-    /// What a client is told that can't have a session.
-    pub fn err_packet(&self) -> Option<ErrPacket> {
-        let why = self.no_service()?;
+    /// Why the replica's own account has no service, if it has none.
+    pub fn refusal(&self) -> Option<&str> {
+        let own = self.accounts.first().and_then(|own| own.refusal.as_deref());
+        self.no_service.as_deref().or(own)
+    }
+
+    /// The same, or that the data is too old.
+    pub fn no_service(&self) -> Option<&str> {
+        self.refusal().or(self.why_stale())
+    }
+
+    fn why_stale(&self) -> Option<&str> {
+        self.stale.as_ref().map(|stale| stale.why.as_str())
+    }
+
+    /// What a client is told that can't have a session under an account.
+    pub fn err_packet(&self, account: &Account) -> Option<ErrPacket> {
+        let why = self.refusal_of(account).or(self.why_stale())?;
         Some(ErrPacket::new(NO_SERVICE, SqlState::LINK, format!("readgate: no service: {why}")))
     }
+}
+
+/// What is wrong with an account.
+struct Problem {
+    words: String,
+    refusal: String,
+}
+
+/// Clients hear no names and rights of accounts, the log and the ledger do.
+fn wrong_with(found: &AccountFindings) -> Option<Problem> {
+    let (name, told) = match &found.name {
+        None => ("the shared account".to_owned(), "the shared account"),
+        Some(name) => (format!("the account '{name}'"), "the role's account"),
+    };
+    let what = match &found.excess_rights {
+        Ok(rights) if rights.is_empty() => return None,
+        Ok(rights) => ("can do more than read", rights.join(", ")),
+        Err(why) => ("could not be checked", why.clone()),
+    };
+    Some(Problem {
+        words: format!("{name} {}: {}", what.0, what.1),
+        refusal: format!("{told} {} (replica.excess_rights)", what.0),
+    })
 }
 
 /// The words stay the same while the lag grows: they are recorded when they change. What
@@ -219,19 +277,64 @@ mod tests {
         (walls.problems.len(), walls.stale.is_some(), walls.is_behind)
     }
 
+    fn found(name: Option<&str>, rights: Result<&[&str], &str>) -> AccountFindings {
+        AccountFindings {
+            name: name.map(str::to_owned),
+            user: name.unwrap_or("shared").to_owned(),
+            excess_rights: rights
+                .map(|rights| rights.iter().map(ToString::to_string).collect())
+                .map_err(str::to_owned),
+        }
+    }
+
+    fn account(user: &str) -> Account {
+        let password = mysql_auth::Password::new(String::new());
+        Account { name: None, user: user.to_owned(), password, default_schema: None }
+    }
+
     #[test]
     fn config_decides_between_no_service_and_a_warning() {
         let warn = WallPolicy { refuse_excess_rights: false, refuse_writable: false, ..REFUSE };
-        let findings = Findings { excess_rights: vec!["INSERT ON *.*".into()], is_writable: true };
-        let now = Lag::Seconds(0.0);
+        let accounts = vec![found(None, Ok(&["INSERT ON *.*"]))];
+        let findings = Findings { accounts, is_writable: true };
+        let (now, shared) = (Lag::Seconds(0.0), account("shared"));
         let refused = Walls::of(&findings, &now, &REFUSE);
-        let err = refused.err_packet().expect("no service");
+        let err = refused.err_packet(&shared).expect("no service");
         assert_eq!((err.code, err.sqlstate), (2003, SqlState::LINK));
+        let read_only = Findings { is_writable: false, ..findings.clone() };
+        let err = Walls::of(&read_only, &now, &REFUSE).err_packet(&shared).expect("no service");
         assert!(String::from_utf8_lossy(&err.message).contains("replica.excess_rights"));
         let warned = Walls::of(&findings, &now, &warn);
-        assert_eq!((warned.problems.len(), warned.refusal), (2, None));
-        assert!(Walls::unseen(&REFUSE).refusal.is_some());
-        assert_eq!(Walls::of(&Findings::default(), &now, &REFUSE), Walls::sound());
+        assert_eq!((warned.problems.len(), warned.refusal_of(&shared)), (2, None));
+        assert!(Walls::unseen(&REFUSE).refusal_of(&shared).is_some());
+        let sound = Findings { accounts: vec![found(None, Ok(&[]))], is_writable: false };
+        assert_eq!(Walls::of(&sound, &now, &REFUSE).refusal_of(&shared), None);
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_account_concerns_its_own_sessions_alone() {
+        let accounts = vec![
+            found(None, Ok(&[])),
+            found(Some("blinded"), Ok(&["INSERT ON *.*"])),
+            found(Some("locked"), Err("it refused the shared account: error 1045")),
+        ];
+        let findings = Findings { accounts, is_writable: false };
+        assert!(!findings.accounts_only_read());
+        let walls = Walls::of(&findings, &Lag::Seconds(0.0), &REFUSE);
+        assert_eq!((walls.refusal(), walls.refusal_of(&account("shared"))), (None, None));
+        let told = walls.refusal_of(&account("blinded")).expect("refused");
+        assert_eq!(told, "the role's account can do more than read (replica.excess_rights)");
+        assert!(walls.refusal_of(&account("locked")).is_some());
+        // One that a reload has brought, before it was looked at.
+        assert!(walls.refusal_of(&account("new")).is_some());
+        assert_eq!(
+            walls.problems,
+            [
+                "the account 'blinded' can do more than read: INSERT ON *.*",
+                "the account 'locked' could not be checked: \
+                 it refused the shared account: error 1045",
+            ]
+        );
     }
 
     #[test]
@@ -244,7 +347,7 @@ mod tests {
         assert_eq!(behind(&far, WhenBehind::Warn), (1, false, true));
         assert_eq!(behind(&far, WhenBehind::Refuse), (1, true, true));
         let unlimited = WallPolicy { max_lag: None, ..REFUSE };
-        assert_eq!(Walls::of(&Findings::default(), &far, &unlimited), Walls::sound());
+        assert_eq!(Walls::of(&Findings::default(), &far, &unlimited), Walls::sound(&unlimited));
     }
 
     #[test]
@@ -252,14 +355,14 @@ mod tests {
         let walls = StandingWalls::unseen(&REFUSE);
         let trouble = |when_stale| FeedTrouble { why: "feed \"lab\" is late".into(), when_stale };
         walls.feeds(vec![trouble(WhenBehind::Refuse)]);
-        assert!(walls.load().refusal.is_some(), "not checked yet");
-        walls.replica(Walls::sound());
+        assert!(walls.load().refusal().is_some(), "not checked yet");
+        walls.replica(Walls::sound(&REFUSE));
         let stale = walls.load().stale.clone().expect("refused");
         assert_eq!((stale.rule, stale.why.as_str()), ("feed_stale", "feed \"lab\" is late"));
         walls.feeds(vec![trouble(WhenBehind::Warn)]);
         assert_eq!((walls.load().problems.len(), walls.load().no_service()), (1, None));
         walls.feeds(vec![trouble(WhenBehind::Serve)]);
-        assert_eq!(**walls.load(), Walls::sound());
+        assert_eq!(**walls.load(), Walls::sound(&REFUSE));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use mysql_wire::{ErrPacket, SqlState};
 
 use super::Session;
 use crate::ending::Ending;
-use crate::registry::{Found, Order, Reason};
+use crate::registry::{Card, Found, Order, Reason};
 use crate::replica::ReplicaFault;
 
 /// ER_NO_SUCH_THREAD.
@@ -40,15 +40,13 @@ pub async fn run(
         Found::Own(target, _) if target == session.context.connection_id => {
             return kill_oneself(session, query_only).await;
         }
-        Found::Own(target, entry) => {
-            match kill(session, target, entry.card.replica_session, query_only).await {
-                Ok(()) => {
-                    session.send_ok(more_after).await?;
-                    return Ok(true);
-                }
-                Err(fault) => fault.err_packet(&session.daemon.pool.target.name),
+        Found::Own(target, entry) => match kill(session, target, &entry.card, query_only).await {
+            Ok(()) => {
+                session.send_ok(more_after).await?;
+                return Ok(true);
             }
-        }
+            Err(fault) => fault.err_packet(&session.daemon.pool.target.name),
+        },
         Found::AnothersSession => error(KILL_DENIED, format!("You are not owner of thread {id}")),
         Found::Nothing => {
             let text =
@@ -63,11 +61,11 @@ pub async fn run(
 async fn kill(
     session: &Session<'_>,
     target: u32,
-    replica_session: u32,
+    card: &Card,
     query_only: bool,
 ) -> Result<(), ReplicaFault> {
-    if query_only {
-        return session.daemon.pool.kill(replica_session, true).await;
+    if let (true, Some(account)) = (query_only, &card.account) {
+        return session.daemon.pool.kill(account, card.replica_session, true).await;
     }
     session.daemon.registry.order_if(target, Order::EndNow(Reason::Killed), |_| true);
     Ok(())

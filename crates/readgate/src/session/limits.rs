@@ -48,8 +48,9 @@ pub async fn stop(
     let err = over_limit(&session.user, &session.role.limits, over);
     session.client.sequence_id = walker.next_client_sequence_id();
     session.send_err(&err).await?;
+    let account = &session.replica.wish.account;
     let broken = |detail: String| Ending::silent(EndingKind::ReplicaFault, detail);
-    let killed = session.daemon.pool.kill(session.replica.connection_id, true).await;
+    let killed = session.daemon.pool.kill(account, session.replica.connection_id, true).await;
     killed.map_err(|fault| broken(fault.to_string()))?;
     let drained = timeout(STOP_DEADLINE, drain(session, walker)).await;
     drained.map_err(|_| broken("a stopped statement does not end".to_owned()))??;

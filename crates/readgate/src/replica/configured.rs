@@ -1,0 +1,55 @@
+//! From the configuration to what opens sessions on the replica.
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use config::{Config, ReplicaCompression, ReplicaTls};
+use mysql_wire::compression::Algorithm;
+
+use super::ReplicaTarget;
+use super::account::Accounts;
+use super::guard::GuardSettings;
+use super::pool::PoolSettings;
+use crate::daemon::StartFault;
+use crate::tls;
+
+/// Level of zstd towards the replica, the server's own default.
+const ZSTD_LEVEL: i32 = 3;
+
+/// How to reach the replica. Reads its CA and the accounts' passwords.
+pub fn target(config: &Config) -> Result<ReplicaTarget, StartFault> {
+    let replica = &config.replica;
+    let tls = match &replica.tls {
+        ReplicaTls::Verified { ca_file, server_name } => {
+            Some((tls::connector(ca_file)?, tls::server_name(server_name)?))
+        }
+        ReplicaTls::InsecurePlaintext => None,
+    };
+    Ok(ReplicaTarget {
+        name: replica.name.clone(),
+        address: replica.address.to_string(),
+        tls,
+        accounts: ArcSwap::from_pointee(Accounts::read(replica)?),
+        compression: match replica.compression {
+            ReplicaCompression::None => None,
+            ReplicaCompression::Zlib => Some(Algorithm::Zlib),
+            ReplicaCompression::Zstd => Some(Algorithm::Zstd { level: ZSTD_LEVEL }),
+        },
+        deadline: config.limits.replica_timeout,
+        guard: GuardSettings {
+            statement_timeout: config.limits.statement_timeout.unwrap_or_default(),
+            lock_wait_timeout: config.limits.lock_wait_timeout,
+        },
+        profile: ArcSwapOption::empty(),
+    })
+}
+
+/// How many connections to it are kept.
+pub fn pool_settings(config: &Config) -> PoolSettings {
+    PoolSettings {
+        warm: usize::try_from(config.replica.warm_connections).unwrap_or(usize::MAX),
+        idle: Duration::from_secs(300),
+        max_age: Duration::from_secs(3600),
+        connections: usize::try_from(config.replica.connections).unwrap_or(usize::MAX),
+        longest_wait: config.replica.longest_wait,
+    }
+}
