@@ -273,6 +273,33 @@ pub enum Event<'a> {
         /// `ok`, or what is wrong.
         result: &'a str,
     },
+    /// A delivery that the replica's data comes with has come, or is late, missing,
+    /// malformed.
+    FeedState {
+        /// Feed's name.
+        feed: &'a str,
+        /// `waiting`, `fresh`, `late`, `missing`, `malformed`, `unknown`.
+        state: &'a str,
+        /// Since when, UTC.
+        since: &'a str,
+        /// Why; empty if there is nothing to say.
+        reason: &'a str,
+        /// When the newest delivery came, UTC.
+        arrived: Option<&'a str>,
+    },
+    /// Somebody was told of something that is wrong, or is over; or could not be told.
+    Notice {
+        /// Notice's name.
+        notice: &'a str,
+        /// What it tells of, such as `feed_late`.
+        about: &'a str,
+        /// Which feed, file, source.
+        subject: &'a str,
+        /// `begins`, `goes on`, `ends`.
+        phase: &'a str,
+        /// `sent`, or why it was not.
+        result: &'a str,
+    },
     /// KILL by a user.
     Kill {
         /// Session that asked.

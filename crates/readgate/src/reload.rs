@@ -32,6 +32,7 @@ pub async fn reload(daemon: &Arc<Daemon>, path: &Path) -> Option<Arc<Config>> {
             observe(daemon, &config, &hash);
             let ended = end_the_revoked(daemon);
             daemon.metrics.reloaded("ok");
+            daemon.signals.config_refused.store(None);
             tracing::info!(hash = hash.as_str(), ended, "configuration reloaded");
             let result = format!("in force, {ended} sessions ended");
             let differences = daemon.live().settings.differences(&before.settings);
@@ -45,6 +46,7 @@ pub async fn reload(daemon: &Arc<Daemon>, path: &Path) -> Option<Arc<Config>> {
         }
         Err(why) => {
             daemon.metrics.reloaded("refused");
+            daemon.signals.config_refused.store(Some(Arc::new(why.clone())));
             tracing::error!(why, "configuration refused; the one in force stays");
             let config_hash = &before.config_hash;
             let event = Event::ConfigLoad { config_hash, result: &why, differences: &[] };

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 use crate::daemon::{BUILD, Daemon, DoorWay, StartFault, host_name};
 use crate::reload::files::FileWatch;
 use crate::shipping::{self, Shipping};
-use crate::{connection, ops, reload, replica_watch};
+use crate::{connection, feeds, notices, ops, reload, replica_watch};
 use drain::drain;
 use sockets::Inherited;
 
@@ -113,6 +113,9 @@ fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
     let heartbeat = config.replica.heartbeat_query.clone();
     tokio::spawn(replica_watch::watch(Arc::clone(daemon), heartbeat));
     tokio::spawn(reload::validity::watch(Arc::clone(daemon)));
+    tokio::spawn(feeds::watch(Arc::clone(daemon)));
+    let node = config.ledger.settings(&host_name()).node;
+    tokio::spawn(notices::watch(Arc::clone(daemon), node));
     if let Some(identities) = &config.identities {
         tokio::spawn(reload::watch_identities(Arc::clone(daemon), identities.refresh));
     }
