@@ -258,6 +258,8 @@ pub struct LedgerConfig {
     pub hash_results: bool,
     /// Whether closed files are compressed.
     pub compress: bool,
+    /// How long they may wait for it while many records come.
+    pub compress_within: Duration,
     /// Whom closed files are encrypted to, if anybody.
     pub encrypt_to: Option<Recipient>,
     /// How old a file's last record may be before the file is removed; `None`: any age.
@@ -343,6 +345,7 @@ impl LedgerConfig {
         let mut settings = LedgerSettings::new(self.directory.clone(), node);
         settings.sync = self.sync;
         settings.compress = self.compress;
+        settings.compress_within = self.compress_within;
         settings.encrypt_to = self.encrypt_to;
         settings.keep_for = self.keep_for;
         settings.anchors.extend(self.anchors.iter().cloned());

@@ -22,7 +22,12 @@ pub(crate) enum Values<'k> {
 }
 
 /// Appends `,"name":[...]`; nothing if there are none.
-pub(crate) fn push_binds(out: &mut Vec<u8>, name: &str, binds: &[Bind<'_>], how: Values<'_>) {
+pub(crate) fn push_binds(
+    out: &mut Vec<u8>,
+    name: &'static str,
+    binds: &[Bind<'_>],
+    how: Values<'_>,
+) {
     if binds.is_empty() {
         return;
     }

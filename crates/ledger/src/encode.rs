@@ -18,6 +18,7 @@ const MAX_MESSAGE: usize = 1024;
 /// The members that tell who, encoded once per session.
 #[derive(Debug)]
 pub(crate) struct WhoMembers {
+    /// Between the event's name and what happened: all that is known of the session.
     bytes: Vec<u8>,
     /// How many of `bytes` name session and user alone.
     brief: usize,
@@ -155,7 +156,8 @@ pub(crate) fn refusal(
     text(out, refusal.text, refusal.form, with);
 }
 
-fn open(out: &mut Vec<u8>, event: &str, who: &[u8]) {
+#[inline(always)]
+fn open(out: &mut Vec<u8>, event: &'static str, who: &[u8]) {
     out.extend_from_slice(b"\"event\":\"");
     out.extend_from_slice(event.as_bytes());
     out.extend_from_slice(b"\",");
@@ -212,21 +214,22 @@ fn shortened(text: &str, most: usize) -> &str {
 }
 
 /// A member whose value is a word of ours: nothing in it needs escaping.
-fn label(out: &mut Vec<u8>, name: &str, value: &'static str) {
+#[inline(always)]
+fn label(out: &mut Vec<u8>, name: &'static str, value: &'static str) {
     push_name(out, name);
     out.push(b'"');
     out.extend_from_slice(value.as_bytes());
     out.push(b'"');
 }
 
-fn optional(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+fn optional(out: &mut Vec<u8>, name: &'static str, value: Option<&str>) {
     if let Some(value) = value {
         push_name(out, name);
         push_text(out, value);
     }
 }
 
-fn list(out: &mut Vec<u8>, name: &str, values: &[String]) {
+fn list(out: &mut Vec<u8>, name: &'static str, values: &[String]) {
     let Some((first, rest)) = values.split_first() else {
         return;
     };

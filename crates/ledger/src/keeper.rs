@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::archive;
 use crate::files::{COMPRESSED, PLAIN, list_all};
@@ -23,6 +23,10 @@ use crate::statement::{Statement, read_all};
 /// A file of this name in the ledger's folder stops retention.
 pub(crate) const LEGAL_HOLD: &str = "legal-hold";
 
+/// Records a second with which there is time for closed files: compressing what a thousand
+/// statements leave is then less than a hundredth of a core.
+const QUIET: u64 = 1_000;
+
 pub(crate) struct Keeper {
     shared: SharedHandle,
     settings: LedgerSettings,
@@ -32,11 +36,15 @@ pub(crate) struct Keeper {
     seen: BTreeMap<PathBuf, (u64, i64)>,
     /// What went wrong in the last pass, so that it is recorded once.
     trouble: Option<String>,
+    /// Sequence of the newest record at the last pass, and when that was.
+    passed: (u64, Instant),
 }
 
 impl Keeper {
     pub(crate) fn new(shared: SharedHandle, settings: LedgerSettings, key: SigningKey) -> Self {
-        let mut keeper = Self { shared, settings, key, seen: BTreeMap::new(), trouble: None };
+        let passed = (shared.health().last_sequence, Instant::now());
+        let seen = BTreeMap::new();
+        let mut keeper = Self { shared, settings, key, seen, trouble: None, passed };
         // Without it reading can't be recorded, so the command line refuses to read.
         let _ = make_readings_folder(&keeper.settings.directory);
         let _ = keeper.look_for_changes();
@@ -110,10 +118,14 @@ impl Keeper {
         Ok(())
     }
 
-    /// Compresses and encrypts what is closed.
+    /// Compresses and encrypts what is closed. What is to be encrypted doesn't wait.
     fn put_away(&mut self) -> io::Result<()> {
+        let waits = self.is_busy() && self.settings.encrypt_to.is_none();
         for (_, path) in self.closed()? {
             let plain = ends_with(&path, PLAIN);
+            if waits && !is_older(&path, self.settings.compress_within)? {
+                continue;
+            }
             if plain && self.settings.compress {
                 let compressed = archive::compress(&path)?;
                 self.finish(&path, &compressed, None)?;
@@ -123,6 +135,14 @@ impl Keeper {
             }
         }
         Ok(())
+    }
+
+    /// Whether records come so fast that the machine is better left to those who read.
+    fn is_busy(&mut self) -> bool {
+        let (before, since) = self.passed;
+        self.passed = (self.shared.health().last_sequence, Instant::now());
+        let (records, took) = (self.passed.0.saturating_sub(before), self.passed.1 - since);
+        is_busy(records, took)
     }
 
     fn seal(&mut self, path: &Path) -> io::Result<()> {
@@ -186,6 +206,10 @@ impl Keeper {
     }
 }
 
+fn is_busy(records: u64, took: Duration) -> bool {
+    u128::from(records) * 1_000_000 > u128::from(QUIET) * took.as_micros()
+}
+
 /// The stamp of a record made that long ago.
 fn stamp_before(age: Duration) -> String {
     let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
@@ -213,4 +237,16 @@ fn make_readings_folder(directory: &Path) -> io::Result<()> {
         made => made?,
     }
     fs::set_permissions(folder, fs::Permissions::from_mode(0o2770))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_records_a_second_are_busy() {
+        assert!(!is_busy(2_000, Duration::from_secs(2)));
+        assert!(is_busy(2_001, Duration::from_secs(2)));
+        assert!(!is_busy(0, Duration::ZERO));
+    }
 }

@@ -99,7 +99,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> Hash {
     hash
 }
 
-/// The two digits of each byte, and the value of each digit: written and read once a line.
+/// The two digits of each byte.
 #[allow(
     clippy::indexing_slicing,
     reason = "computed while compiling: out of range would not build"
@@ -114,25 +114,12 @@ const DIGITS: [[u8; 2]; 256] = {
     }
     digits
 };
-const NO_DIGIT: u8 = 0xff;
-#[allow(
-    clippy::indexing_slicing,
-    reason = "computed while compiling: out of range would not build"
-)]
-const VALUES: [u8; 256] = {
-    let hex = *b"0123456789abcdef";
-    let mut values = [NO_DIGIT; 256];
-    let mut value = 0;
-    while value < 16 {
-        values[hex[value as usize] as usize] = value;
-        value += 1;
-    }
-    values
-};
-
 pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    for byte in bytes {
-        out.extend_from_slice(DIGITS.get(usize::from(*byte)).unwrap_or(b"??"));
+    let start = out.len();
+    out.resize(start + 2 * bytes.len(), b'?');
+    let (pairs, _) = out.get_mut(start..).unwrap_or_default().as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
+        *pair = *DIGITS.get(usize::from(*byte)).unwrap_or(b"??");
     }
 }
 
@@ -142,22 +129,43 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Lower-case hex of exactly `N` bytes.
+/// Lower-case hex of exactly `N` bytes, a multiple of four.
 pub(crate) fn from_hex<const N: usize>(hex: &[u8]) -> Option<[u8; N]> {
+    let (words, rest) = hex.as_chunks::<8>();
     let mut bytes = [0; N];
-    if hex.len() != N * 2 {
+    let (quads, left) = bytes.as_chunks_mut::<4>();
+    if words.len() != quads.len() || !rest.is_empty() || !left.is_empty() {
         return None;
     }
-    let value = |digit: u8| VALUES.get(usize::from(digit)).copied().unwrap_or(NO_DIGIT);
-    let mut wrong = 0;
-    for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
-        let [high, low] = *pair else { return None };
-        let (high, low) = (value(high), value(low));
-        wrong |= high | low;
-        *byte = high << 4 | low;
+    let mut is_hex = true;
+    for (quad, word) in quads.iter_mut().zip(words) {
+        let word = u64::from_le_bytes(*word);
+        is_hex &= are_digits(word);
+        *quad = values(word);
     }
-    // Digits have values below 16, anything else has the high bits set.
-    (wrong < 16).then_some(bytes)
+    is_hex.then_some(bytes)
+}
+
+/// One in each of the eight bytes of a word.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Whether eight characters are lower-case hex.
+fn are_digits(word: u64) -> bool {
+    const HIGHS: u64 = ONES << 7;
+    // The high bit of each byte, all below 128, that is at least `least`.
+    let from = |least: u8| (word & !HIGHS) + ONES * (0x80 - u64::from(least));
+    let is_digit = from(b'0') & !from(b'9' + 1);
+    let is_letter = from(b'a') & !from(b'f' + 1);
+    (is_digit | is_letter) & !word & HIGHS == HIGHS
+}
+
+/// The four bytes that eight characters of hex stand for, the first character lowest.
+fn values(word: u64) -> [u8; 4] {
+    // A letter's low four bits are nine below its value, and bit 6 is set.
+    let nibbles = (word & (ONES * 0x0f)) + 9 * ((word >> 6) & ONES);
+    let pairs = (nibbles << 4 | nibbles >> 8) & 0x00ff_00ff_00ff_00ff;
+    let [a, _, b, _, c, _, d, _] = pairs.to_le_bytes();
+    [a, b, c, d]
 }
 
 /// Formats stamps as `2026-01-31T23:59:59.000001Z`, keeping the text of the last second.
@@ -229,6 +237,22 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(lines[1]).unwrap();
         assert_eq!(value["node"], "n\"1");
         assert_eq!(value["time"], "1970-01-01T00:00:00.000001Z");
+    }
+
+    #[test]
+    fn hex_reads_back_and_nothing_else_is_hex() {
+        for byte in 0..=255_u8 {
+            let four = [byte, 0, !byte, 0x5a];
+            assert_eq!(from_hex::<4>(hex(&four).as_bytes()), Some(four));
+            let is_digit = matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+            for at in 0..8 {
+                let mut text = *b"09afa90f";
+                text[at] = byte;
+                assert_eq!(from_hex::<4>(&text).is_some(), is_digit, "{byte} at {at}");
+            }
+        }
+        assert_eq!(from_hex::<4>(b"0011223"), None);
+        assert_eq!(from_hex::<4>(b"001122334"), None);
     }
 
     #[test]

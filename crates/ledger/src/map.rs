@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
-use memmap2::{MmapMut, MmapOptions};
+use memmap2::{Advice, MmapMut, MmapOptions};
 
 /// Fills `file` with `len` zero bytes, so that no store into the mapping ever has to
 /// find room on the disk, and forces them out.
@@ -42,5 +42,8 @@ pub(crate) fn map(file: &File, len: usize) -> io::Result<MmapMut> {
     //   Unlinking the file leaves the mapping whole.
     #[allow(unsafe_code, reason = "mapping a file has no safe form; the proof is above")]
     let mapped = unsafe { MmapOptions::new().len(len).populate().map_mut(file) }?;
+    // Writable now, so that no session's first store into a page has to ask the file system.
+    // Kernels before 5.14 can't: the stores ask then.
+    let _ = mapped.advise(Advice::PopulateWrite);
     Ok(mapped)
 }

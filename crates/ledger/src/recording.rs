@@ -65,21 +65,21 @@ pub(crate) mod sealed {
 
     pub trait FromSequence {
         #[doc(hidden)]
-        fn from_sequence(sequence: u64, shared: &Handle) -> Self;
+        fn from_sequence(sequence: u64, shared: Handle<'_>) -> Self;
     }
 
     /// Hides the shared state from the public trait.
-    pub struct Handle(pub(crate) SharedHandle);
+    pub struct Handle<'a>(pub(crate) &'a SharedHandle);
 
     impl FromSequence for u64 {
-        fn from_sequence(sequence: u64, _: &Handle) -> Self {
+        fn from_sequence(sequence: u64, _: Handle<'_>) -> Self {
             sequence
         }
     }
 
     impl FromSequence for IntentRecorded {
-        fn from_sequence(sequence: u64, shared: &Handle) -> Self {
-            Self { sequence, open: Some(Open(shared.0.clone())) }
+        fn from_sequence(sequence: u64, shared: Handle<'_>) -> Self {
+            Self { sequence, open: Some(Open(SharedHandle::clone(shared.0))) }
         }
     }
 }
@@ -125,7 +125,7 @@ impl<T: Recorded> Recording<T> {
     }
 
     fn taken(shared: &SharedHandle, sequence: u64) -> Step<T> {
-        let value = T::from_sequence(sequence, &sealed::Handle(shared.clone()));
+        let value = T::from_sequence(sequence, sealed::Handle(shared));
         if shared.each {
             Step::Disk { shared: shared.clone(), sequence, value: Some(value) }
         } else {
@@ -140,6 +140,9 @@ impl<T: Recorded> Recording<T> {
             fn wake(self: Arc<Self>) {
                 self.0.unpark();
             }
+        }
+        if let Step::Done(Some(result)) = self.0 {
+            return result;
         }
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         loop {

@@ -42,6 +42,8 @@ pub struct LedgerSettings {
     pub anchors: Vec<PathBuf>,
     /// Whether closed files are compressed (zstd).
     pub compress: bool,
+    /// A closed file is compressed when few records come, at the latest when it is this old.
+    pub compress_within: Duration,
     /// Whom closed files are encrypted to, if anybody; they are compressed then too.
     pub encrypt_to: Option<Recipient>,
     /// Files are removed when their last record is this old; `None`: never.
@@ -73,6 +75,7 @@ impl LedgerSettings {
             checkpoint_records: 10_000,
             checkpoint_age: Duration::from_secs(60),
             compress: true,
+            compress_within: Duration::from_secs(6 * 3600),
             encrypt_to: None,
             keep_for: None,
             keeper_period: Duration::from_secs(2),

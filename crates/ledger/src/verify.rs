@@ -6,6 +6,7 @@
 //! for, the sequence numbers. A record after the last checkpoint can be checked against
 //! its neighbours only, which the report says.
 
+mod hashed;
 mod input;
 mod node;
 mod report;

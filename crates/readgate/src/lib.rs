@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod net_stream;
 pub mod ops;
 pub mod packet_stream;
+pub mod patience;
 pub mod recording;
 pub mod registry;
 pub mod reload;

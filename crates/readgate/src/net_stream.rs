@@ -1,8 +1,10 @@
 //! A TCP connection, plain or inside TLS, as one type.
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
@@ -34,6 +36,20 @@ impl NetStream {
             Self::Plain(socket) => socket.readable().await.map(|()| Readable::Now),
             Self::Tls(_) | Self::Closed => Ok(Readable::Unknown),
         }
+    }
+
+    /// Whether the socket has nothing to be read, its end included. Asks the kernel: the
+    /// runtime may not have heard yet.
+    pub fn is_quiet(&self) -> bool {
+        let socket = match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(tls) => tls.get_ref().0,
+            Self::Closed => return false,
+        };
+        let mut byte = [0_u8; 1];
+        let peeked =
+            rustix::net::recv(socket.as_fd(), &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        matches!(peeked, Err(rustix::io::Errno::AGAIN))
     }
 }
 

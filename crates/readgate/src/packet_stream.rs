@@ -206,6 +206,11 @@ impl PacketStream {
         }
     }
 
+    /// Whether the peer has said nothing, its goodbye included, since it was last read.
+    pub fn is_quiet(&self) -> bool {
+        self.inbox.is_empty() && self.stream.is_quiet()
+    }
+
     /// What has been read and not been taken.
     pub fn inbox(&mut self) -> &mut BytesMut {
         &mut self.inbox

@@ -13,12 +13,12 @@ use mysql_wire::handshake_response::Attribute;
 use mysql_wire::response::ResponseEnd;
 use ring::digest::{Context, SHA256, digest};
 use sql_judge::{Judge, ReadPermit, SessionFacts};
-use tokio::time::timeout;
 
 use crate::console;
 use crate::daemon::BUILD;
 use crate::ending::{Ending, EndingKind};
 use crate::metrics::tally::Ran;
+use crate::patience;
 use crate::replica::relay::{Held, RelayFault};
 use crate::session::Session;
 use crate::session::carried::Carried;
@@ -194,7 +194,7 @@ impl Form {
 pub async fn within_deadline<T>(
     recording: impl Future<Output = Result<T, LedgerFault>>,
 ) -> Result<T, String> {
-    match timeout(DEADLINE, recording).await {
+    match patience::within(DEADLINE, recording).await {
         Ok(recorded) => recorded.map_err(|fault| fault.to_string()),
         Err(_) => Err("it takes no records in time".to_owned()),
     }

@@ -1,12 +1,15 @@
 //! Who is in at this moment, and the way to tell a session to end.
+mod orders;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use access::{NamedUser, Timestamp};
 use mysql_auth::Nonce;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+
+use orders::Voice;
+pub use orders::{Order, Orders, Reason};
 
 use crate::replica::account::Account;
 
@@ -18,70 +21,6 @@ const FIRST_CONNECTION_ID: u32 = 1 << 30;
 /// KILL that reaches the wrong node would hit another session of its user.
 const ID_STARTS: u32 = 1 << 30;
 
-/// Why a session is told to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    /// None: go on.
-    GoOn,
-    /// End after the statement under way.
-    FinishAndEnd(Reason),
-    /// End at once.
-    EndNow(Reason),
-}
-
-/// The reason of an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
-    /// KILL CONNECTION by the same user.
-    Killed,
-    /// The daemon stops.
-    Shutdown,
-    /// The source or the user is no longer let in.
-    Revoked,
-    /// The session has lasted as long as its role lets it.
-    SessionTime,
-}
-
-/// A session's ear for orders. The moment at which it must end anyway is one.
-#[derive(Debug)]
-pub struct Orders {
-    given: watch::Receiver<Order>,
-    ends_at: Option<Instant>,
-}
-
-impl Orders {
-    /// The order at this moment.
-    pub fn current(&self) -> Order {
-        match self.ends_at {
-            Some(moment) if moment <= Instant::now() => Order::EndNow(Reason::SessionTime),
-            Some(_) | None => *self.given.borrow(),
-        }
-    }
-
-    /// Waits until the session must end at once.
-    pub async fn end_now(&mut self) {
-        self.wait(|order| matches!(order, Order::EndNow(_))).await;
-    }
-
-    /// Waits until a session that has nothing to do must end.
-    pub async fn end_when_idle(&mut self) {
-        self.wait(|order| *order != Order::GoOn).await;
-    }
-
-    async fn wait(&mut self, ends: impl FnMut(&Order) -> bool) {
-        let given = async {
-            if self.given.wait_for(ends).await.is_err() {
-                // Nobody can give orders any more; the session ends by other means.
-                std::future::pending::<()>().await;
-            }
-        };
-        match self.ends_at {
-            None => given.await,
-            Some(moment) => drop(timeout_at(moment, given).await),
-        }
-    }
-}
-
 /// A session as others see it, and the way to give it orders.
 #[derive(Debug, Clone)]
 pub struct Entry {
@@ -89,7 +28,7 @@ pub struct Entry {
     pub card: Card,
     /// When it registered.
     pub since: Timestamp,
-    orders: watch::Sender<Order>,
+    orders: Voice,
     serial: u64,
 }
 
@@ -149,12 +88,10 @@ impl Registry {
 
     /// Enters a session for as long as the guard lives.
     pub fn register(self: &Arc<Self>, id: u32, card: Card) -> (Registered, Orders) {
-        let (orders, given) = watch::channel(Order::GoOn);
-        let most = card.named.user().role.limits.session_time;
-        let ends_at = most.map(|most| Instant::now() + most);
+        let (voice, orders) = orders::line(card.named.user().role.limits.session_time);
         let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
-        self.sessions().insert(id, Entry { card, since: Timestamp::now(), orders, serial });
-        (Registered { registry: Arc::clone(self), id, serial }, Orders { given, ends_at })
+        self.sessions().insert(id, Entry { card, since: Timestamp::now(), orders: voice, serial });
+        (Registered { registry: Arc::clone(self), id, serial }, orders)
     }
 
     /// The session of this user that has the id, ours or the replica's.
@@ -182,7 +119,7 @@ impl Registry {
     /// Gives an order to one session, if it is one of those meant.
     pub fn order_if(&self, id: u32, order: Order, is_meant: impl Fn(&Entry) -> bool) {
         if let Some(entry) = self.sessions().get(&id).filter(|entry| is_meant(entry)) {
-            give(entry, order);
+            entry.orders.give(order);
         }
     }
 
@@ -190,7 +127,7 @@ impl Registry {
     pub fn order_all(&self, order: Order, which: impl Fn(&Entry) -> bool) -> usize {
         let sessions = self.sessions();
         let picked = sessions.values().filter(|entry| which(entry));
-        picked.map(|entry| give(entry, order)).count()
+        picked.map(|entry| entry.orders.give(order)).count()
     }
 
     /// All sessions with their connection ids, in order.
@@ -216,17 +153,6 @@ impl Registry {
     fn sessions(&self) -> MutexGuard<'_, HashMap<u32, Entry>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// An order is never taken back: a session told to end stays so.
-fn give(entry: &Entry, order: Order) {
-    entry.orders.send_if_modified(|current| {
-        let stronger = !matches!(current, Order::EndNow(_));
-        if stronger {
-            *current = order;
-        }
-        stronger
-    });
 }
 
 /// What an id leads to.

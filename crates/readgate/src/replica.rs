@@ -87,13 +87,24 @@ pub struct SessionWish {
     pub statement_timeout: Option<Duration>,
 }
 
+impl SessionWish {
+    /// Whether one session would serve for both. An account that was read anew is another.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let Self { account, client, collation, schema, attributes, statement_timeout } = self;
+        Arc::ptr_eq(account, &other.account)
+            && login::class(*client) == login::class(other.client)
+            && (collation, schema) == (&other.collation, &other.schema)
+            && (attributes, statement_timeout) == (&other.attributes, &other.statement_timeout)
+    }
+}
+
 /// A logged-in, guarded session on the replica.
 #[derive(Debug)]
 pub struct ReplicaSession {
     connection: LoggedIn,
     guard: GuardSettings,
-    /// The account that it runs under.
-    pub account: Arc<Account>,
+    /// What it was opened as, the account that it runs under among it.
+    pub wish: Arc<SessionWish>,
     /// Session variables after the guard.
     pub baseline: guard::Baseline,
 }
@@ -196,7 +207,7 @@ fn all_in_use(replica: &str) -> ErrPacket {
 impl ReplicaTarget {
     /// Opens a session on a new connection: connect, TLS, login, guard, all within the
     /// deadline.
-    pub async fn open(&self, wish: &SessionWish) -> Result<ReplicaSession, ReplicaFault> {
+    pub async fn open(&self, wish: &Arc<SessionWish>) -> Result<ReplicaSession, ReplicaFault> {
         self.within_deadline(async {
             let socket = TcpStream::connect(&self.address)
                 .await
@@ -216,7 +227,7 @@ impl ReplicaTarget {
     pub async fn reopen(
         &self,
         used: LoggedIn,
-        wish: &SessionWish,
+        wish: &Arc<SessionWish>,
     ) -> Result<ReplicaSession, ReplicaFault> {
         self.within_deadline(async {
             let connection = login::log_in_again(used, wish).await?;
@@ -230,6 +241,16 @@ impl ReplicaTarget {
     pub async fn reset(&self, connection: &mut LoggedIn) -> Result<(), ReplicaFault> {
         self.within_deadline(async {
             text_query::command(&mut connection.channel, Command::ResetConnection)
+                .await
+                .map_err(|fault| ReplicaFault::Guard(fault.to_string()))
+        })
+        .await
+    }
+
+    /// Whether the replica answers on that connection.
+    pub async fn ping(&self, connection: &mut LoggedIn) -> Result<(), ReplicaFault> {
+        self.within_deadline(async {
+            text_query::command(&mut connection.channel, Command::Ping)
                 .await
                 .map_err(|fault| ReplicaFault::Guard(fault.to_string()))
         })

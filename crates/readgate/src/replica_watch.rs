@@ -60,7 +60,7 @@ impl Watch {
         let daemon = Arc::clone(&self.daemon);
         daemon.pool.tidy();
         let accounts = daemon.pool.target.accounts.load_full();
-        let wish = SessionWish::own("readgate-watch", accounts.own());
+        let wish = Arc::new(SessionWish::own("readgate-watch", accounts.own()));
         let opened = daemon.pool.target.open(&wish).await;
         daemon.metrics.replica_opened(&opened);
         self.tell(&opened);

@@ -146,6 +146,7 @@ async fn accept(
 ) {
     let stopped = until_stopped(stopping);
     tokio::pin!(stopped);
+    prepare(&listener);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -153,7 +154,6 @@ async fn accept(
         };
         match accepted {
             Ok((socket, peer)) => {
-                prepare(&socket);
                 daemon.metrics.accepted();
                 hand_over(&daemon, &door, socket, peer);
             }
@@ -176,12 +176,15 @@ fn hand_over(daemon: &Arc<Daemon>, door: &Arc<DoorWay>, socket: TcpStream, peer:
     });
 }
 
-/// Best effort: a socket whose peer is gone already refuses these.
-fn prepare(socket: &TcpStream) {
-    let _ = socket.set_nodelay(true);
+/// Set once: the sockets that come of a listener have its options, see tcp(7) and socket(7).
+fn prepare(listener: &TcpListener) {
+    let socket = socket2::SockRef::from(listener);
     let keepalive =
         socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    let _ = socket2::SockRef::from(socket).set_tcp_keepalive(&keepalive);
+    let set = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive));
+    if let Err(error) = set {
+        tracing::warn!(%error, "a listener's options could not be set");
+    }
 }
 
 /// Orders to reload.

@@ -37,6 +37,7 @@ use crate::registry::{Card, Order, Orders, Reason, Registered};
 use crate::reload;
 use crate::replica::account::Account;
 use crate::replica::guard::Baseline;
+use crate::replica::pool::Warm;
 use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
 use crate::role_policy::RoleJudge;
 use prepared::PreparedStatements;
@@ -110,22 +111,23 @@ impl<'a> Session<'a> {
         logged_in: LoggedIn,
     ) -> Result<Self, Ending> {
         let account = account_of(daemon, &logged_in)?;
-        let wish = SessionWish {
+        let wish = Arc::new(SessionWish {
             account: Arc::clone(&account),
             client: logged_in.negotiated,
             collation: logged_in.collation,
             schema: schema_of(daemon, &account, &logged_in)?,
-            attributes: attributes_for_replica(&logged_in, context),
+            attributes: attributes_for_replica(&logged_in),
             statement_timeout: logged_in.named.user().role.limits.statement_timeout,
-        };
+        });
         if let Some(err) = daemon.walls.load().err_packet(&account) {
             return Err(Ending::told(EndingKind::ReplicaFault, "no service: walls", err));
         }
         let lending = daemon.pool.lend(&wish, context.earmarked.take());
         let opened = Box::pin(lending).await;
         daemon.metrics.replica_opened(&opened);
-        let replica = opened.map_err(|fault| no_replica(daemon, &fault))?;
-        let facts = facts(replica.version, &replica.baseline).ok_or_else(charset_unknown)?;
+        let mut replica = opened.map_err(|fault| no_replica(daemon, &fault))?;
+        let baseline = std::mem::take(&mut replica.baseline);
+        let facts = facts(replica.version, &baseline).ok_or_else(charset_unknown)?;
         let user = logged_in.named.user();
         let card = Card {
             user: user.name.as_str().to_owned(),
@@ -234,17 +236,17 @@ impl<'a> Session<'a> {
             }
         };
         let (slot, _) = self.slots;
-        self.context.earmarked = Some(self.replica.into());
+        self.context.earmarked = Some(Warm::used(self.replica));
         let (negotiated, collation) = (self.negotiated, self.collation);
         Leaving::ToBecome(Left { request, slot, negotiated, collation })
     }
 
     /// The session leaves the registry first: its connection id may be somebody else's next.
     fn give_back(self, ending: Ending) -> Ending {
-        let Self { daemon, replica, registered, .. } = self;
+        let Self { daemon, context, replica, registered, .. } = self;
         drop(registered);
         if ending.kind != EndingKind::ReplicaFault {
-            daemon.pool.take_back(replica);
+            daemon.pool.take_back(replica, Some(context.peer.ip()));
         }
         ending
     }
@@ -413,19 +415,22 @@ fn schema_of(
 }
 
 /// The client's own attributes, then who it really is, so that the replica's
-/// session_connect_attrs name the person behind the shared account.
-fn attributes_for_replica(logged_in: &LoggedIn, context: &Context) -> Vec<Attribute> {
-    let clients = logged_in.attributes.iter().filter(|a| !a.name.starts_with(b"readgate_"));
+/// session_connect_attrs name the person behind the shared account. What differs from one run
+/// of a program to the next means nothing on the replica and stands in the login's record.
+fn attributes_for_replica(logged_in: &LoggedIn) -> Vec<Attribute> {
+    let is_passed = |a: &&Attribute| {
+        !a.name.starts_with(b"readgate_") && !matches!(a.name.as_slice(), b"_pid" | b"_thread")
+    };
+    let clients = logged_in.attributes.iter().filter(is_passed);
     let user = logged_in.named.user().name.as_str();
     let mut all: Vec<Attribute> = clients.take(64).cloned().collect();
     all.push(Attribute::new("readgate_user", user));
-    all.push(Attribute::new("readgate_session", &context.connection_id.to_string()));
     all
 }
 
 /// Where the session's statements run, for its records.
 fn at<'a>(daemon: &'a Daemon, replica: &'a ReplicaSession, policy: &'a str) -> Place<'a> {
     let replica_session = Some(u64::from(replica.connection_id));
-    let (name, account) = (&daemon.pool.target.name, &replica.account.user);
+    let (name, account) = (&daemon.pool.target.name, &replica.wish.account.user);
     Place { replica: name, account, replica_session, policy }
 }

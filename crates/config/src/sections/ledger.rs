@@ -78,6 +78,13 @@ pub(crate) static LEDGER: Section = Section {
             "false",
             "Whether closed files are compressed (zstd).",
         ),
+        default(
+            "compress_within",
+            Kind::Duration("0s", "7d"),
+            "\"6h\"",
+            "\"0s\"",
+            "While more than 1,000 records a second come, closed files wait for their compression, at most this long; those that are to be encrypted don't. \"0s\": none waits.",
+        ),
         optional(
             "encrypt_to",
             Kind::Text,
@@ -143,6 +150,7 @@ pub(super) fn read(
     let anchors = table.list("anchors", values::text);
     let hash_results = table.get("hash_results", values::flag);
     let compress = table.get("compress", values::flag);
+    let compress_within = table.get("compress_within", values::duration);
     let encrypt_to = read_recipient(&table);
     let keep_for = table.optional("keep_for", values::duration);
     let shipping = read_shipping(&table);
@@ -159,6 +167,7 @@ pub(super) fn read(
         text: text?,
         asserted_user_attribute: asserted?,
         compress: compress?,
+        compress_within: compress_within?,
         hash_results: hash_results?,
         shipping: shipping?,
         encrypt_to: encrypt_to?,

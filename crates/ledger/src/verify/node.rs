@@ -1,25 +1,22 @@
 //! One node's files, line by line: sequence, chain, checkpoints.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::rc::Rc;
 
-use memchr::{memchr, memmem::Finder};
+use memchr::memmem::Finder;
 use serde::Deserialize;
 
+use super::hashed::{self, Line};
 use super::input::{Anchor, node_of};
 use super::report::{Finding, NodeReport, What};
 use crate::archive;
 use crate::checkpoint::Checkpoint;
 use crate::keys::{PublicKey, Rotation};
-use crate::line::{Frame, Hash, genesis, sha256};
+use crate::line::{Frame, Hash, genesis};
 
 const MOST_FINDINGS: usize = 1000;
-/// Bytes read at once; small enough to stay in the processor's cache until hashed.
-const CHUNK: usize = 128 << 10;
-/// A longer line is no ledger's.
-const LONGEST: usize = 64 << 20;
 
 /// The walk through one node's ledger.
 pub(super) struct NodeCheck {
@@ -42,6 +39,8 @@ pub(super) struct NodeCheck {
     pub(super) unknown: Vec<(PublicKey, Finding)>,
     pub(super) anchors: BTreeMap<u64, Vec<Hash>>,
     event: Finder<'static>,
+    /// Where the last line's event began: nearly always there in the next one too.
+    event_at: usize,
 }
 
 /// What the next line must name.
@@ -55,7 +54,7 @@ pub(super) enum Prev {
 
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    file: Arc<Path>,
+    file: Rc<Path>,
     line: u64,
     pub(super) sequence: u64,
 }
@@ -84,57 +83,37 @@ impl NodeCheck {
             unknown: Vec::new(),
             anchors: by_sequence,
             event: Finder::new(b",\"event\":\""),
+            event_at: 0,
         }
     }
 
-    /// Reads a file in chunks and checks each line where it lies in the buffer.
+    /// Checks each line of a file.
     pub(super) fn file(&mut self, path: &Path) -> io::Result<()> {
         self.report.files += 1;
-        let file: Arc<Path> = path.into();
-        let mut reader = archive::open(path)?;
-        let mut buffer = vec![0; CHUNK];
-        let (mut filled, mut number) = (0, 0);
-        loop {
-            let read = reader.read(buffer.get_mut(filled..).unwrap_or_default())?;
-            self.report.bytes += u64::try_from(read).unwrap_or(0);
-            filled += read;
-            let mut rest = buffer.get(..filled).unwrap_or_default();
-            while let Some(end) = memchr(b'\n', rest) {
-                let (line, tail) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-                rest = tail.get(1..).unwrap_or_default();
-                number += 1;
-                let before = self.go_to(&file, number);
-                self.line(line, before);
-            }
-            let left = rest.len();
-            if read == 0 {
-                if left > 0 {
-                    self.go_to(&file, number + 1);
-                    self.find(What::TornEnd);
-                }
-                return Ok(());
-            }
-            buffer.copy_within(filled - left..filled, 0);
-            filled = left;
-            if filled == buffer.len() {
-                if filled >= LONGEST {
-                    return Err(io::Error::other("a line has no end"));
-                }
-                buffer.resize(filled * 2, 0);
-            }
+        let file: Rc<Path> = path.into();
+        let mut number = 0;
+        let end = hashed::each_line(archive::open(path)?, &mut |line| {
+            number += 1;
+            let before = self.go_to(&file, number);
+            self.line(line, before);
+        })?;
+        self.report.bytes += end.bytes;
+        if end.is_torn {
+            self.go_to(&file, number + 1);
+            self.find(What::TornEnd);
         }
+        Ok(())
     }
 
     /// Moves on to a line; gives the place left.
-    pub(super) fn go_to(&mut self, file: &Arc<Path>, line: u64) -> Place {
+    pub(super) fn go_to(&mut self, file: &Rc<Path>, line: u64) -> Place {
         let place = Place { file: file.clone(), line, sequence: 0 };
         std::mem::replace(&mut self.place, place)
     }
 
-    fn line(&mut self, line: &[u8], before: Place) {
+    fn line(&mut self, line: &Line<'_>, before: Place) {
         self.report.records += 1;
-        let hash = sha256(line);
-        let Some(frame) = Frame::read(line) else {
+        let Some(frame) = line.frame else {
             self.settle(None);
             self.settle_jump(None);
             self.find(What::NotARecord);
@@ -149,15 +128,15 @@ impl NodeCheck {
         }
         self.settle(Some(&frame));
         self.settle_jump(Some(frame.sequence));
-        let in_place = self.sequence(line, frame.sequence);
+        let in_place = self.sequence(line.bytes, frame.sequence);
         match &self.prev {
             Prev::Hash(expected) if in_place && *expected != frame.prev => {
                 self.broken = Some((before, self.place.clone()));
             }
             Prev::Hash(_) | Prev::Reported | Prev::Unknown => {}
         }
-        self.prev = if self.strange { Prev::Reported } else { Prev::Hash(hash) };
-        self.event(line, &frame, &hash);
+        self.prev = if self.strange { Prev::Reported } else { Prev::Hash(line.hash) };
+        self.event(line.bytes, &frame, &line.hash);
     }
 
     /// Lays a broken link to one of its two lines: if the line after them fits the second,
@@ -225,8 +204,11 @@ impl NodeCheck {
         self.report.closed = false;
         self.report.after_last_checkpoint += 1;
         // Within a text the quotes would be escaped: the first hit is the member itself.
-        let at = self.event.find(line).map_or(line.len(), |at| at + self.event.needle().len());
-        let event = line.get(at..).unwrap_or_default();
+        let needle = self.event.needle();
+        if !line.get(self.event_at..).is_some_and(|rest| rest.starts_with(needle)) {
+            self.event_at = self.event.find(line).unwrap_or(line.len());
+        }
+        let event = line.get(self.event_at + needle.len()..).unwrap_or_default();
         if event.starts_with(b"checkpoint\"") {
             self.checkpoint(line, event.starts_with(b"checkpoint\",\"why\":\"close\""));
         } else if event.starts_with(b"gap\"") {

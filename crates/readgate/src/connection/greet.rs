@@ -72,7 +72,7 @@ pub async fn greet(
     context: &mut Context,
     admitted: Admitted,
 ) -> Result<Greeted, Ending> {
-    context.earmarked = daemon.pool.earmark();
+    context.earmarked = daemon.pool.earmark(context.peer.ip());
     if let Some(warm) = &context.earmarked {
         context.connection_id = warm.connection_id();
     }

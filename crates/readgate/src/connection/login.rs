@@ -127,7 +127,10 @@ async fn prove(
     context.note_user(claim.user);
     let permit = source.clone();
     let attempt = daemon.throttle.ask(&permit, claim.user, Instant::now());
-    if let Attempt::After(delay) = attempt {
+    // Even a timer for no time at all lasts a millisecond.
+    if let Attempt::After(delay) = attempt
+        && !delay.is_zero()
+    {
         tokio::time::sleep(delay).await;
     }
     let live = daemon.live();

@@ -56,7 +56,7 @@ pub async fn look(
     let is_writable = is_writable(target, own).await?;
     let mut accounts = vec![AccountFindings {
         name: None,
-        user: own.account.user.clone(),
+        user: own.wish.account.user.clone(),
         excess_rights: Ok(excess_rights(target, own, execute_is_wanted).await?),
     }];
     let all = target.accounts.load_full();
@@ -76,7 +76,7 @@ async fn of_account(
     account: &Arc<Account>,
     execute_is_wanted: bool,
 ) -> Result<Vec<String>, ReplicaFault> {
-    let mut session = target.open(&SessionWish::own("readgate-watch", account)).await?;
+    let mut session = target.open(&Arc::new(SessionWish::own("readgate-watch", account))).await?;
     let rights = excess_rights(target, &mut session, execute_is_wanted).await;
     let _ = session.channel.shut_down().await;
     rights

@@ -57,10 +57,10 @@ pub struct Baseline {
 pub async fn put_in_force(
     mut connection: LoggedIn,
     guard: GuardSettings,
-    wish: &SessionWish,
+    wish: &Arc<SessionWish>,
 ) -> Result<ReplicaSession, ReplicaFault> {
     let baseline = set(&mut connection, &guard).await?;
-    Ok(ReplicaSession { connection, guard, account: Arc::clone(&wish.account), baseline })
+    Ok(ReplicaSession { connection, guard, wish: Arc::clone(wish), baseline })
 }
 
 /// Sets and verifies the guard of a session that was reset.

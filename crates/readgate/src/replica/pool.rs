@@ -1,7 +1,12 @@
 //! Warm connections to the replica: logged in, lent for a session and taken back afterwards.
 //!
-//! A lent connection has logged in anew (COM_CHANGE_USER), under whatever account this session
-//! has to have, and is guarded anew, whoever had it before; one that was in the middle of something is never taken back.
+//! A lent connection has logged in anew (COM_CHANGE_USER), under the account this session has to
+//! have, and is guarded anew, whoever had it before; one that was in the middle of something is
+//! never taken back.
+mod shelf;
+
+use std::future::Future;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +20,8 @@ use super::account::Account;
 use super::login::{LoggedIn, class};
 use super::{ReplicaFault, ReplicaSession, ReplicaTarget, SessionWish, text_query};
 use crate::workers::{self, Workers};
+pub use shelf::Warm;
+use shelf::{Kept, Shelf};
 
 /// ER_NO_SUCH_THREAD: a session to be killed has ended by itself.
 const NO_SUCH_THREAD: u16 = 1094;
@@ -22,6 +29,8 @@ const NO_SUCH_THREAD: u16 = 1094;
 /// ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED: the replica has
 /// no place for another connection of the account at the moment.
 const REPLICA_FULL: [u16; 3] = [1040, 1203, 1226];
+/// A session that was made ready so lately is lent without asking whether it still answers.
+const PROVEN: Duration = Duration::from_secs(10);
 /// First pause before such a replica is asked again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
@@ -39,13 +48,6 @@ pub struct PoolSettings {
     pub connections: usize,
     /// A client waits this long for one.
     pub longest_wait: Duration,
-}
-
-/// A session that is over; whatever state it has, the next lending resets.
-impl From<ReplicaSession> for Warm {
-    fn from(session: ReplicaSession) -> Self {
-        Self { connection: session.connection, since: Instant::now(), is_used: true }
-    }
 }
 
 /// How full a pool is.
@@ -76,30 +78,6 @@ pub struct Pool {
     usual: Mutex<Option<Capabilities>>,
 }
 
-#[derive(Default)]
-struct Shelf {
-    /// Most recently used last.
-    waiting: Vec<Warm>,
-    /// A connection is being opened to be put here.
-    filling: bool,
-}
-
-/// A connection that waits for its next session.
-#[derive(Debug)]
-pub struct Warm {
-    connection: LoggedIn,
-    since: Instant,
-    /// It has state of a session that is over.
-    is_used: bool,
-}
-
-impl Warm {
-    /// The replica's id of it, for a greeting.
-    pub fn connection_id(&self) -> u32 {
-        self.connection.connection_id
-    }
-}
-
 impl Pool {
     /// An empty pool.
     pub fn new(target: ReplicaTarget, settings: PoolSettings, workers: Arc<Workers>) -> Arc<Self> {
@@ -118,16 +96,16 @@ impl Pool {
 
     /// Sets a connection aside for a client that is about to be greeted, so that the id of
     /// the greeting is the replica's own. The replica is not touched.
-    pub fn earmark(&self) -> Option<Warm> {
+    pub fn earmark(&self, source: IpAddr) -> Option<Warm> {
         let usual = self.usual()?;
-        take(&mut self.shelf(), usual)
+        self.shelf().take(usual, source)
     }
 
     /// Puts an earmarked connection back.
     pub fn put_back(self: &Arc<Self>, warm: Warm) {
-        match warm.is_used {
-            true => self.shelve_after_reset(warm.connection),
-            false => self.shelve(warm.connection),
+        match warm.kept {
+            Kept::Used(connection) => self.shelve_after_reset(connection),
+            Kept::Fresh(_) | Kept::Ready(_) => self.shelve(warm),
         }
     }
 
@@ -135,26 +113,55 @@ impl Pool {
     /// or on a new one.
     pub async fn lend(
         self: &Arc<Self>,
-        wish: &SessionWish,
+        wish: &Arc<SessionWish>,
         earmarked: Option<Warm>,
     ) -> Result<ReplicaSession, ReplicaFault> {
         let wanted = class(wish.client);
         // An earmarked one that doesn't suit is closed: its id is the greeting's, and while this
         // session has it no other may.
-        let suits = |warm: &Warm| warm.connection.class == wanted;
-        let warm = earmarked.filter(suits).or_else(|| take(&mut self.shelf(), wanted));
+        let suits = |warm: &Warm| warm.class() == wanted;
+        let warm = earmarked.filter(suits).or_else(|| self.shelf().take_for(wish));
         *self.usual.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
         self.fill_later(wanted);
-        if let Some(Warm { connection, .. }) = warm
-            && let Some(reopened) = self.reopen(connection, wish).await
+        if let Some(warm) = warm
+            && let Some(opened) = self.open_warm(warm, wish).await
         {
-            return reopened;
+            return opened;
         }
         self.open(wish).await
     }
 
+    /// `None` if the connection was of no use. A session that is ready is not logged in anew:
+    /// that was done when its last client had gone.
+    async fn open_warm(
+        &self,
+        warm: Warm,
+        wish: &Arc<SessionWish>,
+    ) -> Option<Result<ReplicaSession, ReplicaFault>> {
+        let waited = warm.waited();
+        match warm.kept {
+            Kept::Ready(mut session) if session.wish.is_like(wish) => {
+                self.is_there(&mut session, waited).await.then_some(Ok(*session))
+            }
+            Kept::Ready(session) => self.reopen(session.connection, wish).await,
+            Kept::Fresh(connection) | Kept::Used(connection) => self.reopen(connection, wish).await,
+        }
+    }
+
+    /// Whether a session that has waited can still be used: the replica hasn't closed it,
+    /// and answers, if that is long ago.
+    async fn is_there(&self, session: &mut ReplicaSession, waited: Duration) -> bool {
+        if !session.channel.is_quiet() {
+            return false;
+        }
+        waited < PROVEN || self.in_half_the_time(self.target.ping(session)).await.is_some()
+    }
+
     /// A new connection, as soon as there is a place for it, here and at the replica.
-    async fn open(self: &Arc<Self>, wish: &SessionWish) -> Result<ReplicaSession, ReplicaFault> {
+    async fn open(
+        self: &Arc<Self>,
+        wish: &Arc<SessionWish>,
+    ) -> Result<ReplicaSession, ReplicaFault> {
         let deadline = Instant::now() + self.settings.longest_wait;
         let mut pause = FIRST_PAUSE;
         loop {
@@ -195,10 +202,7 @@ impl Pool {
     }
 
     fn make_room(&self) {
-        let idle = (0..self.shelves.len()).find_map(|index| {
-            let mut shelf = self.shelf_of(index);
-            (!shelf.waiting.is_empty()).then(|| shelf.waiting.remove(0))
-        });
+        let idle = (0..self.shelves.len()).find_map(|index| self.shelf_of(index).oldest());
         drop(idle);
     }
 
@@ -206,49 +210,62 @@ impl Pool {
     async fn reopen(
         &self,
         connection: LoggedIn,
-        wish: &SessionWish,
+        wish: &Arc<SessionWish>,
     ) -> Option<Result<ReplicaSession, ReplicaFault>> {
         let reopening = self.target.reopen(connection, wish);
-        match timeout(self.target.deadline / 2, reopening).await {
-            Ok(Ok(session)) => Some(Ok(session)),
-            Ok(Err(fault @ ReplicaFault::Schema(_))) => Some(Err(fault)),
-            Ok(Err(fault)) => {
-                tracing::debug!(%fault, "a warm connection was of no use");
-                None
+        let reopening = async {
+            match reopening.await {
+                Err(fault @ ReplicaFault::Schema(_)) => Ok(Err(fault)),
+                reopened => reopened.map(Ok),
             }
+        };
+        self.in_half_the_time(reopening).await
+    }
+
+    /// Work on a warm connection; `None` if that was of no use.
+    async fn in_half_the_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, ReplicaFault>>,
+    ) -> Option<T> {
+        match timeout(self.target.deadline / 2, work).await {
+            Ok(done) => done
+                .inspect_err(|fault| tracing::debug!(%fault, "a warm connection was of no use"))
+                .ok(),
             Err(_) => {
                 // The others lead to the same silence.
-                self.shelf().waiting.clear();
+                self.shelf().clear();
                 tracing::debug!("a warm connection did not answer");
                 None
             }
         }
     }
 
-    /// Takes a session back that is between commands.
-    pub fn take_back(self: &Arc<Self>, session: ReplicaSession) {
-        self.shelve_after_reset(session.connection);
+    /// Takes a session back that is between commands, and makes it ready for another one like
+    /// it: a new login, which forgets all, and a new guard. With clients waiting for a place it
+    /// is closed, which gives them its own.
+    pub fn take_back(self: &Arc<Self>, session: ReplicaSession, source: Option<IpAddr>) {
+        if self.places.available_permits() == 0
+            || session.connection.born.elapsed() >= self.settings.max_age
+        {
+            return;
+        }
+        let pool = Arc::clone(self);
+        tokio::spawn(async move {
+            let ReplicaSession { connection, wish, .. } = session;
+            if let Some(Ok(ready)) = pool.reopen(connection, &wish).await {
+                pool.shelve(Warm::ready(ready, source));
+            }
+        });
     }
 
-    /// With clients waiting for a place the connection is closed, which gives them its own.
     fn shelve_after_reset(self: &Arc<Self>, mut connection: LoggedIn) {
         if self.places.available_permits() == 0 {
             return;
         }
         let pool = Arc::clone(self);
         tokio::spawn(async move {
-            if pool.target.reset(&mut connection).await.is_err() {
-                return;
-            }
-            let alike = {
-                let shelf = pool.shelf();
-                let of_class = |warm: &&Warm| warm.connection.class == connection.class;
-                shelf.waiting.iter().filter(of_class).count()
-            };
-            if alike < pool.warm_at(workers::current())
-                && connection.born.elapsed() < pool.settings.max_age
-            {
-                pool.shelve(connection);
+            if pool.target.reset(&mut connection).await.is_ok() {
+                pool.shelve(Warm::fresh(connection));
             }
         });
     }
@@ -257,27 +274,30 @@ impl Pool {
     pub fn state(&self) -> PoolState {
         let limit = self.settings.connections.min(Semaphore::MAX_PERMITS);
         let taken = limit.saturating_sub(self.places.available_permits());
-        let warm = (0..self.shelves.len()).map(|index| self.shelf_of(index).waiting.len()).sum();
+        let warm = (0..self.shelves.len()).map(|index| self.shelf_of(index).len()).sum();
         let waiting = self.wanting.load(Ordering::Relaxed);
         PoolState { in_use: taken.saturating_sub(warm), warm, waiting, limit }
     }
 
     /// Puts a connection without state where the next login finds it; one that waits for a
     /// place gets its place instead.
-    fn shelve(&self, connection: LoggedIn) {
+    fn shelve(&self, warm: Warm) {
+        let room = self.warm_at(workers::current());
         let mut shelf = self.shelf();
-        if self.wanting.load(Ordering::SeqCst) == 0 {
-            shelf.waiting.push(Warm { connection, since: Instant::now(), is_used: false });
+        if self.wanting.load(Ordering::SeqCst) == 0 && room > 0 {
+            let gone = shelf.put(warm, room);
+            // Closed outside the lock.
+            drop(shelf);
+            drop(gone);
         }
     }
 
     /// Closes what has waited too long.
     pub fn tidy(&self) {
         let PoolSettings { idle, max_age, .. } = self.settings;
-        let keep =
-            |warm: &Warm| warm.since.elapsed() < idle && warm.connection.born.elapsed() < max_age;
+        let keep = |warm: &Warm| warm.waited() < idle && warm.age() < max_age;
         for index in 0..self.shelves.len() {
-            self.shelf_of(index).waiting.retain(keep);
+            self.shelf_of(index).retain(keep);
         }
     }
 
@@ -291,10 +311,11 @@ impl Pool {
     ) -> Result<(), ReplicaFault> {
         let mut wish = SessionWish::own("readgate-kill", account);
         wish.client = self.usual().unwrap_or(wish.client);
+        let wish = Arc::new(wish);
         // Over the limit, if need be: a full pool is when people cancel.
-        let warm = take(&mut self.shelf(), wish.client);
+        let warm = self.shelf().take_for(&wish);
         let reopened = match warm {
-            Some(Warm { connection, .. }) => self.reopen(connection, &wish).await,
+            Some(warm) => self.open_warm(warm, &wish).await,
             None => None,
         };
         let mut session = match reopened {
@@ -314,19 +335,19 @@ impl Pool {
             Err(text_query::QueryFault::Stream(fault)) => Err(fault.into()),
             Err(text_query::QueryFault::Replica(_)) | Ok(_) => {
                 if session.connection.place.is_some() {
-                    self.take_back(session);
+                    self.take_back(session, None);
                 }
                 Ok(())
             }
         }
     }
 
-    /// Sees to it that on each worker a connection of that class waits for the next client.
+    /// Sees to it that on each worker connections of that class wait for the next clients.
+    /// Those under way will mostly come back; so only a shelf that is half empty is filled.
     fn fill_later(self: &Arc<Self>, wanted: Capabilities) {
         for index in 0..self.shelves.len() {
             let mut shelf = self.shelf_of(index);
-            let waiting = shelf.waiting.iter().filter(|warm| warm.connection.class == wanted);
-            if shelf.filling || waiting.count() >= self.warm_at(index) {
+            if shelf.filling || shelf.count(wanted) >= self.warm_at(index).div_ceil(2) {
                 continue;
             }
             shelf.filling = true;
@@ -370,21 +391,23 @@ impl SessionWish {
     }
 }
 
-/// Opens one connection for the shelf of the worker that this runs on.
+/// Opens connections for the shelf of the worker that this runs on until it is full.
 async fn fill(pool: Arc<Pool>, wanted: Capabilities) {
-    let Ok(place) = Arc::clone(&pool.places).try_acquire_owned() else {
-        pool.shelf().filling = false;
-        return;
-    };
     let account = Arc::clone(pool.target.accounts.load().own());
     let wish = SessionWish { client: wanted, ..SessionWish::own("readgate-warm", &account) };
-    let opened = pool.target.open(&wish).await;
-    pool.shelf().filling = false;
-    if let Ok(session) = opened {
+    let wish = Arc::new(wish);
+    let room = pool.warm_at(workers::current());
+    while pool.shelf().count(wanted) < room {
+        let Ok(place) = Arc::clone(&pool.places).try_acquire_owned() else { break };
+        let Ok(session) = pool.target.open(&wish).await else { break };
         let mut connection = session.connection;
         connection.place = Some(place);
-        pool.shelve(connection);
+        if pool.wanting.load(Ordering::SeqCst) > 0 {
+            break;
+        }
+        pool.shelve(Warm::fresh(connection));
     }
+    pool.shelf().filling = false;
 }
 
 /// One of those that wait.
@@ -401,9 +424,4 @@ impl Drop for Counted<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-fn take(shelf: &mut Shelf, wanted: Capabilities) -> Option<Warm> {
-    let at = shelf.waiting.iter().rposition(|warm| warm.connection.class == wanted)?;
-    Some(shelf.waiting.remove(at))
 }

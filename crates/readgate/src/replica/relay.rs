@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Buf;
 use mysql_wire::response::{Over, ResponseEnd, ResponseFault, ResponseWalker};
 use ring::digest::Context;
-use tokio::time::timeout;
 
 use super::ReplicaSession;
 use crate::packet_stream::PacketStream;
+use crate::patience;
 use crate::registry::Orders;
 
 /// While a response runs, at most this much of what the client sends ahead is read.
@@ -100,7 +100,7 @@ async fn send_front(
 ) -> Result<(), RelayFault> {
     let inbox = replica.channel.inbox();
     let front = inbox.get(..len).unwrap_or_default();
-    match timeout(write_timeout, client.send_raw(front)).await {
+    match patience::within(write_timeout, client.send_raw(front)).await {
         Err(_) => Err(RelayFault::ClientGone("it takes nothing any more".to_owned())),
         Ok(Err(error)) => Err(RelayFault::ClientGone(error.to_string())),
         Ok(Ok(())) => {

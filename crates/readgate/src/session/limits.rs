@@ -48,7 +48,7 @@ pub async fn stop(
     let err = over_limit(&session.user, &session.role.limits, over);
     session.client.sequence_id = walker.next_client_sequence_id();
     session.send_err(&err).await?;
-    let account = &session.replica.account;
+    let account = &session.replica.wish.account;
     let broken = |detail: String| Ending::silent(EndingKind::ReplicaFault, detail);
     let killed = session.daemon.pool.kill(account, session.replica.connection_id, true).await;
     killed.map_err(|fault| broken(fault.to_string()))?;

@@ -322,7 +322,7 @@ async fn broken_off(
     let mut ending = relay_ending(fault);
     match fault {
         RelayFault::ClientGone(_) | RelayFault::Ordered => {
-            session.daemon.kill_later(&session.replica.account, session.replica.connection_id);
+            session.daemon.kill_later(&session.replica.wish.account, session.replica.connection_id);
             if matches!(fault, RelayFault::Ordered) {
                 ending = super::ordered(&session.orders);
             }

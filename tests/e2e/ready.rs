@@ -1,0 +1,108 @@
+//! Connections that were made ready for the next login of the same person: nobody waits for
+//! the replica, nothing of the session before is left, and none that has gone is lent.
+
+use std::time::Duration;
+
+use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
+use readgate_tests::protocol::capability::FOUND_ROWS;
+use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::readgate::Readgate;
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+
+fn alice() -> Login {
+    Login::user("alice", USER_PASSWORD)
+}
+
+/// One worker and room for one connection: the next client gets what the last one had.
+fn with_one_kept(stage: &Stage, name: &str) -> Readgate {
+    let (directory, mut config) = stage.own_config(name);
+    set(&mut config, "limits.workers", 1);
+    set(&mut config, "replica.warm_connections", 1);
+    Readgate::start(&directory, config)
+}
+
+/// Waits until the connections of sessions that are over have been made ready.
+fn until_kept(readgate: &Readgate) {
+    wait_for("a kept connection", Duration::from_secs(5), || {
+        let metrics = readgate.http("/metrics")?.1;
+        let has = |line: &str| metrics.lines().any(|found| found == line);
+        let none_in_use = has("readgate_pool_connections{state=\"in_use\"} 0");
+        (none_in_use && has("readgate_pool_connections{state=\"warm\"} 1")).then_some(())
+    });
+}
+
+fn id_of(client: &mut RawClient) -> String {
+    client.query("SELECT CONNECTION_ID()").value()
+}
+
+/// What the general log has of a connection.
+fn logged(stage: &Stage, id: &str) -> Vec<String> {
+    let log = stage.server.general_log();
+    let of_connection = |line: &&str| line.split_whitespace().any(|word| word == id);
+    log.lines().filter(of_connection).map(str::to_owned).collect()
+}
+
+on_both! {
+    fn the_next_login_of_the_same_person_does_not_wait_for_the_replica(stage) {
+        let readgate = with_one_kept(stage, "ready_again");
+        // The first one makes known of which kind clients are.
+        drop(login_at(readgate.port, &stage.ca_file(), &alice()));
+        until_kept(&readgate);
+        let mut first = login_at(readgate.port, &stage.ca_file(), &alice());
+        let id = id_of(&mut first);
+        for state in ["SET @left = 'behind'", "USE clinical", "SET NAMES latin1", "BEGIN"] {
+            first.query(state).expect_ok();
+        }
+        drop(first);
+        until_kept(&readgate);
+        let before = logged(stage, &id).len();
+        let mut second = login_at(readgate.port, &stage.ca_file(), &alice());
+        assert_eq!(id_of(&mut second), id);
+        let after = logged(stage, &id).split_off(before);
+        assert!(after.iter().all(|line| line.contains("SELECT CONNECTION_ID()")), "{after:?}");
+        let left = "SELECT CONCAT_WS('|', @left, DATABASE(), @@character_set_client, @@in_transaction)";
+        let left = match stage.server.flavour.name() {
+            "mysql" => left.replace(", @@in_transaction", ""),
+            _ => left.to_owned(),
+        };
+        let plain = stage.direct().query(&left).value();
+        assert_eq!(second.query(&left).value(), plain);
+    }
+
+    fn a_kept_connection_that_the_replica_has_closed_is_not_lent(stage) {
+        let readgate = with_one_kept(stage, "ready_closed");
+        drop(login_at(readgate.port, &stage.ca_file(), &alice()));
+        until_kept(&readgate);
+        let mut first = login_at(readgate.port, &stage.ca_file(), &alice());
+        let id = id_of(&mut first);
+        drop(first);
+        until_kept(&readgate);
+        stage.server.sql(&format!("KILL CONNECTION {id}"));
+        wait_for("the end of the connection", Duration::from_secs(5), || {
+            let left = "SELECT COUNT(*) FROM information_schema.processlist WHERE id = ";
+            (stage.server.sql(&format!("{left}{id}")).trim().ends_with('0')).then_some(())
+        });
+        let mut second = login_at(readgate.port, &stage.ca_file(), &alice());
+        assert_ne!(id_of(&mut second), id);
+    }
+
+    fn a_login_that_wishes_otherwise_is_logged_in_anew(stage) {
+        let readgate = with_one_kept(stage, "ready_otherwise");
+        drop(login_at(readgate.port, &stage.ca_file(), &alice()));
+        until_kept(&readgate);
+        let in_clinical = alice().in_schema("clinical");
+        for login in [&in_clinical, &alice(), &in_clinical] {
+            let mut client = login_at(readgate.port, &stage.ca_file(), login);
+            let schema = client.query("SELECT COALESCE(DATABASE(), 'none')").value();
+            let wished = login.schema.as_deref();
+            assert_eq!(schema, wished.unwrap_or("none"));
+            drop(client);
+            until_kept(&readgate);
+        }
+        // Another kind of client doesn't get it at all.
+        let found_rows = Login { capabilities: alice().capabilities ^ FOUND_ROWS, ..alice() };
+        let mut other = login_at(readgate.port, &stage.ca_file(), &found_rows);
+        assert_eq!(other.query("SELECT 1").value(), "1");
+    }
+}

@@ -1,0 +1,146 @@
+//! Records on their way to a collector over TLS: whole lines in their order, to a receiver
+//! whose certificate the named authority has signed, and to no other.
+
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use readgate_tests::config::set;
+use readgate_tests::keeper::Kept;
+use readgate_tests::place::{free_port, wait_for};
+use readgate_tests::protocol::Login;
+use readgate_tests::readgate::{self, Readgate};
+use readgate_tests::server::Flavour;
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, stage};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A daemon that ships to a receiver on `port`, and a statement made there.
+fn shipping_to(stage: &Stage, name: &str, port: u16) -> Readgate {
+    let (directory, mut config) = stage.own_config(name);
+    set(&mut config, "ledger.ship_to", format!("tls://localhost:{port}"));
+    set(&mut config, "ledger.ship_ca_file", stage.ca_file().display().to_string());
+    let daemon = Readgate::start(&directory, config);
+    let login = Login::user("alice", USER_PASSWORD);
+    login_at(daemon.port, &stage.ca_file(), &login).query("SELECT 'shipped in TLS'").expect_ok();
+    daemon
+}
+
+/// A TLS server with a certificate of `directory`, which has `name` there.
+fn tls_server(directory: &Path, name: &str) -> Arc<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let certificate = CertificateDer::from_pem_file(directory.join(format!("{name}.crt"))).unwrap();
+    let key = PrivateKeyDer::from_pem_file(directory.join(format!("{name}.key"))).unwrap();
+    Arc::new(builder.with_single_cert(vec![certificate], key).unwrap())
+}
+
+/// Takes the octet-counted message that `bytes` begin with: its text, and what follows.
+fn message(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let blank = bytes.iter().position(|byte| *byte == b' ')?;
+    let length: usize = std::str::from_utf8(&bytes[..blank]).unwrap().parse().unwrap();
+    let (message, rest) = bytes[blank + 1..].split_at_checked(length)?;
+    Some((std::str::from_utf8(message).unwrap(), rest))
+}
+
+/// One flavour is enough: no server has a part in it.
+#[test]
+fn each_record_reaches_a_syslog_receiver_in_tls_as_it_stands_in_the_ledger() {
+    let stage = stage(Flavour::MariaDb);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let daemon = shipping_to(stage, "shipping-tls", listener.local_addr().unwrap().port());
+    let (socket, _) = listener.accept().unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    let server = tls_server(stage.ca_file().parent().unwrap(), "readgate");
+    let mut stream = StreamOwned::new(ServerConnection::new(server).unwrap(), socket);
+    let (mut bytes, mut room, mut lines) = (Vec::new(), [0; 4096], Vec::new());
+    while !lines.iter().any(|line: &String| line.contains("\"event\":\"outcome\"")) {
+        let read = stream.read(&mut room).unwrap();
+        assert!(read > 0, "closed after {lines:?}");
+        bytes.extend_from_slice(&room[..read]);
+        while let Some((message, rest)) = message(&bytes) {
+            let (head, line) = message.split_once(" - {").unwrap();
+            assert!(head.starts_with("<110>1 2"), "{head}");
+            lines.push(format!("{{{line}"));
+            bytes = rest.to_vec();
+        }
+    }
+    assert!(lines.iter().any(|line| line.contains("SELECT 'shipped in TLS'")), "{lines:?}");
+    let ledger: Vec<_> = daemon.ledger();
+    for (line, record) in lines.iter().zip(&ledger) {
+        assert_eq!(&serde_json::from_str::<serde_json::Value>(line).unwrap(), record);
+    }
+}
+
+#[test]
+fn a_receiver_with_another_authoritys_certificate_gets_nothing() {
+    let stage = stage(Flavour::MariaDb);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let daemon = shipping_to(stage, "shipping-stranger", port);
+    let strange = stage.own_directory("strange-authority");
+    let made =
+        Command::new(readgate_tests::place::script("certificates.sh")).arg(&strange).status();
+    assert!(made.unwrap().success());
+    let (socket, _) = listener.accept().unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    let server = tls_server(&strange, "readgate");
+    let mut stream = StreamOwned::new(ServerConnection::new(server).unwrap(), socket);
+    let mut got = Vec::new();
+    let refused = stream.read_to_end(&mut got).unwrap_err();
+    assert!(got.is_empty(), "{}", String::from_utf8_lossy(&got));
+    assert_eq!(refused.kind(), ErrorKind::InvalidData, "{refused}");
+    // The ledger goes on without it, and the log says why nothing is sent.
+    let login = Login::user("alice", USER_PASSWORD);
+    login_at(daemon.port, &stage.ca_file(), &login).query("SELECT 'not shipped'").expect_ok();
+    wait_for("a warning", LIMIT, || daemon.log().contains("certificate").then_some(()));
+}
+
+#[test]
+fn what_a_real_rsyslog_keeps_can_be_verified() {
+    let stage = stage(Flavour::MariaDb);
+    let directory = stage.own_directory("rsyslog");
+    fs::create_dir_all(&directory).unwrap();
+    let (port, kept) = (free_port(), directory.join("ledger-kept-000000000001.jsonl"));
+    let certificates = stage.ca_file().parent().unwrap().display().to_string();
+    let config = directory.join("rsyslog.conf");
+    let text = format!(
+        r#"global(workDirectory="{directory}" maxMessageSize="256k"
+    parser.escapeControlCharactersOnReceive="off"
+    defaultNetstreamDriver="gtls" defaultNetstreamDriverCAFile="{certificates}/ca.crt"
+    defaultNetstreamDriverCertFile="{certificates}/readgate.crt"
+    defaultNetstreamDriverKeyFile="{certificates}/readgate.key")
+module(load="imtcp" streamDriver.name="gtls" streamDriver.mode="1" streamDriver.authMode="anon")
+input(type="imtcp" port="{port}" address="127.0.0.1")
+template(name="line" type="string" string="%msg%\n")
+if $programname == "readgate" then action(type="omfile" file="{kept}" template="line" flushOnTXEnd="on")
+"#,
+        directory = directory.display(),
+        kept = kept.display(),
+    );
+    fs::write(&config, text).unwrap();
+    let mut command = Command::new("rsyslogd");
+    command.arg("-n").arg("-f").arg(&config).arg("-i").arg(directory.join("pid"));
+    let log = directory.join("rsyslog.log");
+    let _rsyslog = Kept::start(&command, &log);
+    wait_for("rsyslog", LIMIT, || TcpStream::connect(("127.0.0.1", port)).ok());
+    let daemon = shipping_to(stage, "shipping-rsyslog", port);
+    let public_key = daemon.directory.join("ledger/signing.pub");
+    daemon.signal("TERM");
+    let closed = |text: &String| text.ends_with('\n') && text.contains("\"why\":\"close\"");
+    wait_for("the last record", LIMIT, || fs::read_to_string(&kept).ok().filter(closed));
+    let key = fs::read_to_string(public_key).unwrap();
+    let kept = kept.display().to_string();
+    let verified = readgate::run(&["ledger", "verify", &kept, "--public-key", key.trim()], "");
+    let said = String::from_utf8_lossy(&verified.stdout);
+    assert!(verified.status.success(), "{said}");
+    assert!(fs::read_to_string(&kept).unwrap().contains("SELECT 'shipped in TLS'"));
+}
