@@ -58,6 +58,10 @@ pub(crate) enum Kind {
     Secret,
     Path,
     Date,
+    /// Hours and minutes, `HH:MM`.
+    TimeOfDay,
+    /// How far a clock is ahead of UTC, `+HH:MM` or `-HH:MM`.
+    Offset,
     /// With the shortest and the longest.
     Duration(&'static str, &'static str),
     /// Bytes, with the least and the most.
@@ -115,6 +119,8 @@ impl Kind {
             Self::Name => String::from("write 1 to 64 letters, digits, '-', '_' or '.'"),
             Self::Path => String::from("write a path"),
             Self::Date => String::from("write a date"),
+            Self::TimeOfDay => String::from("write hours and minutes"),
+            Self::Offset => String::from("write sign, hours and minutes"),
             Self::Address => String::from("write an IP address and a port"),
             Self::HostPort => String::from("write a host and a port"),
             Self::List(_) => String::from("write a list"),

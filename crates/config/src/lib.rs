@@ -23,9 +23,10 @@ mod values;
 pub use error::{ConfigErrors, Problem};
 pub use load::{ConfigHash, LoadError};
 pub use model::{
-    ClientTls, Config, Endpoint, HostPort, Identities, IdentityPlace, LedgerConfig, Limits,
-    Listener, ListenerTls, Ops, RecordedText, Reload, Replica, ReplicaAccount, ReplicaCompression,
-    ReplicaTls, RoleAccount, SharedStore, Shipping, WhenBehind,
+    ClientTls, Config, Deadline, Endpoint, Feed, FeedFiles, FeedPlace, FileForm, HostPort,
+    Identities, IdentityPlace, LedgerConfig, Limits, Listener, ListenerTls, Mail, MailTls, Notice,
+    NoticeEvent, NoticeWay, Ops, RecordedText, Reload, Replica, ReplicaAccount, ReplicaCompression,
+    ReplicaTls, RoleAccount, SharedStore, Shipping, TimeOfDay, Webhook, Weekday, WhenBehind, fill,
 };
 pub use secret::{PasswordSource, SecretError, SecretFile};
 pub use settings::Settings;

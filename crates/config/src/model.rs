@@ -1,4 +1,7 @@
 //! What a valid configuration is, as types.
+mod feed;
+mod notice;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,6 +19,9 @@ use ledger::{LedgerSettings, Recipient, SyncPolicy};
 use crate::error::Problem;
 use crate::secret::{PasswordSource, SecretFile};
 use crate::settings::Settings;
+pub use feed::{Deadline, Feed, FeedFiles, FeedPlace, FileForm, TimeOfDay, Weekday};
+pub(crate) use notice::PLACEHOLDERS;
+pub use notice::{Mail, MailTls, Notice, NoticeEvent, NoticeWay, Webhook, fill};
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone)]
@@ -23,7 +29,7 @@ pub struct Config {
     /// Where clients connect. At least one.
     pub listeners: Vec<Listener>,
     /// All `[[source]]` entries, indexed; listeners and users name the ones they accept.
-    pub sources: SourceNetworks,
+    pub sources: Arc<SourceNetworks>,
     /// All `[[user]]` entries.
     pub users: Users,
     /// All `[[role]]` entries and the built-in one; users hold theirs.
@@ -36,6 +42,10 @@ pub struct Config {
     pub passwords: PasswordRules,
     /// The server that is read.
     pub replica: Replica,
+    /// Deliveries that the replica's data comes with.
+    pub feeds: Vec<Feed>,
+    /// Who is told when something is wrong.
+    pub notices: Vec<Notice>,
     /// What configuration adds to the judge's own rules.
     pub policy: sql_judge::Policy,
     /// Numbers and times.
@@ -50,7 +60,7 @@ pub struct Config {
     pub reload: Reload,
     /// Its keys and values as written, to say what a reload has changed; none unless it was
     /// read from a file.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// What is allowed and still worth a look, for the log.
     pub warnings: Vec<Problem>,
 }
@@ -138,7 +148,7 @@ impl Replica {
     }
 }
 
-/// What happens when the replica is too far behind.
+/// What happens when the replica is too far behind, or a delivery is not as it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhenBehind {
     /// Nothing but a metric.

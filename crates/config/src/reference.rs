@@ -66,6 +66,8 @@ fn describe(kind: Kind) -> String {
         Kind::Secret => String::from("secret text"),
         Kind::Path => String::from("path"),
         Kind::Date => String::from("date"),
+        Kind::TimeOfDay => String::from("time of day, `HH:MM`"),
+        Kind::Offset => String::from("offset from UTC, `+HH:MM` or `-HH:MM`"),
         Kind::Duration(least, most) => format!("duration, {least} to {most}"),
         Kind::Size(least, most) => format!("size, {least} to {most}"),
         Kind::Count(least, most) => format!("whole number, {least} to {most}"),

@@ -63,6 +63,8 @@ fn of_kind(kind: Kind) -> Map<String, Value> {
         Kind::Text | Kind::Secret | Kind::Path => json!({"type": "string", "minLength": 1}),
         Kind::Name => json!({"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"}),
         Kind::Date => json!({"type": "string", "format": "date"}),
+        Kind::TimeOfDay => json!({"type": "string", "pattern": "^[0-2][0-9]:[0-5][0-9]$"}),
+        Kind::Offset => json!({"type": "string", "pattern": "^[+-][01][0-9]:[0-5][0-9]$"}),
         Kind::Duration(..) => json!({"type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$"}),
         Kind::Size(..) => json!({"type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB|TiB)$"}),
         Kind::Count(least, most) => json!({"type": "integer", "minimum": least, "maximum": most}),

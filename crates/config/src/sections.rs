@@ -1,12 +1,14 @@
 //! The tables of `proxy.toml`, one file each: first the description of the keys, then
 //! how they become a value.
 mod credentials;
+mod feed;
 mod functions;
 mod identities;
 mod ledger;
 mod limits;
 mod listener;
 mod login;
+mod notice;
 mod ops;
 mod reload;
 mod replica;
@@ -15,6 +17,7 @@ mod source;
 mod user;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use access::{Date, SourceSet};
 
@@ -22,7 +25,6 @@ use crate::error::Wrong;
 use crate::keys::{Form, Section};
 use crate::model::{Config, Replica};
 use crate::nearest::nearest;
-use crate::settings::Settings;
 use crate::table::{Placed, Table};
 use crate::values;
 
@@ -42,10 +44,12 @@ pub(crate) static ROOT: Section = Section {
         &credentials::CREDENTIALS,
         &login::LOGIN,
         &replica::REPLICA,
+        &feed::FEED,
         &functions::FUNCTIONS,
         &limits::LIMITS,
         &ledger::LEDGER,
         &ops::OPS,
+        &notice::NOTICE,
         &reload::RELOAD,
     ],
 };
@@ -61,29 +65,33 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
     let users = user::read(root, &user::Known { sources: &source_names, roles: &roles });
     let identities = identities::read(root);
     let credentials = credentials::read(root);
+    let feeds = feed::read(root, replica.as_ref());
     let policy = functions::read(root);
     let limits = limits::read(root);
     let throttle = login::read(root, limits.as_ref());
     let ledger = ledger::read(root, &roles);
     let ops = ops::read(root);
+    let notices = notice::read(root);
     let reload = reload::read(root);
     let (credentials, passwords) = credentials?;
     Some(Config {
         listeners: listeners?,
-        sources: sources?,
+        sources: Arc::new(sources?),
         users: users?,
         roles: roles.into_values().collect::<Option<_>>()?,
         identities: identities?,
         credentials,
         passwords,
         replica: replica?,
+        feeds: feeds?,
+        notices: notices?,
         policy: policy?,
         limits: limits?,
         throttle: throttle?,
         ledger: ledger?,
         ops: ops?,
         reload: reload?,
-        settings: Settings::default(),
+        settings: Arc::default(),
         warnings: Vec::new(),
     })
 }

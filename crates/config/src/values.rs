@@ -10,7 +10,7 @@ use toml::de::DeValue;
 use crate::document::Value;
 use crate::error::Wrong;
 use crate::keys::Kind;
-use crate::model::HostPort;
+use crate::model::{HostPort, TimeOfDay};
 
 pub(crate) fn flag(value: &Value<'_>, _: Kind) -> Result<bool, Wrong> {
     value.as_bool().ok_or_else(|| Wrong::type_of(value))
@@ -26,6 +26,44 @@ pub(crate) fn text(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
         return Err(Wrong::new("holds a control character", ""));
     }
     Ok(text.to_owned())
+}
+
+/// Text of one or more lines, not empty.
+pub(crate) fn lines(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
+    let text = string(value)?;
+    if text.trim().is_empty() {
+        return Err(Wrong::new("is empty", ""));
+    }
+    if text.chars().any(|c| c.is_control() && c != '\n') {
+        return Err(Wrong::new("holds a control character", ""));
+    }
+    Ok(text.to_owned())
+}
+
+/// The name of an HTTP header (a token of RFC 9110).
+pub(crate) fn header_name(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
+    let text = string(value)?;
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    match (1..=64).contains(&text.len()) && text.bytes().all(is_token) {
+        true => Ok(text.to_owned()),
+        false => Err(Wrong::new(format!("{text:?} is not the name of a header"), "")),
+    }
+}
+
+/// A bare address, `local@host`, of the characters that need no quotes.
+pub(crate) fn mail_address(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
+    let text = string(value)?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c);
+    let is_right = text.rsplit_once('@').is_some_and(|(local, host)| {
+        (1..=64).contains(&local.len())
+            && local.split('.').all(|part| !part.is_empty())
+            && local.chars().all(is_plain)
+            && is_host_name(host)
+    });
+    match is_right {
+        true => Ok(text.to_owned()),
+        false => Err(Wrong::new(format!("{text:?} is not a mail address"), "")),
+    }
 }
 
 /// A text that no message may show.
@@ -53,6 +91,33 @@ pub(crate) fn date(value: &Value<'_>, _: Kind) -> Result<Date, Wrong> {
         return Err(Wrong::new(format!("{day} is not a day"), ""));
     };
     Date::new(year, month, number).map_err(|_| Wrong::new(format!("{day} is not a day"), ""))
+}
+
+pub(crate) fn time_of_day(value: &Value<'_>, _: Kind) -> Result<TimeOfDay, Wrong> {
+    let text = string(value)?;
+    let wrong = || Wrong::new(format!("{text:?} is not a time of day"), "");
+    let (hour, minute) = hours_and_minutes(text).ok_or_else(wrong)?;
+    if hour < 24 { Ok(TimeOfDay { hour, minute }) } else { Err(wrong()) }
+}
+
+/// In seconds; at most 14 hours, as far as any clock is away.
+pub(crate) fn offset(value: &Value<'_>, _: Kind) -> Result<i32, Wrong> {
+    let text = string(value)?;
+    let wrong = || Wrong::new(format!("{text:?} is not an offset from UTC"), "");
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    let rest = text.strip_prefix(['+', '-']).ok_or_else(wrong)?;
+    let (hours, minutes) = hours_and_minutes(rest).ok_or_else(wrong)?;
+    let seconds = i32::from(hours) * 3600 + i32::from(minutes) * 60;
+    if seconds <= 14 * 3600 { Ok(sign * seconds) } else { Err(wrong()) }
+}
+
+fn hours_and_minutes(text: &str) -> Option<(u8, u8)> {
+    let (hours, minutes) = text.split_once(':')?;
+    let two = |part: &str| {
+        let are_digits = part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_digit());
+        are_digits.then(|| part.parse::<u8>().ok()).flatten()
+    };
+    Some((two(hours)?, two(minutes).filter(|minutes| *minutes < 60)?))
 }
 
 pub(crate) fn count(value: &Value<'_>, kind: Kind) -> Result<u32, Wrong> {

@@ -250,6 +250,10 @@ pub enum Event<'a> {
     },
     /// A user or credential was changed in the identity store.
     AccessChange {
+        /// Its number in the store's history.
+        number: u64,
+        /// When it was made, RFC 3339: before the record, if no daemon ran then.
+        made_at: &'a str,
         /// Whom it happened to.
         user: &'a str,
         /// What happened.
@@ -267,6 +271,33 @@ pub enum Event<'a> {
         /// Replica's name.
         replica: &'a str,
         /// `ok`, or what is wrong.
+        result: &'a str,
+    },
+    /// A delivery that the replica's data comes with has come, or is late, missing,
+    /// malformed.
+    FeedState {
+        /// Feed's name.
+        feed: &'a str,
+        /// `waiting`, `fresh`, `late`, `missing`, `malformed`, `unknown`.
+        state: &'a str,
+        /// Since when, UTC.
+        since: &'a str,
+        /// Why; empty if there is nothing to say.
+        reason: &'a str,
+        /// When the newest delivery came, UTC.
+        arrived: Option<&'a str>,
+    },
+    /// Somebody was told of something that is wrong, or is over; or could not be told.
+    Notice {
+        /// Notice's name.
+        notice: &'a str,
+        /// What it tells of, such as `feed_late`.
+        about: &'a str,
+        /// Which feed, file, source.
+        subject: &'a str,
+        /// `begins`, `goes on`, `ends`.
+        phase: &'a str,
+        /// `sent`, or why it was not.
         result: &'a str,
     },
     /// KILL by a user.

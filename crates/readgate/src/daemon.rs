@@ -1,41 +1,47 @@
 //! What all connections share: the configuration in force, limits, replica, ledger,
 //! registry, metrics.
+mod fault;
+
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use access::store::{HistoryEntry, StoreError};
+use access::store::StoreError;
 use access::{
     Blocked, ConnectionLimits, CredentialPolicy, Endings, LoginThrottle, NamedUser, Password,
     PasswordRules, Role, RoleLimits, SharedBlock, SourceAdmitted, SourceNetworks, SourceSet,
     Timestamp, UserName, UserStore, Users,
 };
 use arc_swap::ArcSwap;
-use config::{Config, ConfigHash, Settings};
+use config::{Config, ConfigHash, Feed, Notice, Settings};
 use ipnet::IpNet;
-use ledger::{Event, Ledger, LedgerError};
+use ledger::{Event, Ledger};
 use sql_judge::{Judge, Policy, ServerVersion};
 use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 
 use crate::console::Console;
 use crate::denials::Denials;
+use crate::feeds::{self, Feeds};
 use crate::identity::Directory;
 use crate::identity::directory::{Listed, configured_alone};
+use crate::identity::outbox::Outbox;
 use crate::metrics::Metrics;
+use crate::notices::Signals;
 use crate::recording::{RecordPolicy, within_deadline};
 use crate::registry::Registry;
 use crate::replica::account::{Account, Accounts};
 use crate::replica::configured;
 use crate::replica::pool::Pool;
-use crate::replica_watch::{WallPolicy, Walls};
+use crate::replica_watch::{StandingWalls, WallPolicy};
 use crate::role_policy;
 use crate::role_policy::{Judges, RoleJudge};
-use crate::tls::{self, TlsFault};
+use crate::tls;
 use crate::usage::DailyBytes;
 use crate::workers::{self, Workers};
+pub use fault::StartFault;
 
 /// Version and commit, in the ledger's records and `readgate version`.
 pub const BUILD: &str = concat!("readgate ", env!("CARGO_PKG_VERSION"));
@@ -56,6 +62,10 @@ pub struct Live {
     pub login_timeout: Duration,
     /// Limits of a session.
     pub session_limits: SessionLimits,
+    /// Who is told when something is wrong.
+    pub notices: Arc<[Arc<Notice>]>,
+    /// Deliveries that are watched.
+    pub feeds: Arc<[Arc<Feed>]>,
     policy: Policy,
     credentials: CredentialPolicy,
     /// What new passwords are like, and whether users may choose theirs.
@@ -118,47 +128,14 @@ impl DoorWay {
     }
 }
 
-/// Why the daemon can't start, or a configuration can't come into force.
-#[derive(Debug, thiserror::Error)]
-pub enum StartFault {
-    /// Certificates or keys.
-    #[error("TLS: {0}")]
-    Tls(#[from] TlsFault),
-    /// A secret that can't be read.
-    #[error("{0}")]
-    Secret(#[from] config::SecretError),
-    /// The ledger can't be opened.
-    #[error("ledger: {0}")]
-    Ledger(#[from] LedgerError),
-    /// The identity store can't be used.
-    #[error("identities: {0}")]
-    Identities(#[from] StoreError),
-    /// What users have read today can't be known.
-    #[error("bytes_per_day: the ledger can't be read: {0}")]
-    Usage(std::io::Error),
-    /// The threads for connections.
-    #[error("worker threads: {0}")]
-    Workers(std::io::Error),
-    /// Metrics that can't be set up.
-    #[error("metrics: {0}")]
-    Metrics(#[from] prometheus::Error),
-}
-
-/// What was found in the identity store.
-#[derive(Debug, Default)]
-pub struct TakenOver {
-    /// Users are not those of before.
-    pub users_changed: bool,
-    /// Changes that the ledger doesn't know yet.
-    pub changes: Vec<HistoryEntry>,
-}
-
 /// The daemon.
 pub struct Daemon {
     live: ArcSwap<Live>,
     /// Listeners, by name.
     pub doors: Vec<Arc<DoorWay>>,
     pub(crate) directory: Option<Directory>,
+    /// What of its changes the ledger holds; one round at a time.
+    pub(crate) outbox: Arc<tokio::sync::Mutex<Outbox>>,
     /// Connection counters.
     pub limits: ConnectionLimits,
     /// What failed logins cost.
@@ -179,9 +156,15 @@ pub struct Daemon {
     /// What config says about the walls behind the judge, and how they stand.
     pub wall_policy: WallPolicy,
     /// The walls as last seen.
-    pub walls: ArcSwap<Walls>,
+    pub walls: StandingWalls,
     /// Something has changed that the walls should be looked at for.
     pub look_at_walls: Notify,
+    /// Users or sources have changed, and with them when validities end.
+    pub validities_changed: Notify,
+    /// What notices are made of and nothing else remembers.
+    pub signals: Signals,
+    /// How deliveries stand.
+    pub feeds: Feeds,
     /// Bytes that users have read today.
     pub usage: DailyBytes,
     /// What operators can ask of it.
@@ -205,11 +188,11 @@ impl Daemon {
         let directory = Directory::open(config)?;
         let live = Live::new(config, hash, directory.as_ref())?;
         let wall_policy = WallPolicy::of(&config.replica);
-        let walls = ArcSwap::from_pointee(Walls::unseen(&wall_policy));
         let ledger = Ledger::open(config.ledger.settings(&host_name()))?;
-        Ok(Arc::new(Self {
+        let daemon = Self {
             live: ArcSwap::from_pointee(live),
             directory,
+            outbox: Arc::new(Outbox::new(config.ledger.directory.clone()).into()),
             doors,
             limits: ConnectionLimits::new(config.limits.connections),
             throttle: LoginThrottle::new(config.throttle),
@@ -220,13 +203,18 @@ impl Daemon {
             registry: Arc::default(),
             workers,
             pool,
+            walls: StandingWalls::unseen(&wall_policy),
             wall_policy,
-            walls,
             look_at_walls: Notify::new(),
+            validities_changed: Notify::new(),
+            feeds: Feeds::default(),
+            signals: Signals::default(),
             usage: DailyBytes::wanted_by(config).map_err(StartFault::Usage)?,
             console: Console::default(),
             judges: Judges::default(),
-        }))
+        };
+        feeds::put_in_force(&daemon);
+        Ok(Arc::new(daemon))
     }
 
     /// The configuration in force at this moment.
@@ -252,14 +240,16 @@ impl Daemon {
         self.live.store(Arc::new(live));
         self.judges.forget();
         self.look_at_walls.notify_one();
+        self.validities_changed.notify_one();
         Ok(())
     }
 
-    /// Takes over what has changed in the identity store. Blocks.
-    pub fn take_changes(&self) -> Result<TakenOver, StoreError> {
-        let Some(directory) = &self.directory else { return Ok(TakenOver::default()) };
+    /// Takes over what has changed in the identity store. True if users are not those of
+    /// before. Blocks.
+    pub fn take_changes(&self) -> Result<bool, StoreError> {
+        let Some(directory) = &self.directory else { return Ok(false) };
         let live = self.live();
-        let mut taken = TakenOver::default();
+        let mut users_changed = false;
         if directory.revision()? != live.revision {
             let Listed { users, revision, unusable } =
                 directory.list(&live.configured, &live.roles)?;
@@ -270,20 +260,21 @@ impl Daemon {
             let fresh = Arc::new(Live { users, revision, ..Live::clone(&live) });
             self.live.compare_and_swap(&live, fresh);
             self.judges.forget();
-            taken.users_changed = true;
+            self.validities_changed.notify_one();
+            users_changed = true;
         }
-        taken.changes = directory.hand_out_changes()?;
         let now = Timestamp::now();
         for block in directory.blocks(now)? {
             self.throttle.learn(&block, now, Instant::now());
         }
-        Ok(taken)
+        Ok(users_changed)
     }
 
     /// Counts a connection that is refused for its address, and logs it now and then.
     pub fn note_denial(&self, address: IpAddr) {
         let noted = self.denials.note(address, Instant::now());
         self.metrics.source_denied(&noted.label);
+        self.signals.note_denial();
         if let Some(count) = noted.to_log {
             let network = noted.label;
             tracing::warn!(network, count, %address, "connections refused: source not listed");
@@ -386,7 +377,7 @@ impl Live {
         });
         let limits = &config.limits;
         Ok(Self {
-            sources: Arc::new(config.sources.clone()),
+            sources: Arc::clone(&config.sources),
             users,
             revision,
             configured: config.users.clone(),
@@ -400,11 +391,13 @@ impl Live {
                 prepared_statements: usize::try_from(limits.prepared_statements)
                     .unwrap_or(usize::MAX),
             },
+            notices: config.notices.iter().cloned().map(Arc::new).collect(),
+            feeds: config.feeds.iter().cloned().map(Arc::new).collect(),
             policy: config.policy.clone(),
             credentials: config.credentials,
             passwords: config.passwords,
             config_hash: hash.as_str().to_owned(),
-            settings: Arc::new(config.settings.clone()),
+            settings: Arc::clone(&config.settings),
         })
     }
 
@@ -428,6 +421,11 @@ impl Live {
     pub fn endings(&self) -> Endings {
         let users = self.users.iter().map(AsRef::as_ref);
         Endings::count(users, &self.sources, &self.credentials, Timestamp::now())
+    }
+
+    /// The next moment at which somebody's validity ends by itself.
+    pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
+        access::next_end(self.users.iter().map(AsRef::as_ref), &self.sources, now)
     }
 
     /// Whether a user is kept in the identity store.

@@ -1,5 +1,6 @@
 //! Counters in Prometheus' terms. Label values come from closed sets; no text of a client
 //! becomes a label, and of users only so many as config says.
+mod feeds;
 mod make;
 mod recent;
 mod reference;
@@ -39,6 +40,7 @@ pub struct Metrics {
     replica_checks: GaugeVec,
     ledger_faults: IntCounter,
     reloads: IntCounterVec,
+    notices: IntCounterVec,
     /// Two readers at a time would see each other's half-made state.
     gathering: Mutex<()>,
     /// For the reference.
@@ -97,6 +99,11 @@ impl Metrics {
                 "readgate_config_reloads_total",
                 "Reloads of the configuration, by result.",
                 &["result"],
+            )?,
+            notices: make.counters(
+                "readgate_notices_total",
+                "Notices, by name and result: sent, failed, dropped.",
+                &["notice", "result"],
             )?,
             gathering: Mutex::default(),
             registry: registry.clone(),
@@ -170,6 +177,11 @@ impl Metrics {
     pub fn reloaded(&self, result: &str) {
         self.reloads.with_label_values(&[result]).inc();
         self.state.config_tried(result == "ok");
+    }
+
+    /// A notice was sent, or not.
+    pub fn notice(&self, name: &str, result: &str) {
+        self.notices.with_label_values(&[name, result]).inc();
     }
 
     /// All metrics at this moment.

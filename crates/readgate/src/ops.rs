@@ -76,12 +76,17 @@ async fn ready(State(Ops { daemon, .. }): State<Ops>) -> Response {
     let walls = daemon.walls.load();
     let checks: String =
         walls.problems.iter().map(|problem| format!("check: {problem}\n")).collect();
-    let refusal = walls.no_service();
-    let refusal = refusal.map(|why| format!("no service: {why}\n"));
+    let feeds: String = daemon
+        .feeds
+        .all()
+        .iter()
+        .map(|(feed, standing)| format!("feed {}: {}\n", feed.name, standing.state.name()))
+        .collect();
+    let refusal = walls.no_service().map(|why| format!("no service: {why}\n"));
     let is_ready = daemon.ledger.health().is_ok() && replica_is_up && refusal.is_none();
     let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let refusal = refusal.unwrap_or_default();
-    (status, format!("{ledger}\n{replica}\n{checks}{refusal}")).into_response()
+    (status, format!("{ledger}\n{replica}\n{feeds}{checks}{refusal}")).into_response()
 }
 
 /// The page itself holds no data: who must log in does so there.

@@ -16,7 +16,7 @@ use crate::replica::account::Accounts;
 use crate::replica::checks::{self, Findings};
 use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
 use lag::Lag;
-pub use walls::{WallPolicy, Walls};
+pub use walls::{FeedTrouble, Stale, StandingWalls, WallPolicy, Walls};
 
 /// The replica is looked at this often.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -65,6 +65,8 @@ impl Watch {
         daemon.metrics.replica_opened(&opened);
         self.tell(&opened);
         self.was_up = Some(opened.is_ok());
+        let fault = opened.as_ref().err().map(|fault| Arc::new(fault.to_string()));
+        daemon.signals.replica_fault.store(fault);
         let Ok(mut session) = opened else {
             daemon.metrics.state.replica_lag(&daemon.pool.target.name, None, false);
             return;
@@ -128,8 +130,8 @@ impl Watch {
         let replica = &daemon.pool.target.name;
         let walls = Walls::of(&self.findings, lag, &daemon.wall_policy);
         daemon.metrics.state.replica_lag(replica, lag.seconds(), walls.is_behind);
-        let before = daemon.walls.swap(Arc::new(walls.clone()));
-        if *before == walls {
+        let before = daemon.walls.replica(walls.clone());
+        if before == walls {
             return;
         }
         for problem in &walls.problems {

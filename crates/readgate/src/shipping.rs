@@ -1,7 +1,7 @@
 //! Copies of the ledger on their way elsewhere: records to standard output or a syslog
 //! receiver, checkpoints to a webhook. Threads of their own, which read the ledger's files:
 //! nothing here can hold up a record, and a receiver that was gone gets the rest later.
-mod wire;
+pub(crate) mod wire;
 
 use std::fs;
 use std::io::{self, Write};
@@ -209,7 +209,7 @@ fn anchor(
         let last_look = stopping.load(Ordering::Acquire);
         let newest = ledger.health().last_checkpoint;
         if let (Some(line), true) = (&newest, newest != posted) {
-            let done = wire::post(endpoint, tls.clone(), line.as_bytes());
+            let done = wire::post(endpoint, tls.clone(), None, line.as_bytes());
             match &done {
                 Ok(()) => posted.clone_from(&newest),
                 Err(error) if well => {

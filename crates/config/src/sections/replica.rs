@@ -221,16 +221,21 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Replica> {
             _ => ReplicaCompression::None,
         },
         max_lag: max_lag?,
-        when_behind: match when_behind? {
-            "serve" => WhenBehind::Serve,
-            "refuse" => WhenBehind::Refuse,
-            _ => WhenBehind::Warn,
-        },
+        when_behind: policy(when_behind?),
         heartbeat_query: heartbeat_query?,
         tls: tls?,
         account: account?,
         role_accounts: role_accounts?,
     })
+}
+
+/// `serve`, `warn` or `refuse`.
+pub(super) fn policy(word: &str) -> WhenBehind {
+    match word {
+        "serve" => WhenBehind::Serve,
+        "refuse" => WhenBehind::Refuse,
+        _ => WhenBehind::Warn,
+    }
 }
 
 fn read_tls(table: &Table<'_, '_>, address: Option<&HostPort>) -> Option<ReplicaTls> {

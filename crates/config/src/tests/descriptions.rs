@@ -33,7 +33,7 @@ fn path_of(sections: &[&Section], key: &Key) -> String {
 /// The base file with every table in it.
 fn base() -> Table {
     let text = format!(
-        "{}\n[[role]]\nname = \"analyst\"\n[functions]\n[login]\n[source_rules]\n[credentials]\n[identities]\nfile = \"i\"\n[listener.tls.clients]\nca_file = \"c\"\n[reload]\n[ops]\naddress = \"127.0.0.1:9104\"\n[[replica.role_account]]\nname = \"blinded\"\nuser = \"b\"\npassword_file = \"b\"\n",
+        "{}\n[[role]]\nname = \"analyst\"\n[functions]\n[login]\n[source_rules]\n[credentials]\n[identities]\nfile = \"i\"\n[listener.tls.clients]\nca_file = \"c\"\n[reload]\n[[feed]]\nname = \"f\"\nfolder = \"d\"\npattern = \"*\"\ndue = \"06:30\"\n[[notice]]\nname = \"n\"\nca_file = \"c\"\nwebhook = \"https://h/p\"\n[ops]\naddress = \"127.0.0.1:9104\"\n[[replica.role_account]]\nname = \"blinded\"\nuser = \"b\"\npassword_file = \"b\"\n",
         include_str!("base.toml")
     );
     text.parse().unwrap()
@@ -101,6 +101,36 @@ fn every_example_is_accepted() {
                 beside("ca_file", "ca.crt");
                 if !key.name.starts_with("password") {
                     beside("password_file", "identities.password");
+                }
+            }
+            "feed.freshness_query" => {
+                table.remove("folder");
+                table.remove("pattern");
+            }
+            "notice.webhook_header" => {
+                table.insert(String::from("webhook_header_file"), Value::from("token"));
+            }
+            "notice.webhook_header_file" => {
+                table.insert(String::from("webhook_header"), Value::from("Authorization"));
+            }
+            "notice.smtp"
+            | "notice.smtp_tls"
+            | "notice.smtp_user"
+            | "notice.from"
+            | "notice.smtp_password_file"
+            | "notice.to"
+            | "notice.subject" => {
+                table.remove("webhook");
+                let mut beside = |key: &str, value: Value| {
+                    table.entry(key).or_insert(value);
+                };
+                beside("smtp", Value::from("mail.example.org:587"));
+                beside("from", Value::from("readgate@example.org"));
+                beside("to", Value::from(vec!["oncall@example.org"]));
+                match key.name {
+                    "smtp_user" => beside("smtp_password_file", Value::from("p")),
+                    "smtp_password_file" => beside("smtp_user", Value::from("u")),
+                    _ => {}
                 }
             }
             "listener.name" | "source.name" | "role.name" => {}

@@ -2,7 +2,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use config::{Config, ReplicaTls};
+use config::{Config, Feed, FeedPlace, Notice, NoticeWay, ReplicaTls};
 
 use super::{EXIT_CONFIG, fail, say};
 use crate::replica::account::Accounts;
@@ -17,12 +17,27 @@ pub fn run(path: &Path, text_only: bool) -> ExitCode {
     for warning in &config.warnings {
         say(&format!("warning: {warning}"));
     }
+    if !text_only {
+        for warning in folder_warnings(&config) {
+            say(&format!("warning: {warning}"));
+        }
+    }
     let problems = if text_only { Vec::new() } else { file_problems(&config) };
     if !problems.is_empty() {
         return fail(EXIT_CONFIG, &problems.join("\nreadgate: "));
     }
     say(&format!("{}: ok (sha256 {hash})", path.display()));
     ExitCode::SUCCESS
+}
+
+/// A folder that isn't there now may be there when the daemon runs.
+fn folder_warnings(config: &Config) -> Vec<String> {
+    let unreadable = |feed: &Feed| {
+        let FeedPlace::Files(files) = &feed.place else { return None };
+        let error = std::fs::read_dir(&files.folder).err()?;
+        Some(format!("feed '{}': {}: {error}", feed.name, files.folder.display()))
+    };
+    config.feeds.iter().filter_map(unreadable).collect()
 }
 
 fn file_problems(config: &Config) -> Vec<String> {
@@ -47,5 +62,23 @@ fn file_problems(config: &Config) -> Vec<String> {
     if let Err(error) = Accounts::read(&config.replica) {
         problems.push(format!("replica '{}': account: {error}", config.replica.name));
     }
+    for notice in &config.notices {
+        if let Err(why) = notice_secrets(notice) {
+            problems.push(format!("notice '{}': {why}", notice.name));
+        }
+    }
     problems
+}
+
+/// What is read anew at each sending.
+fn notice_secrets(notice: &Notice) -> Result<(), String> {
+    if let Some(ca_file) = &notice.ca_file {
+        tls::client_config(ca_file).map_err(|error| error.to_string())?;
+    }
+    let secret = match &notice.way {
+        NoticeWay::Webhook(webhook) => webhook.header.as_ref(),
+        NoticeWay::Mail(mail) => mail.account.as_ref(),
+    };
+    let read = secret.map(|(_, file)| file.read()).transpose();
+    read.map(drop).map_err(|error| error.to_string())
 }

@@ -195,6 +195,7 @@ fn note_failure(
     let blocked = daemon.throttle.failed(source, user, Instant::now());
     if let Some(blocked) = blocked {
         tracing::warn!(source = %source.addr(), ?blocked, "failed logins: blocked");
+        daemon.signals.note_block(source.addr().to_string(), Instant::now());
         daemon.share_block(source, user, blocked);
     }
     blocked

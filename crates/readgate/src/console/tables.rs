@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use access::{Role, Timestamp, UserStore};
+use config::{Feed, FeedPlace, WhenBehind};
 use rusqlite::types::Value;
 
 use super::functions::moment;
 use super::ledger_tail;
 use crate::clock::today;
 use crate::daemon::Daemon;
+use crate::feeds::Standing;
 use crate::registry::Entry;
 
 /// A row, in the order of the columns.
@@ -35,6 +37,7 @@ pub const TABLES: &[Definition] = &[
     Definition { name: "checkpoints", fill: ledger_tail::checkpoints, columns: &[("sequence", INT), ("at", AT), ("why", TEXT), ("records", INT), ("line", TEXT)] },
     Definition { name: "config", fill: config, columns: &[("name", TEXT), ("value", TEXT)] },
     Definition { name: "denials", fill: denials, columns: &[("at", AT), ("source", TEXT), ("source_port", INT), ("listener", TEXT), ("user", TEXT), ("ending", TEXT), ("reason", TEXT)] },
+    Definition { name: "feeds", fill: feeds, columns: &[("name", TEXT), ("state", TEXT), ("since", AT), ("reason", TEXT), ("arrived", AT), ("age_s", INT), ("due", AT), ("when_stale", TEXT), ("place", TEXT)] },
     Definition { name: "ledger", fill: ledger, columns: &[("fault", TEXT), ("last_sequence", INT), ("written_sequence", INT), ("synced_sequence", INT), ("queued_bytes", INT), ("capacity_bytes", INT), ("open_intents", INT), ("refused", INT)] },
     Definition { name: "ledger_tail", fill: ledger_tail::records, columns: &[("sequence", INT), ("at", AT), ("event", TEXT), ("session", INT), ("user", TEXT), ("record", TEXT)] },
     Definition { name: "limits", fill: limits, columns: &[("name", TEXT), ("value", INT), ("unit", TEXT)] },
@@ -179,6 +182,31 @@ fn replicas(daemon: &Daemon) -> Vec<Row> {
         text(walls.problems.join("; ")),
         optional(walls.refusal()),
     ]]
+}
+
+fn feeds(daemon: &Daemon) -> Vec<Row> {
+    let now = Timestamp::now().as_second();
+    let row = |(feed, standing): (Arc<Feed>, Standing)| {
+        vec![
+            text(&feed.name),
+            text(standing.state.name()),
+            at(standing.since),
+            text(standing.why),
+            standing.arrived.map_or(Value::Null, at),
+            standing.arrived.map_or(Value::Null, |arrived| number(now - arrived.as_second())),
+            standing.due.map_or(Value::Null, at),
+            text(match feed.when_stale {
+                WhenBehind::Serve => "serve",
+                WhenBehind::Warn => "warn",
+                WhenBehind::Refuse => "refuse",
+            }),
+            text(match &feed.place {
+                FeedPlace::Files(files) => files.folder.join(&files.pattern).display().to_string(),
+                FeedPlace::Query(query) => query.clone(),
+            }),
+        ]
+    };
+    daemon.feeds.all().into_iter().map(row).collect()
 }
 
 fn statements(daemon: &Daemon) -> Vec<Row> {

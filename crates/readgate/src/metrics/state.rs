@@ -9,6 +9,7 @@ use ledger::LedgerHealth;
 use prometheus::{Counter, Gauge, GaugeVec, IntCounter, IntGauge};
 use serde_json::{Value, json};
 
+use super::feeds::FeedGauges;
 use super::make::Maker;
 use crate::daemon::Daemon;
 use crate::tls::expiry::CertificateEnd;
@@ -26,6 +27,7 @@ pub struct State {
     ledger: LedgerState,
     config: ConfigState,
     replica: ReplicaState,
+    feeds: FeedGauges,
 }
 
 struct LedgerState {
@@ -93,6 +95,7 @@ impl State {
             ledger: LedgerState::new(make)?,
             config: ConfigState::new(make)?,
             replica: ReplicaState::new(make)?,
+            feeds: FeedGauges::new(make)?,
         })
     }
 
@@ -107,6 +110,7 @@ impl State {
         self.endings(&daemon.live().endings());
         self.ledger.take(&daemon.ledger.health());
         self.replica.version(daemon);
+        self.feeds.take(daemon);
     }
 
     fn sessions(&self, daemon: &Daemon) {
@@ -148,6 +152,11 @@ impl State {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         let one = |CertificateEnd { what, name, not_after }: &CertificateEnd| json!({ "what": what, "name": name, "not_after": not_after });
         ends.iter().map(one).collect()
+    }
+
+    /// The same, for those who judge them.
+    pub fn certificates(&self) -> Vec<CertificateEnd> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How far the replica is behind, in seconds, if that is known.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::history::History;
 use crate::daemon::{BUILD, Daemon};
+use crate::feeds::Standing;
 
 /// Sessions that are listed one by one.
 const LISTED: usize = 200;
@@ -21,6 +22,7 @@ pub(super) fn of(daemon: &Daemon, history: &History) -> Value {
         "program": BUILD,
         "config_hash": live.config_hash,
         "replica": replica(daemon),
+        "feeds": feeds(daemon),
         "ledger": ledger(&daemon.ledger.health()),
         "session_count": count,
         "sessions": sessions,
@@ -56,6 +58,21 @@ fn replica(daemon: &Daemon) -> Value {
         "problems": walls.problems,
         "no_service": walls.no_service(),
     })
+}
+
+fn feeds(daemon: &Daemon) -> Vec<Value> {
+    let one = |(feed, standing): &(std::sync::Arc<config::Feed>, Standing)| {
+        json!({
+            "name": feed.name,
+            "state": standing.state.name(),
+            "is_stale": standing.state.is_stale(),
+            "since": standing.since.as_second(),
+            "reason": standing.why,
+            "arrived": standing.arrived.map(Timestamp::as_second),
+            "due": standing.due.map(Timestamp::as_second),
+        })
+    };
+    daemon.feeds.all().iter().map(one).collect()
 }
 
 fn ledger(health: &LedgerHealth) -> Value {

@@ -1,7 +1,9 @@
-//! What is wrong with the replica, and what config makes of it: nothing, a warning, or no
-//! service. Decides, and does nothing.
+//! What is wrong with the replica and its feeds, and what config makes of it: nothing, a
+//! warning, or no service. Decides, and does nothing.
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::{ArcSwap, Guard};
 use config::WhenBehind;
 use mysql_wire::{ErrPacket, SqlState};
 
@@ -25,11 +27,68 @@ pub struct WallPolicy {
     pub when_behind: WhenBehind,
 }
 
+/// Why data is too old to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stale {
+    /// The rule in records of refusals.
+    pub rule: &'static str,
+    /// In words.
+    pub why: String,
+}
+
+/// A feed that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedTrouble {
+    /// What is wrong, naming the feed.
+    pub why: String,
+    /// What config makes of it.
+    pub when_stale: WhenBehind,
+}
+
+/// The walls as they stand: put together of what the watch of the replica and that of the
+/// feeds say.
+pub struct StandingWalls {
+    now: ArcSwap<Walls>,
+    parts: Mutex<(Walls, Vec<FeedTrouble>)>,
+}
+
+impl StandingWalls {
+    /// Nothing has been looked at yet.
+    pub fn unseen(policy: &WallPolicy) -> Self {
+        let replica = Walls::unseen(policy);
+        Self { now: ArcSwap::from_pointee(replica.clone()), parts: Mutex::new((replica, vec![])) }
+    }
+
+    /// As they stand.
+    pub fn load(&self) -> Guard<Arc<Walls>> {
+        self.now.load()
+    }
+
+    /// The replica has been looked at. Returns how it stood before.
+    pub fn replica(&self, walls: Walls) -> Walls {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut parts.0, walls);
+        self.now.store(Arc::new(parts.0.clone().with_feeds(&parts.1)));
+        before
+    }
+
+    /// Feeds have been looked at; those that are as they should be are left out.
+    pub fn feeds(&self, troubles: Vec<FeedTrouble>) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if parts.1 != troubles {
+            parts.1 = troubles;
+            self.now.store(Arc::new(parts.0.clone().with_feeds(&parts.1)));
+        }
+    }
+}
+
 /// The walls as last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walls {
     /// What is wrong, in words.
     pub problems: Vec<String>,
+    /// Which walls don't stand, whatever config makes of it.
+    pub unsafe_for: Vec<String>,
     /// Why no account has service, if none has.
     no_service: Option<String>,
     /// The accounts that have been asked, the replica's own first.
@@ -37,7 +96,7 @@ pub struct Walls {
     /// Why an account that hasn't been asked yet has no service.
     unasked: Option<String>,
     /// Why the data is too old to be read, if it is: sessions stay, statements are refused.
-    pub stale: Option<String>,
+    pub stale: Option<Stale>,
     /// The replica is too far behind, whatever config makes of it.
     pub is_behind: bool,
 }
@@ -75,6 +134,7 @@ impl Walls {
         let unasked = "the account has not been checked yet (replica.excess_rights)";
         Self {
             problems: Vec::new(),
+            unsafe_for: Vec::new(),
             no_service: None,
             accounts: Vec::new(),
             unasked: policy.refuse_excess_rights.then(|| unasked.to_owned()),
@@ -99,6 +159,7 @@ impl Walls {
             let refusal = format!("{problem} (replica.writable)");
             walls.no_service = policy.refuse_writable.then_some(refusal);
         }
+        walls.unsafe_for.clone_from(&walls.problems);
         if let Some(why) = policy.max_lag.and_then(|most| too_far(lag, most)) {
             walls.is_behind = true;
             match policy.when_behind {
@@ -106,11 +167,27 @@ impl Walls {
                 WhenBehind::Warn => walls.problems.push(why),
                 WhenBehind::Refuse => {
                     walls.problems.push(why.clone());
-                    walls.stale = Some(why);
+                    walls.stale = Some(Stale { rule: "replica_behind", why });
                 }
             }
         }
         walls
+    }
+
+    /// Feeds have the same say as the replica's lag.
+    fn with_feeds(mut self, troubles: &[FeedTrouble]) -> Self {
+        for FeedTrouble { why, when_stale } in troubles {
+            match when_stale {
+                WhenBehind::Serve => {}
+                WhenBehind::Warn => self.problems.push(why.clone()),
+                WhenBehind::Refuse => {
+                    self.problems.push(why.clone());
+                    let stale = Stale { rule: "feed_stale", why: why.clone() };
+                    self.stale.get_or_insert(stale);
+                }
+            }
+        }
+        self
     }
 
     /// Why an account's sessions have no service, if they have none.
@@ -131,12 +208,16 @@ impl Walls {
 
     /// The same, or that the data is too old.
     pub fn no_service(&self) -> Option<&str> {
-        self.refusal().or(self.stale.as_deref())
+        self.refusal().or(self.why_stale())
+    }
+
+    fn why_stale(&self) -> Option<&str> {
+        self.stale.as_ref().map(|stale| stale.why.as_str())
     }
 
     /// What a client is told that can't have a session under an account.
     pub fn err_packet(&self, account: &Account) -> Option<ErrPacket> {
-        let why = self.refusal_of(account).or(self.stale.as_deref())?;
+        let why = self.refusal_of(account).or(self.why_stale())?;
         Some(ErrPacket::new(NO_SERVICE, SqlState::LINK, format!("readgate: no service: {why}")))
     }
 }
@@ -267,6 +348,21 @@ mod tests {
         assert_eq!(behind(&far, WhenBehind::Refuse), (1, true, true));
         let unlimited = WallPolicy { max_lag: None, ..REFUSE };
         assert_eq!(Walls::of(&Findings::default(), &far, &unlimited), Walls::sound(&unlimited));
+    }
+
+    #[test]
+    fn a_stale_feed_has_the_same_say_and_hides_nothing_of_the_replica() {
+        let walls = StandingWalls::unseen(&REFUSE);
+        let trouble = |when_stale| FeedTrouble { why: "feed \"lab\" is late".into(), when_stale };
+        walls.feeds(vec![trouble(WhenBehind::Refuse)]);
+        assert!(walls.load().refusal().is_some(), "not checked yet");
+        walls.replica(Walls::sound(&REFUSE));
+        let stale = walls.load().stale.clone().expect("refused");
+        assert_eq!((stale.rule, stale.why.as_str()), ("feed_stale", "feed \"lab\" is late"));
+        walls.feeds(vec![trouble(WhenBehind::Warn)]);
+        assert_eq!((walls.load().problems.len(), walls.load().no_service()), (1, None));
+        walls.feeds(vec![trouble(WhenBehind::Serve)]);
+        assert_eq!(**walls.load(), Walls::sound(&REFUSE));
     }
 
     #[test]

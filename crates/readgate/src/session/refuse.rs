@@ -8,6 +8,7 @@ use super::Session;
 use crate::console::Refused;
 use crate::ending::Ending;
 use crate::recording::{self, Form};
+use crate::replica_watch::Stale;
 
 /// ER_OPTION_PREVENTS_STATEMENT, as a server with --read-only answers.
 pub const OPTION_PREVENTS_STATEMENT: u16 = 1290;
@@ -84,13 +85,15 @@ pub async fn absorb(
     Ok(true)
 }
 
-/// Refuses a read of a replica that is too far behind.
+/// Refuses a read of data that is too old: the replica is behind, or a feed is stale.
 pub async fn stale(
     session: &mut Session<'_>,
     command: Command,
     permit: &ReadPermit,
 ) -> Result<(), Ending> {
-    let why = session.daemon.walls.load().stale.clone().unwrap_or_default();
+    // It may have come back to service since the caller looked.
+    let unknown = || Stale { rule: "replica_behind", why: "the data was too old".into() };
+    let Stale { rule, why } = session.daemon.walls.load().stale.clone().unwrap_or_else(unknown);
     let message = format!("readgate: {why}");
     let text = permit.text();
     let form = Form::of(session, text);
@@ -101,14 +104,14 @@ pub async fn stale(
         kind: permit.kind().as_str(),
         form: form.as_ref(),
         verdict: "refused",
-        rule: "replica_behind",
+        rule,
         reason: &message,
         offset: 0,
     };
     let recorded = recording::refusal(session, &refusal).await;
     session.context.count_refusal();
     let statements = &session.daemon.metrics.statements;
-    statements.refused(&session.tally, "replica_behind", refusal.kind, Some(&message));
+    statements.refused(&session.tally, rule, refusal.kind, Some(&message));
     let err = match recorded {
         Ok(()) => ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
         Err(why) => ledger_down(&why),

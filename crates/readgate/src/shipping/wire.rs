@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use config::Endpoint;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use zeroize::Zeroizing;
 
 use crate::tls;
 
@@ -103,21 +104,26 @@ pub(super) fn syslog_frame(node: &str, line: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Posts a checkpoint; anything but a 2xx is an error.
-pub(super) fn post(
+/// Posts JSON, with a header beside the usual ones if there is one; anything but a 2xx is an
+/// error. Errors hold neither the path nor the header.
+pub(crate) fn post(
     endpoint: &Endpoint,
     tls: Option<Arc<ClientConfig>>,
+    header: Option<(&str, &str)>,
     body: &[u8],
 ) -> io::Result<()> {
     let mut wire = Wire::connect(endpoint, tls)?;
+    let header = header.map(|(name, value)| Zeroizing::new(format!("{name}: {value}\r\n")));
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n",
+         Connection: close\r\n",
         endpoint.path,
         endpoint.address,
         body.len()
     );
     wire.write_all(head.as_bytes())?;
+    wire.write_all(header.as_ref().map_or(b"", |header| header.as_bytes()))?;
+    wire.write_all(b"\r\n")?;
     wire.write_all(body)?;
     wire.flush()?;
     let mut answer = Vec::new();
