@@ -1,5 +1,5 @@
 """Reads lines of load, door and JSON figures; prints each door's medians, and readgate's
-ratio to HAProxy and to the replica straight."""
+ratio to HAProxy, to the replica straight, and to itself without a ledger."""
 import json
 import statistics
 import sys
@@ -19,7 +19,7 @@ for what, doors in rounds.items():
     }
     for door, figures in medians.items():
         print(f"{what:16} {door:10} " + " ".join(f"{figures[c]:14.1f}" for c in COLUMNS))
-    for other in ("haproxy", "direct"):
+    for other in ("haproxy", "direct", "unrecorded"):
         if other in medians:
             ratio = {c: medians["readgate"][c] / (medians[other][c] or float("nan")) for c in COLUMNS}
             print(f"{'':16} {'/ ' + other:10} " + " ".join(f"{ratio[c]:14.2f}" for c in COLUMNS))

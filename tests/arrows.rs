@@ -14,13 +14,17 @@ use serde_json::Value;
 
 /// Each crate and the crates of ours that it may depend on.
 const ALLOWED: &[(&str, &[&str])] = &[
+    ("age-file", &[]),
     ("mysql-wire", &[]),
     ("mysql-auth", &[]),
     ("sql-judge", &[]),
     ("access", &["mysql-auth"]),
-    ("ledger", &[]),
+    ("ledger", &["age-file"]),
     ("config", &["access", "ledger", "sql-judge"]),
-    ("readgate", &["access", "config", "ledger", "mysql-auth", "mysql-wire", "sql-judge"]),
+    (
+        "readgate",
+        &["access", "age-file", "config", "ledger", "mysql-auth", "mysql-wire", "sql-judge"],
+    ),
 ];
 
 /// Packages outside `crates/`, which may depend on all of them.

@@ -26,6 +26,35 @@ fn documented() -> Vec<(i32, Vec<String>)> {
 }
 
 #[test]
+fn sources_are_told_to_programs_too() {
+    let config = repository().join("proxy.toml").display().to_string();
+    let json = |arguments: &[&str], code: i32| -> Vec<Value> {
+        let output = run(&[arguments, &["--json", "--config", &config]].concat(), "");
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let listed = json(&["sources", "list"], 0);
+    assert_eq!(listed[0]["name"], "this-host");
+    assert!(listed[0]["networks"].as_array().is_some_and(|all| !all.is_empty()));
+    assert!(json(&["sources", "expiring", "--days", "1"], 0).is_empty());
+    let allowed = json(&["sources", "check", "127.0.0.1"], 0);
+    assert_eq!((&allowed[0]["listener"], &allowed[0]["allowed"]), (&"main".into(), &true.into()));
+    let refused = json(&["sources", "check", "203.0.113.7"], 1);
+    assert_eq!(refused[0]["allowed"], false);
+    assert!(refused[0]["why"].as_str().unwrap().contains("source not listed"));
+}
+
+#[test]
+fn output_that_nobody_reads_to_the_end_is_no_fault() {
+    let config = repository().join("proxy.toml");
+    let shell =
+        format!("{} sources list --config {} | true", program().display(), config.display());
+    let output = Command::new("sh").args(["-c", &shell]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
 fn each_documented_exit_code_is_what_its_example_gives() {
     let documented = documented();
     assert!(documented.len() >= 8, "{documented:?}");

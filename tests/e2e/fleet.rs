@@ -134,6 +134,10 @@ on_both! {
         for node in &nodes {
             let record = node.record("access_change", |record| record["reason"] == "left");
             assert_eq!(record["user"], "bob");
+            // All that was ever changed, once, in the ledger of each.
+            let records = node.ledger().into_iter();
+            let numbers: Vec<u64> = records.filter_map(|record| record["number"].as_u64()).collect();
+            assert_eq!(numbers, (1..=store.revision().unwrap()).collect::<Vec<_>>());
         }
     }
 

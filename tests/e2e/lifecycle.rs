@@ -1,8 +1,11 @@
 //! Reload, stop and restart under load: nobody sees an error that isn't theirs.
 
 use std::fs;
+use std::io::Write;
 use std::net::TcpListener;
+
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -19,6 +22,8 @@ use readgate_tests::raw::{RawClient, ServerError};
 use readgate_tests::readgate::{Readgate, program};
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
 
+/// Opening a pipe that nobody reads fails, in place of waiting.
+const O_NONBLOCK: i32 = 0o4000;
 const LONG: Duration = Duration::from_secs(60);
 /// Many packets, so that an answer could be cut.
 const READ: &str = "SELECT a.*, b.* FROM clinical.subjects a JOIN clinical.subjects b LIMIT 400";
@@ -107,6 +112,36 @@ on_both! {
         }
         assert!(load.end() >= 400);
         assert_eq!(reloads(&daemon, "refused"), 0);
+    }
+
+    fn an_order_to_reload_while_it_starts_is_carried_out_afterwards(stage) {
+        let (directory, config) = stage.own_config("early_reload");
+        let mut daemon = Readgate::start(&directory, config);
+        daemon.kill();
+        // A password that somebody has yet to write holds the start up.
+        let password = directory.join("replica.password");
+        let text = fs::read(&password).unwrap();
+        fs::remove_file(&password).unwrap();
+        let made = Command::new("mkfifo").args(["-m", "600"]).arg(&password).status();
+        assert!(made.unwrap().success());
+        let reader = || {
+            wait_for("the password is asked for", LONG, || {
+                let mut options = fs::OpenOptions::new();
+                options.write(true).custom_flags(O_NONBLOCK).open(&password).ok()
+            })
+        };
+        let mut serve = Command::new(program());
+        serve.arg("serve").arg("--config").arg(directory.join("proxy.toml"));
+        let mut started = Kept::start(&serve, &directory.join("log"));
+        let mut way = reader();
+        started.signal("HUP");
+        way.write_all(&text).unwrap();
+        drop(way);
+        wait_for("it listens", LONG, || daemon.http("/healthz"));
+        // The reload asks for the password again.
+        reader().write_all(&text).unwrap();
+        wait_for("the reload", LONG, || (reloads(&daemon, "ok") == 1).then_some(()));
+        assert!(started.ended().is_none());
     }
 
     fn a_changed_file_is_read_again_and_a_wrong_one_changes_nothing(stage) {

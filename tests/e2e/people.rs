@@ -137,6 +137,59 @@ on_both! {
         assert!(!holds(&directory, &quoted), "a file holds the password");
     }
 
+    fn changes_made_while_no_daemon_runs_are_recorded_once_at_the_next_start(stage) {
+        let (directory, config, store) = with_store(stage, "offline-changes");
+        add(&store, Identity::new(name("bob"), "Bob Builder", "default"), 3);
+        let mut readgate = Readgate::start(&directory, config);
+        let numbers = |readgate: &Readgate, last: u64| {
+            readgate.record("access_change", |change| change["number"] == last);
+            let records = readgate.ledger().into_iter();
+            let numbers = records.filter_map(|record| record["number"].as_u64());
+            numbers.collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(&readgate, 2), [1, 2]);
+        let added = readgate.record("access_change", |change| change["number"] == 1);
+        assert!(added["made_at"].as_str() < added["time"].as_str(), "{added}");
+        assert_eq!((&added["user"], &added["by"]), (&"bob".into(), &"os:tester".into()));
+
+        readgate.kill();
+        let file = directory.join("proxy.toml");
+        let disable = ["user", "disable", "bob", "--reason", "while nobody looked", "--config"];
+        let output = run(&[&disable[..], &[file.to_str().unwrap()]].concat(), "");
+        assert!(output.status.success(), "{output:?}");
+        for _ in 0..2 {
+            readgate.restart();
+            assert_eq!(numbers(&readgate, 3), [1, 2, 3]);
+            readgate.kill();
+        }
+        readgate.restart();
+        apply(&store, &Change::Issue(name("bob"), Password::new(CHOSEN)), Timestamp::now());
+        assert_eq!(numbers(&readgate, 4), [1, 2, 3, 4]);
+    }
+
+    fn a_session_ends_when_its_credential_expires(stage) {
+        let (directory, config, store) = with_store(stage, "expires");
+        add(&store, Identity::new(name("bob"), "Bob Builder", "default"), 31);
+        let readgate = Readgate::start(&directory, config);
+        let end = Timestamp::now().checked_add(Duration::from_secs(3)).unwrap();
+        let collected = end.checked_sub(POLICY.valid_for.unwrap()).unwrap();
+        apply(&store, &Change::Collect(name("bob"), CredentialId(1)), collected);
+        let mut bob = wait_for("bob is let in", Duration::from_secs(3), || {
+            let login = Login::user("bob", GIVEN);
+            let mut bob = RawClient::connect(readgate.port).ok()?;
+            bob.start_tls(&stage.ca_file(), &login).ok()?;
+            bob.login(&login).ok().map(|()| bob)
+        });
+        let mut alice = stage_alice(stage, readgate.port);
+        bob.query("SELECT 1").expect_ok();
+        assert!(bob.is_sent_away(Duration::from_secs(5)));
+        let late = Timestamp::now().duration_since(end).as_secs_f64();
+        assert!((0.0..1.5).contains(&late), "{late} s after the end");
+        alice.query("SELECT 1").expect_ok();
+        let left = readgate.record("disconnect", |record| record["user"] == "bob");
+        assert_eq!(left["reason"], "revoked");
+    }
+
     fn real_clients_show_why_nobody_is_let_in(stage) {
         let (directory, mut config, store) = with_store(stage, "refused");
         let elsewhere: Table = "name = 'elsewhere'\nnetworks = ['127.0.0.9/32']\nowner = 'o'\nreason = 'r'\nallow_private = true".parse().unwrap();

@@ -178,6 +178,14 @@ impl Credential {
         }
     }
 
+    /// When it expires, if it is in use and does.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        match self.stage {
+            Stage::InUse { expires_at } => expires_at,
+            Stage::Pending { .. } | Stage::Revoked => None,
+        }
+    }
+
     /// The first moment at which it doesn't count any more, if that is known.
     pub fn ends_at(&self) -> Option<Timestamp> {
         let end = match self.stage {

@@ -47,8 +47,11 @@ pub fn combine(
     stored: Vec<Identity>,
     roles: &[Arc<Role>],
 ) -> (Users, Vec<Unusable>) {
+    if stored.is_empty() {
+        return (configured.clone(), Vec::new());
+    }
     let mut unusable = Vec::new();
-    let mut users: Vec<User> = configured.iter().map(|user| User::clone(user)).collect();
+    let mut users: Vec<Arc<User>> = configured.iter().map(Arc::clone).collect();
     for identity in stored {
         let user = identity.name.clone();
         if configured.find(user.as_str().as_bytes()).is_some() {
@@ -56,11 +59,12 @@ pub fn combine(
             continue;
         }
         match roles.iter().find(|role| role.name == identity.role) {
-            Some(role) => users.push(identity.in_role(Arc::clone(role))),
+            Some(role) => users.push(Arc::new(identity.in_role(Arc::clone(role)))),
             None => {
                 let role = identity.role.clone();
                 let unknown = Arc::new(Role::named(&role));
-                users.push(User { status: UserStatus::Disabled, ..identity.in_role(unknown) });
+                let disabled = UserStatus::Disabled;
+                users.push(Arc::new(User { status: disabled, ..identity.in_role(unknown) }));
                 unusable.push(Unusable::UnknownRole { user, role });
             }
         }

@@ -1,6 +1,6 @@
 //! What ends soon or has ended and is still listed: users, credentials, sources. For those
 //! that have to act before somebody is refused.
-use crate::credential::{CredentialPolicy, Standing};
+use crate::credential::{Credential, CredentialPolicy, Standing};
 use crate::source::SourceNetworks;
 use crate::user::{User, UserStatus};
 use crate::{Date, Timestamp, day_of};
@@ -64,6 +64,27 @@ impl Endings {
     }
 }
 
+/// The first moment after `now` at which somebody's validity ends: a user's or a source's last
+/// day, or a credential in use.
+pub fn next_end<'u>(
+    users: impl Iterator<Item = &'u User>,
+    sources: &SourceNetworks,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let of_users = users.filter(|user| user.status == UserStatus::Enabled).flat_map(|user| {
+        let credentials = user.credentials.iter().filter_map(Credential::expires_at);
+        user.valid_until.and_then(end_of).into_iter().chain(credentials)
+    });
+    let of_sources = sources.entries().filter_map(|entry| entry.expires_on.and_then(end_of));
+    of_users.chain(of_sources).filter(|end| *end > now).min()
+}
+
+/// The first moment after a day (UTC).
+fn end_of(last: Date) -> Option<Timestamp> {
+    let next = last.tomorrow().ok()?;
+    Some(next.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -72,7 +93,7 @@ mod tests {
     use mysql_auth::{AuthPlugin, Password};
 
     use super::*;
-    use crate::credential::{Credential, CredentialId};
+    use crate::credential::CredentialId;
     use crate::role::Role;
     use crate::user::UserName;
 
@@ -114,5 +135,33 @@ mod tests {
         assert_eq!(at(4), (ends(2, 0), ends(2, 0)));
         assert_eq!(at(11), (ends(1, 1), ends(2, 0)));
         assert_eq!(at(14), (ends(0, 2), ends(0, 2)));
+    }
+
+    #[test]
+    fn the_next_end_is_the_first_of_all_that_are_ahead() {
+        let policy = CredentialPolicy {
+            collect_within: DAY,
+            valid_for: Some(Duration::from_secs(90)),
+            warn_before: DAY,
+            overlap: DAY,
+        };
+        let now: Timestamp = "2026-03-01T23:59:00Z".parse().unwrap();
+        let plain =
+            |name| User::new(UserName::new(name).unwrap(), "Test", Arc::new(Role::named("r")));
+        let next = |users: &[User]| {
+            let next = next_end(users.iter(), &SourceNetworks::default(), now);
+            next.map(|end| end.to_string())
+        };
+        assert_eq!(next(&[plain("a")]), None);
+        let day = |day: &str| User { valid_until: Some(day.parse().unwrap()), ..plain("b") };
+        assert_eq!(next(&[day("2026-02-28")]), None, "it is over");
+        assert_eq!(next(&[day("2026-03-02"), day("2026-03-01")]).unwrap(), "2026-03-02T00:00:00Z");
+        let plugins = [AuthPlugin::CachingSha2Password];
+        let pending =
+            Credential::issue(CredentialId(1), &Password::new("p"), &plugins, &policy, now);
+        let with = |credential| User { credentials: vec![credential], ..plain("c") };
+        assert_eq!(next(&[with(pending.clone())]), None, "nobody has come in with it");
+        let collected = with(pending.collected(&policy, now));
+        assert_eq!(next(&[day("2026-03-02"), collected]).unwrap(), "2026-03-02T00:00:30Z");
     }
 }

@@ -33,7 +33,7 @@ pub use jiff::civil::Date;
 pub use certificate::{CertificateName, ClientCertificate};
 pub use credential::{Credential, CredentialId, CredentialPolicy, Stage, Standing};
 pub use directory::{Unusable, combine};
-pub use endings::{Endings, Ends};
+pub use endings::{Endings, Ends, next_end};
 pub use identity::{Alteration, Change, ChangeError, Identity};
 pub use limits::{ConnectionLimits, LimitReached, LimitSettings, SourceSlot, UserSlot};
 pub use login::{Arrival, DenyCause, Exchange, FastAuth, LoginCheck, LoginDenied, NamedUser};

@@ -174,7 +174,7 @@ impl NamedUser {
     /// has passed. Gives the user as it is now.
     ///
     /// `listener` is what the session's listener accepts now. A credential that was
-    /// replaced or has expired since ends no session; one that was revoked does.
+    /// replaced since ends no session; one that was revoked or has expired does.
     ///
     /// # Errors
     /// Why the session must end.
@@ -191,9 +191,13 @@ impl NamedUser {
         standing(&user, arrival)?;
         let proven =
             user.credentials.iter().find(|credential| Some(credential.id) == self.credential);
-        match proven.map(|credential| credential.standing(arrival.now)) {
-            Some(Standing::Revoked) => Err(DenyCause::CredentialRevoked),
-            Some(_) | None => Ok(user),
+        let Some(proven) = proven else { return Ok(user) };
+        if proven.expires_at().is_some_and(|end| end <= arrival.now) {
+            return Err(DenyCause::CredentialExpired);
+        }
+        match proven.standing(arrival.now) == Standing::Revoked {
+            true => Err(DenyCause::CredentialRevoked),
+            false => Ok(user),
         }
     }
 }

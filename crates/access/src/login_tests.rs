@@ -398,6 +398,9 @@ fn a_session_goes_on_only_while_its_user_may_log_in() {
     assert_eq!(after(vec![disabled], &["office"]), Err(DenyCause::UserDisabled));
     let revoked = User { credentials: vec![issued(1, "x", 1).revoked()], ..alice() };
     assert_eq!(after(vec![revoked], &["office"]), Err(DenyCause::CredentialRevoked));
+    let expired = issued(1, "x", 100).collected(&POLICY, days_ago(90));
+    let expired = User { credentials: vec![expired], ..alice() };
+    assert_eq!(after(vec![expired], &["office"]), Err(DenyCause::CredentialExpired));
     let replaced = issued(1, "x", 1).replaced(&POLICY, days_ago(1));
     let replaced = User { credentials: vec![issued(2, "y", 1), replaced], ..alice() };
     assert!(after(vec![replaced], &["office"]).is_ok());

@@ -178,7 +178,10 @@ pub trait UserStore {
 
 /// All users at one moment.
 #[derive(Debug, Clone, Default)]
-pub struct Users {
+pub struct Users(Arc<UserList>);
+
+#[derive(Debug, Default)]
+struct UserList {
     by_name: HashMap<Vec<u8>, Arc<User>>,
     ordered: Vec<Arc<User>>,
     decoy_key: [u8; 32],
@@ -187,39 +190,39 @@ pub struct Users {
 impl Users {
     /// Takes the users over. Of several with one name the first counts; who makes the
     /// list has to refuse that before.
-    pub fn new(users: impl IntoIterator<Item = User>) -> Self {
-        let mut all = Self::default();
+    pub fn new(users: impl IntoIterator<Item = impl Into<Arc<User>>>) -> Self {
+        let mut all = UserList::default();
         for user in users {
+            let user = user.into();
             let name = user.name.as_str().as_bytes().to_vec();
             if let std::collections::hash_map::Entry::Vacant(free) = all.by_name.entry(name) {
-                let user = Arc::new(user);
                 free.insert(Arc::clone(&user));
                 all.ordered.push(user);
             }
         }
         all.decoy_key = decoy_key(&all.ordered);
-        all
+        Self(Arc::new(all))
     }
 
     /// The users, in the order they were listed.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Arc<User>> {
-        self.ordered.iter()
+        self.0.ordered.iter()
     }
 }
 
 impl UserStore for Users {
     fn find(&self, name: &[u8]) -> Option<Arc<User>> {
-        self.by_name.get(name).cloned()
+        self.0.by_name.get(name).cloned()
     }
 
     /// Picks by keyed hash, so that a plugin is as frequent among strangers as it is among
     /// users, and seeing it says nothing about whether the name exists.
     fn decoy(&self, name: &[u8]) -> Option<Arc<User>> {
-        let hash = sha256(&[&self.decoy_key, name]);
+        let hash = sha256(&[&self.0.decoy_key, name]);
         let number = hash.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))?;
-        let count = u64::try_from(self.ordered.len()).ok()?;
+        let count = u64::try_from(self.0.ordered.len()).ok()?;
         let index = usize::try_from(number.checked_rem(count)?).ok()?;
-        self.ordered.get(index).cloned()
+        self.0.ordered.get(index).cloned()
     }
 }
 
@@ -301,7 +304,7 @@ mod tests {
 
     #[test]
     fn no_users_no_decoy() {
-        assert!(Users::new([]).decoy(b"anyone").is_none());
+        assert!(Users::default().decoy(b"anyone").is_none());
     }
 
     #[test]

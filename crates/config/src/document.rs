@@ -1,5 +1,6 @@
 //! The text of a configuration as a tree whose every part knows its line.
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,7 @@ pub(crate) type Items<'t> = DeTable<'t>;
 pub(crate) struct Document<'t> {
     file: &'t Path,
     line_starts: Vec<usize>,
+    defaults: RefCell<HashMap<&'static str, Value<'static>>>,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
 }
@@ -28,7 +30,7 @@ impl<'t> Document<'t> {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
         let line_starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
         let (problems, warnings) = (RefCell::default(), RefCell::default());
-        let document = Self { file, line_starts, problems, warnings };
+        let document = Self { file, line_starts, defaults: RefCell::default(), problems, warnings };
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in errors {
             let line = document.line(error.span().unwrap_or(0..0));
@@ -65,6 +67,17 @@ impl<'t> Document<'t> {
 
     pub(crate) fn warning(&self, line: usize, key: impl Into<String>, wrong: Wrong) {
         self.warnings.borrow_mut().push(wrong.at(self.file, line, key));
+    }
+
+    /// What a default says, which most tables of a long list ask for; `None` if it is broken.
+    pub(crate) fn default(&self, text: &'static str) -> Option<Value<'static>> {
+        let mut known = self.defaults.borrow_mut();
+        if let Some(value) = known.get(text) {
+            return Some(value.clone());
+        }
+        let value = DeValue::parse(text).ok()?.into_inner();
+        known.insert(text, value.clone());
+        Some(value)
     }
 
     /// A path as the daemon must open it: relative ones start from the file's folder.

@@ -3,6 +3,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 
@@ -88,6 +89,7 @@ impl Config {
         let (document, items) = Document::parse(text, file_name)?;
         let config = sections::read(&Table::root(&document, &sections::ROOT, items.get_ref()));
         let (mut config, warnings) = document.finish(config)?;
+        config.settings = Arc::new(Settings::of(text, items.get_ref()));
         config.warnings = warnings;
         Ok(config)
     }
@@ -107,7 +109,6 @@ impl Config {
             LoadError::NotUtf8 { path: path.to_owned(), line }
         })?;
         let mut config = Self::parse(text, path)?;
-        config.settings = Settings::of(text);
         if config.holds_password() && mode & 0o077 != 0 {
             return Err(LoadError::Exposed { path: path.to_owned(), mode });
         }

@@ -29,7 +29,7 @@ pub struct Config {
     /// Where clients connect. At least one.
     pub listeners: Vec<Listener>,
     /// All `[[source]]` entries, indexed; listeners and users name the ones they accept.
-    pub sources: SourceNetworks,
+    pub sources: Arc<SourceNetworks>,
     /// All `[[user]]` entries.
     pub users: Users,
     /// All `[[role]]` entries and the built-in one; users hold theirs.
@@ -60,7 +60,7 @@ pub struct Config {
     pub reload: Reload,
     /// Its keys and values as written, to say what a reload has changed; none unless it was
     /// read from a file.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// What is allowed and still worth a look, for the log.
     pub warnings: Vec<Problem>,
 }

@@ -17,6 +17,7 @@ mod source;
 mod user;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use access::{Date, SourceSet};
 
@@ -24,7 +25,6 @@ use crate::error::Wrong;
 use crate::keys::{Form, Section};
 use crate::model::{Config, Replica};
 use crate::nearest::nearest;
-use crate::settings::Settings;
 use crate::table::{Placed, Table};
 use crate::values;
 
@@ -76,7 +76,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
     let (credentials, passwords) = credentials?;
     Some(Config {
         listeners: listeners?,
-        sources: sources?,
+        sources: Arc::new(sources?),
         users: users?,
         roles: roles.into_values().collect::<Option<_>>()?,
         identities: identities?,
@@ -91,7 +91,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
         ledger: ledger?,
         ops: ops?,
         reload: reload?,
-        settings: Settings::default(),
+        settings: Arc::default(),
         warnings: Vec::new(),
     })
 }

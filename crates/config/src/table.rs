@@ -14,7 +14,8 @@ pub(crate) struct Table<'d, 't> {
     document: &'d Document<'t>,
     section: &'static Section,
     path: String,
-    line: usize,
+    /// Where it begins in the text.
+    at: usize,
     items: Option<&'d Items<'t>>,
 }
 
@@ -60,7 +61,7 @@ impl<'d, 't> Table<'d, 't> {
         section: &'static Section,
         items: &'d Items<'t>,
     ) -> Self {
-        let root = Self { document, section, path: String::new(), line: 1, items: Some(items) };
+        let root = Self { document, section, path: String::new(), at: 0, items: Some(items) };
         root.note_unknown_keys();
         root
     }
@@ -86,9 +87,9 @@ impl<'d, 't> Table<'d, 't> {
         let key = self.key(name)?;
         let outcome = match (self.item(name), key.presence) {
             (Some(value), _) => read(value.get_ref(), key.kind),
-            (None, Presence::Default(text)) => match DeValue::parse(text) {
-                Ok(value) => read(value.get_ref(), key.kind),
-                Err(_) => Err(Wrong::new("has a broken default", "report this")),
+            (None, Presence::Default(text)) => match self.document.default(text) {
+                Some(value) => read(&value, key.kind),
+                None => Err(Wrong::new("has a broken default", "report this")),
             },
             (None, Presence::Optional | Presence::Required) => return Some(None),
         };
@@ -108,11 +109,11 @@ impl<'d, 't> Table<'d, 't> {
             return List::broken();
         };
         match (self.item(name), key.presence) {
-            (Some(value), _) => self.list_items(key, value, read),
+            (Some(value), _) => self.list_items(key, value.get_ref(), read),
             (None, Presence::Optional) => List { items: Vec::new(), whole: true },
-            (None, Presence::Default(text)) => match DeValue::parse(text) {
-                Ok(value) => self.list_items(key, &value, read),
-                Err(_) => List::broken(),
+            (None, Presence::Default(text)) => match self.document.default(text) {
+                Some(value) => self.list_items(key, &value, read),
+                None => List::broken(),
             },
             (None, Presence::Required) => {
                 self.missing(key);
@@ -121,9 +122,9 @@ impl<'d, 't> Table<'d, 't> {
         }
     }
 
-    fn list_items<T>(&self, key: &Key, value: &Spanned<Value<'_>>, read: Read<T>) -> List<T> {
-        let (DeValue::Array(values), Kind::List(item_kind)) = (value.get_ref(), key.kind) else {
-            self.problem(key.name, Wrong::type_of(value.get_ref()).or_right(key));
+    fn list_items<T>(&self, key: &Key, value: &Value<'_>, read: Read<T>) -> List<T> {
+        let (DeValue::Array(values), Kind::List(item_kind)) = (value, key.kind) else {
+            self.problem(key.name, Wrong::type_of(value).or_right(key));
             return List::broken();
         };
         let of_item = Key { kind: *item_kind, ..key.without_brackets() };
@@ -158,8 +159,8 @@ impl<'d, 't> Table<'d, 't> {
                 None
             }
             None => {
-                let (document, line) = (self.document, self.line);
-                Some(Table { document, section, path: self.key_path(name), line, items: None })
+                let (document, at) = (self.document, self.at);
+                Some(Table { document, section, path: self.key_path(name), at, items: None })
             }
         }
     }
@@ -221,7 +222,8 @@ impl<'d, 't> Table<'d, 't> {
 
     /// The line of the key's value, or of the table if the key isn't there.
     pub(crate) fn line_of(&self, name: &str) -> usize {
-        self.item(name).map_or(self.line, |value| self.document.line(value.span()))
+        let at = self.item(name).map_or(self.at, |value| value.span().start);
+        self.document.line(at..at)
     }
 
     pub(crate) fn document(&self) -> &'d Document<'t> {
@@ -234,9 +236,9 @@ impl<'d, 't> Table<'d, 't> {
         item: &Spanned<Value<'t>>,
         items: &'d Items<'t>,
     ) -> Table<'d, 't> {
-        let line = self.document.line(item.span());
+        let at = item.span().start;
         let (document, path) = (self.document, self.key_path(section.name));
-        let table = Table { document, section, path, line, items: Some(items) };
+        let table = Table { document, section, path, at, items: Some(items) };
         table.note_unknown_keys();
         table
     }

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 
-use crate::age::{Encryptor, Recipient};
 use crate::files::{COMPRESSED, SEALED};
 use crate::keys::{Rotation, SigningKey};
 use crate::line::{Frame, Hash, hex, sha256};
 use crate::statement::Statement;
+use age_file::{Encryptor, Recipient};
 
 /// Lines repeat so much that the fastest level already leaves a tenth of them.
 const LEVEL: i32 = 1;

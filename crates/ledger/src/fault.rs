@@ -32,6 +32,15 @@ impl LedgerError {
         let path = path.to_owned();
         move |source| Self::Io { what, path, source }
     }
+
+    /// What the system said, or words that name no path.
+    pub(crate) fn into_io(self) -> io::Error {
+        match self {
+            Self::Io { source, .. } => source,
+            Self::InUse(_) => io::Error::other("another process keeps its journal"),
+            Self::Setting(what) => io::Error::other(what),
+        }
+    }
 }
 
 /// Why a record can't be taken now. The text may be shown to the client: it names the

@@ -125,12 +125,14 @@ impl Files {
             return Ok(None);
         };
         let name = current.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let mut next = None;
         if current.file.metadata()?.nlink() == 0 {
-            restore(current)?;
+            next = restore(current)?;
             what = "deleted; put back from the open file";
         }
-        // Either way the next record opens a new one.
-        self.current = None;
+        // What was put back is held open too: whoever deletes it again loses nothing either.
+        // Otherwise the next record opens a new one.
+        self.current = next;
         Ok(Some(Lost { what, name: name.unwrap_or_default() }))
     }
 
@@ -162,21 +164,26 @@ pub(crate) fn misplaced(path: &Path, file: &File, len: u64) -> io::Result<Option
     })
 }
 
-/// Writes a deleted file's content to a new one of its name; if something else has that
-/// name by now, to one that says so.
-fn restore(current: &Current) -> io::Result<()> {
+/// Writes a deleted file's content to a new one of its name, to go on in; if something else
+/// has that name by now, to one that says so.
+fn restore(current: &Current) -> io::Result<Option<Current>> {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o640);
-    let mut copy = match options.open(&current.path) {
+    options.append(true).read(true).create_new(true).mode(0o640);
+    let (mut copy, has_its_name) = match options.open(&current.path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            options.open(current.path.with_extension("restored.jsonl"))?
+            (options.open(current.path.with_extension("restored.jsonl"))?, false)
         }
-        other => other?,
+        other => (other?, true),
     };
     let mut source = &current.file;
     source.seek(SeekFrom::Start(0))?;
     io::copy(&mut source, &mut copy)?;
-    copy.sync_all()
+    copy.sync_all()?;
+    if let Some(directory) = current.path.parent() {
+        File::open(directory)?.sync_all()?;
+    }
+    let (path, len, since) = (current.path.clone(), current.len, current.since);
+    Ok(has_its_name.then_some(Current { file: copy, path, len, since }))
 }
 
 /// A ledger file that isn't as we left it.

@@ -15,7 +15,6 @@
 //! ([`readings`]). Afterwards, on any machine, [`mod@verify`]
 //! tells whether anything was changed.
 
-mod age;
 mod archive;
 mod batch;
 mod bind;
@@ -49,7 +48,7 @@ mod tail;
 pub mod verify;
 mod writer;
 
-pub use age::Recipient;
+pub use age_file::Recipient;
 pub use fault::{LedgerError, LedgerFault};
 pub use keys::{PublicKey, keygen, rotate_key};
 pub use ledger::{Ledger, WhoTag};

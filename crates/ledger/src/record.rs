@@ -250,6 +250,10 @@ pub enum Event<'a> {
     },
     /// A user or credential was changed in the identity store.
     AccessChange {
+        /// Its number in the store's history.
+        number: u64,
+        /// When it was made, RFC 3339: before the record, if no daemon ran then.
+        made_at: &'a str,
         /// Whom it happened to.
         user: &'a str,
         /// What happened.

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::age::Recipient;
 use crate::files::checkpoints_name;
+use age_file::Recipient;
 
 /// Where and how the ledger is kept. Made by [`LedgerSettings::new`].
 #[derive(Debug, Clone)]

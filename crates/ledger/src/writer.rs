@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::batch::Batch;
 use crate::checkpoint::Anchors;
 use crate::clock::Clock;
-use crate::fault::LedgerFault;
+use crate::fault::{LedgerError, LedgerFault};
 use crate::files::Files;
 use crate::journal::Witness;
 use crate::keys;
@@ -143,8 +143,7 @@ impl Writer {
         }
         let moved = self.batch.drains();
         self.last_entry = Instant::now();
-        self.write_batch()?;
-        self.unsynced_since.get_or_insert(looked);
+        self.write_batch(looked)?;
         if self.failing.is_some() {
             // Well again only if the disk takes it and the files are where they should be.
             self.force()?;
@@ -154,7 +153,8 @@ impl Writer {
         Ok(moved)
     }
 
-    fn write_batch(&mut self) -> io::Result<()> {
+    /// Writes the batch, whose records came after `since`.
+    fn write_batch(&mut self, since: Instant) -> io::Result<()> {
         self.shared.lock().busy_since = Some(Instant::now());
         let result = self.batch.write(&mut self.files);
         let (drains, last) = (self.batch.drains(), self.batch.last());
@@ -169,6 +169,7 @@ impl Writer {
             }
         });
         result?;
+        self.unsynced_since.get_or_insert(since);
         let mut checkpoints = self.batch.take_checkpoints();
         if !checkpoints.is_empty() {
             self.due = Due { closed: self.due.closed, ..Due::default() };
@@ -295,8 +296,8 @@ impl Writer {
             OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name }.note(&self.shared);
         }
         if let Some(what) = self.witness.misplaced()? {
-            let mut journal = self.witness.replacement().map_err(io::Error::other)?;
-            self.witness = journal.witness().map_err(io::Error::other)?;
+            let mut journal = self.witness.replacement().map_err(LedgerError::into_io)?;
+            self.witness = journal.witness().map_err(LedgerError::into_io)?;
             self.shared.change(|state| {
                 journal.adopt(&state.journal);
                 state.journal = journal;

@@ -5,20 +5,23 @@ pub mod check;
 pub mod explain;
 mod generate;
 pub mod hash_password;
+mod issue;
+mod json;
 pub mod ledger;
+mod passphrase;
 mod people;
 mod review;
 mod sources;
 mod status;
 mod table;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::server::ServeFault;
+use crate::server::{Reloads, ServeFault};
 
 /// EX_CONFIG of sysexits(3): the configuration is wrong.
 pub const EXIT_CONFIG: u8 = 78;
@@ -135,21 +138,24 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
-    let (config, hash) = match config::Config::load(&path) {
-        Ok(loaded) => loaded,
-        Err(error) => return fail(EXIT_CONFIG, &error.to_string()),
-    };
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
     let runtime =
         match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return fail(EXIT_UNAVAILABLE, &error.to_string()),
         };
-    match runtime.block_on(crate::server::serve(path, config, hash)) {
+    let served = runtime.block_on(async {
+        let reloads = Reloads::expect()?;
+        let (config, hash) = config::Config::load(&path)?;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        crate::server::serve(path, config, hash, reloads).await
+    });
+    match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault @ ServeFault::Start(_)) => fail(EXIT_CONFIG, &fault.to_string()),
+        Err(fault @ (ServeFault::Config(_) | ServeFault::Start(_))) => {
+            fail(EXIT_CONFIG, &fault.to_string())
+        }
         Err(fault) => fail(EXIT_UNAVAILABLE, &fault.to_string()),
     }
 }
@@ -177,8 +183,7 @@ pub fn note(line: &str) {
     eprintln!("readgate: {line}");
 }
 
-/// Prints a line of output.
-#[expect(clippy::print_stdout, reason = "the command line talks to its user")]
+/// Prints a line of output. Whoever reads it may have seen enough, as `head` does.
 pub fn say(line: &str) {
-    println!("{line}");
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use access::store::{HistoryEntry, StoreError};
+use access::store::StoreError;
 use access::{
     Blocked, ConnectionLimits, CredentialPolicy, Endings, LoginThrottle, NamedUser, Password,
     PasswordRules, Role, RoleLimits, SharedBlock, SourceAdmitted, SourceNetworks, SourceSet,
@@ -27,6 +27,7 @@ use crate::denials::Denials;
 use crate::feeds::{self, Feeds};
 use crate::identity::Directory;
 use crate::identity::directory::{Listed, configured_alone};
+use crate::identity::outbox::Outbox;
 use crate::metrics::Metrics;
 use crate::notices::Signals;
 use crate::recording::{RecordPolicy, within_deadline};
@@ -127,21 +128,14 @@ impl DoorWay {
     }
 }
 
-/// What was found in the identity store.
-#[derive(Debug, Default)]
-pub struct TakenOver {
-    /// Users are not those of before.
-    pub users_changed: bool,
-    /// Changes that the ledger doesn't know yet.
-    pub changes: Vec<HistoryEntry>,
-}
-
 /// The daemon.
 pub struct Daemon {
     live: ArcSwap<Live>,
     /// Listeners, by name.
     pub doors: Vec<Arc<DoorWay>>,
     pub(crate) directory: Option<Directory>,
+    /// What of its changes the ledger holds; one round at a time.
+    pub(crate) outbox: Arc<tokio::sync::Mutex<Outbox>>,
     /// Connection counters.
     pub limits: ConnectionLimits,
     /// What failed logins cost.
@@ -169,6 +163,8 @@ pub struct Daemon {
     pub signals: Signals,
     /// How deliveries stand.
     pub feeds: Feeds,
+    /// Users or sources have changed, and with them when validities end.
+    pub validities_changed: Notify,
     /// Bytes that users have read today.
     pub usage: DailyBytes,
     /// What operators can ask of it.
@@ -196,6 +192,7 @@ impl Daemon {
         let daemon = Self {
             live: ArcSwap::from_pointee(live),
             directory,
+            outbox: Arc::new(Outbox::new(config.ledger.directory.clone()).into()),
             doors,
             limits: ConnectionLimits::new(config.limits.connections),
             throttle: LoginThrottle::new(config.throttle),
@@ -211,6 +208,7 @@ impl Daemon {
             look_at_walls: Notify::new(),
             feeds: Feeds::default(),
             signals: Signals::default(),
+            validities_changed: Notify::new(),
             usage: DailyBytes::wanted_by(config).map_err(StartFault::Usage)?,
             console: Console::default(),
             judges: Judges::default(),
@@ -242,14 +240,16 @@ impl Daemon {
         self.live.store(Arc::new(live));
         self.judges.forget();
         self.look_at_walls.notify_one();
+        self.validities_changed.notify_one();
         Ok(())
     }
 
-    /// Takes over what has changed in the identity store. Blocks.
-    pub fn take_changes(&self) -> Result<TakenOver, StoreError> {
-        let Some(directory) = &self.directory else { return Ok(TakenOver::default()) };
+    /// Takes over what has changed in the identity store. True if users are not those of
+    /// before. Blocks.
+    pub fn take_changes(&self) -> Result<bool, StoreError> {
+        let Some(directory) = &self.directory else { return Ok(false) };
         let live = self.live();
-        let mut taken = TakenOver::default();
+        let mut users_changed = false;
         if directory.revision()? != live.revision {
             let Listed { users, revision, unusable } =
                 directory.list(&live.configured, &live.roles)?;
@@ -260,14 +260,14 @@ impl Daemon {
             let fresh = Arc::new(Live { users, revision, ..Live::clone(&live) });
             self.live.compare_and_swap(&live, fresh);
             self.judges.forget();
-            taken.users_changed = true;
+            self.validities_changed.notify_one();
+            users_changed = true;
         }
-        taken.changes = directory.hand_out_changes()?;
         let now = Timestamp::now();
         for block in directory.blocks(now)? {
             self.throttle.learn(&block, now, Instant::now());
         }
-        Ok(taken)
+        Ok(users_changed)
     }
 
     /// Counts a connection that is refused for its address, and logs it now and then.
@@ -377,7 +377,7 @@ impl Live {
         });
         let limits = &config.limits;
         Ok(Self {
-            sources: Arc::new(config.sources.clone()),
+            sources: Arc::clone(&config.sources),
             users,
             revision,
             configured: config.users.clone(),
@@ -397,7 +397,7 @@ impl Live {
             credentials: config.credentials,
             passwords: config.passwords,
             config_hash: hash.as_str().to_owned(),
-            settings: Arc::new(config.settings.clone()),
+            settings: Arc::clone(&config.settings),
         })
     }
 
@@ -421,6 +421,11 @@ impl Live {
     pub fn endings(&self) -> Endings {
         let users = self.users.iter().map(AsRef::as_ref);
         Endings::count(users, &self.sources, &self.credentials, Timestamp::now())
+    }
+
+    /// The next moment at which somebody's validity ends by itself.
+    pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
+        access::next_end(self.users.iter().map(AsRef::as_ref), &self.sources, now)
     }
 
     /// Whether a user is kept in the identity store.

@@ -3,6 +3,7 @@
 pub mod directory;
 pub mod handover;
 pub mod mysql;
+pub mod outbox;
 pub mod sqlite;
 mod text;
 

@@ -1,18 +1,20 @@
 //! SIGHUP, or a file that has changed: reads the configuration again. A valid one comes into force as a whole and
 //! live sessions are checked against it; an invalid one changes nothing.
 pub mod files;
+pub mod validity;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::store::HistoryEntry;
+use access::HistoryEntry;
 use access::{Arrival, Role, Timestamp};
 use config::{Config, ConfigHash};
 use ledger::Event;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::daemon::{Daemon, Live};
+use crate::recording::within_deadline;
 use crate::registry::{Entry, Order, Reason};
 use crate::tls;
 
@@ -104,28 +106,62 @@ pub async fn watch_identities(daemon: Arc<Daemon>, period: Duration) {
 pub async fn take_over(daemon: &Arc<Daemon>) -> Result<(), String> {
     let looking = Arc::clone(daemon);
     let taken = tokio::task::spawn_blocking(move || looking.take_changes()).await;
-    let taken = taken.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    if taken.users_changed {
+    let changed = taken.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+    if changed {
         let ended = end_the_revoked(daemon);
-        tracing::info!(changes = taken.changes.len(), ended, "users have changed");
+        tracing::info!(ended, "users have changed");
     }
-    for change in taken.changes {
-        record_change(daemon, change).await;
-    }
-    Ok(())
+    record_changes(daemon).await
 }
 
-async fn record_change(daemon: &Daemon, change: HistoryEntry) {
-    let differences: Vec<(String, String, String)> =
-        change.differences.into_iter().map(|one| (one.fact, one.before, one.after)).collect();
+/// Tells the ledger what it doesn't hold of the store's history.
+async fn record_changes(daemon: &Arc<Daemon>) -> Result<(), String> {
+    let outbox = Arc::clone(&daemon.outbox).lock_owned().await;
+    let (asking, mut outbox) = (Arc::clone(daemon), outbox);
+    let begun = tokio::task::spawn_blocking(move || {
+        let health = asking.ledger.health();
+        let files_are_whole = health.written_sequence >= health.last_sequence;
+        let changes = match &asking.directory {
+            Some(directory) => outbox.begin(directory.store(), files_are_whole),
+            None => Ok(Vec::new()),
+        };
+        (outbox, changes)
+    });
+    let (mut outbox, changes) = begun.await.map_err(|error| error.to_string())?;
+    let changes = changes.map_err(|fault| fault.to_string())?;
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let mut result = Ok(());
+    for change in &changes {
+        result = record_change(daemon, change).await;
+        if result.is_err() {
+            daemon.metrics.ledger_fault();
+            break;
+        }
+        outbox.recorded(change);
+    }
+    let ended = tokio::task::spawn_blocking(move || outbox.end()).await;
+    result?;
+    ended.map_err(|error| error.to_string())?.map_err(|fault| fault.to_string())
+}
+
+async fn record_change(daemon: &Daemon, change: &HistoryEntry) -> Result<(), String> {
+    let differences: Vec<(String, String, String)> = change
+        .differences
+        .iter()
+        .map(|one| (one.fact.clone(), one.before.clone(), one.after.clone()))
+        .collect();
     let event = Event::AccessChange {
+        number: change.number,
+        made_at: &change.at.to_string(),
         user: &change.user,
         change: &change.label,
         by: &change.by,
         reason: &change.reason,
         differences: &differences,
     };
-    daemon.record(&event).await;
+    within_deadline(daemon.ledger.event(&event)).await.map(|_| ())
 }
 
 fn end_the_revoked(daemon: &Daemon) -> usize {

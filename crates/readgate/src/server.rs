@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::{Config, ConfigHash, PasswordSource};
+use config::{Config, ConfigHash, LoadError, PasswordSource};
 use ledger::Event;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -31,6 +31,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Why the daemon ended otherwise than by order.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeFault {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(#[from] LoadError),
     /// It could not start.
     #[error("{0}")]
     Start(#[from] StartFault),
@@ -51,7 +54,12 @@ pub enum ServeFault {
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<(), ServeFault> {
+pub async fn serve(
+    path: PathBuf,
+    config: Config,
+    hash: ConfigHash,
+    reloads: Reloads,
+) -> Result<(), ServeFault> {
     let mut inherited = Inherited::take();
     let daemon = Daemon::new(&config, &hash)?;
     let mut sockets = Vec::new();
@@ -77,7 +85,11 @@ pub async fn serve(path: PathBuf, config: Config, hash: ConfigHash) -> Result<()
     let shipping = shipping::start(&config.ledger, &ledger_settings, &daemon.ledger)
         .map_err(StartFault::from)?;
 
-    let mut orders = Orders::new()?;
+    // What was changed while no daemon ran is recorded before anybody comes in by it.
+    if let Err(error) = reload::take_over(&daemon).await {
+        tracing::error!(error, "changes of users wait to be recorded");
+    }
+    let mut orders = Orders::new(reloads)?;
     let (stop, stopping) = watch::channel(false);
     for (socket, door) in sockets {
         tracing::info!(listener = door.name, address = ?socket.local_addr().ok(), "listening");
@@ -103,6 +115,7 @@ fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
     tokio::spawn(feeds::watch(Arc::clone(daemon)));
     let node = config.ledger.settings(&host_name()).node;
     tokio::spawn(notices::watch(Arc::clone(daemon), node));
+    tokio::spawn(reload::validity::watch(Arc::clone(daemon)));
     if let Some(identities) = &config.identities {
         tokio::spawn(reload::watch_identities(Arc::clone(daemon), identities.refresh));
     }
@@ -177,21 +190,36 @@ fn prepare(listener: &TcpListener) {
     }
 }
 
+/// Orders to reload.
+#[derive(Debug)]
+pub struct Reloads(Signal);
+
+impl Reloads {
+    /// From here on SIGHUP ends nothing: one that comes while the daemon still starts is carried
+    /// out once it runs. Needs a runtime around it.
+    ///
+    /// # Errors
+    /// If signals can't be waited for.
+    pub fn expect() -> Result<Self, ServeFault> {
+        signal(SignalKind::hangup()).map(Self).map_err(ServeFault::Signals)
+    }
+}
+
 /// What the system tells the daemon.
 struct Orders {
     terminate: Signal,
     interrupt: Signal,
-    hangup: Signal,
+    reloads: Reloads,
 }
 
 impl Orders {
     /// From here on signals are orders and end nothing by themselves.
-    fn new() -> Result<Self, ServeFault> {
+    fn new(reloads: Reloads) -> Result<Self, ServeFault> {
         let on = |kind: SignalKind| signal(kind).map_err(ServeFault::Signals);
         Ok(Self {
             terminate: on(SignalKind::terminate())?,
             interrupt: on(SignalKind::interrupt())?,
-            hangup: on(SignalKind::hangup())?,
+            reloads,
         })
     }
 
@@ -212,7 +240,7 @@ impl Orders {
             tokio::select! {
                 _ = self.terminate.recv() => return drain_limit,
                 _ = self.interrupt.recv() => return drain_limit,
-                _ = self.hangup.recv() => tracing::info!("SIGHUP: reading the configuration"),
+                _ = self.reloads.0.recv() => tracing::info!("SIGHUP: reading the configuration"),
                 () = files.changed() => tracing::info!("a file of the configuration has changed"),
             }
             notify::reloading();

@@ -13,10 +13,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use config::{Config, ConfigHash};
 use mysql_auth::AuthPlugin;
 
+use super::issue::{To, issue};
 use super::review::ReviewArguments;
-use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, note, say};
+use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, json, say};
 use crate::identity::Directory;
-use crate::identity::handover::{HandoverError, Recipient};
 
 /// Where the store is.
 #[derive(Debug, Args)]
@@ -24,13 +24,16 @@ pub(super) struct Where {
     /// Configuration file that names the store.
     #[arg(long, default_value = "/etc/readgate/proxy.toml")]
     config: PathBuf,
+    /// Print JSON, one value a line.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Where the store is, and why it is changed.
 #[derive(Debug, Args)]
 pub(super) struct Why {
     #[command(flatten)]
-    place: Where,
+    pub(super) place: Where,
     /// Why, for the history: a ticket, a request, a person.
     #[arg(long)]
     reason: String,
@@ -131,14 +134,13 @@ enum Plugin {
 /// `readgate credential ...`
 #[derive(Debug, Subcommand)]
 pub(super) enum CredentialCommand {
-    /// Make a new credential and print it, encrypted to its owner's key. The one before
+    /// Make a new credential and print it, encrypted as an age file. The one before
     /// still counts for the overlap that the configuration says.
     Issue {
         /// Login name.
         user: String,
-        /// The owner's age public key, `age1...`
-        #[arg(long)]
-        to: String,
+        #[command(flatten)]
+        to: To,
         #[command(flatten)]
         why: Why,
     },
@@ -180,8 +182,8 @@ impl UserCommand {
     fn outcome(self) -> Result<String, Failure> {
         match self {
             Self::Add(new) => add(*new),
-            Self::List(place) => list(&Opened::at(&place)?),
-            Self::Show { user, place } => Ok(shown(&Opened::at(&place)?.find(&user)?)),
+            Self::List(place) => list(&Opened::at(&place)?, place.json),
+            Self::Show { user, place } => Ok(shown(&Opened::at(&place)?.find(&user)?, place.json)),
             Self::Disable { user, why } => {
                 alter(&user, &why, Alteration::Status(UserStatus::Disabled))
             }
@@ -214,19 +216,6 @@ impl CredentialCommand {
             }
         }
     }
-}
-
-/// The password exists in this process's memory and in what is printed, encrypted, alone.
-fn issue(user: &str, to: &str, why: &Why) -> Result<String, Failure> {
-    let refused = |error: HandoverError| Failure::Refused(error.to_string());
-    let rules = Opened::at(&why.place)?.config.passwords;
-    let password = rules.generate().map_err(|error| Failure::Refused(error.to_string()))?;
-    let sealed = Recipient::parse(to).and_then(|to| to.seal(&password)).map_err(refused)?;
-    let after = change_to(&Change::Issue(user_name(user)?, password), why)?;
-    if let Some(new) = after.credentials.first() {
-        note(&format!("credential {} of {user}: {}", new.id.0, new.life()));
-    }
-    Ok(sealed)
 }
 
 impl AccessCommand {
@@ -272,10 +261,10 @@ fn alter(user: &str, why: &Why, alteration: Alteration) -> Result<String, Failur
 }
 
 fn change(change: &Change, why: &Why) -> Result<String, Failure> {
-    change_to(change, why).map(|after| shown(&after))
+    change_to(change, why).map(|after| shown(&after, why.place.json))
 }
 
-fn change_to(change: &Change, why: &Why) -> Result<Identity, Failure> {
+pub(super) fn change_to(change: &Change, why: &Why) -> Result<Identity, Failure> {
     let opened = Opened::at(&why.place)?;
     let author = Author::new(operating_system_user(), why.reason.as_str())
         .map_err(|error| Failure::Refused(error.to_string()))?;
@@ -283,7 +272,11 @@ fn change_to(change: &Change, why: &Why) -> Result<Identity, Failure> {
     Ok(opened.store()?.apply(change, &author, policy, Timestamp::now())?)
 }
 
-fn list(opened: &Opened) -> Result<String, Failure> {
+fn list(opened: &Opened, as_json: bool) -> Result<String, Failure> {
+    if as_json {
+        let users = opened.store()?.load()?.identities;
+        return Ok(json::lines(users.iter().map(json::user)));
+    }
     let mut lines = vec![String::from("user\tstatus\trole\tfull name\tlatest credential")];
     for user in opened.store()?.load()?.identities {
         let latest = user.credentials.first().map(access::Credential::life);
@@ -294,7 +287,10 @@ fn list(opened: &Opened) -> Result<String, Failure> {
     Ok(lines.join("\n"))
 }
 
-fn shown(user: &Identity) -> String {
+fn shown(user: &Identity, as_json: bool) -> String {
+    if as_json {
+        return json::user(user).to_string();
+    }
     let facts = user.facts();
     let lines = facts.iter().filter(|(_, value)| !value.is_empty());
     let lines = lines.map(|(fact, value)| format!("\n  {fact}: {value}"));
@@ -304,6 +300,9 @@ fn shown(user: &Identity) -> String {
 fn history(user: Option<&str>, place: &Where) -> Result<String, Failure> {
     let user = user.map(user_name).transpose()?;
     let entries = Opened::at(place)?.store()?.history(user.as_ref())?;
+    if place.json {
+        return Ok(json::lines(entries.iter().map(json::change)));
+    }
     Ok(entries.iter().map(entry_lines).collect::<Vec<_>>().join("\n"))
 }
 
@@ -324,6 +323,10 @@ fn state_on(day: Date, user: Option<&str>, place: &Where) -> Result<String, Fail
             };
         }
     }
+    if place.json {
+        let of_user = |(user, facts)| serde_json::json!({ "name": user, "facts": facts });
+        return Ok(json::lines(users.iter().map(of_user)));
+    }
     let lines = users.iter().map(|(user, facts)| {
         let facts = facts.iter().map(|(fact, value)| format!("\n  {fact}: {value}"));
         format!("{user}{}", facts.collect::<String>())
@@ -340,7 +343,7 @@ fn entry_lines(entry: &HistoryEntry) -> String {
     format!("{number} {at} {label} {user} by {by} because {reason:?}{differences}")
 }
 
-fn user_name(text: &str) -> Result<UserName, Failure> {
+pub(super) fn user_name(text: &str) -> Result<UserName, Failure> {
     UserName::new(text).map_err(|error| Failure::Refused(format!("{text:?}: {error}")))
 }
 
@@ -363,7 +366,7 @@ pub(super) struct Opened {
 
 impl Opened {
     /// For what needs the store.
-    fn at(place: &Where) -> Result<Self, Failure> {
+    pub(super) fn at(place: &Where) -> Result<Self, Failure> {
         let opened = Self::with_or_without_store(place)?;
         opened.store()?;
         Ok(opened)
@@ -426,7 +429,10 @@ impl From<StoreError> for Failure {
 pub(super) fn finish(outcome: Result<String, Failure>) -> ExitCode {
     match outcome {
         Ok(text) => {
-            say(&text);
+            // Of nothing there is no line.
+            if !text.is_empty() {
+                say(&text);
+            }
             ExitCode::SUCCESS
         }
         Err(Failure::Config(why)) => fail(EXIT_CONFIG, &why),

@@ -88,7 +88,44 @@ fn an_issued_credential_is_printed_encrypted_and_stored_as_verifier() {
     assert!(sealed.starts_with("-----BEGIN AGE ENCRYPTED FILE-----\n"));
     assert!(place.run("user show bob").unwrap().contains("credential 1: to be collected by"));
     place.run("credential revoke bob 1 --reason lost").unwrap();
+    let phrase = place.0.join("phrase");
+    let issue = format!("credential issue bob --passphrase-file {} --reason x", phrase.display());
+    fs::write(&phrase, "short one\n").unwrap();
+    assert_eq!(place.run(&issue).unwrap_err(), "the passphrase has fewer than 16 characters");
+    fs::write(&phrase, "long enough for this\n").unwrap();
+    assert!(place.run(&issue).unwrap().starts_with("-----BEGIN AGE ENCRYPTED FILE-----\n"));
+    assert!(place.run("credential issue bob --reason x").unwrap_err().contains("--passphrase"));
     assert!(place.run("user show bob").unwrap().contains("credential 1: revoked"));
+}
+
+#[test]
+fn what_is_for_programs_is_one_value_a_line() {
+    let place = Place::new("json");
+    let json = |line: &str| -> Vec<serde_json::Value> {
+        let printed = place.run(&format!("{line} --json")).unwrap();
+        printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    assert!(json("user list").is_empty());
+    let added = json("user add bob --full-name Bob --valid-until 2030-01-31 --reason new");
+    assert_eq!((&added[0]["name"], &added[0]["status"]), (&"bob".into(), &"enabled".into()));
+    let issued = json(&format!("credential issue bob --to {KEY} --reason first"));
+    assert_eq!(
+        (&issued[0]["user"], &issued[0]["credential"]["number"]),
+        (&"bob".into(), &1.into())
+    );
+    assert!(
+        issued[0]["file"].as_str().unwrap().starts_with("-----BEGIN AGE ENCRYPTED FILE-----\n")
+    );
+    let shown = json("user show bob");
+    assert_eq!(shown, json("user list"));
+    assert_eq!(shown[0]["valid_until"], "2030-01-31");
+    assert_eq!(shown[0]["plugins"], serde_json::json!(["caching_sha2_password"]));
+    assert!(!shown[0].to_string().contains("$sha2"), "{shown:?}");
+    let history = json("access history --user bob");
+    let labels: Vec<&str> = history.iter().map(|one| one["change"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["user_added", "credential_issued"]);
+    assert_eq!(history[0]["reason"], "new");
+    assert_eq!(json("access history --as-of 2100-01-01")[0]["facts"]["role"], "default");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use config::Config;
 
 use super::activity::{Activity, Denials};
-use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, say};
+use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, json, say};
 use crate::identity::Directory;
 
 /// Which configuration is looked at.
@@ -18,6 +18,9 @@ pub(super) struct Where {
     /// Configuration file.
     #[arg(long, default_value = "/etc/readgate/proxy.toml")]
     config: PathBuf,
+    /// Print JSON, one value a line.
+    #[arg(long)]
+    json: bool,
 }
 
 /// `readgate sources ...`
@@ -71,11 +74,22 @@ pub(super) fn denied_rows(activity: &Activity) -> Vec<Vec<String>> {
     denials.into_iter().map(row).collect()
 }
 
-fn denied(config: &Config, ledgers: Vec<PathBuf>, days: u32) -> ExitCode {
+fn denied(config: &Config, ledgers: Vec<PathBuf>, days: u32, as_json: bool) -> ExitCode {
     let given = if ledgers.is_empty() { vec![config.ledger.directory.clone()] } else { ledgers };
     let period = Duration::from_secs(u64::from(days) * 86_400);
     let since = Timestamp::now().checked_sub(period).unwrap_or(Timestamp::MIN);
     match Activity::read(&given, since) {
+        Ok(activity) if as_json => {
+            let row = |(network, denials): (&ipnet::IpNet, &Denials)| {
+                serde_json::json!({
+                    "network": network.to_string(),
+                    "refused": denials.count,
+                    "last": denials.last,
+                })
+            };
+            print(&json::lines(activity.denials.iter().map(row)));
+            ExitCode::SUCCESS
+        }
         Ok(activity) => {
             let lines = denied_rows(&activity).into_iter().map(|row| row.join("\t"));
             let lines = std::iter::once(DENIED_COLUMNS.join("\t")).chain(lines);
@@ -97,25 +111,27 @@ impl SourcesCommand {
             Ok((config, _)) => config,
             Err(error) => return fail(EXIT_CONFIG, &error.to_string()),
         };
-        let today = day_of(Timestamp::now());
+        let (today, as_json) = (day_of(Timestamp::now()), place.json);
         match self {
             Self::Check { address, user: None, .. } => {
-                answer(&check(&config, None, address, today))
+                answer(&check(&config, None, address, today), as_json)
             }
             Self::Check { address, user: Some(name), .. } => match users(&config) {
-                Ok(users) => answer(&check(&config, Some((&users, &name)), address, today)),
+                Ok(users) => {
+                    answer(&check(&config, Some((&users, &name)), address, today), as_json)
+                }
                 Err(why) => fail(EXIT_UNAVAILABLE, &why),
             },
             Self::List(_) => {
-                say(&table(config.sources.entries().map(AsRef::as_ref)));
+                print(&listed(config.sources.entries().map(AsRef::as_ref), as_json));
                 ExitCode::SUCCESS
             }
-            Self::Denied { days, ledgers, .. } => denied(&config, ledgers, days),
+            Self::Denied { days, ledgers, .. } => denied(&config, ledgers, days, as_json),
             Self::Expiring { days, .. } => {
                 let period = Duration::from_secs(u64::from(days) * 86_400);
                 let last = Timestamp::now().checked_add(period).map_or(Date::MAX, day_of);
                 let ends = |entry: &&SourceEntry| entry.expires_on.is_some_and(|end| end <= last);
-                say(&table(config.sources.entries().map(AsRef::as_ref).filter(ends)));
+                print(&listed(config.sources.entries().map(AsRef::as_ref).filter(ends), as_json));
                 ExitCode::SUCCESS
             }
         }
@@ -129,21 +145,40 @@ fn users(config: &Config) -> Result<Users, String> {
     listed.map(|listed| listed.users).map_err(|error| error.to_string())
 }
 
-fn answer(found: &[(bool, String)]) -> ExitCode {
-    let lines: Vec<&str> = found.iter().map(|(_, line)| line.as_str()).collect();
-    say(&lines.join("\n"));
-    if found.iter().any(|(allowed, _)| *allowed) { ExitCode::SUCCESS } else { ExitCode::from(1) }
+fn answer(found: &[Answer], as_json: bool) -> ExitCode {
+    let text = |one: &Answer| match one.allowed {
+        true => format!("allowed: {}", one.why),
+        false => format!("refused: {}", one.why),
+    };
+    let value = |one: &Answer| serde_json::json!({ "listener": one.listener, "allowed": one.allowed, "why": one.why });
+    match as_json {
+        true => print(&json::lines(found.iter().map(value))),
+        false => say(&found.iter().map(text).collect::<Vec<_>>().join("\n")),
+    }
+    if found.iter().any(|one| one.allowed) { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-/// A line for each listener; for a user all of listener, role and user must agree.
+/// Whether a listener lets an address in.
+struct Answer {
+    /// Its name; `None` if no listener would matter.
+    listener: Option<String>,
+    allowed: bool,
+    /// By which entries, or why not.
+    why: String,
+}
+
+/// One for each listener; for a user all of listener, role and user must agree.
 fn check(
     config: &Config,
     user: Option<(&Users, &str)>,
     address: IpAddr,
     today: Date,
-) -> Vec<(bool, String)> {
+) -> Vec<Answer> {
     let user = match user.map(|(users, name)| (users.find(name.as_bytes()), name)) {
-        Some((None, name)) => return vec![(false, format!("refused: there is no user {name:?}"))],
+        Some((None, name)) => {
+            let why = format!("there is no user {name:?}");
+            return vec![Answer { listener: None, allowed: false, why }];
+        }
         Some((Some(user), _)) => Some(user),
         None => None,
     };
@@ -155,16 +190,30 @@ fn check(
     let of_user: Vec<(String, &SourceSet)> = of_user.collect();
     let of_listener = |listener: &config::Listener| {
         let first = (format!("listener {}", listener.name), &listener.sources);
-        let mut by = Vec::new();
+        let (name, mut by) = (listener.name.clone(), Vec::new());
         for (asked, set) in std::iter::once(&first).chain(&of_user) {
             match config.sources.admit(set, address, today) {
                 Ok(admitted) => by.push(format!("{asked} by {:?}", admitted.entry().name)),
-                Err(denied) => return (false, format!("refused: {asked}: {denied}")),
+                Err(denied) => {
+                    let (listener, why) = (Some(name), format!("{asked}: {denied}"));
+                    return Answer { listener, allowed: false, why };
+                }
             }
         }
-        (true, format!("allowed: {}", by.join(", ")))
+        Answer { listener: Some(name), allowed: true, why: by.join(", ") }
     };
     config.listeners.iter().map(of_listener).collect()
+}
+
+/// Of nothing there is no line.
+fn print(text: &str) {
+    if !text.is_empty() {
+        say(text);
+    }
+}
+
+fn listed<'e>(entries: impl Iterator<Item = &'e SourceEntry>, as_json: bool) -> String {
+    if as_json { json::lines(entries.map(json::source)) } else { table(entries) }
 }
 
 fn table<'e>(entries: impl Iterator<Item = &'e SourceEntry>) -> String {

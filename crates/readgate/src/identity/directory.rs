@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use access::store::{Author, IdentityStore, StoreError};
 use access::{
-    Change, CredentialPolicy, HistoryEntry, NamedUser, Password, Role, SharedBlock, Timestamp,
-    Unusable, Users, combine,
+    Change, CredentialPolicy, NamedUser, Password, Role, SharedBlock, Timestamp, Unusable, Users,
+    combine,
 };
 use config::{Config, IdentityPlace};
 
@@ -22,8 +22,6 @@ pub struct Directory {
     stale_after: Duration,
     /// When the store last answered.
     seen: Mutex<Instant>,
-    /// Number of the last change that was handed out for the ledger.
-    handed_out: Mutex<u64>,
 }
 
 /// All users at one moment.
@@ -49,7 +47,6 @@ impl Directory {
             IdentityPlace::Shared(place) => Box::new(MySqlStore::open(place)?),
         };
         Ok(Some(Self {
-            handed_out: Mutex::new(store.revision()?),
             store,
             policy: config.credentials,
             stale_after: identities.stale_after,
@@ -87,20 +84,6 @@ impl Directory {
     pub fn is_stale(&self) -> bool {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.elapsed() > self.stale_after
-    }
-
-    /// The changes that were not handed out before, for the ledger.
-    ///
-    /// # Errors
-    /// If the store can't be asked.
-    pub fn hand_out_changes(&self) -> Result<Vec<HistoryEntry>, StoreError> {
-        // Held while the store is asked: each change is handed out once.
-        let mut handed_out = self.handed_out.lock().unwrap_or_else(PoisonError::into_inner);
-        let changes = self.store.changes_since(*handed_out)?;
-        if let Some(last) = changes.last() {
-            *handed_out = last.number;
-        }
-        Ok(changes)
     }
 
     /// Tells the other nodes of a block.
