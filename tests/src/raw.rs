@@ -44,6 +44,28 @@ pub struct Response {
     rows: Vec<usize>,
 }
 
+/// Trusts the CA; with a client certificate, if wanted: `NAME.crt` and `NAME.key` beside the
+/// CA's.
+pub fn tls_config(ca_file: &Path, person: Option<&str>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(ca_file).expect("the CA file is PEM");
+    roots.add(ca).expect("the CA is a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS")
+        .with_root_certificates(roots);
+    Arc::new(match person.map(|name| ca_file.with_file_name(name)) {
+        None => config.with_no_client_auth(),
+        Some(base) => {
+            let certificate = CertificateDer::from_pem_file(base.with_extension("crt"));
+            let key = PrivateKeyDer::from_pem_file(base.with_extension("key"));
+            let (certificate, key) = (certificate.expect("PEM"), key.expect("PEM"));
+            config.with_client_auth_cert(vec![certificate], key).expect("they fit")
+        }
+    })
+}
+
 impl RawClient {
     /// Connects and reads the greeting; `Err` with [`io::ErrorKind::ConnectionRefused`] and a
     /// [`ServerError`] in it if an ERR came in its place.
@@ -78,26 +100,14 @@ impl RawClient {
         login: &Login,
         person: Option<&str>,
     ) -> io::Result<()> {
+        self.start_tls_with(tls_config(ca_file, person), login)
+    }
+
+    /// The same as configured, which may know a session to resume.
+    pub fn start_tls_with(&mut self, config: Arc<ClientConfig>, login: &Login) -> io::Result<()> {
         self.send(&login.head(true))?;
-        let mut roots = RootCertStore::empty();
-        let ca = CertificateDer::from_pem_file(ca_file).expect("the CA file is PEM");
-        roots.add(ca).expect("the CA is a certificate");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring speaks TLS")
-            .with_root_certificates(roots);
-        let config = match person.map(|name| ca_file.with_file_name(name)) {
-            None => config.with_no_client_auth(),
-            Some(base) => {
-                let certificate = CertificateDer::from_pem_file(base.with_extension("crt"));
-                let key = PrivateKeyDer::from_pem_file(base.with_extension("key"));
-                let (certificate, key) = (certificate.expect("PEM"), key.expect("PEM"));
-                config.with_client_auth_cert(vec![certificate], key).expect("they fit")
-            }
-        };
         let name = ServerName::try_from("localhost").expect("a name");
-        let connection = ClientConnection::new(Arc::new(config), name).expect("a session");
+        let connection = ClientConnection::new(config, name).expect("a session");
         let mut stream = StreamOwned::new(connection, self.socket.try_clone()?);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
