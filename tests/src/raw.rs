@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 
 use crate::protocol::{CURSOR_EXISTS, MORE_RESULTS, lenenc, ok_status, scramble, text_row};
 pub use crate::protocol::{Greeting, Login, ServerError, capability};
@@ -100,11 +100,11 @@ impl RawClient {
         login: &Login,
         person: Option<&str>,
     ) -> io::Result<()> {
-        self.start_tls_with(tls_config(ca_file, person), login)
+        self.start_tls_with(tls_config(ca_file, person), login).map(|_| ())
     }
 
-    /// The same as configured, which may know a session to resume.
-    pub fn start_tls_with(&mut self, config: Arc<ClientConfig>, login: &Login) -> io::Result<()> {
+    /// The same as configured, which may know a session to resume; whether it was resumed.
+    pub fn start_tls_with(&mut self, config: Arc<ClientConfig>, login: &Login) -> io::Result<bool> {
         self.send(&login.head(true))?;
         let name = ServerName::try_from("localhost").expect("a name");
         let connection = ClientConnection::new(config, name).expect("a session");
@@ -112,9 +112,10 @@ impl RawClient {
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
+        let resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
         self.stream = Box::new(stream);
         self.tls = true;
-        Ok(())
+        Ok(resumed)
     }
 
     /// Sends the handshake response and answers what the server asks until it says OK or ERR.
