@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use readgate_tests::config::set;
 use readgate_tests::place::wait_for;
-use readgate_tests::protocol::capability::MULTI_STATEMENTS;
+use readgate_tests::protocol::capability::{DEPRECATE_EOF, MULTI_STATEMENTS, SESSION_TRACK};
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::{SHARED_PASSWORD, Server};
@@ -20,7 +20,12 @@ fn logins() -> [Login; 3] {
         let login = Login::user(user, password);
         Login { capabilities: login.capabilities | MULTI_STATEMENTS, ..login }
     };
-    [login("alice", USER_PASSWORD), login("olga", USER_PASSWORD), login("dora", DRIVER_PASSWORD)]
+    let [alice, olga, dora] =
+        [("alice", USER_PASSWORD), ("olga", USER_PASSWORD), ("dora", DRIVER_PASSWORD)]
+            .map(|(user, password)| login(user, password));
+    // Another form of results, and changes of the session told beside them.
+    let capabilities = olga.capabilities ^ (DEPRECATE_EOF | SESSION_TRACK);
+    [alice, Login { capabilities, ..olga }, dora]
 }
 
 fn alice() -> Login {

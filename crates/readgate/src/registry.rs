@@ -113,13 +113,10 @@ impl Registry {
         }
     }
 
-    /// The replica's ids of a user's sessions, in order.
-    pub fn replica_sessions_of(&self, user: &str) -> Vec<u32> {
+    /// A user's sessions. For as long as they are held, their ids on the replica stay theirs.
+    pub fn sessions_of(&self, user: &str) -> Vec<Entry> {
         let sessions = self.sessions();
-        let own = sessions.values().filter(|entry| entry.card.user == user);
-        let mut ids: Vec<u32> = own.filter_map(|entry| entry.card.replica_session).collect();
-        ids.sort_unstable();
-        ids
+        sessions.values().filter(|entry| entry.card.user == user).cloned().collect()
     }
 
     /// Gives an order to one session, if it is one of those meant.

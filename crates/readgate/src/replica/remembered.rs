@@ -56,6 +56,11 @@ impl Remembered {
         let [found_rows, row_count, sql_mode, client, results, collation, schema] =
             <[_; 7]>::try_from(row).ok()?;
         let word = |value: Option<Vec<u8>>| value.and_then(word);
+        let is_of =
+            |charset: &Vec<u8>| collation.as_ref().is_some_and(|of| of.starts_with(charset));
+        if !client.as_ref().is_some_and(is_of) {
+            return None;
+        }
         if results.as_ref().is_some_and(|results| Some(results) != client.as_ref()) {
             return None;
         }

@@ -22,6 +22,9 @@ use crate::replica::account::Account;
 use crate::replica::remembered::{self, MOST_ROWS, Remembered};
 use crate::replica::{ReplicaSession, SessionWish};
 
+/// Rows before an offset count as found; statements with a longer offset leave diagnostics.
+const LONGEST_OFFSET: u64 = 100_000;
+
 /// What a session's statements have left in its connection.
 #[derive(Debug, Default)]
 pub struct Traces {
@@ -48,7 +51,7 @@ impl Traces {
     ) {
         let is_clean = matches!(end, ResponseEnd::Ok(_))
             && walker.warnings() == 0
-            && walker.rows() <= MOST_ROWS
+            && walker.rows() <= MOST_ROWS - LONGEST_OFFSET
             && footprint == Footprint::Nothing;
         if !is_clean {
             self.diagnostics = true;
@@ -134,11 +137,15 @@ impl<'a> Session<'a> {
     pub(super) fn may_share(&self) -> bool {
         let Traces { lasting, diagnostics } = self.traces;
         let status = self.replica.status;
+        // Other names would depend on the character set in which they are sent.
+        let is_plain = |schema: &[u8]| schema.is_ascii();
         let in_transaction =
             StatusFlags::SERVER_STATUS_IN_TRANS.union(StatusFlags::SERVER_STATUS_IN_TRANS_READONLY);
         !lasting
             && !diagnostics
             && self.prepared.is_empty()
+            && self.facts.schema().is_none_or(is_plain)
+            && self.replica.wish.schema.as_deref().is_none_or(is_plain)
             && status.contains(StatusFlags::SERVER_STATUS_AUTOCOMMIT)
             && !status.intersects(in_transaction)
             && self.replica.channel.is_quiet()
@@ -208,7 +215,12 @@ impl<'a> Session<'a, Lent> {
             let account = Arc::clone(&account);
             self.replica.wish = Arc::new(SessionWish { account, ..SessionWish::clone(wish) });
         }
-        let opened = Box::pin(daemon.pool.lend(&self.replica.wish, None)).await;
+        let lending = Box::pin(daemon.pool.lend(&self.replica.wish, None));
+        let opened = tokio::select! {
+            biased;
+            () = self.orders.end_when_idle() => return Err(ordered(&self.orders)),
+            opened = lending => opened,
+        };
         daemon.metrics.replica_opened(&opened);
         let restored = match opened {
             Ok(mut replica) => {
