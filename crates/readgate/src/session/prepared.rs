@@ -76,6 +76,11 @@ impl PreparedStatements {
         });
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     fn insert(&mut self, id: u32, prepared: Prepared) {
         self.by_id.insert(id, prepared);
         self.last = Some(id);
