@@ -33,6 +33,9 @@ const QUERY_TIMEOUT: u16 = 3024;
 /// Kind of an operator's statements in the ledger.
 const KIND: &str = "console";
 
+/// First words of what clients set up their session with; it does nothing here.
+const SETTING_UP: [&str; 6] = ["SET", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"];
+
 /// What a text asks for.
 enum Wish {
     /// Nothing that the console has: clients set up their session so.
@@ -180,7 +183,7 @@ fn wish(tokens: &[Token], asker: &Asker) -> Wish {
         },
         // A password is changed where passwords are checked, or not at all.
         () if is("SET") && rest.first().is_some_and(|next| next.is("PASSWORD")) => Wish::Unknown,
-        () if ["SET", "BEGIN", "COMMIT", "ROLLBACK"].iter().any(|word| is(word)) => Wish::Nothing,
+        () if SETTING_UP.iter().any(|word| is(word)) => Wish::Nothing,
         () if is("START") && rest.first().is_some_and(|next| next.is("TRANSACTION")) => {
             Wish::Nothing
         }
