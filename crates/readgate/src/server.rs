@@ -70,7 +70,10 @@ pub async fn serve(
     }
     let password_file = config.ops.as_ref().and_then(|ops| ops.password_file.clone());
     let ops_password = password_file.map(|file| PasswordSource::File(file).read()).transpose();
-    let ops_password = ops_password.map_err(StartFault::from)?;
+    let ops_logins = ops::Logins {
+        password: ops_password.map_err(StartFault::from)?,
+        operators: config.ops.as_ref().is_some_and(|ops| ops.operators),
+    };
     let ops_socket = match &config.ops {
         Some(ops) => Some(inherited.bind(ops.address).await?),
         None => None,
@@ -99,7 +102,7 @@ pub async fn serve(
     start_helpers(&daemon, &config);
     if let Some(socket) = ops_socket {
         let stopped = until_stopped(stopping.clone());
-        tokio::spawn(ops::serve(Arc::clone(&daemon), socket, ops_password, stopped));
+        tokio::spawn(ops::serve(Arc::clone(&daemon), socket, ops_logins, stopped));
     }
     notify::ready();
     let drain_limit = orders.until_told(&daemon, &path, config).await;
