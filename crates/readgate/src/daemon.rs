@@ -20,6 +20,7 @@ use ipnet::IpNet;
 use ledger::{Event, Ledger};
 use sql_judge::{Judge, Policy, ServerVersion};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::console::Console;
@@ -42,6 +43,10 @@ use crate::tls;
 use crate::usage::DailyBytes;
 use crate::workers::{self, Workers};
 pub use fault::StartFault;
+
+/// A login waits this long for the store of users: shorter than any login may take, so that the
+/// client is told.
+const STORE_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Version and commit, in the ledger's records and `readgate version`.
 pub const BUILD: &str = concat!("readgate ", env!("CARGO_PKG_VERSION"));
@@ -314,9 +319,10 @@ impl Daemon {
             Some(directory) => directory.collect(&named, Timestamp::now()),
             None => Ok(()),
         });
-        match collected.await {
-            Ok(result) => result.map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+        match timeout(STORE_PATIENCE, collected).await {
+            Ok(Ok(result)) => result.map_err(|error| error.to_string()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(String::from("the identity store does not answer in time")),
         }
     }
 
