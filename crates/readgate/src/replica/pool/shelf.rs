@@ -109,16 +109,17 @@ impl Shelf {
         self.waiting.iter().filter(|warm| warm.class() == wanted).count()
     }
 
-    /// Puts one here. With `room` of its class here already one of those goes: one that is
-    /// ready for nobody, or else the one that has waited longest.
+    /// Puts one here. With `room` of its class here already one goes: one that is ready for
+    /// nobody, this one included, or else the one that has waited longest.
     pub(super) fn put(&mut self, warm: Warm, room: usize) -> Option<Warm> {
         let alike = |other: &Warm| other.class() == warm.class();
         let full = self.count(warm.class()) >= room.max(1);
         let bare = |other: &Warm| !matches!(other.kept, Kept::Ready(_));
-        let goes = full.then(|| {
-            let first_bare = self.waiting.iter().position(|other| alike(other) && bare(other));
-            first_bare.or_else(|| self.waiting.iter().position(alike))
-        });
+        let first_bare = self.waiting.iter().position(|other| alike(other) && bare(other));
+        if full && first_bare.is_none() && bare(&warm) {
+            return Some(warm);
+        }
+        let goes = full.then(|| first_bare.or_else(|| self.waiting.iter().position(alike)));
         let gone = goes.flatten().map(|at| self.waiting.remove(at));
         self.waiting.push(warm);
         gone
