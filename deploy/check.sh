@@ -2,7 +2,8 @@
 # Checks what is in deploy/ with each file's own linter, as far as this machine has them.
 #   deploy/check.sh PROGRAM
 # Exit 1 if something is wrong. A linter that is missing is named at the end and makes it 75,
-# but for kubectl and terraform, which no package archive that tests use has.
+# but for kubectl and terraform, which no package archive that tests use has, and for a systemd
+# to boot, which takes root and namespaces.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 program="$(realpath "$1")"
@@ -14,7 +15,7 @@ missing=() out_of_reach=()
 with() {
     command -v "$1" >/dev/null && return 0
     case "$1" in
-    kubectl | terraform) out_of_reach+=("$1") ;;
+    kubectl | terraform | "a systemd to boot") out_of_reach+=("$1") ;;
     *) missing+=("$1") ;;
     esac
     return 1
@@ -58,13 +59,23 @@ cluster() {
 
 prometheus() {
     with promtool || return 0
-    promtool check config "$here/docker/prometheus.yaml"
+    # As in the compose file, the rules lie beside it.
+    cp "$here/docker/prometheus.yaml" "$here/prometheus/readgate-alerts.yml" "$scratch/"
+    promtool check config "$scratch/prometheus.yaml"
+    promtool check rules "$here/prometheus/readgate-alerts.yml"
+    promtool test rules "$here/prometheus/readgate-alerts-test.yml"
+}
+
+# Mounts, provisioning, sources of the security groups.
+wiring() {
+    with hadolint || return 0 # of the same environment as the libraries
+    "$(dirname "$(command -v hadolint)")/python3" "$here/check_wiring.py"
 }
 
 yaml() {
     with yamllint || return 0
-    yamllint --strict -d '{extends: default, rules: {line-length: {max: 160}, document-start: disable, comments: {min-spaces-from-content: 1}}}' \
-        "$here/kubernetes" "$here/docker"
+    yamllint --strict -d '{extends: default, rules: {line-length: {max: 160}, document-start: disable, comments: {min-spaces-from-content: 1}, indentation: {indent-sequences: whatever}}}' \
+        "$here/kubernetes" "$here/docker" "$here/prometheus"
 }
 
 terraform_module() {
@@ -75,19 +86,36 @@ terraform_module() {
 # Built, taken apart again, and what came out of it run.
 package() {
     with dpkg-deb || return 0
-    local built="$scratch/unpacked" file
+    local built="$scratch/unpacked" file script
     file="$("$here/debian/build.sh" "$program" "$scratch")"
     dpkg-deb --info "$file" >/dev/null
     dpkg-deb --raw-extract "$file" "$built"
     "$built/usr/bin/readgate" version
     "$built/usr/bin/readgate" check --text-only --config "$built/etc/readgate/proxy.toml"
     (cd "$built" && md5sum --quiet --check DEBIAN/md5sums)
-    for file in DEBIAN/postinst DEBIAN/prerm DEBIAN/postrm; do sh -n "$built/$file"; done
+    for script in DEBIAN/postinst DEBIAN/prerm DEBIAN/postrm; do sh -n "$built/$script"; done
     test -e "$built/usr/share/man/man1/readgate-user-add.1.gz"
     grep -q '^directory = "/var/lib/readgate/ledger"' "$built/etc/readgate/proxy.toml"
+    linted "$file"
+    installed "$file"
 }
 
-for check in configurations units balancer container cluster prometheus yaml terraform_module package; do
+# Warnings stay: the units are the administrator's to start, and readgate's own changelog isn't
+# Debian's.
+linted() {
+    with lintian || return 0
+    lintian --allow-root --fail-on error --display-level '>=error' "$1"
+}
+
+# Under a real systemd, on an overlay of this machine.
+installed() {
+    local code=0
+    "$here/debian/try.sh" "$1" || code=$?
+    [ "$code" = 75 ] || return "$code"
+    out_of_reach+=("a systemd to boot")
+}
+
+for check in configurations units balancer container cluster prometheus wiring yaml terraform_module package; do
     printf -- '-- %s\n' "$check"
     "$check"
 done

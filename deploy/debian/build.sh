@@ -23,7 +23,7 @@ put 644 "$root/deploy/debian/sysusers.conf" usr/lib/sysusers.d/readgate.conf
 for page in "$root"/docs/*.md "$root/README.md"; do
     put 644 "$page" "usr/share/doc/readgate/$(basename "$page")"
 done
-put 644 "$root/LICENSE" usr/share/doc/readgate/copyright
+put 644 "$root/deploy/debian/copyright" usr/share/doc/readgate/copyright
 gzip -9n <"$root/CHANGELOG.md" >"$tree/usr/share/doc/readgate/changelog.gz"
 put 644 "$root/proxy.toml" usr/share/doc/readgate/examples/proxy.toml
 

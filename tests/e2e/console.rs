@@ -17,7 +17,7 @@ use crate::clients::{Target, command_line};
 const SOON: Duration = Duration::from_secs(10);
 
 /// A daemon of the test's own, in which olga and dora are operators.
-fn daemon(stage: &Stage, name: &str) -> Readgate {
+pub(crate) fn daemon(stage: &Stage, name: &str) -> Readgate {
     let (directory, mut config) = stage.own_config(name);
     let roles: Table = "[[role]]\nname = \"operator\"\noperator = true\n".parse().unwrap();
     set(&mut config, "role", roles["role"].clone());
@@ -28,7 +28,8 @@ fn daemon(stage: &Stage, name: &str) -> Readgate {
     Readgate::start(&directory, config)
 }
 
-fn enter(stage: &Stage, readgate: &Readgate, user: &str) -> RawClient {
+/// Logs in a user of the stage.
+pub(crate) fn enter(stage: &Stage, readgate: &Readgate, user: &str) -> RawClient {
     login_at(readgate.port, &stage.ca_file(), &Login::user(user, USER_PASSWORD))
 }
 
@@ -117,7 +118,16 @@ on_both! {
             let masked = sql.replace("= 'x'", "= '***'");
             readgate.record("intent", |record| record["text"] == masked.as_str());
         }
-        assert!(olga.prepare("SELECT 1").is_err(), "drivers then put values into the text");
+        let prepared = olga.prepare("SELECT 'prepared mark of the operator', ?").unwrap();
+        assert_eq!((prepared.columns, prepared.parameters), (2, 1));
+        let executed = olga.execute(&prepared, 0, b"\x00\x01\xfd\x00\x05value");
+        assert!(executed.error().is_none());
+        let prepare = readgate.record("intent", |record| {
+            record["text"] == "SELECT 'prepared mark of the operator', ?" && record["command"] == "prepare"
+        });
+        let execution = readgate.record("intent", |record| record["prepared"]["intent"] == prepare["seq"]);
+        assert_eq!(execution["binds"][0]["value"], "value", "{execution}");
+        readgate.record("outcome", |record| record["intent"] == execution["seq"] && record["rows"] == 1);
         let log = stage.server.general_log();
         assert!(!log.contains("mark of the operator"), "the replica has seen it");
         let id = one(&mut olga, "SELECT CONNECTION_ID()");

@@ -13,7 +13,7 @@ fn client(name: &str) -> PathBuf {
 }
 
 /// Where `./test` puts what it installs for the tests.
-fn cache(name: &str) -> PathBuf {
+pub(crate) fn cache(name: &str) -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache");
     cache.unwrap_or_else(home).join("readgate").join(name)

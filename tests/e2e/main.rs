@@ -34,6 +34,7 @@ mod clients;
 mod commands;
 mod connections;
 mod console;
+mod console_tools;
 mod conversations;
 mod door;
 mod drivers;

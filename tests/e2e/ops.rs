@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use readgate_tests::config::set;
 use readgate_tests::place::wait_for;
+use readgate_tests::readgate::{Readgate, exchange};
+use readgate_tests::stage::USER_PASSWORD;
 
 /// The value of a series, labels included as written.
 fn series(metrics: &str, name: &str) -> f64 {
@@ -115,7 +118,6 @@ fn a_real_browser_shows_the_status_page_of_mariadb() {
 
 #[test]
 fn the_status_page_asks_for_the_operators_password_before_mariadb_is_shown() {
-    use readgate_tests::readgate::{Readgate, exchange};
     let stage = readgate_tests::stage::stage(readgate_tests::server::Flavour::MariaDb);
     let (directory, mut config) = stage.own_config("ops_password");
     let file = directory.join("ops.password");
@@ -126,16 +128,89 @@ fn the_status_page_asks_for_the_operators_password_before_mariadb_is_shown() {
     let daemon = Readgate::start(&directory, config);
     assert_eq!(daemon.http("/status.json").unwrap().0, 401);
     let log_in = |head: &str, password: &str| {
-        let length = password.len();
-        let request = format!(
-            "POST /login HTTP/1.0\r\nHost: ops\r\n{head}Content-Length: {length}\r\n\r\n{password}"
-        );
-        exchange(daemon.ops_port, &request).unwrap()
+        post(&daemon, "/login", head, &format!("{{\"password\":\"{password}\"}}"))
     };
     assert!(log_in("X-Readgate: 1\r\n", "guess").starts_with("HTTP/1.0 403"));
     assert!(log_in("", "let me see").starts_with("HTTP/1.0 403"), "a foreign form");
     let answer = log_in("X-Readgate: 1\r\n", "let me see");
-    let cookie = answer.split("set-cookie: ").nth(1).unwrap().split(';').next().unwrap();
+    assert_eq!(status_with(&daemon, cookie_of(&answer)), 200);
+}
+
+fn post(daemon: &Readgate, path: &str, head: &str, body: &str) -> String {
+    let length = body.len();
+    let request = format!(
+        "POST {path} HTTP/1.0\r\nHost: ops\r\n{head}Content-Length: {length}\r\n\r\n{body}"
+    );
+    exchange(daemon.ops_port, &request).unwrap()
+}
+
+fn cookie_of(answer: &str) -> &str {
+    let cookie = answer.split("set-cookie: ").nth(1).unwrap_or_else(|| panic!("{answer}"));
+    cookie.split(';').next().unwrap()
+}
+
+/// The code that the status is answered with.
+fn status_with(daemon: &Readgate, cookie: &str) -> u16 {
     let request = format!("GET /status.json HTTP/1.0\r\nHost: ops\r\nCookie: {cookie}\r\n\r\n");
-    assert!(exchange(daemon.ops_port, &request).unwrap().starts_with("HTTP/1.0 200"));
+    let answer = exchange(daemon.ops_port, &request).unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn operators_log_in_to_the_status_page_of_mariadb_by_name_and_are_on_record() {
+    let stage = readgate_tests::stage::stage(readgate_tests::server::Flavour::MariaDb);
+    let (directory, mut config) = stage.own_config("ops_operators");
+    let roles: toml::Table = "[[role]]\nname = \"operator\"\noperator = true\n".parse().unwrap();
+    set(&mut config, "role", roles["role"].clone());
+    set(&mut config, "user.1.role", "operator");
+    set(&mut config, "ops.operators", true);
+    let daemon = Readgate::start(&directory, config);
+    let (code, ways) = daemon.http("/status.json").unwrap();
+    assert_eq!((code, ways.as_str()), (401, "{\"operators\":true,\"password\":false}"));
+    let log_in = |head: &str, user: &str, password: &str| {
+        let body = serde_json::json!({ "user": user, "password": password }).to_string();
+        post(&daemon, "/login", head, &body)
+    };
+    const OWN: &str = "X-Readgate: 1\r\n";
+    for (head, user, password, why) in [
+        (OWN, "olga", "guess", "a wrong password"),
+        (OWN, "alice", USER_PASSWORD, "no operator"),
+        (OWN, "nobody", USER_PASSWORD, "nobody"),
+        (OWN, "", USER_PASSWORD, "no name, and no password that all share"),
+        ("", "olga", USER_PASSWORD, "a foreign form"),
+    ] {
+        assert!(log_in(head, user, password).starts_with("HTTP/1.0 403"), "{why}");
+    }
+    daemon.record("login_failed", |record| {
+        record["user"] == "alice"
+            && record["listener"] == "ops"
+            && record["reason"] == "login_denied: not an operator"
+    });
+    daemon.record("login_failed", |record| record["user"] == "olga");
+    let answer = log_in(OWN, "olga", USER_PASSWORD);
+    assert!(answer.contains("HttpOnly; SameSite=Strict"), "{answer}");
+    let cookie = cookie_of(&answer);
+    assert_eq!(status_with(&daemon, cookie), 200);
+    assert_eq!(status_with(&daemon, "readgate_status=guess"), 401);
+    let login = daemon.record("login", |record| record["listener"] == "ops");
+    assert_eq!((&login["user"], &login["role"]), (&"olga".into(), &"operator".into()));
+    let ends = |reason: &str| {
+        daemon.record("disconnect", |record| record["user"] == "olga" && record["reason"] == reason)
+    };
+    let with_cookie = format!("{OWN}Cookie: {cookie}\r\n");
+    assert!(post(&daemon, "/logout", &with_cookie, "").starts_with("HTTP/1.0 204"));
+    assert_eq!(ends("logout")["session"], login["session"]);
+    assert_eq!(status_with(&daemon, cookie), 401);
+    // Who is no operator any more sees nothing more.
+    let answer = log_in(OWN, "olga", USER_PASSWORD);
+    assert_eq!(status_with(&daemon, cookie_of(&answer)), 200);
+    let file = directory.join("proxy.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("operator = true"));
+    std::fs::write(&file, text.replace("operator = true", "operator = false")).unwrap();
+    daemon.signal("HUP");
+    wait_for("the login has ended", Duration::from_secs(10), || {
+        (status_with(&daemon, cookie_of(&answer)) == 401).then_some(())
+    });
+    ends("revoked");
 }

@@ -39,10 +39,6 @@ fn pair(flavour: Flavour, directory: &Path) -> (Server, Server) {
     must(script().args(["join", flavour.name()]).arg(from).arg(primary.port.to_string()).arg(to));
     primary.load_sample();
     must(script().args(["wait", flavour.name()]).arg(from).arg(to));
-    if flavour == Flavour::MariaDb {
-        primary.sql("GRANT SLAVE MONITOR ON *.* TO 'readonly_shared'@'%'");
-        must(script().args(["wait", flavour.name()]).arg(from).arg(to));
-    }
     (primary, replica)
 }
 

@@ -75,6 +75,35 @@ follows_the_primary() {
     fi
 }
 
+# The operator's console: no data, but what the daemon knows.
+console() {
+    MYSQL_PWD="${OLGA_PASSWORD:?}" mariadb --no-defaults --host=127.0.0.1 --port="$proxy_port" \
+        --user=olga --ssl-ca="$state/certs/ca.crt" --ssl-verify-server-cert \
+        --batch --skip-column-names --execute="$1" readgate 2>&1
+}
+
+console_says() { [ "$(console "$1")" = "$2" ]; }
+
+operators_see_it() {
+    expect "the console knows who is there" olga "$(console 'SELECT user FROM sessions')"
+    expect "and has no data" '*ERROR*' "$(console 'SELECT * FROM clinical.subjects')"
+    local lag="SELECT value >= 0 FROM metrics WHERE name = 'readgate_replica_lag_seconds'"
+    if wait_until 15 console_says "$lag" 1; then
+        say "ok: how far the replica is behind is known"
+    else
+        say "FAILED: how far the replica is behind is not known"
+        failures=$((failures + 1))
+    fi
+    echo 1 >"$state/deliveries/labs-check.csv"
+    if wait_until 10 console_says "SELECT state FROM feeds WHERE name = 'labs'" fresh; then
+        say "ok: a delivery is seen"
+    else
+        say "FAILED: a delivery is not seen: $(console 'SELECT * FROM feeds')"
+        failures=$((failures + 1))
+    fi
+    rm "$state/deliveries/labs-check.csv"
+}
+
 ledger_holds() { cat "$state"/ledger/*.jsonl 2>/dev/null | grep -F "\"event\":\"$1\"" | grep -qF "$2"; }
 
 is_recorded() {
@@ -92,6 +121,7 @@ is_recorded() {
 reads_what_the_replica_holds
 refuses_writes
 follows_the_primary
+operators_see_it
 is_recorded
 [ "$failures" -eq 0 ] || die "$failures checks failed"
 say "all checks passed"

@@ -137,6 +137,8 @@ GRANT SELECT, SHOW VIEW, PROCESS, SHOW DATABASES, REPLICATION CLIENT ON *.* TO '
 CREATE USER IF NOT EXISTS 'admin'@'%' IDENTIFIED BY '$admin';
 GRANT ALL PRIVILEGES ON *.* TO 'admin'@'%' WITH GRANT OPTION;
 SQL
+    # MariaDB has split it: how far the replica is behind is a right of its own.
+    [ "$flavour" = mysql ] || echo "GRANT SLAVE MONITOR ON *.* TO 'readonly_shared'@'%';"
 }
 
 action="${1:?what to do}"

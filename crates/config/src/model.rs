@@ -374,6 +374,8 @@ pub struct Ops {
     pub address: SocketAddr,
     /// Password of the status page; `None`: it is for this machine alone.
     pub password_file: Option<SecretFile>,
+    /// Whether named operators log in to the status page.
+    pub operators: bool,
     /// Users with metrics of their own; the others count together.
     pub user_labels: u32,
 }

@@ -9,6 +9,7 @@ pub mod functions;
 pub mod introspection;
 pub mod ledger_tail;
 pub mod orders;
+pub mod prepared;
 pub mod recent;
 pub mod session;
 pub mod show;

@@ -2,6 +2,7 @@
 //! own.
 mod guard;
 mod history;
+mod operator;
 mod status;
 
 use std::future::Future;
@@ -17,12 +18,13 @@ use axum::{Json, Router};
 use tokio::net::TcpListener;
 
 use crate::daemon::Daemon;
-use guard::{Admission, Guard};
+use guard::{Admission, Guard, is_own_page};
 use history::History;
+use operator::NotIn;
 
 /// The page; `NONCE` stands for what its style and script are marked with.
 const PAGE: &str = include_str!("ops/status.html");
-/// A login's body is a password.
+/// A login's body is a name and a password.
 const BODY_LIMIT: usize = 4096;
 
 #[derive(Clone)]
@@ -32,14 +34,24 @@ struct Ops {
     guard: Arc<Guard>,
 }
 
-/// Serves until `stop` is ready. With a password, the status page asks for it.
+/// What the status page asks for.
+#[derive(Debug, Default)]
+pub struct Logins {
+    /// A password that all share.
+    pub password: Option<Password>,
+    /// Named operators' own.
+    pub operators: bool,
+}
+
+/// Serves until `stop` is ready.
 pub async fn serve(
     daemon: Arc<Daemon>,
     listener: TcpListener,
-    password: Option<Password>,
+    logins: Logins,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    let guard = Guard::new(password.as_ref())
+    let own = listener.local_addr()?.ip();
+    let guard = Guard::new(logins.password.as_ref(), logins.operators, own)
         .ok_or_else(|| std::io::Error::other("the system's random generator failed"))?;
     let history = Arc::<History>::default();
     tokio::spawn(Arc::clone(&history).keep(Arc::clone(&daemon)));
@@ -121,33 +133,96 @@ async fn status_json(
     headers: HeaderMap,
 ) -> Response {
     match guard.admit(peer, &headers) {
+        Admission::Admitted if end_if_revoked(&daemon, &guard, &headers).await => {
+            login_needed(&guard)
+        }
         Admission::Admitted => {
             let head = [(header::CACHE_CONTROL, "no-store")];
             (head, Json(status::of(&daemon, &history))).into_response()
         }
-        Admission::PasswordNeeded => StatusCode::UNAUTHORIZED.into_response(),
+        Admission::LoginNeeded => login_needed(&guard),
         Admission::Refused => refused(),
     }
 }
 
-async fn log_in(
-    State(Ops { guard, .. }): State<Ops>,
-    headers: HeaderMap,
-    given: axum::body::Bytes,
-) -> Response {
-    match guard.log_in(&headers, &given).await {
-        Some(cookie) => (StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response(),
-        None => StatusCode::FORBIDDEN.into_response(),
-    }
+fn login_needed(guard: &Guard) -> Response {
+    (StatusCode::UNAUTHORIZED, Json(guard.ways())).into_response()
 }
 
-async fn log_out(State(Ops { guard, .. }): State<Ops>, headers: HeaderMap) -> StatusCode {
-    guard.log_out(&headers);
+/// Ends the login of an operator who would not be let in any more.
+async fn end_if_revoked(daemon: &Daemon, guard: &Guard, headers: &HeaderMap) -> bool {
+    let is_revoked = guard.operator(headers).is_some_and(|operator| !operator.still_may(daemon));
+    if is_revoked && let Some(operator) = guard.end(headers) {
+        operator.record_end(daemon, "revoked").await;
+    }
+    is_revoked
+}
+
+/// What the page sends.
+#[derive(serde::Deserialize)]
+struct Given {
+    /// An operator's name; none for the password that all share.
+    #[serde(default)]
+    user: String,
+    password: String,
+}
+
+async fn log_in(
+    State(Ops { daemon, guard, .. }): State<Ops>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Response {
+    let given = serde_json::from_slice(&body).ok().filter(|_| is_own_page(&headers));
+    let Some(Given { user, password }) = given else {
+        return StatusCode::FORBIDDEN.into_response();
+    };
+    let operator = if user.is_empty() {
+        if !guard.knows(password.as_bytes()).await {
+            return wrong();
+        }
+        None
+    } else {
+        if !guard.takes_operator_from(peer) {
+            return (StatusCode::FORBIDDEN, ELSEWHERE).into_response();
+        }
+        match operator::log_in(&daemon, peer, &user, Password::new(password)).await {
+            Ok(operator) => Some(operator),
+            Err(NotIn::Denied) => return wrong(),
+            Err(NotIn::Unavailable(why)) => {
+                return (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response();
+            }
+        }
+    };
+    let Some(begun) = guard.begin(operator) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    for operator in begun.ended {
+        operator.record_end(&daemon, "expired").await;
+    }
+    (StatusCode::NO_CONTENT, [(header::SET_COOKIE, begun.cookie)]).into_response()
+}
+
+async fn log_out(State(Ops { daemon, guard, .. }): State<Ops>, headers: HeaderMap) -> StatusCode {
+    if !is_own_page(&headers) {
+        return StatusCode::FORBIDDEN;
+    }
+    if let Some(operator) = guard.end(&headers) {
+        operator.record_end(&daemon, "logout").await;
+    }
     StatusCode::NO_CONTENT
+}
+
+/// A named operator's password would cross a network in the clear.
+const ELSEWHERE: &str = "Operators log in by name on this machine alone, because this page is plain \
+                         HTTP: come by `ssh -L 9104:ADDRESS:9104 NODE` and http://localhost:9104/.\n";
+
+fn wrong() -> Response {
+    (StatusCode::FORBIDDEN, "That is not right.\n").into_response()
 }
 
 fn refused() -> Response {
     let why = "The status page is for this machine alone. Set ops.password_file to see it from \
-               another one, or come by 127.0.0.1 or localhost.\n";
+               another one, or come by 127.0.0.1 or localhost (ssh -L).\n";
     (StatusCode::FORBIDDEN, why).into_response()
 }

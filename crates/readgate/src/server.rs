@@ -62,13 +62,18 @@ pub async fn serve(
 ) -> Result<(), ServeFault> {
     let mut inherited = Inherited::take();
     let daemon = Daemon::new(&config, &hash)?;
+    // Before anybody can see that it is there: who can, may order it to end in good order.
+    let mut orders = Orders::new(reloads)?;
     let mut sockets = Vec::new();
     for (listener, door) in config.listeners.iter().zip(&daemon.doors) {
         sockets.push((inherited.bind(listener.address).await?, Arc::clone(door)));
     }
     let password_file = config.ops.as_ref().and_then(|ops| ops.password_file.clone());
     let ops_password = password_file.map(|file| PasswordSource::File(file).read()).transpose();
-    let ops_password = ops_password.map_err(StartFault::from)?;
+    let ops_logins = ops::Logins {
+        password: ops_password.map_err(StartFault::from)?,
+        operators: config.ops.as_ref().is_some_and(|ops| ops.operators),
+    };
     let ops_socket = match &config.ops {
         Some(ops) => Some(inherited.bind(ops.address).await?),
         None => None,
@@ -89,7 +94,6 @@ pub async fn serve(
     if let Err(error) = reload::take_over(&daemon).await {
         tracing::error!(error, "changes of users wait to be recorded");
     }
-    let mut orders = Orders::new(reloads)?;
     let (stop, stopping) = watch::channel(false);
     for (socket, door) in sockets {
         tracing::info!(listener = door.name, address = ?socket.local_addr().ok(), "listening");
@@ -98,7 +102,7 @@ pub async fn serve(
     start_helpers(&daemon, &config);
     if let Some(socket) = ops_socket {
         let stopped = until_stopped(stopping.clone());
-        tokio::spawn(ops::serve(Arc::clone(&daemon), socket, ops_password, stopped));
+        tokio::spawn(ops::serve(Arc::clone(&daemon), socket, ops_logins, stopped));
     }
     notify::ready();
     let drain_limit = orders.until_told(&daemon, &path, config).await;

@@ -24,6 +24,13 @@ pub(crate) static OPS: Section = Section {
             "File that holds the password of the status page at `/`, and at most one line end. Without it the page is shown to this machine alone, by `127.0.0.1` or `localhost`. Counts from the next start.",
         ),
         default(
+            "operators",
+            Kind::Flag,
+            "false",
+            "true",
+            "Whether users of a role with `operator = true` log in to the status page by name, with a record in the ledger, the throttle and the sources of other logins (any `[[source]]`). The page speaks plain HTTP, so their passwords are taken from this machine alone (`ssh -L`), and not in a role with `require_tls`. Then it is shown to nobody without a login. Counts from the next start.",
+        ),
+        default(
             "user_labels",
             Kind::Count(0, 100_000),
             "200",
@@ -45,8 +52,9 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Option<Ops>> {
         let right = "name the address of a management network";
         table.warning("address", Wrong::new("every network can read metrics", right));
     }
+    let operators = table.get("operators", values::flag)?;
     let user_labels = table.get("user_labels", values::count)?;
     let file = table.optional("password_file", values::text)?;
     let password_file = file.map(|path| SecretFile::new(table.document().resolve(&path)));
-    Some(Some(Ops { address, password_file, user_labels }))
+    Some(Some(Ops { address, password_file, operators, user_labels }))
 }

@@ -183,7 +183,7 @@ async fn prove(
 }
 
 /// Failures during a block don't count: the block would never end.
-fn note_failure(
+pub fn note_failure(
     daemon: &Arc<Daemon>,
     source: &SourceAdmitted,
     user: &[u8],
@@ -192,6 +192,15 @@ fn note_failure(
     if denied.cause == DenyCause::Blocked {
         return None;
     }
+    count_failure(daemon, source, user)
+}
+
+/// Counts a failed login, which may block the source or this user from it.
+pub fn count_failure(
+    daemon: &Arc<Daemon>,
+    source: &SourceAdmitted,
+    user: &[u8],
+) -> Option<Blocked> {
     let blocked = daemon.throttle.failed(source, user, Instant::now());
     if let Some(blocked) = blocked {
         tracing::warn!(source = %source.addr(), ?blocked, "failed logins: blocked");

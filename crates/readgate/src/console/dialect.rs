@@ -72,9 +72,16 @@ pub fn significant(tokens: &[Token]) -> Vec<&Token> {
 /// renamed back with [`column_name`].
 pub fn to_sqlite(tokens: &[Token]) -> String {
     let mut sql = String::new();
+    let mut before = &Token::Space;
     for token in tokens {
         match token {
             Token::Word(word) if word.eq_ignore_ascii_case("div") => sql.push('/'),
+            // `CAST(n AS SIGNED INTEGER)`, and `CONVERT(n, UNSIGNED)`, which is a function here.
+            Token::Word(_) if token.is("SIGNED") || token.is("UNSIGNED") => {
+                sql.push_str(if *before == Token::Mark(',') { "'integer'" } else { "INTEGER" });
+            }
+            Token::Word(_)
+                if token.is("INTEGER") && (before.is("SIGNED") || before.is("UNSIGNED")) => {}
             Token::Word(word) => sql.push_str(word),
             Token::Name(name) => quote(&mut sql, name, '"'),
             Token::Text(text) => quote(&mut sql, text, '\''),
@@ -83,6 +90,9 @@ pub fn to_sqlite(tokens: &[Token]) -> String {
             }
             Token::Mark(mark) => sql.push(*mark),
             Token::Space => sql.push(' '),
+        }
+        if *token != Token::Space {
+            before = token;
         }
     }
     sql.trim().trim_end_matches(';').to_owned()
@@ -215,6 +225,14 @@ mod tests {
             assert_eq!(translated(text), "SELECT 1", "{text}");
         }
         assert_eq!(translated("SELECT 2--1"), "SELECT 2--1");
+    }
+
+    #[test]
+    fn casts_to_whole_numbers_are_understood() {
+        assert_eq!(
+            translated("SELECT CAST(1 + a AS signed integer), CONVERT(b, UNSIGNED INTEGER)"),
+            "SELECT CAST(1 + a AS INTEGER ), CONVERT(b, 'integer' )"
+        );
     }
 
     #[test]

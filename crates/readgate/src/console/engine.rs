@@ -69,6 +69,17 @@ fn is_dangerous(function: &str) -> bool {
         .any(|name| function.eq_ignore_ascii_case(name))
 }
 
+/// What columns one query in SQLite's SQL has, without running it.
+///
+/// # Errors
+/// If it isn't one or isn't a read.
+pub fn describe(snapshot: &Connection, sql: &str) -> Result<Table, QueryFault> {
+    let statement = snapshot.prepare(sql)?;
+    let names = statement.column_names().map(dialect::column_name);
+    let columns = names.zip(declared(&statement)).map(|(name, kind)| Column { name, kind });
+    Ok(Table { columns: columns.collect(), rows: Vec::new() })
+}
+
 /// Runs one query in SQLite's SQL.
 ///
 /// # Errors

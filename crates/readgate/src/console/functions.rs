@@ -2,6 +2,7 @@
 //! SQLite's own. Moments are UTC, as text.
 use access::Timestamp;
 use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Result};
 
 use super::variables;
@@ -54,7 +55,47 @@ pub fn add(snapshot: &Connection, asker: &Asker) -> Result<()> {
         variables::value(&name, &asker)
             .ok_or_else(|| refuse(&format!("Unknown system variable '{name}'")))
     })?;
+    add_texts(snapshot)?;
     add_times(snapshot)
+}
+
+/// What drivers compute in their queries about tables and columns.
+fn add_texts(snapshot: &Connection) -> Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    for (name, greatest) in [("least", false), ("greatest", true)] {
+        snapshot
+            .create_scalar_function(name, -1, flags, move |context| extreme(context, greatest))?;
+    }
+    snapshot.create_scalar_function("convert", 2, flags, |context| {
+        let number: Option<f64> = text_of_any(context)?.and_then(|text| text.parse().ok());
+        #[expect(clippy::cast_possible_truncation, reason = "whole numbers are asked for")]
+        Ok(number.map(|number| number.round() as i64))
+    })?;
+    snapshot.create_scalar_function("locate", 2, flags, |context| {
+        let (part, text): (Option<String>, Option<String>) = (context.get(0)?, context.get(1)?);
+        let (Some(part), Some(text)) = (part, text) else { return Ok(None) };
+        let at = text.to_lowercase().find(&part.to_lowercase());
+        let before = |at: usize| text.to_lowercase().get(..at).map_or(0, |t| t.chars().count());
+        Ok(Some(at.map_or(0, |at| i64::try_from(before(at) + 1).unwrap_or(0))))
+    })?;
+    let ucase = |context: &Context<'_>| Ok(text_of_any(context)?.map(|text| text.to_uppercase()));
+    let lcase = |context: &Context<'_>| Ok(text_of_any(context)?.map(|text| text.to_lowercase()));
+    snapshot.create_scalar_function("ucase", 1, flags, ucase)?;
+    snapshot.create_scalar_function("lcase", 1, flags, lcase)
+}
+
+/// The least or greatest of numbers; NULL if one is none.
+fn extreme(context: &Context<'_>, greatest: bool) -> Result<Option<f64>> {
+    let mut found: Option<f64> = None;
+    for index in 0..context.len() {
+        let Some(value) = context.get::<Option<f64>>(index)? else { return Ok(None) };
+        found = Some(match found {
+            Some(best) if greatest => best.max(value),
+            Some(best) => best.min(value),
+            None => value,
+        });
+    }
+    Ok(found)
 }
 
 fn add_times(snapshot: &Connection) -> Result<()> {
@@ -81,6 +122,18 @@ fn add_times(snapshot: &Connection) -> Result<()> {
 
 fn text_of(context: &Context<'_>) -> Result<Option<String>> {
     context.get_raw(0).as_str_or_null().map(|text| text.map(str::to_owned)).map_err(Into::into)
+}
+
+/// The first argument as text, whatever it is.
+fn text_of_any(context: &Context<'_>) -> Result<Option<String>> {
+    Ok(match context.get_raw(0) {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+            Some(String::from_utf8_lossy(bytes).into_owned())
+        }
+    })
 }
 
 /// Seconds of `YYYY-MM-DD[ HH:MM:SS[.ffffff]]`, UTC.

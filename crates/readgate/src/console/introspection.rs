@@ -45,6 +45,7 @@ const EMPTY: &[(&str, &str)] = &[
     ),
     ("events", "event_catalog, event_schema, event_name, definer, status, event_definition"),
     ("partitions", "table_catalog, table_schema, table_name, partition_name, table_rows"),
+    ("keywords", "word, reserved"),
     ("plugins", "plugin_name, plugin_version, plugin_status, plugin_type"),
     ("user_privileges", "grantee, table_catalog, privilege_type, is_grantable"),
     ("schema_privileges", "grantee, table_catalog, table_schema, privilege_type, is_grantable"),

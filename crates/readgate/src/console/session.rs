@@ -13,7 +13,8 @@ use mysql_wire::query_attributes::QueryBody;
 use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, SqlState, StatusFlags};
 use tokio::time::sleep;
 
-use super::statement;
+use super::prepared::{self, PreparedStatements};
+use super::statement::{self, Asked};
 use crate::connection::login::LoggedIn;
 use crate::context::Context;
 use crate::daemon::{Daemon, SessionLimits};
@@ -27,8 +28,6 @@ use crate::session::{Leaving, Left};
 
 /// ER_UNKNOWN_COM_ERROR.
 const UNKNOWN_COMMAND: u16 = 1047;
-/// ER_UNSUPPORTED_PS: drivers then put the values into the text themselves.
-const UNSUPPORTED_PS: u16 = 1295;
 /// What the ledger names where others have a replica.
 const CONSOLE: &str = "console";
 /// The one status that there is.
@@ -48,7 +47,10 @@ pub struct Operator<'a> {
     pub tag: WhoTag,
     /// Schema in use.
     pub schema: Option<&'static str>,
-    limits: SessionLimits,
+    /// Prepared statements.
+    pub prepared: PreparedStatements,
+    /// Bounds of the session.
+    pub limits: SessionLimits,
     orders: Orders,
     _registered: Registered,
 }
@@ -108,6 +110,7 @@ impl<'a> Operator<'a> {
             logged_in,
             tag,
             schema: Some(schema),
+            prepared: PreparedStatements::default(),
             limits,
             orders,
             _registered: registered,
@@ -153,13 +156,18 @@ impl<'a> Operator<'a> {
             Some(Command::Quit) => Err(Ending::silent(EndingKind::Quit, "quit")),
             Some(Command::Query) => {
                 let text = self.text(body)?;
-                statement::run(self, &text, Instant::now()).await
+                statement::run(self, &Asked::text(Command::Query, &text), Instant::now()).await
             }
             Some(Command::InitDb) => {
                 let text = format!("USE `{}`", String::from_utf8_lossy(&body).replace('`', "``"));
-                statement::run(self, text.as_bytes(), Instant::now()).await
+                let asked = Asked::text(Command::Query, text.as_bytes());
+                statement::run(self, &asked, Instant::now()).await
             }
-            Some(Command::Ping | Command::ResetConnection) => self.ok().await,
+            Some(Command::Ping) => self.ok().await,
+            Some(Command::ResetConnection) => {
+                self.prepared = PreparedStatements::default();
+                self.ok().await
+            }
             Some(Command::SetOption) => {
                 let is_modern =
                     self.logged_in.negotiated.contains(Capabilities::CLIENT_DEPRECATE_EOF);
@@ -169,16 +177,18 @@ impl<'a> Operator<'a> {
                 }
             }
             Some(Command::Statistics) => Ok(self.client.send(&[b"readgate console"]).await?),
-            // Never answered.
-            Some(Command::StmtClose | Command::StmtSendLongData) => Ok(()),
-            Some(
-                Command::StmtPrepare
-                | Command::StmtExecute
-                | Command::StmtFetch
-                | Command::StmtReset,
-            ) => {
-                let text = "This command is not supported in the prepared statement protocol yet";
-                self.err(&ErrPacket::new(UNSUPPORTED_PS, SqlState::GENERAL, text)).await
+            Some(Command::StmtPrepare) => prepared::prepare(self, &body, Instant::now()).await,
+            Some(Command::StmtExecute) => prepared::execute(self, &body, Instant::now()).await,
+            Some(Command::StmtReset) => prepared::reset(self, &body).await,
+            Some(Command::StmtFetch) => prepared::fetch(self).await,
+            // These two are never answered.
+            Some(Command::StmtClose) => {
+                self.prepared.close(&body);
+                Ok(())
+            }
+            Some(Command::StmtSendLongData) => {
+                self.prepared.send_ahead(&body, self.limits.max_payload);
+                Ok(())
             }
             Some(Command::FieldList | Command::ChangeUser) | None => {
                 let err = ErrPacket::new(UNKNOWN_COMMAND, SqlState::LINK, "Unknown command");

@@ -31,6 +31,9 @@ pub fn query(words: &[&Token], asker: &Asker) -> Option<String> {
     if starts("CREATE") && second("TABLE") {
         return create_table(after_second);
     }
+    if starts("CREATE") && (second("DATABASE") || second("SCHEMA")) {
+        return create_schema(after_second);
+    }
     if starts("TABLE") && second("STATUS") {
         return Some(filtered(TABLE_STATUS.to_owned(), skip_schema(after_second)));
     }
@@ -149,6 +152,17 @@ fn create_table(words: &[&Token]) -> Option<String> {
     Some(format!(
         "SELECT {} AS \"Table\", {} AS \"Create Table\"",
         literal(table.name),
+        literal(&text)
+    ))
+}
+
+/// The text of a CREATE DATABASE, after an IF NOT EXISTS if there is one.
+fn create_schema(words: &[&Token]) -> Option<String> {
+    let name = super::statement::schema(words.last()?.text()?.as_bytes())?;
+    let text = format!("CREATE DATABASE `{name}` /*!40100 DEFAULT CHARACTER SET utf8mb4 */");
+    Some(format!(
+        "SELECT {} AS \"Database\", {} AS \"Create Database\"",
+        literal(name),
         literal(&text)
     ))
 }

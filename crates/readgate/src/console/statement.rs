@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use ledger::{Intent, IntentRecorded, Outcome, ReplicaError};
+use ledger::{Intent, IntentRecorded, Outcome, PreparedRef, ReplicaError};
 use mysql_wire::{Command, ErrPacket, SqlState};
+use rusqlite::Connection;
 
-use super::answer::{self, Table};
+use super::answer::{self, Rows, Table};
 use super::dialect::{Token, significant, to_sqlite, tokens};
 use super::engine::{self, QueryFault};
 use super::functions::{self, Asker};
@@ -18,6 +19,7 @@ use super::show;
 use crate::daemon::Daemon;
 use crate::ending::{Ending, EndingKind};
 use crate::recording::{Form, within_deadline};
+use crate::session::carried::{Carried, NOTHING};
 use crate::session::refuse::ledger_down;
 
 /// ER_BAD_DB_ERROR.
@@ -30,6 +32,9 @@ const UNKNOWN_ERROR: u16 = 1105;
 const QUERY_TIMEOUT: u16 = 3024;
 /// Kind of an operator's statements in the ledger.
 const KIND: &str = "console";
+
+/// First words of what clients set up their session with; it does nothing here.
+const SETTING_UP: [&str; 6] = ["SET", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"];
 
 /// What a text asks for.
 enum Wish {
@@ -45,13 +50,35 @@ enum Wish {
     Unknown,
 }
 
+/// One statement, or one execution of a prepared one.
+pub struct Asked<'a> {
+    /// What the client sent.
+    pub command: Command,
+    /// The text; of an execution nothing, as the record of its PREPARE holds it.
+    pub text: &'a [u8],
+    /// The text taken apart, with an execution's values in it.
+    pub tokens: Vec<Token>,
+    /// An execution's values, for the record.
+    pub carried: &'a Carried,
+    /// Which statement is executed.
+    pub prepared: Option<PreparedRef>,
+}
+
+impl<'a> Asked<'a> {
+    /// A text, to be run or prepared.
+    pub fn text(command: Command, text: &'a [u8]) -> Self {
+        let tokens = tokens(&String::from_utf8_lossy(text));
+        Self { command, text, tokens, carried: &NOTHING, prepared: None }
+    }
+}
+
 /// Runs one statement to its last packet.
 pub async fn run(
     operator: &mut Operator<'_>,
-    text: &[u8],
+    asked: &Asked<'_>,
     received: Instant,
 ) -> Result<(), Ending> {
-    let intent = match record_intent(operator, text).await {
+    let intent = match record_intent(operator, asked).await {
         Ok(intent) => intent,
         Err(why) => return operator.err(&ledger_down(&why)).await,
     };
@@ -59,16 +86,54 @@ pub async fn run(
         note.statements += 1;
     }
     let asker = asker(operator);
-    let wish = wish(&String::from_utf8_lossy(text), &asker);
+    let wish = wish(&asked.tokens, &asker);
     let answered = answer(operator, wish, asker).await;
     record_outcome(operator, intent, &answered, received).await?;
+    let rows = if asked.prepared.is_some() { Rows::Binary } else { Rows::Text };
     match answered {
         Ok(None) => operator.ok().await,
         Ok(Some(table)) => {
-            answer::queue(operator.client, &table, operator.logged_in.negotiated);
+            answer::queue(operator.client, &table, operator.logged_in.negotiated, rows);
             operator.flush().await
         }
         Err(err) => operator.err(&err).await,
+    }
+}
+
+/// What a prepared statement has.
+pub struct Described {
+    /// The columns of its result, as far as they are known before it runs.
+    pub columns: Vec<answer::Column>,
+    /// Sequence number of the record that holds its text.
+    pub intent: u64,
+}
+
+/// Records and looks at a statement that is to be prepared. `None`: the client was told why
+/// it can't be.
+pub async fn describe(
+    operator: &mut Operator<'_>,
+    asked: &Asked<'_>,
+    received: Instant,
+) -> Result<Option<Described>, Ending> {
+    let recorded = match record_intent(operator, asked).await {
+        Ok(intent) => intent,
+        Err(why) => return operator.err(&ledger_down(&why)).await.map(|()| None),
+    };
+    let intent = recorded.sequence();
+    let asker = asker(operator);
+    let described = match wish(&asked.tokens, &asker) {
+        Wish::Query(sql) => query(operator.daemon, sql, asker, engine::describe).await.map(Some),
+        // Perhaps it is something once its values are known.
+        Wish::Unknown if !asked.tokens.contains(&Token::Mark('?')) => Err(unknown()),
+        Wish::Nothing | Wish::Use(_) | Wish::Order(_) | Wish::Unknown => Ok(None),
+    };
+    record_outcome(operator, recorded, &described, received).await?;
+    match described {
+        Ok(table) => {
+            let columns = table.map(|table| table.columns).unwrap_or_default();
+            Ok(Some(Described { columns, intent }))
+        }
+        Err(err) => operator.err(&err).await.map(|()| None),
     }
 }
 
@@ -95,9 +160,8 @@ fn asker(operator: &Operator<'_>) -> Asker {
     }
 }
 
-fn wish(text: &str, asker: &Asker) -> Wish {
-    let tokens = tokens(text);
-    let words = significant(&tokens);
+fn wish(tokens: &[Token], asker: &Asker) -> Wish {
+    let words = significant(tokens);
     let Some((first, rest)) = words.split_first() else { return Wish::Nothing };
     if let Some(order) = Order::read(&words) {
         return Wish::Order(order);
@@ -106,7 +170,7 @@ fn wish(text: &str, asker: &Asker) -> Wish {
     let query = |found: Option<String>| found.map_or(Wish::Unknown, Wish::Query);
     match () {
         () if is("SELECT") || is("WITH") || is("VALUES") || **first == Token::Mark('(') => {
-            Wish::Query(to_sqlite(&tokens))
+            Wish::Query(to_sqlite(tokens))
         }
         () if is("SHOW") => query(show::query(rest, asker)),
         () if is("DESCRIBE") || is("DESC") || is("EXPLAIN") => match rest.first() {
@@ -119,7 +183,7 @@ fn wish(text: &str, asker: &Asker) -> Wish {
         },
         // A password is changed where passwords are checked, or not at all.
         () if is("SET") && rest.first().is_some_and(|next| next.is("PASSWORD")) => Wish::Unknown,
-        () if ["SET", "BEGIN", "COMMIT", "ROLLBACK"].iter().any(|word| is(word)) => Wish::Nothing,
+        () if SETTING_UP.iter().any(|word| is(word)) => Wish::Nothing,
         () if is("START") && rest.first().is_some_and(|next| next.is("TRANSACTION")) => {
             Wish::Nothing
         }
@@ -139,23 +203,30 @@ async fn answer(
                 Some(schema(name.as_bytes()).ok_or_else(|| unknown_schema(name.as_bytes()))?);
             Ok(None)
         }
-        Wish::Query(sql) => query(operator.daemon, sql, asker).await.map(Some),
+        Wish::Query(sql) => query(operator.daemon, sql, asker, engine::run).await.map(Some),
         Wish::Order(order) => {
             let session = operator.context.connection_id;
             let giver = Giver { named: &operator.logged_in.named, session };
             let carried_out = order.carry_out(operator.daemon, &giver).await;
             carried_out.map_err(|(code, why)| ErrPacket::new(code, SqlState::GENERAL, why))
         }
-        Wish::Unknown => {
-            let text = "readgate: the console answers SELECT, SHOW, DESCRIBE and its own orders; \
-                        HELP lists them";
-            Err(ErrPacket::new(SYNTAX_ERROR, SqlState::ACCESS, text))
-        }
+        Wish::Unknown => Err(unknown()),
     }
 }
 
+fn unknown() -> ErrPacket {
+    let text = "readgate: the console answers SELECT, SHOW, DESCRIBE and its own orders; HELP \
+                lists them";
+    ErrPacket::new(SYNTAX_ERROR, SqlState::ACCESS, text)
+}
+
 /// On a thread that may wait: a snapshot, its bounds, the query.
-async fn query(daemon: &Arc<Daemon>, sql: String, asker: Asker) -> Result<Table, ErrPacket> {
+async fn query(
+    daemon: &Arc<Daemon>,
+    sql: String,
+    asker: Asker,
+    run: fn(&Connection, &str) -> Result<Table, QueryFault>,
+) -> Result<Table, ErrPacket> {
     let internal = |why: String| ErrPacket::new(UNKNOWN_ERROR, SqlState::GENERAL, why);
     let place = daemon.console.queries.acquire().await.map_err(|e| internal(e.to_string()))?;
     let asked = Arc::clone(daemon);
@@ -163,7 +234,7 @@ async fn query(daemon: &Arc<Daemon>, sql: String, asker: Asker) -> Result<Table,
         let mut snapshot = snapshot(&asked, &sql)?;
         functions::add(&snapshot, &asker)?;
         engine::lock_down(&mut snapshot)?;
-        engine::run(&snapshot, &sql)
+        run(&snapshot, &sql)
     });
     let ran = ran.await.map_err(|error| internal(error.to_string()))?;
     drop(place);
@@ -183,7 +254,11 @@ fn fault_packet(fault: &QueryFault) -> ErrPacket {
     ErrPacket::new(code, state, format!("readgate: {text}"))
 }
 
-async fn record_intent(operator: &Operator<'_>, text: &[u8]) -> Result<IntentRecorded, String> {
+async fn record_intent(
+    operator: &Operator<'_>,
+    asked: &Asked<'_>,
+) -> Result<IntentRecorded, String> {
+    let text = asked.text;
     let daemon: &Daemon = operator.daemon;
     let redacts = daemon.records.redacts(&operator.logged_in.named.user().role.name);
     let form = match facts(daemon, server_version(daemon)) {
@@ -191,12 +266,17 @@ async fn record_intent(operator: &Operator<'_>, text: &[u8]) -> Result<IntentRec
         None if redacts => Form::HASHED,
         None => Form::FULL,
     };
+    let binds = asked.carried.binds();
+    let attributes = asked.carried.attributes();
     let intent = Intent {
-        command: Command::Query.name(),
+        command: asked.command.name(),
         schema: operator.schema.map(str::as_bytes),
         text,
         kind: KIND,
         form: form.as_ref(),
+        prepared: asked.prepared,
+        binds: &binds,
+        attributes: &attributes,
         ..Intent::default()
     };
     within_deadline(daemon.ledger.intent(&operator.tag, &intent)).await

@@ -1,9 +1,10 @@
-//! Who may see the status page: whoever is on this machine, or knows the password of
-//! `ops.password_file`. Without that file, requests of other machines are refused, and so are
-//! those that a foreign name was made to lead here (DNS rebinding).
+//! Who may see the status page: whoever is on this machine, or has logged in, with the password
+//! of `ops.password_file` or as a named operator (`ops.operators`). Without either, requests of
+//! other machines are refused, and so are those that a foreign name was made to lead here (DNS
+//! rebinding). An operator's login counts on this machine alone.
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use access::Password;
@@ -13,6 +14,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::sleep;
+
+use super::operator::{Operator, is_this_machine};
 
 /// A login lasts this long.
 const LASTS: Duration = Duration::from_secs(12 * 3600);
@@ -24,10 +27,20 @@ const COOKIE: &str = "readgate_status";
 
 /// The door of the status page.
 pub(super) struct Guard {
-    /// Key and expected tag: compared in constant time. `None`: no password, loopback only.
+    /// Key and expected tag: compared in constant time. `None`: there is no such password.
     password: Option<(hmac::Key, hmac::Tag)>,
-    logins: Mutex<HashMap<String, Instant>>,
+    /// Whether operators log in by name.
+    takes_operators: bool,
+    /// The address that is served.
+    own: IpAddr,
+    logins: Mutex<HashMap<String, Login>>,
     one_at_a_time: tokio::sync::Mutex<()>,
+}
+
+struct Login {
+    since: Instant,
+    /// `None`: by the password that all share.
+    operator: Option<Arc<Operator>>,
 }
 
 /// What a visitor may do.
@@ -36,14 +49,26 @@ pub(super) enum Admission {
     /// See it.
     Admitted,
     /// Log in first.
-    PasswordNeeded,
+    LoginNeeded,
     /// Nothing.
     Refused,
 }
 
+/// A login that has begun.
+pub(super) struct Begun {
+    /// For the browser.
+    pub(super) cookie: String,
+    /// Operators whose logins have ended since the last one began.
+    pub(super) ended: Vec<Arc<Operator>>,
+}
+
 impl Guard {
-    /// With the operators' password, if there is one. `None` without randomness.
-    pub(super) fn new(password: Option<&Password>) -> Option<Self> {
+    /// With the password that all share, if there is one. `None` without randomness.
+    pub(super) fn new(
+        password: Option<&Password>,
+        takes_operators: bool,
+        own: IpAddr,
+    ) -> Option<Self> {
         let password = match password {
             Some(password) => {
                 let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok()?;
@@ -54,6 +79,8 @@ impl Guard {
         };
         Some(Self {
             password,
+            takes_operators,
+            own,
             logins: Mutex::default(),
             one_at_a_time: tokio::sync::Mutex::default(),
         })
@@ -61,46 +88,88 @@ impl Guard {
 
     /// Whether this visitor may see the page.
     pub(super) fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Admission {
-        if self.password.is_none() {
-            let is_here = peer.ip().to_canonical().is_loopback() && names_loopback(headers);
-            return if is_here { Admission::Admitted } else { Admission::Refused };
+        let is_here = is_this_machine(peer, self.own);
+        if self.password.is_none() && !self.takes_operators {
+            let is_local = peer.ip().to_canonical().is_loopback() && names_loopback(headers);
+            return if is_local { Admission::Admitted } else { Admission::Refused };
+        }
+        if self.password.is_none() && !is_here {
+            return Admission::Refused;
         }
         let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = cookie(headers).and_then(|token| logins.get(token));
-        match since.is_some_and(|since| since.elapsed() < LASTS) {
+        let login = cookie(headers).and_then(|token| logins.get(token));
+        let counts =
+            |login: &Login| login.since.elapsed() < LASTS && (login.operator.is_none() || is_here);
+        match login.is_some_and(counts) {
             true => Admission::Admitted,
-            false => Admission::PasswordNeeded,
+            false => Admission::LoginNeeded,
         }
     }
 
-    /// A cookie for who knows the password. Another site can't ask: it can neither send the
-    /// header that is demanded of a login nor read the answer.
-    pub(super) async fn log_in(&self, headers: &HeaderMap, given: &[u8]) -> Option<String> {
-        let (key, tag) = self.password.as_ref()?;
-        headers.get("x-readgate")?;
+    /// The operator whose login this is, if it is one's.
+    pub(super) fn operator(&self, headers: &HeaderMap) -> Option<Arc<Operator>> {
+        let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        logins.get(cookie(headers)?)?.operator.clone()
+    }
+
+    /// The ways to log in, as the page is told.
+    pub(super) fn ways(&self) -> serde_json::Value {
+        serde_json::json!({
+            "operators": self.takes_operators,
+            "password": self.password.is_some(),
+        })
+    }
+
+    /// Whether a named operator's password may be taken from there.
+    pub(super) fn takes_operator_from(&self, peer: SocketAddr) -> bool {
+        self.takes_operators && is_this_machine(peer, self.own)
+    }
+
+    /// Whether this is the password that all share.
+    pub(super) async fn knows(&self, given: &[u8]) -> bool {
+        let Some((key, tag)) = &self.password else { return false };
         let _one = self.one_at_a_time.lock().await;
         sleep(PAUSE).await;
-        hmac::verify(key, given, tag.as_ref()).ok()?;
-        let token = token()?;
-        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        logins.retain(|_, since| since.elapsed() < LASTS);
-        if logins.len() >= MOST {
-            let oldest = logins.iter().min_by_key(|(_, since)| **since);
-            if let Some(oldest) = oldest.map(|(token, _)| token.clone()) {
-                logins.remove(&oldest);
-            }
-        }
-        logins.insert(token.clone(), Instant::now());
-        let seconds = LASTS.as_secs();
-        Some(format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}"))
+        hmac::verify(key, given, tag.as_ref()).is_ok()
     }
 
-    /// Ends a login.
-    pub(super) fn log_out(&self, headers: &HeaderMap) {
-        if let Some(token) = cookie(headers) {
-            self.logins.lock().unwrap_or_else(PoisonError::into_inner).remove(token);
+    /// A cookie for who has proven who they are.
+    pub(super) fn begin(&self, operator: Option<Operator>) -> Option<Begun> {
+        let token = token()?;
+        let mut ended = Vec::new();
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = HashMap::new();
+        for (token, login) in logins.drain() {
+            match login.since.elapsed() < LASTS {
+                true => drop(kept.insert(token, login)),
+                false => ended.extend(login.operator),
+            }
         }
+        if kept.len() >= MOST {
+            let oldest = kept.iter().min_by_key(|(_, login)| login.since);
+            let oldest = oldest.map(|(token, _)| token.clone()).unwrap_or_default();
+            ended.extend(kept.remove(&oldest).and_then(|login| login.operator));
+        }
+        *logins = kept;
+        let operator = operator.map(Arc::new);
+        logins.insert(token.clone(), Login { since: Instant::now(), operator });
+        let seconds = LASTS.as_secs();
+        let cookie =
+            format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}");
+        Some(Begun { cookie, ended })
     }
+
+    /// Ends a login; gives the operator whose it was.
+    pub(super) fn end(&self, headers: &HeaderMap) -> Option<Arc<Operator>> {
+        let token = cookie(headers)?;
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        logins.remove(token)?.operator
+    }
+}
+
+/// Whether the page itself asks: another site can neither send this header nor read the answer.
+pub(super) fn is_own_page(headers: &HeaderMap) -> bool {
+    headers.contains_key("x-readgate")
 }
 
 /// 256 random bits, as text.
@@ -142,9 +211,14 @@ mod tests {
         SocketAddr::new(address.parse().unwrap(), 4000)
     }
 
+    fn guard(password: Option<&str>, takes_operators: bool) -> Guard {
+        let password = password.map(Password::new);
+        Guard::new(password.as_ref(), takes_operators, "10.0.0.4".parse().unwrap()).unwrap()
+    }
+
     #[test]
-    fn without_a_password_only_this_machine_sees_it_under_its_own_name() {
-        let guard = Guard::new(None).unwrap();
+    fn without_a_login_only_this_machine_sees_it_under_its_own_name() {
+        let guard = guard(None, false);
         let admits = |address, host| guard.admit(peer(address), &headers(host, ""));
         for host in ["127.0.0.1:9104", "localhost", "[::1]:9104"] {
             assert_eq!(admits("127.0.0.1", host), Admission::Admitted, "{host}");
@@ -157,19 +231,35 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn with_a_password_a_login_is_needed_wherever_it_comes_from() {
-        let guard = Guard::new(Some(&Password::new("right"))).unwrap();
+        let guard = guard(Some("right"), false);
         let here = peer("127.0.0.1");
-        let mut asking = headers("localhost", "readgate_status=guess");
-        assert_eq!(guard.admit(here, &asking), Admission::PasswordNeeded);
-        assert_eq!(guard.log_in(&asking, b"right").await, None, "another site's form");
-        asking.insert("x-readgate", "1".parse().unwrap());
-        assert_eq!(guard.log_in(&asking, b"wrong").await, None);
-        let cookie = guard.log_in(&asking, b"right").await.unwrap();
+        let asking = headers("localhost", "readgate_status=guess");
+        assert_eq!(guard.admit(here, &asking), Admission::LoginNeeded);
+        assert!(!guard.knows(b"wrong").await);
+        assert!(guard.knows(b"right").await);
+        let cookie = guard.begin(None).unwrap().cookie;
         assert!(cookie.contains("HttpOnly; SameSite=Strict"), "{cookie}");
         let own = cookie.split(';').next().unwrap();
         let known = headers("ops.example.org", &format!("other=1; {own}"));
         assert_eq!(guard.admit(peer("10.0.0.5"), &known), Admission::Admitted);
-        guard.log_out(&known);
-        assert_eq!(guard.admit(here, &known), Admission::PasswordNeeded);
+        guard.end(&known);
+        assert_eq!(guard.admit(here, &known), Admission::LoginNeeded);
+    }
+
+    #[test]
+    fn named_operators_log_in_on_this_machine_alone() {
+        let only = guard(None, true);
+        let asking = headers("localhost", "");
+        for (from, admission, takes) in [
+            ("127.0.0.1", Admission::LoginNeeded, true),
+            ("10.0.0.4", Admission::LoginNeeded, true),
+            ("10.0.0.5", Admission::Refused, false),
+        ] {
+            assert_eq!(only.admit(peer(from), &asking), admission, "{from}");
+            assert_eq!(only.takes_operator_from(peer(from)), takes, "{from}");
+        }
+        let both = guard(Some("right"), true);
+        assert_eq!(both.admit(peer("10.0.0.5"), &asking), Admission::LoginNeeded);
+        assert!(!both.takes_operator_from(peer("10.0.0.5")));
     }
 }
