@@ -256,6 +256,32 @@ on_both! {
         assert!(borrowed >= 60, "{borrowed}");
     }
 
+    fn what_a_statement_leaves_is_there_after_idle_time(stage) {
+        let readgate = sharing(stage, "sharing_pairs", 1);
+        let mut twins = Twins::enter(stage, &readgate, &logins()[0]);
+        let left = [
+            ("SELECT @a := 7", "SELECT @a"),
+            ("SELECT 5 INTO @a", "SELECT @a"),
+            ("SELECT CAST('abc' AS SIGNED) FROM clinical.subjects LIMIT 2", "SHOW WARNINGS"),
+            ("SELECT CAST('abc' AS SIGNED) FROM clinical.subjects LIMIT 2", "SELECT @@warning_count"),
+            ("SELECT * FROM clinical.no_such_table", "SHOW ERRORS"),
+            ("SELECT SQL_CALC_FOUND_ROWS subject_id FROM clinical.subjects LIMIT 3", "SELECT FOUND_ROWS()"),
+            ("SELECT LAST_INSERT_ID(7)", "SELECT LAST_INSERT_ID()"),
+            ("SET time_zone = '+02:00'", "SELECT @@time_zone"),
+            ("SET autocommit = 0", "SELECT @@autocommit"),
+            ("BEGIN", "PING"),
+            ("SELECT CONNECTION_ID()", "SELECT CONNECTION_ID()"),
+        ];
+        for (leaves, look) in left {
+            twins.say("RESET");
+            twins.say("SELECT COUNT(*) FROM clinical.subjects");
+            twins.say(leaves);
+            // Idle time is what the session is given; it must not lend its connection.
+            std::thread::sleep(Duration::from_millis(60));
+            twins.say(look);
+        }
+    }
+
     fn fifty_sessions_share_two_connections(stage) {
         let readgate = sharing(stage, "sharing_fifty", 2);
         let mut sessions = Vec::new();
