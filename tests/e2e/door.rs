@@ -1,9 +1,12 @@
 //! Who is let in, and what everybody else is told.
 
+use std::sync::Arc;
+
 use readgate_tests::config::set;
-use readgate_tests::raw::{Login, RawClient, capability};
+use readgate_tests::raw::{Login, RawClient, capability, tls_config};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use serde_json::Value;
 
 /// Everything the server said in a login that must fail, with names and nonces blanked out.
 fn failed_login(stage: &Stage, user: &str, login: Login) -> Vec<(u8, String)> {
@@ -34,6 +37,23 @@ on_both! {
         let mut alice = stage.alice();
         assert_eq!(alice.query("SELECT COUNT(*) FROM clinical.lab_results").value(), "144000");
         stage.readgate.record("login", |record| record["user"] == "alice");
+    }
+
+    fn a_client_that_comes_again_resumes_its_tls_session(stage) {
+        let config = tls_config(&stage.ca_file(), None);
+        let login = Login::user("alice", USER_PASSWORD);
+        let resumed = [(); 3].map(|()| {
+            let mut client = RawClient::connect(stage.readgate.port).expect("a greeting");
+            let resumed = client.start_tls_with(Arc::clone(&config), &login).expect("TLS");
+            client.login(&login).expect("the login");
+            assert_eq!(client.query("SELECT 1").value(), "1");
+            resumed
+        });
+        assert_eq!(resumed, [false, true, true]);
+        let of_alice = |record: &Value| record["user"] == "alice" && !record["tls_version"].is_null();
+        let record = stage.readgate.record("login", of_alice);
+        assert_eq!(record["tls_version"], "TLSv1.3");
+        assert_eq!(record["tls_cipher"], "TLS13_AES_128_GCM_SHA256");
     }
 
     fn runs_every_session_under_the_shared_account(stage) {

@@ -54,6 +54,7 @@ mod ready;
 mod refusals;
 mod roles;
 mod settings;
+mod sharing;
 mod shipping;
 mod staleness;
 mod timing;

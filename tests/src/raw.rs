@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 
 use crate::protocol::{CURSOR_EXISTS, MORE_RESULTS, lenenc, ok_status, scramble, text_row};
 pub use crate::protocol::{Greeting, Login, ServerError, capability};
@@ -42,6 +42,28 @@ pub struct Response {
     pub payloads: Vec<Vec<u8>>,
     /// Indexes of the payloads that are rows.
     rows: Vec<usize>,
+}
+
+/// Trusts the CA; with a client certificate, if wanted: `NAME.crt` and `NAME.key` beside the
+/// CA's.
+pub fn tls_config(ca_file: &Path, person: Option<&str>) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    let ca = CertificateDer::from_pem_file(ca_file).expect("the CA file is PEM");
+    roots.add(ca).expect("the CA is a certificate");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks TLS")
+        .with_root_certificates(roots);
+    Arc::new(match person.map(|name| ca_file.with_file_name(name)) {
+        None => config.with_no_client_auth(),
+        Some(base) => {
+            let certificate = CertificateDer::from_pem_file(base.with_extension("crt"));
+            let key = PrivateKeyDer::from_pem_file(base.with_extension("key"));
+            let (certificate, key) = (certificate.expect("PEM"), key.expect("PEM"));
+            config.with_client_auth_cert(vec![certificate], key).expect("they fit")
+        }
+    })
 }
 
 impl RawClient {
@@ -78,33 +100,22 @@ impl RawClient {
         login: &Login,
         person: Option<&str>,
     ) -> io::Result<()> {
+        self.start_tls_with(tls_config(ca_file, person), login).map(|_| ())
+    }
+
+    /// The same as configured, which may know a session to resume; whether it was resumed.
+    pub fn start_tls_with(&mut self, config: Arc<ClientConfig>, login: &Login) -> io::Result<bool> {
         self.send(&login.head(true))?;
-        let mut roots = RootCertStore::empty();
-        let ca = CertificateDer::from_pem_file(ca_file).expect("the CA file is PEM");
-        roots.add(ca).expect("the CA is a certificate");
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring speaks TLS")
-            .with_root_certificates(roots);
-        let config = match person.map(|name| ca_file.with_file_name(name)) {
-            None => config.with_no_client_auth(),
-            Some(base) => {
-                let certificate = CertificateDer::from_pem_file(base.with_extension("crt"));
-                let key = PrivateKeyDer::from_pem_file(base.with_extension("key"));
-                let (certificate, key) = (certificate.expect("PEM"), key.expect("PEM"));
-                config.with_client_auth_cert(vec![certificate], key).expect("they fit")
-            }
-        };
         let name = ServerName::try_from("localhost").expect("a name");
-        let connection = ClientConnection::new(Arc::new(config), name).expect("a session");
+        let connection = ClientConnection::new(config, name).expect("a session");
         let mut stream = StreamOwned::new(connection, self.socket.try_clone()?);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
         }
+        let resumed = stream.conn.handshake_kind() == Some(HandshakeKind::Resumed);
         self.stream = Box::new(stream);
         self.tls = true;
-        Ok(())
+        Ok(resumed)
     }
 
     /// Sends the handshake response and answers what the server asks until it says OK or ERR.

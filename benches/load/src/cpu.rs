@@ -1,4 +1,4 @@
-//! CPU time of a process, to the nanosecond: what its threads and those that have ended ran.
+//! What a process costs: CPU time, to the nanosecond, of its threads that live; memory.
 use std::fs;
 use std::time::Duration;
 
@@ -10,4 +10,11 @@ pub(crate) fn of(pid: u32) -> Duration {
         text.split_whitespace().next().and_then(|word| word.parse::<u64>().ok()).unwrap_or(0)
     };
     Duration::from_nanos(tasks.flatten().map(run).sum())
+}
+
+/// Memory of its own that the process has at the moment, in kB: heaps and stacks.
+pub(crate) fn resident(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }

@@ -1,9 +1,12 @@
 //! The kinds of load: what one operation is.
 use std::fmt::Write;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use readgate_tests::protocol::Login;
-use readgate_tests::raw::RawClient;
+use readgate_tests::raw::{RawClient, tls_config};
+use rustls::ClientConfig;
+use rustls::client::Resumption;
 
 use crate::Arguments;
 
@@ -20,8 +23,10 @@ pub(crate) enum Kind {
     NewReport,
     /// Some 30 MB of rows.
     Bulk,
-    /// Connect, log in, one statement, leave.
+    /// Connect, log in, one statement, leave. Over TLS, if an authority is given.
     Login,
+    /// The same over TLS, resuming the session before.
+    ResumedLogin,
 }
 
 /// A client at its work.
@@ -31,19 +36,32 @@ pub(crate) struct Work<'a> {
     client: Option<RawClient>,
     request: Vec<u8>,
     answer: Vec<u8>,
+    /// What a client that comes again knows of its last TLS session.
+    tls: Option<Arc<ClientConfig>>,
     /// Where in the request the number stands that makes each text new.
     fresh: Option<usize>,
     count: u64,
 }
 
-/// A session that is logged in.
-pub(crate) fn connect(arguments: &Arguments, login: &Login) -> RawClient {
-    let mut client = RawClient::connect(arguments.port).expect("the door answers");
-    if let Some(ca_file) = &arguments.ca_file {
-        client.start_tls(ca_file, login).expect("TLS");
+/// A session that is logged in, over TLS if that is configured.
+pub(crate) fn connect(port: u16, login: &Login, tls: Option<&Arc<ClientConfig>>) -> RawClient {
+    let mut client = RawClient::connect(port).expect("the door answers");
+    if let Some(tls) = tls {
+        client.start_tls_with(Arc::clone(tls), login).expect("TLS");
     }
     client.login(login).expect("the login");
     client
+}
+
+/// TLS as the arguments have it; sessions are resumed only where that is measured.
+pub(crate) fn tls(arguments: &Arguments) -> Option<Arc<ClientConfig>> {
+    let config = tls_config(arguments.ca_file.as_ref()?, None);
+    if arguments.kind == Kind::ResumedLogin {
+        return Some(config);
+    }
+    let mut config = ClientConfig::clone(&config);
+    config.resumption = Resumption::disabled();
+    Some(Arc::new(config))
 }
 
 impl<'a> Work<'a> {
@@ -55,13 +73,14 @@ impl<'a> Work<'a> {
             client: None,
             request: Vec::new(),
             answer: Vec::new(),
+            tls: tls(arguments),
             fresh: None,
             count: number as u64 * 1_000_000_000,
         };
-        if arguments.kind == Kind::Login {
+        if matches!(arguments.kind, Kind::Login | Kind::ResumedLogin) {
             return work;
         }
-        let mut client = connect(arguments, login);
+        let mut client = connect(arguments.port, login, work.tls.as_ref());
         let key = 1 + number * 37 % 1000;
         let text = match arguments.kind {
             Kind::Point => {
@@ -72,7 +91,7 @@ impl<'a> Work<'a> {
             }
             Kind::Report | Kind::NewReport => report(),
             Kind::Bulk => String::from("SELECT a.*, REPEAT('x', 100) FROM lab_results a"),
-            Kind::Login => String::new(),
+            Kind::Login | Kind::ResumedLogin => String::new(),
         };
         if arguments.kind == Kind::Prepared {
             let statement = client.prepare(&text).expect("a statement");
@@ -99,7 +118,7 @@ impl<'a> Work<'a> {
     /// One operation.
     pub(crate) fn once(&mut self) {
         let Some(client) = &mut self.client else {
-            let mut client = connect(self.arguments, self.login);
+            let mut client = connect(self.arguments.port, self.login, self.tls.as_ref());
             assert_eq!(client.query("SELECT 1").value(), "1");
             return;
         };

@@ -59,10 +59,17 @@ fn main() {
     let arguments = Arguments::parse();
     let password = std::fs::read_to_string(&arguments.password_file).expect("the password file");
     let login = Login::user(&arguments.user, password.trim_end()).in_schema("clinical");
-    let idle: Vec<_> = (0..arguments.idle).map(|_| kinds::connect(&arguments, &login)).collect();
+    let tls = kinds::tls(&arguments);
+    let idle = |_| kinds::connect(arguments.port, &login, tls.as_ref());
+    let idle: Vec<_> = (0..arguments.idle).map(idle).collect();
+    if !idle.is_empty() {
+        // Whoever has nothing to do gives its buffers back after two seconds.
+        std::thread::sleep(Duration::from_secs(4));
+    }
+    let resident = arguments.pid.map_or(0, cpu::resident);
     let (clients, cpu) = load(&arguments, &login);
     drop(idle);
-    print(&clients, cpu, arguments.seconds);
+    print(&clients, cpu, resident, arguments.seconds);
 }
 
 /// What one client did: its latencies, and the bytes of one answer.
@@ -107,7 +114,7 @@ fn run(mut work: kinds::Work<'_>, start: &Barrier, measured: Duration) -> Done {
     (latencies, work.bytes())
 }
 
-fn print(clients: &[Done], cpu: Option<Duration>, seconds: f64) {
+fn print(clients: &[Done], cpu: Option<Duration>, resident: u64, seconds: f64) {
     let mut all: Vec<Duration> =
         clients.iter().flat_map(|(latencies, _)| latencies.clone()).collect();
     all.sort_unstable();
@@ -118,7 +125,7 @@ fn print(clients: &[Done], cpu: Option<Duration>, seconds: f64) {
     let (operations, megabytes) = (count as f64, bytes as f64 / 1e6);
     let cpu = cpu.map_or(f64::NAN, |cpu| cpu.as_secs_f64() * 1e6);
     println!(
-        "{{\"per_second\":{:.0},\"p50_us\":{:.1},\"p99_us\":{:.1},\"cpu_us\":{:.2},\"mb_per_second\":{:.1},\"cpu_us_per_mb\":{:.1}}}",
+        "{{\"per_second\":{:.0},\"p50_us\":{:.1},\"p99_us\":{:.1},\"cpu_us\":{:.2},\"mb_per_second\":{:.1},\"cpu_us_per_mb\":{:.1},\"rss_kb\":{resident}}}",
         operations / seconds,
         at(500),
         at(990),

@@ -125,6 +125,8 @@ pub struct Replica {
     pub connections: u32,
     /// A client waits this long for one of them.
     pub longest_wait: Duration,
+    /// A session without a command for this long lends its connection; `None`: never.
+    pub share_idle: Option<Duration>,
     /// Compression of the way to it.
     pub compression: ReplicaCompression,
     /// How far behind its source it may be; `None`: any time.

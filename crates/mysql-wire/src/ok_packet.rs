@@ -57,14 +57,14 @@ impl OkPacket {
     }
 }
 
-/// The status flags of a classic EOF payload.
-pub fn parse_eof_status(payload: &[u8]) -> Result<StatusFlags, Malformed> {
+/// The number of warnings and the status flags of a classic EOF payload.
+pub fn parse_eof(payload: &[u8]) -> Result<(u16, StatusFlags), Malformed> {
     let mut reader = Reader::new(payload, "EOF packet");
     if reader.u8()? != EOF_HEADER {
         return Err(reader.malformed());
     }
-    reader.u16()?;
-    reader.u16().map(StatusFlags::from_bits_truncate)
+    let warnings = reader.u16()?;
+    Ok((warnings, StatusFlags::from_bits_truncate(reader.u16()?)))
 }
 
 /// A classic EOF payload, with which COM_SET_OPTION is answered where DEPRECATE_EOF is

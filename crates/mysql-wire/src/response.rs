@@ -7,7 +7,7 @@
 //!
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response.html>
 use crate::err_packet::ERR_HEADER;
-use crate::ok_packet::{EOF_HEADER, MAX_EOF_LEN, OK_HEADER, parse_eof_status};
+use crate::ok_packet::{EOF_HEADER, MAX_EOF_LEN, OK_HEADER, parse_eof};
 use crate::packet::{HEADER_LEN, MAX_PACKET_LEN, PacketHeader};
 use crate::prepare::PrepareOk;
 use crate::{ErrPacket, OkPacket, Reader, StatusFlags};
@@ -140,6 +140,7 @@ pub struct ResponseWalker {
     caps: Caps,
     bytes: u64,
     rows: u64,
+    warnings: u16,
     status: StatusFlags,
     prepared: Option<PrepareOk>,
 }
@@ -178,6 +179,7 @@ impl ResponseWalker {
             caps: Caps::default(),
             bytes: 0,
             rows: 0,
+            warnings: 0,
             status: StatusFlags::empty(),
             prepared: None,
         }
@@ -211,6 +213,11 @@ impl ResponseWalker {
     /// Bytes of the definitions and rows that were passed so far, with their headers.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Warnings that the last result has announced.
+    pub fn warnings(&self) -> u16 {
+        self.warnings
     }
 
     /// PREPARE_OK, once seen.
@@ -451,8 +458,8 @@ impl ResponseWalker {
     }
 
     fn take_eof(&mut self, payload: &[u8]) -> Result<(), ResponseFault> {
-        self.status =
-            parse_eof_status(payload).map_err(|_| ResponseFault::Malformed("EOF packet"))?;
+        (self.warnings, self.status) =
+            parse_eof(payload).map_err(|_| ResponseFault::Malformed("EOF packet"))?;
         Ok(())
     }
 
@@ -461,7 +468,7 @@ impl ResponseWalker {
             return self.take_eof(payload);
         }
         let ok = OkPacket::parse(payload).map_err(|_| ResponseFault::Malformed("OK packet"))?;
-        self.status = ok.status;
+        (self.warnings, self.status) = (ok.warnings, ok.status);
         Ok(())
     }
 }

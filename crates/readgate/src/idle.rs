@@ -18,6 +18,8 @@ pub struct Wait {
     began: Instant,
     limit: Duration,
     napping: bool,
+    /// When to share, until it has been told.
+    share: Option<Duration>,
 }
 
 /// What a wait has come to.
@@ -25,6 +27,8 @@ pub struct Wait {
 pub enum Idle {
     /// Nothing for a while; comes once in a wait.
     Nap,
+    /// Others could use the session's connection meanwhile; comes once in a wait.
+    Share,
     /// The limit has passed.
     Over,
 }
@@ -32,18 +36,39 @@ pub enum Idle {
 impl Wait {
     /// A wait that begins now.
     pub fn begin(limit: Duration) -> Self {
-        Self { began: Instant::now(), limit, napping: limit <= NAP }
+        Self { began: Instant::now(), limit, napping: limit <= NAP, share: None }
     }
 
-    fn due(&self) -> Instant {
-        self.began + if self.napping { self.limit } else { NAP }
+    /// The same with a moment at which to share, if that comes before the limit.
+    #[must_use]
+    pub fn sharing_after(mut self, share: Option<Duration>) -> Self {
+        self.share = share.filter(|share| *share < self.limit);
+        self
+    }
+
+    /// What the wait comes to next, and after how long.
+    fn next(&self) -> (Duration, Idle) {
+        let pending = if self.napping { (self.limit, Idle::Over) } else { (NAP, Idle::Nap) };
+        match self.share {
+            Some(share) if share <= pending.0 => (share, Idle::Share),
+            Some(_) | None => pending,
+        }
+    }
+
+    fn has_come_to(&mut self, what: Idle) {
+        match what {
+            Idle::Nap => self.napping = true,
+            Idle::Share => self.share = None,
+            Idle::Over => {}
+        }
     }
 }
 
 impl IdleTimer {
     /// Waits for the next thing that a wait comes to.
     pub async fn pass(&mut self, wait: &mut Wait) -> Idle {
-        let due = wait.due();
+        let (after, what) = wait.next();
+        let due = wait.began + after;
         let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(due)));
         // Set for an earlier wait, it may fire early; set for a nap, it must not fire late.
         if timer.deadline() > due {
@@ -52,9 +77,8 @@ impl IdleTimer {
         loop {
             timer.as_mut().await;
             if Instant::now() >= due {
-                let over = wait.napping;
-                wait.napping = true;
-                return if over { Idle::Over } else { Idle::Nap };
+                wait.has_come_to(what);
+                return what;
             }
             timer.as_mut().reset(due);
         }
@@ -87,6 +111,18 @@ mod tests {
         let mut wait = Wait::begin(LIMIT);
         assert_eq!((timer.pass(&mut wait).await, begin.elapsed().as_secs()), (Idle::Nap, 23));
         assert_eq!((timer.pass(&mut wait).await, begin.elapsed().as_secs()), (Idle::Over, 31));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_comes_to_sharing_once_before_or_after_its_nap() {
+        for (share, first) in [(1, Idle::Share), (5, Idle::Nap)] {
+            let (mut timer, begin) = (IdleTimer::default(), Instant::now());
+            let mut wait = Wait::begin(LIMIT).sharing_after(Some(Duration::from_secs(share)));
+            let told = [timer.pass(&mut wait).await, timer.pass(&mut wait).await];
+            assert!(told[0] == first && told.contains(&Idle::Share), "{told:?}");
+            assert_eq!(begin.elapsed().as_secs(), share.max(2));
+            assert_eq!((timer.pass(&mut wait).await, begin.elapsed().as_secs()), (Idle::Over, 10));
+        }
     }
 
     #[tokio::test(start_paused = true)]

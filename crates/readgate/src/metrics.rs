@@ -36,6 +36,10 @@ pub struct Metrics {
     bytes_received: IntCounter,
     bytes_sent: IntCounter,
     replica_opens: IntCounterVec,
+    /// Idle sessions that have lent their connection to the replica.
+    pub sessions_without_connection: IntGauge,
+    /// How often such a session has got one again.
+    pub connections_borrowed: IntCounter,
     replica_up: Gauge,
     replica_checks: GaugeVec,
     ledger_faults: IntCounter,
@@ -83,6 +87,14 @@ impl Metrics {
                 "readgate_replica_opens_total",
                 "Attempts to open a session on the replica, by result.",
                 &["result"],
+            )?,
+            sessions_without_connection: make.count(
+                "readgate_sessions_without_connection",
+                "Idle sessions that have lent their connection to the replica (replica.share_idle).",
+            )?,
+            connections_borrowed: make.counter(
+                "readgate_connections_borrowed_total",
+                "How often a session that had lent its connection got one for its next command.",
             )?,
             replica_up: make
                 .gauge("readgate_replica_up", "1 if the replica took the last session, else 0.")?,

@@ -68,6 +68,11 @@ impl Named {
         Self { fingerprint: short_hash(&sql_judge::shape(facts, text)), tables, columns }
     }
 
+    /// Whether it names any table.
+    pub fn has_tables(&self) -> bool {
+        !self.tables.is_empty()
+    }
+
     fn fingerprint(&self) -> Option<&str> {
         Some(self.fingerprint.as_str()).filter(|fingerprint| !fingerprint.is_empty())
     }

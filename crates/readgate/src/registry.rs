@@ -53,8 +53,15 @@ pub struct Card {
     pub encrypted: bool,
     /// The account that it has on the replica; an operator's has none.
     pub account: Option<Arc<Account>>,
-    /// The replica's id of its session.
-    pub replica_session: u32,
+    /// The replica's id of its session, while it has one there.
+    pub replica_session: Option<u32>,
+}
+
+impl Card {
+    /// Whether the session has that id on the replica at this moment.
+    pub fn is_at(&self, replica_id: u64) -> bool {
+        self.replica_session.is_some_and(|id| u64::from(id) == replica_id)
+    }
 }
 
 /// 0 where the system's generator fails; a nonce will fail with it.
@@ -97,9 +104,8 @@ impl Registry {
     /// The session of this user that has the id, ours or the replica's.
     pub fn find(&self, user: &str, id: u64) -> Found {
         let sessions = self.sessions();
-        let hit = sessions.iter().find(|(own, entry)| {
-            u64::from(**own) == id || u64::from(entry.card.replica_session) == id
-        });
+        let hit =
+            sessions.iter().find(|(own, entry)| u64::from(**own) == id || entry.card.is_at(id));
         match hit {
             Some((own, entry)) if entry.card.user == user => Found::Own(*own, entry.clone()),
             Some(_) => Found::AnothersSession,
@@ -107,13 +113,10 @@ impl Registry {
         }
     }
 
-    /// The replica's ids of a user's sessions, in order.
-    pub fn replica_sessions_of(&self, user: &str) -> Vec<u32> {
+    /// A user's sessions. For as long as they are held, their ids on the replica stay theirs.
+    pub fn sessions_of(&self, user: &str) -> Vec<Entry> {
         let sessions = self.sessions();
-        let own = sessions.values().filter(|entry| entry.card.user == user);
-        let mut ids: Vec<u32> = own.map(|entry| entry.card.replica_session).collect();
-        ids.sort_unstable();
-        ids
+        sessions.values().filter(|entry| entry.card.user == user).cloned().collect()
     }
 
     /// Gives an order to one session, if it is one of those meant.
@@ -172,6 +175,31 @@ pub struct Registered {
     registry: Arc<Registry>,
     id: u32,
     serial: u64,
+}
+
+impl Registered {
+    /// The session gives its connection to the replica away: from now on no id there leads to
+    /// it. False while somebody acts on that connection for it, such as a KILL under way.
+    #[must_use]
+    pub fn leave_replica(&self) -> bool {
+        let mut sessions = self.registry.sessions();
+        let Some(entry) = sessions.get_mut(&self.id) else { return false };
+        let is_free = entry.serial == self.serial && !entry.orders.is_held_elsewhere();
+        if is_free {
+            entry.card.replica_session = None;
+        }
+        is_free
+    }
+
+    /// The session has a connection again, under this account.
+    pub fn at_replica(&self, replica_session: u32, account: &Arc<Account>) {
+        let mut sessions = self.registry.sessions();
+        if let Some(entry) = sessions.get_mut(&self.id).filter(|entry| entry.serial == self.serial)
+        {
+            entry.card.replica_session = Some(replica_session);
+            entry.card.account = Some(Arc::clone(account));
+        }
+    }
 }
 
 impl Drop for Registered {

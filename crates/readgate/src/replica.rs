@@ -9,6 +9,7 @@ pub mod guard;
 pub mod login;
 pub mod pool;
 pub mod relay;
+pub mod remembered;
 pub mod text_query;
 
 use std::future::Future;
@@ -240,9 +241,10 @@ impl ReplicaTarget {
     /// what it held.
     pub async fn reset(&self, connection: &mut LoggedIn) -> Result<(), ReplicaFault> {
         self.within_deadline(async {
-            text_query::command(&mut connection.channel, Command::ResetConnection)
-                .await
-                .map_err(|fault| ReplicaFault::Guard(fault.to_string()))
+            let status = text_query::command(&mut connection.channel, Command::ResetConnection);
+            connection.status =
+                status.await.map_err(|fault| ReplicaFault::Guard(fault.to_string()))?;
+            Ok(())
         })
         .await
     }
@@ -252,6 +254,7 @@ impl ReplicaTarget {
         self.within_deadline(async {
             text_query::command(&mut connection.channel, Command::Ping)
                 .await
+                .map(|_| ())
                 .map_err(|fault| ReplicaFault::Guard(fault.to_string()))
         })
         .await

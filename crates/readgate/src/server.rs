@@ -62,6 +62,8 @@ pub async fn serve(
 ) -> Result<(), ServeFault> {
     let mut inherited = Inherited::take();
     let daemon = Daemon::new(&config, &hash)?;
+    // Before anybody can see that it is there: who can, may order it to end in good order.
+    let mut orders = Orders::new(reloads)?;
     let mut sockets = Vec::new();
     for (listener, door) in config.listeners.iter().zip(&daemon.doors) {
         sockets.push((inherited.bind(listener.address).await?, Arc::clone(door)));
@@ -92,7 +94,6 @@ pub async fn serve(
     if let Err(error) = reload::take_over(&daemon).await {
         tracing::error!(error, "changes of users wait to be recorded");
     }
-    let mut orders = Orders::new(reloads)?;
     let (stop, stopping) = watch::channel(false);
     for (socket, door) in sockets {
         tracing::info!(listener = door.name, address = ?socket.local_addr().ok(), "listening");

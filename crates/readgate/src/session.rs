@@ -11,6 +11,7 @@ pub mod passthrough;
 pub mod password;
 pub mod prepared;
 pub mod refuse;
+pub mod share;
 pub mod statement;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ use crate::replica::pool::Warm;
 use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
 use crate::role_policy::RoleJudge;
 use prepared::PreparedStatements;
+use share::{Rested, Traces};
 
 /// ER_INTERNAL_ERROR-like: the replica's session state can't be followed.
 const UNKNOWN_CHARSET: u16 = 1115;
@@ -51,12 +53,14 @@ const RESPONSE_FLAGS: StatusFlags = StatusFlags::SERVER_MORE_RESULTS_EXISTS
     .union(StatusFlags::SERVER_STATUS_CURSOR_EXISTS)
     .union(StatusFlags::SERVER_STATUS_LAST_ROW_SENT);
 
-/// A named user's session.
-pub struct Session<'a> {
+/// A named user's session. `R` is what it has of the replica: a guarded session there, which
+/// all that runs statements asks for, or, while it is idle and shares, none.
+pub struct Session<'a, R = ReplicaSession> {
     daemon: &'a Arc<Daemon>,
     client: &'a mut PacketStream,
     context: &'a mut Context,
-    replica: ReplicaSession,
+    replica: R,
+    traces: Traces,
     judge: Arc<Judge>,
     facts: SessionFacts,
     prepared: PreparedStatements,
@@ -135,7 +139,7 @@ impl<'a> Session<'a> {
             listener: context.listener.clone(),
             encrypted: client.is_encrypted(),
             account: Some(account),
-            replica_session: replica.connection_id,
+            replica_session: Some(replica.connection_id),
         };
         // Before the judge is asked for: what changes in between is followed.
         let generation = daemon.judges.generation();
@@ -164,6 +168,7 @@ impl<'a> Session<'a> {
             multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
             limits: daemon.live().session_limits.narrowed(&user.role.limits),
             replica,
+            traces: Traces::default(),
             idle: IdleTimer::default(),
             tally: daemon.metrics.statements.tally(user.name.as_str(), &user.role.name),
             orders,
@@ -183,12 +188,25 @@ impl<'a> Session<'a> {
         loop {
             self.client.begin_command();
             self.daemon.metrics.traffic(self.client.take_traffic());
-            let payload = match self.wait_for_command().await {
-                Ok(payload) => payload,
-                Err(ending) => return Leaving::Ended(self.give_back(ending)),
+            let share = self.daemon.pool.share_idle();
+            let mut wait = Wait::begin(self.limits.idle_timeout).sharing_after(share);
+            let payload = loop {
+                match self.wait_for_command(&mut wait).await {
+                    Ok(Some(payload)) => break payload,
+                    // Few come here at a time: the others' futures needn't have room for it.
+                    Ok(None) => match Box::pin(share::rest(self, wait)).await {
+                        Ok(Rested::Kept(session)) => self = session,
+                        Ok(Rested::Woken(session, payload)) => {
+                            self = session;
+                            break payload;
+                        }
+                        Err(leaving) => return leaving,
+                    },
+                    Err(ending) => return Leaving::Ended(self.give_back(ending)),
+                }
             };
             if payload.bytes.first() == Some(&Command::ChangeUser.byte()) {
-                return self.leave(&payload);
+                return self.leave_with_connection(&payload);
             }
             self.follow_changes();
             match command::run(&mut self, payload, Instant::now()).await {
@@ -219,26 +237,23 @@ impl<'a> Session<'a> {
         self.role = Arc::clone(&user.role);
         self.redacts = self.daemon.records.redacts(&user.role.name);
         self.limits = live.session_limits.narrowed(&user.role.limits);
+        self.retag(&policy);
+    }
+
+    /// Who it is, as its records say from now on.
+    fn retag(&mut self, policy: &str) {
         let program = self.program.as_deref();
-        let at = at(self.daemon, &self.replica, &policy);
-        let who = login_record::who(self.context, (&self.named, &user.role.name), program, at);
+        let at = at(self.daemon, &self.replica, policy);
+        let who = login_record::who(self.context, (&self.named, &self.role.name), program, at);
         self.tag = self.daemon.ledger.tag(&who);
     }
 
     /// COM_CHANGE_USER: this session is over, whoever the client becomes. Its connection to
     /// the replica is kept for the next one.
-    fn leave(self, payload: &Payload) -> Leaving {
-        let body = payload.bytes.get(1..).unwrap_or_default();
-        let request = match ChangeUser::parse(body, self.negotiated) {
-            Ok(request) => request,
-            Err(malformed) => {
-                return Leaving::Ended(self.give_back(Ending::malformed(malformed.to_string())));
-            }
-        };
-        let (slot, _) = self.slots;
-        self.context.earmarked = Some(Warm::used(self.replica));
-        let (negotiated, collation) = (self.negotiated, self.collation);
-        Leaving::ToBecome(Left { request, slot, negotiated, collation })
+    fn leave_with_connection(self, payload: &Payload) -> Leaving {
+        let (session, replica) = self.with(());
+        session.context.earmarked = Some(Warm::used(replica));
+        session.leave(payload)
     }
 
     /// The session leaves the registry first: its connection id may be somebody else's next.
@@ -251,25 +266,27 @@ impl<'a> Session<'a> {
         ending
     }
 
-    /// Waits for the next command, as long as nothing else ends the session.
-    async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
-        let Self { client, replica, orders, limits, idle, .. } = self;
-        let mut wait = Wait::begin(limits.idle_timeout);
+    /// Waits for the next command, as long as nothing else ends the session. `None`: the
+    /// session has been idle for so long that it may lend its connection meanwhile.
+    async fn wait_for_command(&mut self, wait: &mut Wait) -> Result<Option<Payload>, Ending> {
         loop {
+            let Self { client, replica, orders, limits, idle, .. } = self;
             tokio::select! {
                 biased;
                 payload = client.read_payload(limits.max_payload) => {
-                    return payload.map_err(Ending::from);
+                    return payload.map(Some).map_err(Ending::from);
                 }
                 () = orders.end_when_idle() => return Err(ordered(orders)),
                 unasked = replica.channel.fill() => {
                     return Err(replica_spoke_unasked(replica, unasked));
                 }
-                idle = idle.pass(&mut wait) => match idle {
+                idle = idle.pass(wait) => match idle {
                     Idle::Nap => {
                         client.release_buffers();
                         replica.channel.release_buffers();
                     }
+                    Idle::Share if self.may_share() => return Ok(None),
+                    Idle::Share => {}
                     Idle::Over => return Err(Ending::idle()),
                 },
             }
@@ -343,6 +360,52 @@ impl<'a> Session<'a> {
     /// Takes over what a response said of the session.
     fn note_status(&mut self, status: StatusFlags) {
         self.replica.status = status - RESPONSE_FLAGS;
+    }
+}
+
+impl<'a, R> Session<'a, R> {
+    /// The session is over, whoever the client becomes.
+    fn leave(self, payload: &Payload) -> Leaving {
+        let body = payload.bytes.get(1..).unwrap_or_default();
+        let request = match ChangeUser::parse(body, self.negotiated) {
+            Ok(request) => request,
+            Err(malformed) => return Leaving::Ended(Ending::malformed(malformed.to_string())),
+        };
+        let (slot, _) = self.slots;
+        let (negotiated, collation) = (self.negotiated, self.collation);
+        Leaving::ToBecome(Left { request, slot, negotiated, collation })
+    }
+
+    /// The same session with something else of the replica, and what it had.
+    fn with<T>(self, replica: T) -> (Session<'a, T>, R) {
+        let session = Session {
+            daemon: self.daemon,
+            client: self.client,
+            context: self.context,
+            replica,
+            traces: self.traces,
+            judge: self.judge,
+            facts: self.facts,
+            prepared: self.prepared,
+            generation: self.generation,
+            program: self.program,
+            tag: self.tag,
+            user: self.user,
+            named: self.named,
+            role: self.role,
+            redacts: self.redacts,
+            asserted: self.asserted,
+            negotiated: self.negotiated,
+            collation: self.collation,
+            multi_statements: self.multi_statements,
+            limits: self.limits,
+            idle: self.idle,
+            tally: self.tally,
+            orders: self.orders,
+            registered: self.registered,
+            slots: self.slots,
+        };
+        (session, self.replica)
     }
 }
 

@@ -19,11 +19,14 @@ use crate::hints;
 use crate::judge::Policy;
 use crate::lexer::Lexer;
 use crate::lexer::keyword::Keyword;
-use crate::lexer::token::{Kind, LexError, Token};
+use crate::lexer::token::{Kind, LexError, Token, Tokens};
 use crate::metadata::special;
 use crate::settings::Limits;
 use crate::text::excerpt;
 use crate::verdict::{OwnStatement, StatementKind};
+
+/// Tokens of longer texts aren't kept, in bytes.
+const LONGEST_KEPT: usize = 16 * 1024;
 
 /// What the grammar found a statement to be.
 #[derive(Debug)]
@@ -66,6 +69,8 @@ pub(crate) struct Parser<'a> {
     recent: [Token; 4],
     /// Where the latest of them is, modulo four.
     latest: usize,
+    /// All tokens so far, of a text that isn't too long to be worth it.
+    tokens: Option<Vec<Token>>,
     /// What the statement is, as far as it is known.
     pub(crate) kind: StatementKind,
     /// What it will change in the session.
@@ -84,6 +89,7 @@ struct Place<'a> {
     token: Token,
     recent: [Token; 4],
     latest: usize,
+    tokens: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -104,6 +110,8 @@ impl<'a> Parser<'a> {
             token: Token::NONE,
             recent: [Token::NONE; 4],
             latest: 0,
+            // Words and marks are some five bytes long each.
+            tokens: (text.len() <= LONGEST_KEPT).then(|| Vec::with_capacity(text.len() / 5 + 8)),
             kind,
             changes: Vec::new(),
             inner: None,
@@ -197,6 +205,9 @@ impl<'a> Parser<'a> {
         }
         loop {
             self.token = self.lexer.next()?;
+            if let Some(tokens) = &mut self.tokens {
+                tokens.push(self.token);
+            }
             if self.token.kind != Kind::Hint {
                 break;
             }
@@ -222,13 +233,23 @@ impl<'a> Parser<'a> {
             token: self.token,
             recent: self.recent,
             latest: self.latest,
+            tokens: self.tokens.as_ref().map_or(0, Vec::len),
         }
     }
 
     /// Reads again from there.
     fn go_back(&mut self, place: Place<'a>) {
-        Place { lexer: self.lexer, token: self.token, recent: self.recent, latest: self.latest } =
-            place;
+        let Place { lexer, token, recent, latest, tokens } = place;
+        (self.lexer, self.token, self.recent, self.latest) = (lexer, token, recent, latest);
+        if let Some(all) = &mut self.tokens {
+            all.truncate(tokens);
+        }
+    }
+
+    /// The tokens of a text that was read to its end, hints among them.
+    pub(crate) fn take_tokens(&mut self) -> Option<Tokens> {
+        let tokens = self.tokens.take()?;
+        (self.token.kind == Kind::End).then_some(Tokens(tokens))
     }
 
     /// The tokens before the next one, the latest first.

@@ -10,7 +10,7 @@ use crate::access;
 use crate::cache::{Cache, Known, Memo, remember};
 use crate::facts::{Change, Effects, PreparedText, SessionFacts};
 use crate::grammar::{Outcome, Parser, Refusal};
-use crate::literals::skeleton;
+use crate::literals::{skeleton, skeleton_of};
 use crate::server::ServerVersion;
 use crate::settings::Limits;
 use crate::verdict::{Absorbed, Denial, OwnStatement, ReadPermit, StatementKind, Verdict};
@@ -212,10 +212,13 @@ impl Judge {
     pub fn remember<T: Any + Send + Sync>(
         &self,
         facts: &SessionFacts,
-        text: &[u8],
+        permit: &ReadPermit,
         make: impl FnOnce() -> T,
     ) -> Arc<T> {
-        let skeleton = skeleton(facts, text);
+        let skeleton = match permit.tokens() {
+            Some(tokens) => skeleton_of(permit.text(), tokens),
+            None => skeleton(facts, permit.text()),
+        };
         let place = self.skeletons.place(facts, &skeleton);
         let memo = place.and_then(|place| {
             let kept = self.skeletons.find(place, facts, &skeleton);
@@ -273,7 +276,8 @@ impl Judge {
                 let known = place.and_then(|place| self.verdicts.note(place, facts, text, known));
                 Verdict::Allow(match known {
                     Some(known) => ReadPermit::of_known(text.clone(), known, facts),
-                    None => ReadPermit::new(text.clone(), kind, Effects::default(), facts),
+                    None => ReadPermit::new(text.clone(), kind, Effects::default(), facts)
+                        .with_tokens(parser.take_tokens()),
                 })
             }
             Outcome::Read => {

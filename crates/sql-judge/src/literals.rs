@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::facts::SessionFacts;
 use crate::lexer::Lexer;
-use crate::lexer::token::Kind;
+use crate::lexer::token::{Kind, Token, Tokens};
 
 /// A value, or a comment, which may hold anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,32 +73,65 @@ pub(crate) fn skeleton(facts: &SessionFacts, text: &[u8]) -> Vec<u8> {
     outline(facts, text, true)
 }
 
+/// The same of tokens that are at hand.
+pub(crate) fn skeleton_of(text: &[u8], tokens: &Tokens) -> Vec<u8> {
+    let mut outline = Outline::new(text, true);
+    tokens.0.iter().for_each(|token| outline.add(*token));
+    outline.finish()
+}
+
 fn outline(facts: &SessionFacts, text: &[u8], for_names: bool) -> Vec<u8> {
     let mut lexer = Lexer::new(facts.lex_mode(), text);
-    let mut shape = Vec::with_capacity(text.len());
-    let (mut after_value, mut after_value_and_comma) = (false, false);
-    // An alias may be a string; what follows an operator, a comma or a parenthesis is none.
-    let mut may_name = true;
+    let mut outline = Outline::new(text, for_names);
     loop {
-        let Ok(token) = lexer.next() else {
+        match lexer.next() {
+            Ok(token) if token.kind == Kind::End => return outline.finish(),
+            Ok(token) => outline.add(token),
             // What can't be lexed has the shape of what stands before.
-            shape.push(b'!');
-            return shape;
-        };
-        let is_name = for_names && may_name && token.kind == Kind::Text;
-        may_name = token.kind != Kind::Symbol || token.is(b')');
+            Err(_) => return outline.broken_off(),
+        }
+    }
+}
+
+/// A shape in the making.
+struct Outline<'t> {
+    text: &'t [u8],
+    for_names: bool,
+    shape: Vec<u8>,
+    after_value: bool,
+    after_value_and_comma: bool,
+    /// An alias may be a string; what follows an operator, a comma or a parenthesis is none.
+    may_name: bool,
+}
+
+impl<'t> Outline<'t> {
+    fn new(text: &'t [u8], for_names: bool) -> Self {
+        Self {
+            text,
+            for_names,
+            shape: Vec::with_capacity(text.len()),
+            after_value: false,
+            after_value_and_comma: false,
+            may_name: true,
+        }
+    }
+
+    fn add(&mut self, token: Token) {
+        let Self { text, for_names, shape, .. } = self;
+        let bytes = text.get(token.start as usize..token.end as usize).unwrap_or_default();
+        let is_name = *for_names && self.may_name && token.kind == Kind::Text;
+        self.may_name = token.kind != Kind::Symbol || token.is(b')');
         let is_value =
             (matches!(token.kind, Kind::Text | Kind::Number) && !is_name) || token.is(b'?');
         match token.kind {
-            Kind::End => break,
-            Kind::Hint => continue,
-            _ if is_value && after_value_and_comma => {
+            Kind::End | Kind::Hint => return,
+            _ if is_value && self.after_value_and_comma => {
                 // The comma before it and the space behind that.
                 shape.truncate(shape.len().saturating_sub(2));
             }
             _ if is_value => shape.extend_from_slice(b"? "),
-            Kind::Word | Kind::Name if !for_names => {
-                shape.extend(lexer.bytes(token).iter().map(u8::to_ascii_uppercase));
+            Kind::Word | Kind::Name if !*for_names => {
+                shape.extend(bytes.iter().map(u8::to_ascii_uppercase));
                 shape.push(b' ');
             }
             Kind::Word
@@ -109,17 +142,25 @@ fn outline(facts: &SessionFacts, text: &[u8], for_names: bool) -> Vec<u8> {
             | Kind::Symbol
             | Kind::Text
             | Kind::Number => {
-                shape.extend_from_slice(lexer.bytes(token));
+                shape.extend_from_slice(bytes);
                 shape.push(b' ');
             }
         }
-        after_value_and_comma = after_value && token.is(b',');
-        after_value = is_value;
+        self.after_value_and_comma = self.after_value && token.is(b',');
+        self.after_value = is_value;
     }
-    while let Some(rest) = shape.strip_suffix(b"; ") {
-        shape.truncate(rest.len());
+
+    fn finish(mut self) -> Vec<u8> {
+        while let Some(rest) = self.shape.strip_suffix(b"; ") {
+            self.shape.truncate(rest.len());
+        }
+        self.shape
     }
-    shape
+
+    fn broken_off(mut self) -> Vec<u8> {
+        self.shape.push(b'!');
+        self.shape
+    }
 }
 
 /// What of the gap between two tokens is more than white space and the marks of an
@@ -144,8 +185,11 @@ fn is_mark(gap: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
     use crate::server::ServerVersion;
+    use crate::{Judge, Policy, Verdict};
 
     fn facts(mode: &[u8]) -> SessionFacts {
         let version = ServerVersion::from_greeting(b"9.7.4").unwrap();
@@ -217,5 +261,26 @@ mod tests {
         differ("SELECT 1 AS 'a', 2 FROM t", "SELECT 1 AS 'b', 2 FROM t");
         differ("SELECT f(1) 'a' FROM t", "SELECT f(1) 'b' FROM t");
         differ("SELECT c 'a' FROM t", "SELECT c 'b' FROM t");
+    }
+
+    #[test]
+    fn the_tokens_that_a_text_was_judged_by_give_its_skeleton() {
+        let (facts, mut compared) = (facts(b""), 0);
+        let judge = Judge::new(ServerVersion::from_greeting(b"9.7.4").unwrap(), Policy::default());
+        let rules =
+            [include_str!("../tests/rules/reads.txt"), include_str!("../tests/rules/tools.txt")];
+        for line in rules.iter().flat_map(|rules| rules.lines()) {
+            let text = line.split_once(" | ").map_or(line, |(_, text)| text).replace("\\n", "\n");
+            let verdict = judge.judge(&facts, Bytes::from(text.clone()));
+            let Verdict::Allow(permit) = verdict else { continue };
+            let Some(tokens) = permit.tokens() else { continue };
+            assert_eq!(
+                skeleton_of(text.as_bytes(), tokens),
+                skeleton(&facts, text.as_bytes()),
+                "{text}"
+            );
+            compared += 1;
+        }
+        assert!(compared > 100, "{compared}");
     }
 }

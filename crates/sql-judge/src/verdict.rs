@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::cache::{Known, Memo, remember};
 use crate::facts::{Effects, SessionFacts};
 use crate::lexer::LexMode;
+use crate::lexer::token::Tokens;
 
 /// The answer to one statement.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct ReadPermit {
     read_as: LexMode,
     schema: Option<Bytes>,
     memo: Option<Memo>,
+    /// Of a text that the judge doesn't keep, for what follows from its tokens.
+    tokens: Option<Tokens>,
 }
 
 impl ReadPermit {
@@ -42,12 +45,24 @@ impl ReadPermit {
         facts: &SessionFacts,
     ) -> Self {
         let (read_as, schema) = (facts.lex_mode(), facts.schema_bytes());
-        Self { text, kind, effects, read_as, schema, memo: None }
+        Self { text, kind, effects, read_as, schema, memo: None, tokens: None }
     }
     /// The permit for a plain read whose text the judge keeps.
     pub(crate) fn of_known(text: Bytes, known: Known, facts: &SessionFacts) -> Self {
         let permit = Self::new(text, known.kind, Effects::default(), facts);
         Self { memo: Some(known.memo), ..permit }
+    }
+    /// With the tokens that it was judged by.
+    pub(crate) fn with_tokens(self, tokens: Option<Tokens>) -> Self {
+        Self { tokens, ..self }
+    }
+    /// The tokens that it was judged by, where they were kept.
+    pub(crate) fn tokens(&self) -> Option<&Tokens> {
+        self.tokens.as_ref()
+    }
+    /// A permit that is kept for long doesn't keep the tokens.
+    pub fn without_tokens(self) -> Self {
+        self.with_tokens(None)
     }
     /// What `make` found out about the text, from now on or from an earlier time: it must
     /// depend on nothing but the text, its reading mode, the default schema and the policy.

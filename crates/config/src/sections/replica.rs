@@ -64,6 +64,12 @@ pub(crate) static REPLICA: Section = Section {
             "\"30s\"",
             "How long a login waits for a connection when all are in use, here or at the replica; then it is refused with error 1040.",
         ),
+        optional(
+            "share_idle",
+            Kind::Duration("10ms", "1h"),
+            "\"30s\"",
+            "A session that has had no command for this long, and holds nothing in its connection to the replica that readgate can't set again, lends that connection to others; at its next command it gets one again, or error 1040 after `longest_wait`. Without it every session keeps its connection.",
+        ),
         default(
             "compression",
             Kind::Choice(&["none", "zlib", "zstd"]),
@@ -199,6 +205,7 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Replica> {
     let warm_connections = table.get("warm_connections", values::count);
     let connections = table.get("connections", values::count);
     let longest_wait = table.get("longest_wait", values::duration);
+    let share_idle = table.optional("share_idle", values::duration);
     let compression = table.get("compression", values::choice);
     let max_lag = table.optional("max_lag", values::duration);
     let when_behind = table.get("when_behind", values::choice);
@@ -215,6 +222,7 @@ pub(super) fn read(root: &Table<'_, '_>) -> Option<Replica> {
         warm_connections: warm_connections?,
         connections: connections?,
         longest_wait: longest_wait?,
+        share_idle: share_idle?,
         compression: match compression? {
             "zlib" => ReplicaCompression::Zlib,
             "zstd" => ReplicaCompression::Zstd,

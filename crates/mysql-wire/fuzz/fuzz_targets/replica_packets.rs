@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mysql_wire::ok_packet::{encode_eof, parse_eof_status};
+use mysql_wire::ok_packet::{encode_eof, parse_eof};
 use mysql_wire::prepare::{PrepareOk, statement_id};
 use mysql_wire::{ErrPacket, OkPacket};
 
@@ -10,8 +10,8 @@ fuzz_target!(|payload: &[u8]| {
     if let Ok(ok) = OkPacket::parse(payload) {
         assert_eq!(OkPacket::parse(&ok.encode()), Ok(ok));
     }
-    if let Ok(status) = parse_eof_status(payload) {
-        assert_eq!(parse_eof_status(&encode_eof(status)), Ok(status));
+    if let Ok((_, status)) = parse_eof(payload) {
+        assert_eq!(parse_eof(&encode_eof(status)), Ok((0, status)));
     }
     if let Ok(err) = ErrPacket::parse(payload) {
         assert_eq!(ErrPacket::parse(&err.encode()), Ok(err.clone()));

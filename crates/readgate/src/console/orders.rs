@@ -143,9 +143,7 @@ async fn kill(
     query_only: bool,
 ) -> Result<Option<Table>, Refused> {
     let all = daemon.registry.all();
-    let target = all
-        .into_iter()
-        .find(|(own, entry)| u64::from(*own) == id || u64::from(entry.card.replica_session) == id);
+    let target = all.into_iter().find(|(own, entry)| u64::from(*own) == id || entry.card.is_at(id));
     let result = if target.is_some() { "killed by an operator" } else { "no such session" };
     let event = Event::Kill {
         session: u64::from(giver.session),
@@ -158,9 +156,11 @@ async fn kill(
     let Some((own, entry)) = target else {
         return Err((NO_SUCH_THREAD, format!("Unknown thread id: {id}")));
     };
-    // An operator's session has nothing on the replica.
-    if let (true, Some(account)) = (query_only, &entry.card.account) {
-        let killed = daemon.pool.kill(account, entry.card.replica_session, true).await;
+    // An operator's session has nothing on the replica, nor has one that shares its connection
+    // at the moment.
+    let card = &entry.card;
+    if let (true, Some(account), Some(id)) = (query_only, &card.account, card.replica_session) {
+        let killed = daemon.pool.kill(account, id, true).await;
         return killed.map(|()| None).map_err(|fault| (UNKNOWN_ERROR, fault.to_string()));
     }
     daemon.registry.order_if(own, Ending::EndNow(Reason::Killed), |_| !query_only);

@@ -89,8 +89,7 @@ impl<'a> Operator<'a> {
             listener: context.listener.clone(),
             encrypted: client.is_encrypted(),
             account: None,
-            // There is none; its own id is nobody else's.
-            replica_session: context.connection_id,
+            replica_session: None,
         };
         let limits = daemon.live().session_limits.narrowed(&user.role.limits);
         let (registered, orders) = daemon.registry.register(context.connection_id, card);

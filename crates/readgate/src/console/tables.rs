@@ -82,7 +82,7 @@ fn sessions(daemon: &Daemon) -> Vec<Row> {
             number(card.encrypted),
             text(card.named.method()),
             optional(card.account.as_ref().map(|account| &account.user)),
-            number(card.replica_session),
+            card.replica_session.map_or(Value::Null, number),
             at(since),
             number(now.as_second() - since.as_second()),
         ]

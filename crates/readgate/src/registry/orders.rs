@@ -56,6 +56,11 @@ impl Told {
 pub(super) struct Voice(Arc<Told>);
 
 impl Voice {
+    /// Whether anybody has a copy besides the registry and the session itself.
+    pub(super) fn is_held_elsewhere(&self) -> bool {
+        Arc::strong_count(&self.0) > 2
+    }
+
     /// Gives an order; of two of a sort the first counts.
     pub(super) fn give(&self, order: Order) {
         match order {

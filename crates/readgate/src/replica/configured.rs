@@ -51,5 +51,6 @@ pub fn pool_settings(config: &Config) -> PoolSettings {
         max_age: Duration::from_secs(3600),
         connections: usize::try_from(config.replica.connections).unwrap_or(usize::MAX),
         longest_wait: config.replica.longest_wait,
+        share_idle: config.replica.share_idle,
     }
 }

@@ -79,6 +79,15 @@ pub async fn read_again(connection: &mut LoggedIn) -> Result<Baseline, ReplicaFa
     answer_to(connection, &[question]).await
 }
 
+/// Runs statements of our own, then reads the session's state back.
+pub async fn after(
+    connection: &mut LoggedIn,
+    mut statements: Vec<String>,
+) -> Result<Baseline, ReplicaFault> {
+    statements.push(question(connection.version));
+    answer_to(connection, &statements).await
+}
+
 async fn answer_to(
     connection: &mut LoggedIn,
     statements: &[String],

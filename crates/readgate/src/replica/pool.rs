@@ -48,6 +48,8 @@ pub struct PoolSettings {
     pub connections: usize,
     /// A client waits this long for one.
     pub longest_wait: Duration,
+    /// A session that is idle for this long lends its own; `None`: never.
+    pub share_idle: Option<Duration>,
 }
 
 /// How full a pool is.
@@ -95,9 +97,10 @@ impl Pool {
     }
 
     /// Sets a connection aside for a client that is about to be greeted, so that the id of
-    /// the greeting is the replica's own. The replica is not touched.
+    /// the greeting is the replica's own. The replica is not touched. Where sessions share
+    /// connections there is none: its id would be another session's before long.
     pub fn earmark(&self, source: IpAddr) -> Option<Warm> {
-        let usual = self.usual()?;
+        let usual = self.usual().filter(|_| self.settings.share_idle.is_none())?;
         self.shelf().take(usual, source)
     }
 
@@ -244,9 +247,7 @@ impl Pool {
     /// it: a new login, which forgets all, and a new guard. With clients waiting for a place it
     /// is closed, which gives them its own.
     pub fn take_back(self: &Arc<Self>, session: ReplicaSession, source: Option<IpAddr>) {
-        if self.places.available_permits() == 0
-            || session.connection.born.elapsed() >= self.settings.max_age
-        {
+        if self.is_wanted() || session.connection.born.elapsed() >= self.settings.max_age {
             return;
         }
         let pool = Arc::clone(self);
@@ -256,6 +257,20 @@ impl Pool {
                 pool.shelve(Warm::ready(ready, source));
             }
         });
+    }
+
+    /// Whether a place that comes free has takers. Where sessions share connections, one that
+    /// is kept is what the next of them takes.
+    fn is_wanted(&self) -> bool {
+        match self.settings.share_idle {
+            Some(_) => self.wanting.load(Ordering::SeqCst) > 0,
+            None => self.places.available_permits() == 0,
+        }
+    }
+
+    /// After how long an idle session lends its connection.
+    pub fn share_idle(&self) -> Option<Duration> {
+        self.settings.share_idle
     }
 
     fn shelve_after_reset(self: &Arc<Self>, mut connection: LoggedIn) {
@@ -282,7 +297,10 @@ impl Pool {
     /// Puts a connection without state where the next login finds it; one that waits for a
     /// place gets its place instead.
     fn shelve(&self, warm: Warm) {
-        let room = self.warm_at(workers::current());
+        let room = match self.settings.share_idle {
+            Some(_) => self.settings.connections,
+            None => self.warm_at(workers::current()),
+        };
         let mut shelf = self.shelf();
         if self.wanting.load(Ordering::SeqCst) == 0 && room > 0 {
             let gone = shelf.put(warm, room);

@@ -2,7 +2,7 @@
 //! all of a small result. Users' statements never come this way.
 use mysql_wire::err_packet::ERR_HEADER;
 use mysql_wire::ok_packet::{EOF_HEADER, OK_HEADER};
-use mysql_wire::{Command, ErrPacket, Malformed, Reader};
+use mysql_wire::{Command, ErrPacket, Malformed, OkPacket, Reader, StatusFlags};
 
 use crate::packet_stream::{PacketStream, StreamFault};
 
@@ -64,11 +64,19 @@ pub async fn run_all(
     Ok(last)
 }
 
-/// Runs a command that has no body and is answered with OK.
-pub async fn command(channel: &mut PacketStream, command: Command) -> Result<(), QueryFault> {
+/// Runs a command that has no body and is answered with OK; the session's status after it.
+pub async fn command(
+    channel: &mut PacketStream,
+    command: Command,
+) -> Result<StatusFlags, QueryFault> {
     channel.begin_command();
     channel.send(&[&[command.byte()]]).await.map_err(StreamFault::Io)?;
-    read_answer(channel).await.map(|_| ())
+    channel.sequence_id = 1;
+    let answer = channel.read_payload(ANSWER_LIMIT).await?.bytes;
+    match answer.first() {
+        Some(&ERR_HEADER) => Err(QueryFault::Replica(ErrPacket::parse(&answer)?)),
+        _ => Ok(OkPacket::parse(&answer)?.status),
+    }
 }
 
 fn queue(channel: &mut PacketStream, text: &str) {

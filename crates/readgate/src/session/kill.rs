@@ -64,11 +64,15 @@ async fn kill(
     card: &Card,
     query_only: bool,
 ) -> Result<(), ReplicaFault> {
-    if let (true, Some(account)) = (query_only, &card.account) {
-        return session.daemon.pool.kill(account, card.replica_session, true).await;
+    if !query_only {
+        session.daemon.registry.order_if(target, Order::EndNow(Reason::Killed), |_| true);
+        return Ok(());
     }
-    session.daemon.registry.order_if(target, Order::EndNow(Reason::Killed), |_| true);
-    Ok(())
+    // An operator's session, and one that shares its connection at the moment, run nothing.
+    match (&card.account, card.replica_session) {
+        (Some(account), Some(id)) => session.daemon.pool.kill(account, id, true).await,
+        (_, _) => Ok(()),
+    }
 }
 
 /// As the server does: the KILL itself is what gets interrupted.

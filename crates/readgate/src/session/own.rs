@@ -20,10 +20,15 @@ pub async fn run(
             kill::run(session, id, query_only, more_after).await
         }
         OwnStatement::ProcessList { full } => {
-            let sessions = session.daemon.registry.replica_sessions_of(&session.user);
-            let permit = session.judge.process_list(&session.facts, full, &sessions);
+            // Held until the answer is there: none of them becomes another user's meanwhile.
+            let held = session.daemon.registry.sessions_of(&session.user);
+            let mut ids: Vec<u32> = held.iter().filter_map(|e| e.card.replica_session).collect();
+            ids.sort_unstable();
+            let permit = session.judge.process_list(&session.facts, full, &ids);
             let run = Run::of_text(Command::Query, &permit, more_after);
-            Ok(run.to_the_end(session, received).await?.succeeded)
+            let succeeded = run.to_the_end(session, received).await?.succeeded;
+            drop(held);
+            Ok(succeeded)
         }
     }
 }

@@ -3,6 +3,7 @@
 use mysql_wire::Command;
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 
+use super::share::Traces;
 use super::{Session, facts};
 use crate::ending::{Ending, EndingKind};
 use crate::replica::relay::{self, RelayFault};
@@ -52,6 +53,7 @@ pub async fn reset_connection(session: &mut Session<'_>) -> Result<(), Ending> {
     session.facts = facts(session.replica.version, &baseline)
         .ok_or_else(|| unguarded("character set or sql_mode unknown".to_owned()))?;
     session.prepared.clear();
+    session.traces = Traces::default();
     session.send_ok(false).await
 }
 

@@ -76,6 +76,11 @@ impl PreparedStatements {
         });
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     fn insert(&mut self, id: u32, prepared: Prepared) {
         self.by_id.insert(id, prepared);
         self.last = Some(id);
@@ -128,7 +133,7 @@ async fn prepare_read(
     let ran = run.to_the_end(session, received).await?;
     if let Some(prepare_ok) = ran.prepared {
         let read = PreparedRead {
-            permit,
+            permit: permit.without_tokens(),
             intent: ran.intent,
             parameters: Parameters::new(prepare_ok.parameters),
             long_data: 0,

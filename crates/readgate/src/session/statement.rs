@@ -181,6 +181,9 @@ impl<'p> Run<'p> {
         };
         let sequence = intent.sequence();
         session.context.count_statement();
+        let shares = session.daemon.pool.share_idle().is_some();
+        let footprint = shares.then(|| self.permit.footprint());
+        footprint.into_iter().for_each(|footprint| session.traces.before(footprint));
         let sent = Instant::now();
         let forwarded = forward(&mut session.replica, &self, &intent).await;
         // The replica is at work: what this costs, nobody waits for.
@@ -210,6 +213,7 @@ impl<'p> Run<'p> {
         let held = match relayed {
             Ok(held) => held,
             Err(RelayFault::Over(over)) => {
+                session.traces.blur();
                 Box::pin(limits::stop(session, &mut walker, over)).await?;
                 return Ok(Ran::refused());
             }
@@ -220,6 +224,12 @@ impl<'p> Run<'p> {
         let end = released.map_err(|fault| relay_ending(&fault))?;
         session.client.sequence_id = walker.next_client_sequence_id();
         let succeeded = matches!(end, ResponseEnd::Ok(_));
+        match (footprint, self.command) {
+            (Some(footprint), Command::Query | Command::InitDb) => {
+                session.traces.after(footprint, &walker, &end, &named);
+            }
+            (_, _) => session.traces.blur(),
+        }
         self.take_effects(session, &end).await?;
         Ok(Ran { succeeded, intent: sequence, prepared: walker.prepared(), named })
     }
@@ -251,9 +261,9 @@ impl<'p> Run<'p> {
             (Some(execution), _) => Arc::clone(&execution.named),
             (None, Command::Query | Command::StmtPrepare) => {
                 let (facts, text) = (&session.facts, self.permit.text());
-                let by_text = self
-                    .permit
-                    .remember(|| session.judge.remember(facts, text, || Named::by(facts, text)));
+                let by_text = self.permit.remember(|| {
+                    session.judge.remember(facts, self.permit, || Named::by(facts, text))
+                });
                 Arc::clone(&by_text)
             }
             (None, _) => Arc::default(),

@@ -41,6 +41,10 @@ pub(crate) struct Token {
     pub(crate) end: u32,
 }
 
+/// All tokens of a text, the end among them.
+#[derive(Debug, Clone)]
+pub(crate) struct Tokens(pub(crate) Vec<Token>);
+
 impl Token {
     /// Stands where there is no token.
     pub(crate) const NONE: Self =

@@ -69,6 +69,11 @@ impl Warm {
         matches!(&self.kept, Kept::Ready(session) if session.wish.is_like(wish))
     }
 
+    /// Whether it is ready for nobody.
+    fn is_bare(&self) -> bool {
+        !matches!(self.kept, Kept::Ready(_))
+    }
+
     fn connection(&self) -> &LoggedIn {
         match &self.kept {
             Kept::Fresh(connection) | Kept::Used(connection) => connection,
@@ -109,17 +114,21 @@ impl Shelf {
         self.waiting.iter().filter(|warm| warm.class() == wanted).count()
     }
 
-    /// Puts one here. With `room` of its class here already one of those goes: one that is
-    /// ready for nobody, or else the one that has waited longest.
+    /// Puts one here; what has no room is returned. With `room` of its class here already, one
+    /// that is ready for somebody takes the place of one that isn't, or else of the one that
+    /// has waited longest; any other takes nobody's.
     pub(super) fn put(&mut self, warm: Warm, room: usize) -> Option<Warm> {
+        if self.count(warm.class()) < room {
+            self.waiting.push(warm);
+            return None;
+        }
+        if warm.is_bare() {
+            return Some(warm);
+        }
         let alike = |other: &Warm| other.class() == warm.class();
-        let full = self.count(warm.class()) >= room.max(1);
-        let bare = |other: &Warm| !matches!(other.kept, Kept::Ready(_));
-        let goes = full.then(|| {
-            let first_bare = self.waiting.iter().position(|other| alike(other) && bare(other));
-            first_bare.or_else(|| self.waiting.iter().position(alike))
-        });
-        let gone = goes.flatten().map(|at| self.waiting.remove(at));
+        let bare = self.waiting.iter().position(|other| alike(other) && other.is_bare());
+        let goes = bare.or_else(|| self.waiting.iter().position(alike));
+        let gone = goes.map(|at| self.waiting.remove(at));
         self.waiting.push(warm);
         gone
     }

@@ -1,0 +1,272 @@
+//! An idle session without a state of its own lends its connection to the replica to others
+//! (`replica.share_idle`), and gets one again with its next command.
+//!
+//! A session that has none is a `Session<Lent>`, which can wait and end, and nothing else:
+//! what judges, records and forwards takes a `Session<ReplicaSession>`, and the only way back
+//! to one is [`Session::borrow`].
+use std::sync::Arc;
+
+use access::UserStore;
+use mysql_wire::packet::Payload;
+use mysql_wire::response::{ResponseEnd, ResponseWalker};
+use mysql_wire::{Command, ErrPacket, StatusFlags};
+use prometheus::IntGauge;
+use sql_judge::Footprint;
+
+use super::{Leaving, Session, no_replica, ordered};
+use crate::ending::{Ending, EndingKind};
+use crate::idle::{Idle, Wait};
+use crate::recording::Named;
+use crate::registry::Reason;
+use crate::replica::account::Account;
+use crate::replica::remembered::{self, MOST_ROWS, Remembered};
+use crate::replica::{ReplicaSession, SessionWish};
+
+/// Rows before an offset count as found; statements with a longer offset leave diagnostics.
+const LONGEST_OFFSET: u64 = 100_000;
+
+/// What a session's statements have left in its connection.
+#[derive(Debug, Default)]
+pub struct Traces {
+    /// Something that only this connection has: the session keeps it until it is reset.
+    lasting: bool,
+    /// Warnings, an error, or a FOUND_ROWS() that can't be made again: it keeps the connection
+    /// until a later statement has cleared them.
+    diagnostics: bool,
+}
+
+impl Traces {
+    /// A statement is about to run.
+    pub fn before(&mut self, footprint: Footprint) {
+        self.lasting |= footprint == Footprint::Lasting;
+    }
+
+    /// It has ended. MariaDB keeps warnings beyond statements that use no table.
+    pub fn after(
+        &mut self,
+        footprint: Footprint,
+        walker: &ResponseWalker,
+        end: &ResponseEnd,
+        named: &Named,
+    ) {
+        let is_clean = matches!(end, ResponseEnd::Ok(_))
+            && walker.warnings() == 0
+            && walker.rows() <= MOST_ROWS - LONGEST_OFFSET
+            && footprint == Footprint::Nothing;
+        if !is_clean {
+            self.diagnostics = true;
+        } else if named.has_tables() {
+            self.diagnostics = false;
+        }
+    }
+
+    /// Something has run whose diagnostics aren't followed.
+    pub fn blur(&mut self) {
+        self.diagnostics = true;
+    }
+}
+
+/// What a session has in place of its connection.
+pub struct Lent {
+    wish: Arc<SessionWish>,
+    deprecate_eof: bool,
+    optional_metadata: bool,
+    status: StatusFlags,
+    remembered: Remembered,
+    _counted: Counted,
+}
+
+/// One of the sessions without a connection.
+struct Counted(IntGauge);
+
+impl Counted {
+    fn among(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// How a session comes back from lending.
+pub enum Rested<'a> {
+    /// It could not lend its connection after all.
+    Kept(Session<'a>),
+    /// With a connection and a command to run on it.
+    Woken(Session<'a>, Payload),
+}
+
+/// Lends the session's connection, and waits for its next command without one.
+pub async fn rest(session: Session<'_>, mut wait: Wait) -> Result<Rested<'_>, Leaving> {
+    let mut lent = match session.lend().await? {
+        Ok(lent) => lent,
+        Err(kept) => return Ok(Rested::Kept(*kept)),
+    };
+    loop {
+        let payload = lent.wait(&mut wait).await.map_err(Leaving::Ended)?;
+        match payload.bytes.first().copied().and_then(Command::from_byte) {
+            Some(Command::Quit) => {
+                return Err(Leaving::Ended(Ending::silent(EndingKind::Quit, "quit")));
+            }
+            Some(Command::ChangeUser) => return Err(lent.leave(&payload)),
+            // Neither is answered, and nothing is prepared that they could mean.
+            Some(Command::StmtClose | Command::StmtSendLongData) => {}
+            _ => match lent.borrow().await.map_err(Leaving::Ended)? {
+                Ok(session) => return Ok(Rested::Woken(*session, payload)),
+                Err((still_lent, err)) => {
+                    lent = *still_lent;
+                    let told = lent.client.send_err(&err).await;
+                    told.map_err(|error| Leaving::Ended(Ending::from(error)))?;
+                }
+            },
+        }
+        lent.client.begin_command();
+        wait = Wait::begin(lent.limits.idle_timeout);
+    }
+}
+
+/// A session, or the same session as it was and why.
+type Borrowed<'a> = Result<Box<Session<'a>>, (Box<Session<'a, Lent>>, ErrPacket)>;
+
+impl<'a> Session<'a> {
+    /// Whether nothing but what [`Remembered`] holds ties the session to its connection.
+    pub(super) fn may_share(&self) -> bool {
+        let Traces { lasting, diagnostics } = self.traces;
+        let status = self.replica.status;
+        // Other names would depend on the character set in which they are sent.
+        let is_plain = |schema: &[u8]| schema.is_ascii();
+        let in_transaction =
+            StatusFlags::SERVER_STATUS_IN_TRANS.union(StatusFlags::SERVER_STATUS_IN_TRANS_READONLY);
+        !lasting
+            && !diagnostics
+            && self.prepared.is_empty()
+            && self.facts.schema().is_none_or(is_plain)
+            && self.replica.wish.schema.as_deref().is_none_or(is_plain)
+            && status.contains(StatusFlags::SERVER_STATUS_AUTOCOMMIT)
+            && !status.intersects(in_transaction)
+            && self.replica.channel.is_quiet()
+    }
+
+    async fn lend(mut self) -> Result<Result<Session<'a, Lent>, Box<Self>>, Leaving> {
+        if !self.registered.leave_replica() {
+            return Ok(Err(Box::new(self)));
+        }
+        let daemon = self.daemon;
+        let asked = remembered::ask(&daemon.pool.target, &mut self.replica).await;
+        let asked = asked.map_err(|fault| {
+            let detail = format!("reading the session's state: {fault}");
+            Leaving::Ended(Ending::silent(EndingKind::ReplicaFault, detail))
+        })?;
+        let Some(remembered) = asked else {
+            let (id, account) = (self.replica.connection_id, &self.replica.wish.account);
+            self.registered.at_replica(id, account);
+            self.traces.lasting = true;
+            return Ok(Err(Box::new(self)));
+        };
+        let lent = Lent {
+            wish: Arc::clone(&self.replica.wish),
+            deprecate_eof: self.replica.form.deprecate_eof,
+            optional_metadata: self.replica.form.optional_metadata,
+            status: self.replica.status,
+            remembered,
+            _counted: Counted::among(&daemon.metrics.sessions_without_connection),
+        };
+        let source = self.context.peer.ip();
+        let (lent, replica) = self.with(lent);
+        daemon.pool.take_back(replica, Some(source));
+        Ok(Ok(lent))
+    }
+}
+
+impl<'a> Session<'a, Lent> {
+    /// Waits for a command, as long as nothing else ends the session.
+    async fn wait(&mut self, wait: &mut Wait) -> Result<Payload, Ending> {
+        let Self { client, orders, limits, idle, .. } = self;
+        loop {
+            tokio::select! {
+                biased;
+                payload = client.read_payload(limits.max_payload) => {
+                    return payload.map_err(Ending::from);
+                }
+                () = orders.end_when_idle() => return Err(ordered(orders)),
+                idle = idle.pass(wait) => match idle {
+                    Idle::Nap => client.release_buffers(),
+                    Idle::Share => {}
+                    Idle::Over => return Err(Ending::idle()),
+                },
+            }
+        }
+    }
+
+    /// A connection for the session, guarded and in the state that it left behind. Without one
+    /// the session stays as it is, and the client may try again.
+    async fn borrow(mut self) -> Result<Borrowed<'a>, Ending> {
+        let daemon = self.daemon;
+        let account = self.account()?;
+        if let Some(err) = daemon.walls.load().err_packet(&account) {
+            return Ok(Err((Box::new(self), err)));
+        }
+        let wish = &self.replica.wish;
+        if !Arc::ptr_eq(&wish.account, &account) {
+            let account = Arc::clone(&account);
+            self.replica.wish = Arc::new(SessionWish { account, ..SessionWish::clone(wish) });
+        }
+        let lending = Box::pin(daemon.pool.lend(&self.replica.wish, None));
+        let opened = tokio::select! {
+            biased;
+            () = self.orders.end_when_idle() => return Err(ordered(&self.orders)),
+            opened = lending => opened,
+        };
+        daemon.metrics.replica_opened(&opened);
+        let restored = match opened {
+            Ok(mut replica) => {
+                let target = &daemon.pool.target;
+                let restored = self.replica.remembered.restore(target, &mut replica).await;
+                restored.map(|()| replica)
+            }
+            Err(fault) => Err(fault),
+        };
+        let mut replica = match restored {
+            Ok(replica) => replica,
+            Err(fault) => {
+                let err = fault.err_packet(&daemon.pool.target.name);
+                return Ok(Err((Box::new(self), err)));
+            }
+        };
+        self.check_kind(&replica)?;
+        replica.status = self.replica.status;
+        drop(std::mem::take(&mut replica.baseline));
+        daemon.metrics.connections_borrowed.inc();
+        self.registered.at_replica(replica.connection_id, &account);
+        let (mut session, _) = self.with(replica);
+        session.check_mode()?;
+        session.retag(&daemon.judge(session.judge.server(), &session.role).policy);
+        Ok(Ok(Box::new(session)))
+    }
+
+    /// The account of the user's role as it is now.
+    fn account(&self) -> Result<Arc<Account>, Ending> {
+        let live = self.daemon.live();
+        let role = live.users.find(self.user.as_bytes()).map(|user| Arc::clone(&user.role));
+        let accounts = self.daemon.pool.target.accounts.load();
+        let account = role.and_then(|role| accounts.of(&role).map(Arc::clone));
+        account.ok_or_else(|| Ending::ordered(Reason::Revoked))
+    }
+
+    /// A replica that has become another one meanwhile can't go on with this session.
+    fn check_kind(&self, replica: &ReplicaSession) -> Result<(), Ending> {
+        let Lent { deprecate_eof, optional_metadata, .. } = self.replica;
+        let form = &replica.form;
+        let is_same = replica.version == self.judge.server()
+            && (form.deprecate_eof, form.optional_metadata) == (deprecate_eof, optional_metadata);
+        let changed = || {
+            let fault = crate::replica::ReplicaFault::Version("another than before".to_owned());
+            no_replica(self.daemon, &fault)
+        };
+        if is_same { Ok(()) } else { Err(changed()) }
+    }
+}
