@@ -11,6 +11,7 @@ use mysql_auth::Nonce;
 use orders::Voice;
 pub use orders::{Order, Orders, Reason};
 
+use crate::context::Context;
 use crate::replica::account::Account;
 
 /// Ids of our greetings start here, well above what a replica counts up to, so that KILL
@@ -58,6 +59,18 @@ pub struct Card {
 }
 
 impl Card {
+    /// Of a session that has nothing on a replica.
+    pub fn new(context: &Context, named: &NamedUser, encrypted: bool) -> Self {
+        Self {
+            user: named.user().name.as_str().to_owned(),
+            named: named.clone(),
+            listener: context.listener.clone(),
+            encrypted,
+            account: None,
+            replica_session: None,
+        }
+    }
+
     /// Whether the session has that id on the replica at this moment.
     pub fn is_at(&self, replica_id: u64) -> bool {
         self.replica_session.is_some_and(|id| u64::from(id) == replica_id)

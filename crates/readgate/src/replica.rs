@@ -19,7 +19,7 @@ use std::time::Duration;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use mysql_wire::compression::Algorithm;
 use mysql_wire::handshake_response::Attribute;
-use mysql_wire::{Capabilities, Command, ErrPacket, SqlState};
+use mysql_wire::{Capabilities, Command, ErrPacket, SqlState, StatusFlags};
 use rustls::pki_types::ServerName;
 use sql_judge::ServerVersion;
 use tokio::net::TcpStream;
@@ -240,22 +240,24 @@ impl ReplicaTarget {
     /// COM_RESET_CONNECTION: a connection forgets all, its guard too, and the replica frees
     /// what it held.
     pub async fn reset(&self, connection: &mut LoggedIn) -> Result<(), ReplicaFault> {
-        self.within_deadline(async {
-            let status = text_query::command(&mut connection.channel, Command::ResetConnection);
-            connection.status =
-                status.await.map_err(|fault| ReplicaFault::Guard(fault.to_string()))?;
-            Ok(())
-        })
-        .await
+        connection.status = self.command(connection, Command::ResetConnection).await?;
+        Ok(())
     }
 
     /// Whether the replica answers on that connection.
     pub async fn ping(&self, connection: &mut LoggedIn) -> Result<(), ReplicaFault> {
+        self.command(connection, Command::Ping).await.map(drop)
+    }
+
+    /// A command without a body; the session's status after it.
+    async fn command(
+        &self,
+        connection: &mut LoggedIn,
+        command: Command,
+    ) -> Result<StatusFlags, ReplicaFault> {
+        let done = text_query::command(&mut connection.channel, command);
         self.within_deadline(async {
-            text_query::command(&mut connection.channel, Command::Ping)
-                .await
-                .map(|_| ())
-                .map_err(|fault| ReplicaFault::Guard(fault.to_string()))
+            done.await.map_err(|fault| ReplicaFault::Guard(fault.to_string()))
         })
         .await
     }

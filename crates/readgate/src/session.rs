@@ -134,12 +134,9 @@ impl<'a> Session<'a> {
         let facts = facts(replica.version, &baseline).ok_or_else(charset_unknown)?;
         let user = logged_in.named.user();
         let card = Card {
-            user: user.name.as_str().to_owned(),
-            named: logged_in.named.clone(),
-            listener: context.listener.clone(),
-            encrypted: client.is_encrypted(),
             account: Some(account),
             replica_session: Some(replica.connection_id),
+            ..Card::new(context, &logged_in.named, client.is_encrypted())
         };
         // Before the judge is asked for: what changes in between is followed.
         let generation = daemon.judges.generation();

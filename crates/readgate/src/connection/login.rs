@@ -127,12 +127,7 @@ async fn prove(
     context.note_user(claim.user);
     let permit = source.clone();
     let attempt = daemon.throttle.ask(&permit, claim.user, Instant::now());
-    // Even a timer for no time at all lasts a millisecond.
-    if let Attempt::After(delay) = attempt
-        && !delay.is_zero()
-    {
-        tokio::time::sleep(delay).await;
-    }
+    wait_for_turn(attempt).await;
     let live = daemon.live();
     let arrival = Arrival {
         source,
@@ -180,6 +175,15 @@ async fn prove(
         Ending::told(EndingKind::LoginDenied, why, err)
     })?;
     Ok((named, user_slot))
+}
+
+/// Waits as long as the throttle has it. Even a timer for no time at all lasts a millisecond.
+pub async fn wait_for_turn(attempt: Attempt) {
+    if let Attempt::After(delay) = attempt
+        && !delay.is_zero()
+    {
+        tokio::time::sleep(delay).await;
+    }
 }
 
 /// Failures during a block don't count: the block would never end.

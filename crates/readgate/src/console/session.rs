@@ -83,14 +83,7 @@ impl<'a> Operator<'a> {
             Place { replica: CONSOLE, account: CONSOLE, replica_session: None, policy: &policy };
         let tag = login_record::record(daemon, context, &logged_in, at).await?;
         let user = logged_in.named.user();
-        let card = Card {
-            user: user.name.as_str().to_owned(),
-            named: logged_in.named.clone(),
-            listener: context.listener.clone(),
-            encrypted: client.is_encrypted(),
-            account: None,
-            replica_session: None,
-        };
+        let card = Card::new(context, &logged_in.named, client.is_encrypted());
         let limits = daemon.live().session_limits.narrowed(&user.role.limits);
         let (registered, orders) = daemon.registry.register(context.connection_id, card);
         reload::end_if_revoked(daemon, context.connection_id);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use access::{
-    Arrival, Attempt, Exchange, FastAuth, LoginCheck, LoginDenied, NamedUser, Password,
-    SourceAdmitted, SourceSet, Timestamp,
+    Arrival, Exchange, FastAuth, LoginCheck, LoginDenied, NamedUser, Password, SourceAdmitted,
+    SourceSet, Timestamp,
 };
 use ledger::{Event, Who};
 use mysql_auth::{AuthPlugin, Nonce, ReplicaLogin};
 
-use crate::connection::login::{count_failure, note_failure};
+use crate::connection::login::{count_failure, note_failure, wait_for_turn};
 use crate::daemon::{Daemon, Live};
 use crate::recording::{console_policy, within_deadline};
 
@@ -85,11 +85,7 @@ async fn prove(
     let source = live.sources.admit(&all_sources(&live), peer.ip(), crate::clock::today());
     let source = source.map_err(|_| String::from("login_denied: source not listed"))?;
     let attempt = daemon.throttle.ask(&source, name, Instant::now());
-    if let Attempt::After(delay) = attempt
-        && !delay.is_zero()
-    {
-        tokio::time::sleep(delay).await;
-    }
+    wait_for_turn(attempt).await;
     let check = LoginCheck::for_user(&live.users, name, arrival(&live, source.clone()));
     let decided = by_password(check.throttled(attempt), password)?;
     match decided {
