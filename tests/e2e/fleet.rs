@@ -8,7 +8,7 @@ use access::{Change, CredentialPolicy, Identity, Password, Timestamp, UserName};
 use config::{HostPort, PasswordSource, SharedStore};
 use readgate::identity::MySqlStore;
 use readgate_tests::config::set;
-use readgate_tests::place::wait_for;
+use readgate_tests::place::{wait_for, wait_until_ok};
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::{Readgate, run};
 use readgate_tests::server::Server;
@@ -161,7 +161,7 @@ on_both! {
         let mut server = start_store(stage, "without");
         add_bob(&server);
         let node = start_node(stage, &server, "without-one");
-        let mut bob = wait_for("bob is let in", SOON, || try_login(stage, &node, "bob", BOBS).ok());
+        let mut bob = wait_until_ok("bob is let in", SOON, || try_login(stage, &node, "bob", BOBS));
         server.kill();
         let refused = wait_for("bob is refused", SOON, || try_login(stage, &node, "bob", BOBS).err());
         assert!(refused.contains("the store of users can't be used at this moment"), "{refused}");
@@ -176,6 +176,6 @@ on_both! {
         });
         assert!(refused.contains("try again later"), "{refused}");
         server.restart();
-        wait_for("bob is let in again", Duration::from_secs(20), || try_login(stage, &node, "bob", BOBS).ok());
+        wait_until_ok("bob is let in again", Duration::from_secs(20), || try_login(stage, &node, "bob", BOBS));
     }
 }

@@ -64,6 +64,24 @@ pub fn free_port() -> u16 {
     }
 }
 
+/// Tries until it succeeds, and panics with `what` and the last error when the time is over.
+pub fn wait_until_ok<T>(
+    what: &str,
+    limit: Duration,
+    mut attempt: impl FnMut() -> Result<T, String>,
+) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        match attempt() {
+            Ok(value) => return value,
+            Err(error) => {
+                assert!(Instant::now() < deadline, "not within {limit:?}: {what}: {error}")
+            }
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Asks until the answer is `Some`, and panics with `what` when the time is over.
 pub fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + limit;

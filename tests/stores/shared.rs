@@ -1,6 +1,7 @@
 //! Users in a server that several nodes share.
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use access::store::{IdentityStore, StoreError};
 use access::{Change, Identity, Password};
@@ -55,6 +56,7 @@ fn passes(flavour: Flavour) {
     add(&other, "from the other node");
     assert_eq!(store.revision().unwrap(), other.revision().unwrap());
     changes_of_many_nodes_all_happen(&place);
+    callers_of_one_node_all_get_an_answer(&place);
     nobody_disappears(&server);
     waits_no_longer_than_it_must(&server, &store);
     damage_is_an_error(&server, &store);
@@ -80,6 +82,24 @@ fn changes_of_many_nodes_all_happen(place: &SharedStore) {
     assert_eq!(store.revision().unwrap(), before + 20);
     let numbers: Vec<u64> = store.history(None).unwrap().iter().map(|entry| entry.number).collect();
     assert_eq!(numbers, (1..=before + 20).collect::<Vec<_>>(), "no number is left out");
+}
+
+/// Logins, refreshes and blocks of one node use its one connection at the same time.
+fn callers_of_one_node_all_get_an_answer(place: &SharedStore) {
+    const CALLERS: usize = 8;
+    let store = Arc::new(MySqlStore::open(place).unwrap());
+    let (done, all) = mpsc::channel();
+    for _ in 0..CALLERS {
+        let (store, done) = (Arc::clone(&store), done.clone());
+        thread::spawn(move || {
+            let answers = (0..200).map(|_| store.revision()).filter(Result::is_ok).count();
+            done.send(answers).unwrap();
+        });
+    }
+    // Threads of their own: one that waits for ever must not keep the test from its end.
+    for _ in 0..CALLERS {
+        assert_eq!(all.recv_timeout(Duration::from_secs(60)), Ok(200));
+    }
 }
 
 /// The account itself has no right to make anybody disappear.

@@ -1,6 +1,5 @@
 //! One connection to the store, opened when it is needed and again when it broke. Its
 //! callers wait without a runtime of their own; whatever happens they wait a bounded time.
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access::StoreError;
@@ -8,12 +7,15 @@ use config::SharedStore;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use tokio::runtime::Runtime;
+use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::Fault;
 
 /// To connect and log in, or to ask whether a connection still lives.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// Until the callers before have done their work.
+const TURN_DEADLINE: Duration = Duration::from_secs(10);
 /// For one change, or for all users.
 const WORK_DEADLINE: Duration = Duration::from_secs(30);
 /// To say goodbye to a server that may be gone.
@@ -33,6 +35,8 @@ pub(super) struct Line {
     options: Opts,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
+    /// A lock that yields while it waits: a caller may be the one who drives the runtime's
+    /// input and output, without which the connection's holder never comes to its end.
     connection: Mutex<Option<Conn>>,
 }
 
@@ -93,15 +97,12 @@ impl Line {
         }
     }
 
-    #[expect(
-        clippy::await_holding_lock,
-        reason = "the thread has nothing else to do, and the runtime is its alone meanwhile"
-    )]
     async fn work<T>(
         &self,
         work: impl AsyncFnOnce(&mut Conn) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut held = self.connection();
+        let turn = timeout(TURN_DEADLINE, self.connection.lock()).await;
+        let mut held = turn.map_err(|_| self.busy())?;
         let mut connection = match held.take() {
             Some(connection) => self.still_alive(connection).await?,
             None => self.connect().await?,
@@ -134,9 +135,8 @@ impl Line {
         timeout(CONNECT_DEADLINE, connecting).await.map_err(|_| Fault::Timeout)?
     }
 
-    /// A panic elsewhere leaves no connection behind: it is taken out while it is used.
-    fn connection(&self) -> MutexGuard<'_, Option<Conn>> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    fn busy(&self) -> StoreError {
+        StoreError::Busy { place: self.place.clone() }
     }
 }
 
