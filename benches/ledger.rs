@@ -59,7 +59,7 @@ fn full_speed(threads: u64, statements: u64) {
         for session in 0..threads {
             let ledger = &ledger;
             scope.spawn(move || {
-                let tag = ledger.tag(&who(session));
+                let tag = ledger.tag_after(1, &who(session));
                 for _ in 0..statements / threads {
                     let intent = ledger.intent(&tag, &query(STATEMENT)).wait().unwrap();
                     ledger.outcome(&tag, intent, &ok()).wait().unwrap();
@@ -131,7 +131,8 @@ fn pace(
     let (cpu, waits, started) = (cpu_time(), waits(), Instant::now());
     let burst = per_second / 500;
     let mut statements = 0;
-    let tags: Vec<_> = ledger.iter().flat_map(|l| (0..sessions).map(|s| l.tag(&who(s)))).collect();
+    let tags: Vec<_> =
+        ledger.iter().flat_map(|l| (0..sessions).map(|s| l.tag_after(1, &who(s)))).collect();
     while started.elapsed() < length {
         for _ in 0..burst {
             statements += sessions;
@@ -157,7 +158,7 @@ fn each(sessions: u64, statements: u64) {
         for session in 0..sessions {
             let ledger = &ledger;
             scope.spawn(move || {
-                let tag = ledger.tag(&who(session));
+                let tag = ledger.tag_after(1, &who(session));
                 for _ in 0..statements {
                     let intent = ledger.intent(&tag, &query(STATEMENT)).wait().unwrap();
                     ledger.outcome(&tag, intent, &ok()).wait().unwrap();
