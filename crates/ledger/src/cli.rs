@@ -15,6 +15,7 @@ pub use crate::lines::sealed_files;
 use crate::lines::{Member, each_line, follow, time_of};
 use crate::logins::Logins;
 use crate::report::row;
+use crate::texts::Texts;
 use crate::verify::{VerifyError, VerifyRequest, verify};
 
 /// How results are written.
@@ -163,21 +164,23 @@ pub struct Shown {
     pub missing_logins: Vec<u64>,
 }
 
-/// Writes one record, laid out for reading, and what refers to it (its outcome, its
-/// executions), then the logins of their sessions.
+/// Writes one record, laid out for reading, with the text that it refers to, and what refers
+/// to it (its outcome, its executions); then the logins of their sessions.
 pub fn show(paths: &[PathBuf], sequence: u64, out: &mut dyn Write) -> io::Result<Shown> {
     let refers = Finder::new(format!("\"intent\":{sequence}").as_bytes()).into_owned();
     let (node, login) = (Member::new("node"), Member::new("login"));
+    let is_it = |line: &[u8]| Frame::read(line).is_some_and(|frame| frame.sequence == sequence);
+    let texts = Texts::of(paths, is_it)?;
     let mut shown = Shown::default();
     let mut logins = BTreeSet::new();
     each_line(paths, &mut |line| {
-        let is_it = Frame::read(line).is_some_and(|frame| frame.sequence == sequence);
+        let is_it = is_it(line);
         let refers_to_it = refers
             .find(line)
             .and_then(|at| line.get(at + refers.needle().len()))
             .is_some_and(|next| !next.is_ascii_digit());
         if is_it || (shown.found && refers_to_it) {
-            write_pretty(line, out)?;
+            write_pretty(line, &texts, out)?;
             shown.found |= is_it;
             if let (Some(node), Some(login)) = (node.text(line), login.number(line)) {
                 logins.insert((login, node.to_owned()));
@@ -190,7 +193,7 @@ pub fn show(paths: &[PathBuf], sequence: u64, out: &mut dyn Write) -> io::Result
             let number = Frame::read(line).map_or(0, |frame| frame.sequence);
             let node = node.text(line).unwrap_or_default();
             if logins.remove(&(number, node.to_owned())) {
-                write_pretty(line, out)?;
+                write_pretty(line, &texts, out)?;
             }
             Ok(!logins.is_empty())
         })?;
@@ -199,8 +202,9 @@ pub fn show(paths: &[PathBuf], sequence: u64, out: &mut dyn Write) -> io::Result
     Ok(shown)
 }
 
-fn write_pretty(line: &[u8], out: &mut dyn Write) -> io::Result<()> {
-    let value: serde_json::Value = serde_json::from_slice(line)?;
+fn write_pretty(line: &[u8], texts: &Texts, out: &mut dyn Write) -> io::Result<()> {
+    let mut value: serde_json::Value = serde_json::from_slice(line)?;
+    texts.fill_in(&mut value);
     serde_json::to_writer_pretty(&mut *out, &value)?;
     writeln!(out)
 }
@@ -293,25 +297,28 @@ const COLUMNS: [&str; 18] = [
     "text",
 ];
 
-/// Writes the matching records as CSV, with a line of names first. Returns how many.
+/// Writes the matching records as CSV, with a line of names first and texts in full. Returns
+/// how many.
 pub fn search_csv(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Result<u64> {
     let needles = search.needles();
     let mut logins = Logins::default();
     let mut found = 0;
     row(out, &COLUMNS)?;
+    let texts = Texts::of(paths, |line| search.matches(&needles, line))?;
     each_line(paths, &mut |line| {
         logins.pass(line);
         if search.matches(&needles, line) {
             found += 1;
-            csv_row(line, &logins, out)?;
+            csv_row(line, &logins, &texts, out)?;
         }
         Ok(true)
     })?;
     Ok(found)
 }
 
-fn csv_row(line: &[u8], logins: &Logins, out: &mut dyn Write) -> io::Result<()> {
-    let record: serde_json::Value = serde_json::from_slice(line)?;
+fn csv_row(line: &[u8], logins: &Logins, texts: &Texts, out: &mut dyn Write) -> io::Result<()> {
+    let mut record: serde_json::Value = serde_json::from_slice(line)?;
+    texts.fill_in(&mut record);
     let told = logins.of(line);
     let cells = COLUMNS.map(|column| match record.get(column).or_else(|| told.get(column)) {
         None | Some(serde_json::Value::Null) => String::new(),

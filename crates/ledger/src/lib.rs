@@ -47,6 +47,7 @@ mod shared;
 mod statement;
 mod tag;
 mod tail;
+mod texts;
 pub mod verify;
 mod writer;
 
@@ -57,7 +58,7 @@ pub use ledger::Ledger;
 pub use readings::note_reading;
 pub use record::{
     Bind, BindValue, Event, Intent, Literal, LiteralKind, Outcome, PreparedRef, Refusal,
-    ReplicaError, TextForm, Who,
+    ReplicaError, TextForm, TextPlace, Who,
 };
 pub use recording::{IntentRecorded, Recording};
 pub use settings::{LedgerSettings, SyncPolicy};

@@ -17,7 +17,7 @@ use crate::keys;
 use crate::line::Chain;
 use crate::own_event::OwnEvent;
 use crate::settings::LedgerSettings;
-use crate::shared::{Rest, SharedHandle};
+use crate::shared::{Rest, SharedHandle, State};
 
 /// How long the thread rests at most between two looks while there is traffic. Its waking, a
 /// call to write and one to sync cost as much as a hundred records: where records are forced
@@ -215,6 +215,8 @@ impl Writer {
                 state.sync_time += began.map(|began| began.elapsed()).unwrap_or_default();
                 state.synced = state.written;
                 state.synced_at = Some(SystemTime::now());
+            } else {
+                state.refer_no_further_back();
             }
         });
         synced?;
@@ -303,6 +305,7 @@ impl Writer {
     /// Notices a ledger file or a journal that is no longer where it should be.
     fn look_after_files(&mut self) -> io::Result<()> {
         if let Some(lost) = self.files.check()? {
+            self.shared.change(State::refer_no_further_back);
             OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name }.note(&self.shared);
         }
         if let Some(what) = self.witness.misplaced()? {
