@@ -100,7 +100,9 @@ on_both! {
             let seen = olga.query("SELECT CURRENT_USER()").value();
             assert_eq!(seen, format!("{user}@%"));
             let id = olga.query("SELECT CONNECTION_ID()").value();
-            assert_eq!(olga.query("SHOW PROCESSLIST").rows()[0][0].as_deref(), Some(id.as_bytes()));
+            // The session of the turn before may still be on its way out.
+            let own = olga.query("SHOW PROCESSLIST");
+            assert!(own.rows().iter().any(|row| row[0].as_deref() == Some(id.as_bytes())));
         }
         let account_of = |who: &str| {
             let intent = readgate.record("intent", |record| record["user"] == who);
@@ -119,7 +121,7 @@ on_both! {
             &stage.ca_file(),
             &Login::user("dora", readgate_tests::stage::DRIVER_PASSWORD),
         );
-        let shown = dora.query("SELECT account FROM sessions WHERE user = 'olga'").value();
+        let shown = dora.query("SELECT DISTINCT account FROM sessions WHERE user = 'olga'").value();
         assert_eq!(shown, user);
         let shown = dora.query("SELECT account FROM replicas").value();
         assert_eq!(shown, format!("readonly_shared, {user}"));
