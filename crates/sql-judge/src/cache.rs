@@ -41,6 +41,11 @@ pub(crate) fn remember<T: Any + Send + Sync>(
     made
 }
 
+/// What stands in the memo.
+pub(crate) fn recall<T: Any + Send + Sync>(memo: &Memo) -> Option<Arc<T>> {
+    Arc::downcast(Arc::clone(memo.get()?)).ok()
+}
+
 /// A text's hash under this cache's secret, made once for finding and keeping.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place(u64);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cache::{Known, Memo, remember};
+use crate::cache::{Known, Memo, recall, remember};
 use crate::facts::{Effects, SessionFacts};
 use crate::lexer::LexMode;
 use crate::lexer::token::Tokens;
@@ -68,6 +68,10 @@ impl ReadPermit {
     /// depend on nothing but the text, its reading mode, the default schema and the policy.
     pub fn remember<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         remember(self.memo.as_ref(), make)
+    }
+    /// What was found out about this text before, if it is kept.
+    pub fn recall<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        recall(self.memo.as_ref()?)
     }
     /// The judged bytes: these, and no others, may be sent.
     pub fn text(&self) -> &Bytes {
