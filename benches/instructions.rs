@@ -81,7 +81,7 @@ fn judge(text: &str, is_new: bool) {
 fn records() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(LedgerSettings::new(folder.path(), "bench")).unwrap();
-    let tag = ledger.tag(&who(7));
+    let tag = ledger.tag_after(1, &who(7));
     let (tables, columns) = (
         [String::from("clin.subjects")],
         [String::from("clin.subjects.name"), String::from("clin.subjects.born")],

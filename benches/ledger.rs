@@ -36,7 +36,9 @@ fn main() {
         full_speed(2, 400_000);
     }
     if wants("paced") {
-        paced(8, 5_000, Duration::from_secs(3));
+        for per_second in [500, 1_000, 5_000] {
+            paced(8, per_second, Duration::from_secs(3));
+        }
     }
     if wants("each") {
         each(8, 50);
@@ -59,7 +61,7 @@ fn full_speed(threads: u64, statements: u64) {
         for session in 0..threads {
             let ledger = &ledger;
             scope.spawn(move || {
-                let tag = ledger.tag(&who(session));
+                let tag = ledger.tag_after(1, &who(session));
                 for _ in 0..statements / threads {
                     let intent = ledger.intent(&tag, &query(STATEMENT)).wait().unwrap();
                     ledger.outcome(&tag, intent, &ok()).wait().unwrap();
@@ -116,8 +118,8 @@ fn paced(sessions: u64, per_second: u64, length: Duration) {
         "paced, {sessions} sessions, {} statements/s: {:.2} us CPU per statement over none, \
          {:.3} voluntary waits of the process per statement over none",
         sessions * per_second,
-        (busy.0 - idle.0) / busy.2 as f64 * 1e6,
-        (busy.1 - idle.1) / busy.2 as f64,
+        (busy.0 / busy.2 as f64 - idle.0 / idle.2 as f64) * 1e6,
+        busy.1 / busy.2 as f64 - idle.1 / idle.2 as f64,
     );
 }
 
@@ -128,10 +130,11 @@ fn pace(
     per_second: u64,
     length: Duration,
 ) -> (f64, f64, u64) {
-    let (cpu, waits, started) = (cpu_time(), waits(), Instant::now());
+    let (ran, waits, started) = (ran(), waits(), Instant::now());
     let burst = per_second / 500;
     let mut statements = 0;
-    let tags: Vec<_> = ledger.iter().flat_map(|l| (0..sessions).map(|s| l.tag(&who(s)))).collect();
+    let tags: Vec<_> =
+        ledger.iter().flat_map(|l| (0..sessions).map(|s| l.tag_after(1, &who(s)))).collect();
     while started.elapsed() < length {
         for _ in 0..burst {
             statements += sessions;
@@ -143,7 +146,7 @@ fn pace(
         }
         std::thread::sleep(Duration::from_millis(2));
     }
-    ((cpu_time() - cpu).as_secs_f64(), self::waits() - waits, statements)
+    (self::ran() - ran, self::waits() - waits, statements)
 }
 
 /// Group commit with `sync = "each"`.
@@ -157,7 +160,7 @@ fn each(sessions: u64, statements: u64) {
         for session in 0..sessions {
             let ledger = &ledger;
             scope.spawn(move || {
-                let tag = ledger.tag(&who(session));
+                let tag = ledger.tag_after(1, &who(session));
                 for _ in 0..statements {
                     let intent = ledger.intent(&tag, &query(STATEMENT)).wait().unwrap();
                     ledger.outcome(&tag, intent, &ok()).wait().unwrap();
@@ -179,7 +182,7 @@ fn verify_rate(directory: &Path) {
     assert!(report.is_intact());
     let bytes: u64 = report.nodes.iter().map(|node| node.bytes).sum();
     let records: u64 = report.nodes.iter().map(|node| node.records).sum();
-    let hash = hash_rate();
+    let hash = hash_rate(usize::try_from(bytes / records).unwrap());
     println!(
         "verify: {:.2} GB/s by the clock, {:.2} GB/s and {:.1} M records/s per core, lines of {} bytes; \
          SHA-256 alone on such lines {hash:.2} GB/s",
@@ -190,8 +193,8 @@ fn verify_rate(directory: &Path) {
     );
 }
 
-fn hash_rate() -> f64 {
-    let line = vec![b'x'; 430];
+fn hash_rate(len: usize) -> f64 {
+    let line = vec![b'x'; len];
     let cpu = cpu_time();
     for _ in 0..2_000_000 {
         std::hint::black_box(ring::digest::digest(
@@ -209,6 +212,16 @@ fn cpu_time() -> Duration {
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 10)
+}
+
+/// What the threads that are there ran, in seconds, to the nanosecond.
+fn ran() -> f64 {
+    let threads = std::fs::read_dir("/proc/self/task").unwrap();
+    let nanoseconds = |path: &Path| -> f64 {
+        let text = std::fs::read_to_string(path.join("schedstat")).unwrap_or_default();
+        text.split_whitespace().next().and_then(|first| first.parse().ok()).unwrap_or(0.0)
+    };
+    threads.map(|entry| nanoseconds(&entry.unwrap().path())).sum::<f64>() / 1e9
 }
 
 fn waits() -> f64 {

@@ -103,7 +103,8 @@ on_both! {
             assert_eq!(olga.query("SHOW PROCESSLIST").rows()[0][0].as_deref(), Some(id.as_bytes()));
         }
         let account_of = |who: &str| {
-            readgate.record("intent", |record| record["user"] == who)["account"].clone()
+            let intent = readgate.record("intent", |record| record["user"] == who);
+            readgate.told(&intent, "account")
         };
         assert_eq!(account_of("alice"), "readonly_shared");
         assert_eq!(account_of("olga"), user.as_str());

@@ -247,7 +247,7 @@ fn records_go_to_a_syslog_receiver_and_checkpoints_to_a_webhook() {
     let login = Login::user("alice", USER_PASSWORD);
     login_at(daemon.port, &stage.ca_file(), &login).query("SELECT 'shipped'").expect_ok();
     let shipped = received(&syslog, "", |text| text.contains("SELECT 'shipped'"));
-    assert!(shipped.contains(" readgate - start - {\"v\":1,\"seq\":1,"), "{shipped}");
+    assert!(shipped.contains(" readgate - start - {\"v\":2,\"seq\":1,"), "{shipped}");
     daemon.signal("TERM");
     let whole = |text: &str| text.ends_with("\"}");
     let posted = received(&webhook, "HTTP/1.1 204 No Content\r\n\r\n", whole);

@@ -1,6 +1,7 @@
 //! What the ledger holds about sessions and statements.
 
 use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::readgate;
 use readgate_tests::stage::USER_PASSWORD;
 
 on_both! {
@@ -11,10 +12,34 @@ on_both! {
         let intent = stage.readgate.record("intent", |record| record["text"] == sql);
         assert_eq!(intent["user"], "alice");
         assert_eq!(intent["source"], "127.0.0.1");
-        assert_eq!(intent["account"], "readonly_shared");
+        assert_eq!(stage.readgate.told(&intent, "account"), "readonly_shared");
+        assert_eq!(stage.readgate.told(&intent, "tls_version"), "TLSv1.3");
         let outcome = stage.readgate.record("outcome", |record| record["intent"] == intent["seq"]);
         assert_eq!(outcome["rows"], 7);
         assert_eq!(outcome["end"], "ok");
+    }
+
+    fn every_statement_leads_to_the_login_of_its_session(stage) {
+        let mut alice = stage.alice();
+        alice.query("SELECT 'led to a login'").expect_ok();
+        alice.query("DELETE FROM clinical.subjects WHERE 'led' = 'to a login'").expect_error();
+        let intent = stage.readgate.record("intent", |record| record["text"] == "SELECT 'led to a login'");
+        stage.readgate.record("refusal", |record| record["login"] == intent["login"]);
+        for member in ["source_port", "listener", "tls_cipher"] {
+            assert!(intent.get(member).is_none(), "{member} stands in the login: {intent}");
+            assert!(!stage.readgate.told(&intent, member).is_null(), "{member}");
+        }
+        let ledger = stage.readgate.directory.join("ledger").display().to_string();
+        let shown = readgate::run(&["ledger", "show", &intent["seq"].to_string(), &ledger], "");
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        let (listener, event) = ("\"listener\": \"main\"", "\"event\": \"login\"");
+        assert!(shown.contains(listener) && shown.contains(event), "{shown}");
+        let what = ["ledger", "search", &ledger, "--event", "refusal", "--with-login"];
+        let found = readgate::run(&what, "");
+        let found = String::from_utf8_lossy(&found.stdout).into_owned();
+        let line = found.lines().find(|line| line.contains("'led' = 'to a login'")).unwrap();
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(record["at_login"]["account"], "readonly_shared", "{record}");
     }
 
     fn records_the_replicas_error(stage) {

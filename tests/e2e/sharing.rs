@@ -375,6 +375,7 @@ on_both! {
             for user in ["alice", "dora"] {
                 let text = format!("SELECT 'round {round}'");
                 let intent = readgate.record("intent", |r| r["text"] == *text && r["user"] == user);
+                assert_eq!(readgate.told(&intent, "account"), "readonly_shared");
                 let id = intent["replica_session"].to_string();
                 let ran = |line: &&str| line.contains(&text) && line.split_whitespace().any(|w| w == id);
                 assert!(log.lines().any(|line| ran(&line)), "{text} of {user} on {id}");

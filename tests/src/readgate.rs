@@ -125,6 +125,17 @@ impl Readgate {
         })
     }
 
+    /// A member of a record of a session: its own, or else what the login that it refers to
+    /// tells.
+    pub fn told(&self, record: &Value, member: &str) -> Value {
+        let own = record.get(member).cloned();
+        own.unwrap_or_else(|| {
+            let login = self.record("login", |login| login["seq"] == record["login"]);
+            assert_eq!(login["session"], record["session"], "{record} refers to another's login");
+            login[member].clone()
+        })
+    }
+
     /// What it logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()

@@ -11,8 +11,9 @@ use crate::shared::Shared;
 
 /// Most bytes copied out of the journal under one lock.
 const COPY: usize = 32 << 10;
-/// Entries taken into one batch, in bytes, unless a single one is larger.
-const BATCH: usize = 512 << 10;
+/// Entries taken into one batch, in bytes, unless a single one is larger. Entries and lines
+/// stay in the processor's cache from the journal to the file.
+const BATCH: usize = 64 << 10;
 
 #[derive(Default)]
 pub(crate) struct Batch {
@@ -29,20 +30,17 @@ pub(crate) struct Batch {
     /// The lines of its checkpoints.
     checkpoints: Vec<Vec<u8>>,
     ends_file: bool,
+    is_full: bool,
 }
 
 impl Batch {
     /// Fills the empty batch from the journal. False: there was nothing.
     pub(crate) fn take(&mut self, shared: &Shared, chain: &mut Chain) -> io::Result<bool> {
-        let most = BATCH.max(shared.max_entry());
-        let salt = loop {
-            let state = shared.lock();
-            let have = self.entries.len();
-            let copied = state.journal.copy_out(have, (most - have).min(COPY), &mut self.entries);
-            if copied == 0 || self.entries.len() >= most {
-                break state.journal.salt();
-            }
-        };
+        let mut salt = self.copy(shared, BATCH);
+        if self.is_full && Journal::entries(salt, &self.entries).next().is_none() {
+            // The first entry is larger.
+            salt = self.copy(shared, shared.max_entry());
+        }
         if self.entries.is_empty() {
             return Ok(false);
         }
@@ -72,6 +70,19 @@ impl Batch {
         Ok(true)
     }
 
+    /// Copies entries out of the journal, up to `most` bytes together. Returns its salt.
+    fn copy(&mut self, shared: &Shared, most: usize) -> u32 {
+        loop {
+            let state = shared.lock();
+            let have = self.entries.len();
+            let copied = state.journal.copy_out(have, (most - have).min(COPY), &mut self.entries);
+            self.is_full = self.entries.len() >= most;
+            if copied == 0 || self.is_full {
+                return state.journal.salt();
+            }
+        }
+    }
+
     /// Writes what is left of the lines. What an error leaves is written by the next call.
     pub(crate) fn write(&mut self, files: &mut Files) -> io::Result<()> {
         while let Some(rest) = self.lines.get(self.written..).filter(|rest| !rest.is_empty()) {
@@ -87,6 +98,11 @@ impl Batch {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.drains == 0
+    }
+
+    /// Whether the journal had more than it took.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
     }
 
     /// Bytes of the journal that it stands for.
@@ -122,5 +138,6 @@ impl Batch {
         self.records = 0;
         self.checkpoints.clear();
         self.ends_file = false;
+        self.is_full = false;
     }
 }

@@ -2,7 +2,7 @@
 //! [`Write`]; parses no arguments. Reads files as they are, live ones too: a scan at the
 //! disk's speed, no index. Whoever reads is to be recorded by the caller.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::json;
 use crate::line::Frame;
 pub use crate::lines::sealed_files;
-use crate::lines::{each_line, follow, time_of};
+use crate::lines::{Member, each_line, follow, time_of};
+use crate::logins::Logins;
 use crate::report::row;
 use crate::texts::Texts;
 use crate::verify::{VerifyError, VerifyRequest, verify};
@@ -68,6 +69,9 @@ pub struct Search {
     pub from: Option<String>,
     /// Up to this time, what it begins with included.
     pub to: Option<String>,
+    /// Whether each record is written with what its login record tells, as `at_login`. Such
+    /// a line can't be verified; a table has it in its columns in any case.
+    pub with_login: bool,
 }
 
 impl Search {
@@ -111,42 +115,98 @@ impl Search {
 
 /// Writes the matching records, oldest first. Returns how many.
 pub fn search(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Result<u64> {
-    let needles = search.needles();
     let mut found = 0;
+    let mut writes = writer(search);
     each_line(paths, &mut |line| {
-        if search.matches(&needles, line) {
-            found += 1;
-            out.write_all(line)?;
-            out.write_all(b"\n")?;
-        }
+        found += u64::from(writes(line, out)?);
         Ok(true)
     })?;
     Ok(found)
 }
 
+/// Writes the matching records, then those that come, until writing fails.
+pub fn search_follow(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Result<()> {
+    let mut writes = writer(search);
+    follow(paths, &mut |line| {
+        if writes(line, out)? {
+            out.flush()?;
+        }
+        Ok(true)
+    })
+}
+
+/// What writes a line if it matches, and says so.
+fn writer(search: &Search) -> impl FnMut(&[u8], &mut dyn Write) -> io::Result<bool> {
+    let needles = search.needles();
+    let mut logins = search.with_login.then(Logins::default);
+    move |line, out| {
+        if let Some(logins) = &mut logins {
+            logins.pass(line);
+        }
+        let matches = search.matches(&needles, line);
+        if matches {
+            match &logins {
+                Some(logins) => logins.write_joined(line, out)?,
+                None => out.write_all(line)?,
+            }
+            out.write_all(b"\n")?;
+        }
+        Ok(matches)
+    }
+}
+
+/// What [`show`] has found.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Whether there is a record of that number.
+    pub found: bool,
+    /// Logins that its records refer to and that aren't in these files.
+    pub missing_logins: Vec<u64>,
+}
+
 /// Writes one record, laid out for reading, with the text that it refers to, and what refers
-/// to it (its outcome, its executions). False if there is none of that number.
-pub fn show(paths: &[PathBuf], sequence: u64, out: &mut dyn Write) -> io::Result<bool> {
+/// to it (its outcome, its executions); then the logins of their sessions.
+pub fn show(paths: &[PathBuf], sequence: u64, out: &mut dyn Write) -> io::Result<Shown> {
     let refers = Finder::new(format!("\"intent\":{sequence}").as_bytes()).into_owned();
+    let (node, login) = (Member::new("node"), Member::new("login"));
     let is_it = |line: &[u8]| Frame::read(line).is_some_and(|frame| frame.sequence == sequence);
     let texts = Texts::of(paths, is_it)?;
-    let mut found = false;
+    let mut shown = Shown::default();
+    let mut logins = BTreeSet::new();
     each_line(paths, &mut |line| {
         let is_it = is_it(line);
         let refers_to_it = refers
             .find(line)
             .and_then(|at| line.get(at + refers.needle().len()))
             .is_some_and(|next| !next.is_ascii_digit());
-        if is_it || (found && refers_to_it) {
-            let mut value: serde_json::Value = serde_json::from_slice(line)?;
-            texts.fill_in(&mut value);
-            serde_json::to_writer_pretty(&mut *out, &value)?;
-            writeln!(out)?;
-            found |= is_it;
+        if is_it || (shown.found && refers_to_it) {
+            write_pretty(line, &texts, out)?;
+            shown.found |= is_it;
+            if let (Some(node), Some(login)) = (node.text(line), login.number(line)) {
+                logins.insert((login, node.to_owned()));
+            }
         }
         Ok(true)
     })?;
-    Ok(found)
+    if !logins.is_empty() {
+        each_line(paths, &mut |line| {
+            let number = Frame::read(line).map_or(0, |frame| frame.sequence);
+            let node = node.text(line).unwrap_or_default();
+            if logins.remove(&(number, node.to_owned())) {
+                write_pretty(line, &texts, out)?;
+            }
+            Ok(!logins.is_empty())
+        })?;
+    }
+    shown.missing_logins = logins.into_iter().map(|(number, _)| number).collect();
+    Ok(shown)
+}
+
+fn write_pretty(line: &[u8], texts: &Texts, out: &mut dyn Write) -> io::Result<()> {
+    let mut value: serde_json::Value = serde_json::from_slice(line)?;
+    texts.fill_in(&mut value);
+    serde_json::to_writer_pretty(&mut *out, &value)?;
+    writeln!(out)
 }
 
 /// What one user did.
@@ -241,23 +301,26 @@ const COLUMNS: [&str; 18] = [
 /// how many.
 pub fn search_csv(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Result<u64> {
     let needles = search.needles();
+    let mut logins = Logins::default();
     let mut found = 0;
     row(out, &COLUMNS)?;
     let texts = Texts::of(paths, |line| search.matches(&needles, line))?;
     each_line(paths, &mut |line| {
+        logins.pass(line);
         if search.matches(&needles, line) {
             found += 1;
-            csv_row(line, &texts, out)?;
+            csv_row(line, &logins, &texts, out)?;
         }
         Ok(true)
     })?;
     Ok(found)
 }
 
-fn csv_row(line: &[u8], texts: &Texts, out: &mut dyn Write) -> io::Result<()> {
+fn csv_row(line: &[u8], logins: &Logins, texts: &Texts, out: &mut dyn Write) -> io::Result<()> {
     let mut record: serde_json::Value = serde_json::from_slice(line)?;
     texts.fill_in(&mut record);
-    let cells = COLUMNS.map(|column| match record.get(column) {
+    let told = logins.of(line);
+    let cells = COLUMNS.map(|column| match record.get(column).or_else(|| told.get(column)) {
         None | Some(serde_json::Value::Null) => String::new(),
         Some(serde_json::Value::String(text)) => text.clone(),
         Some(serde_json::Value::Array(items)) => {
@@ -266,17 +329,4 @@ fn csv_row(line: &[u8], texts: &Texts, out: &mut dyn Write) -> io::Result<()> {
         Some(other) => other.to_string(),
     });
     row(out, &cells.each_ref().map(String::as_str))
-}
-
-/// Writes the matching records, then those that come, until writing fails.
-pub fn search_follow(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Result<()> {
-    let needles = search.needles();
-    follow(paths, &mut |line| {
-        if search.matches(&needles, line) {
-            out.write_all(line)?;
-            out.write_all(b"\n")?;
-            out.flush()?;
-        }
-        Ok(true)
-    })
 }

@@ -3,53 +3,16 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
-
 use crate::bind::{Values, push_binds, push_end_user};
-use crate::json::{push_bytes, push_digits, push_members, push_name, push_number, push_text};
+use crate::json::{push_bytes, push_digits, push_name, push_number, push_text};
 use crate::line::{push_hex, sha256};
 use crate::mask;
-use crate::record::{Intent, LiteralKind, Outcome, Refusal, TextForm, Who};
+use crate::record::{Intent, LiteralKind, Outcome, Refusal, TextForm};
 use crate::redact::{RedactionKey, push_hash, redacted};
+use crate::tag::WhoMembers;
 
 /// Longest message of a replica's error that is kept, in bytes.
 const MAX_MESSAGE: usize = 1024;
-
-/// The members that tell who, encoded once per session.
-#[derive(Debug)]
-pub(crate) struct WhoMembers {
-    /// Between the event's name and what happened: all that is known of the session.
-    bytes: Vec<u8>,
-    /// How many of `bytes` name session and user alone.
-    brief: usize,
-}
-
-impl WhoMembers {
-    pub(crate) fn new(who: &Who<'_>) -> serde_json::Result<Self> {
-        #[derive(Serialize)]
-        struct Brief<'a> {
-            session: u64,
-            user: &'a str,
-        }
-        let mut bytes = Vec::new();
-        push_members(&mut bytes, &Brief { session: who.session, user: who.user })?;
-        let brief = bytes.len();
-        bytes.clear();
-        // The two lead the members of `Who` as well: one buffer serves both.
-        push_members(&mut bytes, who)?;
-        Ok(Self { bytes, brief })
-    }
-
-    /// What is left to say when encoding fails, which strings and numbers can't.
-    pub(crate) fn unknown(session: u64) -> Self {
-        let bytes = format!("\"session\":{session}").into_bytes();
-        Self { brief: bytes.len(), bytes }
-    }
-
-    fn brief(&self) -> &[u8] {
-        self.bytes.get(..self.brief).unwrap_or(&self.bytes)
-    }
-}
 
 /// What every record of a ledger is made with.
 pub(crate) struct Making<'a> {
@@ -76,7 +39,7 @@ pub(crate) fn intent(
     text_of: Option<u64>,
     with: &Making<'_>,
 ) {
-    open(out, "intent", &who.bytes);
+    open(out, "intent", who.whole());
     label(out, "command", intent.command);
     label(out, "kind", intent.kind);
     schema(out, intent.schema);
@@ -151,7 +114,7 @@ pub(crate) fn refusal(
     refusal: &Refusal<'_>,
     with: &Making<'_>,
 ) {
-    open(out, "refusal", &who.bytes);
+    open(out, "refusal", who.whole());
     label(out, "command", refusal.command);
     label(out, "kind", refusal.kind);
     label(out, "verdict", refusal.verdict);

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::encode::{self, Making, WhoMembers};
+use crate::encode::{self, Making};
 use crate::entry::Kind;
 use crate::fault::{LedgerError, LedgerFault};
 use crate::json;
@@ -19,6 +19,7 @@ use crate::recovery;
 use crate::redact::RedactionKey;
 use crate::settings::LedgerSettings;
 use crate::shared::{Class, LedgerHealth, Shared, SharedHandle};
+use crate::tag::{Login, WhoMembers, WhoTag};
 use crate::writer::{Writer, WriterStart};
 
 /// Shortest text, in bytes, that later intents refer to: the reference has its price for
@@ -40,10 +41,6 @@ struct Threads {
     /// Dropped, it ends the keeper.
     stop_keeper: Sender<()>,
 }
-
-/// Who a session's records are about, encoded once at login. Cheap to clone.
-#[derive(Debug, Clone)]
-pub struct WhoTag(Arc<WhoMembers>);
 
 impl Ledger {
     /// Opens the ledger, brings in what a killed daemon left in the journal, and starts
@@ -83,11 +80,15 @@ impl Ledger {
         Ok(Self { shared, key, threads: Arc::new(Mutex::new(Some(threads))) })
     }
 
-    /// Encodes who a session is, for all its records.
+    /// Encodes who a session is, for all its records, each of which says everything.
     pub fn tag(&self, who: &Who<'_>) -> WhoTag {
-        // Strings, numbers and addresses always serialise.
-        let members = WhoMembers::new(who).unwrap_or_else(|_| WhoMembers::unknown(who.session));
-        WhoTag(Arc::new(members))
+        WhoTag(Arc::new(WhoMembers::new(who, None)))
+    }
+
+    /// The same for a session whose login is recorded: its records refer to that one for what
+    /// stays as it was then.
+    pub fn tag_after(&self, login: u64, who: &Who<'_>) -> WhoTag {
+        WhoTag(Arc::new(WhoMembers::new(who, Some(Login::new(login, who)))))
     }
 
     /// Records that a statement is about to be forwarded. A long text that stands in the same

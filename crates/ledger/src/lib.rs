@@ -6,7 +6,7 @@
 //! are plain [`std::future::Future`]s that any runtime can poll.
 //!
 //! A record's way, and the files in reading order: [`Ledger`] takes it ([`ledger`]),
-//! encodes it ([`encode`], [`redact`], [`mask`], [`bind`], [`json`]), puts it into the journal under one short lock
+//! encodes it ([`tag`], [`encode`], [`redact`], [`mask`], [`bind`], [`json`]), puts it into the journal under one short lock
 //! ([`shared`], [`journal`], [`mod@entry`], [`map`]) and hands back a [`Recording`] ([`recording`]). The
 //! ledger thread ([`writer`]) turns journal entries into chained lines ([`line`]) of the
 //! ledger files ([`files`]). At start, what a killed daemon left in the journal is
@@ -32,6 +32,7 @@ mod keys;
 mod ledger;
 mod line;
 mod lines;
+mod logins;
 mod map;
 mod mask;
 mod own_event;
@@ -44,6 +45,7 @@ pub mod report;
 mod settings;
 mod shared;
 mod statement;
+mod tag;
 mod tail;
 mod texts;
 pub mod verify;
@@ -52,7 +54,7 @@ mod writer;
 pub use age_file::Recipient;
 pub use fault::{LedgerError, LedgerFault};
 pub use keys::{PublicKey, keygen, rotate_key};
-pub use ledger::{Ledger, WhoTag};
+pub use ledger::Ledger;
 pub use readings::note_reading;
 pub use record::{
     Bind, BindValue, Event, Intent, Literal, LiteralKind, Outcome, PreparedRef, Refusal,
@@ -61,4 +63,5 @@ pub use record::{
 pub use recording::{IntentRecorded, Recording};
 pub use settings::{LedgerSettings, SyncPolicy};
 pub use shared::LedgerHealth;
+pub use tag::WhoTag;
 pub use tail::Tail;

@@ -1,7 +1,8 @@
 //! The exact form of a ledger line, and the chain over them.
 //!
-//! `{"v":1,"seq":N,"time":"...","node":"...","build":"...",` then the record's own
-//! members, then `,"prev":"<64 hex>"}` and a line feed. `prev` is the SHA-256 of the
+//! `{"v":2,"seq":N,"time":"...","node":"...",` then the record's own members, then
+//! `,"prev":"<64 hex>"}` and a line feed. Lines of version 1 begin with a 1 and name the build
+//! behind the node; here only checkpoints do. `prev` is the SHA-256 of the
 //! line before, without its line feed; the first line of a node names SHA-256 of
 //! `readgate ledger 1 ` and the node's name. So `head -n1 FILE | tr -d '\n' | sha256sum`
 //! gives what the second line must name.
@@ -27,20 +28,24 @@ pub(crate) fn genesis(node: &str) -> Hash {
 /// Composes lines, each naming the one before, and signs checkpoints.
 pub(crate) struct Chain {
     head: Hash,
-    /// The members of node and build, the same in each line.
-    constant: Vec<u8>,
+    /// The member of the node, the same in each line.
+    node: Vec<u8>,
+    /// The member of the build.
+    build: Vec<u8>,
     stamp: Stamp,
     key: SigningKey,
 }
 
 impl Chain {
     pub(crate) fn new(node: &str, build: &str, head: Hash, key: SigningKey) -> Self {
-        let mut constant = Vec::new();
-        json::push_bytes(&mut constant, "node", node.as_bytes());
-        constant.push(b',');
-        json::push_bytes(&mut constant, "build", build.as_bytes());
-        constant.push(b',');
-        Self { head, constant, stamp: Stamp::default(), key }
+        let member = |name: &str, value: &str| {
+            let mut member = Vec::new();
+            json::push_bytes(&mut member, name, value.as_bytes());
+            member.push(b',');
+            member
+        };
+        let (node, build) = (member("node", node), member("build", build));
+        Self { head, node, build, stamp: Stamp::default(), key }
     }
 
     /// The key that signs.
@@ -51,12 +56,15 @@ impl Chain {
     /// Appends an entry's line to `out` and moves the head on to it.
     pub(crate) fn push(&mut self, out: &mut Vec<u8>, entry: &Entry<'_>) {
         let start = out.len();
-        out.extend_from_slice(b"{\"v\":1,\"seq\":");
+        out.extend_from_slice(b"{\"v\":2,\"seq\":");
         json::push_digits(out, entry.sequence);
         out.extend_from_slice(b",\"time\":\"");
         self.stamp.push(out, entry.time);
         out.extend_from_slice(b"\",");
-        out.extend_from_slice(&self.constant);
+        out.extend_from_slice(&self.node);
+        if entry.kind != Kind::Record {
+            out.extend_from_slice(&self.build);
+        }
         out.extend_from_slice(entry.body);
         if entry.kind != Kind::Record {
             checkpoint::push_signature(out, start, &self.head, &self.key);
@@ -79,7 +87,9 @@ pub(crate) struct Frame {
 impl Frame {
     /// Reads the fixed parts of a line (without its line feed). `None`: not of our form.
     pub(crate) fn read(line: &[u8]) -> Option<Self> {
-        let rest = line.strip_prefix(b"{\"v\":1,\"seq\":")?;
+        let rest = line.strip_prefix(b"{\"v\":")?;
+        let rest = rest.strip_prefix(b"2").or_else(|| rest.strip_prefix(b"1"))?;
+        let rest = rest.strip_prefix(b",\"seq\":")?;
         let mut sequence = 0_u64;
         let mut digits = 0;
         for byte in rest.iter().take_while(|byte| byte.is_ascii_digit()) {

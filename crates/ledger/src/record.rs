@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// Who a record is about: fixed from login on, encoded once.
+/// Who a record is about. Encoded at login, and when something of it changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct Who<'a> {
     /// Connection id of the greeting.
@@ -25,16 +25,20 @@ pub struct Who<'a> {
     /// Listener's name.
     pub listener: &'a str,
     /// TLS version such as `TLSv1.3`, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_version: Option<&'a str>,
     /// Cipher suite, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tls_cipher: Option<&'a str>,
     /// `program_name` of the connection attributes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub program: Option<&'a str>,
     /// Replica's name.
     pub replica: &'a str,
     /// Account on the replica.
     pub account: &'a str,
     /// Connection id at the replica, if the session has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub replica_session: Option<u64>,
     /// Hash of the policy that judges this session's statements, hex.
     #[serde(skip_serializing_if = "Option::is_none")]

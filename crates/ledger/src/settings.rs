@@ -57,7 +57,7 @@ pub struct LedgerSettings {
 }
 
 impl LedgerSettings {
-    /// The defaults: group sync within 10 ms, a journal of 16 MiB, texts up to 64 KiB, a
+    /// The defaults: group sync within 25 ms, a journal of 16 MiB, texts up to 64 KiB, a
     /// checkpoint each 10,000 records or 60 s, a new file each 256 MiB or day.
     pub fn new(directory: impl Into<PathBuf>, node: impl Into<String>) -> Self {
         let (directory, node) = (directory.into(), node.into());
@@ -67,7 +67,7 @@ impl LedgerSettings {
             directory,
             node,
             build: env!("CARGO_PKG_VERSION").to_owned(),
-            sync: SyncPolicy::Group(Duration::from_millis(10)),
+            sync: SyncPolicy::Group(Duration::from_millis(25)),
             journal_directory: None,
             journal_bytes: 16 << 20,
             max_text: 64 << 10,

@@ -19,15 +19,14 @@ use crate::own_event::OwnEvent;
 use crate::settings::LedgerSettings;
 use crate::shared::{Rest, SharedHandle, State};
 
-/// How long the thread rests between two looks while there is traffic: its waking costs as
-/// much as a dozen records, and each nap's records go out with one call.
-const NAP: Duration = Duration::from_millis(5);
+/// How long the thread rests at most between two looks while there is traffic. Its waking, a
+/// call to write and one to sync cost as much as a hundred records: where records are forced
+/// to the disk in groups, one nap is one group.
+const LONGEST_NAP: Duration = Duration::from_millis(25);
 /// How long without an entry until it sleeps instead.
 const QUIET: Duration = Duration::from_millis(20);
 /// How often it looks after the files while it sleeps.
 const LOOK: Duration = Duration::from_secs(5);
-/// A batch after which the thread goes on at once, in bytes.
-const WORTH: usize = 64 << 10;
 /// Between two tries to write while the ledger can't be written.
 const RETRY: Duration = Duration::from_millis(100);
 /// How long a close waits for an unwritable ledger.
@@ -112,8 +111,8 @@ impl Writer {
         // Also when this thread panics, nobody may go on as if records were being kept.
         let _end = EndGuard(self.shared.clone());
         loop {
-            let moved = match self.step() {
-                Ok(moved) => moved,
+            let has_more = match self.step() {
+                Ok(has_more) => has_more,
                 Err(error) => {
                     if self.fail(&error) {
                         return;
@@ -121,27 +120,27 @@ impl Writer {
                     continue;
                 }
             };
-            // A small batch is followed by a nap, so that the next is worth its call.
-            if moved < WORTH && self.rest() {
+            // The last batch is followed by a nap, so that the next is worth its call.
+            if !has_more && self.rest() {
                 return;
             }
         }
     }
 
-    /// Moves one batch on. Returns how many bytes of the journal it moved.
-    fn step(&mut self) -> io::Result<usize> {
+    /// Moves one batch on. Returns whether there is another one to be moved at once.
+    fn step(&mut self) -> io::Result<bool> {
         self.watch_clock();
         self.ask_for_checkpoint();
         let looked = std::mem::replace(&mut self.looked, Instant::now());
         if self.batch.is_empty() && !self.batch.take(&self.shared, &mut self.chain)? {
-            self.sync_if_due()?;
+            self.sync_if_due(false)?;
             if self.last_look.elapsed() >= LOOK {
                 self.last_look = Instant::now();
                 self.look_after_files()?;
             }
-            return Ok(0);
+            return Ok(false);
         }
-        let moved = self.batch.drains();
+        let has_more = self.batch.is_full();
         self.last_entry = Instant::now();
         self.write_batch(looked)?;
         if self.failing.is_some() {
@@ -149,8 +148,8 @@ impl Writer {
             self.force()?;
             self.recover_from_failing();
         }
-        self.sync_if_due()?;
-        Ok(moved)
+        self.sync_if_due(has_more)?;
+        Ok(has_more)
     }
 
     /// Writes the batch, whose records came after `since`.
@@ -160,10 +159,8 @@ impl Writer {
         let (drains, last) = (self.batch.drains(), self.batch.last());
         let done = result.is_ok();
         self.shared.change(|state| {
-            let began = state.busy_since.take();
+            state.busy_since = None;
             if done {
-                state.syncs += 1;
-                state.sync_time += began.map(|began| began.elapsed()).unwrap_or_default();
                 state.journal.drain(drains);
                 state.written = last;
             }
@@ -187,11 +184,15 @@ impl Writer {
         Ok(())
     }
 
-    fn sync_if_due(&mut self) -> io::Result<()> {
+    /// Forces what is written to the disk when its time has come. Batches that follow each other
+    /// go together, as long as they don't take a quarter of the delay.
+    fn sync_if_due(&mut self, has_more: bool) -> io::Result<()> {
         let Some(since) = self.unsynced_since else {
             return Ok(());
         };
-        if since.elapsed() < self.policy.sync.delay() && !self.shared.lock().closing {
+        let delay = self.policy.sync.delay();
+        let due = if has_more { delay + delay / 4 } else { delay };
+        if since.elapsed() < due && !self.shared.lock().closing {
             return Ok(());
         }
         self.force()
@@ -208,8 +209,10 @@ impl Writer {
         }
         let done = synced.is_ok();
         self.shared.change(|state| {
-            state.busy_since = None;
+            let began = state.busy_since.take();
             if done {
+                state.syncs += 1;
+                state.sync_time += began.map(|began| began.elapsed()).unwrap_or_default();
                 state.synced = state.written;
                 state.synced_at = Some(SystemTime::now());
             } else {
@@ -237,25 +240,32 @@ impl Writer {
             self.due.closed = true;
             self.checkpoint("close");
         }
-        let due = self
-            .unsynced_since
-            .map(|since| self.policy.sync.delay().saturating_sub(since.elapsed()));
-        let (rest, most) = match due {
-            _ if self.last_entry.elapsed() < QUIET => (Rest::Nap, NAP.min(due.unwrap_or(NAP))),
-            Some(due) => (Rest::Sleep, due.max(Duration::from_micros(100))),
-            None => (Rest::Sleep, LOOK),
-        };
+        if self.last_entry.elapsed() >= QUIET {
+            let due = self.until_sync().unwrap_or(LOOK);
+            self.wait(Rest::Sleep, due.max(Duration::from_micros(100)));
+            // Woken by the first record, if there is one: those that follow it go with it.
+            self.looked = Instant::now();
+        }
+        let nap = if self.shared.each { LONGEST_NAP } else { self.policy.sync.delay() };
+        let nap = self.until_sync().map_or(nap, |due| due.min(nap));
+        self.wait(Rest::Nap, nap.min(LONGEST_NAP));
+        false
+    }
+
+    /// How long what is written may stay unforced from now on, if anything is.
+    fn until_sync(&self) -> Option<Duration> {
+        let delay = self.policy.sync.delay();
+        self.unsynced_since.map(|since| delay.saturating_sub(since.elapsed()))
+    }
+
+    /// Rests unless there is work that such a rest may not put off.
+    fn wait(&self, rest: Rest, most: Duration) {
         let each = self.shared.each;
         self.shared.rest(rest, most, |state| {
             let used = state.journal.used();
             let now = each || rest == Rest::Sleep || used > state.journal.capacity() / 2;
             state.closing || (used > 0 && now)
         });
-        if rest == Rest::Sleep {
-            // Woken by the first record, if there is one.
-            self.looked = Instant::now();
-        }
-        false
     }
 
     /// Asks for a checkpoint when one is due by time; those by count and size are put

@@ -7,10 +7,10 @@ mod common;
 use std::path::PathBuf;
 
 use common::{ok, query, who};
-use ledger::cli::{Format, Search, search, search_follow, show, stats, verify_to};
+use ledger::cli::{Format, Search, search, search_csv, search_follow, show, stats, verify_to};
 use ledger::report::{Report, ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
-use ledger::{Intent, Ledger, LedgerSettings, Outcome, Refusal, TextForm, Who};
+use ledger::{Event, Intent, Ledger, LedgerSettings, Outcome, Refusal, TextForm, Who};
 
 /// Two users; bob's text tries to pass for alice's record.
 fn made() -> (tempfile::TempDir, Vec<PathBuf>) {
@@ -55,10 +55,54 @@ fn a_search_finds_a_users_records_and_none_that_only_look_so() {
 fn a_record_is_shown_with_what_refers_to_it() {
     let (_folder, paths) = made();
     let mut out = Vec::new();
-    assert!(show(&paths, 1, &mut out).unwrap());
+    assert!(show(&paths, 1, &mut out).unwrap().found);
     let text = String::from_utf8(out).unwrap();
     assert_eq!(text.matches("\"seq\"").count(), 2, "{text}");
-    assert!(!show(&paths, 99, &mut Vec::new()).unwrap());
+    assert!(!show(&paths, 99, &mut Vec::new()).unwrap().found);
+}
+
+#[test]
+fn a_records_login_is_at_hand_wherever_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        LedgerSettings { rotate_bytes: 6_000, ..LedgerSettings::new(folder.path(), "n1") };
+    let ledger = Ledger::open(LedgerSettings { compress: false, ..settings }).unwrap();
+    let event = Event::Login { who: who(1), method: "by/hand", attributes: &[] };
+    let login = ledger.event(&event).wait().unwrap();
+    let tag = ledger.tag_after(login, &who(1));
+    for _ in 0..20 {
+        let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
+        ledger.outcome(&tag, intent, &ok()).wait().unwrap();
+    }
+    let last = ledger.intent(&tag, &query(b"SELECT 'last'")).wait().unwrap();
+    let number = last.sequence();
+    drop(last);
+    ledger.close("test").unwrap();
+    let files = common::files(folder.path());
+    assert!(files.len() > 1, "the session spans files");
+
+    let paths = vec![folder.path().to_owned()];
+    let mut out = Vec::new();
+    let shown = show(&paths, number, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(shown.found && shown.missing_logins.is_empty(), "{shown:?}");
+    assert!(text.contains("TLS13_AES_256_GCM_SHA384") && text.contains("by/hand"), "{text}");
+    // Without the file that holds the login the record is found, and what is missing is said.
+    let shown = show(&files[1..], number, &mut Vec::new()).unwrap();
+    assert_eq!((shown.found, shown.missing_logins), (true, vec![login]));
+
+    let intents = Search { event: Some("intent".into()), with_login: true, ..Search::default() };
+    let mut out = Vec::new();
+    assert_eq!(search(&paths, &intents, &mut out).unwrap(), 21);
+    for line in String::from_utf8(out).unwrap().lines() {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(record["at_login"]["source_port"], 50_123, "{record}");
+        assert_eq!(record["at_login"]["method"], "by/hand");
+    }
+    let mut out = Vec::new();
+    search_csv(&paths, &Search { with_login: false, ..intents }, &mut out).unwrap();
+    let table = String::from_utf8(out).unwrap();
+    assert!(table.lines().skip(1).all(|row| row.contains(",mysql,")), "{table}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use common::{event, files, ok, query, records, who};
 use ledger::{
     Bind, BindValue, Event, Intent, Ledger, LedgerSettings, Literal, LiteralKind, Outcome,
-    PreparedRef, Refusal, ReplicaError, SyncPolicy, TextForm,
+    PreparedRef, Refusal, ReplicaError, SyncPolicy, TextForm, Who,
 };
 
 fn settings(folder: &tempfile::TempDir) -> LedgerSettings {
@@ -42,7 +42,7 @@ fn a_statement_leaves_an_intent_and_an_outcome() {
     assert!(text.contains(r#""text":"SELECT 'é\u202e\n' -- \u001b[2J""#), "{text}");
     let records = records(&folder.path().join("ledger"));
     let intent = event(&records, "intent").unwrap();
-    assert_eq!(intent["v"], 1);
+    assert_eq!(intent["v"], 2);
     assert_eq!(intent["node"], "node 1");
     assert_eq!(intent["user"], "alice");
     assert_eq!(intent["source"], "203.0.113.7");
@@ -290,4 +290,56 @@ fn a_password_is_masked_in_a_redacted_text_too() {
     let records = records(&folder.path().join("ledger"));
     let text = &event(&records, "intent").unwrap()["text"];
     assert_eq!(text, "ALTER USER b IDENTIFIED BY '***' AS '***'");
+}
+
+#[test]
+fn records_refer_to_their_login_and_repeat_only_what_has_changed_since() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(settings(&folder)).unwrap();
+    let event_of = |who| Event::Login { who, method: "test", attributes: &[] };
+    let login = ledger.event(&event_of(who(9))).wait().unwrap();
+    let tag = ledger.tag_after(login, &who(9));
+    let moved = Who { account: "other", role: "reviewer", replica_session: Some(78), ..who(9) };
+    let changed = tag.changed(&moved);
+    let back = changed.changed(&who(9));
+    let none = changed.changed(&Who { program: None, ..who(9) });
+    for tag in [&tag, &changed, &back, &none] {
+        drop(ledger.intent(tag, &query(b"SELECT 1")).wait().unwrap());
+    }
+    ledger.close("test").unwrap();
+    let records = records(&folder.path().join("ledger"));
+    let at_login = ["source_port", "listener", "tls_version", "tls_cipher", "program", "account"];
+    let told = event(&records, "login").unwrap();
+    assert!(at_login.iter().all(|name| told.get(name).is_some()), "{told}");
+    let intents: Vec<_> = records.iter().filter(|record| record["event"] == "intent").collect();
+    for intent in &intents {
+        assert_eq!(intent["login"], login);
+        for member in ["session", "user", "role", "source", "replica", "replica_session"] {
+            assert!(intent.get(member).is_some(), "no {member} in {intent}");
+        }
+    }
+    let repeated = |place: usize| -> Vec<&str> {
+        at_login.iter().filter(|name| intents[place].get(name).is_some()).copied().collect()
+    };
+    assert_eq!(
+        [repeated(0), repeated(1), repeated(2), repeated(3)],
+        [vec![], vec!["account"], vec![], vec!["program"]]
+    );
+    assert_eq!(intents[1]["account"], "other");
+    assert_eq!(
+        (&intents[1]["role"], &intents[1]["replica_session"]),
+        (&"reviewer".into(), &78.into())
+    );
+    assert!(intents[3]["program"].is_null());
+}
+
+#[test]
+fn only_checkpoints_name_the_build_in_each_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(settings(&folder)).unwrap();
+    drop(ledger.intent(&ledger.tag(&who(1)), &query(b"SELECT 1")).wait().unwrap());
+    ledger.close("test").unwrap();
+    for record in records(&folder.path().join("ledger")) {
+        assert_eq!(record.get("build").is_some(), record["event"] == "checkpoint", "{record}");
+    }
 }

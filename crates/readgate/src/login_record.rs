@@ -69,11 +69,15 @@ pub async fn record(
     let program = program_of(&logged_in.attributes);
     let named = (&logged_in.named, logged_in.named.user().role.name.as_str());
     let who = who(context, named, program.as_deref(), at);
-    let tag = daemon.ledger.tag(&who);
-    let event = Event::Login { who, method: logged_in.named.method(), attributes: &attributes };
-    recording::within_deadline(daemon.ledger.event(&event))
+    let event = Event::Login {
+        who: who.clone(),
+        method: logged_in.named.method(),
+        attributes: &attributes,
+    };
+    let login = recording::within_deadline(daemon.ledger.event(&event))
         .await
         .map_err(|why| Ending::told(EndingKind::LedgerFault, why.as_str(), ledger_down(&why)))?;
+    let tag = daemon.ledger.tag_after(login, &who);
     daemon.metrics.login("ok");
     context.session = Some(SessionNote { statements: 0, refusals: 0 });
     Ok(tag)

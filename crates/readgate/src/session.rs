@@ -243,7 +243,7 @@ impl<'a> Session<'a> {
         let program = self.program.as_deref();
         let at = at(self.daemon, &self.replica, policy);
         let who = login_record::who(self.context, (&self.named, &self.role.name), program, at);
-        self.tag = self.daemon.ledger.tag(&who);
+        self.tag = self.tag.changed(&who);
     }
 
     /// COM_CHANGE_USER: this session is over, whoever the client becomes. Its connection to

@@ -34,8 +34,8 @@ pub(crate) static LEDGER: Section = Section {
         default(
             "sync_delay",
             Kind::Duration("1ms", "1h"),
-            "\"10ms\"",
-            "\"10ms\"",
+            "\"25ms\"",
+            "\"25ms\"",
             "\"group\": the longest wait; \"interval\": the period. No use with \"each\".",
         ),
         default(

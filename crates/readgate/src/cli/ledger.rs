@@ -54,6 +54,10 @@ pub enum LedgerCommand {
         /// Print CSV with the main members.
         #[arg(long, conflicts_with = "follow")]
         csv: bool,
+        /// Add to each record what its login record tells, as at_login. Such lines can't be
+        /// verified.
+        #[arg(long)]
+        with_login: bool,
     },
     /// What users did, who could have read a table, what was denied, what is worth a look.
     Report {
@@ -67,7 +71,7 @@ pub enum LedgerCommand {
         #[arg(long, value_enum, default_value_t = ReportForm::Text)]
         format: ReportForm,
     },
-    /// Print one record and those that refer to it.
+    /// Print one record, those that refer to it, and the login of its session.
     Show {
         /// Its sequence number.
         sequence: u64,
@@ -189,6 +193,7 @@ impl SearchArguments {
             rule: self.rule.clone(),
             from: self.from.clone(),
             to: self.to.clone(),
+            with_login: false,
         }
     }
 }
@@ -242,15 +247,14 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
             ledger::cli::verify_to(&request, format, &mut out)
                 .map_err(|error| (EXIT_INPUT, error.to_string()))?
         }
-        LedgerCommand::Search { paths, search, follow: true, .. } => {
-            ledger::cli::search_follow(paths, &search.search(), &mut out).map_err(unreadable)?;
-            true
-        }
-        LedgerCommand::Search { paths, search, csv: true, .. } => {
-            ledger::cli::search_csv(paths, &search.search(), &mut out).map_err(unreadable)? > 0
-        }
-        LedgerCommand::Search { paths, search, .. } => {
-            ledger::cli::search(paths, &search.search(), &mut out).map_err(unreadable)? > 0
+        LedgerCommand::Search { paths, search, follow, csv, with_login } => {
+            let search = Search { with_login: *with_login, ..search.search() };
+            let found = match (follow, csv) {
+                (true, _) => ledger::cli::search_follow(paths, &search, &mut out).map(|()| 1),
+                (_, true) => ledger::cli::search_csv(paths, &search, &mut out),
+                _ => ledger::cli::search(paths, &search, &mut out),
+            };
+            found.map_err(unreadable)? > 0
         }
         LedgerCommand::Report { paths, about, format } => {
             let format = match format {
@@ -264,7 +268,11 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
             true
         }
         LedgerCommand::Show { sequence, paths } => {
-            ledger::cli::show(paths, *sequence, &mut out).map_err(unreadable)?
+            let shown = ledger::cli::show(paths, *sequence, &mut out).map_err(unreadable)?;
+            for login in shown.missing_logins {
+                note(&format!("the login, record {login}, is in none of these files"));
+            }
+            shown.found
         }
         LedgerCommand::Stats { paths, search } => {
             let stats = ledger::cli::stats(paths, &search.search()).map_err(unreadable)?;

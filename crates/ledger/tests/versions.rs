@@ -1,0 +1,111 @@
+//! A ledger that an earlier readgate began: read, verified and gone on with like any other.
+//! `data/version-1` was written by the last one that wrote lines of version 1.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may stop at the first surprise"
+)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{ok, query, records, who};
+use ledger::cli::{Search, search, search_csv, show, stats};
+use ledger::report::{ReportRequest, report};
+use ledger::verify::{VerifyReport, VerifyRequest, What, verify};
+use ledger::{Event, Ledger, LedgerSettings, PublicKey};
+
+const FILE: &str = "ledger-n1-000000000001.jsonl";
+const RECORDS: u64 = 13;
+/// The key that signed it.
+const KEY: &str = "2565f8de66eceaf29a3fc6a0a0f0017ed547029bcec3b7de5bff88546ea89f8b";
+
+fn copied() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/version-1");
+    for file in [FILE, "checkpoints-n1.jsonl"] {
+        fs::copy(data.join(file), folder.path().join(file)).unwrap();
+    }
+    folder
+}
+
+fn verified(folder: &Path) -> VerifyReport {
+    let paths = vec![folder.to_owned()];
+    let public_key = PublicKey::from_hex(KEY);
+    verify(&VerifyRequest { paths, public_key, anchors: vec![] }).unwrap()
+}
+
+#[test]
+fn a_ledger_of_version_1_is_intact_and_each_changed_byte_is_found() {
+    let folder = copied();
+    let report = verified(folder.path());
+    assert!(report.is_intact() && report.nodes[0].key_trusted, "{report:?}");
+    let file = folder.path().join(FILE);
+    let whole = fs::read(&file).unwrap();
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x01;
+        fs::write(&file, &bytes).unwrap();
+        assert!(!verified(folder.path()).is_intact(), "byte {at}");
+    }
+    // A line's version is no more to be changed than the rest of it.
+    let line_of_version_2 = String::from_utf8(whole).unwrap().replacen(r#""v":1"#, r#""v":2"#, 1);
+    fs::write(&file, line_of_version_2).unwrap();
+    assert!(!verified(folder.path()).is_intact());
+}
+
+#[test]
+fn a_chain_goes_on_from_version_1_to_version_2_and_is_read_as_one() {
+    let folder = copied();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let event = Event::Login { who: who(5), method: "by/hand", attributes: &[] };
+    let login = ledger.event(&event).wait().unwrap();
+    assert_eq!(login, RECORDS + 1, "the numbers go on, and nothing had to be recovered");
+    let tag = ledger.tag_after(login, &who(5));
+    let intent = ledger.intent(&tag, &query(b"SELECT 2")).wait().unwrap();
+    ledger.outcome(&tag, intent, &ok()).wait().unwrap();
+    ledger.close("test").unwrap();
+    let versions: Vec<_> = records(folder.path()).iter().map(|r| r["v"].as_u64()).collect();
+    assert!(versions.is_sorted() && versions.contains(&Some(1)) && versions.contains(&Some(2)));
+
+    // All links hold; only the new process had no way to sign with the old one's key.
+    let report = verified(folder.path());
+    let is_new_key = |what: &What| matches!(what, What::UntrustedKey { .. });
+    assert!(report.findings().all(|found| is_new_key(&found.what)), "{report:?}");
+    assert_eq!(report.nodes[0].records, u64::try_from(versions.len()).unwrap());
+
+    let paths = vec![folder.path().to_owned()];
+    reads_as_one(&paths);
+}
+
+fn reads_as_one(paths: &[PathBuf]) {
+    let intents = Search { event: Some("intent".into()), with_login: true, ..Search::default() };
+    let mut out = Vec::new();
+    assert_eq!(search(paths, &intents, &mut out).unwrap(), 4);
+    let joined = String::from_utf8(out).unwrap();
+    assert_eq!(joined.matches("\"at_login\"").count(), 1, "version 1 says all itself: {joined}");
+    let mut out = Vec::new();
+    search_csv(paths, &intents, &mut out).unwrap();
+    let table = String::from_utf8(out).unwrap();
+    assert!(table.lines().skip(1).all(|row| row.contains(",mysql,")), "{table}");
+
+    let mut out = Vec::new();
+    assert!(show(paths, 4, &mut out).unwrap().found);
+    assert!(String::from_utf8(out).unwrap().contains("\"listener\": \"main\""));
+    assert_eq!(stats(paths, &Search::default()).unwrap()["alice"].statements, 4);
+    let request = ReportRequest {
+        paths: paths.to_vec(),
+        from: None,
+        to: None,
+        user: None,
+        table: None,
+        hours: (0, 24),
+        dormant_days: 90,
+    };
+    let report = report(&request).unwrap();
+    assert_eq!(report.users["alice"].statements, 4);
+    assert!(report.notable.iter().all(|note| note.kind != "end_unknown"));
+}
