@@ -4,7 +4,7 @@ import json
 import statistics
 import sys
 
-COLUMNS = ["per_second", "p50_us", "p99_us", "cpu_us", "mb_per_second", "cpu_us_per_mb", "rss_kb"]
+COLUMNS = ["per_second", "p50_us", "p99_us", "cpu_us", "mb_per_second", "cpu_us_per_mb", "rss_kb", "idle_kb", "idle_cpu"]
 
 rounds = {}
 for line in sys.stdin:

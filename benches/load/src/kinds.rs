@@ -31,8 +31,8 @@ pub(crate) enum Kind {
 
 /// A client at its work.
 pub(crate) struct Work<'a> {
-    arguments: &'a Arguments,
     login: &'a Login,
+    port: u16,
     client: Option<RawClient>,
     request: Vec<u8>,
     answer: Vec<u8>,
@@ -66,10 +66,10 @@ pub(crate) fn tls(arguments: &Arguments) -> Option<Arc<ClientConfig>> {
 
 impl<'a> Work<'a> {
     /// Ready to begin.
-    pub(crate) fn new(arguments: &'a Arguments, login: &'a Login, number: usize) -> Self {
+    pub(crate) fn new(arguments: &Arguments, login: &'a Login, number: usize) -> Self {
         let mut work = Self {
-            arguments,
             login,
+            port: arguments.port_of(number),
             client: None,
             request: Vec::new(),
             answer: Vec::new(),
@@ -80,7 +80,7 @@ impl<'a> Work<'a> {
         if matches!(arguments.kind, Kind::Login | Kind::ResumedLogin) {
             return work;
         }
-        let mut client = connect(arguments.port, login, work.tls.as_ref());
+        let mut client = connect(work.port, login, work.tls.as_ref());
         let key = 1 + number * 37 % 1000;
         let text = match arguments.kind {
             Kind::Point => {
@@ -118,7 +118,7 @@ impl<'a> Work<'a> {
     /// One operation.
     pub(crate) fn once(&mut self) {
         let Some(client) = &mut self.client else {
-            let mut client = connect(self.arguments.port, self.login, self.tls.as_ref());
+            let mut client = connect(self.port, self.login, self.tls.as_ref());
             assert_eq!(client.query("SELECT 1").value(), "1");
             return;
         };

@@ -78,8 +78,9 @@ async fn session(
         // Few have one: the others' futures needn't have room for it.
         return Box::pin(console::session::run(daemon, channel, context, logged_in)).await;
     }
-    match Session::open(daemon, channel, context, logged_in).await {
-        Ok(session) => session.run().await,
-        Err(ending) => Leaving::Ended(ending),
-    }
+    let session = match Session::open(daemon, channel, context, logged_in).await {
+        Ok(session) => Box::new(session),
+        Err(ending) => return Leaving::Ended(ending),
+    };
+    session.run().await
 }

@@ -8,6 +8,7 @@ use std::io;
 
 use bytes::{Buf, BytesMut};
 use mysql_wire::compression::{Algorithm, deflate_packets, inflate_packet};
+use mysql_wire::handshake_response::SSL_REQUEST_LEN;
 use mysql_wire::packet::{
     HEADER_LEN, PacketFault, PacketHeader, Payload, put_payload, take_payload,
 };
@@ -160,9 +161,10 @@ impl PacketStream {
         }
     }
 
-    /// Reads one payload and not a byte further, for the packet that TLS may follow.
+    /// Reads one payload and not a byte further, for the packet that TLS may follow. That one
+    /// comes in one read; a payload too short to be it is the last of its connection.
     pub async fn read_payload_exactly(&mut self, limit: usize) -> Result<Payload, StreamFault> {
-        self.fill_to(HEADER_LEN).await?;
+        self.fill_between(HEADER_LEN, HEADER_LEN + SSL_REQUEST_LEN).await?;
         let len = PacketHeader::peek(&self.inbox).map_or(0, |header| header.len);
         if len > limit {
             return Err(PacketFault::TooLarge { limit }.into());
@@ -173,8 +175,16 @@ impl PacketStream {
 
     /// Reads until the inbox holds `len` bytes, and not a byte further.
     pub async fn fill_to(&mut self, len: usize) -> Result<(), StreamFault> {
-        while self.inbox.len() < len {
-            let missing = (len - self.inbox.len()) as u64;
+        self.fill_between(len, len).await
+    }
+
+    /// Reads until the inbox holds `least` bytes, and never beyond `most`.
+    async fn fill_between(&mut self, least: usize, most: usize) -> Result<(), StreamFault> {
+        if self.inbox.capacity() == 0 {
+            self.inbox.reserve(INBOX_START);
+        }
+        while self.inbox.len() < least {
+            let missing = (most - self.inbox.len()) as u64;
             let read = (&mut self.stream).take(missing).read_buf(&mut self.inbox).await?;
             if read == 0 {
                 return Err(StreamFault::Closed);

@@ -180,8 +180,9 @@ impl<'a> Session<'a> {
     }
 
     /// Runs commands until the session ends. A replica session that ends between commands
-    /// goes back to the pool; one in the middle of something does not.
-    pub async fn run(mut self) -> Leaving {
+    /// goes back to the pool; one in the middle of something does not. Boxed: a future holds what
+    /// it was given beside what it makes of it, and whoever waits for it holds it a third time.
+    pub async fn run(mut self: Box<Self>) -> Leaving {
         loop {
             self.client.begin_command();
             self.daemon.metrics.traffic(self.client.take_traffic());
@@ -191,10 +192,10 @@ impl<'a> Session<'a> {
                 match self.wait_for_command(&mut wait).await {
                     Ok(Some(payload)) => break payload,
                     // Few come here at a time: the others' futures needn't have room for it.
-                    Ok(None) => match Box::pin(share::rest(self, wait)).await {
-                        Ok(Rested::Kept(session)) => self = session,
+                    Ok(None) => match Box::pin(share::rest(*self, wait)).await {
+                        Ok(Rested::Kept(session)) => *self = session,
                         Ok(Rested::Woken(session, payload)) => {
-                            self = session;
+                            *self = session;
                             break payload;
                         }
                         Err(leaving) => return leaving,
