@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use access::ClientCertificate;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use crate::daemon::{Daemon, DoorWay};
 use crate::replica::pool::Warm;
+use crate::tls::socket::TlsSocket;
 
 /// Longest user name that is noted, in characters.
 const NAME_LIMIT: usize = 128;
@@ -61,7 +61,7 @@ impl Context {
     }
 
     /// Notes TLS version and cipher suite.
-    pub fn note_tls(&mut self, tls: Option<&TlsStream<TcpStream>>) {
+    pub fn note_tls(&mut self, tls: Option<&TlsStream<TlsSocket>>) {
         let Some((_, connection)) = tls.map(TlsStream::get_ref) else {
             return;
         };

@@ -4,10 +4,12 @@ use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
+
+use crate::tls::socket::TlsSocket;
 
 /// Either end of a connection of ours.
 #[derive(Debug)]
@@ -15,8 +17,8 @@ pub enum NetStream {
     /// Nothing is encrypted.
     Plain(TcpStream),
     /// Everything is.
-    Tls(Box<TlsStream<TcpStream>>),
-    /// The socket is gone: a TLS handshake failed and took it along.
+    Tls(Box<TlsStream<TlsSocket>>),
+    /// The socket is gone: a TLS handshake failed and took it along, or the peer cut it off.
     Closed,
 }
 
@@ -38,12 +40,21 @@ impl NetStream {
         }
     }
 
+    /// Gives the kernel what it takes at once of bytes that need no TLS; how many. Asks the
+    /// kernel: the runtime hasn't heard yet that a new socket takes any. A fault shows again in
+    /// the write that must follow.
+    pub fn write_now(&self, bytes: &[u8]) -> usize {
+        let Self::Plain(socket) = self else { return 0 };
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        rustix::net::send(socket.as_fd(), bytes, flags).unwrap_or(0)
+    }
+
     /// Whether the socket has nothing to be read, its end included. Asks the kernel: the
     /// runtime may not have heard yet.
     pub fn is_quiet(&self) -> bool {
         let socket = match self {
             Self::Plain(socket) => socket,
-            Self::Tls(tls) => tls.get_ref().0,
+            Self::Tls(tls) => tls.get_ref().0.tcp(),
             Self::Closed => return false,
         };
         let mut byte = [0_u8; 1];

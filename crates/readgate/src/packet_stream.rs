@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use crate::net_stream::{NetStream, Readable};
+use crate::tls::socket::TlsSocket;
 
 /// First size of a read buffer; commands, logins and the rows of a dashboard fit.
 const INBOX_START: usize = 2 * 1024;
@@ -99,7 +100,7 @@ impl PacketStream {
     }
 
     /// The TLS connection, if there is one.
-    pub fn tls(&self) -> Option<&TlsStream<TcpStream>> {
+    pub fn tls(&self) -> Option<&TlsStream<TlsSocket>> {
         match &self.stream {
             NetStream::Tls(tls) => Some(tls),
             NetStream::Plain(_) | NetStream::Closed => None,
@@ -108,14 +109,16 @@ impl PacketStream {
 
     /// Puts TLS around a plain connection. Nothing read before may be left over: what came
     /// outside TLS is never taken for something said inside.
-    pub async fn upgrade<T, F>(&mut self, handshake: impl FnOnce(TcpStream) -> F) -> io::Result<()>
+    pub async fn upgrade<T, F>(&mut self, handshake: impl FnOnce(TlsSocket) -> F) -> io::Result<()>
     where
         F: Future<Output = io::Result<T>>,
-        TlsStream<TcpStream>: From<T>,
+        TlsStream<TlsSocket>: From<T>,
     {
         match std::mem::replace(&mut self.stream, NetStream::Closed) {
             NetStream::Plain(socket) if self.inbox.is_empty() => {
-                self.stream = NetStream::Tls(Box::new(handshake(socket).await?.into()));
+                let mut tls = TlsStream::from(handshake(TlsSocket::new(socket)).await?);
+                tls.get_mut().0.handshake_is_over();
+                self.stream = NetStream::Tls(Box::new(tls));
                 Ok(())
             }
             NetStream::Plain(_) | NetStream::Tls(_) | NetStream::Closed => {
@@ -243,6 +246,15 @@ impl PacketStream {
         self.flush().await
     }
 
+    /// Sends the first payload on a new socket.
+    pub async fn send_first(&mut self, parts: &[&[u8]]) -> io::Result<()> {
+        self.queue(parts);
+        let written = self.stream.write_now(&self.outbox).min(self.outbox.len());
+        self.outbox.advance(written);
+        self.sent += written as u64;
+        self.flush().await
+    }
+
     /// Puts a payload behind those that wait to be sent.
     pub fn queue(&mut self, parts: &[&[u8]]) {
         self.sequence_id = put_payload(&mut self.outbox, self.sequence_id, parts);
@@ -323,13 +335,23 @@ async fn read_some(
         buffer.reserve((buffer.len() * 2).clamp(INBOX_START, INBOX_MAX));
     }
     match stream.read_buf(buffer).await {
+        Ok(0) => {
+            // Who takes leave of TLS is answered; nobody else listens any more.
+            if let NetStream::Plain(_) = stream {
+                *stream = NetStream::Closed;
+            }
+            Ok(0)
+        }
         Ok(read) => {
             *received += read as u64;
             Ok(read)
         }
         // Closed without TLS's close_notify, as many clients do. Payloads say their length,
         // so nothing can be cut off unnoticed.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            *stream = NetStream::Closed;
+            Ok(0)
+        }
         Err(error) => Err(error),
     }
 }

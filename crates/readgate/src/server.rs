@@ -1,4 +1,5 @@
 //! Bind, accept, serve, reload, drain: the life of the daemon as a process.
+mod accept;
 mod drain;
 mod notify;
 mod sockets;
@@ -10,23 +11,15 @@ use std::time::Duration;
 
 use config::{Config, ConfigHash, LoadError, PasswordSource};
 use ledger::Event;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::sleep;
 
-use crate::daemon::{BUILD, Daemon, DoorWay, StartFault, host_name};
+use crate::daemon::{BUILD, Daemon, StartFault, host_name};
 use crate::reload::files::FileWatch;
 use crate::shipping::{self, Shipping};
-use crate::{connection, feeds, notices, ops, reload, replica_watch};
+use crate::{feeds, notices, ops, reload, replica_watch};
 use drain::drain;
 use sockets::Inherited;
-
-/// After an accept error such as "too many open files".
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// A client that has vanished without a word is noticed after idle plus retries.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Why the daemon ended otherwise than by order.
 #[derive(Debug, thiserror::Error)]
@@ -95,9 +88,10 @@ pub async fn serve(
         tracing::error!(error, "changes of users wait to be recorded");
     }
     let (stop, stopping) = watch::channel(false);
-    for (socket, door) in sockets {
+    for (number, (socket, door)) in sockets.into_iter().enumerate() {
         tracing::info!(listener = door.name, address = ?socket.local_addr().ok(), "listening");
-        tokio::spawn(accept(Arc::clone(&daemon), door, socket, stopping.clone()));
+        let stopped = until_stopped(stopping.clone());
+        accept::start(&daemon, door, socket, (number, stopped))?;
     }
     start_helpers(&daemon, &config);
     if let Some(socket) = ops_socket {
@@ -143,55 +137,6 @@ async fn close(daemon: &Daemon, shipping: Shipping) -> Result<(), ServeFault> {
 
 async fn until_stopped(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
-}
-
-async fn accept(
-    daemon: Arc<Daemon>,
-    door: Arc<DoorWay>,
-    listener: TcpListener,
-    stopping: watch::Receiver<bool>,
-) {
-    let stopped = until_stopped(stopping);
-    tokio::pin!(stopped);
-    prepare(&listener);
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut stopped => return,
-        };
-        match accepted {
-            Ok((socket, peer)) => {
-                daemon.metrics.accepted();
-                hand_over(&daemon, &door, socket, peer);
-            }
-            Err(error) => {
-                tracing::warn!(%error, listener = door.name, "accept failed");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// To the worker that the connection will live on.
-fn hand_over(daemon: &Arc<Daemon>, door: &Arc<DoorWay>, socket: TcpStream, peer: SocketAddr) {
-    let (daemon, door) = (Arc::clone(daemon), Arc::clone(door));
-    let Ok(socket) = socket.into_std() else { return };
-    Arc::clone(&daemon.workers).serve(move || async move {
-        if let Ok(socket) = TcpStream::from_std(socket) {
-            connection::serve(daemon, door, socket, peer).await;
-        }
-    });
-}
-
-/// Set once: the sockets that come of a listener have its options, see tcp(7) and socket(7).
-fn prepare(listener: &TcpListener) {
-    let socket = socket2::SockRef::from(listener);
-    let keepalive =
-        socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    let set = socket.set_tcp_nodelay(true).and_then(|()| socket.set_tcp_keepalive(&keepalive));
-    if let Err(error) = set {
-        tracing::warn!(%error, "a listener's options could not be set");
-    }
 }
 
 /// Orders to reload.

@@ -1,6 +1,7 @@
 //! TLS of both sides: rustls with ring, versions 1.2 and 1.3, verified towards the replica.
 pub mod certificate;
 pub mod expiry;
+pub mod socket;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -6,11 +6,14 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
+use std::iter;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
+use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
 use tokio::time::sleep;
 
@@ -57,19 +60,42 @@ impl Workers {
         self.0.len()
     }
 
-    /// Runs a connection on the worker that has the fewest. The future is made there: one
-    /// that is handed over would stand in the task twice.
-    pub fn serve<F>(&self, connection: impl FnOnce() -> F + Send + 'static)
-    where
+    /// Runs a connection on the worker that has the fewest. That is the one that calls, and whose
+    /// runtime has accepted the socket, if no other has fewer: it wakes nobody. The future is made
+    /// there: one that is handed over would stand in the task twice.
+    pub fn serve<F>(
+        &self,
+        socket: TcpStream,
+        connection: impl FnOnce(TcpStream) -> F + Send + 'static,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
-        let load = |worker: &&Worker| worker.load.load(Ordering::Relaxed);
-        let Some(worker) = self.0.iter().min_by_key(load) else { return };
+        let load = |index: &usize| self.0.get(*index).map(|worker| worker.load.load(Relaxed));
+        let all = iter::once(current()).chain(0..self.0.len());
+        let Some(chosen) = all.min_by_key(load) else { return };
+        let Some(worker) = self.0.get(chosen) else { return };
         let place = Place::take(&worker.load);
+        if chosen == current() {
+            worker.handle.spawn(async move {
+                connection(socket).await;
+                drop(place);
+            });
+            return;
+        }
+        let Ok(socket) = socket.into_std() else { return };
         worker.handle.spawn(async move {
-            connection().await;
+            if let Ok(socket) = TcpStream::from_std(socket) {
+                connection(socket).await;
+            }
             drop(place);
         });
+    }
+
+    /// Makes something that is to wait for sockets on one worker; `None`: there is no such worker.
+    pub fn make_on<T>(&self, index: usize, make: impl FnOnce() -> T) -> Option<T> {
+        let worker = self.0.get(index)?;
+        let _within = worker.handle.enter();
+        Some(make())
     }
 
     /// Runs something beside the connections, on one worker.
@@ -105,13 +131,54 @@ struct Place(Arc<AtomicUsize>);
 
 impl Place {
     fn take(load: &Arc<AtomicUsize>) -> Self {
-        load.fetch_add(1, Ordering::Relaxed);
+        load.fetch_add(1, Relaxed);
         Self(Arc::clone(load))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream as Client;
+    use std::sync::mpsc::{Sender, channel};
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// Says on which worker it is, and stays until its client goes.
+    async fn stay(mut socket: TcpStream, said: Sender<usize>) {
+        said.send(current()).unwrap();
+        let _ = socket.read(&mut [0]).await;
+    }
+
+    #[test]
+    fn a_connection_stays_where_it_was_accepted_unless_another_worker_has_fewer() {
+        let workers = Arc::new(Workers::start(2).unwrap());
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = workers.make_on(1, || TcpListener::from_std(listener)).unwrap().unwrap();
+        let (said, heard) = channel();
+        let all = Arc::clone(&workers);
+        workers.spawn_on(1, async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let said = said.clone();
+                all.serve(socket, |socket| stay(socket, said));
+            }
+        });
+        let mut clients = Vec::new();
+        let places = [(); 4].map(|()| {
+            clients.push(Client::connect(address).unwrap());
+            heard.recv().unwrap()
+        });
+        assert_eq!(places, [1, 0, 1, 0]);
     }
 }

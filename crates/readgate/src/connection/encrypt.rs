@@ -14,6 +14,7 @@ use crate::daemon::DoorWay;
 use crate::ending::{Ending, EndingKind};
 use crate::packet_stream::PacketStream;
 use crate::tls::certificate;
+use crate::tls::socket::TlsSocket;
 
 /// ER_SECURE_TRANSPORT_REQUIRED.
 const SECURE_TRANSPORT_REQUIRED: u16 = 3159;
@@ -43,8 +44,11 @@ pub async fn encrypt(
     let Greeted { source, slot, nonce, offered, first, wants_tls } = greeted;
     let payload = match (wants_tls, door.acceptor()) {
         (true, Some(acceptor)) => {
-            let upgraded = channel.upgrade(|socket| acceptor.accept(socket)).await;
-            upgraded.map_err(|e| Ending::silent(EndingKind::TlsFailed, e.to_string()))?;
+            let handshake = |socket: TlsSocket| acceptor.accept(socket.holding_tickets());
+            channel
+                .upgrade(handshake)
+                .await
+                .map_err(|e| Ending::silent(EndingKind::TlsFailed, e.to_string()))?;
             context.note_tls(channel.tls());
             context.certificate = certificate_of(channel)?;
             channel.read_payload(LOGIN_PAYLOAD_LIMIT).await?

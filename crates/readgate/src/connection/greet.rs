@@ -80,7 +80,7 @@ pub async fn greet(
         .map_err(|fault| Ending::silent(EndingKind::Internal, fault.to_string()))?;
     let greeting = greeting(daemon, door, context.connection_id, &nonce);
     let offered = greeting.offered;
-    channel.send(&[&greeting.encode()]).await?;
+    channel.send_first(&[&greeting.encode()]).await?;
     let first = channel.read_payload_exactly(LOGIN_PAYLOAD_LIMIT).await?;
     let head = ResponseHead::parse(&mut Reader::new(&first.bytes, "handshake response"))
         .map_err(|malformed| Ending::bad_handshake(malformed.to_string()))?;

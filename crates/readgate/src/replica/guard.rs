@@ -98,7 +98,8 @@ async fn answer_to(
     read_back(rows)
 }
 
-fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 3] {
+/// One statement for all, and one question: a replica wakes us for each.
+fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 2] {
     let lock_wait = settings.lock_wait_timeout.as_secs().max(1);
     let time_limit = match version.flavour {
         Flavour::MySql => {
@@ -109,10 +110,10 @@ fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 3] {
         }
     };
     [
-        "SET SESSION TRANSACTION READ ONLY".to_owned(),
         format!(
-            "SET SESSION {time_limit}, lock_wait_timeout = {lock_wait}, \
-             innodb_lock_wait_timeout = {lock_wait}"
+            "SET SESSION {} = 1, {time_limit}, lock_wait_timeout = {lock_wait}, \
+             innodb_lock_wait_timeout = {lock_wait}",
+            read_only(version)
         ),
         question(version),
     ]
@@ -121,14 +122,18 @@ fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 3] {
 /// As bytes (the flag as a number), whatever character set the user has asked results in; with a LIMIT of its own,
 /// whatever sql_select_limit is.
 fn question(version: ServerVersion) -> String {
-    let is_old_mariadb =
-        version.flavour == Flavour::MariaDb && version.number < MARIADB_TRANSACTION_READ_ONLY;
-    let read_only = if is_old_mariadb { "tx_read_only" } else { "transaction_read_only" };
-    let read_only = format!("@@session.{read_only} + 0");
+    let read_only = format!("@@session.{} + 0", read_only(version));
     let columns =
         [&read_only, "@@session.sql_mode", "@@session.character_set_client", "DATABASE()"]
             .map(|value| format!("CAST({value} AS BINARY)"));
     format!("SELECT {} LIMIT 1", columns.join(", "))
+}
+
+/// The variable that `SET SESSION TRANSACTION READ ONLY` sets.
+fn read_only(version: ServerVersion) -> &'static str {
+    let is_old_mariadb =
+        version.flavour == Flavour::MariaDb && version.number < MARIADB_TRANSACTION_READ_ONLY;
+    if is_old_mariadb { "tx_read_only" } else { "transaction_read_only" }
 }
 
 fn read_back(rows: Vec<TextRow>) -> Result<Baseline, ReplicaFault> {
