@@ -7,7 +7,11 @@ mod comment;
 pub(crate) mod keyword;
 mod number;
 mod quoted;
+pub(crate) mod sight;
+pub(crate) mod skeleton;
 pub(crate) mod token;
+
+use std::ops::Range;
 
 use crate::charset::Charset;
 use crate::server::{Flavour, ServerVersion};
@@ -45,6 +49,17 @@ enum Next {
     SystemVariable,
 }
 
+/// What stands between two tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// Nothing.
+    None,
+    /// White space.
+    Space,
+    /// Comments, or the marks of an executable one.
+    More,
+}
+
 /// Reads one text from front to back, in one pass.
 #[derive(Clone)]
 pub(crate) struct Lexer<'t> {
@@ -63,22 +78,37 @@ impl<'t> Lexer<'t> {
 
     /// The bytes of a token.
     pub(crate) fn bytes(&self, token: Token) -> &'t [u8] {
-        self.text.get(token.start as usize..token.end as usize).unwrap_or_default()
+        self.text.get(self.range(token)).unwrap_or_default()
     }
 
-    /// The whole text.
-    pub(crate) fn text(&self) -> &'t [u8] {
-        self.text
+    /// Where a token stands.
+    pub(crate) fn range(&self, token: Token) -> Range<usize> {
+        token.start as usize..token.end as usize
     }
 
-    /// Whether the last token stands inside an executable comment.
-    pub(crate) fn in_comment(&self) -> bool {
-        self.in_comment
+    /// What stands between two tokens.
+    pub(crate) fn gap(&self, before: Token, after: Token) -> Gap {
+        let between = self.text.get(before.end as usize..after.start as usize);
+        match between {
+            Some([]) => Gap::None,
+            Some(space) if space.iter().all(|&byte| is_space(byte)) => Gap::Space,
+            Some(_) | None => Gap::More,
+        }
     }
 
     /// The next token; `Kind::End` at the end, again and again.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Lexed<Token> {
+        let token = self.bare()?;
+        if token.kind != Kind::Word {
+            return Ok(token);
+        }
+        Ok(Token { keyword: Keyword::find(self.bytes(token)), ..token })
+    }
+
+    /// The next token, of which it isn't told which keyword it is.
+    #[inline(always)]
+    fn bare(&mut self) -> Lexed<Token> {
         match std::mem::replace(&mut self.next, Next::Any) {
             Next::Dot => return Ok(self.dot()),
             Next::Name => return self.name_after_dot(),
@@ -153,7 +183,7 @@ impl<'t> Lexer<'t> {
             self.next = Next::Dot;
             return Ok(Token { kind: Kind::Name, ..token });
         }
-        Ok(Token { keyword: Keyword::find(self.bytes(token)), ..token })
+        Ok(token)
     }
 
     /// MySQL reads `$tag$ ... $tag$` as a text, which no read has.
@@ -261,7 +291,7 @@ impl<'t> Lexer<'t> {
         if self.peek(0) == Some(b'.') {
             self.next = Next::Dot;
         }
-        Ok(Token { keyword: Keyword::find(self.bytes(token)), ..token })
+        Ok(token)
     }
 
     // ---- bytes ---------------------------------------------------------------------

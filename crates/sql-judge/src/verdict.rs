@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cache::{Known, Memo, remember};
 use crate::facts::{Effects, SessionFacts};
 use crate::lexer::LexMode;
-use crate::lexer::token::Tokens;
+use crate::memory::{Known, Memo, remember};
 
 /// The answer to one statement.
 #[derive(Debug)]
@@ -32,8 +31,6 @@ pub struct ReadPermit {
     read_as: LexMode,
     schema: Option<Bytes>,
     memo: Option<Memo>,
-    /// Of a text that the judge doesn't keep, for what follows from its tokens.
-    tokens: Option<Tokens>,
 }
 
 impl ReadPermit {
@@ -45,27 +42,19 @@ impl ReadPermit {
         facts: &SessionFacts,
     ) -> Self {
         let (read_as, schema) = (facts.lex_mode(), facts.schema_bytes());
-        Self { text, kind, effects, read_as, schema, memo: None, tokens: None }
+        Self { text, kind, effects, read_as, schema, memo: None }
     }
-    /// The permit for a plain read whose text the judge keeps.
+    /// The permit for a plain read of which the judge knows already.
     pub(crate) fn of_known(text: Bytes, known: Known, facts: &SessionFacts) -> Self {
-        let permit = Self::new(text, known.kind, Effects::default(), facts);
-        Self { memo: Some(known.memo), ..permit }
+        Self::new(text, known.kind, Effects::default(), facts).with_memo(Some(known.memo))
     }
-    /// With the tokens that it was judged by.
-    pub(crate) fn with_tokens(self, tokens: Option<Tokens>) -> Self {
-        Self { tokens, ..self }
+    /// With what others find out about texts of its skeleton.
+    pub(crate) fn with_memo(self, memo: Option<Memo>) -> Self {
+        Self { memo, ..self }
     }
-    /// The tokens that it was judged by, where they were kept.
-    pub(crate) fn tokens(&self) -> Option<&Tokens> {
-        self.tokens.as_ref()
-    }
-    /// A permit that is kept for long doesn't keep the tokens.
-    pub fn without_tokens(self) -> Self {
-        self.with_tokens(None)
-    }
-    /// What `make` found out about the text, from now on or from an earlier time: it must
-    /// depend on nothing but the text, its reading mode, the default schema and the policy.
+    /// What `make` finds out about the text, now or earlier about one that differs in values,
+    /// comments and white space alone. It must depend on nothing else but the reading mode,
+    /// the default schema and the policy: so do [`crate::structure()`] and [`crate::shape`].
     pub fn remember<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         remember(self.memo.as_ref(), make)
     }

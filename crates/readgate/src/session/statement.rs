@@ -261,10 +261,7 @@ impl<'p> Run<'p> {
             (Some(execution), _) => Arc::clone(&execution.named),
             (None, Command::Query | Command::StmtPrepare) => {
                 let (facts, text) = (&session.facts, self.permit.text());
-                let by_text = self.permit.remember(|| {
-                    session.judge.remember(facts, self.permit, || Named::by(facts, text))
-                });
-                Arc::clone(&by_text)
+                self.permit.remember(|| Named::by(facts, text))
             }
             (None, _) => Arc::default(),
         }

@@ -1,0 +1,181 @@
+//! What a judge remembers: texts that were judged plain reads, so that a dashboard's next
+//! refresh isn't judged again, and skeletons of such texts, so that neither is the next one
+//! with other values in it. Lives inside one judge, so under one policy and its limits.
+//!
+//! Only reads that change nothing in the session are kept, and only if all that the verdict
+//! depends on is in the key: [`Looked`] tells.
+
+use std::any::Any;
+use std::sync::{Arc, OnceLock};
+
+use crate::cache::{Cache, Place};
+use crate::facts::SessionFacts;
+use crate::lexer::sight::Looked;
+use crate::lexer::skeleton::Skeleton;
+use crate::verdict::StatementKind;
+
+/// What others have found out about texts of one skeleton.
+pub(crate) type Memo = Arc<OnceLock<Arc<dyn Any + Send + Sync>>>;
+
+/// What stands in the memo, or what `make` makes, which then does.
+pub(crate) fn remember<T: Any + Send + Sync>(
+    memo: Option<&Memo>,
+    make: impl FnOnce() -> T,
+) -> Arc<T> {
+    let Some(memo) = memo else { return Arc::new(make()) };
+    if let Some(kept) = memo.get() {
+        return Arc::downcast(Arc::clone(kept)).unwrap_or_else(|_| Arc::new(make()));
+    }
+    let made = Arc::new(make());
+    let _ = memo.set(Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
+    made
+}
+
+/// A text that is a plain read.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    pub(crate) kind: StatementKind,
+    pub(crate) memo: Memo,
+}
+
+/// Texts of one skeleton.
+#[derive(Debug, Clone, Default)]
+struct Alike {
+    /// Of what kind they are if all of them are plain reads.
+    read: Option<StatementKind>,
+    memo: Memo,
+}
+
+/// Shared by all sessions of one judge.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory {
+    verdicts: Cache<Known>,
+    skeletons: Cache<Alike>,
+}
+
+/// A text that must be judged, and where the verdict on it would be kept.
+pub(crate) struct Unknown<'t> {
+    text: &'t [u8],
+    place: Option<Place>,
+    skeleton: Option<(Skeleton, Place)>,
+    /// What others have found out about such texts.
+    memo: Option<Memo>,
+}
+
+impl Memory {
+    /// What is known of the text as this session reads it.
+    pub(crate) fn recall<'t>(
+        &self,
+        facts: &SessionFacts,
+        text: &'t [u8],
+    ) -> Result<Known, Unknown<'t>> {
+        let place = self.verdicts.place(facts, text);
+        if let Some(known) = place.and_then(|place| self.verdicts.find(place, facts, text)) {
+            return Ok(known);
+        }
+        let skeleton = Skeleton::of(facts.lex_mode(), text).and_then(|skeleton| {
+            let place = self.skeletons.place(facts, skeleton.bytes())?;
+            Some((skeleton, place))
+        });
+        let alike = skeleton
+            .as_ref()
+            .and_then(|(skeleton, place)| self.skeletons.find(*place, facts, skeleton.bytes()));
+        let Some(Alike { read, memo }) = alike else {
+            return Err(Unknown { text, place, skeleton, memo: None });
+        };
+        let Some(kind) = read else {
+            return Err(Unknown { text, place, skeleton: None, memo: Some(memo) });
+        };
+        let known = Known { kind, memo };
+        if let Some(place) = place {
+            self.verdicts.note(place, facts, text, known.clone());
+        }
+        Ok(known)
+    }
+
+    /// Keeps that the text was judged a read: a plain one if `kind` is given, and then by
+    /// looking at this. Returns where others may leave what they find out about it.
+    pub(crate) fn keep(
+        &self,
+        facts: &SessionFacts,
+        unknown: Unknown<'_>,
+        kind: Option<StatementKind>,
+        looked: &Looked,
+    ) -> Option<Memo> {
+        let Unknown { text, place, skeleton, memo } = unknown;
+        let kind = kind.filter(|_| !looked.at_session());
+        let read = kind.filter(|_| !looked.at_values());
+        let memo = memo.or_else(|| {
+            let (skeleton, place) = skeleton?;
+            let alike = Alike { read, memo: Memo::default() };
+            let kept = self.skeletons.note(place, facts, skeleton.bytes(), alike)?;
+            Some(kept.memo)
+        });
+        let (Some(kind), Some(place)) = (kind, place) else { return memo };
+        let known = Known { kind, memo: memo.clone().unwrap_or_default() };
+        self.verdicts.note(place, facts, text, known).map(|known| known.memo).or(memo)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{Flavour, Judge, Policy, ServerVersion, Verdict};
+
+    const SERVER: ServerVersion = ServerVersion { flavour: Flavour::MariaDb, number: 101_100 };
+
+    fn facts(mode: &str, schema: &str) -> SessionFacts {
+        SessionFacts::new(SERVER, mode.as_bytes(), 45, Some(schema.as_bytes())).unwrap()
+    }
+
+    fn rule(judge: &Judge, facts: &SessionFacts, text: &str) -> &'static str {
+        match judge.judge(facts, Bytes::copy_from_slice(text.as_bytes())) {
+            Verdict::Allow(permit) => permit.kind().as_str(),
+            Verdict::Deny(denial) => denial.rule,
+            other @ (Verdict::Absorb(_) | Verdict::Own(_)) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_kept_is_judged_anew_where_the_session_reads_it_otherwise() {
+        let judge = Judge::new(SERVER, Policy::default());
+        let text = r"SELECT 'a\' INTO OUTFILE ''f'' -- '";
+        for _ in 0..4 {
+            assert_eq!(rule(&judge, &facts("", "clinical"), text), "select");
+        }
+        let without_escapes = facts("NO_BACKSLASH_ESCAPES", "clinical");
+        assert_ne!(rule(&judge, &without_escapes, text), "select");
+    }
+
+    #[test]
+    fn a_text_that_is_kept_is_judged_anew_in_another_schema_and_by_another_judge() {
+        let schemas = Some(vec![String::from("clinical")]);
+        let narrow = Judge::new(SERVER, Policy { schemas, ..Policy::default() });
+        let text = "SELECT * FROM visits";
+        for _ in 0..4 {
+            assert_eq!(rule(&narrow, &facts("", "clinical"), text), "select");
+            assert_eq!(rule(&narrow, &facts("", "payroll"), text), "schema");
+        }
+    }
+
+    #[test]
+    fn what_was_found_out_is_kept_from_the_second_time_on() {
+        let judge = Judge::new(SERVER, Policy::default());
+        let facts = facts("", "clinical");
+        let mut made = 0;
+        for _ in 0..5 {
+            let Verdict::Allow(permit) = judge.judge(&facts, Bytes::from_static(b"SELECT 1"))
+            else {
+                panic!("refused");
+            };
+            let found = permit.remember(|| {
+                made += 1;
+                String::from("found")
+            });
+            assert_eq!(*found, "found");
+        }
+        assert_eq!(made, 2, "once before it was kept, once for all after that");
+    }
+}
