@@ -116,7 +116,7 @@ impl<'t> Lexer<'t> {
             Next::Any => {}
         }
         loop {
-            self.skip_space();
+            self.skip_while(is_space);
             let start = self.at;
             let Some(byte) = self.peek(0) else {
                 if self.in_comment {
@@ -230,24 +230,28 @@ impl<'t> Lexer<'t> {
 
     /// Goes to the end of an unquoted name. Bytes that the character set doesn't group
     /// into characters are refused: servers disagree on where the name ends.
+    #[inline(always)]
     fn skip_name(&mut self) -> Lexed<()> {
-        while let Some(byte) = self.peek(0) {
-            if byte < 0x80 {
-                if !is_name_byte(byte) {
-                    break;
-                }
-                self.at += 1;
-                continue;
+        loop {
+            self.skip_while(|byte| byte < 0x80 && is_name_byte(byte));
+            match self.peek(0) {
+                Some(byte @ 0x80..) => self.skip_character(byte)?,
+                Some(_) | None => return Ok(()),
             }
-            let rest = self.text.get(self.at..).unwrap_or_default();
-            match self.mode.charset.multibyte_len(rest) {
-                0 if self.mode.charset.is_name_byte(byte) => self.at += 1,
-                0 => {
-                    let message = "bytes outside of quotes are not valid in this character set";
-                    return Err(self.error("invalid_bytes", message, self.at));
-                }
-                len => self.at += len,
+        }
+    }
+
+    /// Goes on by one character of a name that isn't ASCII.
+    #[cold]
+    fn skip_character(&mut self, first: u8) -> Lexed<()> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        match self.mode.charset.multibyte_len(rest) {
+            0 if self.mode.charset.is_name_byte(first) => self.at += 1,
+            0 => {
+                let message = "bytes outside of quotes are not valid in this character set";
+                return Err(self.error("invalid_bytes", message, self.at));
             }
+            len => self.at += len,
         }
         Ok(())
     }
@@ -271,9 +275,7 @@ impl<'t> Lexer<'t> {
             _ => {
                 let is_part =
                     |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'$');
-                while self.peek(0).is_some_and(is_part) {
-                    self.at += 1;
-                }
+                self.skip_while(is_part);
             }
         }
         Ok(self.token(Kind::UserVariable, start))
@@ -281,9 +283,7 @@ impl<'t> Lexer<'t> {
 
     fn system_variable_name(&mut self) -> Lexed<Token> {
         let start = self.at;
-        while self.peek(0).is_some_and(is_name_byte) {
-            self.at += 1;
-        }
+        self.skip_while(is_name_byte);
         let token = self.token(Kind::Word, start);
         if token.start == token.end {
             return Err(self.error("bad_variable", "a variable name is missing", start));
@@ -300,10 +300,11 @@ impl<'t> Lexer<'t> {
         self.text.get(self.at + ahead).copied()
     }
 
-    fn skip_space(&mut self) {
-        while self.peek(0).is_some_and(is_space) {
-            self.at += 1;
-        }
+    /// Goes to the first byte that is not such a one, or to the end.
+    #[inline(always)]
+    fn skip_while(&mut self, is_such: impl Fn(u8) -> bool) {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        self.at += rest.iter().position(|&byte| !is_such(byte)).unwrap_or(rest.len());
     }
 
     /// A token from `start` to here. Texts are shorter than 4 GiB: see `Judge`.
