@@ -60,6 +60,13 @@ pub(crate) enum Gap {
     More,
 }
 
+/// A token that is told by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plain {
+    Symbol(u8),
+    Number,
+}
+
 /// Reads one text from front to back, in one pass.
 #[derive(Clone)]
 pub(crate) struct Lexer<'t> {
@@ -88,8 +95,12 @@ impl<'t> Lexer<'t> {
 
     /// What stands between two tokens.
     pub(crate) fn gap(&self, before: Token, after: Token) -> Gap {
-        let between = self.text.get(before.end as usize..after.start as usize);
-        match between {
+        self.gap_from(before.end as usize, after)
+    }
+
+    /// What stands between a place and a token.
+    fn gap_from(&self, end: usize, after: Token) -> Gap {
+        match self.text.get(end..after.start as usize) {
             Some([]) => Gap::None,
             Some(space) if space.iter().all(|&byte| is_space(byte)) => Gap::Space,
             Some(_) | None => Gap::More,
@@ -138,6 +149,33 @@ impl<'t> Lexer<'t> {
                 }
                 _ => return self.token_starting_with(byte),
             }
+        }
+    }
+
+    /// Takes a symbol or a number that one look at the next byte tells, as [`Lexer::bare`]
+    /// would: nothing longer begins with such a symbol, and behind such digits no number or
+    /// name goes on.
+    #[inline(always)]
+    fn plain(&mut self) -> Option<Plain> {
+        if self.next != Next::Any {
+            return None;
+        }
+        self.skip_while(is_space);
+        let start = self.at;
+        match self.peek(0)? {
+            byte @ (b',' | b')' | b'=' | b'<' | b'>' | b'+') => {
+                self.at += 1;
+                Some(Plain::Symbol(byte))
+            }
+            b'0'..=b'9' => {
+                self.skip_while(|byte| byte.is_ascii_digit());
+                if self.peek(0).is_some_and(|byte| byte == b'.' || is_name_byte(byte)) {
+                    self.at = start;
+                    return None;
+                }
+                Some(Plain::Number)
+            }
+            _ => None,
         }
     }
 

@@ -7,7 +7,7 @@
 //! comma the rules are where they were, however many follow.
 
 use super::token::{Kind, Token};
-use super::{Gap, LexMode, Lexer};
+use super::{Gap, LexMode, Lexer, Plain};
 
 /// Longest text that gets one, in bytes: lengths in it take two.
 const LONGEST: usize = 16 * 1024;
@@ -53,8 +53,19 @@ impl Skeleton {
         let mut lexer = Lexer::new(mode, text);
         let mut skeleton =
             Self { bytes: Vec::with_capacity(text.len() + 64), list: List::default() };
-        let (mut before, mut is_over) = (Token::NONE, false);
+        let (mut end, mut is_over) = (0, false);
         loop {
+            if let Some(plain) = lexer.plain() {
+                if is_over {
+                    return None;
+                }
+                end = lexer.at;
+                match plain {
+                    Plain::Symbol(byte) => skeleton.add_symbol(byte),
+                    Plain::Number => skeleton.add_value([NUMBER, 0]),
+                }
+                continue;
+            }
             let token = lexer.bare().ok()?;
             if token.kind == Kind::End {
                 return Some(skeleton);
@@ -65,8 +76,8 @@ impl Skeleton {
                 return None;
             }
             is_over = is_semicolon;
-            skeleton.add(&lexer, before, token);
-            before = token;
+            skeleton.add(&lexer, end, token);
+            end = lexer.at;
         }
     }
 
@@ -75,25 +86,24 @@ impl Skeleton {
         &self.bytes
     }
 
+    /// A token that stands behind what ends at `end`.
     #[inline(always)]
-    fn add(&mut self, lexer: &Lexer<'_>, before: Token, token: Token) {
+    fn add(&mut self, lexer: &Lexer<'_>, end: usize, token: Token) {
         match token.kind {
-            Kind::Text | Kind::Number => return self.add_value(lexer, token),
-            Kind::Symbol if token.byte == b',' => {
-                self.bytes.push(b',');
-                if !std::mem::replace(&mut self.list.ends_in_comma, true) {
-                    return;
-                }
+            Kind::Text => {
+                let first = lexer.bytes(token).first().copied().unwrap_or_default();
+                return self.add_value([TEXT, first]);
             }
+            Kind::Number => return self.add_value([NUMBER, 0]),
             Kind::Symbol => {
                 if token.byte == b'(' {
-                    match lexer.gap(before, token) {
+                    match lexer.gap_from(end, token) {
                         Gap::None => {}
                         Gap::Space => self.bytes.push(SPACE),
                         Gap::More => self.bytes.push(MORE),
                     }
                 }
-                self.bytes.push(token.byte);
+                return self.add_symbol(token.byte);
             }
             Kind::Word => self.add_bytes(WORD, lexer.bytes(token)),
             Kind::Name => self.add_bytes(NAME, lexer.bytes(token)),
@@ -106,12 +116,17 @@ impl Skeleton {
         self.list.count = 0;
     }
 
-    /// A value as its sort: a string with its prefix or quote, a number.
-    fn add_value(&mut self, lexer: &Lexer<'_>, token: Token) {
-        let value = match lexer.bytes(token).first() {
-            Some(&first) if token.kind == Kind::Text => [TEXT, first],
-            _ => [NUMBER, 0],
-        };
+    #[inline(always)]
+    fn add_symbol(&mut self, byte: u8) {
+        self.bytes.push(byte);
+        if byte != b',' || std::mem::replace(&mut self.list.ends_in_comma, true) {
+            self.list.count = 0;
+        }
+    }
+
+    /// A value as its sort: a string by its prefix or quote, a number.
+    #[inline(always)]
+    fn add_value(&mut self, value: [u8; 2]) {
         let List { count, ends_in_comma, value: last } = self.list;
         let goes_on = count > 0 && ends_in_comma && last == value;
         let count = if goes_on { count + 1 } else { 1 };
@@ -119,8 +134,11 @@ impl Skeleton {
             // Nor the comma before it.
             self.bytes.pop();
         } else {
-            let len = if token.kind == Kind::Text { 2 } else { 1 };
-            self.bytes.extend_from_slice(value.get(..len).unwrap_or_default());
+            let [mark, first] = value;
+            self.bytes.push(mark);
+            if mark == TEXT {
+                self.bytes.push(first);
+            }
         }
         self.list = List { value, count, ends_in_comma: false };
     }
