@@ -94,29 +94,31 @@ pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(rest.as_bytes());
 }
 
-/// Where the first suspect byte stands. Texts have few: eight bytes are looked at together.
+/// Where the first suspect byte stands. Texts have few: 32 bytes are looked at together.
 fn first_suspect(bytes: &[u8]) -> Option<usize> {
-    let (words, tail) = bytes.as_chunks::<8>();
+    let (blocks, tail) = bytes.as_chunks::<32>();
     let mut start = 0;
-    for word in words {
-        if !is_plain(u64::from_le_bytes(*word))
-            && let Some(at) = word.iter().position(|&byte| is_suspect(byte))
+    for block in blocks {
+        if !is_plain(block)
+            && let Some(at) = block.iter().position(|&byte| is_suspect(byte))
         {
             return Some(start + at);
         }
-        start += 8;
+        start += block.len();
     }
     tail.iter().position(|&byte| is_suspect(byte)).map(|at| start + at)
 }
 
-/// Whether eight bytes hold nothing but plain ASCII; `false` may be a false alarm.
-fn is_plain(word: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = ONES << 7;
-    // The high bit of each byte that is below `limit`, which is at most 128.
-    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
-    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
-    (word | below(word, 0x20) | is(b'"') | is(b'\\') | is(0x7f)) & HIGHS == 0
+/// Whether a block holds nothing but plain ASCII; `false` may be a false alarm. Without a
+/// branch for each byte, so that the compiler takes all of them in a few steps.
+fn is_plain(block: &[u8; 32]) -> bool {
+    let is_not = |byte: u8| {
+        u8::from(byte < 0x20)
+            | u8::from(byte >= 0x7f)
+            | u8::from(byte == b'"')
+            | u8::from(byte == b'\\')
+    };
+    block.iter().fold(0, |found, &byte| found | is_not(byte)) == 0
 }
 
 /// Bytes that may begin a character to be escaped. The three lead bytes are those of
@@ -231,10 +233,10 @@ mod tests {
     }
 
     #[test]
-    fn eight_bytes_at_a_time_find_what_one_at_a_time_finds() {
+    fn blocks_of_bytes_find_what_one_at_a_time_finds() {
         for filler in [b'a', b' ', b'~', 0x80, 0xff] {
-            for (byte, at) in (0..=255_u8).flat_map(|byte| (0..20).map(move |at| (byte, at))) {
-                let mut bytes = [filler; 20];
+            for (byte, at) in (0..=255_u8).flat_map(|byte| (0..70).map(move |at| (byte, at))) {
+                let mut bytes = [filler; 70];
                 bytes[at] = byte;
                 let plainly = bytes.iter().position(|&byte| is_suspect(byte));
                 assert_eq!(first_suspect(&bytes), plainly, "{byte} at {at}");
