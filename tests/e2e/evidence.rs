@@ -107,6 +107,33 @@ on_both! {
         }
     }
 
+    fn a_report_that_comes_again_is_told_by_its_first_record(stage) {
+        let text = format!("SELECT '{}' AS report", "r".repeat(300));
+        for by_reference in [true, false] {
+            let (directory, mut config) = stage.own_config(&format!("again-{by_reference}"));
+            set(&mut config, "ledger.text_by_reference", by_reference);
+            let daemon = Readgate::start(&directory, config);
+            let login = Login::user("alice", USER_PASSWORD);
+            let mut alice = login_at(daemon.port, &stage.ca_file(), &login);
+            (0..6).for_each(|_| alice.query(&text).expect_ok());
+            drop(alice);
+            daemon.record("disconnect", |_| true);
+            let records = daemon.ledger();
+            let intents: Vec<_> = records.iter().filter(|r| r["event"] == "intent").collect();
+            let holding = intents.iter().filter(|intent| intent["text"] == text.as_str());
+            let referring: Vec<_> = intents.iter().filter(|one| one["text_of"].is_u64()).collect();
+            assert_eq!(holding.count() + referring.len(), 6);
+            assert_eq!(!referring.is_empty(), by_reference, "{referring:?}");
+            for one in referring {
+                let holder = records.iter().find(|record| record["seq"] == one["text_of"]).unwrap();
+                assert_eq!(holder["text"], text.as_str());
+                let folder = directory.join("ledger").display().to_string();
+                let shown = readgate::run(&["ledger", "show", &one["seq"].to_string(), &folder], "");
+                assert!(String::from_utf8_lossy(&shown.stdout).contains(&text), "{shown:?}");
+            }
+        }
+    }
+
     fn a_reload_is_recorded_with_what_it_changed(stage) {
         let (directory, mut config) = stage.own_config("changed");
         let daemon = Readgate::start(&directory, config.clone());

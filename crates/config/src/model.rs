@@ -262,6 +262,8 @@ pub struct LedgerConfig {
     pub sync: SyncPolicy,
     /// How statements stand in it.
     pub text: RecordedText,
+    /// Whether a text that comes again may stand in an earlier record alone.
+    pub text_by_reference: bool,
     /// Key of the hashes that stand for redacted values; needed where any are.
     pub redaction_key_file: PathBuf,
     /// Query or connection attribute that names the person a reporting tool acts for.

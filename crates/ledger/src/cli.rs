@@ -14,6 +14,7 @@ use crate::line::Frame;
 pub use crate::lines::sealed_files;
 use crate::lines::{each_line, follow, time_of};
 use crate::report::row;
+use crate::texts::Texts;
 use crate::verify::{VerifyError, VerifyRequest, verify};
 
 /// How results are written.
@@ -123,19 +124,22 @@ pub fn search(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Re
     Ok(found)
 }
 
-/// Writes one record, laid out for reading, and what refers to it (its outcome, its
-/// executions). False if there is none of that number.
+/// Writes one record, laid out for reading, with the text that it refers to, and what refers
+/// to it (its outcome, its executions). False if there is none of that number.
 pub fn show(paths: &[PathBuf], sequence: u64, out: &mut dyn Write) -> io::Result<bool> {
     let refers = Finder::new(format!("\"intent\":{sequence}").as_bytes()).into_owned();
+    let is_it = |line: &[u8]| Frame::read(line).is_some_and(|frame| frame.sequence == sequence);
+    let texts = Texts::of(paths, is_it)?;
     let mut found = false;
     each_line(paths, &mut |line| {
-        let is_it = Frame::read(line).is_some_and(|frame| frame.sequence == sequence);
+        let is_it = is_it(line);
         let refers_to_it = refers
             .find(line)
             .and_then(|at| line.get(at + refers.needle().len()))
             .is_some_and(|next| !next.is_ascii_digit());
         if is_it || (found && refers_to_it) {
-            let value: serde_json::Value = serde_json::from_slice(line)?;
+            let mut value: serde_json::Value = serde_json::from_slice(line)?;
+            texts.fill_in(&mut value);
             serde_json::to_writer_pretty(&mut *out, &value)?;
             writeln!(out)?;
             found |= is_it;
@@ -233,23 +237,26 @@ const COLUMNS: [&str; 18] = [
     "text",
 ];
 
-/// Writes the matching records as CSV, with a line of names first. Returns how many.
+/// Writes the matching records as CSV, with a line of names first and texts in full. Returns
+/// how many.
 pub fn search_csv(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Result<u64> {
     let needles = search.needles();
     let mut found = 0;
     row(out, &COLUMNS)?;
+    let texts = Texts::of(paths, |line| search.matches(&needles, line))?;
     each_line(paths, &mut |line| {
         if search.matches(&needles, line) {
             found += 1;
-            csv_row(line, out)?;
+            csv_row(line, &texts, out)?;
         }
         Ok(true)
     })?;
     Ok(found)
 }
 
-fn csv_row(line: &[u8], out: &mut dyn Write) -> io::Result<()> {
-    let record: serde_json::Value = serde_json::from_slice(line)?;
+fn csv_row(line: &[u8], texts: &Texts, out: &mut dyn Write) -> io::Result<()> {
+    let mut record: serde_json::Value = serde_json::from_slice(line)?;
+    texts.fill_in(&mut record);
     let cells = COLUMNS.map(|column| match record.get(column) {
         None | Some(serde_json::Value::Null) => String::new(),
         Some(serde_json::Value::String(text)) => text.clone(),

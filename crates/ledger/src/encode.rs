@@ -68,12 +68,22 @@ impl<'a> Making<'a> {
     }
 }
 
-pub(crate) fn intent(out: &mut Vec<u8>, who: &WhoMembers, intent: &Intent<'_>, with: &Making<'_>) {
+/// `text_of` is an intent with the same text, which then stands in for it.
+pub(crate) fn intent(
+    out: &mut Vec<u8>,
+    who: &WhoMembers,
+    intent: &Intent<'_>,
+    text_of: Option<u64>,
+    with: &Making<'_>,
+) {
     open(out, "intent", &who.bytes);
     label(out, "command", intent.command);
     label(out, "kind", intent.kind);
     schema(out, intent.schema);
-    text(out, intent.text, intent.form, with);
+    match text_of {
+        Some(sequence) => push_number(out, "text_of", sequence),
+        None => text(out, intent.text, intent.form, with),
+    }
     optional(out, "fingerprint", intent.fingerprint);
     if let Some(prepared) = &intent.prepared {
         push_name(out, "prepared");

@@ -94,24 +94,26 @@ pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(rest.as_bytes());
 }
 
-/// Where the first suspect byte stands. Texts have few: 32 bytes are looked at together.
+/// Where the first suspect byte stands. Texts have few: 32 bytes are looked at together, and
+/// from the first block on that may hold one, eight.
 fn first_suspect(bytes: &[u8]) -> Option<usize> {
-    let (blocks, tail) = bytes.as_chunks::<32>();
-    let mut start = 0;
-    for block in blocks {
-        if !is_plain(block)
-            && let Some(at) = block.iter().position(|&byte| is_suspect(byte))
+    let (blocks, _) = bytes.as_chunks::<32>();
+    let mut start = 32 * blocks.iter().take_while(|block| is_plain_block(block)).count();
+    let (words, tail) = bytes.get(start..).unwrap_or_default().as_chunks::<8>();
+    for word in words {
+        if !is_plain(u64::from_le_bytes(*word))
+            && let Some(at) = word.iter().position(|&byte| is_suspect(byte))
         {
             return Some(start + at);
         }
-        start += block.len();
+        start += 8;
     }
     tail.iter().position(|&byte| is_suspect(byte)).map(|at| start + at)
 }
 
-/// Whether a block holds nothing but plain ASCII; `false` may be a false alarm. Without a
-/// branch for each byte, so that the compiler takes all of them in a few steps.
-fn is_plain(block: &[u8; 32]) -> bool {
+/// Whether a block holds nothing but plain ASCII. Without a branch for each byte, so that the
+/// compiler takes all of them in a few steps.
+fn is_plain_block(block: &[u8; 32]) -> bool {
     let is_not = |byte: u8| {
         u8::from(byte < 0x20)
             | u8::from(byte >= 0x7f)
@@ -119,6 +121,16 @@ fn is_plain(block: &[u8; 32]) -> bool {
             | u8::from(byte == b'\\')
     };
     block.iter().fold(0, |found, &byte| found | is_not(byte)) == 0
+}
+
+/// Whether eight bytes hold nothing but plain ASCII; `false` may be a false alarm.
+fn is_plain(word: u64) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = ONES << 7;
+    // The high bit of each byte that is below `limit`, which is at most 128.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+    let is = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    (word | below(word, 0x20) | is(b'"') | is(b'\\') | is(0x7f)) & HIGHS == 0
 }
 
 /// Bytes that may begin a character to be escaped. The three lead bytes are those of

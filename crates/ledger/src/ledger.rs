@@ -13,13 +13,17 @@ use crate::json;
 use crate::keeper::Keeper;
 use crate::keys::{self, SigningKey};
 use crate::own_event::OwnEvent;
-use crate::record::{Event, Intent, Outcome, Refusal, Who};
+use crate::record::{Event, Intent, Outcome, Refusal, TextForm, TextPlace, Who};
 use crate::recording::{IntentRecorded, Recorded, Recording};
 use crate::recovery;
 use crate::redact::RedactionKey;
 use crate::settings::LedgerSettings;
 use crate::shared::{Class, LedgerHealth, Shared, SharedHandle};
 use crate::writer::{Writer, WriterStart};
+
+/// Shortest text, in bytes, that later intents refer to: the reference has its price for
+/// whoever reads.
+const WORTH_REFERRING: usize = 256;
 
 /// A node's ledger. Clones share it; it ends with [`Ledger::close`].
 #[derive(Clone)]
@@ -86,11 +90,38 @@ impl Ledger {
         WhoTag(Arc::new(members))
     }
 
-    /// Records that a statement is about to be forwarded.
+    /// Records that a statement is about to be forwarded. A long text that stands in the same
+    /// file already is referred to, where the intent says where.
     pub fn intent(&self, tag: &WhoTag, intent: &Intent<'_>) -> Recording<IntentRecorded> {
-        self.record(Class::Intent, |out| {
-            encode::intent(out, &tag.0, intent, &self.making());
+        let worth = intent.text.len() >= WORTH_REFERRING && matches!(intent.form, TextForm::Full);
+        let place = intent.text_place.filter(|_| worth);
+        if let Some(text_of) = place.and_then(TextPlace::get)
+            && let Some(recording) = self.referring_intent(tag, intent, text_of)
+        {
+            return recording;
+        }
+        let recording: Recording<IntentRecorded> = self.record(Class::Intent, |out| {
+            encode::intent(out, &tag.0, intent, None, &self.making());
             Ok(())
+        });
+        if let (Some(place), Some(sequence)) = (place, recording.intent_sequence()) {
+            place.set(sequence);
+        }
+        recording
+    }
+
+    /// An intent whose text stands in an earlier record. `None`: that one is out of reach, or
+    /// this one can't be taken at once.
+    fn referring_intent(
+        &self,
+        tag: &WhoTag,
+        intent: &Intent<'_>,
+        text_of: u64,
+    ) -> Option<Recording<IntentRecorded>> {
+        with_body(|body| {
+            encode::intent(body, &tag.0, intent, Some(text_of), &self.making());
+            let taken = self.shared.append(Class::Referring(text_of), Kind::Record, body);
+            taken.ok().map(|sequence| Recording::of(&self.shared, sequence))
         })
     }
 
@@ -173,18 +204,23 @@ impl Ledger {
         class: Class,
         encode: impl FnOnce(&mut Vec<u8>) -> serde_json::Result<()>,
     ) -> Recording<T> {
-        thread_local! {
-            static BODY: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
-        }
-        BODY.with_borrow_mut(|body| {
-            body.clear();
-            body.shrink_to(64 << 10);
-            match encode(body) {
-                Ok(()) => Recording::start(&self.shared, class, body),
-                Err(error) => Recording::fault(LedgerFault::new(error.to_string())),
-            }
+        with_body(|body| match encode(body) {
+            Ok(()) => Recording::start(&self.shared, class, body),
+            Err(error) => Recording::fault(LedgerFault::new(error.to_string())),
         })
     }
+}
+
+/// Lends this thread's buffer, empty.
+fn with_body<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    thread_local! {
+        static BODY: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
+    }
+    BODY.with_borrow_mut(|body| {
+        body.clear();
+        body.shrink_to(64 << 10);
+        work(body)
+    })
 }
 
 impl fmt::Debug for Ledger {

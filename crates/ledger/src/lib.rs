@@ -45,6 +45,7 @@ mod settings;
 mod shared;
 mod statement;
 mod tail;
+mod texts;
 pub mod verify;
 mod writer;
 
@@ -55,7 +56,7 @@ pub use ledger::{Ledger, WhoTag};
 pub use readings::note_reading;
 pub use record::{
     Bind, BindValue, Event, Intent, Literal, LiteralKind, Outcome, PreparedRef, Refusal,
-    ReplicaError, TextForm, Who,
+    ReplicaError, TextForm, TextPlace, Who,
 };
 pub use recording::{IntentRecorded, Recording};
 pub use settings::{LedgerSettings, SyncPolicy};

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -49,6 +50,8 @@ pub struct Intent<'a> {
     pub schema: Option<&'a [u8]>,
     /// The text as judged: any bytes. Encoded so that the exact bytes can be had back.
     pub text: &'a [u8],
+    /// Where the same text stands already, if whoever gives it keeps that.
+    pub text_place: Option<&'a TextPlace>,
     /// Kind label of the judge.
     pub kind: &'static str,
     /// For executions: the client's statement id and the sequence of the PREPARE's intent.
@@ -66,6 +69,22 @@ pub struct Intent<'a> {
     pub tables: &'a [String],
     /// End user that a reporting tool says it acts for. Asserted, not verified.
     pub end_user: Option<&'a str>,
+}
+
+/// Where a text that comes again and again stands in the ledger: the intents after that one
+/// need only name it, as long as its file is the newest.
+#[derive(Debug, Default)]
+pub struct TextPlace(AtomicU64);
+
+impl TextPlace {
+    /// Sequence number of an intent that holds the text as it is, passwords masked.
+    pub(crate) fn get(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|sequence| *sequence > 0)
+    }
+
+    pub(crate) fn set(&self, sequence: u64) {
+        self.0.store(sequence, Ordering::Relaxed);
+    }
 }
 
 /// How a statement's text and values may stand in its record.

@@ -113,10 +113,15 @@ impl<T: Recorded> Recording<T> {
         match shared.append(class, Kind::Record, body) {
             Ok(sequence) => Self(Self::taken(shared, sequence)),
             Err(Denied::Fault(fault)) => Self::fault(fault),
-            Err(Denied::NoRoom) => {
+            Err(Denied::NoRoom | Denied::OutOfReach) => {
                 Self(Step::Room { shared: shared.clone(), class, body: body.to_vec() })
             }
         }
+    }
+
+    /// A record that was taken.
+    pub(crate) fn of(shared: &SharedHandle, sequence: u64) -> Self {
+        Self(Self::taken(shared, sequence))
     }
 
     /// Whether the record is in the journal.
@@ -154,6 +159,17 @@ impl<T: Recorded> Recording<T> {
     }
 }
 
+impl Recording<IntentRecorded> {
+    /// The sequence, if the record is in the journal.
+    pub(crate) fn intent_sequence(&self) -> Option<u64> {
+        match &self.0 {
+            Step::Done(Some(Ok(intent))) => Some(intent.sequence),
+            Step::Disk { sequence, .. } => Some(*sequence),
+            Step::Done(_) | Step::Room { .. } => None,
+        }
+    }
+}
+
 impl<T: Recorded> Future for Recording<T> {
     type Output = Result<T, LedgerFault>;
 
@@ -168,7 +184,7 @@ impl<T: Recorded> Future for Recording<T> {
                     match shared.append(*class, Kind::Record, body) {
                         Ok(sequence) => Self::taken(shared, sequence),
                         Err(Denied::Fault(fault)) => Step::Done(Some(Err(fault))),
-                        Err(Denied::NoRoom) => {
+                        Err(Denied::NoRoom | Denied::OutOfReach) => {
                             shared.wait_for_room(*class, body.len(), context.waker());
                             return Poll::Pending;
                         }

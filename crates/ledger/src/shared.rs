@@ -27,6 +27,8 @@ const STUCK: Duration = Duration::from_secs(5);
 pub(crate) enum Class {
     /// A statement about to be forwarded: leaves room for its outcome and all others'.
     Intent,
+    /// The same, with its text in the intent of that number, which must be in the same file.
+    Referring(u64),
     /// Closes an intent: may take the room that was kept for it.
     Outcome,
     /// Refusals and events: leave all kept room alone.
@@ -40,6 +42,8 @@ pub(crate) enum Class {
 pub(crate) enum Denied {
     /// The journal is full for this class; the ledger thread is making room.
     NoRoom,
+    /// What it refers to is in an earlier file.
+    OutOfReach,
     /// It can't be recorded now.
     Fault(LedgerFault),
 }
@@ -111,6 +115,8 @@ pub(crate) struct State {
     /// Records since the last checkpoint, and the size of the newest file with them.
     pub(crate) since_checkpoint: u64,
     pub(crate) file_bytes: u64,
+    /// No record before this one is sure to be in the newest file.
+    file_first: u64,
     open_intents: usize,
     room_waiters: Vec<Waker>,
     sync_waiters: Vec<(u64, Waker)>,
@@ -147,6 +153,7 @@ impl Shared {
             busy_since: None,
             since_checkpoint: 0,
             file_bytes,
+            file_first: last + 1,
             open_intents: 0,
             room_waiters: Vec::new(),
             sync_waiters: Vec::new(),
@@ -178,7 +185,8 @@ impl Shared {
         let body = Body::new(body);
         let mut state = self.lock();
         let taken = self.take(&mut state, class, kind, &body);
-        if matches!(taken, Err(Denied::Fault(_))) {
+        // One that refers is tried again with its text, and counted then.
+        if matches!(taken, Err(Denied::Fault(_))) && !matches!(class, Class::Referring(_)) {
             state.refused += 1;
         }
         let urgent = self.each || state.journal.used() > state.journal.capacity() / 2;
@@ -206,11 +214,15 @@ impl Shared {
         if body.bytes.len() > self.max_body {
             return Err(fault("the record is larger than the journal takes"));
         }
-        if state.ended || (state.closing && class == Class::Intent) {
+        let is_intent = matches!(class, Class::Intent | Class::Referring(_));
+        if state.ended || (state.closing && is_intent) {
             return Err(fault("it is closed"));
         }
-        if let (Some(fault), Class::Intent) = (&state.fault, class) {
+        if let (Some(fault), true) = (&state.fault, is_intent) {
             return Err(Denied::Fault(fault.clone()));
+        }
+        if matches!(class, Class::Referring(earlier) if earlier < state.file_first) {
+            return Err(Denied::OutOfReach);
         }
         if !state.has_room(class, entry_len(body.bytes.len())) {
             return Err(match &state.fault {
@@ -220,8 +232,11 @@ impl Shared {
             });
         }
         let sequence = state.journal.append(kind, body).ok_or(Denied::NoRoom)?;
+        if kind == Kind::LastOfFile {
+            state.refer_no_further_back();
+        }
         match class {
-            Class::Intent => state.open_intents += 1,
+            Class::Intent | Class::Referring(_) => state.open_intents += 1,
             Class::Outcome => state.open_intents = state.open_intents.saturating_sub(1),
             Class::Event | Class::Own => {}
         }
@@ -252,6 +267,7 @@ impl Shared {
             state.since_checkpoint = 0;
             if kind == Kind::LastOfFile {
                 state.file_bytes = 0;
+                state.refer_no_further_back();
             }
         }
     }
@@ -353,12 +369,17 @@ impl State {
     fn has_room(&self, class: Class, len: usize) -> bool {
         let outcomes = self.open_intents * OUTCOME_ROOM;
         let kept = match class {
-            Class::Intent => outcomes + OUTCOME_ROOM + OWN_ROOM,
+            Class::Intent | Class::Referring(_) => outcomes + OUTCOME_ROOM + OWN_ROOM,
             Class::Outcome => outcomes.saturating_sub(OUTCOME_ROOM) + OWN_ROOM,
             Class::Event => outcomes + OWN_ROOM,
             Class::Own => outcomes,
         };
         len + kept <= self.journal.free()
+    }
+
+    /// The next record begins a file, or the newest one is not what it was.
+    pub(crate) fn refer_no_further_back(&mut self) {
+        self.file_first = self.journal.last_sequence() + 1;
     }
 
     fn is_stuck(&self) -> bool {

@@ -17,7 +17,7 @@ use crate::keys;
 use crate::line::Chain;
 use crate::own_event::OwnEvent;
 use crate::settings::LedgerSettings;
-use crate::shared::{Rest, SharedHandle};
+use crate::shared::{Rest, SharedHandle, State};
 
 /// How long the thread rests between two looks while there is traffic: its waking costs as
 /// much as a dozen records, and each nap's records go out with one call.
@@ -212,6 +212,8 @@ impl Writer {
             if done {
                 state.synced = state.written;
                 state.synced_at = Some(SystemTime::now());
+            } else {
+                state.refer_no_further_back();
             }
         });
         synced?;
@@ -293,6 +295,7 @@ impl Writer {
     /// Notices a ledger file or a journal that is no longer where it should be.
     fn look_after_files(&mut self) -> io::Result<()> {
         if let Some(lost) = self.files.check()? {
+            self.shared.change(State::refer_no_further_back);
             OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name }.note(&self.shared);
         }
         if let Some(what) = self.witness.misplaced()? {

@@ -2,12 +2,13 @@
 //! ledger has a deadline.
 use std::fmt::Write;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use config::{LedgerConfig, RecordedText};
 use ledger::{
     Intent, IntentRecorded, LedgerFault, Literal, LiteralKind, Outcome, Refusal, ReplicaError,
-    TextForm,
+    TextForm, TextPlace,
 };
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::response::ResponseEnd;
@@ -78,6 +79,15 @@ impl Named {
     }
 }
 
+/// What is kept with a text that comes again and again.
+#[derive(Debug, Default)]
+pub struct ByText {
+    /// What it names; of all texts that differ from it in their values alone.
+    pub named: Arc<Named>,
+    /// Where it stands in the ledger.
+    pub place: TextPlace,
+}
+
 /// The hash of a policy: of the judge with all that configuration told it, and of the
 /// build whose rules it holds.
 pub fn policy_hash(judge: &Judge) -> String {
@@ -105,6 +115,7 @@ fn hex<'b>(bytes: impl Iterator<Item = &'b u8>) -> String {
 #[derive(Debug, Clone)]
 pub struct RecordPolicy {
     text: RecordedText,
+    by_reference: bool,
     asserted_user_attribute: Option<String>,
     hash_results: bool,
 }
@@ -114,6 +125,7 @@ impl RecordPolicy {
     pub fn new(config: &LedgerConfig) -> Self {
         Self {
             text: config.text.clone(),
+            by_reference: config.text_by_reference,
             asserted_user_attribute: config.asserted_user_attribute.clone(),
             hash_results: config.hash_results,
         }
@@ -122,6 +134,11 @@ impl RecordPolicy {
     /// What an answer's bytes are hashed with, if they are.
     pub fn result_hash(&self) -> Option<Context> {
         self.hash_results.then(|| Context::new(&SHA256))
+    }
+
+    /// Whether a text that comes again may stand in an earlier record alone.
+    pub fn may_refer(&self) -> bool {
+        self.by_reference
     }
 
     /// Whether values in the statements of a role's users are redacted.

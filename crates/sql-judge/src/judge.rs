@@ -249,9 +249,9 @@ impl Judge {
             Outcome::Read if inner.is_some() => self.permit(facts, text, kind, changes, inner),
             Outcome::Read => {
                 let is_plain = changes.is_empty() && next.is_none();
-                let memo = self.memory.keep(facts, unknown, is_plain.then_some(kind), &looked);
+                let memos = self.memory.keep(facts, unknown, is_plain.then_some(kind), &looked);
                 let permit = ReadPermit::new(text.clone(), kind, Effects { changes }, facts);
-                Verdict::Allow(permit.with_memo(memo))
+                Verdict::Allow(permit.with_memos(memos))
             }
             Outcome::Absorb(reason) => Verdict::Absorb(Absorbed { kind, reason }),
             Outcome::Own(statement) => Verdict::Own(statement),

@@ -14,7 +14,7 @@ use crate::lexer::sight::Looked;
 use crate::lexer::skeleton::Skeleton;
 use crate::verdict::StatementKind;
 
-/// What others have found out about texts of one skeleton.
+/// What others have found out.
 pub(crate) type Memo = Arc<OnceLock<Arc<dyn Any + Send + Sync>>>;
 
 /// What stands in the memo, or what `make` makes, which then does.
@@ -31,11 +31,32 @@ pub(crate) fn remember<T: Any + Send + Sync>(
     made
 }
 
+/// What stands in the memo.
+pub(crate) fn recall<T: Any + Send + Sync>(memo: &Memo) -> Option<Arc<T>> {
+    Arc::downcast(Arc::clone(memo.get()?)).ok()
+}
+
+/// Where others leave what they find out about a text, if it is kept.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memos {
+    /// About this very text.
+    pub(crate) text: Option<Memo>,
+    /// About all texts of its skeleton.
+    pub(crate) alike: Option<Memo>,
+}
+
+impl Memos {
+    /// Of a text that is about to be kept.
+    fn of_text(alike: Option<&Memo>) -> Self {
+        Self { text: Some(Memo::default()), alike: alike.cloned() }
+    }
+}
+
 /// A text that is a plain read.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
     pub(crate) kind: StatementKind,
-    pub(crate) memo: Memo,
+    pub(crate) memos: Memos,
 }
 
 /// Texts of one skeleton.
@@ -59,7 +80,7 @@ pub(crate) struct Unknown<'t> {
     place: Option<Place>,
     skeleton: Option<(Skeleton, Place)>,
     /// What others have found out about such texts.
-    memo: Option<Memo>,
+    alike: Option<Memo>,
 }
 
 impl Memory {
@@ -81,39 +102,39 @@ impl Memory {
             .as_ref()
             .and_then(|(skeleton, place)| self.skeletons.find(*place, facts, skeleton.bytes()));
         let Some(Alike { read, memo }) = alike else {
-            return Err(Unknown { text, place, skeleton, memo: None });
+            return Err(Unknown { text, place, skeleton, alike: None });
         };
         let Some(kind) = read else {
-            return Err(Unknown { text, place, skeleton: None, memo: Some(memo) });
+            return Err(Unknown { text, place, skeleton: None, alike: Some(memo) });
         };
-        let known = Known { kind, memo };
-        if let Some(place) = place {
-            self.verdicts.note(place, facts, text, known.clone());
-        }
-        Ok(known)
+        let known = Known { kind, memos: Memos::of_text(Some(&memo)) };
+        let kept = place.and_then(|place| self.verdicts.note(place, facts, text, known));
+        Ok(kept.unwrap_or(Known { kind, memos: Memos { text: None, alike: Some(memo) } }))
     }
 
     /// Keeps that the text was judged a read: a plain one if `kind` is given, and then by
-    /// looking at this. Returns where others may leave what they find out about it.
+    /// looking at this.
     pub(crate) fn keep(
         &self,
         facts: &SessionFacts,
         unknown: Unknown<'_>,
         kind: Option<StatementKind>,
         looked: &Looked,
-    ) -> Option<Memo> {
-        let Unknown { text, place, skeleton, memo } = unknown;
+    ) -> Memos {
+        let Unknown { text, place, skeleton, alike } = unknown;
         let kind = kind.filter(|_| !looked.at_session());
         let read = kind.filter(|_| !looked.at_values());
-        let memo = memo.or_else(|| {
+        let alike = alike.or_else(|| {
             let (skeleton, place) = skeleton?;
-            let alike = Alike { read, memo: Memo::default() };
-            let kept = self.skeletons.note(place, facts, skeleton.bytes(), alike)?;
+            let texts = Alike { read, memo: Memo::default() };
+            let kept = self.skeletons.note(place, facts, skeleton.bytes(), texts)?;
             Some(kept.memo)
         });
-        let (Some(kind), Some(place)) = (kind, place) else { return memo };
-        let known = Known { kind, memo: memo.clone().unwrap_or_default() };
-        self.verdicts.note(place, facts, text, known).map(|known| known.memo).or(memo)
+        let known = kind.map(|kind| Known { kind, memos: Memos::of_text(alike.as_ref()) });
+        let kept = place
+            .zip(known)
+            .and_then(|(place, known)| self.verdicts.note(place, facts, text, known));
+        kept.map_or(Memos { text: None, alike }, |kept| kept.memos)
     }
 }
 
@@ -177,5 +198,26 @@ mod tests {
             assert_eq!(*found, "found");
         }
         assert_eq!(made, 2, "once before it was kept, once for all after that");
+    }
+
+    #[test]
+    fn what_was_found_out_about_a_text_is_not_for_its_like() {
+        let judge = Judge::new(SERVER, Policy::default());
+        let facts = facts("", "clinical");
+        let found = |text: &'static str| {
+            let Verdict::Allow(permit) = judge.judge(&facts, Bytes::from_static(text.as_bytes()))
+            else {
+                panic!("refused");
+            };
+            let alike = permit.remember_alike(|| text);
+            (*permit.remember(|| text), permit.recall::<&str>().is_some(), *alike)
+        };
+        for text in ["SELECT 1", "SELECT 2"] {
+            for is_kept in [false, true, true] {
+                let (of_text, was_kept, of_its_like) = found(text);
+                assert_eq!((of_text, was_kept), (text, is_kept));
+                assert!(of_its_like == "SELECT 1", "{of_its_like}");
+            }
+        }
     }
 }

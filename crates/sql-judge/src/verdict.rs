@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::facts::{Effects, SessionFacts};
 use crate::lexer::LexMode;
-use crate::memory::{Known, Memo, remember};
+use crate::memory::{Known, Memos, recall, remember};
 
 /// The answer to one statement.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct ReadPermit {
     effects: Effects,
     read_as: LexMode,
     schema: Option<Bytes>,
-    memo: Option<Memo>,
+    memos: Memos,
 }
 
 impl ReadPermit {
@@ -42,21 +42,30 @@ impl ReadPermit {
         facts: &SessionFacts,
     ) -> Self {
         let (read_as, schema) = (facts.lex_mode(), facts.schema_bytes());
-        Self { text, kind, effects, read_as, schema, memo: None }
+        Self { text, kind, effects, read_as, schema, memos: Memos::default() }
     }
     /// The permit for a plain read of which the judge knows already.
     pub(crate) fn of_known(text: Bytes, known: Known, facts: &SessionFacts) -> Self {
-        Self::new(text, known.kind, Effects::default(), facts).with_memo(Some(known.memo))
+        Self::new(text, known.kind, Effects::default(), facts).with_memos(known.memos)
     }
-    /// With what others find out about texts of its skeleton.
-    pub(crate) fn with_memo(self, memo: Option<Memo>) -> Self {
-        Self { memo, ..self }
+    /// With what others find out about it.
+    pub(crate) fn with_memos(self, memos: Memos) -> Self {
+        Self { memos, ..self }
     }
-    /// What `make` finds out about the text, now or earlier about one that differs in values,
-    /// comments and white space alone. It must depend on nothing else but the reading mode,
-    /// the default schema and the policy: so do [`crate::structure()`] and [`crate::shape`].
+    /// What `make` found out about the text, from now on or from an earlier time: it must
+    /// depend on nothing but the text, its reading mode, the default schema and the policy.
     pub fn remember<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
-        remember(self.memo.as_ref(), make)
+        remember(self.memos.text.as_ref(), make)
+    }
+    /// The same, or found out earlier about a text that differs in values, comments and white
+    /// space alone. It must not depend on those: [`crate::structure()`] and [`crate::shape`]
+    /// don't.
+    pub fn remember_alike<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        remember(self.memos.alike.as_ref(), make)
+    }
+    /// What was found out about this text before, if it is kept.
+    pub fn recall<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        recall(self.memos.text.as_ref()?)
     }
     /// The judged bytes: these, and no others, may be sent.
     pub fn text(&self) -> &Bytes {

@@ -52,6 +52,13 @@ pub(crate) static LEDGER: Section = Section {
             "[\"analyst\"]",
             "Roles whose statements are recorded the other way: redacted where `text` is \"full\", in full where it is \"redacted\".",
         ),
+        default(
+            "text_by_reference",
+            Kind::Flag,
+            "true",
+            "false",
+            "Whether a long text that comes again is recorded as `text_of`, the sequence of a record of the same file that holds it. false: each record holds its text, as a receiver of `ship_to` may want it.",
+        ),
         optional(
             "redaction_key_file",
             Kind::Path,
@@ -148,6 +155,7 @@ pub(super) fn read(
     let key_file = table.optional("redaction_key_file", values::text);
     let asserted = table.optional("asserted_user_attribute", values::text);
     let anchors = table.list("anchors", values::text);
+    let text_by_reference = table.get("text_by_reference", values::flag);
     let hash_results = table.get("hash_results", values::flag);
     let compress = table.get("compress", values::flag);
     let compress_within = table.get("compress_within", values::duration);
@@ -165,6 +173,7 @@ pub(super) fn read(
         node: node?,
         sync,
         text: text?,
+        text_by_reference: text_by_reference?,
         asserted_user_attribute: asserted?,
         compress: compress?,
         compress_within: compress_within?,

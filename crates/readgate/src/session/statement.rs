@@ -17,7 +17,7 @@ use super::carried::{Carried, NOTHING};
 use super::passthrough::relay_ending;
 use super::{Session, limits, own, password, refuse};
 use crate::ending::Ending;
-use crate::recording::{self, Form, Named, RunReport};
+use crate::recording::{self, ByText, Form, Named, RunReport};
 use crate::replica::ReplicaSession;
 use crate::replica::relay::{self, RelayFault};
 
@@ -240,10 +240,13 @@ impl<'p> Run<'p> {
         let form = if is_name { Form::FULL } else { Form::of(session, text) };
         let (binds, attributes) = (self.carried.binds(), self.carried.attributes());
         let end_user = session.asserted.of(self.carried);
+        let may_refer = session.daemon.records.may_refer() && self.command == Command::Query;
+        let by_text = may_refer.then(|| self.permit.recall::<ByText>()).flatten();
         let intent = Intent {
             command: self.command.name(),
             schema: session.facts.schema(),
             text,
+            text_place: by_text.as_ref().map(|by_text| &by_text.place),
             kind: self.permit.kind().as_str(),
             form: form.as_ref(),
             prepared: self.execution.as_ref().map(|execution| execution.prepared),
@@ -261,7 +264,11 @@ impl<'p> Run<'p> {
             (Some(execution), _) => Arc::clone(&execution.named),
             (None, Command::Query | Command::StmtPrepare) => {
                 let (facts, text) = (&session.facts, self.permit.text());
-                self.permit.remember(|| Named::by(facts, text))
+                let by_text = self.permit.remember(|| ByText {
+                    named: self.permit.remember_alike(|| Named::by(facts, text)),
+                    ..ByText::default()
+                });
+                Arc::clone(&by_text.named)
             }
             (None, _) => Arc::default(),
         }

@@ -25,7 +25,7 @@ fn judge(server: ServerVersion) -> Judge {
 fn said(judge: &Judge, facts: &SessionFacts, text: &[u8]) -> String {
     match judge.judge(facts, Bytes::copy_from_slice(text)) {
         Verdict::Allow(permit) => {
-            let named = permit.remember(|| (structure(facts, text), shape(facts, text)));
+            let named = permit.remember_alike(|| (structure(facts, text), shape(facts, text)));
             format!("{:?} {:?} {named:?}", permit.kind(), permit.effects())
         }
         other => format!("{other:?}"),

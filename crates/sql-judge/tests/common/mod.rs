@@ -152,7 +152,7 @@ fn said(judge: &Judge, facts: &SessionFacts, text: &[u8], found_anew: &mut usize
     match judge.judge(facts, Bytes::copy_from_slice(text)) {
         Verdict::Allow(permit) => {
             assert_eq!(permit.text(), text);
-            let named = permit.remember(|| {
+            let named = permit.remember_alike(|| {
                 *found_anew += 1;
                 let (structure, shape) = (structure(facts, text), shape(facts, text));
                 format!("{structure:?} {}", shape.escape_ascii())
