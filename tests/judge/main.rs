@@ -18,6 +18,8 @@ mod generator;
 mod session;
 mod suite;
 mod tricks;
+#[path = "../../crates/sql-judge/tests/common/mod.rs"]
+mod values;
 
 use std::time::Duration;
 

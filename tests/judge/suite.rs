@@ -6,9 +6,10 @@ use std::process::Command;
 
 use readgate_tests::place::target;
 use readgate_tests::server::must;
-use sql_judge::Verdict;
+use sql_judge::{Policy, ServerVersion, SessionFacts, Verdict};
 
 use crate::session::Session;
+use crate::values::Warm;
 
 /// Files of the suite that hold many reads and need no second server.
 const FILES: &[&str] = &[
@@ -313,6 +314,25 @@ fn statements(text: &[u8]) -> Vec<Vec<u8>> {
         }
     }
     found
+}
+
+/// A judge that remembers says of every statement with other values in it what one without a
+/// memory says. No server is asked.
+#[test]
+fn statements_of_the_suite_with_other_values_are_judged_as_without_a_memory() {
+    let folder = suite_folder();
+    for (greeting, collation) in [("9.7.4", 255), ("10.11.19-MariaDB", 45)] {
+        let server = ServerVersion::from_greeting(greeting.as_bytes()).unwrap();
+        let facts = SessionFacts::new(server, b"", collation, Some(b"test")).unwrap();
+        let policy = Policy { own_sessions_only: true, ..Policy::default() };
+        let mut warm = Warm::new(server, policy, 5);
+        for file in FILES {
+            let Ok(text) = std::fs::read(folder.join(format!("{file}.test"))) else { continue };
+            statements(&text).iter().for_each(|text| warm.compare(&facts, text, 1));
+        }
+        println!("{} texts compared, {} of them known at once", warm.compared, warm.known);
+        assert!(warm.compared > 20_000 && warm.known > 4000, "{} {}", warm.compared, warm.known);
+    }
 }
 
 #[test]

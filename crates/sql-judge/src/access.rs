@@ -4,7 +4,7 @@
 
 use crate::grammar::Refusal;
 use crate::judge::Policy;
-use crate::lexer::LexMode;
+use crate::lexer::sight::Sight;
 use crate::lexer::token::Token;
 use crate::metadata::{Special, special};
 use crate::text::{excerpt, unquote_name};
@@ -45,10 +45,9 @@ pub(crate) fn watches(qualifier: &[u8]) -> bool {
 pub(crate) fn forbidden(
     policy: &Policy,
     schema: Option<&[u8]>,
-    mode: LexMode,
-    text: &[u8],
+    text: &Sight<'_>,
 ) -> Option<Refusal> {
-    let mut walk = Walk::new(mode, text);
+    let mut walk = Walk::new(text.again());
     while let Some(event) = walk.next() {
         let check = Check { policy, schema, walk: &walk };
         let refusal = match event {
@@ -75,8 +74,8 @@ pub(crate) fn forbidden(
 
 /// Why a SET, DO or SHOW with a subquery would take row locks: MySQL and MariaDB both lock
 /// what such a subquery reads, also in a read-only session. Their metadata knows no locks.
-pub(crate) fn locking(schema: Option<&[u8]>, mode: LexMode, text: &[u8]) -> Option<Refusal> {
-    let mut walk = Walk::new(mode, text);
+pub(crate) fn locking(schema: Option<&[u8]>, text: &Sight<'_>) -> Option<Refusal> {
+    let mut walk = Walk::new(text.again());
     while let Some(event) = walk.next() {
         match event {
             Event::Semicolon => return None,
@@ -93,7 +92,7 @@ pub(crate) fn locking(schema: Option<&[u8]>, mode: LexMode, text: &[u8]) -> Opti
                 if !is_metadata {
                     let reason = "a subquery in SET, DO or SHOW takes row locks on what it reads; \
                                   SELECT ... INTO @variable doesn't";
-                    let offset = path.first().start as usize;
+                    let offset = path.first().offset();
                     let (rule, reason) = ("locking_read", reason.to_owned());
                     return Some(Refusal { rule, reason, offset });
                 }
@@ -172,7 +171,7 @@ impl Check<'_, '_> {
     }
 
     fn refusal(&self, rule: &'static str, reason: String, at: Token) -> Refusal {
-        Refusal { rule, reason, offset: at.start as usize }
+        Refusal { rule, reason, offset: at.offset() }
     }
 }
 

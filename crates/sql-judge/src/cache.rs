@@ -1,20 +1,15 @@
-//! Texts that were judged plain reads, so that a dashboard's next refresh isn't judged
-//! again; and what texts name that differ in their values alone. An entry is for the exact text in the exact reading mode and default schema; it
-//! lives inside one judge, so under one policy.
-//!
-//! Only reads that change nothing in the session are kept: what such a verdict depends on
-//! is the key and the judge, nothing else of the session.
-use std::any::Any;
+//! What is known of texts, kept while they come again. An entry is for the exact bytes in
+//! the exact reading mode and default schema; whoever has only their hash finds nothing.
+
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::BuildHasher;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
 use crate::facts::SessionFacts;
 use crate::lexer::LexMode;
-use crate::verdict::StatementKind;
 
 /// Longest text that is kept, in bytes.
 const LONGEST: usize = 16 * 1024;
@@ -24,38 +19,9 @@ const GENERATION: usize = 2 * 1024 * 1024;
 /// texts with literals in them never do.
 const SEEN: usize = 4096;
 
-/// What others have found out about a text, kept beside its entry.
-pub(crate) type Memo = Arc<OnceLock<Arc<dyn Any + Send + Sync>>>;
-
-/// What stands in the memo, or what `make` makes, which then does.
-pub(crate) fn remember<T: Any + Send + Sync>(
-    memo: Option<&Memo>,
-    make: impl FnOnce() -> T,
-) -> Arc<T> {
-    let Some(memo) = memo else { return Arc::new(make()) };
-    if let Some(kept) = memo.get() {
-        return Arc::downcast(Arc::clone(kept)).unwrap_or_else(|_| Arc::new(make()));
-    }
-    let made = Arc::new(make());
-    let _ = memo.set(Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
-    made
-}
-
-/// What stands in the memo.
-pub(crate) fn recall<T: Any + Send + Sync>(memo: &Memo) -> Option<Arc<T>> {
-    Arc::downcast(Arc::clone(memo.get()?)).ok()
-}
-
 /// A text's hash under this cache's secret, made once for finding and keeping.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place(u64);
-
-/// What is known of a text that was judged.
-#[derive(Debug, Clone)]
-pub(crate) struct Known {
-    pub(crate) kind: StatementKind,
-    pub(crate) memo: Memo,
-}
 
 /// Shared by all sessions of one judge.
 #[derive(Clone)]
@@ -66,9 +32,12 @@ struct Inner<T> {
     entries: Mutex<Entries<T>>,
 }
 
+/// By a hash that nobody can foretell: the map's own needn't be careful.
+type Generation<T> = HashMap<u64, Entry<T>, foldhash::fast::FixedState>;
+
 struct Entries<T> {
-    young: HashMap<u64, Entry<T>>,
-    old: HashMap<u64, Entry<T>>,
+    young: Generation<T>,
+    old: Generation<T>,
     /// Bytes of texts in `young`.
     bytes: usize,
     seen: Box<[u64]>,
@@ -85,7 +54,8 @@ struct Entry<T> {
 impl<T> Default for Cache<T> {
     fn default() -> Self {
         let seen = vec![0; SEEN].into_boxed_slice();
-        let entries = Entries { young: HashMap::new(), old: HashMap::new(), bytes: 0, seen };
+        let entries =
+            Entries { young: HashMap::default(), old: HashMap::default(), bytes: 0, seen };
         let secret = foldhash::quality::RandomState::default();
         Self(Arc::new(Inner { secret, entries: Mutex::new(entries) }))
     }
@@ -168,67 +138,14 @@ impl<T> fmt::Debug for Cache<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Flavour, Judge, Policy, ServerVersion, Verdict};
+    use crate::{Flavour, ServerVersion};
 
     const SERVER: ServerVersion = ServerVersion { flavour: Flavour::MariaDb, number: 101_100 };
-
-    fn facts(mode: &str, schema: &str) -> SessionFacts {
-        SessionFacts::new(SERVER, mode.as_bytes(), 45, Some(schema.as_bytes())).unwrap()
-    }
-
-    fn rule(judge: &Judge, facts: &SessionFacts, text: &str) -> &'static str {
-        match judge.judge(facts, Bytes::copy_from_slice(text.as_bytes())) {
-            Verdict::Allow(permit) => permit.kind().as_str(),
-            Verdict::Deny(denial) => denial.rule,
-            other @ (Verdict::Absorb(_) | Verdict::Own(_)) => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_text_that_is_kept_is_judged_anew_where_the_session_reads_it_otherwise() {
-        let judge = Judge::new(SERVER, Policy::default());
-        let text = r"SELECT 'a\' INTO OUTFILE ''f'' -- '";
-        for _ in 0..4 {
-            assert_eq!(rule(&judge, &facts("", "clinical"), text), "select");
-        }
-        let without_escapes = facts("NO_BACKSLASH_ESCAPES", "clinical");
-        assert_ne!(rule(&judge, &without_escapes, text), "select");
-    }
-
-    #[test]
-    fn a_text_that_is_kept_is_judged_anew_in_another_schema_and_by_another_judge() {
-        let schemas = Some(vec![String::from("clinical")]);
-        let narrow = Judge::new(SERVER, Policy { schemas, ..Policy::default() });
-        let text = "SELECT * FROM visits";
-        for _ in 0..4 {
-            assert_eq!(rule(&narrow, &facts("", "clinical"), text), "select");
-            assert_eq!(rule(&narrow, &facts("", "payroll"), text), "schema");
-        }
-    }
-
-    #[test]
-    fn what_was_found_out_is_kept_from_the_second_time_on() {
-        let judge = Judge::new(SERVER, Policy::default());
-        let facts = facts("", "clinical");
-        let mut made = 0;
-        for _ in 0..5 {
-            let Verdict::Allow(permit) = judge.judge(&facts, Bytes::from_static(b"SELECT 1"))
-            else {
-                panic!("refused");
-            };
-            let found = permit.remember(|| {
-                made += 1;
-                String::from("found")
-            });
-            assert_eq!(*found, "found");
-        }
-        assert_eq!(made, 2, "once before it was kept, once for all after that");
-    }
 
     #[test]
     fn old_texts_give_way() {
         let cache = Cache::<usize>::default();
-        let facts = facts("", "clinical");
+        let facts = SessionFacts::new(SERVER, b"", 45, Some(b"clinical")).unwrap();
         let text = |number: usize| format!("{number:0>10000}");
         for number in 0..1000 {
             let text = text(number);

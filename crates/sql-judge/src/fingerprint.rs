@@ -6,7 +6,7 @@ mod words;
 
 use crate::facts::SessionFacts;
 use crate::lexer::token::{Kind, Token};
-use crate::lexer::{LexMode, Lexer};
+use crate::lexer::{Gap, LexMode, Lexer};
 use crate::text::unquote_name;
 
 /// Most pieces of a fingerprint, about as many as the servers' default digest length
@@ -182,7 +182,8 @@ impl Digest<'_> {
     fn word(&mut self, token: Token, next: Token) {
         let bytes = self.lexer.bytes(token);
         let upper = String::from_utf8_lossy(bytes).to_uppercase();
-        let adjacent = next.is(b'(') && (next.start == token.end || self.mode.ignore_space);
+        let adjacent =
+            next.is(b'(') && (self.lexer.gap(token, next) == Gap::None || self.mode.ignore_space);
         if upper == "NULL" && !self.after_is() {
             self.value();
         } else if upper.starts_with('_') && matches!(next.kind, Kind::Text | Kind::Number) {
@@ -224,15 +225,15 @@ impl Digest<'_> {
         const LONG: &[&str] =
             &["<=>", "->>", "<<", ">>", "<=", ">=", "!=", "<>", ":=", "&&", "||", "->"];
         let mut text = char::from(token.byte).to_string();
-        let mut end = token.end;
+        let mut last = token;
         loop {
             let longer = format!("{text}{}", char::from(next.byte));
-            let adjoins = next.kind == Kind::Symbol && next.start == end;
+            let adjoins = next.kind == Kind::Symbol && self.lexer.gap(last, next) == Gap::None;
             if !adjoins || !LONG.contains(&longer.as_str()) {
                 break;
             }
             text = longer;
-            end = next.end;
+            last = next;
             next = self.next();
         }
         self.other(if text == "<>" { "!=" } else { &text });

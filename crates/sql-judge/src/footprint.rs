@@ -115,7 +115,7 @@ impl<'t> Tokens<'t> {
         let (mut found, mut is_limited) = (Footprint::Nothing, false);
         loop {
             let token = self.next()?;
-            let is_long = token.end.saturating_sub(token.start) as usize > SHORT_NUMBER;
+            let is_long = self.lexer.range(token).len() > SHORT_NUMBER;
             match token.kind {
                 Kind::End => return Some(found),
                 Kind::UserVariable => return Some(Footprint::Lasting),

@@ -14,19 +14,16 @@ mod show;
 mod value;
 
 use crate::access;
-use crate::facts::{Change, PreparedText, SessionFacts};
+use crate::facts::{Change, PreparedText};
 use crate::hints;
 use crate::judge::Policy;
-use crate::lexer::Lexer;
 use crate::lexer::keyword::Keyword;
-use crate::lexer::token::{Kind, LexError, Token, Tokens};
+use crate::lexer::sight::{Session, Sight};
+use crate::lexer::token::{Kind, LexError, Token};
 use crate::metadata::special;
 use crate::settings::Limits;
 use crate::text::excerpt;
 use crate::verdict::{OwnStatement, StatementKind};
-
-/// Tokens of longer texts aren't kept, in bytes.
-const LONGEST_KEPT: usize = 16 * 1024;
 
 /// What the grammar found a statement to be.
 #[derive(Debug)]
@@ -59,18 +56,16 @@ pub(crate) type Rule<T = ()> = Result<T, Box<Refusal>>;
 
 /// Reads one statement.
 pub(crate) struct Parser<'a> {
-    facts: &'a SessionFacts,
+    session: Session<'a>,
     policy: &'a Policy,
     limits: &'a Limits,
-    lexer: Lexer<'a>,
+    sight: Sight<'a>,
     /// The token that comes next.
     token: Token,
     /// The four tokens before it, in a ring.
     recent: [Token; 4],
     /// Where the latest of them is, modulo four.
     latest: usize,
-    /// All tokens so far, of a text that isn't too long to be worth it.
-    tokens: Option<Vec<Token>>,
     /// What the statement is, as far as it is known.
     pub(crate) kind: StatementKind,
     /// What it will change in the session.
@@ -85,39 +80,35 @@ pub(crate) struct Parser<'a> {
 
 /// A place of the cursor to come back to.
 struct Place<'a> {
-    lexer: Lexer<'a>,
+    sight: Sight<'a>,
     token: Token,
     recent: [Token; 4],
     latest: usize,
-    tokens: usize,
 }
 
 impl<'a> Parser<'a> {
-    /// Starts at the beginning of `text`.
+    /// Starts where `sight` stands.
     pub(crate) fn new(
-        facts: &'a SessionFacts,
+        session: Session<'a>,
         policy: &'a Policy,
         limits: &'a Limits,
-        text: &'a [u8],
+        sight: Sight<'a>,
     ) -> Rule<Self> {
-        let lexer = Lexer::new(facts.lex_mode(), text);
         let kind = StatementKind::Unknown;
         let mut parser = Self {
-            facts,
+            session,
             policy,
             limits,
-            lexer,
+            sight,
             token: Token::NONE,
             recent: [Token::NONE; 4],
             latest: 0,
-            // Words and marks are some five bytes long each.
-            tokens: (text.len() <= LONGEST_KEPT).then(|| Vec::with_capacity(text.len() / 5 + 8)),
             kind,
             changes: Vec::new(),
             inner: None,
             has_subquery: false,
             must_look: policy.restricts_schemas()
-                || (policy.own_sessions_only && is_special(facts.schema())),
+                || (policy.own_sessions_only && is_special(session.schema())),
         };
         parser.bump()?;
         Ok(parser)
@@ -133,7 +124,7 @@ impl<'a> Parser<'a> {
     /// After a statement: the offset of its `;` if more than white space, comments and
     /// further `;` follows.
     pub(crate) fn more_follows(&mut self) -> Rule<Option<usize>> {
-        let end = self.token.start as usize;
+        let end = self.token.offset();
         while self.token.is(b';') {
             self.advance()?;
         }
@@ -182,7 +173,7 @@ impl<'a> Parser<'a> {
     }
 
     fn unknown_statement(&mut self) -> Box<Refusal> {
-        let word = self.lexer.bytes(self.token);
+        let word = self.sight.bytes(self.token);
         let (kind, rule) = kind_of_refused(word);
         self.kind = kind;
         self.refuse(rule, format!("{} is not a read that readgate knows", excerpt(word)))
@@ -204,23 +195,20 @@ impl<'a> Parser<'a> {
             *slot = self.token;
         }
         loop {
-            self.token = self.lexer.next()?;
-            if let Some(tokens) = &mut self.tokens {
-                tokens.push(self.token);
-            }
+            self.token = self.sight.next()?;
             if self.token.kind != Kind::Hint {
                 break;
             }
-            if !hints::keeps_limit(self.lexer.bytes(self.token), self.limits) {
+            if !hints::keeps_limit(self.sight.bytes(self.token), self.limits) {
                 let reason = "MAX_EXECUTION_TIME would exceed the limit of this session";
                 return Err(self.refuse("raised_limit", reason));
             }
         }
         if self.token.is(b'.') && self.policy.own_sessions_only && !self.must_look {
             let [qualifier, ..] = self.before();
-            self.must_look = access::watches(self.lexer.bytes(qualifier));
+            self.must_look = access::watches(self.sight.bytes(qualifier));
         }
-        if self.token.is(b';') && self.lexer.in_comment() {
+        if self.token.is(b';') && self.sight.in_comment() {
             return Err(self.refuse("semicolon_in_comment", "a comment holds a `;`"));
         }
         Ok(())
@@ -229,27 +217,17 @@ impl<'a> Parser<'a> {
     /// Where the cursor stands.
     fn place(&self) -> Place<'a> {
         Place {
-            lexer: self.lexer.clone(),
+            sight: self.sight.clone(),
             token: self.token,
             recent: self.recent,
             latest: self.latest,
-            tokens: self.tokens.as_ref().map_or(0, Vec::len),
         }
     }
 
     /// Reads again from there.
     fn go_back(&mut self, place: Place<'a>) {
-        let Place { lexer, token, recent, latest, tokens } = place;
-        (self.lexer, self.token, self.recent, self.latest) = (lexer, token, recent, latest);
-        if let Some(all) = &mut self.tokens {
-            all.truncate(tokens);
-        }
-    }
-
-    /// The tokens of a text that was read to its end, hints among them.
-    pub(crate) fn take_tokens(&mut self) -> Option<Tokens> {
-        let tokens = self.tokens.take()?;
-        (self.token.kind == Kind::End).then_some(Tokens(tokens))
+        let Place { sight, token, recent, latest } = place;
+        (self.sight, self.token, self.recent, self.latest) = (sight, token, recent, latest);
     }
 
     /// The tokens before the next one, the latest first.
@@ -308,11 +286,11 @@ impl<'a> Parser<'a> {
     }
 
     fn is_mysql(&self) -> bool {
-        self.facts.server().flavour == crate::server::Flavour::MySql
+        self.session.is_mysql()
     }
 
     fn bytes(&self, token: Token) -> &'a [u8] {
-        self.lexer.bytes(token)
+        self.sight.bytes(token)
     }
 
     // ---- refusals ------------------------------------------------------------------
@@ -323,7 +301,7 @@ impl<'a> Parser<'a> {
     }
 
     fn refuse_at(&self, at: Token, rule: &'static str, reason: impl Into<String>) -> Box<Refusal> {
-        Box::new(Refusal { rule, reason: reason.into(), offset: at.start as usize })
+        Box::new(Refusal { rule, reason: reason.into(), offset: at.offset() })
     }
 
     fn unexpected(&self) -> Box<Refusal> {

@@ -1,16 +1,15 @@
 //! The judge: splits a text into statements, judges each by the grammar, and mints the
 //! permits. The only place that does.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::access;
-use crate::cache::{Cache, Known, Memo, remember};
 use crate::facts::{Change, Effects, PreparedText, SessionFacts};
 use crate::grammar::{Outcome, Parser, Refusal};
-use crate::literals::{skeleton, skeleton_of};
+use crate::lexer::sight::{Looked, Session, Sight};
+use crate::memory::{Memory, Unknown};
 use crate::server::ServerVersion;
 use crate::settings::Limits;
 use crate::verdict::{Absorbed, Denial, OwnStatement, ReadPermit, StatementKind, Verdict};
@@ -45,8 +44,7 @@ pub struct Judge {
     server: ServerVersion,
     policy: Arc<Policy>,
     limits: Limits,
-    verdicts: Cache<Known>,
-    skeletons: Cache<Memo>,
+    memory: Memory,
 }
 
 /// How a text splits: the statements of one COM_QUERY in order, each judged with the
@@ -60,6 +58,15 @@ struct Judged {
     next: Option<usize>,
 }
 
+/// What the grammar read.
+struct Read {
+    outcome: Outcome,
+    kind: StatementKind,
+    changes: Vec<Change>,
+    inner: Option<PreparedText>,
+    next: Option<usize>,
+}
+
 impl Judge {
     /// A judge for a replica of this version under this policy.
     pub fn new(server: ServerVersion, policy: Policy) -> Self {
@@ -67,8 +74,7 @@ impl Judge {
             server,
             policy: Arc::new(policy),
             limits: Limits::default(),
-            verdicts: Cache::default(),
-            skeletons: Cache::default(),
+            memory: Memory::default(),
         }
     }
 
@@ -76,7 +82,7 @@ impl Judge {
     /// are answered OK and not set, or refused where they stand with other settings.
     #[must_use]
     pub fn with_limits(self, limits: Limits) -> Self {
-        Self { limits, verdicts: Cache::default(), ..self }
+        Self { limits, memory: Memory::default(), ..self }
     }
 
     /// The server whose statements are judged.
@@ -206,27 +212,6 @@ impl Judge {
         Verdict::Allow(ReadPermit::new(payload, kind, effects, facts))
     }
 
-    /// What `make` finds out about the names in a text, now or from an earlier text that
-    /// differs in its values alone. It must depend on nothing but those names, the reading
-    /// mode, the default schema and the policy.
-    pub fn remember<T: Any + Send + Sync>(
-        &self,
-        facts: &SessionFacts,
-        permit: &ReadPermit,
-        make: impl FnOnce() -> T,
-    ) -> Arc<T> {
-        let skeleton = match permit.tokens() {
-            Some(tokens) => skeleton_of(permit.text(), tokens),
-            None => skeleton(facts, permit.text()),
-        };
-        let place = self.skeletons.place(facts, &skeleton);
-        let memo = place.and_then(|place| {
-            let kept = self.skeletons.find(place, facts, &skeleton);
-            kept.or_else(|| self.skeletons.note(place, facts, &skeleton, Memo::default()))
-        });
-        remember(memo.as_ref(), make)
-    }
-
     /// Judges the statement at the start of a text.
     fn judge_first(&self, facts: &SessionFacts, text: &Bytes) -> Judged {
         if text.len() > MAX_TEXT {
@@ -239,55 +224,59 @@ impl Judge {
             let verdict = deny("in_doubt", StatementKind::Unknown, reason, 0);
             return Judged { verdict, next: None };
         }
-        let place = self.verdicts.place(facts, text);
-        if let Some(known) = place.and_then(|place| self.verdicts.find(place, facts, text)) {
-            let permit = ReadPermit::of_known(text.clone(), known, facts);
-            return Judged { verdict: Verdict::Allow(permit), next: None };
-        }
-        let mut parser = match Parser::new(facts, &self.policy, &self.limits, text) {
-            Ok(parser) => parser,
-            Err(refusal) => {
-                let verdict = refused(*refusal, StatementKind::Unknown);
-                return Judged { verdict, next: None };
+        match self.memory.recall(facts, text) {
+            Ok(known) => {
+                let permit = ReadPermit::of_known(text.clone(), known, facts);
+                Judged { verdict: Verdict::Allow(permit), next: None }
             }
-        };
-        let outcome = parser.statement();
-        let next = outcome.as_ref().map_or(Ok(None), |_| parser.more_follows());
-        let kind = parser.kind;
-        let (outcome, next) = match (outcome, next) {
-            (Ok(outcome), Ok(next)) => (outcome, next),
-            (Err(refusal), _) | (_, Err(refusal)) => {
+            Err(unknown) => self.judge_anew(facts, text, unknown),
+        }
+    }
+
+    /// Judges the statement at the start of a text that the judge doesn't know.
+    fn judge_anew(&self, facts: &SessionFacts, text: &Bytes, unknown: Unknown<'_>) -> Judged {
+        let looked = Looked::default();
+        let session = Session::new(facts, &looked);
+        let sight = Sight::new(facts.lex_mode(), text, &looked);
+        let read = self.read(session, &sight);
+        let Read { outcome, kind, changes, inner, next } = match read {
+            Ok(read) => read,
+            Err((refusal, kind)) => {
                 return Judged { verdict: refused(*refusal, kind), next: None };
             }
         };
-        let must_look = parser.must_look;
-        let forbidden = must_look
-            .then(|| access::forbidden(&self.policy, facts.schema(), facts.lex_mode(), text));
-        let locking =
-            parser.has_subquery.then(|| access::locking(facts.schema(), facts.lex_mode(), text));
-        if let Some(refusal) = forbidden.flatten().or_else(|| locking.flatten()) {
-            return Judged { verdict: refused(refusal, kind), next: None };
-        }
         let verdict = match outcome {
-            Outcome::Read
-                if parser.changes.is_empty() && parser.inner.is_none() && next.is_none() =>
-            {
-                let known = Known { kind, memo: Memo::default() };
-                let known = place.and_then(|place| self.verdicts.note(place, facts, text, known));
-                Verdict::Allow(match known {
-                    Some(known) => ReadPermit::of_known(text.clone(), known, facts),
-                    None => ReadPermit::new(text.clone(), kind, Effects::default(), facts)
-                        .with_tokens(parser.take_tokens()),
-                })
-            }
+            Outcome::Read if inner.is_some() => self.permit(facts, text, kind, changes, inner),
             Outcome::Read => {
-                let changes = std::mem::take(&mut parser.changes);
-                self.permit(facts, text, kind, changes, parser.inner.take())
+                let is_plain = changes.is_empty() && next.is_none();
+                let memos = self.memory.keep(facts, unknown, is_plain.then_some(kind), &looked);
+                let permit = ReadPermit::new(text.clone(), kind, Effects { changes }, facts);
+                Verdict::Allow(permit.with_memos(memos))
             }
             Outcome::Absorb(reason) => Verdict::Absorb(Absorbed { kind, reason }),
             Outcome::Own(statement) => Verdict::Own(statement),
         };
         Judged { verdict, next }
+    }
+
+    /// What the grammar and the policy find in a text, or why they refuse it and as what.
+    fn read(
+        &self,
+        session: Session<'_>,
+        sight: &Sight<'_>,
+    ) -> Result<Read, (Box<Refusal>, StatementKind)> {
+        let parser = Parser::new(session, &self.policy, &self.limits, sight.clone());
+        let mut parser = parser.map_err(|refusal| (refusal, StatementKind::Unknown))?;
+        let outcome = parser.statement().and_then(|outcome| Ok((outcome, parser.more_follows()?)));
+        let kind = parser.kind;
+        let (outcome, next) = outcome.map_err(|refusal| (refusal, kind))?;
+        let schema = session.schema();
+        let forbidden = parser.must_look.then(|| access::forbidden(&self.policy, schema, sight));
+        let locking = || parser.has_subquery.then(|| access::locking(schema, sight));
+        if let Some(refusal) = forbidden.flatten().or_else(|| locking().flatten()) {
+            return Err((Box::new(refusal), kind));
+        }
+        Ok(Read { outcome, kind, changes: parser.changes, inner: parser.inner, next })
     }
 
     /// The permit for a text that the grammar found a read; a statement inside it

@@ -7,7 +7,11 @@ mod comment;
 pub(crate) mod keyword;
 mod number;
 mod quoted;
+pub(crate) mod sight;
+pub(crate) mod skeleton;
 pub(crate) mod token;
+
+use std::ops::Range;
 
 use crate::charset::Charset;
 use crate::server::{Flavour, ServerVersion};
@@ -45,6 +49,24 @@ enum Next {
     SystemVariable,
 }
 
+/// What stands between two tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gap {
+    /// Nothing.
+    None,
+    /// White space.
+    Space,
+    /// Comments, or the marks of an executable one.
+    More,
+}
+
+/// A token that is told by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plain {
+    Symbol(u8),
+    Number,
+}
+
 /// Reads one text from front to back, in one pass.
 #[derive(Clone)]
 pub(crate) struct Lexer<'t> {
@@ -63,22 +85,41 @@ impl<'t> Lexer<'t> {
 
     /// The bytes of a token.
     pub(crate) fn bytes(&self, token: Token) -> &'t [u8] {
-        self.text.get(token.start as usize..token.end as usize).unwrap_or_default()
+        self.text.get(self.range(token)).unwrap_or_default()
     }
 
-    /// The whole text.
-    pub(crate) fn text(&self) -> &'t [u8] {
-        self.text
+    /// Where a token stands.
+    pub(crate) fn range(&self, token: Token) -> Range<usize> {
+        token.start as usize..token.end as usize
     }
 
-    /// Whether the last token stands inside an executable comment.
-    pub(crate) fn in_comment(&self) -> bool {
-        self.in_comment
+    /// What stands between two tokens.
+    pub(crate) fn gap(&self, before: Token, after: Token) -> Gap {
+        self.gap_from(before.end as usize, after)
+    }
+
+    /// What stands between a place and a token.
+    fn gap_from(&self, end: usize, after: Token) -> Gap {
+        match self.text.get(end..after.start as usize) {
+            Some([]) => Gap::None,
+            Some(space) if space.iter().all(|&byte| is_space(byte)) => Gap::Space,
+            Some(_) | None => Gap::More,
+        }
     }
 
     /// The next token; `Kind::End` at the end, again and again.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Lexed<Token> {
+        let token = self.bare()?;
+        if token.kind != Kind::Word {
+            return Ok(token);
+        }
+        Ok(Token { keyword: Keyword::find(self.bytes(token)), ..token })
+    }
+
+    /// The next token, of which it isn't told which keyword it is.
+    #[inline(always)]
+    fn bare(&mut self) -> Lexed<Token> {
         match std::mem::replace(&mut self.next, Next::Any) {
             Next::Dot => return Ok(self.dot()),
             Next::Name => return self.name_after_dot(),
@@ -86,7 +127,7 @@ impl<'t> Lexer<'t> {
             Next::Any => {}
         }
         loop {
-            self.skip_space();
+            self.skip_while(is_space);
             let start = self.at;
             let Some(byte) = self.peek(0) else {
                 if self.in_comment {
@@ -108,6 +149,33 @@ impl<'t> Lexer<'t> {
                 }
                 _ => return self.token_starting_with(byte),
             }
+        }
+    }
+
+    /// Takes a symbol or a number that one look at the next byte tells, as [`Lexer::bare`]
+    /// would: nothing longer begins with such a symbol, and behind such digits no number or
+    /// name goes on.
+    #[inline(always)]
+    fn plain(&mut self) -> Option<Plain> {
+        if self.next != Next::Any {
+            return None;
+        }
+        self.skip_while(is_space);
+        let start = self.at;
+        match self.peek(0)? {
+            byte @ (b',' | b')' | b'=' | b'<' | b'>' | b'+') => {
+                self.at += 1;
+                Some(Plain::Symbol(byte))
+            }
+            b'0'..=b'9' => {
+                self.skip_while(|byte| byte.is_ascii_digit());
+                if self.peek(0).is_some_and(|byte| byte == b'.' || is_name_byte(byte)) {
+                    self.at = start;
+                    return None;
+                }
+                Some(Plain::Number)
+            }
+            _ => None,
         }
     }
 
@@ -153,7 +221,7 @@ impl<'t> Lexer<'t> {
             self.next = Next::Dot;
             return Ok(Token { kind: Kind::Name, ..token });
         }
-        Ok(Token { keyword: Keyword::find(self.bytes(token)), ..token })
+        Ok(token)
     }
 
     /// MySQL reads `$tag$ ... $tag$` as a text, which no read has.
@@ -200,24 +268,28 @@ impl<'t> Lexer<'t> {
 
     /// Goes to the end of an unquoted name. Bytes that the character set doesn't group
     /// into characters are refused: servers disagree on where the name ends.
+    #[inline(always)]
     fn skip_name(&mut self) -> Lexed<()> {
-        while let Some(byte) = self.peek(0) {
-            if byte < 0x80 {
-                if !is_name_byte(byte) {
-                    break;
-                }
-                self.at += 1;
-                continue;
+        loop {
+            self.skip_while(|byte| byte < 0x80 && is_name_byte(byte));
+            match self.peek(0) {
+                Some(byte @ 0x80..) => self.skip_character(byte)?,
+                Some(_) | None => return Ok(()),
             }
-            let rest = self.text.get(self.at..).unwrap_or_default();
-            match self.mode.charset.multibyte_len(rest) {
-                0 if self.mode.charset.is_name_byte(byte) => self.at += 1,
-                0 => {
-                    let message = "bytes outside of quotes are not valid in this character set";
-                    return Err(self.error("invalid_bytes", message, self.at));
-                }
-                len => self.at += len,
+        }
+    }
+
+    /// Goes on by one character of a name that isn't ASCII.
+    #[cold]
+    fn skip_character(&mut self, first: u8) -> Lexed<()> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        match self.mode.charset.multibyte_len(rest) {
+            0 if self.mode.charset.is_name_byte(first) => self.at += 1,
+            0 => {
+                let message = "bytes outside of quotes are not valid in this character set";
+                return Err(self.error("invalid_bytes", message, self.at));
             }
+            len => self.at += len,
         }
         Ok(())
     }
@@ -241,9 +313,7 @@ impl<'t> Lexer<'t> {
             _ => {
                 let is_part =
                     |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'$');
-                while self.peek(0).is_some_and(is_part) {
-                    self.at += 1;
-                }
+                self.skip_while(is_part);
             }
         }
         Ok(self.token(Kind::UserVariable, start))
@@ -251,9 +321,7 @@ impl<'t> Lexer<'t> {
 
     fn system_variable_name(&mut self) -> Lexed<Token> {
         let start = self.at;
-        while self.peek(0).is_some_and(is_name_byte) {
-            self.at += 1;
-        }
+        self.skip_while(is_name_byte);
         let token = self.token(Kind::Word, start);
         if token.start == token.end {
             return Err(self.error("bad_variable", "a variable name is missing", start));
@@ -261,7 +329,7 @@ impl<'t> Lexer<'t> {
         if self.peek(0) == Some(b'.') {
             self.next = Next::Dot;
         }
-        Ok(Token { keyword: Keyword::find(self.bytes(token)), ..token })
+        Ok(token)
     }
 
     // ---- bytes ---------------------------------------------------------------------
@@ -270,10 +338,11 @@ impl<'t> Lexer<'t> {
         self.text.get(self.at + ahead).copied()
     }
 
-    fn skip_space(&mut self) {
-        while self.peek(0).is_some_and(is_space) {
-            self.at += 1;
-        }
+    /// Goes to the first byte that is not such a one, or to the end.
+    #[inline(always)]
+    fn skip_while(&mut self, is_such: impl Fn(u8) -> bool) {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        self.at += rest.iter().position(|&byte| !is_such(byte)).unwrap_or(rest.len());
     }
 
     /// A token from `start` to here. Texts are shorter than 4 GiB: see `Judge`.

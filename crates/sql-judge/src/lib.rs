@@ -19,6 +19,7 @@ mod hints;
 mod judge;
 mod lexer;
 mod literals;
+mod memory;
 mod metadata;
 mod own;
 mod server;

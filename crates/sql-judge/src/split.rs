@@ -17,7 +17,7 @@ pub fn split(facts: &SessionFacts, text: &Bytes) -> Vec<Bytes> {
             statements.push(text.slice(start..));
             return statements;
         };
-        let end = token.start as usize;
+        let end = token.offset();
         if token.kind == Kind::End || token.is(b';') {
             if has_token {
                 statements.push(text.slice(start..end.min(text.len())));
@@ -25,7 +25,7 @@ pub fn split(facts: &SessionFacts, text: &Bytes) -> Vec<Bytes> {
             if token.kind == Kind::End {
                 return statements;
             }
-            (start, has_token) = (token.end as usize, false);
+            (start, has_token) = (lexer.range(token).end, false);
         } else {
             has_token = true;
         }

@@ -6,6 +6,7 @@ mod scope;
 
 use crate::facts::SessionFacts;
 use crate::lexer::keyword::Keyword as K;
+use crate::lexer::sight::{Looked, Sight};
 use crate::lexer::token::{Kind, Token};
 use crate::text::unquote_name;
 use crate::walk::{Event, Name, Path, Walk};
@@ -32,8 +33,9 @@ pub struct Structure {
 /// Tables, columns and functions that a text names in this session. Stops where it can't be
 /// lexed.
 pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
+    let looked = Looked::default();
     let mut reader = Reader {
-        walk: Walk::new(facts.lex_mode(), text),
+        walk: Walk::new(Sight::new(facts.lex_mode(), text, &looked)),
         depth: 0,
         scopes: vec![Scope::default()],
         common: Vec::new(),
@@ -45,7 +47,10 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
     while let Some(event) = reader.walk.next() {
         reader.event(event);
     }
-    reader.end()
+    let found = reader.end();
+    // Else it might be another one for a text of the same skeleton, which shares it.
+    debug_assert!(!looked.at_values(), "a name is no value");
+    found
 }
 
 /// A table that was named, before it is known whether it is a common table expression.
@@ -76,7 +81,7 @@ struct Reader<'t> {
     lists: Vec<CommonList>,
     tables: Vec<NamedTable>,
     /// The last token of the table before, to which an alias may belong.
-    last_table: Option<u32>,
+    last_table: Option<usize>,
     found: Structure,
 }
 
@@ -164,7 +169,7 @@ impl Reader<'_> {
         let is_bare = path.parts().is_some_and(|parts| parts.len() == 1);
         let is_common = is_bare && self.common.iter().any(|(_, common)| *common == name);
         let last = path.parts().and_then(<[Token]>::last).copied().unwrap_or(path.first());
-        self.last_table = Some(last.start);
+        self.last_table = Some(last.offset());
         let alias = self.token_text(last);
         if is_common {
             self.source(Source { alias, table: None });
@@ -232,7 +237,7 @@ impl Reader<'_> {
         let after_as = before.is_word(K::AS);
         if is_bare && name.in_from {
             let belongs_to = if after_as { earlier } else { before };
-            if self.last_table == Some(belongs_to.start) {
+            if self.last_table == Some(belongs_to.offset()) {
                 let alias = self.token_text(first);
                 if let Some(source) =
                     self.scopes.last_mut().and_then(|scope| scope.sources.last_mut())

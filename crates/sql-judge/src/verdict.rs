@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cache::{Known, Memo, recall, remember};
 use crate::facts::{Effects, SessionFacts};
 use crate::lexer::LexMode;
-use crate::lexer::token::Tokens;
+use crate::memory::{Known, Memos, recall, remember};
 
 /// The answer to one statement.
 #[derive(Debug)]
@@ -31,9 +30,7 @@ pub struct ReadPermit {
     effects: Effects,
     read_as: LexMode,
     schema: Option<Bytes>,
-    memo: Option<Memo>,
-    /// Of a text that the judge doesn't keep, for what follows from its tokens.
-    tokens: Option<Tokens>,
+    memos: Memos,
 }
 
 impl ReadPermit {
@@ -45,33 +42,30 @@ impl ReadPermit {
         facts: &SessionFacts,
     ) -> Self {
         let (read_as, schema) = (facts.lex_mode(), facts.schema_bytes());
-        Self { text, kind, effects, read_as, schema, memo: None, tokens: None }
+        Self { text, kind, effects, read_as, schema, memos: Memos::default() }
     }
-    /// The permit for a plain read whose text the judge keeps.
+    /// The permit for a plain read of which the judge knows already.
     pub(crate) fn of_known(text: Bytes, known: Known, facts: &SessionFacts) -> Self {
-        let permit = Self::new(text, known.kind, Effects::default(), facts);
-        Self { memo: Some(known.memo), ..permit }
+        Self::new(text, known.kind, Effects::default(), facts).with_memos(known.memos)
     }
-    /// With the tokens that it was judged by.
-    pub(crate) fn with_tokens(self, tokens: Option<Tokens>) -> Self {
-        Self { tokens, ..self }
-    }
-    /// The tokens that it was judged by, where they were kept.
-    pub(crate) fn tokens(&self) -> Option<&Tokens> {
-        self.tokens.as_ref()
-    }
-    /// A permit that is kept for long doesn't keep the tokens.
-    pub fn without_tokens(self) -> Self {
-        self.with_tokens(None)
+    /// With what others find out about it.
+    pub(crate) fn with_memos(self, memos: Memos) -> Self {
+        Self { memos, ..self }
     }
     /// What `make` found out about the text, from now on or from an earlier time: it must
     /// depend on nothing but the text, its reading mode, the default schema and the policy.
     pub fn remember<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
-        remember(self.memo.as_ref(), make)
+        remember(self.memos.text.as_ref(), make)
+    }
+    /// The same, or found out earlier about a text that differs in values, comments and white
+    /// space alone. It must not depend on those: [`crate::structure()`] and [`crate::shape`]
+    /// don't.
+    pub fn remember_alike<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        remember(self.memos.alike.as_ref(), make)
     }
     /// What was found out about this text before, if it is kept.
     pub fn recall<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        recall(self.memo.as_ref()?)
+        recall(self.memos.text.as_ref()?)
     }
     /// The judged bytes: these, and no others, may be sent.
     pub fn text(&self) -> &Bytes {

@@ -7,8 +7,8 @@
 mod event;
 
 use crate::lexer::keyword::Keyword as K;
+use crate::lexer::sight::Sight;
 use crate::lexer::token::{Kind, Token};
-use crate::lexer::{LexMode, Lexer};
 pub(crate) use event::{Event, Name, Path};
 
 /// Deepest nesting that is followed; the grammar allows less.
@@ -45,7 +45,7 @@ struct Level {
 
 /// The walk.
 pub(crate) struct Walk<'t> {
-    lexer: Lexer<'t>,
+    sight: Sight<'t>,
     token: Token,
     before: [Token; 2],
     levels: Vec<Level>,
@@ -56,12 +56,11 @@ pub(crate) struct Walk<'t> {
 }
 
 impl<'t> Walk<'t> {
-    pub(crate) fn new(mode: LexMode, text: &'t [u8]) -> Self {
-        let lexer = Lexer::new(mode, text);
+    pub(crate) fn new(sight: Sight<'t>) -> Self {
         let levels = vec![Level::default()];
         let none = Token::NONE;
         let mut walk = Self {
-            lexer,
+            sight,
             token: none,
             before: [none; 2],
             levels,
@@ -74,7 +73,7 @@ impl<'t> Walk<'t> {
 
     /// The bytes of a token.
     pub(crate) fn bytes(&self, token: Token) -> &'t [u8] {
-        self.lexer.bytes(token)
+        self.sight.bytes(token)
     }
 
     /// The next event; `None` at the end, and where the text can't be lexed.
@@ -98,7 +97,7 @@ impl<'t> Walk<'t> {
         let [latest, _] = self.before;
         self.before = [taken, latest];
         loop {
-            self.token = self.lexer.next().unwrap_or(Token::NONE);
+            self.token = self.sight.next().unwrap_or(Token::NONE);
             if self.token.kind != Kind::Hint {
                 return taken;
             }
@@ -111,7 +110,7 @@ impl<'t> Walk<'t> {
 
     /// Whether a dot follows the next token.
     fn dot_follows(&self) -> bool {
-        let mut ahead = self.lexer.clone();
+        let mut ahead = self.sight.clone();
         ahead.next().is_ok_and(|token| token.is(b'.'))
     }
 

@@ -133,7 +133,7 @@ async fn prepare_read(
     let ran = run.to_the_end(session, received).await?;
     if let Some(prepare_ok) = ran.prepared {
         let read = PreparedRead {
-            permit: permit.without_tokens(),
+            permit,
             intent: ran.intent,
             parameters: Parameters::new(prepare_ok.parameters),
             long_data: 0,

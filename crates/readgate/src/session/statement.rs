@@ -265,7 +265,7 @@ impl<'p> Run<'p> {
             (None, Command::Query | Command::StmtPrepare) => {
                 let (facts, text) = (&session.facts, self.permit.text());
                 let by_text = self.permit.remember(|| ByText {
-                    named: session.judge.remember(facts, self.permit, || Named::by(facts, text)),
+                    named: self.permit.remember_alike(|| Named::by(facts, text)),
                     ..ByText::default()
                 });
                 Arc::clone(&by_text.named)

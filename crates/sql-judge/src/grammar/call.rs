@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::query::{ColumnList, MAX_DEPTH, Walk};
 use super::{Parser, Refusal, Rule};
 use crate::functions::{self, Class, Spelling};
-use crate::lexer::is_space;
+use crate::lexer::Gap;
 use crate::lexer::keyword::Keyword;
 use crate::lexer::token::{Kind, Token};
 use crate::text::{excerpt, unquote_name};
@@ -79,7 +79,7 @@ impl Parser<'_> {
         if after_operand || after_word || self.groups(name, walk) {
             return Ok(Call::Group);
         }
-        let flavour = self.facts.server().flavour;
+        let flavour = self.session.server().flavour;
         match functions::find(flavour, &self.called_name(name), self.spelling(name)) {
             Some(class) => Ok(Call::BuiltIn(class)),
             None if self.is_allowed_in_schema(name) => Ok(Call::Allowed),
@@ -99,7 +99,7 @@ impl Parser<'_> {
             | Keyword::VECTOR
             | Keyword::ESCAPE => self.is_mysql(),
             Keyword::SQL_CACHE => !self.is_mysql(),
-            Keyword::MINUS => self.facts.lex_mode().oracle,
+            Keyword::MINUS => self.session.lex_mode().oracle,
             keyword => keyword.takes_parenthesis(),
         }
     }
@@ -112,10 +112,11 @@ impl Parser<'_> {
         if name.kind == Kind::QuotedName {
             return Spelling::Quoted;
         }
-        let between = self.lexer.text().get(name.end as usize..self.token.start as usize);
-        let between = between.unwrap_or_default();
-        let ignored = self.facts.lex_mode().ignore_space && between.iter().all(|&b| is_space(b));
-        if between.is_empty() || ignored { Spelling::Plain } else { Spelling::Spaced }
+        match self.sight.gap_before_parenthesis(name, self.token) {
+            Gap::None => Spelling::Plain,
+            Gap::Space if self.session.lex_mode().ignore_space => Spelling::Plain,
+            Gap::Space | Gap::More => Spelling::Spaced,
+        }
     }
 
     fn built_in(&mut self, name: Token, class: Class) -> Rule {
@@ -168,7 +169,7 @@ impl Parser<'_> {
     }
 
     fn is_allowed_in_schema(&self, name: Token) -> bool {
-        self.facts.schema().is_some_and(|schema| self.is_listed(schema, name))
+        self.session.schema().is_some_and(|schema| self.is_listed(schema, name))
     }
 
     fn is_listed(&self, schema: &[u8], name: Token) -> bool {

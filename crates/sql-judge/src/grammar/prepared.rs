@@ -19,11 +19,11 @@ impl Parser<'_> {
         let name = self.prepared_name(name)?;
         self.expect(K::FROM)?;
         let text = self.literal_statement()?;
-        if self.facts.prepared_count() >= MAX_PREPARED {
+        if self.session.all().prepared_count() >= MAX_PREPARED {
             return Err(self.refuse("too_many_prepared", "too many statements are prepared"));
         }
         self.changes.push(Change::Prepared(name, text.clone()));
-        self.inner = Some(PreparedText { text, schema: self.facts.schema_bytes() });
+        self.inner = Some(PreparedText { text, schema: self.session.schema_bytes() });
         Ok(Outcome::Read)
     }
 
@@ -34,11 +34,11 @@ impl Parser<'_> {
         if self.is_word(K::IMMEDIATE) && !self.is_mysql() {
             self.advance()?;
             let text = self.literal_statement()?;
-            self.inner = Some(PreparedText { text, schema: self.facts.schema_bytes() });
+            self.inner = Some(PreparedText { text, schema: self.session.schema_bytes() });
         } else {
             let name = self.expect_name()?;
             let key = self.prepared_name(name)?;
-            let Some(prepared) = self.facts.prepared(&key) else {
+            let Some(prepared) = self.session.all().prepared(&key) else {
                 let reason = "EXECUTE of a statement that was not prepared here";
                 return Err(self.refuse_at(name, "unknown_prepared", reason));
             };
@@ -80,7 +80,7 @@ impl Parser<'_> {
     /// One string literal in ASCII: the server converts others between character sets.
     fn literal_statement(&mut self) -> Rule<Bytes> {
         let literal = self.token;
-        let escapes = !self.facts.lex_mode().no_backslash_escapes;
+        let escapes = !self.session.lex_mode().no_backslash_escapes;
         let value = (literal.kind == Kind::Text)
             .then(|| unquote_text(self.bytes(literal), escapes))
             .flatten()

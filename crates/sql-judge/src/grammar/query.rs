@@ -73,7 +73,7 @@ impl Parser<'_> {
             columns,
             in_match: false,
         };
-        let oracle = self.facts.lex_mode().oracle;
+        let oracle = self.session.lex_mode().oracle;
         while !self.at_walk_end(&walk)? {
             if self.column_list(&mut walk)? {
                 continue;
@@ -139,7 +139,7 @@ impl Parser<'_> {
                 let verb = excerpt(self.bytes(word)).to_uppercase();
                 Err(self.refuse_at(word, "verb_in_query", format!("{verb} stands inside a query")))
             }
-            Keyword::NEXTVAL | Keyword::CURRVAL if self.facts.lex_mode().oracle => {
+            Keyword::NEXTVAL | Keyword::CURRVAL if self.session.lex_mode().oracle => {
                 self.oracle_pseudo_column()
             }
             Keyword::SELECT | Keyword::TABLE => {
@@ -168,8 +168,8 @@ impl Parser<'_> {
     fn oracle_pseudo_column(&self) -> Rule {
         let [name, dot, ..] = self.before();
         let is_word = matches!(name.kind, Kind::Word | Kind::Name);
-        let word = Keyword::find(self.bytes(name));
-        let is_step = is_word && matches!(word, Keyword::NEXTVAL | Keyword::CURRVAL);
+        let is_step = is_word
+            && matches!(Keyword::find(self.bytes(name)), Keyword::NEXTVAL | Keyword::CURRVAL);
         if is_step && dot.is(b'.') {
             return Err(self.refuse_at(name, "sequence", "NEXTVAL moves a sequence"));
         }

@@ -196,7 +196,7 @@ impl Parser<'_> {
         let (schema, routine) = if self.eat_symbol(b'.')? {
             (unquote_name(self.bytes(first)).to_vec(), self.expect_name()?)
         } else {
-            (self.facts.schema().unwrap_or_default().to_vec(), first)
+            (self.session.schema().unwrap_or_default().to_vec(), first)
         };
         let routine_name = unquote_name(self.bytes(routine));
         let listed = self.policy.allowed_calls.iter().filter_map(|listed| listed.split_once('.'));

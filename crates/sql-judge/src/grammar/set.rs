@@ -159,10 +159,10 @@ impl Parser<'_> {
         let first = self.token;
         self.expression(until)?;
         let [last, ..] = self.before();
-        if self.token.start == first.start {
+        if self.token.offset() == first.offset() {
             return Err(self.unexpected());
         }
-        Ok(if last.start == first.start { Item::Plain } else { Item::Computed })
+        Ok(if last.offset() == first.offset() { Item::Plain } else { Item::Computed })
     }
 
     /// A value that can be told from the text; `None`: another expression that reads, whose
@@ -186,7 +186,7 @@ impl Parser<'_> {
 
     fn sql_mode(&mut self, token: Token) -> Rule<Item> {
         let Some(value) = self.computable()? else { return Ok(self.in_doubt()) };
-        let Some(mode) = SqlMode::parse(self.facts.server().flavour, &value) else {
+        let Some(mode) = SqlMode::parse(self.session.server().flavour, &value) else {
             let reason = "this sql_mode holds a mode that readgate does not know";
             return Err(self.refuse_at(token, "unknown_sql_mode", reason));
         };
@@ -259,7 +259,7 @@ impl Parser<'_> {
     }
 
     fn client_charset(&mut self, at: Token, name: &[u8]) -> Rule<Item> {
-        let Some(charset) = Charset::by_name(self.facts.server().flavour, name) else {
+        let Some(charset) = Charset::by_name(self.session.server().flavour, name) else {
             let reason = "readgate does not know this client character set";
             return Err(self.refuse_at(at, "unknown_charset", reason));
         };

@@ -37,7 +37,7 @@ impl Parser<'_> {
     }
 
     fn text_value(&mut self) -> Rule<Vec<u8>> {
-        let escapes = !self.facts.lex_mode().no_backslash_escapes;
+        let escapes = !self.session.lex_mode().no_backslash_escapes;
         let Some(value) = unquote_text(self.bytes(self.token), escapes) else {
             return Err(self.not_computable());
         };
@@ -86,7 +86,7 @@ impl Parser<'_> {
         if !is_sql_mode || self.token.is(b'.') {
             return Err(self.not_computable());
         }
-        Ok(self.facts.sql_mode().text())
+        Ok(self.session.all().sql_mode().text())
     }
 
     fn close_value(&mut self) -> Rule {

@@ -80,8 +80,6 @@ impl Lexer<'_> {
     }
 
     fn skip_digits(&mut self) {
-        while self.peek(0).is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
+        self.skip_while(|byte| byte.is_ascii_digit());
     }
 }

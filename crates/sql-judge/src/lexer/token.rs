@@ -36,23 +36,30 @@ pub(crate) struct Token {
     /// The byte of a `Symbol`, the opening quote of a `Text`; else 0.
     pub(crate) byte: u8,
     /// Offset of the first byte.
-    pub(crate) start: u32,
-    /// Offset after the last byte.
-    pub(crate) end: u32,
+    pub(super) start: u32,
+    /// Offset after the last byte; with it the length of a value could be told, so that only
+    /// [`super::Lexer`] gives it away.
+    pub(super) end: u32,
 }
-
-/// All tokens of a text, the end among them.
-#[derive(Debug, Clone)]
-pub(crate) struct Tokens(pub(crate) Vec<Token>);
 
 impl Token {
     /// Stands where there is no token.
     pub(crate) const NONE: Self =
         Self { kind: Kind::End, keyword: Keyword::None, byte: 0, start: 0, end: 0 };
 
+    /// Offset of its first byte: a place to show, and what tells it from all others.
+    pub(crate) fn offset(self) -> usize {
+        self.start as usize
+    }
+
     /// Whether this is that symbol.
     pub(crate) fn is(self, byte: u8) -> bool {
         self.kind == Kind::Symbol && self.byte == byte
+    }
+
+    /// Whether this is a value, of which texts that are judged alike may hold different ones.
+    pub(crate) fn is_value(self) -> bool {
+        matches!(self.kind, Kind::Text | Kind::Number)
     }
 
     /// Whether this is that keyword, unquoted.
