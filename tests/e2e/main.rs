@@ -56,6 +56,7 @@ mod roles;
 mod settings;
 mod sharing;
 mod shipping;
+mod siblings;
 mod staleness;
 mod timing;
 mod wrong_bytes;
