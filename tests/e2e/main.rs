@@ -51,6 +51,7 @@ mod people;
 mod pool;
 mod reads;
 mod ready;
+mod references;
 mod refusals;
 mod roles;
 mod settings;
