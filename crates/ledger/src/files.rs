@@ -126,14 +126,20 @@ impl Files {
             return Ok(None);
         };
         let name = current.path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let mut goes_on = false;
-        if current.file.metadata()?.nlink() == 0 {
+        let ours = current.file.metadata()?;
+        // Behind half a line that another hand left, the next one would be no line either.
+        let is_whole = ours.len() == current.len;
+        let mut then = if is_whole { Then::LeaveSoon } else { Then::LeaveNow };
+        if ours.nlink() == 0 {
             // What was put back is held open too: whoever deletes it again loses nothing either.
             let (copy, has_its_name) = restore(current)?;
-            (self.current, goes_on) = (Some(copy), has_its_name);
+            self.current = Some(copy);
             what = "deleted; put back from the open file";
+            if is_whole && has_its_name {
+                then = Then::GoOn;
+            }
         }
-        Ok(Some(Lost { what, name: name.unwrap_or_default(), goes_on }))
+        Ok(Some(Lost { what, name: name.unwrap_or_default(), then }))
     }
 
     /// Whether the newest file was opened this long ago.
@@ -193,8 +199,18 @@ fn restore(current: &Current) -> io::Result<(Current, bool)> {
 pub(crate) struct Lost {
     pub(crate) what: &'static str,
     pub(crate) name: String,
+    pub(crate) then: Then,
+}
+
+/// What becomes of a file that wasn't as we left it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Then {
     /// It is in its place again.
-    pub(crate) goes_on: bool,
+    GoOn,
+    /// It takes no more than what refers to it.
+    LeaveSoon,
+    /// It takes nothing more.
+    LeaveNow,
 }
 
 fn create(directory: &Path, node: &str, sequence: u64) -> io::Result<Current> {

@@ -11,13 +11,13 @@ use crate::batch::Batch;
 use crate::checkpoint::Anchors;
 use crate::clock::Clock;
 use crate::fault::{LedgerError, LedgerFault};
-use crate::files::Files;
+use crate::files::{Files, Then};
 use crate::journal::Witness;
 use crate::keys;
 use crate::line::Chain;
 use crate::own_event::OwnEvent;
 use crate::settings::LedgerSettings;
-use crate::shared::{Rest, SharedHandle};
+use crate::shared::{Rest, SharedHandle, State};
 
 /// How long the thread rests at most between two looks while there is traffic. Its waking, a
 /// call to write and one to sync cost as much as a hundred records: where records are forced
@@ -331,8 +331,13 @@ impl Writer {
         let is_leaving = self.leave_after.is_some();
         let lost = if is_leaving { None } else { self.files.check()? };
         if let Some(lost) = lost {
-            if !lost.goes_on {
-                self.leave_file_soon();
+            match lost.then {
+                Then::GoOn => {}
+                Then::LeaveSoon => self.leave_file_soon(),
+                Then::LeaveNow => {
+                    self.shared.change(State::refer_no_further_back);
+                    self.leave_file();
+                }
             }
             OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name }.note(&self.shared);
         }
