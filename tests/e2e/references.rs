@@ -5,9 +5,11 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use readgate_tests::config::set;
-use readgate_tests::raw::Login;
+use readgate_tests::place::{wait_for, wait_until_ok};
+use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Flavour;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
@@ -38,6 +40,16 @@ fn ask_on(stage: &Stage, port: u16, number: usize, answers: &AtomicUsize) {
         answer.expect_ok();
         answers.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// A daemon that was just started looks at its replica first.
+fn until_it_serves(stage: &Stage, port: u16) {
+    let login = Login::user("alice", USER_PASSWORD);
+    wait_until_ok("alice is let in", Duration::from_secs(10), || {
+        let mut client = RawClient::connect(port).unwrap();
+        client.start_tls(&stage.ca_file(), &login).unwrap();
+        client.login(&login).map_err(|error| error.to_string())
+    });
 }
 
 /// The ledger's files in order, also those that were renamed.
@@ -88,12 +100,13 @@ fn what_a_record_refers_to_is_what_ran_through_kills_and_renames() {
     let mut daemon = Readgate::start(&directory, config);
     let folder = directory.join("ledger");
     for round in 0..4 {
+        until_it_serves(stage, daemon.port);
         let answers = AtomicUsize::new(0);
         let until = |more: usize| {
             let before = answers.load(Ordering::Relaxed);
-            while answers.load(Ordering::Relaxed) < before + more {
-                std::thread::yield_now();
-            }
+            wait_for("answers", Duration::from_secs(30), || {
+                (answers.load(Ordering::Relaxed) >= before + more).then_some(())
+            });
         };
         std::thread::scope(|scope| {
             for number in 0..SESSIONS {

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{files, ok, query, records, who};
 use ledger::cli::{Search, search_csv, show};
@@ -177,8 +177,9 @@ fn what_a_record_refers_to_is_in_its_file_also_if_files_are_taken_away_under_loa
             });
         }
         for number in 0..20 {
-            let before = ledger.health().written_sequence;
+            let (before, began) = (ledger.health().written_sequence, Instant::now());
             while ledger.health().written_sequence < before + 1000 {
+                assert!(began.elapsed() < Duration::from_secs(30), "nothing is written");
                 std::thread::yield_now();
             }
             rename_newest(&directory, number);
