@@ -178,4 +178,27 @@ on_both! {
         server.restart();
         wait_until_ok("bob is let in again", Duration::from_secs(20), || try_login(stage, &node, "bob", BOBS));
     }
+
+    fn a_store_that_hangs_holds_up_neither_sessions_nor_the_end(stage) {
+        let server = start_store(stage, "hangs");
+        add_bob(&server);
+        let mut node = start_node(stage, &server, "hangs-one");
+        wait_until_ok("bob is let in", SOON, || try_login(stage, &node, "bob", BOBS));
+        server.signal("STOP");
+        let refused = wait_for("bob is refused", SOON, || try_login(stage, &node, "bob", BOBS).err());
+        assert!(refused.contains("try again later"), "{refused}");
+        // A block that the other nodes can't be told of.
+        for _ in 0..2 {
+            assert!(try_login(stage, &node, "olga", "wrong").is_err());
+        }
+        let mut alice = try_login(stage, &node, "alice", USER_PASSWORD).expect("a configured user is let in");
+        assert_eq!(alice.query("SELECT 1").value(), "1");
+        server.signal("CONT");
+        wait_until_ok("bob is let in again", Duration::from_secs(20), || try_login(stage, &node, "bob", BOBS));
+        server.signal("STOP");
+        wait_for("bob is refused again", SOON, || try_login(stage, &node, "bob", BOBS).err());
+        node.signal("TERM");
+        wait_for("it ends", SOON, || node.ended());
+        server.signal("CONT");
+    }
 }

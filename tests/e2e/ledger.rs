@@ -1,8 +1,14 @@
 //! What the ledger holds about sessions and statements.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
+use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient};
-use readgate_tests::readgate;
-use readgate_tests::stage::USER_PASSWORD;
+use readgate_tests::readgate::{self, Readgate};
+use readgate_tests::stage::{USER_PASSWORD, login_at};
+use serde_json::Value;
 
 on_both! {
     fn records_intent_and_outcome_of_a_read(stage) {
@@ -40,6 +46,53 @@ on_both! {
         let line = found.lines().find(|line| line.contains("'led' = 'to a login'")).unwrap();
         let record: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(record["at_login"]["account"], "readonly_shared", "{record}");
+    }
+
+    fn who_changes_user_is_led_to_the_login_that_counted(stage) {
+        let (directory, mut config) = stage.own_config("changes-user");
+        let roles: toml::Table = "[[role]]\nname = \"operator\"\noperator = true\n".parse().unwrap();
+        set(&mut config, "role", roles["role"].clone());
+        set(&mut config, "user.1.role", "operator");
+        // The connection to the replica is another one after each rest.
+        set(&mut config, "replica.share_idle", "10ms");
+        let daemon = Readgate::start(&directory, config);
+        let mut client = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let mut other = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        for round in 0..3 {
+            for user in ["olga", "alice"] {
+                client.query(format!("SELECT '{round}', 'before {user}'")).expect_ok();
+                client.change_user(user, USER_PASSWORD).unwrap();
+                client.query(format!("SELECT 'as {user}'")).expect_ok();
+                client.query("DROP TABLE clinical.subjects").expect_error();
+                other.query("SELECT 'another'").expect_ok();
+            }
+        }
+        drop((client, other));
+        let ended = || daemon.ledger().iter().filter(|r| r["event"] == "disconnect").count();
+        wait_for("all records", Duration::from_secs(5), || (ended() >= 8).then_some(()));
+
+        let mut latest: HashMap<u64, Value> = HashMap::new();
+        let mut led = HashMap::from([("alice", 0), ("olga", 0)]);
+        for record in daemon.ledger() {
+            let Some(session) = record["session"].as_u64() else { continue };
+            if record["event"] == "login" {
+                latest.insert(session, record);
+                continue;
+            }
+            if record["event"] != "intent" && record["event"] != "refusal" {
+                continue;
+            }
+            let login = &latest[&session];
+            assert_eq!(record["login"], login["seq"], "{record} is not led to {login}");
+            for member in ["user", "role", "source"] {
+                assert_eq!(record[member], login[member], "{record} of {login}");
+            }
+            let user = if record["user"] == "olga" { "olga" } else { "alice" };
+            let place = if user == "olga" { "console" } else { "readonly_shared" };
+            assert_eq!(daemon.told(&record, "account"), place, "{record}");
+            *led.entry(user).or_default() += 1;
+        }
+        assert!(led.values().all(|records| *records >= 9), "{led:?}");
     }
 
     fn records_the_replicas_error(stage) {

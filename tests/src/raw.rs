@@ -123,9 +123,25 @@ impl RawClient {
     /// # Panics
     /// If the connection ends in between.
     pub fn login(&mut self, login: &Login) -> Result<(), ServerError> {
-        let mut plugin = login.plugin.clone().unwrap_or_else(|| self.greeting.plugin.clone());
         self.deprecate_eof = login.capabilities & capability::DEPRECATE_EOF != 0;
         self.send(&login.response(self.tls, &self.greeting)).expect("the server reads");
+        let plugin = login.plugin.clone().unwrap_or_else(|| self.greeting.plugin.clone());
+        self.prove(plugin, &login.password)
+    }
+
+    /// COM_CHANGE_USER: becomes somebody else, proved when asked.
+    ///
+    /// # Panics
+    /// If the connection ends in between.
+    pub fn change_user(&mut self, user: &str, password: &str) -> Result<(), ServerError> {
+        let plugin = self.greeting.plugin.clone();
+        let names = [user.as_bytes(), b"\0\0\0\x2d\0", plugin.as_bytes(), b"\0"].concat();
+        self.send_command(0x11, &names).expect("the server reads");
+        self.prove(plugin, password)
+    }
+
+    /// Answers what the server asks until it says OK or ERR.
+    fn prove(&mut self, mut plugin: String, password: &str) -> Result<(), ServerError> {
         loop {
             let payload = self.receive().expect("the server answers a login");
             match payload.first() {
@@ -135,14 +151,14 @@ impl RawClient {
                     let end = payload.iter().position(|b| *b == 0).expect("a plugin name");
                     plugin = String::from_utf8_lossy(&payload[1..end]).into_owned();
                     let nonce = &payload[end + 1..payload.len() - 1];
-                    let answer = scramble(&plugin, login.password.as_bytes(), nonce);
+                    let answer = scramble(&plugin, password.as_bytes(), nonce);
                     self.send(&answer).expect("the server reads");
                 }
                 // 3: the fast way was enough, an OK follows. 4: the password itself.
                 Some(0x01) if payload[1..] == [3] => {}
                 Some(0x01) if payload[1..] == [4] => {
                     assert!(self.tls, "a password goes through TLS only");
-                    let clear = [login.password.as_bytes(), &[0]].concat();
+                    let clear = [password.as_bytes(), &[0]].concat();
                     self.send(&clear).expect("the server reads");
                 }
                 other => panic!("{plugin}: unexpected {other:?} in a login"),

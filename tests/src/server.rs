@@ -87,6 +87,11 @@ impl Server {
         self.process.kill();
     }
 
+    /// Sends it a named signal: `STOP` makes it hang, `CONT` lets it go on.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
     /// Starts it again on the same port after [`Server::kill`].
     pub fn restart(&mut self) {
         self.process = run(self.flavour, &self.directory, self.port, self.read_only);

@@ -34,8 +34,14 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Fills the empty batch from the journal. False: there was nothing.
-    pub(crate) fn take(&mut self, shared: &Shared, chain: &mut Chain) -> io::Result<bool> {
+    /// Fills the empty batch from the journal, up to the record `last_of_file` if that is
+    /// given. False: there was nothing.
+    pub(crate) fn take(
+        &mut self,
+        shared: &Shared,
+        chain: &mut Chain,
+        last_of_file: Option<u64>,
+    ) -> io::Result<bool> {
         let mut salt = self.copy(shared, BATCH);
         if self.is_full && Journal::entries(salt, &self.entries).next().is_none() {
             // The first entry is larger.
@@ -54,11 +60,11 @@ impl Batch {
             self.drains += len;
             if entry.kind == Kind::Record {
                 self.records += 1;
-                continue;
+            } else {
+                self.records = 0;
+                self.checkpoints.extend(self.lines.get(start..).map(<[u8]>::to_vec));
             }
-            self.records = 0;
-            self.checkpoints.extend(self.lines.get(start..).map(<[u8]>::to_vec));
-            if entry.kind == Kind::LastOfFile {
+            if entry.kind == Kind::LastOfFile || last_of_file == Some(entry.sequence) {
                 self.ends_file = true;
                 break;
             }

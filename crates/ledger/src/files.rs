@@ -116,7 +116,8 @@ impl Files {
     }
 
     /// Whether the newest file is still the one in the folder, at its full length. A
-    /// deleted one is put back from the file we still hold open.
+    /// deleted one is put back from the file we still hold open. Of one that is lost to us it
+    /// is still the end that is appended to, until [`Files::leave`].
     pub(crate) fn check(&mut self) -> io::Result<Option<Lost>> {
         let Some(current) = &self.current else {
             return Ok(None);
@@ -125,15 +126,20 @@ impl Files {
             return Ok(None);
         };
         let name = current.path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let mut next = None;
-        if current.file.metadata()?.nlink() == 0 {
-            next = restore(current)?;
+        let ours = current.file.metadata()?;
+        // Behind half a line that another hand left, the next one would be no line either.
+        let is_whole = ours.len() == current.len;
+        let mut then = if is_whole { Then::LeaveSoon } else { Then::LeaveNow };
+        if ours.nlink() == 0 {
+            // What was put back is held open too: whoever deletes it again loses nothing either.
+            let (copy, has_its_name) = restore(current)?;
+            self.current = Some(copy);
             what = "deleted; put back from the open file";
+            if is_whole && has_its_name {
+                then = Then::GoOn;
+            }
         }
-        // What was put back is held open too: whoever deletes it again loses nothing either.
-        // Otherwise the next record opens a new one.
-        self.current = next;
-        Ok(Some(Lost { what, name: name.unwrap_or_default() }))
+        Ok(Some(Lost { what, name: name.unwrap_or_default(), then }))
     }
 
     /// Whether the newest file was opened this long ago.
@@ -165,13 +171,15 @@ pub(crate) fn misplaced(path: &Path, file: &File, len: u64) -> io::Result<Option
 }
 
 /// Writes a deleted file's content to a new one of its name, to go on in; if something else
-/// has that name by now, to one that says so.
-fn restore(current: &Current) -> io::Result<Option<Current>> {
+/// has that name by now, to one that says so. True if it has its name.
+fn restore(current: &Current) -> io::Result<(Current, bool)> {
     let mut options = OpenOptions::new();
     options.append(true).read(true).create_new(true).mode(0o640);
-    let (mut copy, has_its_name) = match options.open(&current.path) {
+    let mut path = current.path.clone();
+    let (mut copy, has_its_name) = match options.open(&path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            (options.open(current.path.with_extension("restored.jsonl"))?, false)
+            path.set_extension("restored.jsonl");
+            (options.open(&path)?, false)
         }
         other => (other?, true),
     };
@@ -182,8 +190,8 @@ fn restore(current: &Current) -> io::Result<Option<Current>> {
     if let Some(directory) = current.path.parent() {
         File::open(directory)?.sync_all()?;
     }
-    let (path, len, since) = (current.path.clone(), current.len, current.since);
-    Ok(has_its_name.then_some(Current { file: copy, path, len, since }))
+    let (len, since) = (current.len, current.since);
+    Ok((Current { file: copy, path, len, since }, has_its_name))
 }
 
 /// A ledger file that isn't as we left it.
@@ -191,6 +199,18 @@ fn restore(current: &Current) -> io::Result<Option<Current>> {
 pub(crate) struct Lost {
     pub(crate) what: &'static str,
     pub(crate) name: String,
+    pub(crate) then: Then,
+}
+
+/// What becomes of a file that wasn't as we left it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// It is in its place again.
+    GoOn,
+    /// It takes no more than what refers to it.
+    LeaveSoon,
+    /// It takes nothing more.
+    LeaveNow,
 }
 
 fn create(directory: &Path, node: &str, sequence: u64) -> io::Result<Current> {

@@ -11,7 +11,7 @@ use crate::batch::Batch;
 use crate::checkpoint::Anchors;
 use crate::clock::Clock;
 use crate::fault::{LedgerError, LedgerFault};
-use crate::files::Files;
+use crate::files::{Files, Then};
 use crate::journal::Witness;
 use crate::keys;
 use crate::line::Chain;
@@ -44,6 +44,9 @@ pub(crate) struct Writer {
     /// Lines of checkpoints that aren't on the disk yet.
     to_anchor: Vec<Vec<u8>>,
     anchor_trouble: bool,
+    /// The last record for a file that is no longer where it should be: those in the journal
+    /// by then may refer to texts in it.
+    leave_after: Option<u64>,
     /// A key file whose rotation is about to be recorded.
     rotated_key: Option<PathBuf>,
     /// Since when, at most, there is a record that is not forced to the disk.
@@ -96,6 +99,7 @@ impl Writer {
             due: Due::default(),
             to_anchor: Vec::new(),
             anchor_trouble: false,
+            leave_after: None,
             rotated_key: start.rotated_key,
             unsynced_since: None,
             looked: now,
@@ -132,7 +136,8 @@ impl Writer {
         self.watch_clock();
         self.ask_for_checkpoint();
         let looked = std::mem::replace(&mut self.looked, Instant::now());
-        if self.batch.is_empty() && !self.batch.take(&self.shared, &mut self.chain)? {
+        let Self { batch, shared, chain, leave_after, .. } = self;
+        if batch.is_empty() && !batch.take(shared, chain, *leave_after)? {
             self.sync_if_due(false)?;
             if self.last_look.elapsed() >= LOOK {
                 self.last_look = Instant::now();
@@ -179,7 +184,7 @@ impl Writer {
         self.batch.clear();
         if ends_file {
             self.force()?;
-            self.files.leave();
+            self.leave_file();
         }
         Ok(())
     }
@@ -205,7 +210,7 @@ impl Writer {
             self.unsynced_since = None;
         } else {
             // The kernel may have dropped what it couldn't write: go on in a new file.
-            self.files.leave();
+            self.leave_file();
         }
         let done = synced.is_ok();
         self.shared.change(|state| {
@@ -302,10 +307,38 @@ impl Writer {
         }
     }
 
+    /// The next record opens a new file.
+    fn leave_file(&mut self) {
+        self.files.leave();
+        self.leave_after = None;
+    }
+
+    /// Goes on in a new file as soon as no record in the journal refers to the newest one.
+    fn leave_file_soon(&mut self) {
+        let mut last = 0;
+        self.shared.change(|state| {
+            state.refer_no_further_back();
+            last = state.journal.last_sequence();
+        });
+        self.leave_after = Some(last);
+        if last <= self.shared.lock().written {
+            self.leave_file();
+        }
+    }
+
     /// Notices a ledger file or a journal that is no longer where it should be.
     fn look_after_files(&mut self) -> io::Result<()> {
-        if let Some(lost) = self.files.check()? {
-            self.shared.change(State::refer_no_further_back);
+        let is_leaving = self.leave_after.is_some();
+        let lost = if is_leaving { None } else { self.files.check()? };
+        if let Some(lost) = lost {
+            match lost.then {
+                Then::GoOn => {}
+                Then::LeaveSoon => self.leave_file_soon(),
+                Then::LeaveNow => {
+                    self.shared.change(State::refer_no_further_back);
+                    self.leave_file();
+                }
+            }
             OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name }.note(&self.shared);
         }
         if let Some(what) = self.witness.misplaced()? {

@@ -1,17 +1,24 @@
 //! `kill -9` in the middle of work: what was acknowledged is found afterwards.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may stop at the first surprise"
+)]
 
 mod common;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{ok, query, records, who};
+use common::{files, ok, query, records, who};
 use ledger::verify::{VerifyRequest, verify};
-use ledger::{Ledger, LedgerSettings};
+use ledger::{Intent, Ledger, LedgerSettings, TextPlace};
+use serde_json::Value;
 
 const DIRECTORY: &str = "READGATE_TEST_LEDGER";
 const SESSIONS: u64 = 50;
@@ -29,8 +36,11 @@ fn records_until_killed() {
             let ledger = &ledger;
             scope.spawn(move || {
                 let tag = ledger.tag(&who(session));
+                let text = text_of(session);
+                let place = TextPlace::default();
+                let query = Intent { text_place: Some(&place), ..query(text.as_bytes()) };
                 loop {
-                    let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
+                    let intent = ledger.intent(&tag, &query).wait().unwrap();
                     let sequence = intent.sequence();
                     tell("intent", sequence);
                     ledger.outcome(&tag, intent, &ok()).wait().unwrap();
@@ -45,10 +55,34 @@ fn tell(what: &str, sequence: u64) {
     writeln!(std::io::stdout().lock(), "@{what} {sequence}").unwrap();
 }
 
+/// What a session asks again and again: long enough to be referred to.
+fn text_of(session: u64) -> String {
+    format!("SELECT {session}, '{}'", "x".repeat(300))
+}
+
+/// How many intents of a file refer to a text; each finds its own session's there.
+fn references_in(file: &Path) -> usize {
+    let lines = fs::read_to_string(file).unwrap();
+    let mut texts: HashMap<u64, String> = HashMap::new();
+    let mut referring = 0;
+    for line in lines.lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        if let Some(text) = record["text"].as_str() {
+            texts.insert(record["seq"].as_u64().unwrap(), text.to_owned());
+        } else if let Some(sequence) = record["text_of"].as_u64() {
+            let own = text_of(record["session"].as_u64().unwrap());
+            assert_eq!(texts.get(&sequence), Some(&own), "{record} in {}", file.display());
+            referring += 1;
+        }
+    }
+    referring
+}
+
 fn settings(directory: &Path) -> LedgerSettings {
     LedgerSettings {
         journal_bytes: 1 << 20,
         max_text: 4 << 10,
+        rotate_bytes: 100_000,
         ..LedgerSettings::new(directory, "n1")
     }
 }
@@ -68,6 +102,9 @@ fn everything_acknowledged_is_found_after_twenty_kills() {
     let paths = vec![folder.path().to_owned()];
     let report = verify(&VerifyRequest { paths, ..VerifyRequest::default() }).unwrap();
     assert!(report.is_intact(), "{:?}", report.findings().next());
+
+    let referring: usize = files(folder.path()).iter().map(|file| references_in(file)).sum();
+    assert!(referring > 1000, "{referring}");
 
     let records = records(folder.path());
     let mut found = HashSet::new();

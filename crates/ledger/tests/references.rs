@@ -1,16 +1,23 @@
 //! Texts that come again: which records hold them, which name the one that does.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may stop at the first surprise"
+)]
 
 mod common;
 
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use common::{files, ok, query, records, who};
 use ledger::cli::{Search, search_csv, show};
-use ledger::{Intent, Ledger, LedgerSettings, LiteralKind, TextForm, TextPlace};
+use ledger::{Intent, Ledger, LedgerSettings, LiteralKind, SyncPolicy, TextForm, TextPlace};
 use serde_json::Value;
 
 fn settings(folder: &tempfile::TempDir) -> LedgerSettings {
@@ -37,6 +44,28 @@ fn intents(folder: &Path) -> HashMap<u64, Value> {
         intents.insert(record.get("seq").and_then(Value::as_u64).unwrap_or_default(), record);
     }
     intents
+}
+
+/// How many records of a file refer to a text, and how many hold one. What a record refers to
+/// must stand in the file, and be the report that its end user's name tells.
+fn references_of(file: &Path) -> [usize; 2] {
+    let lines = fs::read_to_string(file).unwrap();
+    let mut texts: HashMap<u64, String> = HashMap::new();
+    let (mut referring, mut holding) = (0, 0);
+    for line in lines.lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        if let Some(text) = record["text"].as_str() {
+            texts.insert(record["seq"].as_u64().unwrap(), text.to_owned());
+            holding += 1;
+        } else if let Some(sequence) = record["text_of"].as_u64() {
+            let text = texts.get(&sequence);
+            let text = text.unwrap_or_else(|| panic!("{record} in {}", file.display()));
+            let number = record["end_user"].as_str().unwrap();
+            assert!(text.ends_with(&format!("report {number}")), "{record} refers to {text}");
+            referring += 1;
+        }
+    }
+    [referring, holding]
 }
 
 #[test]
@@ -75,26 +104,16 @@ fn what_a_record_refers_to_is_in_its_own_file() {
         for turn in 0..100 {
             let text = report(turn % 4);
             let place = Some(&places[turn % 4]);
-            run(&ledger, &Intent { text_place: place, ..query(text.as_bytes()) });
+            let number = (turn % 4).to_string();
+            let intent = Intent { text_place: place, ..query(text.as_bytes()) };
+            run(&ledger, &Intent { end_user: Some(&number), ..intent });
         }
         ledger.close("test").unwrap();
     }
-    let (mut referring, mut holding) = (0, 0);
     let all = files(&folder.path().join("ledger"));
-    for file in &all {
-        let lines = fs::read_to_string(file).unwrap();
-        let mut texts: HashMap<u64, String> = HashMap::new();
-        for line in lines.lines() {
-            let record: Value = serde_json::from_str(line).unwrap();
-            if let Some(text) = record["text"].as_str() {
-                texts.insert(record["seq"].as_u64().unwrap(), text.to_owned());
-                holding += 1;
-            } else if let Some(sequence) = record["text_of"].as_u64() {
-                assert!(texts.contains_key(&sequence), "{record} in {}", file.display());
-                referring += 1;
-            }
-        }
-    }
+    let counts: Vec<[usize; 2]> = all.iter().map(|file| references_of(file)).collect();
+    let (referring, holding) =
+        counts.iter().fold((0, 0), |(all, whole), [one, other]| (all + one, whole + other));
     assert!(all.len() > 5 && referring > 100, "{} files, {referring} references", all.len());
     assert_eq!(referring + holding, 200);
 }
@@ -124,4 +143,53 @@ fn short_redacted_and_unplaced_texts_stand_in_each_record() {
     let intents = intents(&folder.path().join("ledger"));
     assert_eq!(intents.len(), 9);
     assert!(intents.values().all(|intent| intent["text"].is_string()), "{intents:?}");
+}
+
+/// Renames the newest file, as one who tidies up by hand.
+fn rename_newest(directory: &Path, number: usize) {
+    if let Some(newest) = files(directory).last() {
+        fs::rename(newest, newest.with_extension(format!("moved-{number}"))).unwrap();
+    }
+}
+
+#[test]
+fn what_a_record_refers_to_is_in_its_file_also_if_files_are_taken_away_under_load() {
+    let folder = tempfile::tempdir().unwrap();
+    let sync = SyncPolicy::Group(Duration::from_millis(1));
+    let settings = LedgerSettings { rotate_bytes: 400_000, sync, ..settings(&folder) };
+    let directory = settings.directory.clone();
+    let ledger = Ledger::open(settings).unwrap();
+    let places: Vec<TextPlace> = (0..4).map(|_| TextPlace::default()).collect();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for session in 0..4 {
+            let (ledger, places, is_over) = (&ledger, &places, &is_over);
+            scope.spawn(move || {
+                for turn in session.. {
+                    let (text, number) = (report(turn % 4), (turn % 4).to_string());
+                    let place = Some(&places[turn % 4]);
+                    let intent = Intent { text_place: place, ..query(text.as_bytes()) };
+                    run(ledger, &Intent { end_user: Some(&number), ..intent });
+                    if is_over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            });
+        }
+        for number in 0..20 {
+            let (before, began) = (ledger.health().written_sequence, Instant::now());
+            while ledger.health().written_sequence < before + 1000 {
+                assert!(began.elapsed() < Duration::from_secs(30), "nothing is written");
+                std::thread::yield_now();
+            }
+            rename_newest(&directory, number);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    ledger.close("test").unwrap();
+    let all = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+    let all = all.filter(|path| path.display().to_string().contains("/ledger-"));
+    let counts: Vec<[usize; 2]> = all.map(|file| references_of(&file)).collect();
+    let referring: usize = counts.iter().map(|[referring, _]| referring).sum();
+    assert!(counts.len() > 20 && referring > 5000, "{counts:?}");
 }

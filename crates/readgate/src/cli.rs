@@ -18,6 +18,7 @@ mod table;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -27,6 +28,8 @@ use crate::server::{Reloads, ServeFault};
 pub const EXIT_CONFIG: u8 = 78;
 /// EX_UNAVAILABLE of sysexits(3): an address is taken, the ledger can't be opened.
 pub const EXIT_UNAVAILABLE: u8 = 69;
+/// How long the end waits for work that is under way on other threads.
+const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// A read-only door in front of a MySQL or MariaDB replica.
 #[derive(Debug, Parser)]
@@ -151,6 +154,8 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
         }
         crate::server::serve(path, config, hash, reloads).await
     });
+    // All is recorded. What still waits, for a store that hangs, say, is not waited for.
+    runtime.shutdown_timeout(LAST_WORK);
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault @ (ServeFault::Config(_) | ServeFault::Start(_))) => {

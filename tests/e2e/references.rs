@@ -1,0 +1,135 @@
+//! A record that names another one's text (`text_of`) names, in its own file, the text that
+//! ran, whatever sessions share it and whatever becomes of daemon and files meanwhile.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use readgate_tests::config::set;
+use readgate_tests::place::{wait_for, wait_until_ok};
+use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::readgate::Readgate;
+use readgate_tests::server::Flavour;
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use serde_json::Value;
+
+const SESSIONS: usize = 6;
+
+/// What a session asks again and again: pairs of sessions ask the same.
+fn report(number: usize) -> String {
+    format!("SELECT '{}', '{}'", number % 3, "r".repeat(300))
+}
+
+/// Asks until the daemon is gone.
+fn ask_on(stage: &Stage, port: u16, number: usize, answers: &AtomicUsize) {
+    let user = if number < 5 { "alice" } else { "olga" };
+    let mut client = login_at(port, &stage.ca_file(), &Login::user(user, USER_PASSWORD));
+    let begins = [
+        format!("SELECT 'session {number}'"),
+        String::from(if number == 3 { "USE clinical" } else { "SELECT 1" }),
+        String::from(if number == 4 { "SET sql_mode = 'IGNORE_SPACE'" } else { "SELECT 1" }),
+    ];
+    for text in begins {
+        if client.try_query(text).is_err() {
+            return;
+        }
+    }
+    while let Ok(answer) = client.try_query(report(number)) {
+        answer.expect_ok();
+        answers.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A daemon that was just started looks at its replica first.
+fn until_it_serves(stage: &Stage, port: u16) {
+    let login = Login::user("alice", USER_PASSWORD);
+    wait_until_ok("alice is let in", Duration::from_secs(10), || {
+        let mut client = RawClient::connect(port).unwrap();
+        client.start_tls(&stage.ca_file(), &login).unwrap();
+        client.login(&login).map_err(|error| error.to_string())
+    });
+}
+
+/// The ledger's files in order, also those that were renamed.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let all = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> =
+        all.filter(|path| path.display().to_string().contains("/ledger-")).collect();
+    files.sort();
+    files
+}
+
+/// Holds each reference against the text that its session asks; how many there are.
+fn references(folder: &Path) -> usize {
+    let mut sessions: HashMap<u64, usize> = HashMap::new();
+    let mut referring = 0;
+    for file in files(folder) {
+        let mut texts: HashMap<u64, String> = HashMap::new();
+        for line in fs::read_to_string(&file).unwrap().lines() {
+            let record: Value = serde_json::from_str(line).unwrap();
+            let session = record["session"].as_u64().unwrap_or_default();
+            if let Some(text) = record["text"].as_str() {
+                texts.insert(record["seq"].as_u64().unwrap(), text.to_owned());
+                let asker = text.strip_prefix("SELECT 'session ");
+                if let Some(number) = asker.and_then(|rest| rest.strip_suffix('\'')) {
+                    sessions.insert(session, number.parse().unwrap());
+                }
+            } else if let Some(sequence) = record["text_of"].as_u64() {
+                let asked = sessions.get(&session).map(|number| report(*number));
+                assert_eq!(texts.get(&sequence), asked.as_ref(), "{record} in {file:?}");
+                assert_eq!(record["user"], "alice", "redacted texts stand for themselves");
+                referring += 1;
+            }
+        }
+    }
+    referring
+}
+
+/// One flavour is enough: no server has a part in it.
+#[test]
+fn what_a_record_refers_to_is_what_ran_through_kills_and_renames() {
+    let stage = readgate_tests::stage::stage(Flavour::MariaDb);
+    let (directory, mut config) = stage.own_config("references");
+    set(&mut config, "ledger.sync_delay", "1ms");
+    set(&mut config, "ledger.text_other_way_for", vec!["hidden"]);
+    let hidden: toml::Table = "[[role]]\nname = \"hidden\"\n".parse().unwrap();
+    set(&mut config, "role", hidden["role"].clone());
+    set(&mut config, "user.1.role", "hidden");
+    let mut daemon = Readgate::start(&directory, config);
+    let folder = directory.join("ledger");
+    for round in 0..4 {
+        until_it_serves(stage, daemon.port);
+        let answers = AtomicUsize::new(0);
+        let until = |more: usize| {
+            let before = answers.load(Ordering::Relaxed);
+            wait_for("answers", Duration::from_secs(30), || {
+                (answers.load(Ordering::Relaxed) >= before + more).then_some(())
+            });
+        };
+        std::thread::scope(|scope| {
+            for number in 0..SESSIONS {
+                let (answers, port) = (&answers, daemon.port);
+                scope.spawn(move || ask_on(stage, port, number, answers));
+            }
+            until(300);
+            for part in 0..3 {
+                if let Some(newest) = files(&folder).pop() {
+                    let moved = newest.with_extension(format!("jsonl.{round}{part}"));
+                    fs::rename(newest, moved).unwrap();
+                }
+                until(150);
+            }
+            daemon.kill();
+        });
+        daemon.restart();
+        daemon.record("recovered", |_| true);
+    }
+    daemon.signal("TERM");
+    readgate_tests::place::wait_for("it ends", std::time::Duration::from_secs(10), || {
+        daemon.ended()
+    });
+    let referring = references(&folder);
+    assert!(referring > 500, "{referring}");
+}
