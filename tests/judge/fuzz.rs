@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use sql_judge::{Policy, Verdict};
 
-use crate::generator::{self, Random};
+use crate::generator;
 use crate::session::Session;
+use crate::values::{Random, unescape};
 
 /// Statements between two looks at the server.
 const BATCH: usize = 100;
@@ -271,29 +272,6 @@ fn seeds() -> Vec<Vec<u8>> {
         seeds.extend(lines.map(|(_, statement)| unescape(statement.trim_start())));
     }
     seeds
-}
-
-fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'\\' {
-            bytes.push(byte);
-            continue;
-        }
-        match rest.next() {
-            Some(b'n') => bytes.push(b'\n'),
-            Some(b't') => bytes.push(b'\t'),
-            Some(b'0') => bytes.push(0),
-            Some(b'x') => {
-                let digits: Vec<u8> = rest.by_ref().take(2).collect();
-                let digits = String::from_utf8(digits).unwrap();
-                bytes.push(u8::from_str_radix(&digits, 16).unwrap());
-            }
-            other => bytes.extend(other),
-        }
-    }
-    bytes
 }
 
 fn mutated(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {

@@ -1,21 +1,7 @@
 //! Statements whose meaning hangs on the lexer: a call of `w()`, which writes, stands
 //! where some readings have code and others a string, a name or a comment.
 
-/// A small generator of its own: the same statements on every run.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    /// A number below `limit`.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        usize::try_from(self.0 >> 33).unwrap() % limit
-    }
-
-    /// One of them.
-    pub(crate) fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-}
+use crate::values::Random;
 
 const QUOTES: &[&[u8]] = &[b"'", b"\"", b"`"];
 /// Ends of strings that are escapes, halves of characters or whole ones somewhere.

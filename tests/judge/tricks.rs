@@ -2,8 +2,9 @@
 
 use sql_judge::Verdict;
 
-use crate::generator::{Random, statement};
+use crate::generator::statement;
 use crate::session::Session;
+use crate::values::Random;
 
 /// Statements for each pair of character set and mode.
 const EACH: usize = 250;

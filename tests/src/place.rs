@@ -1,6 +1,7 @@
 //! Where things are: the repository, the scratch folder of this test program, free ports,
 //! and the one way of waiting: until something is so, or a deadline.
 
+use std::fmt::Display;
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -65,10 +66,10 @@ pub fn free_port() -> u16 {
 }
 
 /// Tries until it succeeds, and panics with `what` and the last error when the time is over.
-pub fn wait_until_ok<T>(
+pub fn wait_until_ok<T, E: Display>(
     what: &str,
     limit: Duration,
-    mut attempt: impl FnMut() -> Result<T, String>,
+    mut attempt: impl FnMut() -> Result<T, E>,
 ) -> T {
     let deadline = Instant::now() + limit;
     loop {
@@ -84,12 +85,5 @@ pub fn wait_until_ok<T>(
 
 /// Asks until the answer is `Some`, and panics with `what` when the time is over.
 pub fn wait_for<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + limit;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_until_ok(what, limit, || ask().ok_or("not yet"))
 }

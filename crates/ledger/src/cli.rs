@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::json;
 use crate::line::Frame;
 pub use crate::lines::sealed_files;
-use crate::lines::{Member, each_line, follow, time_of};
+use crate::lines::{Member, each_line, each_of, follow, time_of, unescaped};
 use crate::logins::Logins;
 use crate::report::row;
 use crate::texts::Texts;
@@ -183,21 +183,12 @@ pub fn show(paths: &[PathBuf], sequence: u64, out: &mut dyn Write) -> io::Result
             write_pretty(line, &texts, out)?;
             shown.found |= is_it;
             if let (Some(node), Some(login)) = (node.text(line), login.number(line)) {
-                logins.insert((login, node.to_owned()));
+                logins.insert((login, unescaped(node)));
             }
         }
         Ok(true)
     })?;
-    if !logins.is_empty() {
-        each_line(paths, &mut |line| {
-            let number = Frame::read(line).map_or(0, |frame| frame.sequence);
-            let node = node.text(line).unwrap_or_default();
-            if logins.remove(&(number, node.to_owned())) {
-                write_pretty(line, &texts, out)?;
-            }
-            Ok(!logins.is_empty())
-        })?;
-    }
+    each_of(paths, &mut logins, &mut |_, line| write_pretty(line, &texts, out))?;
     shown.missing_logins = logins.into_iter().map(|(number, _)| number).collect();
     Ok(shown)
 }

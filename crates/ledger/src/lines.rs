@@ -1,7 +1,7 @@
 //! The lines of ledger files as they lie in folders, compressed ones too; and what can be
 //! had from a line without parsing it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use memchr::memmem::Finder;
 
 use crate::archive;
 use crate::files::{COMPRESSED, PLAIN};
+use crate::line::Frame;
 
 /// Between two looks while following.
 const LOOK: Duration = Duration::from_millis(300);
@@ -28,6 +29,33 @@ pub(crate) fn each_line(
         }
     }
     Ok(())
+}
+
+/// A record: its sequence and its node.
+pub(crate) type Place = (u64, String);
+
+/// Hands over the records at these places, in the order in which they stand, and reads no
+/// further than to the last of them. Those that aren't there are left in `wanted`.
+pub(crate) fn each_of(
+    paths: &[PathBuf],
+    wanted: &mut BTreeSet<Place>,
+    take: &mut dyn FnMut(Place, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let node = Member::new("node");
+    each_line(paths, &mut |line| {
+        let sequence = Frame::read(line).map_or(0, |frame| frame.sequence);
+        let is_near = |place: &Place| place.0 == sequence;
+        if wanted.range((sequence, String::new())..).next().is_some_and(is_near) {
+            let node = node.text(line).map(unescaped).unwrap_or_default();
+            if let Some(place) = wanted.take(&(sequence, node)) {
+                take(place, line)?;
+            }
+        }
+        Ok(!wanted.is_empty())
+    })
 }
 
 /// Hands over the lines that are there, then those that come, for ever.

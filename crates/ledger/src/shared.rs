@@ -231,10 +231,7 @@ impl Shared {
                 None => Denied::NoRoom,
             });
         }
-        let sequence = state.journal.append(kind, body).ok_or(Denied::NoRoom)?;
-        if kind == Kind::LastOfFile {
-            state.refer_no_further_back();
-        }
+        let sequence = state.append(kind, body).ok_or(Denied::NoRoom)?;
         match class {
             Class::Intent | Class::Referring(_) => state.open_intents += 1,
             Class::Outcome => state.open_intents = state.open_intents.saturating_sub(1),
@@ -262,12 +259,11 @@ impl Shared {
         let body = OwnEvent::Checkpoint { why, records }.members();
         // Without room the next record tries again.
         if state.has_room(Class::Own, entry_len(body.len()))
-            && state.journal.append(kind, &Body::new(&body)).is_some()
+            && state.append(kind, &Body::new(&body)).is_some()
         {
             state.since_checkpoint = 0;
             if kind == Kind::LastOfFile {
                 state.file_bytes = 0;
-                state.refer_no_further_back();
             }
         }
     }
@@ -375,6 +371,15 @@ impl State {
             Class::Own => outcomes,
         };
         len + kept <= self.journal.free()
+    }
+
+    /// Puts an entry into the journal. What follows the last of a file is in another one.
+    fn append(&mut self, kind: Kind, body: &Body<'_>) -> Option<u64> {
+        let sequence = self.journal.append(kind, body)?;
+        if kind == Kind::LastOfFile {
+            self.refer_no_further_back();
+        }
+        Some(sequence)
     }
 
     /// The next record begins a file, or the newest one is not what it was.

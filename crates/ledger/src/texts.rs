@@ -1,20 +1,16 @@
 //! Texts of records that name an earlier one (`text_of`) in the place of their own: found for
 //! those who read records one by one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::PathBuf;
 
 use serde_json::{Map, Value};
 
-use crate::line::Frame;
-use crate::lines::{Member, each_line, unescaped};
+use crate::lines::{Member, Place, each_line, each_of, unescaped};
 
 /// Members that a text is made of.
 const MEMBERS: [&str; 4] = ["text", "text_b64", "text_bytes", "text_sha256"];
-
-/// A record: its sequence and its node.
-type Place = (u64, String);
 
 /// The texts that some records refer to.
 #[derive(Default)]
@@ -25,7 +21,7 @@ impl Texts {
     /// if any of them refers to one.
     pub(crate) fn of(paths: &[PathBuf], wants: impl Fn(&[u8]) -> bool) -> io::Result<Self> {
         let (text_of, node) = (Member::new("text_of"), Member::new("node"));
-        let mut wanted: HashSet<Place> = HashSet::new();
+        let mut wanted = BTreeSet::new();
         each_line(paths, &mut |line| {
             if wants(line)
                 && let (Some(sequence), Some(node)) = (text_of.number(line), node.text(line))
@@ -35,22 +31,11 @@ impl Texts {
             Ok(true)
         })?;
         let mut found = Self::default();
-        if wanted.is_empty() {
-            return Ok(found);
-        }
-        let sequences: HashSet<u64> = wanted.iter().map(|(sequence, _)| *sequence).collect();
-        each_line(paths, &mut |line| {
-            if let (Some(frame), Some(node)) = (Frame::read(line), node.text(line))
-                && sequences.contains(&frame.sequence)
-            {
-                let place = (frame.sequence, unescaped(node));
-                if wanted.remove(&place) {
-                    let mut record: Map<String, Value> = serde_json::from_slice(line)?;
-                    record.retain(|name, _| MEMBERS.contains(&name.as_str()));
-                    found.0.insert(place, record);
-                }
-            }
-            Ok(!wanted.is_empty())
+        each_of(paths, &mut wanted, &mut |place, line| {
+            let mut record: Map<String, Value> = serde_json::from_slice(line)?;
+            record.retain(|name, _| MEMBERS.contains(&name.as_str()));
+            found.0.insert(place, record);
+            Ok(())
         })?;
         Ok(found)
     }

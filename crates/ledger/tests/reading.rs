@@ -6,7 +6,7 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{ok, query, who};
+use common::{ok, query, report_request, who};
 use ledger::cli::{Format, Search, search, search_csv, search_follow, show, stats, verify_to};
 use ledger::report::{Report, ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
@@ -130,18 +130,6 @@ fn the_verifier_says_intact_or_where_it_is_not() {
     assert!(text.contains(":5: record 5: the record was changed"), "{text}");
 }
 
-fn request(paths: &[PathBuf]) -> ReportRequest {
-    ReportRequest {
-        paths: paths.to_vec(),
-        from: None,
-        to: None,
-        user: None,
-        table: None,
-        hours: (0, 24),
-        dormant_days: 90,
-    }
-}
-
 fn written(report: &Report, format: ReportFormat) -> String {
     let mut out = Vec::new();
     report.write(format, &mut out).unwrap();
@@ -176,15 +164,15 @@ fn a_report_tells_who_could_have_read_a_table_and_what_was_denied() {
     }
     ledger.close("test").unwrap();
     let paths = [folder.path().to_owned()];
-    let all = report(&request(&paths)).unwrap();
+    let all = report(&report_request(&paths)).unwrap();
     let readers: Vec<&String> = all.tables["clin.visit"].keys().collect();
     assert_eq!(readers, [evil, "alice"]);
     assert_eq!(all.tables["clin.drug"].len(), 1);
     assert_eq!(all.users["alice"].statements, 3);
     assert_eq!(all.denied["alice"]["not_a_read"].count, 1);
-    let drug = ReportRequest { table: Some("clin.drug".into()), ..request(&paths) };
+    let drug = ReportRequest { table: Some("clin.drug".into()), ..report_request(&paths) };
     assert!(!report(&drug).unwrap().users.contains_key("alice"));
-    let early = ReportRequest { to: Some("2001".into()), ..request(&paths) };
+    let early = ReportRequest { to: Some("2001".into()), ..report_request(&paths) };
     assert_eq!(report(&early).unwrap().records, 0);
 
     let html = written(&all, ReportFormat::Html);
@@ -238,7 +226,7 @@ fn a_report_notices_what_is_unusual() {
     let request = ReportRequest {
         from: Some("2026-11-19".into()),
         hours: (7, 19),
-        ..request(&[folder.path().to_owned()])
+        ..report_request(&[folder.path().to_owned()])
     };
     let report = report(&request).unwrap();
     let found: Vec<(&str, &str)> =

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{files, ok, query, records, who};
+use common::{files, ok, query, records, references_in, who};
 use ledger::cli::{Search, search_csv, show};
 use ledger::{Intent, Ledger, LedgerSettings, LiteralKind, SyncPolicy, TextForm, TextPlace};
 use serde_json::Value;
@@ -46,26 +46,12 @@ fn intents(folder: &Path) -> HashMap<u64, Value> {
     intents
 }
 
-/// How many records of a file refer to a text, and how many hold one. What a record refers to
-/// must stand in the file, and be the report that its end user's name tells.
+/// Of a file; what a record refers to must be the report that its end user's name tells.
 fn references_of(file: &Path) -> [usize; 2] {
-    let lines = fs::read_to_string(file).unwrap();
-    let mut texts: HashMap<u64, String> = HashMap::new();
-    let (mut referring, mut holding) = (0, 0);
-    for line in lines.lines() {
-        let record: Value = serde_json::from_str(line).unwrap();
-        if let Some(text) = record["text"].as_str() {
-            texts.insert(record["seq"].as_u64().unwrap(), text.to_owned());
-            holding += 1;
-        } else if let Some(sequence) = record["text_of"].as_u64() {
-            let text = texts.get(&sequence);
-            let text = text.unwrap_or_else(|| panic!("{record} in {}", file.display()));
-            let number = record["end_user"].as_str().unwrap();
-            assert!(text.ends_with(&format!("report {number}")), "{record} refers to {text}");
-            referring += 1;
-        }
-    }
-    [referring, holding]
+    references_in(file, |record, text| {
+        let number = record["end_user"].as_str().unwrap();
+        assert!(text.ends_with(&format!("report {number}")), "{record} refers to {text}");
+    })
 }
 
 #[test]

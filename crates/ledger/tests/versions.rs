@@ -12,9 +12,9 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{ok, query, records, who};
+use common::{ok, query, records, report_request, who};
 use ledger::cli::{Search, search, search_csv, show, stats};
-use ledger::report::{ReportRequest, report};
+use ledger::report::report;
 use ledger::verify::{VerifyReport, VerifyRequest, What, verify};
 use ledger::{Event, Ledger, LedgerSettings, PublicKey};
 
@@ -96,16 +96,7 @@ fn reads_as_one(paths: &[PathBuf]) {
     assert!(show(paths, 4, &mut out).unwrap().found);
     assert!(String::from_utf8(out).unwrap().contains("\"listener\": \"main\""));
     assert_eq!(stats(paths, &Search::default()).unwrap()["alice"].statements, 4);
-    let request = ReportRequest {
-        paths: paths.to_vec(),
-        from: None,
-        to: None,
-        user: None,
-        table: None,
-        hours: (0, 24),
-        dormant_days: 90,
-    };
-    let report = report(&request).unwrap();
+    let report = report(&report_request(paths)).unwrap();
     assert_eq!(report.users["alice"].statements, 4);
     assert!(report.notable.iter().all(|note| note.kind != "end_unknown"));
 }

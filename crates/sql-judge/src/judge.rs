@@ -246,13 +246,15 @@ impl Judge {
             }
         };
         let verdict = match outcome {
-            Outcome::Read if inner.is_some() => self.permit(facts, text, kind, changes, inner),
-            Outcome::Read => {
-                let is_plain = changes.is_empty() && next.is_none();
-                let memos = self.memory.keep(facts, unknown, is_plain.then_some(kind), &looked);
-                let permit = ReadPermit::new(text.clone(), kind, Effects { changes }, facts);
-                Verdict::Allow(permit.with_memos(memos))
-            }
+            Outcome::Read => match inner {
+                Some(inner) => self.permit(facts, text, kind, changes, inner),
+                None => {
+                    let is_plain = changes.is_empty() && next.is_none();
+                    let memos = self.memory.keep(facts, unknown, is_plain.then_some(kind), &looked);
+                    let permit = ReadPermit::new(text.clone(), kind, Effects { changes }, facts);
+                    Verdict::Allow(permit.with_memos(memos))
+                }
+            },
             Outcome::Absorb(reason) => Verdict::Absorb(Absorbed { kind, reason }),
             Outcome::Own(statement) => Verdict::Own(statement),
         };
@@ -279,31 +281,29 @@ impl Judge {
         Ok(Read { outcome, kind, changes: parser.changes, inner: parser.inner, next })
     }
 
-    /// The permit for a text that the grammar found a read; a statement inside it
-    /// (PREPARE, EXECUTE) must be a read as well.
+    /// The permit for a text that the grammar found a read with a statement inside it
+    /// (PREPARE, EXECUTE), which must be a read as well.
     fn permit(
         &self,
         facts: &SessionFacts,
         text: &Bytes,
         kind: StatementKind,
         mut changes: Vec<Change>,
-        inner: Option<PreparedText>,
+        inner: PreparedText,
     ) -> Verdict {
-        if let Some(PreparedText { text, schema }) = inner {
-            let is_executed = changes.is_empty();
-            match self.judge_inner(&facts.in_schema(schema), text) {
-                Verdict::Allow(permit) if is_executed => {
-                    changes.extend(permit.effects().changes.iter().cloned());
-                }
-                Verdict::Allow(_) => {}
-                Verdict::Absorb(_) | Verdict::Own(_) => {
-                    let reason = "this statement can't be prepared here; send it as a query";
-                    return deny("prepared_statement", kind, reason, 0);
-                }
-                Verdict::Deny(denial) => {
-                    let reason = format!("the prepared text is refused: {}", denial.reason);
-                    return deny(denial.rule, denial.kind, reason, 0);
-                }
+        let is_executed = changes.is_empty();
+        match self.judge_inner(&facts.in_schema(inner.schema), inner.text) {
+            Verdict::Allow(permit) if is_executed => {
+                changes.extend(permit.effects().changes.iter().cloned());
+            }
+            Verdict::Allow(_) => {}
+            Verdict::Absorb(_) | Verdict::Own(_) => {
+                let reason = "this statement can't be prepared here; send it as a query";
+                return deny("prepared_statement", kind, reason, 0);
+            }
+            Verdict::Deny(denial) => {
+                let reason = format!("the prepared text is refused: {}", denial.reason);
+                return deny(denial.rule, denial.kind, reason, 0);
             }
         }
         let effects = Effects { changes };

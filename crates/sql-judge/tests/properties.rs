@@ -8,22 +8,12 @@
     reason = "a test may stop at the first surprise"
 )]
 
+#[path = "common/random.rs"]
+mod random;
+
 use bytes::Bytes;
+use random::Random;
 use sql_judge::{Judge, Policy, ServerVersion, SessionFacts, Verdict};
-
-/// A small generator of its own: the same numbers on every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        usize::try_from(self.0 >> 33).unwrap() % limit
-    }
-
-    fn one<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
-        of[self.below(of.len())]
-    }
-}
 
 struct Bench {
     judge: Judge,

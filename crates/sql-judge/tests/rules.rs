@@ -14,9 +14,13 @@
     reason = "a test may stop at the first surprise"
 )]
 
+#[path = "common/table.rs"]
+mod table;
+
 use std::path::Path;
 
 use sql_judge::{Judge, Policy, ServerVersion, SessionFacts, Verdict};
+use table::unescape;
 
 struct Setup {
     servers: Vec<ServerVersion>,
@@ -126,28 +130,4 @@ fn label(verdict: &Verdict) -> String {
         Verdict::Own(_) => "own".to_owned(),
         Verdict::Deny(denial) => format!("deny {}", denial.rule),
     }
-}
-
-fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'\\' {
-            bytes.push(byte);
-            continue;
-        }
-        match rest.next().unwrap() {
-            b'n' => bytes.push(b'\n'),
-            b't' => bytes.push(b'\t'),
-            b'0' => bytes.push(0),
-            b'\\' => bytes.push(b'\\'),
-            b'x' => {
-                let digits = [rest.next().unwrap(), rest.next().unwrap()];
-                let digits = std::str::from_utf8(&digits).unwrap();
-                bytes.push(u8::from_str_radix(digits, 16).unwrap());
-            }
-            other => panic!("unknown escape {other}"),
-        }
-    }
-    bytes
 }

@@ -4,6 +4,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test may stop at the first surprise"
 )]
@@ -13,7 +14,7 @@ mod common;
 use std::path::Path;
 
 use bytes::Bytes;
-use common::{Random, Warm};
+use common::{Random, Warm, unescape};
 use sql_judge::{Judge, Limits, Policy, ServerVersion, SessionFacts, Verdict};
 
 /// Texts with other values, of each statement in each mode.
@@ -85,29 +86,6 @@ fn statements() -> Vec<Vec<u8>> {
         all.extend(texts.map(|(_, text)| unescape(text.trim_start())));
     }
     all
-}
-
-fn unescape(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'\\' {
-            bytes.push(byte);
-            continue;
-        }
-        match rest.next() {
-            Some(b'n') => bytes.push(b'\n'),
-            Some(b't') => bytes.push(b'\t'),
-            Some(b'0') => bytes.push(0),
-            Some(b'x') => {
-                let digits: Vec<u8> = rest.by_ref().take(2).collect();
-                let digits = String::from_utf8(digits).unwrap();
-                bytes.push(u8::from_str_radix(&digits, 16).unwrap());
-            }
-            other => bytes.extend(other),
-        }
-    }
-    bytes
 }
 
 #[test]

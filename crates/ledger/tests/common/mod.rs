@@ -1,13 +1,20 @@
 //! Shared by the ledger's tests: a session, statements, and the lines read back.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
-#![allow(clippy::unwrap_used, reason = "helpers of tests may stop at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests may stop at the first surprise"
+)]
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ledger::report::ReportRequest;
 use ledger::{Intent, Outcome, Who};
 use serde_json::Value;
 
@@ -70,4 +77,36 @@ pub(crate) fn records(directory: &Path) -> Vec<Value> {
 /// The first record of an event.
 pub(crate) fn event<'a>(records: &'a [Value], event: &str) -> Option<&'a Value> {
     records.iter().find(|record| record["event"] == event)
+}
+
+/// Everything, as a report tells it.
+pub(crate) fn report_request(paths: &[PathBuf]) -> ReportRequest {
+    ReportRequest {
+        paths: paths.to_vec(),
+        from: None,
+        to: None,
+        user: None,
+        table: None,
+        hours: (0, 24),
+        dormant_days: 90,
+    }
+}
+
+/// How many records of a file refer to a text, and how many hold one. What a record refers to
+/// must stand in the file; `check` gets both.
+pub(crate) fn references_in(file: &Path, check: impl Fn(&Value, &str)) -> [usize; 2] {
+    let mut texts: HashMap<u64, String> = HashMap::new();
+    let (mut referring, mut holding) = (0, 0);
+    for line in fs::read_to_string(file).unwrap().lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        if let Some(text) = record["text"].as_str() {
+            texts.insert(record["seq"].as_u64().unwrap(), text.to_owned());
+            holding += 1;
+        } else if let Some(sequence) = record["text_of"].as_u64() {
+            let text = texts.get(&sequence);
+            check(&record, text.unwrap_or_else(|| panic!("{record} in {}", file.display())));
+            referring += 1;
+        }
+    }
+    [referring, holding]
 }

@@ -1,6 +1,9 @@
 //! Puts other values into texts, and compares a judge that has seen their like with one that
 //! never judged before: both must say the same, and find the same names.
 
+mod random;
+mod table;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,19 +11,8 @@ use sql_judge::{
     Judge, Limits, Policy, ServerVersion, SessionFacts, Verdict, literals, shape, split, structure,
 };
 
-/// A small generator of its own: the same numbers on every run.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        usize::try_from(self.0 >> 33).unwrap() % limit
-    }
-
-    fn one<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
-        of[self.below(of.len())]
-    }
-}
+pub(crate) use random::Random;
+pub(crate) use table::unescape;
 
 /// What may come in a value's place: values that lexers trip over, values that rules look
 /// at, and what is no value at all.
@@ -116,7 +108,7 @@ fn with_other_values(facts: &SessionFacts, text: &[u8], random: &mut Random) -> 
         let longest = random.one(&[&[1][..], &[1], &[20]])[0];
         let first = random.one(VALUES);
         for number in 0..=random.below(longest) {
-            let comma: &[u8] = if number == 0 { b"" } else { random.one(&[b",", b" , "]) };
+            let comma: &[u8] = if number == 0 { b"" } else { random.one(&[&b","[..], b" , "]) };
             let same = random.below(4) > 0;
             other.extend_from_slice(comma);
             other.extend_from_slice(if same { first } else { random.one(VALUES) });
