@@ -6,6 +6,8 @@
 //! never trusts a length further than the buffer it was given.
 //!
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response.html>
+mod plain;
+
 use crate::err_packet::ERR_HEADER;
 use crate::ok_packet::{EOF_HEADER, MAX_EOF_LEN, OK_HEADER, parse_eof};
 use crate::packet::{HEADER_LEN, MAX_PACKET_LEN, PacketHeader};
@@ -243,6 +245,7 @@ impl ResponseWalker {
             let passed = self.pass.min(buffer.len() - at);
             at += passed;
             self.pass -= passed;
+            at = self.pass_plain(buffer, at);
             let Some(packet) = buffer.get_mut(at..).filter(|_| self.pass == 0) else {
                 return Ok(Walk::so_far(at));
             };

@@ -7,6 +7,7 @@ mod comment;
 pub(crate) mod keyword;
 mod number;
 mod quoted;
+mod runs;
 pub(crate) mod sight;
 pub(crate) mod skeleton;
 pub(crate) mod token;
@@ -58,13 +59,6 @@ pub(crate) enum Gap {
     Space,
     /// Comments, or the marks of an executable one.
     More,
-}
-
-/// A token that is told by its first bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Plain {
-    Symbol(u8),
-    Number,
 }
 
 /// Reads one text from front to back, in one pass.
@@ -127,7 +121,7 @@ impl<'t> Lexer<'t> {
             Next::Any => {}
         }
         loop {
-            self.skip_while(is_space);
+            self.at = runs::space_end(self.text, self.at);
             let start = self.at;
             let Some(byte) = self.peek(0) else {
                 if self.in_comment {
@@ -149,33 +143,6 @@ impl<'t> Lexer<'t> {
                 }
                 _ => return self.token_starting_with(byte),
             }
-        }
-    }
-
-    /// Takes a symbol or a number that one look at the next byte tells, as [`Lexer::bare`]
-    /// would: nothing longer begins with such a symbol, and behind such digits no number or
-    /// name goes on.
-    #[inline(always)]
-    fn plain(&mut self) -> Option<Plain> {
-        if self.next != Next::Any {
-            return None;
-        }
-        self.skip_while(is_space);
-        let start = self.at;
-        match self.peek(0)? {
-            byte @ (b',' | b')' | b'=' | b'<' | b'>' | b'+') => {
-                self.at += 1;
-                Some(Plain::Symbol(byte))
-            }
-            b'0'..=b'9' => {
-                self.skip_while(|byte| byte.is_ascii_digit());
-                if self.peek(0).is_some_and(|byte| byte == b'.' || is_name_byte(byte)) {
-                    self.at = start;
-                    return None;
-                }
-                Some(Plain::Number)
-            }
-            _ => None,
         }
     }
 
@@ -271,7 +238,7 @@ impl<'t> Lexer<'t> {
     #[inline(always)]
     fn skip_name(&mut self) -> Lexed<()> {
         loop {
-            self.skip_while(|byte| byte < 0x80 && is_name_byte(byte));
+            self.at = runs::name_end(self.text, self.at);
             match self.peek(0) {
                 Some(byte @ 0x80..) => self.skip_character(byte)?,
                 Some(_) | None => return Ok(()),

@@ -241,3 +241,33 @@ fn a_capped_response_can_be_walked_to_its_end() {
         }
     }
 }
+
+/// A cap that is never reached makes the walk take the long way.
+#[test]
+fn both_ways_over_rows_pass_the_same() {
+    let long_row = vec![b'x'; 300];
+    let count = [3];
+    let payloads = [&count[..], DEFINITION, DEFINITION, DEFINITION, EOF, ROW, &long_row]
+        .into_iter()
+        .chain([ROW; 300])
+        .chain([EOF_MORE, &[1], DEFINITION, EOF, ROW, &[0xfe; 300], ROW, EOF]);
+    let whole = wire(1, &payloads.collect::<Vec<_>>());
+    let pieces = |len: usize, caps: Caps| {
+        let mut walker = ResponseWalker::new(Expect::Results, CLASSIC, 1, 250).with_caps(caps);
+        let (mut inbox, mut out, mut end) = (Vec::new(), Vec::new(), None);
+        for piece in whole.chunks(len) {
+            inbox.extend_from_slice(piece);
+            let walk = walker.walk(&mut inbox).unwrap();
+            out.extend(inbox.drain(..walk.forward));
+            end = walk.end;
+        }
+        (out, end, walker.rows(), walker.bytes(), walker.next_client_sequence_id())
+    };
+    let all = Caps { rows: Some(u64::MAX), bytes: Some(u64::MAX) };
+    let expected = pieces(1, all);
+    assert_eq!((expected.1.clone(), expected.2), (Some(ok()), 305));
+    for len in (1..40).chain([whole.len() / 2, whole.len()]) {
+        assert_eq!(pieces(len, Caps::default()), expected, "in pieces of {len}");
+        assert_eq!(pieces(len, all), expected, "in pieces of {len}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Strings and quoted names.
 
 use super::Lexer;
+use super::runs::quoted_end;
 use super::token::{Kind, Lexed, Token};
 
 impl<'t> Lexer<'t> {
@@ -14,7 +15,7 @@ impl<'t> Lexer<'t> {
         self.at += 1;
         let escapes = !self.mode.no_backslash_escapes;
         loop {
-            self.skip_while(|byte| byte != quote && byte != b'\\' && byte < 0x80);
+            self.at = quoted_end(self.text, self.at, quote, b'\\');
             let Some(byte) = self.peek(0) else {
                 return Err(self.error("unclosed_quote", "a quote is not closed", start));
             };
@@ -42,7 +43,7 @@ impl<'t> Lexer<'t> {
         let quote = self.peek(0).unwrap_or(b'`');
         self.at += 1;
         loop {
-            self.skip_while(|byte| byte != quote && byte != 0 && byte < 0x80);
+            self.at = quoted_end(self.text, self.at, quote, 0);
             match self.peek(0) {
                 None => return Err(self.error("unclosed_quote", "a quote is not closed", start)),
                 Some(0) => {

@@ -3,14 +3,18 @@
 //! told apart by a rule that looks at no value.
 //!
 //! Each token is a mark and what belongs to it, so that a skeleton can be read in one way
-//! only. Of a long list of values its first few stand for all: behind two pairs of value and
+//! only: a plain word ends where no byte of a name follows, and no mark or symbol is one; what
+//! may hold any byte has its length in front. Of a long list of values its first few stand for all: behind two pairs of value and
 //! comma the rules are where they were, however many follow.
 
+use super::runs::{name_end, space_end};
 use super::token::{Kind, Token};
-use super::{Gap, LexMode, Lexer, Plain};
+use super::{Gap, LexMode, Lexer, Next, is_name_byte};
 
 /// Longest text that gets one, in bytes: lengths in it take two.
 const LONGEST: usize = 16 * 1024;
+/// Longest word that is copied without a call.
+const SHORT_WORD: usize = 16;
 /// Values of one sort in a row that are written down.
 const LONGEST_LIST: u32 = 8;
 
@@ -23,6 +27,9 @@ const HINT: u8 = 5;
 const AT_AT: u8 = 6;
 const TEXT: u8 = 7;
 const NUMBER: u8 = 8;
+/// For words that aren't ASCII.
+const WIDE_WORD: u8 = 9;
+const WIDE_NAME: u8 = 10;
 const SPACE: u8 = 14;
 const MORE: u8 = 15;
 
@@ -47,25 +54,23 @@ impl Skeleton {
     /// The skeleton of a text that is one statement. `None`: it is too long, can't be lexed,
     /// or something follows its `;`.
     pub(crate) fn of(mode: LexMode, text: &[u8]) -> Option<Self> {
+        Self::read(mode, text, true)
+    }
+
+    /// The same, with or without [`Skeleton::add_plain`].
+    fn read(mode: LexMode, text: &[u8], quickly: bool) -> Option<Self> {
         if text.len() > LONGEST {
             return None;
         }
         let mut lexer = Lexer::new(mode, text);
         let mut skeleton =
             Self { bytes: Vec::with_capacity(text.len() + 64), list: List::default() };
-        let (mut end, mut is_over) = (0, false);
+        let mut is_over = false;
         loop {
-            if let Some(plain) = lexer.plain() {
-                if is_over {
-                    return None;
-                }
-                end = lexer.at;
-                match plain {
-                    Plain::Symbol(byte) => skeleton.add_symbol(byte),
-                    Plain::Number => skeleton.add_value([NUMBER, 0]),
-                }
-                continue;
+            if quickly && lexer.next == Next::Any && !lexer.in_comment && !is_over {
+                lexer.at = skeleton.add_plain(lexer.clone());
             }
+            let end = lexer.at;
             let token = lexer.bare().ok()?;
             if token.kind == Kind::End {
                 return Some(skeleton);
@@ -77,7 +82,6 @@ impl Skeleton {
             }
             is_over = is_semicolon;
             skeleton.add(&lexer, end, token);
-            end = lexer.at;
         }
     }
 
@@ -86,13 +90,88 @@ impl Skeleton {
         &self.bytes
     }
 
-    /// A token that stands behind what ends at `end`.
+    /// Adds tokens for as long as one look at the next byte or two tells what they are, as
+    /// [`Lexer::bare`] would outside of executable comments; gives the end of the last one. All
+    /// others are left to it.
+    fn add_plain(&mut self, mut lexer: Lexer<'_>) -> usize {
+        let text = lexer.text;
+        loop {
+            let end = lexer.at;
+            let start = space_end(text, end);
+            let next = || text.get(start + 1).copied();
+            match text.get(start) {
+                Some(b'a'..=b'z' | b'A'..=b'Z' | b'_') if next() != Some(b'\'') => {
+                    match self.add_names(text, start) {
+                        Some(after) => lexer.at = after,
+                        None => return end,
+                    }
+                }
+                Some(b'0'..=b'9') => {
+                    let digits = text.iter().skip(start).take_while(|byte| byte.is_ascii_digit());
+                    let after = start + digits.count();
+                    if text.get(after).is_some_and(|&byte| byte == b'.' || is_name_byte(byte)) {
+                        return end;
+                    }
+                    self.add_value([NUMBER, 0]);
+                    lexer.at = after;
+                }
+                Some(b'\'') => match lexer.string(start, 0) {
+                    Ok(_) => self.add_value([TEXT, b'\'']),
+                    Err(_) => return end,
+                },
+                Some(b'(') => {
+                    if start > end {
+                        self.bytes.push(SPACE);
+                    }
+                    self.add_symbol(b'(');
+                    lexer.at = start + 1;
+                }
+                Some(b'-') if next() == Some(b'-') => return end,
+                Some(b'/') if next() == Some(b'*') => return end,
+                Some(
+                    byte @ (b',' | b')' | b'=' | b'<' | b'>' | b'+' | b'*' | b'-' | b'/' | b'!'),
+                ) => {
+                    self.add_symbol(*byte);
+                    lexer.at = start + 1;
+                }
+                _ => return end,
+            }
+        }
+    }
+
+    /// Adds a word, or names with nothing but a dot between each two; gives their end. `None`,
+    /// and nothing is added, if one of them isn't ASCII.
     #[inline(always)]
+    fn add_names(&mut self, text: &[u8], start: usize) -> Option<usize> {
+        let before = self.bytes.len();
+        let (mut start, mut is_name) = (start, false);
+        loop {
+            let end = name_end(text, start);
+            let behind = match (text.get(end), text.get(end + 1)) {
+                (Some(0x80..), _) => {
+                    self.bytes.truncate(before);
+                    return None;
+                }
+                (Some(b'.'), Some(&byte)) if is_name_byte(byte) => Some(end + 1),
+                _ => None,
+            };
+            is_name |= behind.is_some();
+            self.add_word(if is_name { NAME } else { WORD }, text, start, end);
+            let Some(next) = behind else {
+                self.list.count = 0;
+                return Some(end);
+            };
+            self.bytes.push(b'.');
+            start = next;
+        }
+    }
+
+    /// A token that stands behind what ends at `end`.
     fn add(&mut self, lexer: &Lexer<'_>, end: usize, token: Token) {
+        let bytes = lexer.bytes(token);
         match token.kind {
             Kind::Text => {
-                let first = lexer.bytes(token).first().copied().unwrap_or_default();
-                return self.add_value([TEXT, first]);
+                return self.add_value([TEXT, bytes.first().copied().unwrap_or_default()]);
             }
             Kind::Number => return self.add_value([NUMBER, 0]),
             Kind::Symbol => {
@@ -105,11 +184,13 @@ impl Skeleton {
                 }
                 return self.add_symbol(token.byte);
             }
-            Kind::Word => self.add_bytes(WORD, lexer.bytes(token)),
-            Kind::Name => self.add_bytes(NAME, lexer.bytes(token)),
-            Kind::QuotedName => self.add_bytes(QUOTED_NAME, lexer.bytes(token)),
-            Kind::UserVariable => self.add_bytes(USER_VARIABLE, lexer.bytes(token)),
-            Kind::Hint => self.add_bytes(HINT, lexer.bytes(token)),
+            Kind::Word if bytes.is_ascii() => self.add_word(WORD, bytes, 0, bytes.len()),
+            Kind::Word => self.add_bytes(WIDE_WORD, bytes),
+            Kind::Name if bytes.is_ascii() => self.add_word(NAME, bytes, 0, bytes.len()),
+            Kind::Name => self.add_bytes(WIDE_NAME, bytes),
+            Kind::QuotedName => self.add_bytes(QUOTED_NAME, bytes),
+            Kind::UserVariable => self.add_bytes(USER_VARIABLE, bytes),
+            Kind::Hint => self.add_bytes(HINT, bytes),
             Kind::AtAt => self.bytes.push(AT_AT),
             Kind::End => {}
         }
@@ -143,6 +224,20 @@ impl Skeleton {
         self.list = List { value, count, ends_in_comma: false };
     }
 
+    /// A word of ASCII. A copy of a fixed length is made without a call, so some more bytes
+    /// are taken where there are, and left away again.
+    #[inline(always)]
+    fn add_word(&mut self, mark: u8, text: &[u8], start: usize, end: usize) {
+        self.bytes.push(mark);
+        let whole = self.bytes.len() + (end - start);
+        let rest = text.get(start..).unwrap_or_default();
+        match rest.first_chunk::<SHORT_WORD>() {
+            Some(chunk) if end - start <= SHORT_WORD => self.bytes.extend_from_slice(chunk),
+            _ => self.bytes.extend_from_slice(rest.get(..end - start).unwrap_or_default()),
+        }
+        self.bytes.truncate(whole);
+    }
+
     /// Texts are too short for lengths of more than two bytes.
     fn add_bytes(&mut self, mark: u8, bytes: &[u8]) {
         let [low, high, ..] = bytes.len().to_le_bytes();
@@ -152,121 +247,4 @@ impl Skeleton {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::facts::SessionFacts;
-    use crate::server::ServerVersion;
-
-    fn of(text: &str) -> Option<Vec<u8>> {
-        let version = ServerVersion::from_greeting(b"9.7.4").unwrap();
-        let facts = SessionFacts::new(version, b"", 255, None).unwrap();
-        Skeleton::of(facts.lex_mode(), text.as_bytes()).map(|skeleton| skeleton.bytes)
-    }
-
-    /// No two of the texts may have one skeleton.
-    fn all_differ(texts: &[&str]) {
-        for (number, one) in texts.iter().enumerate() {
-            for other in texts.iter().skip(number + 1) {
-                assert_ne!(of(one).unwrap(), of(other).unwrap(), "{one} and {other}");
-            }
-        }
-    }
-
-    fn same(one: &str, other: &str) {
-        assert_eq!(of(one).unwrap(), of(other).unwrap(), "{one} and {other}");
-    }
-
-    #[test]
-    fn values_comments_and_space_leave_no_trace() {
-        same(
-            "SELECT a FROM t WHERE b = 'x' AND c < 1.5e3",
-            "SELECT a FROM t WHERE b='' AND c<0x1F",
-        );
-        same("SELECT a -- x\nFROM t", "SELECT /* SELECT 1 */ a FROM t # y");
-        same("SELECT /*!50000 a */", "SELECT a");
-        same("SELECT 'it''s', 'a\\'b'", "SELECT '/*', ';'");
-    }
-
-    #[test]
-    fn whatever_a_rule_may_see_leaves_a_trace() {
-        all_differ(&[
-            "SELECT 1",
-            "SELECT /*+ a */ 1",
-            "SELECT /*+ b */ 1",
-            "SELECT 1;",
-            "select 1",
-        ]);
-        all_differ(&["SELECT f(1)", "SELECT f (1)", "SELECT f/**/(1)"]);
-        all_differ(&[
-            "SELECT a",
-            "SELECT `a`",
-            "SELECT @a",
-            "SELECT @@a",
-            "SELECT @`a`",
-            "SELECT 'a'",
-        ]);
-        all_differ(&["SELECT a.b", "SELECT a . b", "SELECT a .b", "SELECT `a`.b", "SELECT ab"]);
-        all_differ(&[
-            "SELECT 1",
-            "SELECT '1'",
-            "SELECT \"1\"",
-            "SELECT N'1'",
-            "SELECT n'1'",
-            "SELECT x'11'",
-            "SELECT b'11'",
-            "SELECT ?",
-            "SELECT -1",
-            "SELECT NULL",
-        ]);
-        all_differ(&[
-            "SELECT `a`, `b`",
-            "SELECT `a, b`",
-            "SELECT `a``, ``b`",
-            "SELECT `a\u{3}`, `b`",
-            "SELECT `a,\u{3}\u{3}b`",
-            "SELECT a, b",
-        ]);
-    }
-
-    #[test]
-    fn of_a_long_list_of_values_of_one_sort_the_first_stand_for_all() {
-        let list = |values: &[&str]| format!("SELECT a IN ({})", values.join(", "));
-        same(&list(&["1"; 8]), &list(&["2"; 300]));
-        same(&list(&["'a'"; 8]), &list(&["'b'"; 9]));
-        same("SELECT 1,1,1,1,1,1,1,1,1,a", "SELECT 1,1,1,1,1,1,1,1,a");
-        let lists = [
-            list(&["1"; 1]),
-            list(&["1"; 2]),
-            list(&["1"; 7]),
-            list(&["1"; 8]),
-            list(&["'1'"; 8]),
-            list(&["1", "'1'", "1", "'1'", "1", "'1'", "1", "'1'", "1", "'1'"]),
-            list(&["1", "'1'", "1", "'1'", "1", "'1'", "1", "'1'", "1", "'1'", "1"]),
-            list(&["-1"; 8]),
-            list(&["-1"; 9]),
-            list(&["a"; 8]),
-            list(&["a"; 9]),
-            list(&["1,"; 8]),
-            list(&["1,"; 9]),
-            list(&["1,"; 10]),
-            list(&["1 1"; 9]),
-            list(&["1 1"; 10]),
-        ];
-        all_differ(&lists.each_ref().map(String::as_str));
-    }
-
-    #[test]
-    fn one_statement_alone_has_one() {
-        for text in [
-            "SELECT 1; SELECT 2",
-            "SELECT 1;;1",
-            "SELECT 1 /*! ; */",
-            "SELECT 'open",
-            "SELECT /*! 1",
-        ] {
-            assert_eq!(of(text), None, "{text}");
-        }
-        assert_eq!(of(&format!("SELECT '{}'", "x".repeat(LONGEST))), None);
-        assert!(of("SELECT 1;; -- x").is_some());
-    }
-}
+mod tests;
