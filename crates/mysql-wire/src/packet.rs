@@ -32,6 +32,8 @@ impl PacketHeader {
 pub struct Payload {
     /// The bytes without headers.
     pub bytes: Bytes,
+    /// The packet that it came in, header first, unless it took several.
+    pub packet: Option<Bytes>,
     /// Sequence id that the answer starts with.
     pub next_sequence_id: u8,
 }
@@ -69,15 +71,16 @@ pub fn take_payload(
     let next_sequence_id = extent.next_sequence_id;
     let mut raw = buffer.split_to(extent.raw_len);
     if extent.packets == 1 {
-        let bytes = raw.split_off(HEADER_LEN).freeze();
-        return Ok(Some(Payload { bytes, next_sequence_id }));
+        let packet = raw.freeze();
+        let bytes = packet.slice(HEADER_LEN..);
+        return Ok(Some(Payload { bytes, packet: Some(packet), next_sequence_id }));
     }
     let mut joined = BytesMut::with_capacity(extent.raw_len);
     while let Some(header) = PacketHeader::peek(&raw) {
         let mut packet = raw.split_to(HEADER_LEN + header.len);
         joined.put(packet.split_off(HEADER_LEN));
     }
-    Ok(Some(Payload { bytes: joined.freeze(), next_sequence_id }))
+    Ok(Some(Payload { bytes: joined.freeze(), packet: None, next_sequence_id }))
 }
 
 struct Extent {
@@ -114,6 +117,17 @@ fn measure(buffer: &[u8], expected: u8, limit: usize) -> Result<Option<Extent>, 
     }
     let complete = buffer.len() >= raw_len;
     Ok(complete.then_some(Extent { raw_len, packets, next_sequence_id: sequence_id }))
+}
+
+/// Whether a packet is what [`put_payload`] makes of a command byte and its body from sequence
+/// id 0 on. The body must be the packet's own: nothing is compared but where it lies.
+pub fn is_packet_of(packet: &[u8], command: u8, body: &[u8]) -> bool {
+    let Some((&[a, b, c, sequence_id, first], own)) = packet.split_first_chunk() else {
+        return false;
+    };
+    let len = usize::from(a) | usize::from(b) << 8 | usize::from(c) << 16;
+    let is_whole = len == 1 + own.len() && len < MAX_PACKET_LEN;
+    is_whole && sequence_id == 0 && first == command && std::ptr::eq(own, body)
 }
 
 /// Appends a payload as packets to `out`, starting with `sequence_id`; returns the id due
@@ -187,6 +201,32 @@ mod tests {
             assert_eq!(take_payload(&mut partial, 0, 100), Ok(None));
             assert_eq!(partial.len(), cut);
         }
+    }
+
+    #[test]
+    fn a_packet_is_sent_on_as_it_came_only_if_it_would_be_made_anew_like_that() {
+        let taken = |len: usize, id: u8| {
+            let mut wire = BytesMut::new();
+            put_payload(&mut wire, id, &[&[3], &vec![b'x'; len]]);
+            take_payload(&mut wire, id, usize::MAX).unwrap().unwrap()
+        };
+        for len in [0, 1, 300, MAX_PACKET_LEN - 2] {
+            let payload = taken(len, 0);
+            let (packet, body) = (payload.packet.unwrap(), payload.bytes.slice(1..));
+            let mut anew = BytesMut::new();
+            put_payload(&mut anew, 0, &[&[3], &body]);
+            assert!(is_packet_of(&packet, 3, &body) && *packet == *anew);
+            assert!(!is_packet_of(&packet, 4, &body));
+            assert!(!is_packet_of(&packet, 3, &body.to_vec()), "another's body of {len}");
+            for cut in 1..len.min(3) {
+                assert!(!is_packet_of(&packet, 3, &body[cut..]));
+                assert!(!is_packet_of(&packet, 3, &body[..cut]));
+                assert!(!is_packet_of(&packet[..packet.len() - cut], 3, &body[..len - cut]));
+            }
+        }
+        let later = taken(1, 2);
+        assert!(!is_packet_of(&later.packet.unwrap(), 3, &later.bytes[1..]));
+        assert_eq!(taken(MAX_PACKET_LEN - 1, 0).packet, None);
     }
 
     #[test]

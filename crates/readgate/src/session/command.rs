@@ -16,6 +16,15 @@ use crate::ending::{Ending, EndingKind};
 /// ER_UNKNOWN_COM_ERROR.
 const UNKNOWN_COMMAND: u16 = 1047;
 
+/// How a command came.
+#[derive(Debug, Clone, Copy)]
+pub struct Came<'c> {
+    /// The packet it came in, if it was one.
+    pub packet: Option<&'c Bytes>,
+    /// When.
+    pub received: Instant,
+}
+
 /// Runs a command to its last packet.
 pub async fn run(
     session: &mut Session<'_>,
@@ -25,21 +34,24 @@ pub async fn run(
     let Some(&first) = payload.bytes.first() else {
         return Err(Ending::malformed("empty command"));
     };
-    let body = payload.bytes.slice(1..);
+    let (body, packet) = (payload.bytes.slice(1..), payload.packet.as_ref());
     let Some(command) = Command::from_byte(first) else {
         return unknown(session).await;
     };
     match command {
         Command::Quit => Err(Ending::silent(EndingKind::Quit, "quit")),
         Command::Query => match query_text(session, body) {
-            Ok((text, carried)) => statement::query(session, text, &carried, received).await,
+            Ok((text, carried)) => {
+                let came = Came { packet, received };
+                statement::query(session, text, &carried, came).await
+            }
             Err(malformed) => Err(Ending::malformed(malformed.to_string())),
         },
         Command::InitDb => statement::init_db(session, body, received).await,
         Command::FieldList => statement::field_list(session, body, received).await,
         Command::StmtPrepare => prepared::prepare(session, body, received).await,
-        Command::StmtExecute => prepared::execute(session, body, received).await,
-        Command::StmtFetch => prepared::fetch(session, body, received).await,
+        Command::StmtExecute => prepared::execute(session, body, Came { packet, received }).await,
+        Command::StmtFetch => prepared::fetch(session, body, Came { packet, received }).await,
         Command::StmtSendLongData => prepared::send_long_data(session, body).await,
         Command::StmtClose => prepared::close(session, body).await,
         Command::StmtReset => prepared::reset(session, body).await,

@@ -43,6 +43,10 @@ pub fn wish(session: &Session<'_>, text: &Bytes) -> Option<Wish> {
 }
 
 fn read(text: &[u8]) -> Option<Wish> {
+    let begin = text.first_chunk::<3>()?;
+    if !begin.eq_ignore_ascii_case(b"ALT") && !begin.eq_ignore_ascii_case(b"SET") {
+        return None;
+    }
     FORMS.iter().find_map(|(before, after)| {
         let (password, rest) = literal(skip(text, before)?)?;
         let rest = skip(skip(rest, after)?, "*")?;

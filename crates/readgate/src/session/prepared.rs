@@ -13,6 +13,7 @@ use mysql_wire::{Command, ErrPacket, SqlState};
 use sql_judge::{Absorbed, Denial, Judge, ReadPermit, SessionFacts, Verdict};
 
 use super::carried::{Carried, LongData};
+use super::command::Came;
 use super::passthrough::{relay_whole, replica_gone};
 use super::statement::{Execution, Run};
 use super::{Session, refuse};
@@ -160,28 +161,20 @@ async fn prepare_absorbed(
 }
 
 /// COM_STMT_EXECUTE.
-pub async fn execute(
-    session: &mut Session<'_>,
-    body: Bytes,
-    received: Instant,
-) -> Result<(), Ending> {
-    run_prepared(session, Command::StmtExecute, body, received).await
+pub async fn execute(session: &mut Session<'_>, body: Bytes, came: Came<'_>) -> Result<(), Ending> {
+    run_prepared(session, Command::StmtExecute, body, came).await
 }
 
 /// COM_STMT_FETCH: more rows of a cursor, so a record of its own.
-pub async fn fetch(
-    session: &mut Session<'_>,
-    body: Bytes,
-    received: Instant,
-) -> Result<(), Ending> {
-    run_prepared(session, Command::StmtFetch, body, received).await
+pub async fn fetch(session: &mut Session<'_>, body: Bytes, came: Came<'_>) -> Result<(), Ending> {
+    run_prepared(session, Command::StmtFetch, body, came).await
 }
 
 async fn run_prepared(
     session: &mut Session<'_>,
     command: Command,
     body: Bytes,
-    received: Instant,
+    came: Came<'_>,
 ) -> Result<(), Ending> {
     let Some(id) = session.prepared.resolve(&body) else {
         return unknown(session, &body).await;
@@ -211,7 +204,8 @@ async fn run_prepared(
         false => (body, Carried::default()),
     };
     let execution = Some(Execution { body: with_id(body, id), prepared, named });
-    let run = Run { execution, carried: &carried, ..Run::of_text(command, &permit, false) };
+    let Came { packet, received } = came;
+    let run = Run { execution, carried: &carried, packet, ..Run::of_text(command, &permit, false) };
     run.to_the_end(session, received).await.map(|_| ())
 }
 

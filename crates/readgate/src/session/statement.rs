@@ -8,12 +8,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use ledger::{Intent, IntentRecorded, PreparedRef};
+use mysql_wire::packet::is_packet_of;
 use mysql_wire::prepare::PrepareOk;
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 use mysql_wire::{Command, ErrPacket, SqlState};
 use sql_judge::{ReadPermit, Verdict};
 
 use super::carried::{Carried, NOTHING};
+use super::command::Came;
 use super::passthrough::relay_ending;
 use super::{Session, limits, own, password, refuse};
 use crate::ending::Ending;
@@ -30,26 +32,29 @@ pub async fn query(
     session: &mut Session<'_>,
     text: Bytes,
     carried: &Carried,
-    received: Instant,
+    came: Came<'_>,
 ) -> Result<(), Ending> {
+    let Came { packet, received } = came;
     if let Some(wish) = password::wish(session, &text) {
         return Box::pin(password::choose(session, wish)).await;
     }
-    let verdicts = match session.multi_statements {
-        true => session.judge.judge_several(&session.facts, text.clone()),
-        false => vec![session.judge.judge(&session.facts, text.clone())],
+    // Of one alone no list is made.
+    let (one, several) = match session.multi_statements {
+        true => (None, session.judge.judge_several(&session.facts, text.clone())),
+        false => (Some(session.judge.judge(&session.facts, text.clone())), Vec::new()),
     };
-    let is_denied = |verdict: &Verdict| matches!(verdict, Verdict::Deny(_));
-    if let Some(Verdict::Deny(denial)) = verdicts.iter().find(|verdict| is_denied(verdict)) {
+    let is_denied = |verdict: &&Verdict| matches!(verdict, Verdict::Deny(_));
+    if let Some(Verdict::Deny(denial)) = one.iter().chain(&several).find(is_denied) {
         return refuse::deny(session, Command::Query, &text, denial).await;
     }
-    let mut left = verdicts.len();
-    for verdict in verdicts {
+    let mut left = several.len() + usize::from(one.is_some());
+    for verdict in one.into_iter().chain(several) {
         left -= 1;
         let more_after = left > 0;
         let succeeded = match verdict {
             Verdict::Allow(permit) => {
-                let run = Run { carried, ..Run::of_text(Command::Query, &permit, more_after) };
+                let run =
+                    Run { carried, packet, ..Run::of_text(Command::Query, &permit, more_after) };
                 run.to_the_end(session, received).await?.succeeded
             }
             Verdict::Absorb(absorbed) => {
@@ -117,6 +122,8 @@ pub struct Run<'p> {
     pub execution: Option<Execution>,
     /// What came along beside the text.
     pub carried: &'p Carried,
+    /// The packet that the client sent it in, to be sent on if it is the same.
+    pub packet: Option<&'p Bytes>,
     /// Whether another statement of the same query follows.
     pub more_after: bool,
 }
@@ -152,7 +159,7 @@ impl Ran {
 impl<'p> Run<'p> {
     /// A run of the permitted text itself.
     pub fn of_text(command: Command, permit: &'p ReadPermit, more_after: bool) -> Self {
-        Self { command, permit, execution: None, carried: &NOTHING, more_after }
+        Self { command, permit, execution: None, carried: &NOTHING, packet: None, more_after }
     }
 
     /// Intent, forward, relay, outcome, last packet.
@@ -323,7 +330,15 @@ async fn forward(
         None => run.permit.text(),
     };
     replica.channel.begin_command();
-    replica.channel.send(&[&[run.command.byte()], body]).await?;
+    let command = run.command.byte();
+    match run.packet.filter(|packet| is_packet_of(packet, command, body)) {
+        // The very bytes that were judged, with the header that they'd get here.
+        Some(packet) => {
+            replica.channel.send_raw(packet).await?;
+            replica.channel.sequence_id = 1;
+        }
+        None => replica.channel.send(&[&[command], body]).await?,
+    }
     Ok(replica.channel.sequence_id)
 }
 
