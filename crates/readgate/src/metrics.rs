@@ -4,6 +4,7 @@ mod feeds;
 mod make;
 mod recent;
 mod reference;
+mod sliced;
 pub mod state;
 pub mod tally;
 mod totals;
@@ -19,6 +20,7 @@ use prometheus::{
 use crate::daemon::Daemon;
 use crate::replica::{ReplicaFault, ReplicaSession};
 use make::{Described, Maker};
+use sliced::Count;
 use state::State;
 use tally::Statements;
 
@@ -33,8 +35,8 @@ pub struct Metrics {
     open_connections: IntGauge,
     logins: IntCounterVec,
     sources_denied: IntCounterVec,
-    bytes_received: IntCounter,
-    bytes_sent: IntCounter,
+    bytes_received: Count,
+    bytes_sent: Count,
     replica_opens: IntCounterVec,
     /// Idle sessions that have lent their connection to the replica.
     pub sessions_without_connection: IntGauge,
@@ -60,7 +62,7 @@ impl Metrics {
         make.gauges("readgate_build_info", "1, with the version as label.", &["version"])?
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1.0);
-        let client_bytes = make.counters(
+        let client_bytes = make.counts(
             "readgate_client_bytes_total",
             "Bytes exchanged with clients, before TLS.",
             &["direction"],

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use access::Timestamp;
+use foldhash::quality::RandomState;
 
 /// Shapes that are counted by themselves.
 const SHAPES: usize = 1000;
@@ -17,7 +18,7 @@ const OTHER: &str = "other";
 
 /// All shapes.
 #[derive(Debug, Default)]
-pub struct Statistics(Mutex<HashMap<String, Shape>>);
+pub struct Statistics(Mutex<HashMap<String, Shape, RandomState>>);
 
 /// How one run ended.
 #[derive(Debug, Clone, Copy)]

@@ -2,14 +2,9 @@
 use std::cell::RefCell;
 
 use prometheus::core::Collector;
-use prometheus::{
-    Counter, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    Opts, Registry,
-};
+use prometheus::{Counter, Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-/// Upper bounds of the latency histograms, in seconds.
-const LATENCY_BUCKETS: [f64; 14] =
-    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 5.0, 30.0, 300.0];
+use super::sliced::{self, Counts, Latencies};
 
 /// A metric as the reference names it.
 #[derive(Debug, Clone)]
@@ -86,13 +81,23 @@ impl<'r> Maker<'r> {
         self.enter("gauge", GaugeVec::new(Opts::new(name, help), labels))
     }
 
+    /// A counter that statements count with.
+    pub(super) fn counts(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+    ) -> Result<Counts, prometheus::Error> {
+        self.enter("counter", sliced::counts(name, help, labels))
+    }
+
+    /// How long statements took.
     pub(super) fn latency(
         &self,
         name: &str,
         help: &str,
         labels: &[&str],
-    ) -> Result<HistogramVec, prometheus::Error> {
-        let options = HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec());
-        self.enter("histogram", HistogramVec::new(options, labels))
+    ) -> Result<Latencies, prometheus::Error> {
+        self.enter("histogram", sliced::latencies(name, help, labels))
     }
 }

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
-
+use prometheus::IntCounterVec;
 use serde_json::Value;
 
 use super::make::Maker;
 use super::recent::Recent;
+use super::sliced::{Count, Counts, Latencies, Latency, Took};
 pub use super::totals::Totals;
 
 /// Stands for users beyond `ops.user_labels`.
@@ -20,14 +20,14 @@ const OF_USER: [&str; 2] = ["user", "role"];
 
 /// Metrics of statements.
 pub struct Statements {
-    by_kind: IntCounterVec,
+    by_kind: Counts,
     refusals: IntCounterVec,
-    duration: HistogramVec,
-    at_replica: HistogramVec,
-    by_user: IntCounterVec,
-    user_duration: HistogramVec,
-    user_rows: IntCounterVec,
-    user_bytes: IntCounterVec,
+    duration: Latencies,
+    at_replica: Latencies,
+    by_user: Counts,
+    user_duration: Latencies,
+    user_rows: Counts,
+    user_bytes: Counts,
     recent: Recent,
     named: Mutex<HashSet<String>>,
     most_named: AtomicUsize,
@@ -53,7 +53,7 @@ pub struct Ran {
 impl Statements {
     pub(super) fn new(make: &Maker<'_>) -> Result<Self, prometheus::Error> {
         Ok(Self {
-            by_kind: make.counters(
+            by_kind: make.counts(
                 "readgate_statements_total",
                 "Statements, by verdict, kind and how they ended.",
                 &["verdict", "kind", "end"],
@@ -74,7 +74,7 @@ impl Statements {
                  is readgate's: judging and recording.",
                 &["kind"],
             )?,
-            by_user: make.counters(
+            by_user: make.counts(
                 "readgate_user_statements_total",
                 "Statements, by user, role and verdict; users beyond ops.user_labels as other.",
                 &["user", "role", "verdict"],
@@ -84,12 +84,12 @@ impl Statements {
                 "From a command's arrival to the end of its answer, by user and role.",
                 &OF_USER,
             )?,
-            user_rows: make.counters(
+            user_rows: make.counts(
                 "readgate_user_rows_total",
                 "Rows that users have read.",
                 &OF_USER,
             )?,
-            user_bytes: make.counters(
+            user_bytes: make.counts(
                 "readgate_user_result_bytes_total",
                 "Bytes of answers that users have read, before TLS and compression.",
                 &OF_USER,
@@ -181,21 +181,21 @@ impl Statements {
 pub struct Tally {
     name: String,
     kinds: Vec<Series>,
-    allowed: IntCounter,
-    refused: IntCounter,
-    absorbed: IntCounter,
-    duration: Histogram,
-    rows: IntCounter,
-    bytes: IntCounter,
+    allowed: Count,
+    refused: Count,
+    absorbed: Count,
+    duration: Latency,
+    rows: Count,
+    bytes: Count,
 }
 
 #[derive(Debug)]
 struct Series {
     kind: &'static str,
     end: &'static str,
-    count: IntCounter,
-    duration: Histogram,
-    at_replica: Histogram,
+    count: Count,
+    duration: Latency,
+    at_replica: Latency,
 }
 
 impl Tally {
@@ -206,11 +206,11 @@ impl Tally {
             self.kinds.push(to.series(ran.kind, ran.end));
             self.kinds.len() - 1
         });
-        let took = ran.took.as_secs_f64();
+        let took = Took::from(ran.took);
         if let Some(series) = self.kinds.get(at) {
             series.count.inc();
             series.duration.observe(took);
-            series.at_replica.observe(ran.at_replica.as_secs_f64());
+            series.at_replica.observe(ran.at_replica.into());
         }
         self.allowed.inc();
         self.duration.observe(took);

@@ -1,7 +1,8 @@
 //! Sums over the series of statements: what a plot is made of.
 use prometheus::core::Collector;
 use prometheus::proto::{Metric, MetricFamily};
-use prometheus::{HistogramVec, IntCounterVec};
+
+use super::sliced::{Counts, Latencies};
 
 /// Statements so far.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,7 +20,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    pub(super) fn of(by_user: &IntCounterVec, bytes: &IntCounterVec, took: &HistogramVec) -> Self {
+    pub(super) fn of(by_user: &Counts, bytes: &Counts, took: &Latencies) -> Self {
         let mut totals = Self::default();
         for metric in by_user.collect().iter().flat_map(MetricFamily::get_metric) {
             let value = metric.get_counter().get_value();
