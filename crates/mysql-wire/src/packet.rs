@@ -217,7 +217,8 @@ mod tests {
             put_payload(&mut anew, 0, &[&[3], &body]);
             assert!(is_packet_of(&packet, 3, &body) && *packet == *anew);
             assert!(!is_packet_of(&packet, 4, &body));
-            assert!(!is_packet_of(&packet, 3, &body.to_vec()), "another's body of {len}");
+            let others = body.to_vec();
+            assert!(!is_packet_of(&packet, 3, &others), "another's body of {len}");
             for cut in 1..len.min(3) {
                 assert!(!is_packet_of(&packet, 3, &body[cut..]));
                 assert!(!is_packet_of(&packet, 3, &body[..cut]));

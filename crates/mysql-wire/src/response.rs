@@ -7,6 +7,7 @@
 //!
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response.html>
 mod plain;
+mod prepared;
 
 use crate::err_packet::ERR_HEADER;
 use crate::ok_packet::{EOF_HEADER, MAX_EOF_LEN, OK_HEADER, parse_eof};
@@ -245,7 +246,9 @@ impl ResponseWalker {
             let passed = self.pass.min(buffer.len() - at);
             at += passed;
             self.pass -= passed;
-            at = self.pass_plain(buffer, at);
+            if let State::Rows | State::Definitions { left: 2.. } = self.state {
+                at = self.pass_plain(buffer, at);
+            }
             let Some(packet) = buffer.get_mut(at..).filter(|_| self.pass == 0) else {
                 return Ok(Walk::so_far(at));
             };
@@ -429,35 +432,6 @@ impl ResponseWalker {
             set_more_results(payload, self.form.deprecate_eof);
         }
         Step::End(ResponseEnd::Ok(self.status))
-    }
-
-    fn prepare_first(&mut self, payload: &[u8]) -> Result<Step, ResponseFault> {
-        let ok = PrepareOk::parse(payload)
-            .map_err(|_| ResponseFault::Malformed("COM_STMT_PREPARE response"))?;
-        self.prepared = Some(ok);
-        Ok(match ok.parameters {
-            0 => self.next_block(ok.columns),
-            _ if !ok.metadata_follows => self.after_block(0, ok.columns),
-            left => Step::Pass(State::PrepareBlock { left, columns: ok.columns }),
-        })
-    }
-
-    fn after_block(&self, left: u16, columns: u16) -> Step {
-        match left {
-            1.. => Step::Pass(State::PrepareBlock { left, columns }),
-            0 if self.form.deprecate_eof => self.next_block(columns),
-            0 => Step::Pass(State::PrepareBlockEof { columns }),
-        }
-    }
-
-    fn next_block(&self, columns: u16) -> Step {
-        let metadata_follows = self.prepared.is_none_or(|ok| ok.metadata_follows);
-        match columns {
-            0 => Step::End(ResponseEnd::Ok(self.status)),
-            // Left-out definitions leave their EOF behind.
-            _ if !metadata_follows => self.after_block(0, 0),
-            left => Step::Pass(State::PrepareBlock { left, columns: 0 }),
-        }
     }
 
     fn take_eof(&mut self, payload: &[u8]) -> Result<(), ResponseFault> {

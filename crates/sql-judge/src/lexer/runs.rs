@@ -39,12 +39,16 @@ pub(super) fn name_end(text: &[u8], at: usize) -> usize {
 /// From `at` on, the first byte that is no white space; the text's end if there is none.
 #[inline(always)]
 pub(super) fn space_end(text: &[u8], at: usize) -> usize {
-    // Mostly none or one.
-    match (text.get(at), text.get(at + 1)) {
-        (Some(&first), _) if !is_space(first) => return at,
-        (Some(_), Some(&second)) if !is_space(second) => return at + 1,
-        _ => {}
+    // Mostly there is none or one blank; no white space is above it.
+    match text.get(at) {
+        None | Some(b'!'..) => at,
+        Some(b' ') if matches!(text.get(at + 1), Some(b'!'..)) => at + 1,
+        Some(_) => long_space_end(text, at),
     }
+}
+
+#[inline(never)]
+fn long_space_end(text: &[u8], at: usize) -> usize {
     let stops = |word: u64| {
         let low = word & !TOP;
         let control = at_least(low, b'\t') & !at_least(low, b'\r' + 1);
@@ -62,6 +66,15 @@ pub(super) fn quoted_end(text: &[u8], at: usize, quote: u8, other: u8) -> usize 
         (word | !(differs(low, quote) & differs(low, other))) & TOP
     };
     end_of_run(text, at, stops, |byte| byte == quote || byte == other || byte >= 0x80)
+}
+
+/// From `at` on, the first byte that is no digit; the text's end if there is none.
+#[inline(always)]
+pub(super) fn digits_end(text: &[u8], mut at: usize) -> usize {
+    while matches!(text.get(at), Some(b'0'..=b'9')) {
+        at += 1;
+    }
+    at
 }
 
 #[inline(always)]

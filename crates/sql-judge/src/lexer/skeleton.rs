@@ -7,7 +7,7 @@
 //! may hold any byte has its length in front. Of a long list of values its first few stand for all: behind two pairs of value and
 //! comma the rules are where they were, however many follow.
 
-use super::runs::{name_end, space_end};
+use super::runs::{digits_end, name_end, space_end};
 use super::token::{Kind, Token};
 use super::{Gap, LexMode, Lexer, Next, is_name_byte};
 
@@ -32,6 +32,58 @@ const WIDE_WORD: u8 = 9;
 const WIDE_NAME: u8 = 10;
 const SPACE: u8 = 14;
 const MORE: u8 = 15;
+
+/// What a byte begins, where one look at it and the next tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// A name or a word.
+    Name,
+    Digit,
+    /// A string.
+    Quote,
+    Open,
+    /// A symbol that begins nothing longer.
+    Symbol,
+    /// A symbol, or a comment if there are two.
+    Dash,
+    /// A symbol, or a comment with an asterisk.
+    Slash,
+    /// Not told here.
+    Other,
+}
+
+impl Class {
+    #[inline(always)]
+    fn of(byte: u8) -> Self {
+        CLASSES.get(usize::from(byte)).copied().unwrap_or(Self::Other)
+    }
+}
+
+static CLASSES: [Class; 256] = classes();
+
+#[allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "runs at compile time, over all values of a byte"
+)]
+const fn classes() -> [Class; 256] {
+    let mut table = [Class::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => Class::Name,
+            b'0'..=b'9' => Class::Digit,
+            b'\'' => Class::Quote,
+            b'(' => Class::Open,
+            b',' | b')' | b'=' | b'<' | b'>' | b'+' | b'*' | b'!' => Class::Symbol,
+            b'-' => Class::Dash,
+            b'/' => Class::Slash,
+            _ => Class::Other,
+        };
+        byte += 1;
+    }
+    table
+}
 
 /// A text's skeleton.
 #[derive(Debug, PartialEq, Eq)]
@@ -95,75 +147,85 @@ impl Skeleton {
     /// others are left to it.
     fn add_plain(&mut self, mut lexer: Lexer<'_>) -> usize {
         let text = lexer.text;
+        let mut end = lexer.at;
         loop {
-            let end = lexer.at;
             let start = space_end(text, end);
+            let Some(&byte) = text.get(start) else { return end };
             let next = || text.get(start + 1).copied();
-            match text.get(start) {
-                Some(b'a'..=b'z' | b'A'..=b'Z' | b'_') if next() != Some(b'\'') => {
-                    match self.add_names(text, start) {
-                        Some(after) => lexer.at = after,
-                        None => return end,
-                    }
-                }
-                Some(b'0'..=b'9') => {
-                    let digits = text.iter().skip(start).take_while(|byte| byte.is_ascii_digit());
-                    let after = start + digits.count();
-                    if text.get(after).is_some_and(|&byte| byte == b'.' || is_name_byte(byte)) {
-                        return end;
-                    }
-                    self.add_value([NUMBER, 0]);
-                    lexer.at = after;
-                }
-                Some(b'\'') => match lexer.string(start, 0) {
-                    Ok(_) => self.add_value([TEXT, b'\'']),
-                    Err(_) => return end,
-                },
-                Some(b'(') => {
+            let after = match Class::of(byte) {
+                Class::Name => self.add_names(text, start),
+                Class::Digit => self.add_numbers(text, start),
+                Class::Quote => lexer.string(start, 0).is_ok().then(|| {
+                    self.add_value([TEXT, b'\'']);
+                    lexer.at
+                }),
+                Class::Open => {
                     if start > end {
                         self.bytes.push(SPACE);
                     }
                     self.add_symbol(b'(');
-                    lexer.at = start + 1;
+                    Some(start + 1)
                 }
-                Some(b'-') if next() == Some(b'-') => return end,
-                Some(b'/') if next() == Some(b'*') => return end,
-                Some(
-                    byte @ (b',' | b')' | b'=' | b'<' | b'>' | b'+' | b'*' | b'-' | b'/' | b'!'),
-                ) => {
-                    self.add_symbol(*byte);
-                    lexer.at = start + 1;
+                Class::Dash if next() == Some(b'-') => None,
+                Class::Slash if next() == Some(b'*') => None,
+                Class::Dash | Class::Slash | Class::Symbol => {
+                    self.add_symbol(byte);
+                    Some(start + 1)
                 }
-                _ => return end,
+                Class::Other => None,
+            };
+            match after {
+                Some(after) => end = after,
+                None => return end,
             }
         }
     }
 
     /// Adds a word, or names with nothing but a dot between each two; gives their end. `None`,
-    /// and nothing is added, if one of them isn't ASCII.
+    /// and nothing is added, if one of them isn't ASCII, or is the prefix of a string.
     #[inline(always)]
-    fn add_names(&mut self, text: &[u8], start: usize) -> Option<usize> {
+    fn add_names(&mut self, text: &[u8], mut start: usize) -> Option<usize> {
         let before = self.bytes.len();
-        let (mut start, mut is_name) = (start, false);
+        let mut mark = WORD;
         loop {
             let end = name_end(text, start);
-            let behind = match (text.get(end), text.get(end + 1)) {
-                (Some(0x80..), _) => {
+            let goes_on = match text.get(end) {
+                Some(0x80.. | b'\'') => {
                     self.bytes.truncate(before);
                     return None;
                 }
-                (Some(b'.'), Some(&byte)) if is_name_byte(byte) => Some(end + 1),
-                _ => None,
+                Some(b'.') => text.get(end + 1).is_some_and(|&byte| is_name_byte(byte)),
+                _ => false,
             };
-            is_name |= behind.is_some();
-            self.add_word(if is_name { NAME } else { WORD }, text, start, end);
-            let Some(next) = behind else {
+            if goes_on {
+                mark = NAME;
+            }
+            self.add_word(mark, text, start, end);
+            if !goes_on {
                 self.list.count = 0;
                 return Some(end);
-            };
+            }
             self.bytes.push(b'.');
-            start = next;
+            start = end + 1;
         }
+    }
+
+    /// Adds a number of digits alone, and those that follow it in a list once they leave no
+    /// trace any more; gives the end of the last. `None` if it isn't such a number.
+    #[inline(always)]
+    fn add_numbers(&mut self, text: &[u8], start: usize) -> Option<usize> {
+        let number_at = |at: usize| {
+            let end = digits_end(text, at);
+            let goes_on = text.get(end).is_some_and(|&byte| byte == b'.' || is_name_byte(byte));
+            (end > at && !goes_on).then_some(end)
+        };
+        let mut end = number_at(start)?;
+        self.add_value([NUMBER, 0]);
+        while self.list.count >= LONGEST_LIST && text.get(end) == Some(&b',') {
+            let Some(after) = number_at(space_end(text, end + 1)) else { break };
+            end = after;
+        }
+        Some(end)
     }
 
     /// A token that stands behind what ends at `end`.
@@ -229,13 +291,20 @@ impl Skeleton {
     #[inline(always)]
     fn add_word(&mut self, mark: u8, text: &[u8], start: usize, end: usize) {
         self.bytes.push(mark);
-        let whole = self.bytes.len() + (end - start);
-        let rest = text.get(start..).unwrap_or_default();
-        match rest.first_chunk::<SHORT_WORD>() {
-            Some(chunk) if end - start <= SHORT_WORD => self.bytes.extend_from_slice(chunk),
-            _ => self.bytes.extend_from_slice(rest.get(..end - start).unwrap_or_default()),
+        let len = end - start;
+        let whole = self.bytes.len() + len;
+        match text.get(start..).and_then(<[u8]>::first_chunk::<SHORT_WORD>) {
+            Some(chunk) if len <= SHORT_WORD => {
+                self.bytes.extend_from_slice(chunk);
+                self.bytes.truncate(whole);
+            }
+            _ => self.add_long(text.get(start..end).unwrap_or_default()),
         }
-        self.bytes.truncate(whole);
+    }
+
+    #[inline(never)]
+    fn add_long(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// Texts are too short for lengths of more than two bytes.
