@@ -33,19 +33,32 @@ pub fn bound_values<'a>(
     body: &'a [u8],
     known: &mut Parameters,
 ) -> Result<Vec<BoundValue<'a>>, Malformed> {
+    let mut values = Vec::with_capacity(usize::from(known.count));
+    each_bound_value(body, known, |_, value| values.push(value))?;
+    Ok(values)
+}
+
+/// The same, one by one, with the number of the parameter. What is given before an error
+/// counts for nothing.
+pub fn each_bound_value<'a>(
+    body: &'a [u8],
+    known: &mut Parameters,
+    mut take: impl FnMut(u16, BoundValue<'a>),
+) -> Result<(), Malformed> {
     let mut reader = Reader::new(body, "COM_STMT_EXECUTE");
     reader.bytes(FIXED_LEN)?;
     if known.count == 0 {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let nulls = reader.bytes(usize::from(known.count).div_ceil(8))?;
     if reader.u8()? == 1 {
-        known.types = (0..known.count).map(|_| reader.u16()).collect::<Result<_, _>>()?;
+        let (types, _) = reader.bytes(2 * usize::from(known.count))?.as_chunks();
+        known.types.clear();
+        known.types.extend(types.iter().map(|code| u16::from_le_bytes(*code)));
     }
     if known.types.len() != usize::from(known.count) {
         return Err(reader.malformed());
     }
-    let mut values = Vec::with_capacity(known.types.len());
     for (index, type_and_flags) in (0_u16..).zip(&known.types) {
         let [type_code, flags] = type_and_flags.to_le_bytes();
         let is_null =
@@ -59,9 +72,9 @@ pub fn bound_values<'a>(
             let raw = binary_value(&mut reader, type_code)?;
             Content::Bytes(text(type_code, flags & 0x80 != 0, raw))
         };
-        values.push(BoundValue { type_code, content });
+        take(index, BoundValue { type_code, content });
     }
-    Ok(values)
+    Ok(())
 }
 
 /// A value of the binary protocol as the server would print it; strings as they came.

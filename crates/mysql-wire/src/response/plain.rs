@@ -8,6 +8,7 @@ impl ResponseWalker {
     /// Passes such packets from `at` on, where no cap is to be heeded; gives the place of the
     /// first that isn't one. The last definition is left to the long way, as is whatever begins
     /// like an EOF or an ERR.
+    #[inline(never)]
     pub(super) fn pass_plain(&mut self, buffer: &mut [u8], mut at: usize) -> usize {
         let most = if let State::Definitions { left } = self.state {
             left.saturating_sub(1)

@@ -275,7 +275,7 @@ async fn record_intent(
         kind: KIND,
         form: form.as_ref(),
         prepared: asked.prepared,
-        binds: &binds,
+        binds,
         attributes: &attributes,
         ..Intent::default()
     };

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use ledger::{Bind, BindValue};
-use mysql_wire::Malformed;
-use mysql_wire::bound::{BoundValue, Content, bound_values, is_number, text, type_name};
+use mysql_wire::bound::{BoundValue, Content, each_bound_value, is_number, text, type_name};
 use mysql_wire::execute::Parameters;
 use mysql_wire::query_attributes::QueryAttribute;
 use ring::digest::{Context, SHA256, digest};
@@ -19,14 +18,14 @@ pub static NOTHING: Carried = Carried { binds: Vec::new(), attributes: Vec::new(
 /// Values and attributes, kept until they are recorded.
 #[derive(Debug, Default)]
 pub struct Carried {
-    binds: Vec<Kept>,
+    binds: Vec<Bind<'static>>,
     attributes: Vec<Kept>,
 }
 
 #[derive(Debug)]
 struct Kept {
-    name: Option<Vec<u8>>,
-    type_code: Option<u8>,
+    name: Vec<u8>,
+    type_code: u8,
     value: BindValue<'static>,
 }
 
@@ -63,20 +62,20 @@ impl Carried {
         long_data: &LongData,
         attributes: Vec<QueryAttribute>,
     ) -> Self {
-        let read: Result<Vec<BoundValue<'_>>, Malformed> = bound_values(body, known);
-        let binds = match read {
-            Ok(values) => (0..)
-                .zip(values)
-                .map(|(index, value)| Kept::bound(index, value, long_data))
-                .collect(),
-            Err(_) => vec![Kept { name: None, type_code: None, value: hashed(body) }],
-        };
+        let mut binds = Vec::with_capacity(usize::from(known.count));
+        let read = each_bound_value(body, known, |index, value| {
+            binds.push(bound(index, value, long_data));
+        });
+        if read.is_err() {
+            let value = hashed(body);
+            binds = vec![Bind { name: None, kind: "unreadable", is_number: false, value }];
+        }
         Self { binds, ..Self::of_query(attributes) }
     }
 
     /// The values in the ledger's terms.
-    pub fn binds(&self) -> Vec<Bind<'_>> {
-        self.binds.iter().map(Kept::to_bind).collect()
+    pub fn binds(&self) -> &[Bind<'static>] {
+        &self.binds
     }
 
     /// The attributes in the ledger's terms.
@@ -86,7 +85,7 @@ impl Carried {
 
     /// An attribute's value as text.
     pub fn attribute(&self, name: &str) -> Option<String> {
-        let is_it = |kept: &&Kept| kept.name.as_deref() == Some(name.as_bytes());
+        let is_it = |kept: &&Kept| kept.name == name.as_bytes();
         match &self.attributes.iter().find(is_it)?.value {
             BindValue::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
             BindValue::Null | BindValue::Digest { .. } => None,
@@ -101,16 +100,7 @@ impl Kept {
             None => BindValue::Null,
             Some(raw) => kept(text(type_code, unsigned, raw)),
         };
-        Self { name: Some(name), type_code: Some(type_code), value }
-    }
-
-    fn bound(index: u16, bound: BoundValue<'_>, long_data: &LongData) -> Self {
-        let value = match bound.content {
-            Content::Null => BindValue::Null,
-            Content::SentAhead => long_data.value(index),
-            Content::Bytes(bytes) => kept(bytes),
-        };
-        Self { name: None, type_code: Some(bound.type_code), value }
+        Self { name, type_code, value }
     }
 
     fn to_bind(&self) -> Bind<'_> {
@@ -121,13 +111,21 @@ impl Kept {
                 BindValue::Digest { bytes: *bytes, sha256: *sha256 }
             }
         };
-        Bind {
-            name: self.name.as_deref(),
-            kind: self.type_code.map_or("unreadable", type_name),
-            is_number: self.type_code.is_some_and(is_number),
-            value,
-        }
+        bind(Some(&self.name), self.type_code, value)
     }
+}
+
+fn bound(index: u16, bound: BoundValue<'_>, long_data: &LongData) -> Bind<'static> {
+    let value = match bound.content {
+        Content::Null => BindValue::Null,
+        Content::SentAhead => long_data.value(index),
+        Content::Bytes(bytes) => kept(bytes),
+    };
+    bind(None, bound.type_code, value)
+}
+
+fn bind<'a>(name: Option<&'a [u8]>, type_code: u8, value: BindValue<'a>) -> Bind<'a> {
+    Bind { name, kind: type_name(type_code), is_number: is_number(type_code), value }
 }
 
 impl LongData {

@@ -48,21 +48,21 @@ pub async fn query(
         return refuse::deny(session, Command::Query, &text, denial).await;
     }
     let mut left = several.len() + usize::from(one.is_some());
-    for verdict in one.into_iter().chain(several) {
+    for verdict in one.iter().chain(&several) {
         left -= 1;
         let more_after = left > 0;
         let succeeded = match verdict {
             Verdict::Allow(permit) => {
                 let run =
-                    Run { carried, packet, ..Run::of_text(Command::Query, &permit, more_after) };
+                    Run { carried, packet, ..Run::of_text(Command::Query, permit, more_after) };
                 run.to_the_end(session, received).await?.succeeded
             }
             Verdict::Absorb(absorbed) => {
-                refuse::absorb(session, &text, &absorbed, more_after).await?
+                refuse::absorb(session, &text, absorbed, more_after).await?
             }
-            Verdict::Own(own) => Box::pin(own::run(session, &own, received, more_after)).await?,
+            Verdict::Own(own) => Box::pin(own::run(session, own, received, more_after)).await?,
             Verdict::Deny(denial) => {
-                refuse::deny(session, Command::Query, &text, &denial).await?;
+                refuse::deny(session, Command::Query, &text, denial).await?;
                 false
             }
         };
@@ -257,7 +257,7 @@ impl<'p> Run<'p> {
             kind: self.permit.kind().as_str(),
             form: form.as_ref(),
             prepared: self.execution.as_ref().map(|execution| execution.prepared),
-            binds: &binds,
+            binds,
             attributes: &attributes,
             end_user: end_user.as_deref(),
             ..Intent::default()
