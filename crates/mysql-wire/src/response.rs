@@ -246,7 +246,8 @@ impl ResponseWalker {
             let passed = self.pass.min(buffer.len() - at);
             at += passed;
             self.pass -= passed;
-            if let State::Rows | State::Definitions { left: 2.. } = self.state {
+            let is_plain = matches!(self.state, State::Rows | State::Definitions { left: 2.. });
+            if is_plain && buffer.len() - at >= plain::WORTH {
                 at = self.pass_plain(buffer, at);
             }
             let Some(packet) = buffer.get_mut(at..).filter(|_| self.pass == 0) else {

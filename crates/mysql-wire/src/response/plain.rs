@@ -4,6 +4,9 @@ use super::{Caps, ResponseWalker, State};
 use crate::ok_packet::EOF_HEADER;
 use crate::packet::{HEADER_LEN, MAX_PACKET_LEN};
 
+/// Of fewer bytes than that the long way is the shorter one.
+pub(super) const WORTH: usize = 128;
+
 impl ResponseWalker {
     /// Passes such packets from `at` on, where no cap is to be heeded; gives the place of the
     /// first that isn't one. The last definition is left to the long way, as is whatever begins
