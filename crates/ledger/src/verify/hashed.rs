@@ -11,9 +11,8 @@ use memchr::{memchr_iter, memrchr};
 
 use crate::line::{Frame, Hash, sha256};
 
-/// Bytes read at once: small enough to stay in the processor's cache until hashed, large
-/// enough that waking the next thread doesn't count.
-const CHUNK: usize = 512 << 10;
+/// Bytes read at once; small enough to stay in the processor's cache until hashed.
+const CHUNK: usize = 128 << 10;
 /// A longer line is no ledger's.
 const LONGEST: usize = 64 << 20;
 /// Threads at most: beyond, the one that checks the order is what takes the time.
