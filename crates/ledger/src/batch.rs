@@ -149,3 +149,33 @@ impl Batch {
         self.is_full = false;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::LedgerSettings;
+    use crate::shared::Class;
+
+    #[test]
+    fn what_the_file_does_not_show_is_copied_from_where_it_was_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let settings = LedgerSettings::new(folder.path(), "n1");
+        let journal = Journal::open(&path, settings.journal_bytes, &mut |_| {}).unwrap();
+        let sees = journal.witness().unwrap();
+        std::fs::rename(&path, folder.path().join("elsewhere")).unwrap();
+        let sees_nothing = sees.replacement().unwrap().witness().unwrap();
+        let shared = Shared::new(journal, 0, &settings);
+        for number in 0..500 {
+            let body = format!("\"number\":{number}");
+            shared.append(Class::Event, Kind::Record, body.as_bytes()).unwrap();
+        }
+        for witness in [sees, sees_nothing] {
+            let mut batch = Batch::default();
+            batch.copy(&shared, &witness);
+            let entries = Journal::entries(witness.salt(), &batch.entries);
+            let last = entries.map(|(entry, _)| entry.body.to_vec()).last().unwrap();
+            assert_eq!(last, b"\"number\":499");
+        }
+    }
+}
