@@ -20,7 +20,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use access::{SourceEntry, SourceNetworks, SourceSet};
 use bytes::{Bytes, BytesMut};
 use common::who;
-use ledger::{Intent, Ledger, LedgerSettings, Outcome};
+use ledger::{Intent, Ledger, LedgerSettings, Names, Outcome};
 use mysql_wire::packet::put_payload;
 use mysql_wire::response::{Expect, ResponseForm, ResponseWalker};
 use sql_judge::{Judge, Policy, ServerVersion, SessionFacts};
@@ -86,6 +86,8 @@ fn records() {
         [String::from("clin.subjects")],
         [String::from("clin.subjects.name"), String::from("clin.subjects.born")],
     );
+    // Kept with the text, as the daemon does.
+    let names = Names::new(Some("0123456789abcdef"), &tables, &columns);
     warm_then_counted(|| {
         let intent = Intent {
             command: "query",
@@ -95,15 +97,8 @@ fn records() {
             ..Intent::default()
         };
         let intent = ledger.intent(&tag, black_box(&intent)).wait().unwrap();
-        let outcome = Outcome {
-            rows: 1,
-            bytes: 80,
-            end: "ok",
-            fingerprint: Some("0123456789abcdef"),
-            tables: &tables,
-            columns: &columns,
-            ..Outcome::default()
-        };
+        let outcome =
+            Outcome { rows: 1, bytes: 80, end: "ok", names: Some(&names), ..Outcome::default() };
         ledger.outcome(&tag, intent, black_box(&outcome)).wait().unwrap();
     });
     ledger.close("bench").unwrap();

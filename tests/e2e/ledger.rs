@@ -7,8 +7,31 @@ use readgate_tests::config::set;
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::{self, Readgate};
+use readgate_tests::server::Flavour;
 use readgate_tests::stage::{USER_PASSWORD, login_at};
 use serde_json::Value;
+
+/// One flavour is enough: no server has a part in it.
+#[test]
+fn a_ledger_file_is_closed_at_the_size_that_is_configured() {
+    let stage = readgate_tests::stage::stage(Flavour::MariaDb);
+    let (directory, mut config) = stage.own_config("file-bytes");
+    set(&mut config, "ledger.file_bytes", "1MiB");
+    set(&mut config, "ledger.compress", false);
+    let daemon = Readgate::start(&directory, config);
+    let mut alice = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+    let text = "x".repeat(40_000);
+    for number in 0..40 {
+        assert_eq!(alice.query(format!("SELECT '{text}', {number}")).rows().len(), 1);
+    }
+    daemon.record("checkpoint", |record| record["why"] == "rotation");
+    let files = wait_for("the next file", Duration::from_secs(10), || {
+        let files = std::fs::read_dir(directory.join("ledger")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        Some(names.filter(|name| name.starts_with("ledger-")).count()).filter(|files| *files > 1)
+    });
+    assert_eq!(files, 2, "1.6 MB of texts");
+}
 
 on_both! {
     fn records_intent_and_outcome_of_a_read(stage) {

@@ -270,6 +270,8 @@ pub struct LedgerConfig {
     pub asserted_user_attribute: Option<String>,
     /// Whether outcomes hold a hash of the answer.
     pub hash_results: bool,
+    /// Size in bytes at which a file is closed.
+    pub file_bytes: u64,
     /// Whether closed files are compressed.
     pub compress: bool,
     /// How long they may wait for it while many records come.
@@ -358,6 +360,7 @@ impl LedgerConfig {
         let node = self.node.clone().unwrap_or_else(|| host_name.to_owned());
         let mut settings = LedgerSettings::new(self.directory.clone(), node);
         settings.sync = self.sync;
+        settings.rotate_bytes = self.file_bytes;
         settings.compress = self.compress;
         settings.compress_within = self.compress_within;
         settings.encrypt_to = self.encrypt_to;

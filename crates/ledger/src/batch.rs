@@ -5,12 +5,10 @@ use std::io;
 
 use crate::entry::Kind;
 use crate::files::Files;
-use crate::journal::Journal;
+use crate::journal::{Journal, Witness};
 use crate::line::Chain;
 use crate::shared::Shared;
 
-/// Most bytes copied out of the journal under one lock.
-const COPY: usize = 32 << 10;
 /// Entries taken into one batch, in bytes, unless a single one is larger. Entries and lines
 /// stay in the processor's cache from the journal to the file.
 const BATCH: usize = 64 << 10;
@@ -38,19 +36,15 @@ impl Batch {
     /// given. False: there was nothing.
     pub(crate) fn take(
         &mut self,
-        shared: &Shared,
+        (shared, witness): (&Shared, &Witness),
         chain: &mut Chain,
         last_of_file: Option<u64>,
     ) -> io::Result<bool> {
-        let mut salt = self.copy(shared, BATCH);
-        if self.is_full && Journal::entries(salt, &self.entries).next().is_none() {
-            // The first entry is larger.
-            salt = self.copy(shared, shared.max_entry());
-        }
+        self.copy(shared, witness);
         if self.entries.is_empty() {
             return Ok(false);
         }
-        for (entry, len) in Journal::entries(salt, &self.entries) {
+        for (entry, len) in Journal::entries(witness.salt(), &self.entries) {
             let start = self.lines.len();
             chain.push(&mut self.lines, &entry);
             if self.drains == 0 {
@@ -76,16 +70,25 @@ impl Batch {
         Ok(true)
     }
 
-    /// Copies entries out of the journal, up to `most` bytes together. Returns its salt.
-    fn copy(&mut self, shared: &Shared, most: usize) -> u32 {
-        loop {
-            let state = shared.lock();
-            let have = self.entries.len();
-            let copied = state.journal.copy_out(have, (most - have).min(COPY), &mut self.entries);
-            self.is_full = self.entries.len() >= most;
-            if copied == 0 || self.is_full {
-                return state.journal.salt();
+    /// Copies entries out of the journal. Its lock is held for a look at where they stand.
+    fn copy(&mut self, shared: &Shared, witness: &Witness) {
+        let has_one = |bytes: &[u8]| Journal::entries(witness.salt(), bytes).next().is_some();
+        // More if the first entry is larger.
+        for most in [BATCH, shared.max_entry()] {
+            let oldest = shared.lock().journal.oldest(most);
+            self.is_full = oldest.len == most;
+            if witness.read(oldest, &mut self.entries).is_err() {
+                self.entries.clear();
             }
+            if has_one(&self.entries) || !self.is_full {
+                break;
+            }
+        }
+        if !has_one(&self.entries) {
+            // From where the stores go, if the file doesn't show them.
+            self.entries.clear();
+            let state = shared.lock();
+            state.journal.copy_out(state.journal.oldest(shared.max_entry()), &mut self.entries);
         }
     }
 
@@ -137,7 +140,6 @@ impl Batch {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.entries.clear();
         self.lines.clear();
         self.written = 0;
         self.drains = 0;
@@ -145,5 +147,35 @@ impl Batch {
         self.checkpoints.clear();
         self.ends_file = false;
         self.is_full = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::LedgerSettings;
+    use crate::shared::Class;
+
+    #[test]
+    fn what_the_file_does_not_show_is_copied_from_where_it_was_stored() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let settings = LedgerSettings::new(folder.path(), "n1");
+        let journal = Journal::open(&path, settings.journal_bytes, &mut |_| {}).unwrap();
+        let sees = journal.witness().unwrap();
+        std::fs::rename(&path, folder.path().join("elsewhere")).unwrap();
+        let sees_nothing = sees.replacement().unwrap().witness().unwrap();
+        let shared = Shared::new(journal, 0, &settings);
+        for number in 0..500 {
+            let body = format!("\"number\":{number}");
+            shared.append(Class::Event, Kind::Record, body.as_bytes()).unwrap();
+        }
+        for witness in [sees, sees_nothing] {
+            let mut batch = Batch::default();
+            batch.copy(&shared, &witness);
+            let entries = Journal::entries(witness.salt(), &batch.entries);
+            let last = entries.map(|(entry, _)| entry.body.to_vec()).last().unwrap();
+            assert_eq!(last, b"\"number\":499");
+        }
     }
 }

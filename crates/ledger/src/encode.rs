@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::bind::{Values, push_binds, push_end_user};
-use crate::json::{push_bytes, push_digits, push_name, push_number, push_text};
+use crate::json::{name, number, push_bytes, push_digits, push_name, push_text};
 use crate::line::{push_hex, sha256};
 use crate::mask;
 use crate::record::{Intent, LiteralKind, Outcome, Refusal, TextForm};
@@ -13,6 +13,16 @@ use crate::tag::WhoMembers;
 
 /// Longest message of a replica's error that is kept, in bytes.
 const MAX_MESSAGE: usize = 1024;
+
+/// A member whose value is a word of ours: nothing in it needs escaping.
+macro_rules! label {
+    ($out:expr, $name:literal, $value:expr) => {{
+        let word: &'static str = $value;
+        $out.extend_from_slice(concat!(",\"", $name, "\":\"").as_bytes());
+        $out.extend_from_slice(word.as_bytes());
+        $out.push(b'"');
+    }};
+}
 
 /// What every record of a ledger is made with.
 pub(crate) struct Making<'a> {
@@ -39,20 +49,21 @@ pub(crate) fn intent(
     text_of: Option<u64>,
     with: &Making<'_>,
 ) {
-    open(out, "intent", who.whole());
-    label(out, "command", intent.command);
-    label(out, "kind", intent.kind);
+    out.extend_from_slice(b"\"event\":\"intent\",");
+    out.extend_from_slice(who.whole());
+    label!(out, "command", intent.command);
+    label!(out, "kind", intent.kind);
     schema(out, intent.schema);
     match text_of {
-        Some(sequence) => push_number(out, "text_of", sequence),
+        Some(sequence) => number!(out, "text_of", sequence),
         None => text(out, intent.text, intent.form, with),
     }
     optional(out, "fingerprint", intent.fingerprint);
     if let Some(prepared) = &intent.prepared {
-        push_name(out, "prepared");
+        name!(out, "prepared");
         out.extend_from_slice(b"{\"statement_id\":");
         push_digits(out, u64::from(prepared.statement_id));
-        push_number(out, "intent", prepared.intent);
+        number!(out, "intent", prepared.intent);
         out.push(b'}');
     }
     let how = with.values(intent.form);
@@ -67,20 +78,20 @@ pub(crate) fn intent(
 pub(crate) fn outcome(out: &mut Vec<u8>, who: &WhoMembers, intent: u64, outcome: &Outcome<'_>) {
     outcome_core(out, who.brief(), intent, outcome);
     if let Some(error) = &outcome.error {
-        push_name(out, "error");
+        name!(out, "error");
         out.extend_from_slice(b"{\"code\":");
         push_digits(out, u64::from(error.code));
-        push_name(out, "sqlstate");
+        name!(out, "sqlstate");
         push_text(out, error.sqlstate);
         if !error.message.is_empty() {
-            push_name(out, "message");
+            name!(out, "message");
             push_text(out, shortened(error.message, MAX_MESSAGE));
         }
         out.push(b'}');
     }
-    optional(out, "fingerprint", outcome.fingerprint);
-    list(out, "tables", outcome.tables);
-    list(out, "columns", outcome.columns);
+    if let Some(names) = outcome.names {
+        out.extend_from_slice(names.members());
+    }
     optional(out, "result_sha256", outcome.result_sha256);
 }
 
@@ -88,24 +99,25 @@ pub(crate) fn outcome(out: &mut Vec<u8>, who: &WhoMembers, intent: u64, outcome:
 pub(crate) fn outcome_brief(out: &mut Vec<u8>, intent: u64, outcome: &Outcome<'_>) {
     outcome_core(out, b"\"brief\":true", intent, outcome);
     if let Some(error) = &outcome.error {
-        push_number(out, "error_code", u64::from(error.code));
+        number!(out, "error_code", u64::from(error.code));
     }
 }
 
 fn outcome_core(out: &mut Vec<u8>, who: &[u8], intent: u64, outcome: &Outcome<'_>) {
-    open(out, "outcome", who);
-    push_number(out, "intent", intent);
-    label(out, "end", outcome.end);
-    push_number(out, "rows", outcome.rows);
-    push_number(out, "bytes", outcome.bytes);
-    push_number(out, "duration_us", micros(outcome.duration));
+    out.extend_from_slice(b"\"event\":\"outcome\",");
+    out.extend_from_slice(who);
+    number!(out, "intent", intent);
+    label!(out, "end", outcome.end);
+    number!(out, "rows", outcome.rows);
+    number!(out, "bytes", outcome.bytes);
+    number!(out, "duration_us", micros(outcome.duration));
 }
 
 /// The trace of an intent that was dropped without an outcome.
 pub(crate) fn abandoned(out: &mut Vec<u8>, intent: u64) {
     out.extend_from_slice(b"\"event\":\"outcome\"");
-    push_number(out, "intent", intent);
-    label(out, "end", "abandoned");
+    number!(out, "intent", intent);
+    label!(out, "end", "abandoned");
 }
 
 pub(crate) fn refusal(
@@ -114,27 +126,20 @@ pub(crate) fn refusal(
     refusal: &Refusal<'_>,
     with: &Making<'_>,
 ) {
-    open(out, "refusal", who.whole());
-    label(out, "command", refusal.command);
-    label(out, "kind", refusal.kind);
-    label(out, "verdict", refusal.verdict);
-    push_name(out, "rule");
+    out.extend_from_slice(b"\"event\":\"refusal\",");
+    out.extend_from_slice(who.whole());
+    label!(out, "command", refusal.command);
+    label!(out, "kind", refusal.kind);
+    label!(out, "verdict", refusal.verdict);
+    name!(out, "rule");
     push_text(out, refusal.rule);
     if matches!(refusal.form, TextForm::Full) {
-        push_name(out, "reason");
+        name!(out, "reason");
         push_text(out, shortened(refusal.reason, MAX_MESSAGE));
     }
-    push_number(out, "offset", refusal.offset);
+    number!(out, "offset", refusal.offset);
     schema(out, refusal.schema);
     text(out, refusal.text, refusal.form, with);
-}
-
-#[inline(always)]
-fn open(out: &mut Vec<u8>, event: &'static str, who: &[u8]) {
-    out.extend_from_slice(b"\"event\":\"");
-    out.extend_from_slice(event.as_bytes());
-    out.extend_from_slice(b"\",");
-    out.extend_from_slice(who);
 }
 
 fn schema(out: &mut Vec<u8>, schema: Option<&[u8]>) {
@@ -151,8 +156,8 @@ fn text(out: &mut Vec<u8>, text: &[u8], form: TextForm<'_>, with: &Making<'_>) {
         TextForm::Full => Cow::Borrowed(text),
         TextForm::Redacted(literals) => Cow::Owned(redacted(with.key, text, literals)),
         TextForm::Hashed => {
-            push_number(out, "text_bytes", as_u64(text.len()));
-            push_name(out, "text_hash");
+            number!(out, "text_bytes", as_u64(text.len()));
+            name!(out, "text_hash");
             out.push(b'"');
             push_hash(out, with.key, LiteralKind::String, text);
             return out.push(b'"');
@@ -165,7 +170,7 @@ fn text(out: &mut Vec<u8>, text: &[u8], form: TextForm<'_>, with: &Making<'_>) {
         return push_bytes(out, "text", text);
     };
     push_bytes(out, "text", whole_chars(kept));
-    push_number(out, "text_bytes", as_u64(text.len()));
+    number!(out, "text_bytes", as_u64(text.len()));
     out.extend_from_slice(b",\"text_sha256\":\"");
     push_hex(out, &sha256(text));
     out.push(b'"');
@@ -186,13 +191,16 @@ fn shortened(text: &str, most: usize) -> &str {
     text.get(..end.unwrap_or(0)).unwrap_or(text)
 }
 
-/// A member whose value is a word of ours: nothing in it needs escaping.
-#[inline(always)]
-fn label(out: &mut Vec<u8>, name: &'static str, value: &'static str) {
-    push_name(out, name);
-    out.push(b'"');
-    out.extend_from_slice(value.as_bytes());
-    out.push(b'"');
+/// What a text names.
+pub(crate) fn names(
+    out: &mut Vec<u8>,
+    fingerprint: Option<&str>,
+    tables: &[String],
+    columns: &[String],
+) {
+    optional(out, "fingerprint", fingerprint);
+    list(out, "tables", tables);
+    list(out, "columns", columns);
 }
 
 fn optional(out: &mut Vec<u8>, name: &'static str, value: Option<&str>) {

@@ -3,6 +3,10 @@
 //! Header: magic 4, body length 4, sequence 8, time 8, checksum 4, kind 4; little endian.
 //! The checksum covers body, salt and header, its own field as zero.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crc32fast::Hasher;
+
 const MAGIC: &[u8; 4] = b"RGe\x01";
 /// Bytes of a header.
 pub(crate) const HEADER: usize = 32;
@@ -28,16 +32,30 @@ pub(crate) struct Entry<'a> {
     pub(crate) body: &'a [u8],
 }
 
-/// A body with its checksum, computed before the lock is taken.
+/// A body with its checksum and the time, found out before the lock is taken.
 pub(crate) struct Body<'a> {
     pub(crate) bytes: &'a [u8],
-    checksum: u32,
+    /// Microseconds since 1970, UTC.
+    pub(crate) made: u64,
+    checksum: Hasher,
 }
 
 impl<'a> Body<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, checksum: crc32fast::hash(bytes) }
+        Self { bytes, made: now_micros(), checksum: checksum_of(bytes) }
     }
+}
+
+fn checksum_of(body: &[u8]) -> Hasher {
+    let mut checksum = Hasher::new();
+    checksum.update(body);
+    checksum
+}
+
+/// Wall clock in microseconds since 1970, UTC; 0 if it stands before.
+pub(crate) fn now_micros() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs() * 1_000_000 + u64::from(since.subsec_micros())
 }
 
 /// Bytes that an entry takes in the ring.
@@ -64,17 +82,19 @@ pub(crate) fn encode_header(
         Kind::LastOfFile => 2,
     };
     put_at(&mut header, 28, &kind.to_le_bytes());
-    let checksum = seal(body.checksum, salt, &header);
+    let checksum = seal(body.checksum.clone(), salt, &header);
     put_at(&mut header, 24, &checksum.to_le_bytes());
     header
 }
 
 /// The checksum of a header (its own field as zero) on top of its body's.
-fn seal(body_checksum: u32, salt: u32, header: &[u8; HEADER]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new_with_initial(body_checksum);
-    hasher.update(&salt.to_le_bytes());
-    hasher.update(header);
-    hasher.finalize()
+fn seal(mut body: Hasher, salt: u32, header: &[u8; HEADER]) -> u32 {
+    let mut salted = [0; 4 + HEADER];
+    let (start, rest) = salted.split_at_mut(4);
+    start.copy_from_slice(&salt.to_le_bytes());
+    rest.copy_from_slice(header);
+    body.update(&salted);
+    body.finalize()
 }
 
 /// The length of the body that a header announces.
@@ -89,7 +109,7 @@ pub(crate) fn read_entry(bytes: &[u8], salt: u32) -> Option<(Entry<'_>, usize)> 
     let mut header: [u8; HEADER] = array_at(bytes, 0)?;
     let checksum = u32::from_le_bytes(array_at(bytes, 24)?);
     put_at(&mut header, 24, &[0; 4]);
-    if seal(crc32fast::hash(body), salt, &header) != checksum {
+    if seal(checksum_of(body), salt, &header) != checksum {
         return None;
     }
     let kind = match u32::from_le_bytes(array_at(bytes, 28)?) {

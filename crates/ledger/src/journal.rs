@@ -7,9 +7,8 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use memmap2::MmapMut;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -25,13 +24,11 @@ use crate::map;
 const PREAMBLE: usize = 4096;
 const FILE_MAGIC: &[u8; 16] = b"readgate-jrnl-1\n";
 
-/// The ring. Owned behind one mutex; the lock on the file lives as long as it.
+/// The ring. Owned behind one mutex; the lock on the file lives as long as it. What each entry
+/// touches stands first, see `State`.
+#[repr(C)]
 pub(crate) struct Journal {
     map: MmapMut,
-    path: PathBuf,
-    file: File,
-    /// Mixed into each checksum, unknown to clients: no text can pose as an entry.
-    salt: u32,
     capacity: usize,
     /// Offset of the oldest entry that isn't drained.
     tail: usize,
@@ -39,6 +36,10 @@ pub(crate) struct Journal {
     used: usize,
     next_sequence: u64,
     last_time: u64,
+    /// Mixed into each checksum, unknown to clients: no text can pose as an entry.
+    salt: u32,
+    file: File,
+    path: PathBuf,
 }
 
 impl Journal {
@@ -79,7 +80,7 @@ impl Journal {
     /// Takes over what `old`, whose file is gone, still holds.
     pub(crate) fn adopt(&mut self, old: &Self) {
         let mut entries = Vec::new();
-        old.copy_out(0, old.used, &mut entries);
+        old.copy_out(old.oldest(old.used), &mut entries);
         self.put(0, &entries);
         self.tail = 0;
         self.used = old.used;
@@ -151,7 +152,7 @@ impl Journal {
         }
         let sequence = self.next_sequence;
         // Stamps never run backwards within a ledger; a clock step is recorded as such.
-        let time = now_micros().max(self.last_time);
+        let time = body.made.max(self.last_time);
         let header = encode_header(kind, body, sequence, time, self.salt);
         let at = self.wrap(self.tail + self.used);
         self.put(at, &header);
@@ -162,11 +163,15 @@ impl Journal {
         Some(sequence)
     }
 
-    /// Copies up to `most` bytes of entries, from `skip` bytes after the oldest on.
-    pub(crate) fn copy_out(&self, skip: usize, most: usize, out: &mut Vec<u8>) -> usize {
-        let len = self.used.saturating_sub(skip).min(most);
-        self.get(self.wrap(self.tail + skip), len, out);
-        len
+    /// Where the oldest entries stand, `most` bytes of them or all there are. Those bytes stay
+    /// as they are until they are drained.
+    pub(crate) fn oldest(&self, most: usize) -> Span {
+        Span { at: self.tail, len: self.used.min(most) }
+    }
+
+    /// Copies the entries of a span.
+    pub(crate) fn copy_out(&self, span: Span, out: &mut Vec<u8>) {
+        self.get(span.at, span.len, out);
     }
 
     /// Gives the room of the oldest `len` bytes back: they are in the ledger files.
@@ -182,11 +187,17 @@ impl Journal {
         let _ = self.file.unlock();
     }
 
+    /// An offset below twice the capacity, in the ring.
     fn wrap(&self, offset: usize) -> usize {
-        offset % self.capacity
+        if offset < self.capacity { offset } else { offset - self.capacity }
     }
 
     fn put(&mut self, at: usize, bytes: &[u8]) {
+        let start = PREAMBLE + at;
+        // The mapping ends with the ring.
+        if let Some(room) = self.map.get_mut(start..start + bytes.len()) {
+            return room.copy_from_slice(bytes);
+        }
         let (first, second) = bytes.split_at(bytes.len().min(self.capacity - at));
         for (offset, part) in [(at, first), (0, second)] {
             let start = PREAMBLE + offset;
@@ -237,13 +248,16 @@ impl Journal {
             Some((entry, len))
         })
     }
-
-    pub(crate) fn salt(&self) -> u32 {
-        self.salt
-    }
 }
 
-/// Watches over the journal's file from outside the mutex.
+/// Bytes of the ring, from an offset on.
+#[derive(Clone, Copy)]
+pub(crate) struct Span {
+    at: usize,
+    pub(crate) len: usize,
+}
+
+/// The journal's file from outside the mutex: watches over it, and reads what was stored.
 pub(crate) struct Witness {
     file: File,
     path: PathBuf,
@@ -252,6 +266,21 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
+    /// Reads the entries of a span through the file system, where stores into the mapping are
+    /// seen at once: whoever appends needn't wait for the copy. A file system on which they
+    /// are not gives bytes whose checksums don't hold.
+    pub(crate) fn read(&self, span: Span, out: &mut Vec<u8>) -> io::Result<()> {
+        out.resize(span.len, 0);
+        let first = span.len.min(self.capacity - span.at);
+        let (first, second) = out.split_at_mut_checked(first).unwrap_or_default();
+        self.file.read_exact_at(first, as_u64(PREAMBLE + span.at))?;
+        self.file.read_exact_at(second, as_u64(PREAMBLE))
+    }
+
+    pub(crate) fn salt(&self) -> u32 {
+        self.salt
+    }
+
     /// What is wrong with the file's place or size, if anything.
     pub(crate) fn misplaced(&self) -> io::Result<Option<&'static str>> {
         misplaced(&self.path, &self.file, as_u64(PREAMBLE + self.capacity))
@@ -304,12 +333,6 @@ fn as_u64(value: usize) -> u64 {
     u64::try_from(value).unwrap_or(u64::MAX)
 }
 
-/// Wall clock in microseconds since 1970, UTC; 0 if it stands before.
-pub(crate) fn now_micros() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,21 +352,24 @@ mod tests {
     fn entries_survive_the_end_of_their_process_across_the_wrap() {
         let dir = tempfile::tempdir().unwrap();
         let (mut journal, seen) = open(dir.path());
+        let witness = journal.witness().unwrap();
         assert!(seen.is_empty());
         let bodies: Vec<Vec<u8>> =
             (0..200_u8).map(|n| vec![b'a' + n % 26; usize::from(n)]).collect();
         for body in &bodies {
             while journal.append(Kind::Record, &Body::new(body)).is_none() {
-                let mut batch = Vec::new();
-                let copied = journal.copy_out(0, 1000, &mut batch);
-                assert!(copied > 0);
+                let (mut batch, mut read) = (Vec::new(), vec![b'?'; 10]);
+                journal.copy_out(journal.oldest(1000), &mut batch);
+                witness.read(journal.oldest(1000), &mut read).unwrap();
+                assert!(batch == read, "the file shows what was stored");
                 let whole: usize =
-                    Journal::entries(journal.salt(), &batch).map(|(_, len)| len).sum();
+                    Journal::entries(witness.salt(), &batch).map(|(_, len)| len).sum();
+                assert!(whole > 0);
                 journal.drain(whole);
             }
         }
         let kept = journal.used();
-        drop(journal);
+        drop((journal, witness));
         let (_, seen) = open(dir.path());
         let last: Vec<&(u64, Vec<u8>)> = seen.iter().rev().collect();
         let mut bytes = 0;

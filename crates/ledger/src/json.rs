@@ -28,6 +28,11 @@ pub(crate) fn push_members<T: Serialize>(out: &mut Vec<u8>, value: &T) -> serde_
 pub(crate) fn push_bytes(out: &mut Vec<u8>, name: &str, bytes: &[u8]) {
     out.push(b'"');
     out.extend_from_slice(name.as_bytes());
+    if is_plain_text(bytes) {
+        out.extend_from_slice(b"\":\"");
+        out.extend_from_slice(bytes);
+        return out.push(b'"');
+    }
     match std::str::from_utf8(bytes) {
         Ok(text) => {
             out.extend_from_slice(b"\":\"");
@@ -50,6 +55,23 @@ pub(crate) fn push_name(out: &mut Vec<u8>, name: &'static str) {
     out.extend_from_slice(b"\":");
 }
 
+/// Appends `,"name":` in one piece, as `push_name` does in three.
+macro_rules! name {
+    ($out:expr, $name:literal) => {
+        $out.extend_from_slice(concat!(",\"", $name, "\":").as_bytes())
+    };
+}
+pub(crate) use name;
+
+/// Appends `,"name":123` in two pieces.
+macro_rules! number {
+    ($out:expr, $name:literal, $number:expr) => {{
+        $crate::json::name!($out, $name);
+        $crate::json::push_digits($out, $number);
+    }};
+}
+pub(crate) use number;
+
 /// Appends a text in quotes.
 pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
@@ -68,19 +90,30 @@ pub(crate) fn push_number(out: &mut Vec<u8>, name: &'static str, number: u64) {
 pub(crate) fn push_digits(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [b'0'; 20];
     let mut start = digits.len();
-    for (at, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + (number % 10).to_le_bytes()[0];
-        number /= 10;
-        start = at;
+    let (pairs, _) = digits.as_chunks_mut::<2>();
+    for pair in pairs.iter_mut().rev() {
+        *pair = two_digits(number % 100);
+        start -= 2;
+        number /= 100;
         if number == 0 {
             break;
         }
     }
-    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+    let is_padded = digits.get(start) == Some(&b'0') && start + 1 < digits.len();
+    out.extend_from_slice(digits.get(start + usize::from(is_padded)..).unwrap_or_default());
+}
+
+/// The two digits of a number below a hundred.
+pub(crate) fn two_digits(number: u64) -> [u8; 2] {
+    let [tens, ones] = [number / 10, number % 10].map(|digit| digit.to_le_bytes()[0]);
+    [b'0' + tens, b'0' + ones]
 }
 
 /// Appends the inside of a JSON string.
 pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
+    if is_plain_text(text.as_bytes()) {
+        return out.extend_from_slice(text.as_bytes());
+    }
     let mut rest = text;
     while let Some(at) = first_suspect(rest.as_bytes()) {
         let (plain, tail) = rest.split_at_checked(at).unwrap_or((rest, ""));
@@ -92,6 +125,19 @@ pub(crate) fn push_escaped(out: &mut Vec<u8>, text: &str) {
         rest = chars.as_str();
     }
     out.extend_from_slice(rest.as_bytes());
+}
+
+/// Whether bytes are plain ASCII that stands in JSON as it is. The last step looks at the last
+/// bytes, some of them again; `false` may be a false alarm.
+fn is_plain_text(bytes: &[u8]) -> bool {
+    if let Some(last) = bytes.last_chunk() {
+        return bytes.as_chunks().0.iter().all(is_plain_block) && is_plain_block(last);
+    }
+    let is_plain = |word: &[u8; 8]| is_plain(u64::from_le_bytes(*word));
+    if let Some(last) = bytes.last_chunk() {
+        return bytes.as_chunks().0.iter().all(is_plain) && is_plain(last);
+    }
+    bytes.iter().all(|&byte| byte < 0x7f && !is_suspect(byte))
 }
 
 /// Where the first suspect byte stands. Texts have few: 32 bytes are looked at together, and
@@ -252,7 +298,23 @@ mod tests {
                 bytes[at] = byte;
                 let plainly = bytes.iter().position(|&byte| is_suspect(byte));
                 assert_eq!(first_suspect(&bytes), plainly, "{byte} at {at}");
+                for len in [at + 1, 70] {
+                    let found = bytes[..len].iter().any(|&b| is_suspect(b) || b >= 0x7f);
+                    // A block of eight may raise a false alarm, never miss.
+                    assert!(!(found && is_plain_text(&bytes[..len])), "{byte} in {len}");
+                }
+                assert!(is_plain_text(&[b'a'; 70][..at]));
             }
+        }
+    }
+
+    #[test]
+    fn numbers_have_the_digits_that_they_have() {
+        let powers = (0..20).map(|exponent| 10_u64.pow(exponent));
+        for number in powers.flat_map(|p| [p - 1, p, p + 1, 9 * (p / 10)]).chain([0, u64::MAX]) {
+            let mut out = Vec::new();
+            push_digits(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
         }
     }
 

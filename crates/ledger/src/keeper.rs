@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::archive;
+use crate::entry::now_micros;
 use crate::files::{COMPRESSED, PLAIN, list_all};
-use crate::journal::now_micros;
 use crate::keys::SigningKey;
 use crate::line::{Stamp, hex};
 use crate::own_event::OwnEvent;

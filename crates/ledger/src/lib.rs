@@ -57,7 +57,7 @@ pub use keys::{PublicKey, keygen, rotate_key};
 pub use ledger::Ledger;
 pub use readings::note_reading;
 pub use record::{
-    Bind, BindValue, Event, Intent, Literal, LiteralKind, Outcome, PreparedRef, Refusal,
+    Bind, BindValue, Event, Intent, Literal, LiteralKind, Names, Outcome, PreparedRef, Refusal,
     ReplicaError, TextForm, TextPlace, Who,
 };
 pub use recording::{IntentRecorded, Recording};

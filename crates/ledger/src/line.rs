@@ -70,7 +70,7 @@ impl Chain {
             checkpoint::push_signature(out, start, &self.head, &self.key);
         }
         out.extend_from_slice(b",\"prev\":\"");
-        push_hex(out, &self.head);
+        out.extend_from_slice(hex_of(&self.head).as_flattened());
         out.extend_from_slice(b"\"}");
         self.head = sha256(out.get(start..).unwrap_or_default());
         out.push(b'\n');
@@ -124,6 +124,12 @@ const DIGITS: [[u8; 2]; 256] = {
     }
     digits
 };
+
+/// The digits of a hash.
+fn hex_of(hash: &Hash) -> [[u8; 2]; 32] {
+    hash.map(|byte| *DIGITS.get(usize::from(byte)).unwrap_or(b"??"))
+}
+
 pub(crate) fn push_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     let start = out.len();
     out.resize(start + 2 * bytes.len(), b'?');
@@ -193,13 +199,11 @@ impl Stamp {
             self.text = second_text(second);
         }
         out.extend_from_slice(self.text.as_bytes());
-        // A million more keeps the leading zeros; its own digit gives way to the point.
-        let at = out.len();
-        json::push_digits(out, 1_000_000 + micros % 1_000_000);
-        if let Some(point) = out.get_mut(at) {
-            *point = b'.';
-        }
-        out.push(b'Z');
+        let of_second = micros % 1_000_000;
+        let [a, b] = json::two_digits(of_second / 10_000);
+        let [c, d] = json::two_digits(of_second / 100 % 100);
+        let [e, f] = json::two_digits(of_second % 100);
+        out.extend_from_slice(&[b'.', a, b, c, d, e, f, b'Z']);
     }
 }
 

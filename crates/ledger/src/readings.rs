@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::now_micros;
+use crate::entry::now_micros;
 use crate::line::Stamp;
 
 /// A larger note is none of ours, in bytes.

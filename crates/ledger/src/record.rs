@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::encode;
+
 /// Who a record is about. Encoded at login, and when something of it changes.
 #[derive(Debug, Clone, Serialize)]
 pub struct Who<'a> {
@@ -174,14 +176,32 @@ pub struct Outcome<'a> {
     pub end: &'static str,
     /// Error of the replica, if it sent one.
     pub error: Option<ReplicaError<'a>>,
-    /// The statement's shape with its literals taken out, as a short hash, if known.
-    pub fingerprint: Option<&'a str>,
-    /// Tables read, `schema.table`, if they became known only after forwarding.
-    pub tables: &'a [String],
-    /// Columns read, `schema.table.column`, if known.
-    pub columns: &'a [String],
+    /// What the statement's text names, if known.
+    pub names: Option<&'a Names>,
     /// SHA-256 of the result's bytes, hex, if that is switched on.
     pub result_sha256: Option<&'a str>,
+}
+
+/// What a statement's text names, as it stands in its outcomes: encoded once for all runs of
+/// that text, and of those that differ from it in their values alone.
+#[derive(Debug, Default)]
+pub struct Names(Vec<u8>);
+
+impl Names {
+    /// `fingerprint`: the statement's shape with its literals taken out, as a short hash, if
+    /// known. `tables` read, `schema.table`, and `columns`, `schema.table.column`, as far as
+    /// they are known.
+    pub fn new(fingerprint: Option<&str>, tables: &[String], columns: &[String]) -> Self {
+        let mut members = Vec::new();
+        encode::names(&mut members, fingerprint, tables, columns);
+        members.shrink_to_fit();
+        Self(members)
+    }
+
+    /// Each behind a comma.
+    pub(crate) fn members(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// An ERR packet of the replica.

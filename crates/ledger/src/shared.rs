@@ -95,14 +95,23 @@ pub(crate) enum Rest {
     Sleep,
 }
 
+/// What each record touches stands first, in this order: sessions on several cores take turns,
+/// and each line of memory has to come over from the other core.
+#[repr(C)]
 pub(crate) struct State {
-    pub(crate) journal: Journal,
+    open_intents: usize,
+    /// No record before this one is sure to be in the newest file.
+    file_first: u64,
+    /// Records since the last checkpoint, and the size of the newest file with them.
+    since_checkpoint: u64,
+    file_bytes: u64,
     pub(crate) fault: Option<LedgerFault>,
     pub(crate) rest: Rest,
     /// Set by `close`; the thread empties the journal and ends.
     pub(crate) closing: bool,
     /// The thread has ended.
     pub(crate) ended: bool,
+    pub(crate) journal: Journal,
     pub(crate) written: u64,
     pub(crate) synced: u64,
     pub(crate) synced_at: Option<SystemTime>,
@@ -112,16 +121,11 @@ pub(crate) struct State {
     pub(crate) refused: u64,
     /// Since when the thread is in a call to the file system.
     pub(crate) busy_since: Option<Instant>,
-    /// Records since the last checkpoint, and the size of the newest file with them.
-    pub(crate) since_checkpoint: u64,
-    pub(crate) file_bytes: u64,
-    /// No record before this one is sure to be in the newest file.
-    file_first: u64,
-    open_intents: usize,
     room_waiters: Vec<Waker>,
     sync_waiters: Vec<(u64, Waker)>,
 }
 
+#[repr(C)]
 pub(crate) struct Shared {
     state: Mutex<State>,
     wake: Condvar,
@@ -237,9 +241,6 @@ impl Shared {
             Class::Outcome => state.open_intents = state.open_intents.saturating_sub(1),
             Class::Event | Class::Own => {}
         }
-        state.since_checkpoint += 1;
-        let len = u64::try_from(body.bytes.len()).unwrap_or(u64::MAX);
-        state.file_bytes = state.file_bytes.saturating_add(len + LINE_BYTES);
         if class != Class::Own {
             self.checkpoint_if_due(state);
         }
@@ -258,13 +259,8 @@ impl Shared {
         let records = state.journal.last_sequence();
         let body = OwnEvent::Checkpoint { why, records }.members();
         // Without room the next record tries again.
-        if state.has_room(Class::Own, entry_len(body.len()))
-            && state.append(kind, &Body::new(&body)).is_some()
-        {
-            state.since_checkpoint = 0;
-            if kind == Kind::LastOfFile {
-                state.file_bytes = 0;
-            }
+        if state.has_room(Class::Own, entry_len(body.len())) {
+            let _ = state.append(kind, &Body::new(&body));
         }
     }
 
@@ -376,15 +372,24 @@ impl State {
     /// Puts an entry into the journal. What follows the last of a file is in another one.
     fn append(&mut self, kind: Kind, body: &Body<'_>) -> Option<u64> {
         let sequence = self.journal.append(kind, body)?;
-        if kind == Kind::LastOfFile {
-            self.refer_no_further_back();
+        let len = u64::try_from(body.bytes.len()).unwrap_or(u64::MAX);
+        self.file_bytes = self.file_bytes.saturating_add(len + LINE_BYTES);
+        self.since_checkpoint += 1;
+        match kind {
+            Kind::Record => {}
+            Kind::Checkpoint => self.since_checkpoint = 0,
+            Kind::LastOfFile => {
+                self.since_checkpoint = 0;
+                self.begin_file();
+            }
         }
         Some(sequence)
     }
 
     /// The next record begins a file, or the newest one is not what it was.
-    pub(crate) fn refer_no_further_back(&mut self) {
+    pub(crate) fn begin_file(&mut self) {
         self.file_first = self.journal.last_sequence() + 1;
+        self.file_bytes = 0;
     }
 
     fn is_stuck(&self) -> bool {
@@ -405,3 +410,29 @@ impl State {
 
 /// A handle that many hold.
 pub(crate) type SharedHandle = Arc<Shared>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_closed_by_its_age_leaves_the_next_one_its_whole_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings =
+            LedgerSettings { rotate_bytes: 10_000, ..LedgerSettings::new(folder.path(), "n1") };
+        let path = folder.path().join("j");
+        let journal = Journal::open(&path, settings.journal_bytes, &mut |_| {}).unwrap();
+        let shared = Shared::new(journal, 0, &settings);
+        // Ten of these fill a file, with what a line adds; checkpoints add numbers of their own.
+        let body = vec![b'x'; 1_000 - usize::try_from(LINE_BYTES).unwrap()];
+        let fill = |records| {
+            let numbers =
+                (0..records).map(|_| shared.append(Class::Event, Kind::Record, &body).unwrap());
+            numbers.last().unwrap()
+        };
+        assert_eq!(fill(9), 9);
+        shared.append(Class::Own, Kind::LastOfFile, b"\"aged\"").unwrap();
+        assert_eq!(fill(10), 20, "no checkpoint among them");
+        assert_eq!(fill(1), 22, "the tenth was followed by the last of its file");
+    }
+}

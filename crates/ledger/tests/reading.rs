@@ -10,7 +10,7 @@ use common::{ok, query, report_request, who};
 use ledger::cli::{Format, Search, search, search_csv, search_follow, show, stats, verify_to};
 use ledger::report::{Report, ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
-use ledger::{Event, Intent, Ledger, LedgerSettings, Outcome, Refusal, TextForm, Who};
+use ledger::{Event, Intent, Ledger, LedgerSettings, Names, Outcome, Refusal, TextForm, Who};
 
 /// Two users; bob's text tries to pass for alice's record.
 fn made() -> (tempfile::TempDir, Vec<PathBuf>) {
@@ -145,9 +145,10 @@ fn a_report_tells_who_could_have_read_a_table_and_what_was_denied() {
         let tag = ledger.tag(&Who { user, ..who(session) });
         let tables = ["clin.visit".to_owned(), "clin.drug".to_owned()];
         let tables = if user == "alice" { &tables[..1] } else { &tables[..] };
+        let names = Names::new(None, tables, &[]);
         for _ in 0..3 {
             let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
-            ledger.outcome(&tag, intent, &Outcome { tables, ..ok() }).wait().unwrap();
+            ledger.outcome(&tag, intent, &Outcome { names: Some(&names), ..ok() }).wait().unwrap();
         }
         let refusal = Refusal {
             command: "query",

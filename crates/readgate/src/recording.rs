@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use config::{LedgerConfig, RecordedText};
 use ledger::{
-    Intent, IntentRecorded, LedgerFault, Literal, LiteralKind, Outcome, Refusal, ReplicaError,
-    TextForm, TextPlace,
+    Intent, IntentRecorded, LedgerFault, Literal, LiteralKind, Names, Outcome, Refusal,
+    ReplicaError, TextForm, TextPlace,
 };
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::response::ResponseEnd;
@@ -50,10 +50,10 @@ pub struct RunReport<'a> {
 pub struct Named {
     /// Short hash of the text's shape.
     fingerprint: String,
-    /// Tables, `schema.table`; without the schema where the session had none.
-    tables: Vec<String>,
-    /// Columns, as the judge found them.
-    columns: Vec<String>,
+    has_tables: bool,
+    /// With tables, `schema.table`, without the schema where the session had none; and with
+    /// columns, as the judge found them.
+    names: Names,
 }
 
 impl Named {
@@ -66,12 +66,14 @@ impl Named {
                 *table = format!("{schema}.{table}");
             }
         }
-        Self { fingerprint: short_hash(&sql_judge::shape(facts, text)), tables, columns }
+        let fingerprint = short_hash(&sql_judge::shape(facts, text));
+        let names = Names::new(Some(&fingerprint), &tables, &columns);
+        Self { fingerprint, has_tables: !tables.is_empty(), names }
     }
 
     /// Whether it names any table.
     pub fn has_tables(&self) -> bool {
-        !self.tables.is_empty()
+        self.has_tables
     }
 
     fn fingerprint(&self) -> Option<&str> {
@@ -271,9 +273,7 @@ pub async fn outcome(
         duration,
         end,
         error,
-        fingerprint: report.named.fingerprint(),
-        tables: &report.named.tables,
-        columns: &report.named.columns,
+        names: Some(&report.named.names),
         result_sha256: result_sha256.as_deref(),
     };
     session.tally(&Ran {

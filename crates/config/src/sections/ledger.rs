@@ -79,6 +79,13 @@ pub(crate) static LEDGER: Section = Section {
             "Whether each outcome holds the SHA-256 of the answer: its packets, headers included, as the client got them inside TLS and compression.",
         ),
         default(
+            "file_bytes",
+            Kind::Size("1MiB", "1GiB"),
+            "\"256MiB\"",
+            "\"64MiB\"",
+            "Size at which a file is closed and the next one begun; one that is a day old is closed too. A start reads the newest file into memory.",
+        ),
+        default(
             "compress",
             Kind::Flag,
             "true",
@@ -157,6 +164,7 @@ pub(super) fn read(
     let anchors = table.list("anchors", values::text);
     let text_by_reference = table.get("text_by_reference", values::flag);
     let hash_results = table.get("hash_results", values::flag);
+    let file_bytes = table.get("file_bytes", values::size);
     let compress = table.get("compress", values::flag);
     let compress_within = table.get("compress_within", values::duration);
     let encrypt_to = read_recipient(&table);
@@ -175,6 +183,7 @@ pub(super) fn read(
         text: text?,
         text_by_reference: text_by_reference?,
         asserted_user_attribute: asserted?,
+        file_bytes: file_bytes?,
         compress: compress?,
         compress_within: compress_within?,
         hash_results: hash_results?,
