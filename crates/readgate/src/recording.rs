@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use config::{LedgerConfig, RecordedText};
 use ledger::{
@@ -31,8 +31,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub struct RunReport<'a> {
     /// The permit it ran under.
     pub permit: &'a ReadPermit,
-    /// When its command arrived.
-    pub received: Instant,
+    /// From its command's arrival to the end of the replica's answer.
+    pub took: Duration,
     /// From forwarding to the end of the replica's answer.
     pub at_replica: Duration,
     /// Rows relayed.
@@ -241,7 +241,7 @@ pub async fn outcome(
     report: &RunReport<'_>,
     relayed: Result<&Held, &RelayFault>,
 ) -> Result<(), Ending> {
-    let duration = report.received.elapsed();
+    let duration = report.took;
     let (end, bytes) = match relayed {
         Ok(held) => match held.end {
             ResponseEnd::Ok(_) => ("ok", held.bytes),

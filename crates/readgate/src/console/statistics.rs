@@ -1,14 +1,18 @@
 //! Statements by their shape: how many, how long, how much. Bounded: shapes beyond the bound
 //! count together. Shows texts without their values only.
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access::Timestamp;
 use foldhash::quality::RandomState;
 
-/// Shapes that are counted by themselves.
+use crate::workers;
+
+/// Shapes that a slice counts by themselves.
 const SHAPES: usize = 1000;
+/// Slices; workers beyond that share them.
+const SLICES: usize = 8;
 /// Characters of a shape that are kept.
 const SHOWN: usize = 1000;
 /// Steps of durations: four to each doubling of a microsecond.
@@ -16,9 +20,16 @@ const STEPS: usize = 160;
 /// What stands for all shapes beyond the bound.
 const OTHER: &str = "other";
 
-/// All shapes.
+/// All shapes. Each worker counts in a slice of its own: in one place they would take it from
+/// each other with every statement.
 #[derive(Debug, Default)]
-pub struct Statistics(Mutex<HashMap<String, Shape, RandomState>>);
+pub struct Statistics([Slice; SLICES]);
+
+type Shapes = HashMap<String, Shape, RandomState>;
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Slice(Mutex<Shapes>);
 
 /// How one run ended.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +69,7 @@ pub struct Shape {
 }
 
 impl Statistics {
-    /// Counts a run. `text` is asked for once for each shape.
+    /// Counts a run. `text` is asked for once for each shape that a slice sees.
     pub fn note(
         &self,
         fingerprint: &str,
@@ -66,8 +77,40 @@ impl Statistics {
         ran: &Ran,
         text: impl FnOnce() -> String,
     ) {
+        let [first, ..] = &self.0;
+        let own = self.0.get(workers::current() % SLICES).unwrap_or(first);
+        own.note(fingerprint, kind, ran, text);
+    }
+
+    /// All shapes with their fingerprints.
+    pub fn all(&self) -> Vec<(String, Shape)> {
+        let mut all = Shapes::default();
+        for slice in &self.0 {
+            for (key, shape) in slice.shapes().iter() {
+                match all.get_mut(key) {
+                    Some(known) => known.add(shape),
+                    None => drop(all.insert(key.clone(), shape.clone())),
+                }
+            }
+        }
+        all.into_iter().collect()
+    }
+}
+
+impl Slice {
+    fn shapes(&self) -> MutexGuard<'_, Shapes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(
+        &self,
+        fingerprint: &str,
+        kind: &'static str,
+        ran: &Ran,
+        text: impl FnOnce() -> String,
+    ) {
         let now = Timestamp::now();
-        let mut shapes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shapes = self.shapes();
         if let Some(shape) = shapes.get_mut(fingerprint) {
             return shape.count(ran, now);
         }
@@ -78,12 +121,6 @@ impl Statistics {
             Shape::new(text.chars().take(SHOWN).collect(), kind, now)
         });
         shape.count(ran, now);
-    }
-
-    /// All shapes with their fingerprints.
-    pub fn all(&self) -> Vec<(String, Shape)> {
-        let shapes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shapes.iter().map(|(key, shape)| (key.clone(), shape.clone())).collect()
     }
 }
 
@@ -112,6 +149,20 @@ impl Shape {
         self.last_seen = now;
         if let Some(step) = self.durations.get_mut(step_of(ran.took)) {
             *step = step.saturating_add(1);
+        }
+    }
+
+    /// What another slice has of the same shape.
+    fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.errors += other.errors;
+        self.rows += other.rows;
+        self.bytes += other.bytes;
+        self.time += other.time;
+        self.first_seen = self.first_seen.min(other.first_seen);
+        self.last_seen = self.last_seen.max(other.last_seen);
+        for (step, more) in self.durations.iter_mut().zip(&other.durations) {
+            *step = step.saturating_add(*more);
         }
     }
 
@@ -165,6 +216,23 @@ mod tests {
             let found = shape.percentile(hundredths).as_micros();
             assert!((right..=right * 5 / 4 + 1).contains(&found), "p{hundredths}: {found}");
         }
+    }
+
+    #[test]
+    fn what_workers_have_counted_is_added_up() {
+        let statistics = Statistics::default();
+        for (slice, micros) in statistics.0.iter().zip([10, 20, 1000]) {
+            slice.note("a", "select", &ran(micros), || String::from("SELECT ?"));
+            slice.note(&micros.to_string(), "select", &ran(1), String::new);
+        }
+        let mut all = statistics.all();
+        all.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let keys: Vec<&str> = all.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(keys, ["10", "1000", "20", "a"]);
+        let (_, shape) = &all[3];
+        assert_eq!((shape.count, shape.errors, shape.rows, shape.bytes), (3, 1, 6, 30));
+        assert_eq!((shape.time.as_micros(), shape.text.as_str()), (1030, "SELECT ?"));
+        assert!(shape.percentile(99).as_micros() >= 1000 && shape.first_seen <= shape.last_seen);
     }
 
     #[test]

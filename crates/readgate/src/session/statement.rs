@@ -206,10 +206,11 @@ impl<'p> Run<'p> {
                 relay::up_to_the_end(client, replica, &mut walker, orders, write, &mut hash).await
             }
         };
+        let ended = Instant::now();
         let report = RunReport {
             permit: self.permit,
-            received,
-            at_replica: sent.elapsed(),
+            took: ended.saturating_duration_since(received),
+            at_replica: ended.saturating_duration_since(sent),
             rows: walker.rows(),
             bytes: walker.bytes(),
             named: &named,
