@@ -2,7 +2,7 @@
 # Other proxies before the same replica, for benches/run to compare with: HAProxy from a package;
 # MySQL Router, ProxySQL and MaxScale from PATH, or where MYSQLROUTER, PROXYSQL and MAXSCALE say.
 # Each has two threads and no logs but what its job asks for, and no TLS on the replica's side.
-# Sourced; uses $directory, $replica_port, $SHARED_PASSWORD, and the array door of benches/run.
+# Sourced; uses $directory, $replica_port, both passwords, and the arrays door and pids of benches/run.
 
 # The peers that there are, their ports and processes.
 declare -A peer_port=() peer_pid=()
@@ -128,7 +128,6 @@ start_peers() {
     local port="$1" name program command
     for name in haproxy mysqlrouter proxysql maxscale; do
         program="$(peer_program "$name")" || { echo "not here: $name" >&2; continue; }
-        port=$((port + 1))
         mkdir -p "$directory/$name"
         "peer_settings_$name" "$port" >"$directory/$name.cfg"
         peer_command "$name" "$program" "$directory/$name.cfg"
@@ -141,6 +140,7 @@ start_peers() {
             echo "$name does not answer:" >&2
             tail -n 5 "$directory/$name.log" >&2
         fi
+        port=$((port + 1))
     done
 }
 

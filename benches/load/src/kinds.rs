@@ -25,10 +25,10 @@ pub(crate) enum Kind {
     Bulk,
     /// Connect, log in, one statement, leave. Over TLS, if an authority is given.
     Login,
-    /// Connect, log in, leave.
-    BareLogin,
     /// The same over TLS, resuming the session before.
     ResumedLogin,
+    /// Connect, log in, leave.
+    BareLogin,
 }
 
 /// A client at its work.

@@ -77,19 +77,15 @@ impl Batch {
         for most in [BATCH, shared.max_entry()] {
             let oldest = shared.lock().journal.oldest(most);
             self.is_full = oldest.len == most;
-            if witness.read(oldest, &mut self.entries).is_err() {
-                self.entries.clear();
-            }
-            if has_one(&self.entries) || !self.is_full {
-                break;
+            let read = witness.read(oldest, &mut self.entries);
+            if read.is_ok() && (oldest.len == 0 || has_one(&self.entries)) {
+                return;
             }
         }
-        if !has_one(&self.entries) {
-            // From where the stores go, if the file doesn't show them.
-            self.entries.clear();
-            let state = shared.lock();
-            state.journal.copy_out(state.journal.oldest(shared.max_entry()), &mut self.entries);
-        }
+        // From where the stores go, if the file doesn't show them.
+        self.entries.clear();
+        let state = shared.lock();
+        state.journal.copy_out(state.journal.oldest(shared.max_entry()), &mut self.entries);
     }
 
     /// Writes what is left of the lines. What an error leaves is written by the next call.

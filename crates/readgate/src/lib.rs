@@ -32,6 +32,7 @@ pub mod reload;
 pub mod replica_watch;
 pub mod role_policy;
 pub mod shipping;
+pub mod slices;
 pub mod tls;
 pub mod usage;
 

@@ -7,12 +7,10 @@ use std::time::Duration;
 use access::Timestamp;
 use foldhash::quality::RandomState;
 
-use crate::workers;
+use crate::slices::Slices;
 
 /// Shapes that a slice counts by themselves.
 const SHAPES: usize = 1000;
-/// Slices; workers beyond that share them.
-const SLICES: usize = 8;
 /// Characters of a shape that are kept.
 const SHOWN: usize = 1000;
 /// Steps of durations: four to each doubling of a microsecond.
@@ -20,16 +18,11 @@ const STEPS: usize = 160;
 /// What stands for all shapes beyond the bound.
 const OTHER: &str = "other";
 
-/// All shapes. Each worker counts in a slice of its own: in one place they would take it from
-/// each other with every statement.
+/// All shapes.
 #[derive(Debug, Default)]
-pub struct Statistics([Slice; SLICES]);
+pub struct Statistics(Slices<Mutex<Shapes>>);
 
 type Shapes = HashMap<String, Shape, RandomState>;
-
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Slice(Mutex<Shapes>);
 
 /// How one run ended.
 #[derive(Debug, Clone, Copy)]
@@ -77,16 +70,15 @@ impl Statistics {
         ran: &Ran,
         text: impl FnOnce() -> String,
     ) {
-        let [first, ..] = &self.0;
-        let own = self.0.get(workers::current() % SLICES).unwrap_or(first);
-        own.note(fingerprint, kind, ran, text);
+        let ran = (ran, Timestamp::now());
+        note(&mut locked(self.0.own()), fingerprint, kind, ran, text);
     }
 
     /// All shapes with their fingerprints.
     pub fn all(&self) -> Vec<(String, Shape)> {
         let mut all = Shapes::default();
-        for slice in &self.0 {
-            for (key, shape) in slice.shapes().iter() {
+        for slice in self.0.iter() {
+            for (key, shape) in locked(slice).iter() {
                 match all.get_mut(key) {
                     Some(known) => known.add(shape),
                     None => drop(all.insert(key.clone(), shape.clone())),
@@ -97,31 +89,27 @@ impl Statistics {
     }
 }
 
-impl Slice {
-    fn shapes(&self) -> MutexGuard<'_, Shapes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn locked(slice: &Mutex<Shapes>) -> MutexGuard<'_, Shapes> {
+    slice.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
-    fn note(
-        &self,
-        fingerprint: &str,
-        kind: &'static str,
-        ran: &Ran,
-        text: impl FnOnce() -> String,
-    ) {
-        let now = Timestamp::now();
-        let mut shapes = self.shapes();
-        if let Some(shape) = shapes.get_mut(fingerprint) {
-            return shape.count(ran, now);
-        }
-        let is_full = shapes.len() >= SHAPES;
-        let key = if is_full { OTHER } else { fingerprint };
-        let shape = shapes.entry(key.to_owned()).or_insert_with(|| {
-            let text = if is_full { String::new() } else { text() };
-            Shape::new(text.chars().take(SHOWN).collect(), kind, now)
-        });
-        shape.count(ran, now);
+fn note(
+    shapes: &mut Shapes,
+    fingerprint: &str,
+    kind: &'static str,
+    (ran, now): (&Ran, Timestamp),
+    text: impl FnOnce() -> String,
+) {
+    if let Some(shape) = shapes.get_mut(fingerprint) {
+        return shape.count(ran, now);
     }
+    let is_full = shapes.len() >= SHAPES;
+    let key = if is_full { OTHER } else { fingerprint };
+    let shape = shapes.entry(key.to_owned()).or_insert_with(|| {
+        let text = if is_full { String::new() } else { text() };
+        Shape::new(text.chars().take(SHOWN).collect(), kind, now)
+    });
+    shape.count(ran, now);
 }
 
 impl Shape {
@@ -222,8 +210,9 @@ mod tests {
     fn what_workers_have_counted_is_added_up() {
         let statistics = Statistics::default();
         for (slice, micros) in statistics.0.iter().zip([10, 20, 1000]) {
-            slice.note("a", "select", &ran(micros), || String::from("SELECT ?"));
-            slice.note(&micros.to_string(), "select", &ran(1), String::new);
+            let (shapes, now) = (&mut *locked(slice), Timestamp::now());
+            note(shapes, "a", "select", (&ran(micros), now), || String::from("SELECT ?"));
+            note(shapes, &micros.to_string(), "select", (&ran(1), now), String::new);
         }
         let mut all = statistics.all();
         all.sort_by(|(one, _), (other, _)| one.cmp(other));

@@ -1,16 +1,13 @@
-//! Counters and latencies that each thread counts in a slice of its own: workers that counted in
-//! one place took it from each other with every statement. Readers add the slices up.
-use std::cell::Cell;
+//! Counters and latencies that each thread counts in a slice of its own.
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus::core::{Describer, Metric, MetricVec, MetricVecBuilder};
 use prometheus::proto::{self, LabelPair, MetricType};
 use prometheus::{Error, Opts};
 
-/// Slices of a series; threads beyond that share them.
-const SLICES: usize = 8;
+use crate::slices::Slices;
 
 /// Upper bounds of latencies, in microseconds. Above the last there is one more bucket.
 const BOUNDS: [u64; 14] = [
@@ -30,15 +27,10 @@ const BOUNDS: [u64; 14] = [
     300_000_000,
 ];
 
-/// What one thread has counted, on lines of its own.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Slice<T>(T);
-
 #[derive(Debug, Default)]
 struct Series<T> {
     labels: Vec<LabelPair>,
-    slices: [Slice<T>; SLICES],
+    slices: Slices<T>,
 }
 
 impl<T: Default> Series<T> {
@@ -50,26 +42,11 @@ impl<T: Default> Series<T> {
         }
         let mut labels: Vec<LabelPair> = names.into_iter().zip(values).map(pair).collect();
         labels.sort_by(|one, other| one.name().cmp(other.name()));
-        Ok(Arc::new(Self { labels, slices: Default::default() }))
-    }
-
-    /// The slice of this thread.
-    fn own(&self) -> &T {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static NUMBER: Cell<Option<usize>> = const { Cell::new(None) };
-        }
-        let number = NUMBER.get().unwrap_or_else(|| {
-            let number = THREADS.fetch_add(1, Ordering::Relaxed);
-            NUMBER.set(Some(number));
-            number
-        });
-        let [first, ..] = &self.slices;
-        &self.slices.get(number % SLICES).unwrap_or(first).0
+        Ok(Arc::new(Self { labels, slices: Slices::default() }))
     }
 
     fn sum(&self, of: impl Fn(&T) -> &AtomicU64) -> u64 {
-        self.slices.iter().map(|slice| of(&slice.0).load(Ordering::Relaxed)).sum()
+        self.slices.iter().map(|slice| of(slice).load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -92,7 +69,7 @@ impl Count {
 
     /// So many more.
     pub(super) fn inc_by(&self, more: u64) {
-        self.0.own().fetch_add(more, Ordering::Relaxed);
+        self.0.slices.own().fetch_add(more, Ordering::Relaxed);
     }
 
     /// How many so far.
@@ -140,7 +117,7 @@ pub(super) struct Latency(Arc<Series<Durations>>);
 impl Latency {
     /// One more took so long.
     pub(super) fn observe(&self, took: Took) {
-        let own = self.0.own();
+        let own = self.0.slices.own();
         own.nanos.fetch_add(took.nanos, Ordering::Relaxed);
         if let Some(bucket) = own.buckets.get(took.bucket) {
             bucket.fetch_add(1, Ordering::Relaxed);
