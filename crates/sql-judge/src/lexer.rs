@@ -6,6 +6,7 @@
 mod comment;
 pub(crate) mod keyword;
 mod number;
+pub(crate) mod pattern;
 mod quoted;
 mod runs;
 pub(crate) mod sight;
@@ -249,8 +250,7 @@ impl<'t> Lexer<'t> {
     /// Goes on by one character of a name that isn't ASCII.
     #[cold]
     fn skip_character(&mut self, first: u8) -> Lexed<()> {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        match self.mode.charset.multibyte_len(rest) {
+        match self.mode.charset.multibyte_len(self.rest()) {
             0 if self.mode.charset.is_name_byte(first) => self.at += 1,
             0 => {
                 let message = "bytes outside of quotes are not valid in this character set";
@@ -305,10 +305,15 @@ impl<'t> Lexer<'t> {
         self.text.get(self.at + ahead).copied()
     }
 
+    /// All that isn't read yet.
+    fn rest(&self) -> &'t [u8] {
+        self.text.get(self.at..).unwrap_or_default()
+    }
+
     /// Goes to the first byte that is not such a one, or to the end.
     #[inline(always)]
     fn skip_while(&mut self, is_such: impl Fn(u8) -> bool) {
-        let rest = self.text.get(self.at..).unwrap_or_default();
+        let rest = self.rest();
         self.at += rest.iter().position(|&byte| !is_such(byte)).unwrap_or(rest.len());
     }
 

@@ -22,6 +22,7 @@ mod literals;
 mod memory;
 mod metadata;
 mod own;
+mod patterns;
 mod server;
 mod settings;
 mod split;

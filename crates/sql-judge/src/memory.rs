@@ -1,6 +1,7 @@
 //! What a judge remembers: texts that were judged plain reads, so that a dashboard's next
-//! refresh isn't judged again, and skeletons of such texts, so that neither is the next one
-//! with other values in it. Lives inside one judge, so under one policy and its limits.
+//! refresh isn't judged again, skeletons of such texts, so that neither is the next one with
+//! other values in it, and patterns, which spare most texts of a known skeleton being lexed to
+//! their ends. Lives inside one judge, so under one policy and its limits.
 //!
 //! Only reads that change nothing in the session are kept, and only if all that the verdict
 //! depends on is in the key: [`Looked`] tells.
@@ -12,6 +13,7 @@ use crate::cache::{Cache, Place};
 use crate::facts::SessionFacts;
 use crate::lexer::sight::Looked;
 use crate::lexer::skeleton::Skeleton;
+use crate::patterns::Patterns;
 use crate::verdict::StatementKind;
 
 /// What others have found out.
@@ -67,11 +69,19 @@ struct Alike {
     memo: Memo,
 }
 
+/// Texts of one skeleton that are plain reads, all of them.
+#[derive(Debug, Clone)]
+struct Reads {
+    kind: StatementKind,
+    memo: Memo,
+}
+
 /// Shared by all sessions of one judge.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory {
     verdicts: Cache<Known>,
     skeletons: Cache<Alike>,
+    patterns: Patterns<Reads>,
 }
 
 /// A text that must be judged, and where the verdict on it would be kept.
@@ -94,22 +104,44 @@ impl Memory {
         if let Some(known) = place.and_then(|place| self.verdicts.find(place, facts, text)) {
             return Ok(known);
         }
+        if let Some(reads) = self.patterns.find(facts, text) {
+            return Ok(self.one_of(reads, place, facts, text));
+        }
         let skeleton = Skeleton::of(facts.lex_mode(), text).and_then(|skeleton| {
             let place = self.skeletons.place(facts, skeleton.bytes())?;
             Some((skeleton, place))
         });
-        let alike = skeleton
-            .as_ref()
-            .and_then(|(skeleton, place)| self.skeletons.find(*place, facts, skeleton.bytes()));
-        let Some(Alike { read, memo }) = alike else {
-            return Err(Unknown { text, place, skeleton, alike: None });
+        let Some((skeleton, skeleton_place)) = skeleton else {
+            return Err(Unknown { text, place, skeleton: None, alike: None });
         };
-        let Some(kind) = read else {
-            return Err(Unknown { text, place, skeleton: None, alike: Some(memo) });
-        };
+        match self.skeletons.find(skeleton_place, facts, skeleton.bytes()) {
+            None => {
+                let skeleton = Some((skeleton, skeleton_place));
+                Err(Unknown { text, place, skeleton, alike: None })
+            }
+            Some(Alike { read: None, memo }) => {
+                Err(Unknown { text, place, skeleton: None, alike: Some(memo) })
+            }
+            Some(Alike { read: Some(kind), memo }) => {
+                let reads = Reads { kind, memo };
+                self.patterns.keep(facts, text, skeleton, reads.clone());
+                Ok(self.one_of(reads, place, facts, text))
+            }
+        }
+    }
+
+    /// A text that has the skeleton of these reads, kept from its second time on.
+    fn one_of(
+        &self,
+        reads: Reads,
+        place: Option<Place>,
+        facts: &SessionFacts,
+        text: &[u8],
+    ) -> Known {
+        let Reads { kind, memo } = reads;
         let known = Known { kind, memos: Memos::of_text(Some(&memo)) };
         let kept = place.and_then(|place| self.verdicts.note(place, facts, text, known));
-        Ok(kept.unwrap_or(Known { kind, memos: Memos { text: None, alike: Some(memo) } }))
+        kept.unwrap_or(Known { kind, memos: Memos { text: None, alike: Some(memo) } })
     }
 
     /// Keeps that the text was judged a read: a plain one if `kind` is given, and then by

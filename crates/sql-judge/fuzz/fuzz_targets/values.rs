@@ -1,5 +1,6 @@
 //! A judge that has let a text through says of any other text what a judge without a memory
-//! says: same verdict, same names. The second text is the first with a piece of it replaced.
+//! says: same verdict, same names. The second text is the first with a piece of it replaced;
+//! both are long enough for a pattern, if the input wants that.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -17,6 +18,13 @@ static SERVERS: LazyLock<[(SessionFacts, Judge); 2]> = LazyLock::new(|| {
     })
 });
 
+/// As long as the shortest text that is tried on patterns.
+const LONG_HEAD: &[u8; 256] = &{
+    let mut head = [b' '; 256];
+    (head[0], head[1], head[254], head[255]) = (b'/', b'*', b'*', b'/');
+    head
+};
+
 fn judge(server: ServerVersion) -> Judge {
     let policy = Policy { sleep_max_seconds: 2, own_sessions_only: true, ..Policy::default() };
     Judge::new(server, policy)
@@ -32,13 +40,16 @@ fn said(judge: &Judge, facts: &SessionFacts, text: &[u8]) -> String {
     }
 }
 
-fuzz_target!(|input: (bool, u16, u8, Vec<u8>, Vec<u8>)| {
-    let (is_mysql, at, len, piece, text) = input;
-    let (facts, warm) = &SERVERS[usize::from(is_mysql)];
-    for _ in 0..2 {
-        said(warm, facts, &text);
+fuzz_target!(|input: (u8, u16, u8, Vec<u8>, Vec<u8>)| {
+    let (choice, at, len, piece, mut text) = input;
+    let (facts, warm) = &SERVERS[usize::from(choice & 1)];
+    let head = if choice & 2 == 0 { 0 } else { LONG_HEAD.len() };
+    text.splice(..0, LONG_HEAD[..head].iter().copied());
+    // Twice for the text and its skeleton; the third time, as another text, for the pattern.
+    for text in [&text, &text, &[&text[..], b" "].concat()] {
+        said(warm, facts, text);
     }
-    let from = usize::from(at).min(text.len());
+    let from = (head + usize::from(at)).min(text.len());
     let to = (from + usize::from(len)).min(text.len());
     let other = [&text[..from], &piece, &text[to..]].concat();
     assert_eq!(said(warm, facts, &other), said(&judge(warm.server()), facts, &other));

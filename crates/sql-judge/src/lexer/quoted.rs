@@ -85,7 +85,6 @@ impl<'t> Lexer<'t> {
         if byte < 0x80 || !self.mode.charset.hides_ascii() {
             return 1;
         }
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        self.mode.charset.multibyte_len(rest).max(1)
+        self.mode.charset.multibyte_len(self.rest()).max(1)
     }
 }

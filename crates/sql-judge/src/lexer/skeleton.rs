@@ -12,9 +12,12 @@ use super::token::{Kind, Token};
 use super::{Gap, LexMode, Lexer, Next, is_name_byte};
 
 /// Longest text that gets one, in bytes: lengths in it take two.
-const LONGEST: usize = 16 * 1024;
+pub(super) const LONGEST: usize = 16 * 1024;
 /// Longest word that is copied without a call.
 const SHORT_WORD: usize = 16;
+/// Fewest bytes before the first end of a token that is noted, and between two.
+const NOTED_FROM: usize = 64;
+const NOTED_EACH: usize = 16;
 /// Values of one sort in a row that are written down.
 const LONGEST_LIST: u32 = 8;
 
@@ -90,6 +93,10 @@ const fn classes() -> [Class; 256] {
 pub(crate) struct Skeleton {
     bytes: Vec<u8>,
     list: List,
+    /// Some ends of tokens, ascending, where [`Lexer::bare`] may go on as at the beginning.
+    rests: Vec<u16>,
+    /// The next of them is here or later.
+    next_rest: usize,
 }
 
 /// The values in a row that end here.
@@ -115,8 +122,12 @@ impl Skeleton {
             return None;
         }
         let mut lexer = Lexer::new(mode, text);
-        let mut skeleton =
-            Self { bytes: Vec::with_capacity(text.len() + 64), list: List::default() };
+        let mut skeleton = Self {
+            bytes: Vec::with_capacity(text.len() + 64),
+            list: List::default(),
+            rests: Vec::new(),
+            next_rest: NOTED_FROM,
+        };
         let mut is_over = false;
         loop {
             if quickly && lexer.next == Next::Any && !lexer.in_comment && !is_over {
@@ -140,6 +151,11 @@ impl Skeleton {
     /// What it is compared by.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Where in its text a lexer may go on as at the beginning.
+    pub(super) fn into_rests(self) -> Vec<u16> {
+        self.rests
     }
 
     /// Adds tokens for as long as one look at the next byte or two tells what they are, as
@@ -178,7 +194,17 @@ impl Skeleton {
                 Some(after) => end = after,
                 None => return end,
             }
+            if end >= self.next_rest {
+                self.note_rest(end);
+            }
         }
+    }
+
+    /// Texts are too short for offsets of more than two bytes.
+    #[inline(never)]
+    fn note_rest(&mut self, end: usize) {
+        self.rests.extend(u16::try_from(end));
+        self.next_rest = end + NOTED_EACH;
     }
 
     /// Adds a word, or names with nothing but a dot between each two; gives their end. `None`,

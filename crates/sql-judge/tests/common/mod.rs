@@ -179,19 +179,27 @@ impl Warm {
         Self { server, policy, judge, random: Random(seed), known: 0, compared: 0 }
     }
 
-    /// Judges a text twice, so that it is remembered, and then so many with other values.
+    /// Judges a text until it is remembered, and then so many with other values: as it is, and
+    /// with a comment in front that makes it long enough for a pattern.
     pub(crate) fn compare(&mut self, facts: &SessionFacts, text: &[u8], times: usize) {
-        let mut found_anew = 0;
+        let comment = format!("/* {} */ ", "long ".repeat(60));
         for statement in split(facts, &Bytes::copy_from_slice(text)) {
-            for _ in 0..2 {
-                said(&self.judge, facts, &statement, &mut found_anew);
-            }
-            for _ in 0..times {
-                let other = with_other_values(facts, &statement, &mut self.random);
-                let near = [nudged(&other, &mut self.random), nudged(&statement, &mut self.random)];
-                self.one(facts, &other);
-                near.iter().for_each(|near| self.one(facts, near));
-            }
+            self.compare_one(facts, &statement, times);
+            self.compare_one(facts, &[comment.as_bytes(), &statement].concat(), times);
+        }
+    }
+
+    fn compare_one(&mut self, facts: &SessionFacts, statement: &[u8], times: usize) {
+        let mut found_anew = 0;
+        // Twice for the text and its skeleton; the third time, as another text, for the pattern.
+        for text in [statement, statement, &[statement, b" "].concat()] {
+            said(&self.judge, facts, text, &mut found_anew);
+        }
+        for _ in 0..times {
+            let other = with_other_values(facts, statement, &mut self.random);
+            let near = [nudged(&other, &mut self.random), nudged(statement, &mut self.random)];
+            self.one(facts, &other);
+            near.iter().for_each(|near| self.one(facts, near));
         }
     }
 
