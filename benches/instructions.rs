@@ -34,12 +34,14 @@ const REPORT: &str = include_str!("report.sql");
 fn main() {
     let operation = std::env::args().nth(1).unwrap_or_default();
     match operation.as_str() {
-        "judge_point_select" => judge(POINT_SELECT, true),
-        "judge_point_select_again" => judge(POINT_SELECT, false),
-        "judge_report" => judge(REPORT, true),
-        "judge_report_again" => judge(REPORT, false),
+        "judge_point_select" => judge(POINT_SELECT, ends_in),
+        "judge_point_select_again" => judge(POINT_SELECT, |text, _| ends_in(text, 0)),
+        "judge_report" => judge(REPORT, ends_in),
+        "judge_report_without_pattern" => judge(REPORT, holds_everywhere),
+        "judge_report_again" => judge(REPORT, |text, _| ends_in(text, 0)),
         // Of the second, the ledger's own thread is counted, in `Chain::push`.
-        "records_of_a_statement" | "lines_of_a_statement" => records(),
+        "records_of_a_statement" | "lines_of_a_statement" => records(POINT_SELECT),
+        "records_of_a_new_report" => records(REPORT),
         "frame_point_select" => frame(1, 20),
         "frame_rows" => frame(1000, 12),
         "source_lookup" => source_lookup(),
@@ -63,22 +65,30 @@ fn warm_then_counted(mut once: impl FnMut()) {
     counted(once);
 }
 
-/// A text that was never judged before, or one that comes again.
-fn judge(text: &str, is_new: bool) {
+fn ends_in(text: &str, number: u32) -> String {
+    format!("{text} -- {number:08}")
+}
+
+/// In each line, so that no pattern fits in the time it may take.
+fn holds_everywhere(text: &str, number: u32) -> String {
+    text.replace('\n', &format!(" -- {number:08}\n"))
+}
+
+/// Texts that were never judged before, or one that comes again.
+fn judge(text: &str, numbered: fn(&str, u32) -> String) {
     let server = ServerVersion::from_greeting(b"9.7.4").unwrap();
     let judge = Judge::new(server, Policy { own_sessions_only: true, ..Policy::default() });
     let facts = SessionFacts::new(server, b"STRICT_TRANS_TABLES", 255, Some(b"clin")).unwrap();
-    let numbered = |number: u32| format!("{text} -- {:08}", if is_new { number } else { 0 });
-    let texts: Vec<Bytes> = (0..TIMES + WARM).map(|number| numbered(number).into()).collect();
+    let texts: Vec<Bytes> = (0..TIMES + WARM).map(|number| numbered(text, number).into()).collect();
     let mut texts = texts.into_iter();
     warm_then_counted(|| {
         black_box(judge.judge(&facts, black_box(texts.next().unwrap())));
     });
 }
 
-/// The two records of a point select, from what the session knows to the journal; and, in the
-/// ledger's own thread, on to the lines of the file.
-fn records() {
+/// The two records of a text told in full, from what the session knows to the journal; and, in
+/// the ledger's own thread, on to the lines of the file.
+fn records(text: &str) {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(LedgerSettings::new(folder.path(), "bench")).unwrap();
     let tag = ledger.tag_after(1, &who(7));
@@ -92,7 +102,7 @@ fn records() {
         let intent = Intent {
             command: "query",
             schema: Some(b"clin"),
-            text: POINT_SELECT.as_bytes(),
+            text: text.as_bytes(),
             kind: "select",
             ..Intent::default()
         };

@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
+use aho_corasick::packed::Searcher;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder};
 
 /// What stands in a record for a password.
@@ -17,27 +18,14 @@ static ANNOUNCES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     builder.ascii_case_insensitive(true).build(["password", "identified"]).ok()
 });
 
-/// Whether a word that announces a password may be there: none without `sw` or `fi`, which
-/// few texts hold. Looks at 32 places at once, without a branch for each.
+/// Pairs of letters without which no word announces a password; few texts hold one, and many
+/// bytes at once are searched for them. `None` on processors where that can't be done.
+static PAIRS: LazyLock<Option<Searcher>> =
+    LazyLock::new(|| Searcher::new(["sw", "sW", "Sw", "SW", "fi", "fI", "Fi", "FI"]));
+
+/// Whether a word that announces a password may be there.
 fn may_announce(text: &[u8]) -> bool {
-    let is_pair = |first: u8, second: u8| {
-        let is = |a: u8, b: u8| u8::from(first | 0x20 == a) & u8::from(second | 0x20 == b);
-        is(b's', b'w') | is(b'f', b'i')
-    };
-    let any = |firsts: &[u8], seconds: &[u8]| {
-        let pairs = firsts.iter().zip(seconds);
-        pairs.fold(0, |found, (first, second)| found | is_pair(*first, *second)) != 0
-    };
-    let seconds = text.get(1..).unwrap_or_default();
-    let in_block = |(firsts, seconds): (&[u8; 32], &[u8; 32])| any(firsts, seconds);
-    // The last block overlaps with the one before: all are of one size.
-    match (text.get(..seconds.len()).and_then(<[u8]>::last_chunk), seconds.last_chunk()) {
-        (Some(last), Some(last_seconds)) => {
-            let blocks = text.as_chunks().0.iter().zip(seconds.as_chunks().0);
-            blocks.chain([(last, last_seconds)]).any(in_block)
-        }
-        _ => any(text, seconds),
-    }
+    PAIRS.as_ref().is_none_or(|pairs| pairs.find(text).is_some())
 }
 
 /// The text with passwords masked; borrowed if there is none.

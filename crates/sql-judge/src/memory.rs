@@ -124,7 +124,7 @@ impl Memory {
             }
             Some(Alike { read: Some(kind), memo }) => {
                 let reads = Reads { kind, memo };
-                self.patterns.keep(facts, text, skeleton, reads.clone());
+                self.patterns.keep(facts, text, skeleton, &reads);
                 Ok(self.one_of(reads, place, facts, text))
             }
         }

@@ -9,11 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 use crate::facts::SessionFacts;
-use crate::lexer::pattern::{Patience, Pattern};
+use crate::lexer::pattern::{Patience, Pattern, SHORTEST};
 use crate::lexer::skeleton::Skeleton;
 
-/// Shorter texts have skeletons that cost no more than looking here.
-const SHORTEST: usize = 256;
 /// Bytes of a text that decide where it is looked for.
 const HEAD: usize = 64;
 /// Places, each for texts whose heads have one hash.
@@ -65,14 +63,14 @@ impl<T: Clone> Patterns<T> {
     }
 
     /// Keeps what is known of texts of this skeleton, in the place of an older pattern.
-    pub(crate) fn keep(&self, facts: &SessionFacts, text: &[u8], skeleton: Skeleton, known: T) {
+    pub(crate) fn keep(&self, facts: &SessionFacts, text: &[u8], skeleton: Skeleton, known: &T) {
         let Some(place) = self.place(facts, text) else { return };
         let pattern = Pattern::new(facts.lex_mode(), text, skeleton);
-        let kept = Arc::new(Kept { schema: facts.schema_bytes(), pattern, known });
+        let kept = Kept { schema: facts.schema_bytes(), pattern, known: known.clone() };
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
         place.rotate_right(1);
         if let Some(newest) = place.first_mut() {
-            *newest = Some(kept);
+            *newest = Some(Arc::new(kept));
         }
     }
 

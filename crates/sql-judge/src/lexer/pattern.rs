@@ -9,14 +9,17 @@ use super::skeleton::{LONGEST, Skeleton};
 use super::token::{Kind, Token};
 use super::{Gap, LexMode, Lexer, Next};
 
+/// Shorter texts have none: their skeletons cost little more than a look at patterns.
+pub(crate) const SHORTEST: usize = 256;
 /// How far a token's bytes are looked past to tell where it ends and what the next may be, and
 /// more: a dot with a name's byte behind it, an exponent's sign and digit, `..`, `--` and blank.
 const LOOKAHEAD: usize = 8;
 /// Fewer bytes in common than that aren't worth a search for where to go on.
 const WORTH_SKIPPING: usize = 32;
-/// One token is read for so many bytes of text; where texts differ in more places, a skeleton
-/// costs less.
-const BYTES_PER_TOKEN: usize = 32;
+/// Tokens that are read for any text, and one more for so many of its bytes: a third of what its
+/// skeleton costs, which is made where texts differ in more than a few places.
+const FEWEST_TOKENS: usize = 4;
+const BYTES_PER_TOKEN: usize = 64;
 
 /// A text that has a skeleton, and where in it to go on reading.
 pub(crate) struct Pattern {
@@ -33,7 +36,7 @@ pub(crate) struct Patience(usize);
 impl Patience {
     /// For all patterns together that are tried on this text.
     pub(crate) fn with(text: &[u8]) -> Self {
-        Self(text.len() / BYTES_PER_TOKEN)
+        Self(FEWEST_TOKENS + text.len() / BYTES_PER_TOKEN)
     }
 }
 
@@ -80,6 +83,9 @@ impl Pattern {
             return;
         }
         let (rest, other) = (known.rest(), new.rest());
+        if rest.first_chunk::<8>() != other.first_chunk() {
+            return;
+        }
         let common = common_len(rest, other);
         if common == rest.len() && common == other.len() {
             known.at += common;

@@ -15,8 +15,7 @@ use super::{Gap, LexMode, Lexer, Next, is_name_byte};
 pub(super) const LONGEST: usize = 16 * 1024;
 /// Longest word that is copied without a call.
 const SHORT_WORD: usize = 16;
-/// Fewest bytes before the first end of a token that is noted, and between two.
-const NOTED_FROM: usize = 64;
+/// Fewest bytes between two ends of tokens that are noted.
 const NOTED_EACH: usize = 16;
 /// Values of one sort in a row that are written down.
 const LONGEST_LIST: u32 = 8;
@@ -93,7 +92,8 @@ const fn classes() -> [Class; 256] {
 pub(crate) struct Skeleton {
     bytes: Vec<u8>,
     list: List,
-    /// Some ends of tokens, ascending, where [`Lexer::bare`] may go on as at the beginning.
+    /// Of a text that may become a pattern, some ends of tokens, ascending, where
+    /// [`Lexer::bare`] may go on as at the beginning.
     rests: Vec<u16>,
     /// The next of them is here or later.
     next_rest: usize,
@@ -122,11 +122,12 @@ impl Skeleton {
             return None;
         }
         let mut lexer = Lexer::new(mode, text);
+        let is_short = text.len() < super::pattern::SHORTEST;
         let mut skeleton = Self {
             bytes: Vec::with_capacity(text.len() + 64),
             list: List::default(),
-            rests: Vec::new(),
-            next_rest: NOTED_FROM,
+            rests: Vec::with_capacity(if is_short { 0 } else { text.len() / NOTED_EACH }),
+            next_rest: if is_short { usize::MAX } else { NOTED_EACH },
         };
         let mut is_over = false;
         loop {
@@ -203,7 +204,9 @@ impl Skeleton {
     /// Texts are too short for offsets of more than two bytes.
     #[inline(never)]
     fn note_rest(&mut self, end: usize) {
-        self.rests.extend(u16::try_from(end));
+        if let Ok(end) = u16::try_from(end) {
+            self.rests.push(end);
+        }
         self.next_rest = end + NOTED_EACH;
     }
 
