@@ -65,6 +65,8 @@ pub struct Live {
     doors: HashMap<String, DoorPolicy>,
     /// Deadline from accept to the end of login.
     pub login_timeout: Duration,
+    /// What statements under way get when readgate stops.
+    pub drain: Duration,
     /// Limits of a session.
     pub session_limits: SessionLimits,
     /// Who is told when something is wrong.
@@ -241,6 +243,9 @@ impl Daemon {
         }
         self.limits.set(config.limits.connections);
         self.throttle.set(config.throttle);
+        if let Some(directory) = &self.directory {
+            directory.set_policy(config.credentials);
+        }
         self.pool.target.accounts.store(Arc::new(accounts));
         self.live.store(Arc::new(live));
         self.judges.forget();
@@ -390,6 +395,7 @@ impl Live {
             roles: config.roles.clone(),
             doors: doors.collect(),
             login_timeout: limits.login_timeout,
+            drain: limits.drain,
             session_limits: SessionLimits {
                 idle_timeout: limits.idle_timeout,
                 write_timeout: limits.write_timeout,

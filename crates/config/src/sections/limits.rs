@@ -2,7 +2,7 @@
 use access::LimitSettings;
 
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default};
+use crate::keys::{Counts, Form, Kind, Section, default};
 use crate::model::Limits;
 use crate::table::Table;
 use crate::values;
@@ -11,14 +11,16 @@ pub(crate) static LIMITS: Section = Section {
     name: "limits",
     form: Form::OneOrNone,
     meaning: "Numbers and times that bound what clients can use up.",
+    counts: Counts::AtReload,
     keys: &[
         default(
             "workers",
             Kind::Count(0, 1024),
             "0",
             "4",
-            "Threads that connections live on; 0 is one for each core. Counts from the next start.",
-        ),
+            "Threads that connections live on; 0 is one for each core.",
+        )
+        .at_next_start(),
         default("connections", Kind::Count(1, 1_000_000), "2000", "2000", "All clients together."),
         default(
             "connections_per_source",
@@ -41,7 +43,8 @@ pub(crate) static LIMITS: Section = Section {
             "\"4s\"",
             "\"4s\"",
             "To connect and log in to the replica.",
-        ),
+        )
+        .at_next_start(),
         default(
             "idle_timeout",
             Kind::Duration("1s", "30d"),
@@ -62,14 +65,16 @@ pub(crate) static LIMITS: Section = Section {
             "\"1h\"",
             "\"1h\"",
             "Longest statement, kept by the replica; \"0s\" is no limit.",
-        ),
+        )
+        .at_next_start(),
         default(
             "lock_wait_timeout",
             Kind::Duration("1s", "1d"),
             "\"10s\"",
             "\"10s\"",
             "Longest wait for a lock, kept by the replica; whole seconds.",
-        ),
+        )
+        .at_next_start(),
         default(
             "max_payload",
             Kind::Size("64KiB", "1GiB"),
