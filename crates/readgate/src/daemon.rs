@@ -81,6 +81,8 @@ pub struct Live {
     pub config_hash: String,
     /// Its keys and values, to say what a reload changes.
     pub settings: Arc<Settings>,
+    /// Of these, the keys that don't count before the next start.
+    pub pending: Arc<[String]>,
 }
 
 /// What a listener accepts.
@@ -138,6 +140,8 @@ impl DoorWay {
 /// The daemon.
 pub struct Daemon {
     live: ArcSwap<Live>,
+    /// What it has started with: what a reload can't swap is as it was then.
+    started: Arc<Settings>,
     /// Listeners, by name.
     pub doors: Vec<Arc<DoorWay>>,
     pub(crate) directory: Option<Directory>,
@@ -198,6 +202,7 @@ impl Daemon {
         let ledger = Ledger::open(config.ledger.settings(&host_name()))?;
         let daemon = Self {
             live: ArcSwap::from_pointee(live),
+            started: Arc::clone(&config.settings),
             directory,
             outbox: Arc::new(Outbox::new(config.ledger.directory.clone()).into()),
             doors,
@@ -234,7 +239,8 @@ impl Daemon {
     pub fn put_in_force(&self, config: &Config, hash: &ConfigHash) -> Result<(), StartFault> {
         let fresh = doors(config)?;
         let accounts = Accounts::read(&config.replica)?;
-        let live = Live::new(config, hash, self.directory.as_ref())?;
+        let pending = config.settings.pending(&self.started).into();
+        let live = Live { pending, ..Live::new(config, hash, self.directory.as_ref())? };
         for door in &self.doors {
             if let Some(new) = fresh.iter().find(|new| new.name == door.name) {
                 door.acceptor.store(new.acceptor.load_full());
@@ -247,6 +253,7 @@ impl Daemon {
             directory.set_policy(config.credentials);
         }
         self.pool.target.accounts.store(Arc::new(accounts));
+        self.pool.target.bounds.store(Arc::new(configured::bounds(&config.limits)));
         self.live.store(Arc::new(live));
         self.judges.forget();
         self.look_at_walls.notify_one();
@@ -345,7 +352,7 @@ impl Daemon {
             // The role as it is now: the one at hand may be of before a reload.
             let live = self.live();
             let role = live.roles.iter().find(|now| now.name == role.name).map_or(role, |r| r);
-            let guard = self.pool.target.guard.narrowed(role.limits.statement_timeout);
+            let guard = self.pool.target.guard(role.limits.statement_timeout);
             Judge::new(version, live.policy_of(role)).with_limits(guard.limits())
         })
     }
@@ -410,6 +417,7 @@ impl Live {
             passwords: config.passwords,
             config_hash: hash.as_str().to_owned(),
             settings: Arc::clone(&config.settings),
+            pending: Arc::default(),
         })
     }
 

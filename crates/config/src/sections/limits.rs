@@ -43,8 +43,7 @@ pub(crate) static LIMITS: Section = Section {
             "\"4s\"",
             "\"4s\"",
             "To connect and log in to the replica.",
-        )
-        .at_next_start(),
+        ),
         default(
             "idle_timeout",
             Kind::Duration("1s", "30d"),
@@ -65,16 +64,14 @@ pub(crate) static LIMITS: Section = Section {
             "\"1h\"",
             "\"1h\"",
             "Longest statement, kept by the replica; \"0s\" is no limit.",
-        )
-        .at_next_start(),
+        ),
         default(
             "lock_wait_timeout",
             Kind::Duration("1s", "1d"),
             "\"10s\"",
             "\"10s\"",
             "Longest wait for a lock, kept by the replica; whole seconds.",
-        )
-        .at_next_start(),
+        ),
         default(
             "max_payload",
             Kind::Size("64KiB", "1GiB"),

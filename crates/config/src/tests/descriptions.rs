@@ -185,7 +185,7 @@ fn nothing_but_these_keys_counts_from_the_next_start() {
         ledger.hash_results ledger.keep_for ledger.node ledger.redaction_key_file
         ledger.ship_ca_file ledger.ship_to ledger.sync ledger.sync_delay ledger.text
         ledger.text_by_reference ledger.text_other_way_for
-        limits.lock_wait_timeout limits.replica_timeout limits.statement_timeout limits.workers
+        limits.workers
         listener.address listener.name
         ops.address ops.operators ops.password_file
         reload.watch

@@ -2,13 +2,13 @@
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use config::{Config, ReplicaCompression, ReplicaTls};
+use config::{Config, Limits, ReplicaCompression, ReplicaTls};
 use mysql_wire::compression::Algorithm;
 
-use super::ReplicaTarget;
 use super::account::Accounts;
 use super::guard::GuardSettings;
 use super::pool::PoolSettings;
+use super::{Bounds, ReplicaTarget};
 use crate::daemon::StartFault;
 use crate::tls;
 
@@ -34,13 +34,20 @@ pub fn target(config: &Config) -> Result<ReplicaTarget, StartFault> {
             ReplicaCompression::Zlib => Some(Algorithm::Zlib),
             ReplicaCompression::Zstd => Some(Algorithm::Zstd { level: ZSTD_LEVEL }),
         },
-        deadline: config.limits.replica_timeout,
-        guard: GuardSettings {
-            statement_timeout: config.limits.statement_timeout.unwrap_or_default(),
-            lock_wait_timeout: config.limits.lock_wait_timeout,
-        },
+        bounds: ArcSwap::from_pointee(bounds(&config.limits)),
         profile: ArcSwapOption::empty(),
     })
+}
+
+/// What bounds sessions on it.
+pub fn bounds(limits: &Limits) -> Bounds {
+    Bounds {
+        deadline: limits.replica_timeout,
+        guard: GuardSettings {
+            statement_timeout: limits.statement_timeout.unwrap_or_default(),
+            lock_wait_timeout: limits.lock_wait_timeout,
+        },
+    }
 }
 
 /// How many connections to it are kept.
