@@ -1,8 +1,12 @@
 //! What a reload says is so: keys that count at once do, and of those that wait for the next
 //! start nobody is told that they are in force.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use access::store::{Author, IdentityStore};
+use access::{Change, CredentialPolicy, Identity, Password, Timestamp, UserName};
+use readgate::identity::SqliteStore;
 use readgate_tests::config::set;
 use readgate_tests::place::{free_port, wait_for};
 use readgate_tests::protocol::Login;
@@ -16,15 +20,25 @@ use toml::Table;
 const LONG: Duration = Duration::from_secs(30);
 const IN_FORCE: &str = "in force, 0 sessions ended";
 
-/// A daemon that reads its configuration when it is told to, and the configuration.
-fn start(stage: &Stage, name: &str) -> (Readgate, Table) {
+/// A configuration that is read again when the daemon is told to; olga is an operator.
+fn operated(stage: &Stage, name: &str) -> (PathBuf, Table) {
     let (directory, mut config) = stage.own_config(name);
     set(&mut config, "reload.watch", "0s");
     let roles: Table = "[[role]]\nname = \"operator\"\noperator = true\n".parse().unwrap();
     set(&mut config, "role", roles["role"].clone());
     set(&mut config, "user.1.role", "operator");
+    (directory, config)
+}
+
+/// The configuration as the daemon was started with it.
+fn written(readgate: &Readgate) -> Table {
+    std::fs::read_to_string(readgate.directory.join("proxy.toml")).unwrap().parse().unwrap()
+}
+
+fn start(stage: &Stage, name: &str) -> (Readgate, Table) {
+    let (directory, config) = operated(stage, name);
     let readgate = Readgate::start(&directory, config);
-    let config = std::fs::read_to_string(directory.join("proxy.toml")).unwrap().parse().unwrap();
+    let config = written(&readgate);
     (readgate, config)
 }
 
@@ -182,5 +196,61 @@ on_both! {
         assert_eq!(limits(&mut alice).0, "77000");
         let console = "SELECT value FROM limits WHERE name = 'statement_timeout'";
         assert_eq!(enter(stage, &readgate, "olga").query(console).value(), "77");
+    }
+    fn a_drain_that_the_consoles_reload_brings_counts(stage) {
+        let (directory, mut config) = operated(stage, "new_drain");
+        set(&mut config, "limits.drain", "1h");
+        set(&mut config, "functions.sleep_max", "1h");
+        let mut readgate = Readgate::start(&directory, config);
+        let mut config = written(&readgate);
+        let mut alice = enter(stage, &readgate, "alice");
+        alice.send_command(3, b"SELECT SLEEP(600)").unwrap();
+        readgate.record("intent", |record| record["text"] == "SELECT SLEEP(600)");
+        set(&mut config, "limits.drain", "0s");
+        std::fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
+        enter(stage, &readgate, "olga").query("RELOAD").expect_ok();
+        readgate.signal("TERM");
+        assert!(wait_for("readgate ends", LONG, || readgate.ended()).success());
+    }
+
+    fn rules_for_credentials_count_at_a_reload_for_what_users_do_by_themselves(stage) {
+        let (directory, mut config) = stage.own_config("new_policy");
+        let file = directory.join("identities.sqlite");
+        set(&mut config, "reload.watch", "0s");
+        set(&mut config, "identities.file", file.display().to_string());
+        set(&mut config, "identities.refresh", "200ms");
+        set(&mut config, "credentials.valid_for", "90d");
+        let readgate = Readgate::start(&directory, config);
+        let store = SqliteStore::open(&file, LONG).unwrap();
+        let bob = UserName::new("bob").unwrap();
+        let password = "Xk3-handed.over_Once,by-an.operator_44-letters";
+        let policy = CredentialPolicy {
+            collect_within: Duration::from_secs(14 * 86_400),
+            valid_for: Some(Duration::from_secs(90 * 86_400)),
+            warn_before: Duration::from_secs(86_400),
+            overlap: Duration::ZERO,
+        };
+        for change in [
+            Change::Add(Box::new(Identity::new(bob.clone(), "Bob Builder", "default"))),
+            Change::Issue(bob, Password::new(password)),
+        ] {
+            let author = Author::new("os:tester", "a test").unwrap();
+            store.apply(&change, &author, &policy, Timestamp::now()).unwrap();
+        }
+        readgate.record("access_change", |change| change["change"].to_string().contains("issued"));
+
+        let mut config = written(&readgate);
+        set(&mut config, "credentials.valid_for", "3650d");
+        reload(&readgate, &config);
+        login_at(readgate.port, &stage.ca_file(), &Login::user("bob", password))
+            .query("SELECT 1")
+            .expect_ok();
+        let collected = |change: &Value| change["differences"].to_string().contains("in use until");
+        let change = readgate.record("access_change", collected);
+        let in_years = Timestamp::now().checked_add(Duration::from_secs(3649 * 86_400)).unwrap();
+        let year = in_years.to_string()[..4].to_owned();
+        let text = change["differences"][0][2].as_str().unwrap();
+        let until = text.strip_prefix("in use until ").unwrap();
+        assert!(until[..4] >= *year, "{change}");
     }
 }

@@ -151,7 +151,8 @@ impl Pool {
         }
     }
 
-    /// Whether a session that is ready serves the wish, under the guard that counts now.
+    /// Whether a session that is ready serves the wish, under the guard that counts now. A reload
+    /// makes each account another one, which tells of most; not of a login that came just then.
     fn is_as_wished(&self, session: &ReplicaSession, wish: &SessionWish) -> bool {
         session.wish.is_like(wish) && session.guard == self.target.guard(wish.statement_timeout)
     }
