@@ -142,6 +142,8 @@ pub struct Daemon {
     live: ArcSwap<Live>,
     /// What it has started with: what a reload can't swap is as it was then.
     started: Arc<Settings>,
+    /// Held by the one reload that is under way.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
     /// Listeners, by name.
     pub doors: Vec<Arc<DoorWay>>,
     pub(crate) directory: Option<Directory>,
@@ -203,6 +205,7 @@ impl Daemon {
         let daemon = Self {
             live: ArcSwap::from_pointee(live),
             started: Arc::clone(&config.settings),
+            reloading: tokio::sync::Mutex::default(),
             directory,
             outbox: Arc::new(Outbox::new(config.ledger.directory.clone()).into()),
             doors,

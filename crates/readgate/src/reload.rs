@@ -21,6 +21,8 @@ use crate::tls;
 /// Reloads, records the result, and ends the sessions that are no longer allowed. Returns
 /// the configuration that has come into force, if one has.
 pub async fn reload(daemon: &Arc<Daemon>, path: &Path) -> Option<Arc<Config>> {
+    // A console's reload and one for a changed file would put parts of each in force.
+    let _alone = daemon.reloading.lock().await;
     let before = daemon.live();
     let loaded = Config::load(path).map_err(|error| error.to_string());
     let result = match loaded {

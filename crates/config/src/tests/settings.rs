@@ -57,15 +57,15 @@ fn what_waits_for_the_next_start_does_so_until_it_is_taken_back() {
     assert!(pending(&format!("{main}{rest}")).is_empty(), "these count at a reload");
 
     let other = rest.replace("a:1", "b:1").replace("[limits]\n", "[limits]\nworkers = 3\n");
-    let other = other.replace("[ledger]\n", "[ledger]\nsync = \"each\"\n");
+    let other = other.replace("[ledger]\n", "[reload]\nwatch = \"1s\"\n[ledger]\n");
     let further = main.replace("main", "further");
     assert_eq!(
         pending(&format!("{main}{further}{other}")),
         [
-            "ledger.sync",
             "limits.workers",
             "listener[further].address",
             "listener[further].name",
+            "reload.watch",
             "replica.address"
         ]
     );
@@ -77,10 +77,10 @@ fn what_waits_for_the_next_start_does_so_until_it_is_taken_back() {
 
 #[test]
 fn a_default_that_is_written_down_waits_for_nothing() {
-    let started = settings("[ledger]\ndirectory = \"l\"\ncompress = true\n");
-    let same = settings("[ledger]\ndirectory = \"l\"\nsync = 'group'\n");
+    let started = settings("[replica]\nname = \"r\"\nwarm_connections = 4\n");
+    let same = settings("[replica]\nname = \"r\"\ncompression = 'none'\n");
     assert!(same.pending(&started).is_empty());
     assert_eq!(same.differences(&started).len(), 2);
-    let other = settings("[ledger]\ndirectory = \"l\"\nsync = 'each'\ncompress = false\n");
-    assert_eq!(other.pending(&started), ["ledger.compress", "ledger.sync"]);
+    let other = settings("[replica]\nname = \"r\"\nwarm_connections = 5\ncompression = 'zstd'\n");
+    assert_eq!(other.pending(&started), ["replica.compression", "replica.warm_connections"]);
 }
