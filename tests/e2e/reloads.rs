@@ -2,13 +2,14 @@
 //! start nobody is told that they are in force.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use access::store::{Author, IdentityStore};
 use access::{Change, CredentialPolicy, Identity, Password, Timestamp, UserName};
 use readgate::identity::SqliteStore;
 use readgate_tests::config::set;
-use readgate_tests::place::{free_port, wait_for};
+use readgate_tests::place::{free_port, script, wait_for};
 use readgate_tests::protocol::Login;
 use readgate_tests::raw::RawClient;
 use readgate_tests::readgate::Readgate;
@@ -124,6 +125,37 @@ on_both! {
         wait_for("it is ready", LONG, || (readgate.http("/readyz")?.0 == 200).then_some(()));
         assert_eq!(waiting(&readgate), 0);
         assert_eq!(reload(&readgate, &config)["pending"], Value::Null);
+    }
+
+    fn the_replicas_authority_is_the_one_in_its_file_at_the_last_reload(stage) {
+        let (directory, mut config) = operated(stage, "replicas_authority");
+        let ca_file = directory.join("replica-ca.crt");
+        std::fs::copy(stage.ca_file(), &ca_file).unwrap();
+        set(&mut config, "replica.tls.ca_file", ca_file.to_str().unwrap());
+        set(&mut config, "replica.warm_connections", 0);
+        let readgate = Readgate::start(&directory, config);
+        let config = written(&readgate);
+        enter(stage, &readgate, "alice").query("SELECT 1").expect_ok();
+
+        let strange = directory.join("strange");
+        let made = Command::new(script("certificates.sh")).arg(&strange).status().unwrap();
+        assert!(made.success());
+        std::fs::copy(strange.join("ca.crt"), &ca_file).unwrap();
+        assert_eq!(reload(&readgate, &config)["result"], IN_FORCE);
+        let login = Login::user("alice", USER_PASSWORD);
+        let mut client = RawClient::connect(readgate.port).unwrap();
+        client.start_tls(&stage.ca_file(), &login).unwrap();
+        let error = client.login(&login).unwrap_err();
+        assert_eq!((error.code, error.message.contains("certificate")), (2003, true), "{error}");
+
+        // One that can't be read changes nothing.
+        std::fs::write(&ca_file, "no certificate").unwrap();
+        let load = reload(&readgate, &config);
+        assert!(load["result"].as_str().unwrap().contains("replica-ca.crt"), "{load}");
+
+        std::fs::copy(stage.ca_file(), &ca_file).unwrap();
+        assert_eq!(reload(&readgate, &config)["result"], IN_FORCE);
+        enter(stage, &readgate, "alice").query("SELECT 1").expect_ok();
     }
 
     fn a_listener_that_is_new_or_gone_waits(stage) {

@@ -242,6 +242,7 @@ impl Daemon {
     pub fn put_in_force(&self, config: &Config, hash: &ConfigHash) -> Result<(), StartFault> {
         let fresh = doors(config)?;
         let accounts = Accounts::read(&config.replica)?;
+        let connector = configured::connector(config)?;
         let pending = config.settings.pending(&self.started).into();
         let live = Live { pending, ..Live::new(config, hash, self.directory.as_ref())? };
         for door in &self.doors {
@@ -254,6 +255,9 @@ impl Daemon {
         self.throttle.set(config.throttle);
         if let Some(directory) = &self.directory {
             directory.set_policy(config.credentials);
+        }
+        if let Some((trust, connector)) = self.pool.target.tls.as_ref().zip(connector) {
+            trust.connector.store(connector);
         }
         self.pool.target.accounts.store(Arc::new(accounts));
         self.pool.target.bounds.store(Arc::new(configured::bounds(&config.limits)));

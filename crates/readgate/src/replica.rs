@@ -44,8 +44,8 @@ pub struct ReplicaTarget {
     pub name: String,
     /// Host and port.
     pub address: String,
-    /// TLS and the name its certificate must hold; `None` for plaintext by config.
-    pub tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// How its TLS is opened; `None` for plaintext by config.
+    pub tls: Option<ReplicaTrust>,
     /// The accounts on it.
     pub accounts: ArcSwap<Accounts>,
     /// Compression of the way to it.
@@ -54,6 +54,14 @@ pub struct ReplicaTarget {
     pub bounds: ArcSwap<Bounds>,
     /// What the replica said of itself when it was last seen.
     pub profile: ArcSwapOption<ReplicaProfile>,
+}
+
+/// Whom connections to the replica trust.
+pub struct ReplicaTrust {
+    /// Holds the authorities; a reload may swap it.
+    pub connector: ArcSwap<TlsConnector>,
+    /// The name that the replica's certificate must hold.
+    pub name: ServerName<'static>,
 }
 
 /// What bounds sessions on the replica that log in from now on.

@@ -113,7 +113,8 @@ static TLS: Section = Section {
             Kind::Path,
             "\"certs/ca.crt\"",
             "PEM: the CA certificates that the replica's certificate must lead to. Required unless `insecure_plaintext`.",
-        ),
+        )
+        .at_reload(),
         optional(
             "server_name",
             Kind::Text,

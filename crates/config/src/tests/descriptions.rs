@@ -191,7 +191,7 @@ fn nothing_but_these_keys_counts_from_the_next_start() {
         reload.watch
         replica.address replica.compression replica.connections replica.excess_rights
         replica.heartbeat_query replica.longest_wait replica.max_lag replica.name
-        replica.share_idle replica.tls.ca_file replica.tls.insecure_plaintext
+        replica.share_idle replica.tls.insecure_plaintext
         replica.tls.server_name replica.warm_connections replica.when_behind replica.writable";
     let waits = all_keys().into_iter().filter(|(sections, key)| {
         sections.last().is_some_and(|section| section.counts(key) == Counts::AtNextStart)

@@ -1,16 +1,18 @@
 //! From the configuration to what opens sessions on the replica.
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use config::{Config, Limits, ReplicaCompression, ReplicaTls};
 use mysql_wire::compression::Algorithm;
+use tokio_rustls::TlsConnector;
 
 use super::account::Accounts;
 use super::guard::GuardSettings;
 use super::pool::PoolSettings;
-use super::{Bounds, ReplicaTarget};
+use super::{Bounds, ReplicaTarget, ReplicaTrust};
 use crate::daemon::StartFault;
-use crate::tls;
+use crate::tls::{self, TlsFault};
 
 /// Level of zstd towards the replica, the server's own default.
 const ZSTD_LEVEL: i32 = 3;
@@ -19,9 +21,10 @@ const ZSTD_LEVEL: i32 = 3;
 pub fn target(config: &Config) -> Result<ReplicaTarget, StartFault> {
     let replica = &config.replica;
     let tls = match &replica.tls {
-        ReplicaTls::Verified { ca_file, server_name } => {
-            Some((tls::connector(ca_file)?, tls::server_name(server_name)?))
-        }
+        ReplicaTls::Verified { ca_file, server_name } => Some(ReplicaTrust {
+            connector: ArcSwap::from_pointee(tls::connector(ca_file)?),
+            name: tls::server_name(server_name)?,
+        }),
         ReplicaTls::InsecurePlaintext => None,
     };
     Ok(ReplicaTarget {
@@ -37,6 +40,14 @@ pub fn target(config: &Config) -> Result<ReplicaTarget, StartFault> {
         bounds: ArcSwap::from_pointee(bounds(&config.limits)),
         profile: ArcSwapOption::empty(),
     })
+}
+
+/// With the authorities that stand in the file now; `None` for plaintext.
+pub fn connector(config: &Config) -> Result<Option<Arc<TlsConnector>>, TlsFault> {
+    match &config.replica.tls {
+        ReplicaTls::Verified { ca_file, .. } => tls::connector(ca_file).map(Arc::new).map(Some),
+        ReplicaTls::InsecurePlaintext => Ok(None),
+    }
 }
 
 /// What bounds sessions on it.
