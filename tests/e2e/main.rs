@@ -53,6 +53,7 @@ mod reads;
 mod ready;
 mod references;
 mod refusals;
+mod reloads;
 mod roles;
 mod settings;
 mod sharing;

@@ -8,8 +8,27 @@ pub(crate) struct Section {
     pub(crate) name: &'static str,
     pub(crate) form: Form,
     pub(crate) meaning: &'static str,
+    /// When a change of its keys counts, where a key says nothing else.
+    pub(crate) counts: Counts,
     pub(crate) keys: &'static [Key],
     pub(crate) sections: &'static [&'static Section],
+}
+
+impl Section {
+    /// When a change of one of its keys counts.
+    pub(crate) fn counts(&self, key: &Key) -> Counts {
+        key.counts.unwrap_or(self.counts)
+    }
+}
+
+/// When a changed value counts. Whoever adds a key to a table that a running daemon doesn't take
+/// over has to mark it: the daemon says of the others that they are in force.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counts {
+    /// From the reload on that reads it, for all or for those who come from then on.
+    AtReload,
+    /// Not before the daemon is started again.
+    AtNextStart,
 }
 
 /// How often a table may stand in the file.
@@ -34,6 +53,20 @@ pub(crate) struct Key {
     /// A value as TOML writes it, right for this key.
     pub(crate) example: &'static str,
     pub(crate) meaning: &'static str,
+    /// When a change counts; `None`: as its table says.
+    pub(crate) counts: Option<Counts>,
+}
+
+impl Key {
+    /// The same key, in a table whose others mostly count from the next start.
+    pub(crate) const fn at_reload(self) -> Self {
+        Self { counts: Some(Counts::AtReload), ..self }
+    }
+
+    /// The same key, in a table whose others mostly count at a reload.
+    pub(crate) const fn at_next_start(self) -> Self {
+        Self { counts: Some(Counts::AtNextStart), ..self }
+    }
 }
 
 /// Whether a key may be left out.
@@ -144,7 +177,7 @@ pub(crate) const fn required(
     example: &'static str,
     meaning: &'static str,
 ) -> Key {
-    Key { name, kind, presence: Presence::Required, example, meaning }
+    Key { name, kind, presence: Presence::Required, example, meaning, counts: None }
 }
 
 /// A key whose absence means something of its own.
@@ -154,7 +187,7 @@ pub(crate) const fn optional(
     example: &'static str,
     meaning: &'static str,
 ) -> Key {
-    Key { name, kind, presence: Presence::Optional, example, meaning }
+    Key { name, kind, presence: Presence::Optional, example, meaning, counts: None }
 }
 
 /// A key with a default.
@@ -165,5 +198,5 @@ pub(crate) const fn default(
     example: &'static str,
     meaning: &'static str,
 ) -> Key {
-    Key { name, kind, presence: Presence::Default(default), example, meaning }
+    Key { name, kind, presence: Presence::Default(default), example, meaning, counts: None }
 }

@@ -2,7 +2,7 @@
 //! uses. `docs/configuration.md` is this text; a test compares them.
 use std::fmt::Write;
 
-use crate::keys::{Form, Key, Kind, Presence, Section};
+use crate::keys::{Counts, Form, Key, Kind, Presence, Section};
 use crate::sections::ROOT;
 
 /// The whole reference.
@@ -22,7 +22,9 @@ const HEAD: &str = "\
 with its line, and keys that are not listed here are mistakes. Relative paths start from
 the folder of the file. Durations are written `\"500ms\"`, `\"10s\"`, `\"5m\"`, `\"8h\"`, `\"14d\"`;
 sizes `\"512B\"`, `\"64KiB\"`, `\"64MiB\"`, `\"1GiB\"`, `\"1TiB\"`; dates `2026-01-31`, and days begin and end
-in UTC. This page is made from the program's own descriptions of its keys.
+in UTC. *changed*: from when a new value counts. `reload`: from the next reload of a running daemon,
+for some keys for those who log in from then on; `start`: from its next start, and until then a
+reload calls it pending. This page is made from the program's own descriptions of its keys.
 ";
 
 fn write_section(text: &mut String, section: &Section, above: &str) -> std::fmt::Result {
@@ -38,15 +40,15 @@ fn write_section(text: &mut String, section: &Section, above: &str) -> std::fmt:
         Form::SeveralOrNone => (format!("[[{path}]]"), "Any number."),
     };
     writeln!(text, "\n## `{title}`\n\n{} {how_often}\n", section.meaning)?;
-    writeln!(text, "| key | value | default | example | meaning |")?;
-    writeln!(text, "|---|---|---|---|---|")?;
+    writeln!(text, "| key | value | default | example | changed | meaning |")?;
+    writeln!(text, "|---|---|---|---|---|---|")?;
     for key in section.keys {
-        write_key(text, key)?;
+        write_key(text, key, section.counts(key))?;
     }
     section.sections.iter().try_for_each(|below| write_section(text, below, &path))
 }
 
-fn write_key(text: &mut String, key: &Key) -> std::fmt::Result {
+fn write_key(text: &mut String, key: &Key, counts: Counts) -> std::fmt::Result {
     let default = match key.presence {
         Presence::Required => String::from("required"),
         Presence::Optional => String::from("none"),
@@ -54,7 +56,11 @@ fn write_key(text: &mut String, key: &Key) -> std::fmt::Result {
     };
     let (name, example, meaning) = (key.name, key.example, key.meaning);
     let kind = describe(key.kind).replace('|', "\\|");
-    writeln!(text, "| `{name}` | {kind} | {default} | `{example}` | {meaning} |")
+    let changed = match counts {
+        Counts::AtReload => "reload",
+        Counts::AtNextStart => "start",
+    };
+    writeln!(text, "| `{name}` | {kind} | {default} | `{example}` | {changed} | {meaning} |")
 }
 
 /// A kind with its unit and bounds, in words.

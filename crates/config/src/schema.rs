@@ -2,7 +2,7 @@
 //! reader uses. `docs/proxy.schema.json` is this value; a test compares them.
 use serde_json::{Map, Value, json};
 
-use crate::keys::{Form, Key, Kind, Presence, Section};
+use crate::keys::{Counts, Form, Key, Kind, Presence, Section};
 use crate::sections::ROOT;
 
 /// The whole schema (JSON Schema, draft 2020-12).
@@ -20,7 +20,7 @@ fn object(section: &Section) -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
     for key in section.keys {
-        properties.insert(key.name.to_owned(), property(key));
+        properties.insert(key.name.to_owned(), property(key, section.counts(key)));
         if key.presence == Presence::Required {
             required.push(key.name);
         }
@@ -47,9 +47,13 @@ fn object(section: &Section) -> Value {
     })
 }
 
-fn property(key: &Key) -> Value {
+fn property(key: &Key, counts: Counts) -> Value {
     let mut members = of_kind(key.kind);
-    members.insert(String::from("description"), json!(key.meaning));
+    let description = match counts {
+        Counts::AtReload => key.meaning.to_owned(),
+        Counts::AtNextStart => format!("{} A change counts from the next start.", key.meaning),
+    };
+    members.insert(String::from("description"), json!(description));
     members.insert(String::from("examples"), json!([as_json(key.example)]));
     if let Presence::Default(value) = key.presence {
         members.insert(String::from("default"), as_json(value));

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use access::{Date, SourceSet};
 
 use crate::error::Wrong;
-use crate::keys::{Form, Section};
+use crate::keys::{Counts, Form, Section};
 use crate::model::{Config, Replica};
 use crate::nearest::nearest;
 use crate::table::{Placed, Table};
@@ -33,6 +33,7 @@ pub(crate) static ROOT: Section = Section {
     name: "",
     form: Form::One,
     meaning: "The configuration of one readgate.",
+    counts: Counts::AtReload,
     keys: &[],
     sections: &[
         &listener::LISTENER,

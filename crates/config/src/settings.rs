@@ -1,4 +1,5 @@
-//! A configuration's keys and values, to say what a reload has changed. Shows no secret.
+//! A configuration's keys and values, to say what a reload has changed, and what of it waits for
+//! the next start. Shows no secret.
 //!
 //! Values stay in the text they were read from: a file of 100,000 users is told apart from the
 //! next one without a second tree of it in memory.
@@ -9,7 +10,7 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use crate::keys::{Kind, Section};
+use crate::keys::{Counts, Key, Kind, Presence, Section};
 use crate::sections::ROOT;
 
 /// What stands for a secret's value.
@@ -18,29 +19,26 @@ const SECRET: &str = "(secret)";
 const SHOWN: usize = 200;
 
 /// All keys that are written down, by their path; tables of a list by their name.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Settings {
     text: String,
     tables: Vec<TableSettings>,
 }
 
 /// The keys of one table.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct TableSettings {
     path: String,
+    section: Option<&'static Section>,
     keys: Vec<Setting>,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct Setting {
     name: Range<usize>,
-    /// As written, secrets too: shown by [`Settings::shown`] alone.
+    /// As written, secrets too: shown by [`Place::shown`] alone.
     value: Range<usize>,
-    secret: bool,
 }
-
-/// One table's keys, and the settings they are of.
-type Found<'s> = (&'s Settings, &'s TableSettings);
 
 impl Settings {
     /// The keys of a text, which `items` is the tree of.
@@ -53,29 +51,58 @@ impl Settings {
     /// What differs from the settings before: key, before, after, in the order of the keys. A
     /// key that isn't there has an empty value.
     pub fn differences(&self, before: &Self) -> Vec<(String, String, String)> {
-        let (old, new) = (before.by_path(), self.by_path());
-        let table = |of, at: Option<&usize>| at.and_then(|at| Self::found(of, *at));
-        let mut all = Vec::new();
-        for (at, found) in self.tables.iter().enumerate() {
-            let former = table(before, old.get(found.path.as_str()));
-            differing(former, Self::found(self, at), &mut all);
-        }
-        for (at, found) in before.tables.iter().enumerate() {
-            if !new.contains_key(found.path.as_str()) {
-                differing(Self::found(before, at), None, &mut all);
-            }
-        }
+        let shown = |place: Option<Place<'_>>| place.map(Place::shown).unwrap_or_default();
+        let changes = self.changes(before).into_iter();
+        let mut all: Vec<_> = changes
+            .map(|change| (change.path(), shown(change.before), shown(change.after)))
+            .collect();
         all.sort();
         all
     }
 
-    fn by_path(&self) -> HashMap<&str, usize> {
-        let tables = self.tables.iter().enumerate();
-        tables.map(|(at, table)| (table.path.as_str(), at)).collect()
+    /// Keys whose change since the start counts from the next start alone, in order. `started` is
+    /// what the daemon has started with: what waits does so until then, however many reloads
+    /// come between.
+    pub fn pending(&self, started: &Self) -> Vec<String> {
+        let waiting = self.changes(started).into_iter().filter(Change::waits);
+        let mut all: Vec<String> = waiting.map(|change| change.path()).collect();
+        all.sort();
+        all
     }
 
-    fn found(of: &Self, at: usize) -> Option<Found<'_>> {
-        of.tables.get(at).map(|table| (of, table))
+    fn changes<'s>(&'s self, before: &'s Self) -> Vec<Change<'s>> {
+        let (old, new) = (before.by_path(), self.by_path());
+        let mut all = Vec::new();
+        for table in &self.tables {
+            let former = old.get(table.path.as_str()).copied();
+            for after in self.places(table) {
+                let before = former.and_then(|table| before.with_name(table, after.name()));
+                if before.is_none_or(|before| !is_alike(before.value(), after.value())) {
+                    all.push(Change { before, after: Some(after) });
+                }
+            }
+        }
+        for table in &before.tables {
+            let now = new.get(table.path.as_str()).copied();
+            for before in before.places(table) {
+                if now.and_then(|table| self.with_name(table, before.name())).is_none() {
+                    all.push(Change { before: Some(before), after: None });
+                }
+            }
+        }
+        all
+    }
+
+    fn by_path(&self) -> HashMap<&str, &TableSettings> {
+        self.tables.iter().map(|table| (table.path.as_str(), table)).collect()
+    }
+
+    fn places<'s>(&'s self, table: &'s TableSettings) -> impl Iterator<Item = Place<'s>> {
+        table.keys.iter().map(move |setting| Place { of: self, table, setting })
+    }
+
+    fn with_name<'s>(&'s self, table: &'s TableSettings, name: &str) -> Option<Place<'s>> {
+        self.places(table).find(|place| place.name() == name)
     }
 
     fn table(&mut self, path: String, table: &DeTable<'_>, section: Option<&'static Section>) {
@@ -99,14 +126,11 @@ impl Settings {
                 | DeValue::Boolean(_)
                 | DeValue::Datetime(_)
                 | DeValue::Array(_) => {
-                    let key = section
-                        .and_then(|s| s.keys.iter().find(|key| key.name == &**name.get_ref()));
-                    let secret = key.is_none_or(|key| key.kind == Kind::Secret);
-                    keys.push(Setting { name: name.span(), value: value.span(), secret });
+                    keys.push(Setting { name: name.span(), value: value.span() });
                 }
             }
         }
-        self.tables.push(TableSettings { path, keys });
+        self.tables.push(TableSettings { path, section, keys });
     }
 
     fn list<'i, 't: 'i>(
@@ -129,11 +153,69 @@ impl Settings {
     fn at(&self, range: &Range<usize>) -> &str {
         self.text.get(range.clone()).unwrap_or_default()
     }
+}
 
-    fn shown(&self, setting: &Setting) -> String {
-        match setting.secret {
+/// A key where it is written down.
+#[derive(Clone, Copy)]
+struct Place<'s> {
+    of: &'s Settings,
+    table: &'s TableSettings,
+    setting: &'s Setting,
+}
+
+impl<'s> Place<'s> {
+    fn name(self) -> &'s str {
+        self.of.at(&self.setting.name)
+    }
+
+    fn value(self) -> &'s str {
+        self.of.at(&self.setting.value)
+    }
+
+    fn path(self) -> String {
+        let dot = if self.table.path.is_empty() { "" } else { "." };
+        format!("{}{dot}{}", self.table.path, self.name())
+    }
+
+    /// Its description, and that of its table.
+    fn described(self) -> Option<(&'static Section, &'static Key)> {
+        let section = self.table.section?;
+        section.keys.iter().find(|key| key.name == self.name()).map(|key| (section, key))
+    }
+
+    fn shown(self) -> String {
+        match self.described().is_none_or(|(_, key)| key.kind == Kind::Secret) {
             true => SECRET.to_owned(),
-            false => self.at(&setting.value).chars().take(SHOWN).collect(),
+            false => self.value().chars().take(SHOWN).collect(),
+        }
+    }
+}
+
+/// A key that differs; at least one of both is there.
+struct Change<'s> {
+    before: Option<Place<'s>>,
+    after: Option<Place<'s>>,
+}
+
+impl Change<'_> {
+    fn path(&self) -> String {
+        self.after.or(self.before).map(Place::path).unwrap_or_default()
+    }
+
+    /// Whether it counts from the next start alone.
+    fn waits(&self) -> bool {
+        let described = self.after.or(self.before).and_then(Place::described);
+        described.is_some_and(|(section, key)| {
+            section.counts(key) == Counts::AtNextStart && !self.only_writes_default(key)
+        })
+    }
+
+    /// Whether a default was written down, or is no longer.
+    fn only_writes_default(&self, key: &Key) -> bool {
+        match (self.before, self.after, key.presence) {
+            (Some(written), None, Presence::Default(value))
+            | (None, Some(written), Presence::Default(value)) => is_alike(written.value(), value),
+            _ => false,
         }
     }
 }
@@ -143,40 +225,6 @@ impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Settings").field("tables", &self.tables.len()).finish_non_exhaustive()
     }
-}
-
-/// Adds what differs between one table before and after.
-fn differing(
-    before: Option<Found<'_>>,
-    after: Option<Found<'_>>,
-    all: &mut Vec<(String, String, String)>,
-) {
-    let mut note = |(of, table): Found<'_>, key: &Setting, before, after| {
-        let name = of.at(&key.name);
-        let dot = if table.path.is_empty() { "" } else { "." };
-        all.push((format!("{}{dot}{name}", table.path), before, after));
-    };
-    if let Some((new, table)) = after {
-        for key in &table.keys {
-            let former = before.and_then(|found| with_name(found, new.at(&key.name)));
-            match former {
-                Some((old, former)) if is_alike(old.at(&former.value), new.at(&key.value)) => {}
-                Some((old, former)) => note((new, table), key, old.shown(former), new.shown(key)),
-                None => note((new, table), key, String::new(), new.shown(key)),
-            }
-        }
-    }
-    if let Some((old, table)) = before {
-        for key in &table.keys {
-            if after.and_then(|found| with_name(found, old.at(&key.name))).is_none() {
-                note((old, table), key, old.shown(key), String::new());
-            }
-        }
-    }
-}
-
-fn with_name<'s>((of, table): Found<'s>, name: &str) -> Option<(&'s Settings, &'s Setting)> {
-    table.keys.iter().find(|key| of.at(&key.name) == name).map(|key| (of, key))
 }
 
 /// Whether two values are the same, however they are written.

@@ -288,7 +288,8 @@ impl Key {
     fn without_brackets(&self) -> Key {
         let inner = self.example.trim_start_matches('[').trim_end_matches(']');
         let example = inner.split(", ").next().unwrap_or(inner);
-        Key { name: self.name, kind: self.kind, presence: self.presence, example, meaning: "" }
+        let (name, kind, presence) = (self.name, self.kind, self.presence);
+        Key { name, kind, presence, example, meaning: "", counts: None }
     }
 }
 

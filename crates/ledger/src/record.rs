@@ -290,6 +290,10 @@ pub enum Event<'a> {
         /// are not shown.
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         differences: &'a [(String, String, String)],
+        /// Keys of this configuration that differ from the one that the daemon has started
+        /// with, and don't count before its next start.
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        pending: &'a [String],
     },
     /// A user or credential was changed in the identity store.
     AccessChange {

@@ -65,6 +65,8 @@ pub struct Live {
     doors: HashMap<String, DoorPolicy>,
     /// Deadline from accept to the end of login.
     pub login_timeout: Duration,
+    /// What statements under way get when readgate stops.
+    pub drain: Duration,
     /// Limits of a session.
     pub session_limits: SessionLimits,
     /// Who is told when something is wrong.
@@ -79,6 +81,8 @@ pub struct Live {
     pub config_hash: String,
     /// Its keys and values, to say what a reload changes.
     pub settings: Arc<Settings>,
+    /// Of these, the keys that don't count before the next start.
+    pub pending: Arc<[String]>,
 }
 
 /// What a listener accepts.
@@ -136,6 +140,10 @@ impl DoorWay {
 /// The daemon.
 pub struct Daemon {
     live: ArcSwap<Live>,
+    /// What it has started with: what a reload can't swap is as it was then.
+    started: Arc<Settings>,
+    /// Held by the one reload that is under way.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
     /// Listeners, by name.
     pub doors: Vec<Arc<DoorWay>>,
     pub(crate) directory: Option<Directory>,
@@ -196,6 +204,8 @@ impl Daemon {
         let ledger = Ledger::open(config.ledger.settings(&host_name()))?;
         let daemon = Self {
             live: ArcSwap::from_pointee(live),
+            started: Arc::clone(&config.settings),
+            reloading: tokio::sync::Mutex::default(),
             directory,
             outbox: Arc::new(Outbox::new(config.ledger.directory.clone()).into()),
             doors,
@@ -232,7 +242,9 @@ impl Daemon {
     pub fn put_in_force(&self, config: &Config, hash: &ConfigHash) -> Result<(), StartFault> {
         let fresh = doors(config)?;
         let accounts = Accounts::read(&config.replica)?;
-        let live = Live::new(config, hash, self.directory.as_ref())?;
+        let connector = configured::connector(config)?;
+        let pending = config.settings.pending(&self.started).into();
+        let live = Live { pending, ..Live::new(config, hash, self.directory.as_ref())? };
         for door in &self.doors {
             if let Some(new) = fresh.iter().find(|new| new.name == door.name) {
                 door.acceptor.store(new.acceptor.load_full());
@@ -241,7 +253,14 @@ impl Daemon {
         }
         self.limits.set(config.limits.connections);
         self.throttle.set(config.throttle);
+        if let Some(directory) = &self.directory {
+            directory.set_policy(config.credentials);
+        }
+        if let Some((trust, connector)) = self.pool.target.tls.as_ref().zip(connector) {
+            trust.connector.store(connector);
+        }
         self.pool.target.accounts.store(Arc::new(accounts));
+        self.pool.target.bounds.store(Arc::new(configured::bounds(&config.limits)));
         self.live.store(Arc::new(live));
         self.judges.forget();
         self.look_at_walls.notify_one();
@@ -340,7 +359,7 @@ impl Daemon {
             // The role as it is now: the one at hand may be of before a reload.
             let live = self.live();
             let role = live.roles.iter().find(|now| now.name == role.name).map_or(role, |r| r);
-            let guard = self.pool.target.guard.narrowed(role.limits.statement_timeout);
+            let guard = self.pool.target.guard(role.limits.statement_timeout);
             Judge::new(version, live.policy_of(role)).with_limits(guard.limits())
         })
     }
@@ -390,6 +409,7 @@ impl Live {
             roles: config.roles.clone(),
             doors: doors.collect(),
             login_timeout: limits.login_timeout,
+            drain: limits.drain,
             session_limits: SessionLimits {
                 idle_timeout: limits.idle_timeout,
                 write_timeout: limits.write_timeout,
@@ -404,6 +424,7 @@ impl Live {
             passwords: config.passwords,
             config_hash: hash.as_str().to_owned(),
             settings: Arc::clone(&config.settings),
+            pending: Arc::default(),
         })
     }
 

@@ -21,6 +21,8 @@ use crate::tls;
 /// Reloads, records the result, and ends the sessions that are no longer allowed. Returns
 /// the configuration that has come into force, if one has.
 pub async fn reload(daemon: &Arc<Daemon>, path: &Path) -> Option<Arc<Config>> {
+    // A console's reload and one for a changed file would put parts of each in force.
+    let _alone = daemon.reloading.lock().await;
     let before = daemon.live();
     let loaded = Config::load(path).map_err(|error| error.to_string());
     let result = match loaded {
@@ -34,12 +36,13 @@ pub async fn reload(daemon: &Arc<Daemon>, path: &Path) -> Option<Arc<Config>> {
             daemon.metrics.reloaded("ok");
             daemon.signals.config_refused.store(None);
             tracing::info!(hash = hash.as_str(), ended, "configuration reloaded");
-            let result = format!("in force, {ended} sessions ended");
-            let differences = daemon.live().settings.differences(&before.settings);
+            let live = daemon.live();
+            warn_of(&live.pending);
             let event = Event::ConfigLoad {
                 config_hash: hash.as_str(),
-                result: &result,
-                differences: &differences,
+                result: &said(&live.pending, ended),
+                differences: &live.settings.differences(&before.settings),
+                pending: &live.pending,
             };
             daemon.record(&event).await;
             Some(config)
@@ -48,12 +51,32 @@ pub async fn reload(daemon: &Arc<Daemon>, path: &Path) -> Option<Arc<Config>> {
             daemon.metrics.reloaded("refused");
             daemon.signals.config_refused.store(Some(Arc::new(why.clone())));
             tracing::error!(why, "configuration refused; the one in force stays");
-            let config_hash = &before.config_hash;
-            let event = Event::ConfigLoad { config_hash, result: &why, differences: &[] };
+            let event = Event::ConfigLoad {
+                config_hash: &before.config_hash,
+                result: &why,
+                differences: &[],
+                pending: &before.pending,
+            };
             daemon.record(&event).await;
             None
         }
     }
+}
+
+/// Whoever has changed these keys believes that they count.
+fn warn_of(pending: &[String]) {
+    if !pending.is_empty() {
+        let keys = pending.join(", ");
+        tracing::warn!(keys, "these keys of it count from the next start, not yet");
+    }
+}
+
+/// What came of a reload, for the ledger: no more than is so.
+fn said(pending: &[String], ended: usize) -> String {
+    if pending.is_empty() {
+        return format!("in force, {ended} sessions ended");
+    }
+    format!("in force but for what is pending, {ended} sessions ended")
 }
 
 /// What metrics say of the configuration in force.

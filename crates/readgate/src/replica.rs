@@ -44,18 +44,33 @@ pub struct ReplicaTarget {
     pub name: String,
     /// Host and port.
     pub address: String,
-    /// TLS and the name its certificate must hold; `None` for plaintext by config.
-    pub tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// How its TLS is opened; `None` for plaintext by config.
+    pub tls: Option<ReplicaTrust>,
     /// The accounts on it.
     pub accounts: ArcSwap<Accounts>,
     /// Compression of the way to it.
     pub compression: Option<Algorithm>,
+    /// What bounds sessions on it; a reload may swap it.
+    pub bounds: ArcSwap<Bounds>,
+    /// What the replica said of itself when it was last seen.
+    pub profile: ArcSwapOption<ReplicaProfile>,
+}
+
+/// Whom connections to the replica trust.
+pub struct ReplicaTrust {
+    /// Holds the authorities; a reload may swap it.
+    pub connector: ArcSwap<TlsConnector>,
+    /// The name that the replica's certificate must hold.
+    pub name: ServerName<'static>,
+}
+
+/// What bounds sessions on the replica that log in from now on.
+#[derive(Debug, Clone)]
+pub struct Bounds {
     /// Deadline of connect, login and guard together.
     pub deadline: Duration,
     /// Session guard (second wall).
     pub guard: GuardSettings,
-    /// What the replica said of itself when it was last seen.
-    pub profile: ArcSwapOption<ReplicaProfile>,
 }
 
 /// What a greeting tells of a replica.
@@ -219,7 +234,7 @@ impl ReplicaTarget {
                 // A handshake has one byte for it, a change of user two.
                 connection = login::log_in_again(connection, wish).await?;
             }
-            guard::put_in_force(connection, self.guard.narrowed(wish.statement_timeout), wish).await
+            guard::put_in_force(connection, self.guard(wish.statement_timeout), wish).await
         })
         .await
     }
@@ -232,7 +247,7 @@ impl ReplicaTarget {
     ) -> Result<ReplicaSession, ReplicaFault> {
         self.within_deadline(async {
             let connection = login::log_in_again(used, wish).await?;
-            guard::put_in_force(connection, self.guard.narrowed(wish.statement_timeout), wish).await
+            guard::put_in_force(connection, self.guard(wish.statement_timeout), wish).await
         })
         .await
     }
@@ -284,10 +299,22 @@ impl ReplicaTarget {
         &self,
         work: impl Future<Output = Result<T, ReplicaFault>>,
     ) -> Result<T, ReplicaFault> {
-        timeout(self.deadline, work).await.unwrap_or_else(|_| {
-            let seconds = self.deadline.as_secs_f32();
+        let deadline = self.deadline();
+        timeout(deadline, work).await.unwrap_or_else(|_| {
+            let seconds = deadline.as_secs_f32();
             Err(ReplicaFault::Unreachable(format!("no answer within {seconds} s")))
         })
+    }
+
+    /// The deadline of what is asked of the replica from now on.
+    pub fn deadline(&self) -> Duration {
+        self.bounds.load().deadline
+    }
+
+    /// The guard of a session that logs in now, with its role's statement timeout if that is
+    /// shorter.
+    pub fn guard(&self, statement_timeout: Option<Duration>) -> GuardSettings {
+        self.bounds.load().guard.narrowed(statement_timeout)
     }
 
     fn remember(&self, profile: &ReplicaProfile) {

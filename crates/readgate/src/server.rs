@@ -7,7 +7,6 @@ mod sockets;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use config::{Config, ConfigHash, LoadError, PasswordSource};
 use ledger::Event;
@@ -99,10 +98,10 @@ pub async fn serve(
         tokio::spawn(ops::serve(Arc::clone(&daemon), socket, ops_logins, stopped));
     }
     notify::ready();
-    let drain_limit = orders.until_told(&daemon, &path, config).await;
+    orders.until_told(&daemon, &path, config).await;
     notify::stopping();
     let _ = stop.send(true);
-    drain(&daemon, drain_limit, orders.end()).await;
+    drain(&daemon, daemon.live().drain, orders.end()).await;
     close(&daemon, shipping).await
 }
 
@@ -181,14 +180,12 @@ impl Orders {
     }
 
     /// Waits for the order to end; reloads on SIGHUP and when files change meanwhile.
-    /// Returns how long the drain may take.
-    async fn until_told(&mut self, daemon: &Arc<Daemon>, path: &Path, config: Config) -> Duration {
+    async fn until_told(&mut self, daemon: &Arc<Daemon>, path: &Path, config: Config) {
         let mut files = FileWatch::new(path, &config);
-        let mut drain_limit = config.limits.drain;
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return drain_limit,
-                _ = self.interrupt.recv() => return drain_limit,
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
                 _ = self.reloads.0.recv() => tracing::info!("SIGHUP: reading the configuration"),
                 () = files.changed() => tracing::info!("a file of the configuration has changed"),
             }
@@ -196,9 +193,6 @@ impl Orders {
             let seen = files.look();
             let fresh = reload::reload(daemon, path).await;
             files.note(path, fresh.as_deref(), seen);
-            if let Some(fresh) = fresh {
-                drain_limit = fresh.limits.drain;
-            }
             notify::ready();
         }
     }

@@ -2,7 +2,7 @@
 use access::{ChosenRules, CredentialPolicy, PasswordRules};
 
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default, optional};
+use crate::keys::{Counts, Form, Kind, Section, default, optional};
 use crate::table::Table;
 use crate::values;
 
@@ -10,6 +10,7 @@ pub(crate) static CREDENTIALS: Section = Section {
     name: "credentials",
     form: Form::OneOrNone,
     meaning: "The life of the credentials of stored users, and what new ones are like.",
+    counts: Counts::AtReload,
     keys: &[
         default(
             "length",

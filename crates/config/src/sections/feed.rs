@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default, optional, required};
+use crate::keys::{Counts, Form, Kind, Section, default, optional, required};
 use crate::model::{Deadline, Feed, FeedFiles, FeedPlace, FileForm, Replica, Weekday};
 use crate::sections::replica::policy;
 use crate::sections::{Unique, suggestion};
@@ -13,7 +13,8 @@ use crate::values;
 pub(crate) static FEED: Section = Section {
     name: "feed",
     form: Form::SeveralOrNone,
-    meaning: "A delivery that the replica's data comes with: watched by the files it comes as (`folder`, `pattern`), or by a query (`freshness_query`). It must be there by a time of day (`due`), or never be older than `max_age`, or both. A reload counts.",
+    meaning: "A delivery that the replica's data comes with: watched by the files it comes as (`folder`, `pattern`), or by a query (`freshness_query`). It must be there by a time of day (`due`), or never be older than `max_age`, or both.",
+    counts: Counts::AtReload,
     keys: &[
         required("name", Kind::Name, "\"lab\"", "Name, shown in errors, ledger and metrics."),
         optional(

@@ -1,7 +1,7 @@
 //! `[functions]`: what may be called beside the built-in functions that only compute.
 use sql_judge::Policy;
 
-use crate::keys::{Form, Kind, Section, default};
+use crate::keys::{Counts, Form, Kind, Section, default};
 use crate::table::Table;
 use crate::values;
 
@@ -9,6 +9,7 @@ pub(crate) static FUNCTIONS: Section = Section {
     name: "functions",
     form: Form::OneOrNone,
     meaning: "What statements may call beside the built-in functions that only compute.",
+    counts: Counts::AtReload,
     keys: &[
         default(
             "allow",

@@ -2,7 +2,7 @@
 //! this machine, or in a MySQL that several nodes share.
 use crate::document::Value;
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default, optional};
+use crate::keys::{Counts, Form, Kind, Section, default, optional};
 use crate::model::{HostPort, Identities, IdentityPlace, SharedStore};
 use crate::secret::{PasswordSource, SecretFile};
 use crate::table::Table;
@@ -12,6 +12,7 @@ pub(crate) static IDENTITIES: Section = Section {
     name: "identities",
     form: Form::OneOrNone,
     meaning: "A store of users beside the `[[user]]` tables of this file, who count first. Without this table there is none. Exactly one of `file` and `url`.",
+    counts: Counts::AtNextStart,
     keys: &[
         optional(
             "file",

@@ -6,7 +6,7 @@ use access::Role;
 use ledger::{Recipient, SyncPolicy};
 
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default, optional, required};
+use crate::keys::{Counts, Form, Kind, Section, default, optional, required};
 use crate::model::{Endpoint, LedgerConfig, RecordedText, Shipping};
 use crate::sections::suggestion;
 use crate::table::Table;
@@ -16,6 +16,7 @@ pub(crate) static LEDGER: Section = Section {
     name: "ledger",
     form: Form::One,
     meaning: "The audit record. If it can't be written, nothing is forwarded.",
+    counts: Counts::AtNextStart,
     keys: &[
         required("directory", Kind::Path, "\"ledger\"", "Its folder. Made if missing."),
         optional(

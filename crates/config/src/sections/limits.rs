@@ -2,7 +2,7 @@
 use access::LimitSettings;
 
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default};
+use crate::keys::{Counts, Form, Kind, Section, default};
 use crate::model::Limits;
 use crate::table::Table;
 use crate::values;
@@ -11,14 +11,16 @@ pub(crate) static LIMITS: Section = Section {
     name: "limits",
     form: Form::OneOrNone,
     meaning: "Numbers and times that bound what clients can use up.",
+    counts: Counts::AtReload,
     keys: &[
         default(
             "workers",
             Kind::Count(0, 1024),
             "0",
             "4",
-            "Threads that connections live on; 0 is one for each core. Counts from the next start.",
-        ),
+            "Threads that connections live on; 0 is one for each core.",
+        )
+        .at_next_start(),
         default("connections", Kind::Count(1, 1_000_000), "2000", "2000", "All clients together."),
         default(
             "connections_per_source",

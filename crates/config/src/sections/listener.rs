@@ -2,7 +2,7 @@
 use std::collections::BTreeSet;
 
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default, optional, required};
+use crate::keys::{Counts, Form, Kind, Section, default, optional, required};
 use crate::model::{ClientTls, Listener, ListenerTls};
 use crate::secret::SecretFile;
 use crate::sections::{Unique, check_source_names};
@@ -13,14 +13,17 @@ pub(crate) static LISTENER: Section = Section {
     name: "listener",
     form: Form::Several,
     meaning: "A socket that clients connect to.",
+    counts: Counts::AtReload,
     keys: &[
-        required("name", Kind::Name, "\"main\"", "Unique name, shown in ledger and metrics."),
+        required("name", Kind::Name, "\"main\"", "Unique name, shown in ledger and metrics.")
+            .at_next_start(),
         required(
             "address",
             Kind::Address,
             "\"0.0.0.0:3307\"",
             "IP address and port to listen on. Port 0 lets the system choose one.",
-        ),
+        )
+        .at_next_start(),
         required(
             "sources",
             Kind::List(&Kind::Name),
@@ -41,6 +44,7 @@ static TLS: Section = Section {
     name: "tls",
     form: Form::One,
     meaning: "The listener's end of TLS.",
+    counts: Counts::AtReload,
     keys: &[
         required(
             "certificate_file",
@@ -69,6 +73,7 @@ static CLIENTS: Section = Section {
     name: "clients",
     form: Form::OneOrNone,
     meaning: "Clients' own certificates. With this table they are asked for one, and one that is presented must be the user's: see `certificates` of `[[user]]`.",
+    counts: Counts::AtReload,
     keys: &[
         required(
             "ca_file",

@@ -2,7 +2,7 @@
 use access::ThrottleSettings;
 
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default};
+use crate::keys::{Counts, Form, Kind, Section, default};
 use crate::model::Limits;
 use crate::table::Table;
 use crate::values;
@@ -11,6 +11,7 @@ pub(crate) static LOGIN: Section = Section {
     name: "login",
     form: Form::OneOrNone,
     meaning: "What failed logins cost: growing waits, then a block, for each source and for each user from each source. No source can lock a user out elsewhere.",
+    counts: Counts::AtReload,
     keys: &[
         default(
             "free_failures",

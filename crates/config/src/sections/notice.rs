@@ -1,6 +1,6 @@
 //! `[[notice]]`: who is told, and how, when something is wrong.
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default, optional, required};
+use crate::keys::{Counts, Form, Kind, Section, default, optional, required};
 use crate::model::{
     Endpoint, Mail, MailTls, Notice, NoticeEvent, NoticeWay, PLACEHOLDERS, Webhook, fill,
 };
@@ -12,7 +12,8 @@ use crate::values;
 pub(crate) static NOTICE: Section = Section {
     name: "notice",
     form: Form::SeveralOrNone,
-    meaning: "Who is told when something is wrong, and when it is over: by HTTP (`webhook`) or by mail (`smtp`). Each sending is recorded in the ledger; nothing waits for it. A reload counts.",
+    meaning: "Who is told when something is wrong, and when it is over: by HTTP (`webhook`) or by mail (`smtp`). Each sending is recorded in the ledger; nothing waits for it.",
+    counts: Counts::AtReload,
     keys: &[
         required("name", Kind::Name, "\"pager\"", "Name, shown in ledger and metrics."),
         optional(

@@ -1,6 +1,6 @@
 //! `[ops]`: metrics and health over HTTP, if wanted.
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default, optional, required};
+use crate::keys::{Counts, Form, Kind, Section, default, optional, required};
 use crate::model::Ops;
 use crate::secret::SecretFile;
 use crate::table::Table;
@@ -10,26 +10,30 @@ pub(crate) static OPS: Section = Section {
     name: "ops",
     form: Form::OneOrNone,
     meaning: "`/metrics`, `/healthz`, `/readyz` and the status page `/` over HTTP. Without this table there is none.",
+    counts: Counts::AtReload,
     keys: &[
         required(
             "address",
             Kind::Address,
             "\"127.0.0.1:9104\"",
             "IP address and port. Keep it on a management network: only the status page has a login.",
-        ),
+        )
+        .at_next_start(),
         optional(
             "password_file",
             Kind::Path,
             "\"certs/ops.password\"",
-            "File that holds the password of the status page at `/`, and at most one line end. Without it the page is shown to this machine alone, by `127.0.0.1` or `localhost`. Counts from the next start.",
-        ),
+            "File that holds the password of the status page at `/`, and at most one line end. Without it the page is shown to this machine alone, by `127.0.0.1` or `localhost`.",
+        )
+        .at_next_start(),
         default(
             "operators",
             Kind::Flag,
             "false",
             "true",
-            "Whether users of a role with `operator = true` log in to the status page by name, with a record in the ledger, the throttle and the sources of other logins (any `[[source]]`). The page speaks plain HTTP, so their passwords are taken from this machine alone (`ssh -L`), and not in a role with `require_tls`. Then it is shown to nobody without a login. Counts from the next start.",
-        ),
+            "Whether users of a role with `operator = true` log in to the status page by name, with a record in the ledger, the throttle and the sources of other logins (any `[[source]]`). The page speaks plain HTTP, so their passwords are taken from this machine alone (`ssh -L`), and not in a role with `require_tls`. Then it is shown to nobody without a login.",
+        )
+        .at_next_start(),
         default(
             "user_labels",
             Kind::Count(0, 100_000),

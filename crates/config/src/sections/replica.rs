@@ -2,7 +2,7 @@
 use access::Password;
 
 use crate::error::Wrong;
-use crate::keys::{Form, Key, Kind, Section, default, optional, required};
+use crate::keys::{Counts, Form, Key, Kind, Section, default, optional, required};
 use crate::model::{
     HostPort, Replica, ReplicaAccount, ReplicaCompression, ReplicaTls, RoleAccount, WhenBehind,
 };
@@ -15,6 +15,7 @@ pub(crate) static REPLICA: Section = Section {
     name: "replica",
     form: Form::One,
     meaning: "The server that is read.",
+    counts: Counts::AtNextStart,
     keys: &[
         required("name", Kind::Name, "\"clinical\"", "Name, shown in ledger and metrics."),
         required(
@@ -28,7 +29,8 @@ pub(crate) static REPLICA: Section = Section {
             Kind::Text,
             "\"clinical\"",
             "Schema of sessions whose client names none.",
-        ),
+        )
+        .at_reload(),
         default(
             "excess_rights",
             Kind::Choice(&["refuse", "warn"]),
@@ -104,13 +106,15 @@ static TLS: Section = Section {
     name: "tls",
     form: Form::One,
     meaning: "How the way to the replica is protected.",
+    counts: Counts::AtNextStart,
     keys: &[
         optional(
             "ca_file",
             Kind::Path,
             "\"certs/ca.crt\"",
             "PEM: the CA certificates that the replica's certificate must lead to. Required unless `insecure_plaintext`.",
-        ),
+        )
+        .at_reload(),
         optional(
             "server_name",
             Kind::Text,
@@ -132,6 +136,7 @@ static ACCOUNT: Section = Section {
     name: "account",
     form: Form::One,
     meaning: "The account that all sessions share on the replica whose role names no other. Exactly one of `password_file`, `password_env`, `password_credential`, `password`.",
+    counts: Counts::AtReload,
     keys: &[USER, PASSWORD_FILE, PASSWORD_ENV, PASSWORD_CREDENTIAL, PASSWORD, INLINE],
     sections: &[],
 };
@@ -140,6 +145,7 @@ static ROLE_ACCOUNT: Section = Section {
     name: "role_account",
     form: Form::SeveralOrNone,
     meaning: "A further account on the replica, such as one that sees less, for the roles that name it. Checked like the other: `excess_rights` counts for its sessions alone.",
+    counts: Counts::AtReload,
     keys: &[
         required("name", Kind::Name, "\"blinded\"", "Unique name, which roles give as `account`."),
         USER,

@@ -6,7 +6,7 @@ use access::role::DEFAULT_ROLE;
 use access::{Role, RoleLimits};
 
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default, optional, required};
+use crate::keys::{Counts, Form, Kind, Section, default, optional, required};
 use crate::sections::{Unique, optional_sources, suggestion};
 use crate::table::Table;
 use crate::values;
@@ -15,6 +15,7 @@ pub(crate) static ROLE: Section = Section {
     name: "role",
     form: Form::SeveralOrNone,
     meaning: "What the users of one kind may do. A role narrows what listener, limits and judge allow; limits count for each user by itself.",
+    counts: Counts::AtReload,
     keys: &[
         required(
             "name",

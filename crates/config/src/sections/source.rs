@@ -5,7 +5,7 @@ use access::{SourceEntry, SourceNetworks, network};
 use ipnet::IpNet;
 
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default, optional, required};
+use crate::keys::{Counts, Form, Kind, Section, default, optional, required};
 use crate::sections::{Unique, date_range};
 use crate::table::Table;
 use crate::values;
@@ -15,6 +15,7 @@ pub(crate) static RULES: Section = Section {
     name: "source_rules",
     form: Form::OneOrNone,
     meaning: "What every `[[source]]` entry must keep to.",
+    counts: Counts::AtReload,
     keys: &[
         default(
             "shortest_ipv4_prefix",
@@ -38,6 +39,7 @@ pub(crate) static SOURCE: Section = Section {
     name: "source",
     form: Form::SeveralOrNone,
     meaning: "Static networks of one organisation that clients connect from.",
+    counts: Counts::AtReload,
     keys: &[
         required(
             "name",

@@ -8,7 +8,7 @@ use access::{Credential, CredentialId, Role, Stage, User, UserName, UserStatus, 
 
 use crate::document::Value;
 use crate::error::Wrong;
-use crate::keys::{Form, Kind, Section, default, optional, required};
+use crate::keys::{Counts, Form, Kind, Section, default, optional, required};
 use crate::sections::{Unique, date_range, optional_sources, suggestion};
 use crate::table::Table;
 use crate::values;
@@ -19,6 +19,7 @@ pub(crate) static USER: Section = Section {
     name: "user",
     form: Form::SeveralOrNone,
     meaning: "A person, or a service with a named owner, who may log in.",
+    counts: Counts::AtReload,
     keys: &[
         required(
             "name",

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::{Table, Value};
 
-use crate::keys::{Form, Key, Section};
+use crate::keys::{Counts, Form, Key, Section};
 use crate::sections::ROOT;
 use crate::{Config, Problem, reference, schema};
 
@@ -170,6 +170,35 @@ fn a_default_is_what_counts_when_the_key_is_left_out() {
         }
     }
     assert_eq!(shown(&root), without);
+}
+
+/// Whoever changes this list changes what a reload does (`Daemon::put_in_force`), or the other
+/// way round: of each key that isn't named here a reload claims that it is in force.
+#[test]
+fn nothing_but_these_keys_counts_from_the_next_start() {
+    let expected = "
+        identities.ca_file identities.file identities.password_credential identities.password_env
+        identities.password_file identities.refresh identities.server_name identities.stale_after
+        identities.url
+        ledger.anchor_webhook ledger.anchors ledger.asserted_user_attribute ledger.compress
+        ledger.compress_within ledger.directory ledger.encrypt_to ledger.file_bytes
+        ledger.hash_results ledger.keep_for ledger.node ledger.redaction_key_file
+        ledger.ship_ca_file ledger.ship_to ledger.sync ledger.sync_delay ledger.text
+        ledger.text_by_reference ledger.text_other_way_for
+        limits.workers
+        listener.address listener.name
+        ops.address ops.operators ops.password_file
+        reload.watch
+        replica.address replica.compression replica.connections replica.excess_rights
+        replica.heartbeat_query replica.longest_wait replica.max_lag replica.name
+        replica.share_idle replica.tls.insecure_plaintext
+        replica.tls.server_name replica.warm_connections replica.when_behind replica.writable";
+    let waits = all_keys().into_iter().filter(|(sections, key)| {
+        sections.last().is_some_and(|section| section.counts(key) == Counts::AtNextStart)
+    });
+    let mut waits: Vec<String> = waits.map(|(sections, key)| path_of(&sections, key)).collect();
+    waits.sort();
+    assert_eq!(waits, expected.split_whitespace().collect::<Vec<_>>());
 }
 
 #[test]

@@ -42,3 +42,45 @@ fn what_is_written_in_another_way_is_no_difference() {
     assert_eq!(paths, ["limits.drain", "source[a].name", "source[a].networks"]);
     assert!(gone.iter().all(|(_, _, after)| after.is_empty()));
 }
+
+#[test]
+fn what_waits_for_the_next_start_does_so_until_it_is_taken_back() {
+    let started = settings(
+        "[[listener]]\nname = \"main\"\naddress = \"127.0.0.1:1\"\nsources = []\n\
+         [replica]\naddress = \"a:1\"\n[replica.account]\nuser = \"x\"\n\
+         [ledger]\ndirectory = \"l\"\n[limits]\ndrain = \"1s\"\n",
+    );
+    let pending = |text: &str| settings(text).pending(&started);
+    let main = "[[listener]]\nname = \"main\"\naddress = '127.0.0.1:1'\nsources = [\"a\"]\n";
+    let rest = "[replica]\naddress = \"a:1\"\n[replica.account]\nuser = \"y\"\n\
+                [ledger]\ndirectory = \"l\"\n[limits]\ndrain = \"2s\"\n";
+    assert!(pending(&format!("{main}{rest}")).is_empty(), "these count at a reload");
+
+    let other = rest.replace("a:1", "b:1").replace("[limits]\n", "[limits]\nworkers = 3\n");
+    let other = other.replace("[ledger]\n", "[reload]\nwatch = \"1s\"\n[ledger]\n");
+    let further = main.replace("main", "further");
+    assert_eq!(
+        pending(&format!("{main}{further}{other}")),
+        [
+            "limits.workers",
+            "listener[further].address",
+            "listener[further].name",
+            "reload.watch",
+            "replica.address"
+        ]
+    );
+    let renamed = format!("{further}{rest}");
+    let expected = ["further].address", "further].name", "main].address", "main].name"];
+    assert_eq!(pending(&renamed), expected.map(|end| format!("listener[{end}")));
+    assert!(pending(&format!("{main}{rest}")).is_empty(), "taken back");
+}
+
+#[test]
+fn a_default_that_is_written_down_waits_for_nothing() {
+    let started = settings("[replica]\nname = \"r\"\nwarm_connections = 4\n");
+    let same = settings("[replica]\nname = \"r\"\ncompression = 'none'\n");
+    assert!(same.pending(&started).is_empty());
+    assert_eq!(same.differences(&started).len(), 2);
+    let other = settings("[replica]\nname = \"r\"\nwarm_connections = 5\ncompression = 'zstd'\n");
+    assert_eq!(other.pending(&started), ["replica.compression", "replica.warm_connections"]);
+}

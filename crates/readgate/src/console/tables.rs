@@ -1,5 +1,6 @@
 //! The console's tables: what each column means stands in docs/console.md. A table is filled
 //! only if a query names it.
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use access::{Role, Timestamp, UserStore};
@@ -35,7 +36,7 @@ const AT: &str = "DATETIME";
 #[rustfmt::skip]
 pub const TABLES: &[Definition] = &[
     Definition { name: "checkpoints", fill: ledger_tail::checkpoints, columns: &[("sequence", INT), ("at", AT), ("why", TEXT), ("records", INT), ("line", TEXT)] },
-    Definition { name: "config", fill: config, columns: &[("name", TEXT), ("value", TEXT)] },
+    Definition { name: "config", fill: config, columns: &[("name", TEXT), ("value", TEXT), ("pending", INT)] },
     Definition { name: "denials", fill: denials, columns: &[("at", AT), ("source", TEXT), ("source_port", INT), ("listener", TEXT), ("user", TEXT), ("ending", TEXT), ("reason", TEXT)] },
     Definition { name: "feeds", fill: feeds, columns: &[("name", TEXT), ("state", TEXT), ("since", AT), ("reason", TEXT), ("arrived", AT), ("age_s", INT), ("due", AT), ("when_stale", TEXT), ("place", TEXT)] },
     Definition { name: "ledger", fill: ledger, columns: &[("fault", TEXT), ("last_sequence", INT), ("written_sequence", INT), ("synced_sequence", INT), ("queued_bytes", INT), ("capacity_bytes", INT), ("open_intents", INT), ("refused", INT)] },
@@ -275,15 +276,27 @@ fn ledger(daemon: &Daemon) -> Vec<Row> {
     ]]
 }
 
-/// As written in the file; secrets are not shown, as in the ledger's records of reloads.
+/// As written in the file; secrets are not shown, as in the ledger's records of reloads. A key
+/// that was taken out, which doesn't count yet, has no value.
 fn config(daemon: &Daemon) -> Vec<Row> {
-    let shown = daemon.live().settings.differences(&config::Settings::default());
-    shown.into_iter().map(|(key, _, value)| vec![text(key), text(value)]).collect()
+    let live = daemon.live();
+    let mut pending: BTreeSet<&str> = live.pending.iter().map(String::as_str).collect();
+    let shown = live.settings.differences(&config::Settings::default());
+    let mut rows: Vec<Row> = shown
+        .into_iter()
+        .map(|(key, _, value)| {
+            let waits = pending.remove(key.as_str());
+            vec![text(key), text(value), number(waits)]
+        })
+        .collect();
+    rows.extend(pending.into_iter().map(|gone| vec![text(gone), Value::Null, number(true)]));
+    rows
 }
 
 fn limits(daemon: &Daemon) -> Vec<Row> {
     let live = daemon.live();
     let limits = &live.session_limits;
+    let guard = daemon.pool.target.guard(None);
     let seconds = |time: std::time::Duration| number(time.as_secs());
     vec![
         vec![text("login_timeout"), seconds(live.login_timeout), text("s")],
@@ -292,16 +305,8 @@ fn limits(daemon: &Daemon) -> Vec<Row> {
         vec![text("max_payload"), number(limits.max_payload), text("bytes")],
         vec![text("prepared_statements"), number(limits.prepared_statements), text("")],
         vec![text("workers"), number(daemon.workers.count()), text("")],
-        vec![
-            text("statement_timeout"),
-            seconds(daemon.pool.target.guard.statement_timeout),
-            text("s"),
-        ],
-        vec![
-            text("lock_wait_timeout"),
-            seconds(daemon.pool.target.guard.lock_wait_timeout),
-            text("s"),
-        ],
+        vec![text("statement_timeout"), seconds(guard.statement_timeout), text("s")],
+        vec![text("lock_wait_timeout"), seconds(guard.lock_wait_timeout), text("s")],
     ]
 }
 

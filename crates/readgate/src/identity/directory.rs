@@ -8,6 +8,7 @@ use access::{
     Change, CredentialPolicy, NamedUser, Password, Role, SharedBlock, Timestamp, Unusable, Users,
     combine,
 };
+use arc_swap::ArcSwap;
 use config::{Config, IdentityPlace};
 
 use super::{MySqlStore, SqliteStore};
@@ -18,7 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The store that a configuration names, and the rules for it.
 pub struct Directory {
     store: Box<dyn IdentityStore>,
-    policy: CredentialPolicy,
+    /// A reload may swap it.
+    policy: ArcSwap<CredentialPolicy>,
     stale_after: Duration,
     /// When the store last answered.
     seen: Mutex<Instant>,
@@ -48,10 +50,15 @@ impl Directory {
         };
         Ok(Some(Self {
             store,
-            policy: config.credentials,
+            policy: ArcSwap::from_pointee(config.credentials),
             stale_after: identities.stale_after,
             seen: Mutex::new(Instant::now()),
         }))
+    }
+
+    /// Other rules for the life of credentials: they count for changes from here on.
+    pub fn set_policy(&self, policy: CredentialPolicy) {
+        self.policy.store(Arc::new(policy));
     }
 
     /// The store itself.
@@ -115,7 +122,7 @@ impl Directory {
         let collect = Change::Collect(named.user().name.clone(), credential);
         let by = format!("login from {}", named.source().addr());
         let Ok(author) = Author::new(by, "first login with the credential") else { return Ok(()) };
-        self.store.apply(&collect, &author, &self.policy, now).map(|_| ())
+        self.store.apply(&collect, &author, &self.policy.load(), now).map(|_| ())
     }
 
     /// An operator changes a user.
@@ -123,7 +130,7 @@ impl Directory {
     /// # Errors
     /// If the change can't be, or the store can't take it.
     pub fn change(&self, change: &Change, author: &Author) -> Result<(), StoreError> {
-        self.store.apply(change, author, &self.policy, Timestamp::now()).map(|_| ())
+        self.store.apply(change, author, &self.policy.load(), Timestamp::now()).map(|_| ())
     }
 
     /// The user of a session chooses a password.
@@ -139,7 +146,7 @@ impl Directory {
         let choose = Change::Choose(named.user().name.clone(), password);
         let by = format!("session from {}", named.source().addr());
         let Ok(author) = Author::new(by, "chosen by the user") else { return Ok(()) };
-        self.store.apply(&choose, &author, &self.policy, now).map(|_| ())
+        self.store.apply(&choose, &author, &self.policy.load(), now).map(|_| ())
     }
 }
 

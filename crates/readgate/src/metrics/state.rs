@@ -47,6 +47,7 @@ struct LedgerState {
 
 struct ConfigState {
     generation: IntGauge,
+    pending: IntGauge,
     info: GaugeVec,
     loaded: Gauge,
     last_ok: Gauge,
@@ -107,7 +108,9 @@ impl State {
         self.pool.with_label_values(&["warm"]).set(number(pool.warm as u64));
         self.pool_waiting.set(i64::try_from(pool.waiting).unwrap_or(i64::MAX));
         self.pool_limit.set(i64::try_from(pool.limit).unwrap_or(i64::MAX));
-        self.endings(&daemon.live().endings());
+        let live = daemon.live();
+        self.config.pending.set(i64::try_from(live.pending.len()).unwrap_or(i64::MAX));
+        self.endings(&live.endings());
         self.ledger.take(&daemon.ledger.health());
         self.replica.version(daemon);
         self.feeds.take(daemon);
@@ -251,6 +254,10 @@ impl ConfigState {
             generation: make.count(
                 "readgate_config_generation",
                 "Configurations that have come into force since the start.",
+            )?,
+            pending: make.count(
+                "readgate_config_pending_keys",
+                "Keys of the configuration in force that don't count before the next start.",
             )?,
             info: make.gauges(
                 "readgate_config_info",

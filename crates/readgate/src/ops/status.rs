@@ -21,6 +21,7 @@ pub(super) fn of(daemon: &Daemon, history: &History) -> Value {
         "now": Timestamp::now().as_second(),
         "program": BUILD,
         "config_hash": live.config_hash,
+        "config_pending": *live.pending,
         "replica": replica(daemon),
         "feeds": feeds(daemon),
         "ledger": ledger(&daemon.ledger.health()),

@@ -1,16 +1,18 @@
 //! From the configuration to what opens sessions on the replica.
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use config::{Config, ReplicaCompression, ReplicaTls};
+use config::{Config, Limits, ReplicaCompression, ReplicaTls};
 use mysql_wire::compression::Algorithm;
+use tokio_rustls::TlsConnector;
 
-use super::ReplicaTarget;
 use super::account::Accounts;
 use super::guard::GuardSettings;
 use super::pool::PoolSettings;
+use super::{Bounds, ReplicaTarget, ReplicaTrust};
 use crate::daemon::StartFault;
-use crate::tls;
+use crate::tls::{self, TlsFault};
 
 /// Level of zstd towards the replica, the server's own default.
 const ZSTD_LEVEL: i32 = 3;
@@ -19,9 +21,10 @@ const ZSTD_LEVEL: i32 = 3;
 pub fn target(config: &Config) -> Result<ReplicaTarget, StartFault> {
     let replica = &config.replica;
     let tls = match &replica.tls {
-        ReplicaTls::Verified { ca_file, server_name } => {
-            Some((tls::connector(ca_file)?, tls::server_name(server_name)?))
-        }
+        ReplicaTls::Verified { ca_file, server_name } => Some(ReplicaTrust {
+            connector: ArcSwap::from_pointee(tls::connector(ca_file)?),
+            name: tls::server_name(server_name)?,
+        }),
         ReplicaTls::InsecurePlaintext => None,
     };
     Ok(ReplicaTarget {
@@ -34,13 +37,28 @@ pub fn target(config: &Config) -> Result<ReplicaTarget, StartFault> {
             ReplicaCompression::Zlib => Some(Algorithm::Zlib),
             ReplicaCompression::Zstd => Some(Algorithm::Zstd { level: ZSTD_LEVEL }),
         },
-        deadline: config.limits.replica_timeout,
-        guard: GuardSettings {
-            statement_timeout: config.limits.statement_timeout.unwrap_or_default(),
-            lock_wait_timeout: config.limits.lock_wait_timeout,
-        },
+        bounds: ArcSwap::from_pointee(bounds(&config.limits)),
         profile: ArcSwapOption::empty(),
     })
+}
+
+/// With the authorities that stand in the file now; `None` for plaintext.
+pub fn connector(config: &Config) -> Result<Option<Arc<TlsConnector>>, TlsFault> {
+    match &config.replica.tls {
+        ReplicaTls::Verified { ca_file, .. } => tls::connector(ca_file).map(Arc::new).map(Some),
+        ReplicaTls::InsecurePlaintext => Ok(None),
+    }
+}
+
+/// What bounds sessions on it.
+pub fn bounds(limits: &Limits) -> Bounds {
+    Bounds {
+        deadline: limits.replica_timeout,
+        guard: GuardSettings {
+            statement_timeout: limits.statement_timeout.unwrap_or_default(),
+            lock_wait_timeout: limits.lock_wait_timeout,
+        },
+    }
 }
 
 /// How many connections to it are kept.

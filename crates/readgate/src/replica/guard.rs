@@ -14,7 +14,7 @@ use super::{ReplicaFault, ReplicaSession, SessionWish};
 const MARIADB_TRANSACTION_READ_ONLY: u32 = 110_101;
 
 /// Bounds that the guard sets.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardSettings {
     /// Longest run of a statement; zero is no limit.
     pub statement_timeout: Duration,

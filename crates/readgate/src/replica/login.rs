@@ -15,7 +15,7 @@ use sql_judge::ServerVersion;
 use tokio::sync::OwnedSemaphorePermit;
 use zeroize::Zeroizing;
 
-use super::{ReplicaFault, ReplicaProfile, ReplicaTarget, SessionWish};
+use super::{ReplicaFault, ReplicaProfile, ReplicaTarget, ReplicaTrust, SessionWish};
 use crate::packet_stream::{PacketStream, StreamFault};
 
 /// Largest payload believed during login.
@@ -94,9 +94,9 @@ pub async fn log_in(
         | compression.map_or(Capabilities::empty(), flag);
     let collation = u8::try_from(wish.collation).unwrap_or(UTF8MB4);
     let head = ResponseHead { requested, max_packet: 1 << 30, collation };
-    if let Some((connector, name)) = &target.tls {
+    if let Some(ReplicaTrust { connector, name }) = &target.tls {
         channel.send(&[&head.encode()]).await.map_err(StreamFault::Io)?;
-        let handshake = |socket| connector.connect(name.clone(), socket);
+        let handshake = |socket| connector.load().connect(name.clone(), socket);
         channel.upgrade(handshake).await.map_err(|e| ReplicaFault::Tls(e.to_string()))?;
     }
     let (password, encrypted) = (wish.account.password.clone(), channel.is_encrypted());

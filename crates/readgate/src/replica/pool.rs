@@ -143,12 +143,18 @@ impl Pool {
     ) -> Option<Result<ReplicaSession, ReplicaFault>> {
         let waited = warm.waited();
         match warm.kept {
-            Kept::Ready(mut session) if session.wish.is_like(wish) => {
+            Kept::Ready(mut session) if self.is_as_wished(&session, wish) => {
                 self.is_there(&mut session, waited).await.then_some(Ok(*session))
             }
             Kept::Ready(session) => self.reopen(session.connection, wish).await,
             Kept::Fresh(connection) | Kept::Used(connection) => self.reopen(connection, wish).await,
         }
+    }
+
+    /// Whether a session that is ready serves the wish, under the guard that counts now. A reload
+    /// makes each account another one, which tells of most; not of a login that came just then.
+    fn is_as_wished(&self, session: &ReplicaSession, wish: &SessionWish) -> bool {
+        session.wish.is_like(wish) && session.guard == self.target.guard(wish.statement_timeout)
     }
 
     /// Whether a session that has waited can still be used: the replica hasn't closed it,
@@ -230,7 +236,7 @@ impl Pool {
         &self,
         work: impl Future<Output = Result<T, ReplicaFault>>,
     ) -> Option<T> {
-        match timeout(self.target.deadline / 2, work).await {
+        match timeout(self.target.deadline() / 2, work).await {
             Ok(done) => done
                 .inspect_err(|fault| tracing::debug!(%fault, "a warm connection was of no use"))
                 .ok(),
