@@ -51,6 +51,7 @@ mod people;
 mod pool;
 mod reads;
 mod ready;
+mod recorded_anew;
 mod references;
 mod refusals;
 mod reloads;

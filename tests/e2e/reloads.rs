@@ -18,8 +18,8 @@ use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
 use serde_json::{Value, json};
 use toml::Table;
 
-const LONG: Duration = Duration::from_secs(30);
-const IN_FORCE: &str = "in force, 0 sessions ended";
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+pub(crate) const IN_FORCE: &str = "in force, 0 sessions ended";
 
 /// A configuration that is read again when the daemon is told to; olga is an operator.
 fn operated(stage: &Stage, name: &str) -> (PathBuf, Table) {
@@ -36,7 +36,7 @@ fn written(readgate: &Readgate) -> Table {
     std::fs::read_to_string(readgate.directory.join("proxy.toml")).unwrap().parse().unwrap()
 }
 
-fn start(stage: &Stage, name: &str) -> (Readgate, Table) {
+pub(crate) fn start(stage: &Stage, name: &str) -> (Readgate, Table) {
     let (directory, config) = operated(stage, name);
     let readgate = Readgate::start(&directory, config);
     let config = written(&readgate);
@@ -44,7 +44,7 @@ fn start(stage: &Stage, name: &str) -> (Readgate, Table) {
 }
 
 /// Has a configuration read, and returns the record of it.
-fn reload(readgate: &Readgate, config: &Table) -> Value {
+pub(crate) fn reload(readgate: &Readgate, config: &Table) -> Value {
     let loads = || {
         let records = readgate.ledger().into_iter();
         records.filter(|record| record["event"] == "config_load").collect::<Vec<_>>()
@@ -76,7 +76,7 @@ fn shown(readgate: &Readgate) -> Value {
     status["config_pending"].clone()
 }
 
-fn enter(stage: &Stage, readgate: &Readgate, user: &str) -> RawClient {
+pub(crate) fn enter(stage: &Stage, readgate: &Readgate, user: &str) -> RawClient {
     login_at(readgate.port, &stage.ca_file(), &Login::user(user, USER_PASSWORD))
 }
 

@@ -19,6 +19,9 @@ use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, stage};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use serde_json::{Value, json};
+
+use crate::reloads::{self, IN_FORCE};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -78,6 +81,66 @@ fn each_record_reaches_a_syslog_receiver_in_tls_as_it_stands_in_the_ledger() {
     for (line, record) in lines.iter().zip(&ledger) {
         assert_eq!(&serde_json::from_str::<serde_json::Value>(line).unwrap(), record);
     }
+}
+
+/// The records that arrive over one connection: up to one of which `last` is true, or to its end.
+fn arrived(socket: &TcpListener, last: impl Fn(&Value) -> bool) -> (Vec<Value>, TcpStream) {
+    let (mut stream, _) = socket.accept().unwrap();
+    stream.set_read_timeout(Some(LIMIT)).unwrap();
+    let (mut bytes, mut room, mut records) = (Vec::new(), [0; 4096], Vec::<Value>::new());
+    while !records.last().is_some_and(&last) {
+        let read = stream.read(&mut room).unwrap();
+        assert!(read > 0, "closed after {records:?}");
+        bytes.extend_from_slice(&room[..read]);
+        while let Some((message, rest)) = message(&bytes) {
+            let (_, line) = message.split_once(" - {").unwrap();
+            records.push(serde_json::from_str(&format!("{{{line}")).unwrap());
+            bytes = rest.to_vec();
+        }
+    }
+    (records, stream)
+}
+
+/// One flavour is enough: no server has a part in it.
+#[test]
+fn a_reload_sends_what_follows_to_another_receiver_and_leaves_nothing_out() {
+    let stage = stage(Flavour::MariaDb);
+    let receivers = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = |receiver: &TcpListener| format!("tcp://{}", receiver.local_addr().unwrap());
+    let [former, next] = &receivers;
+    let (readgate, without) = reloads::start(stage, "shipping-elsewhere");
+    let to = |receiver: Option<&TcpListener>| {
+        let mut config = without.clone();
+        if let Some(receiver) = receiver {
+            set(&mut config, "ledger.ship_to", address(receiver));
+        }
+        let load = reloads::reload(&readgate, &config);
+        assert_eq!((&load["result"], &load["pending"]), (&json!(IN_FORCE), &Value::Null), "{load}");
+        load["seq"].clone()
+    };
+    let mut all = Vec::new();
+    // Whoever isn't sent to any more is hung up on.
+    let mut goes_on_at = |receiver: &TcpListener, then: Option<&TcpListener>| {
+        let load = to(Some(receiver));
+        let (mut records, mut stream) = arrived(receiver, |record| record["seq"] == load);
+        all.append(&mut records);
+        to(then);
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).unwrap();
+        let mut rest = rest.as_slice();
+        while let Some((message, after)) = message(rest) {
+            let (_, line) = message.split_once(" - {").unwrap();
+            all.push(serde_json::from_str(&format!("{{{line}")).unwrap());
+            rest = after;
+        }
+    };
+    goes_on_at(former, None);
+    reloads::enter(stage, &readgate, "alice").query("SELECT 'shipped by nobody yet'").expect_ok();
+    goes_on_at(next, Some(former));
+    goes_on_at(former, None);
+    let sequences: Vec<u64> = all.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
+    assert!(sequences.iter().copied().eq(1..=u64::try_from(all.len()).unwrap()), "{sequences:?}");
+    assert!(all.iter().any(|record| record["text"] == "SELECT 'shipped by nobody yet'"));
 }
 
 #[test]

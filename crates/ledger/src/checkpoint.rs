@@ -86,6 +86,18 @@ impl Anchors {
         Self { files, waiting }
     }
 
+    /// Other files. One that stays still gets what it lacks; a new one begins with the next
+    /// checkpoint.
+    pub(crate) fn change(&mut self, files: Vec<PathBuf>) {
+        let before = std::mem::replace(self, Self::new(files));
+        for (path, lines) in before.files.iter().zip(before.waiting) {
+            let at = self.files.iter().position(|file| file == path);
+            if let Some(waiting) = at.and_then(|at| self.waiting.get_mut(at)) {
+                *waiting = lines;
+            }
+        }
+    }
+
     /// Adds a checkpoint's line. Returns the first file that couldn't take it, and why.
     pub(crate) fn add(&mut self, line: &[u8]) -> Option<(String, io::Error)> {
         let mut trouble = None;

@@ -16,9 +16,10 @@ use crate::keys::SigningKey;
 use crate::line::{Stamp, hex};
 use crate::own_event::OwnEvent;
 use crate::readings::{self, Reading};
-use crate::settings::LedgerSettings;
+use crate::settings::{Keeping, LedgerSettings};
 use crate::shared::SharedHandle;
 use crate::statement::{Statement, read_all};
+use age_file::Recipient;
 
 /// A file of this name in the ledger's folder stops retention.
 pub(crate) const LEGAL_HOLD: &str = "legal-hold";
@@ -120,18 +121,20 @@ impl Keeper {
 
     /// Compresses and encrypts what is closed. What is to be encrypted doesn't wait.
     fn put_away(&mut self) -> io::Result<()> {
-        let waits = self.is_busy() && self.settings.encrypt_to.is_none();
-        for (_, path) in self.closed()? {
-            let plain = ends_with(&path, PLAIN);
-            if waits && !is_older(&path, self.settings.compress_within)? {
+        let is_busy = self.is_busy();
+        for (_, mut path) in self.closed()? {
+            let Keeping { compress, compress_within, encrypt_to, .. } = self.shared.keeping();
+            let waits = is_busy && encrypt_to.is_none();
+            if waits && !is_older(&path, compress_within)? {
                 continue;
             }
-            if plain && self.settings.compress {
+            if ends_with(&path, PLAIN) && (compress || encrypt_to.is_some()) {
                 let compressed = archive::compress(&path)?;
                 self.finish(&path, &compressed, None)?;
-                self.seal(&compressed)?;
-            } else if ends_with(&path, COMPRESSED) {
-                self.seal(&path)?;
+                path = compressed;
+            }
+            if let (Some(recipient), true) = (encrypt_to, ends_with(&path, COMPRESSED)) {
+                self.seal(&path, &recipient)?;
             }
         }
         Ok(())
@@ -145,10 +148,7 @@ impl Keeper {
         is_busy(records, took)
     }
 
-    fn seal(&mut self, path: &Path) -> io::Result<()> {
-        let Some(recipient) = &self.settings.encrypt_to else {
-            return Ok(());
-        };
+    fn seal(&mut self, path: &Path, recipient: &Recipient) -> io::Result<()> {
         let mut statement = archive::statement(path, &self.settings.node, &self.key)?;
         let (sealed, hash) = archive::seal(path, recipient)?;
         statement.file = archive::name(&sealed);
@@ -169,9 +169,10 @@ impl Keeper {
 
     /// Removes the files whose last record is older than they are to be kept, oldest first.
     fn retire(&mut self) -> io::Result<()> {
-        let Some(keep_for) = self.settings.keep_for else {
+        let Some(keep_for) = self.shared.keeping().keep_for else {
             return Ok(());
         };
+        let shared = self.shared.clone();
         let directory = self.settings.directory.clone();
         for (first, path) in self.closed()? {
             if directory.join(LEGAL_HOLD).exists() || !is_older(&path, keep_for)? {
@@ -179,6 +180,11 @@ impl Keeper {
             }
             let mut statement = self.statement_of(first, &path)?;
             if statement.to >= stamp_before(keep_for) {
+                return Ok(());
+            }
+            // Held: a change of what is kept comes before this file goes, or after it has gone.
+            let keeping = shared.hold_keeping();
+            if keeping.keep_for != Some(keep_for) {
                 return Ok(());
             }
             statement.retired = true;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::encode::{self, Making};
@@ -30,7 +30,8 @@ const WORTH_REFERRING: usize = 256;
 #[derive(Clone)]
 pub struct Ledger {
     shared: SharedHandle,
-    key: Option<Arc<RedactionKey>>,
+    /// Read when it is first needed, and the same from then on.
+    key: Arc<OnceLock<RedactionKey>>,
     threads: Arc<Mutex<Option<Threads>>>,
 }
 
@@ -48,8 +49,8 @@ impl Ledger {
     /// not start.
     pub fn open(settings: LedgerSettings) -> Result<Self, LedgerError> {
         let opened = recovery::open(&settings)?;
-        let key = settings.redaction_key_file.as_deref().map(RedactionKey::read_or_make);
-        let key = key.transpose()?.map(Arc::new);
+        let key = OnceLock::new();
+        read_key(&key, &settings)?;
         let witness = opened.journal.witness()?;
         let shared = Arc::new(Shared::new(opened.journal, opened.files.len(), &settings));
         if let Some(members) = opened.notice {
@@ -77,7 +78,24 @@ impl Ledger {
         let writer = spawn("ledger", Box::new(move || writer.run()))?;
         let keeper = spawn("ledger-keeper", Box::new(move || keeper.run(&stop)))?;
         let threads = Threads { writer, keeper, stop_keeper };
-        Ok(Self { shared, key, threads: Arc::new(Mutex::new(Some(threads))) })
+        Ok(Self { shared, key: Arc::new(key), threads: Arc::new(Mutex::new(Some(threads))) })
+    }
+
+    /// Takes over other settings, without a gap between two records: `sync`, `checkpoint_age`,
+    /// `anchors`, `compress`, `compress_within`, `encrypt_to`, `keep_for`, `rotate_bytes`,
+    /// `rotate_age`; and the redaction key, if none was needed before. All others stay as they
+    /// were at the start.
+    ///
+    /// What counted by the former `sync` is on the disk as soon as that had it. The newest file
+    /// goes on; one that is too large by now ends with the next record. A closed file that is
+    /// being put away is finished as it was begun.
+    ///
+    /// # Errors
+    /// If the redaction key can be neither read nor made: then nothing has changed.
+    pub fn put_in_force(&self, settings: LedgerSettings) -> Result<(), LedgerError> {
+        read_key(&self.key, &settings)?;
+        self.shared.put_in_force(settings);
+        Ok(())
     }
 
     /// Encodes who a session is, for all its records, each of which says everything.
@@ -196,7 +214,7 @@ impl Ledger {
     }
 
     fn making(&self) -> Making<'_> {
-        Making { max_text: self.shared.max_text, key: self.key.as_deref() }
+        Making { max_text: self.shared.max_text, key: self.key.get() }
     }
 
     /// Encodes a record in this thread's buffer and puts it into the journal.
@@ -210,6 +228,15 @@ impl Ledger {
             Err(error) => Recording::fault(LedgerFault::new(error.to_string())),
         })
     }
+}
+
+/// Reads the redaction key, or makes it, if the settings want one and none was read yet.
+fn read_key(key: &OnceLock<RedactionKey>, settings: &LedgerSettings) -> Result<(), LedgerError> {
+    if let (Some(path), None) = (&settings.redaction_key_file, key.get()) {
+        // Who was faster has read the same file.
+        let _ = key.set(RedactionKey::read_or_make(path)?);
+    }
+    Ok(())
 }
 
 /// Lends this thread's buffer, empty.

@@ -9,7 +9,7 @@
 //! encodes it ([`tag`], [`encode`], [`redact`], [`mask`], [`bind`], [`json`]), puts it into the journal under one short lock
 //! ([`shared`], [`journal`], [`mod@entry`], [`map`]) and hands back a [`Recording`] ([`recording`]). The
 //! ledger thread ([`writer`]) turns journal entries into chained lines ([`line`]) of the
-//! ledger files ([`files`]). At start, what a killed daemon left in the journal is
+//! ledger files ([`files`]) and forces them to the disk in time ([`pace`]). At start, what a killed daemon left in the journal is
 //! brought into the files first ([`recovery`]). A second thread ([`keeper`]) puts closed
 //! files away ([`archive`], [`age`], [`mod@statement`]) and takes in who has read them
 //! ([`readings`]). Afterwards, on any machine, [`mod@verify`]
@@ -36,6 +36,7 @@ mod logins;
 mod map;
 mod mask;
 mod own_event;
+mod pace;
 mod readings;
 mod record;
 mod recording;

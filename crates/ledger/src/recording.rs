@@ -131,7 +131,7 @@ impl<T: Recorded> Recording<T> {
 
     fn taken(shared: &SharedHandle, sequence: u64) -> Step<T> {
         let value = T::from_sequence(sequence, sealed::Handle(shared));
-        if shared.each {
+        if shared.each() {
             Step::Disk { shared: shared.clone(), sequence, value: Some(value) }
         } else {
             Step::Done(Some(Ok(value)))

@@ -85,6 +85,22 @@ impl LedgerSettings {
     }
 }
 
+/// What becomes of closed files: looked at anew for each of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Keeping {
+    pub(crate) compress: bool,
+    pub(crate) compress_within: Duration,
+    pub(crate) encrypt_to: Option<Recipient>,
+    pub(crate) keep_for: Option<Duration>,
+}
+
+impl Keeping {
+    pub(crate) fn of(settings: &LedgerSettings) -> Self {
+        let &LedgerSettings { compress, compress_within, encrypt_to, keep_for, .. } = settings;
+        Self { compress, compress_within, encrypt_to, keep_for }
+    }
+}
+
 /// When recorded bytes are forced to the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SyncPolicy {

@@ -2,6 +2,7 @@
 //! for what, and whether the ledger can be written. Every lock here is held for a
 //! memory copy at most, never over a system call that can wait.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,7 +11,7 @@ use crate::entry::{Body, Kind, entry_len};
 use crate::fault::LedgerFault;
 use crate::journal::Journal;
 use crate::own_event::OwnEvent;
-use crate::settings::{LedgerSettings, SyncPolicy};
+use crate::settings::{Keeping, LedgerSettings, SyncPolicy};
 
 /// Room kept free in the journal for the outcome of each open intent.
 pub(crate) const OUTCOME_ROOM: usize = 512;
@@ -123,18 +124,29 @@ pub(crate) struct State {
     pub(crate) busy_since: Option<Instant>,
     room_waiters: Vec<Waker>,
     sync_waiters: Vec<(u64, Waker)>,
+    /// What the ledger thread has to take over, oldest first.
+    pub(crate) changes: Vec<Change>,
+}
+
+/// Other settings for a running ledger.
+pub(crate) struct Change {
+    pub(crate) settings: LedgerSettings,
+    /// The newest record of the time before them.
+    pub(crate) last_before: u64,
 }
 
 #[repr(C)]
 pub(crate) struct Shared {
     state: Mutex<State>,
     wake: Condvar,
-    /// Whether records count as recorded only once they are on the disk.
-    pub(crate) each: bool,
+    /// Whether records count as recorded only once they are on the disk. Stored under the
+    /// state's lock: whoever has put a record in since then sees it.
+    each: AtomicBool,
     pub(crate) max_text: usize,
     max_body: usize,
     checkpoint_records: u64,
-    rotate_bytes: u64,
+    rotate_bytes: AtomicU64,
+    keeping: Mutex<Keeping>,
 }
 
 impl Shared {
@@ -161,16 +173,47 @@ impl Shared {
             open_intents: 0,
             room_waiters: Vec::new(),
             sync_waiters: Vec::new(),
+            changes: Vec::new(),
         };
         Self {
             state: Mutex::new(state),
             wake: Condvar::new(),
-            each: settings.sync == SyncPolicy::Each,
+            each: AtomicBool::new(settings.sync == SyncPolicy::Each),
             max_text: settings.max_text,
             max_body,
             checkpoint_records: settings.checkpoint_records,
-            rotate_bytes: settings.rotate_bytes,
+            rotate_bytes: AtomicU64::new(settings.rotate_bytes),
+            keeping: Mutex::new(Keeping::of(settings)),
         }
+    }
+
+    /// Other settings, between two records; the ledger thread takes over what is its own before
+    /// it moves the next batch on. No file is removed any more that the new ones keep.
+    pub(crate) fn put_in_force(&self, settings: LedgerSettings) {
+        *self.hold_keeping() = Keeping::of(&settings);
+        let mut state = self.lock();
+        self.each.store(settings.sync == SyncPolicy::Each, Ordering::Relaxed);
+        self.rotate_bytes.store(settings.rotate_bytes, Ordering::Relaxed);
+        let last_before = state.journal.last_sequence();
+        state.changes.push(Change { settings, last_before });
+        drop(state);
+        self.nudge();
+    }
+
+    /// Whether a record counts only once it is on the disk. For who has put one in: as it was
+    /// then, or as it is by now.
+    pub(crate) fn each(&self) -> bool {
+        self.each.load(Ordering::Relaxed)
+    }
+
+    /// What becomes of closed files.
+    pub(crate) fn keeping(&self) -> Keeping {
+        *self.hold_keeping()
+    }
+
+    /// The same, and it stays so for as long as it is held.
+    pub(crate) fn hold_keeping(&self) -> MutexGuard<'_, Keeping> {
+        self.keeping.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The state. A panic while it was held can't leave a half-made entry that counts:
@@ -193,7 +236,7 @@ impl Shared {
         if matches!(taken, Err(Denied::Fault(_))) && !matches!(class, Class::Referring(_)) {
             state.refused += 1;
         }
-        let urgent = self.each || state.journal.used() > state.journal.capacity() / 2;
+        let urgent = self.each() || state.journal.used() > state.journal.capacity() / 2;
         let wake = match state.rest {
             Rest::None => false,
             Rest::Nap => urgent,
@@ -249,7 +292,7 @@ impl Shared {
 
     /// Puts a checkpoint right behind the record that makes it due.
     fn checkpoint_if_due(&self, state: &mut State) {
-        let (kind, why) = if state.file_bytes >= self.rotate_bytes {
+        let (kind, why) = if state.file_bytes >= self.rotate_bytes.load(Ordering::Relaxed) {
             (Kind::LastOfFile, "rotation")
         } else if state.since_checkpoint >= self.checkpoint_records {
             (Kind::Checkpoint, "count")

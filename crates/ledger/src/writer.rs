@@ -16,8 +16,9 @@ use crate::journal::Witness;
 use crate::keys;
 use crate::line::Chain;
 use crate::own_event::OwnEvent;
+use crate::pace::Pace;
 use crate::settings::LedgerSettings;
-use crate::shared::{Rest, SharedHandle, State};
+use crate::shared::{Change, Rest, SharedHandle, State};
 
 /// How long the thread rests at most between two looks while there is traffic. Its waking, a
 /// call to write and one to sync cost as much as a hundred records: where records are forced
@@ -45,6 +46,7 @@ pub(crate) struct Writer {
     files: Files,
     witness: Witness,
     anchors: Anchors,
+    pace: Pace,
     policy: LedgerSettings,
     batch: Batch,
     due: Due,
@@ -103,6 +105,7 @@ impl Writer {
             files: start.files,
             witness: start.witness,
             anchors: Anchors::new(policy.anchors.clone()),
+            pace: Pace::new(policy.sync),
             policy,
             batch: Batch::default(),
             due: Due::default(),
@@ -141,8 +144,23 @@ impl Writer {
         }
     }
 
+    /// Takes over what has been put in force since the last look.
+    fn take_over(&mut self) {
+        let mut state = self.shared.lock();
+        let (changes, synced) = (std::mem::take(&mut state.changes), state.synced);
+        drop(state);
+        for Change { settings, last_before } in changes {
+            self.pace.change(settings.sync, last_before);
+            self.pace.synced(synced);
+            self.anchors.change(settings.anchors.clone());
+            self.anchor_trouble = false;
+            self.policy = settings;
+        }
+    }
+
     /// Moves one batch on. Returns whether there is another one to be moved at once.
     fn step(&mut self) -> io::Result<bool> {
+        self.take_over();
         self.watch_clock();
         self.ask_for_checkpoint();
         let looked = std::mem::replace(&mut self.looked, Instant::now());
@@ -206,7 +224,7 @@ impl Writer {
         let Some(since) = self.unsynced_since else {
             return Ok(());
         };
-        let delay = self.policy.sync.delay();
+        let delay = self.pace.delay();
         let due = if has_more { delay + delay / 4 } else { delay };
         if since.elapsed() < due && !self.shared.lock().closing {
             return Ok(());
@@ -224,6 +242,7 @@ impl Writer {
             self.leave_file();
         }
         let done = synced.is_ok();
+        let mut on_disk = 0;
         self.shared.change(|state| {
             let began = state.busy_since.take();
             if done {
@@ -231,11 +250,13 @@ impl Writer {
                 state.sync_time += began.map(|began| began.elapsed()).unwrap_or_default();
                 state.synced = state.written;
                 state.synced_at = Some(SystemTime::now());
+                on_disk = state.synced;
             } else {
                 state.begin_file();
             }
         });
         synced?;
+        self.pace.synced(on_disk);
         self.anchor();
         if let Some(key_file) = self.rotated_key.take() {
             // If it can't be removed, the rotation is recorded once more at the next start.
@@ -262,7 +283,7 @@ impl Writer {
             // Woken by the first record, if there is one: those that follow it go with it.
             self.looked = Instant::now();
         }
-        let nap = if self.shared.each { LONGEST_NAP } else { self.policy.sync.delay() };
+        let nap = if self.pace.is_each() { LONGEST_NAP } else { self.pace.delay() };
         let nap = self.until_sync().map_or(nap, |due| due.min(nap));
         let worth = self.until_worth_a_look();
         self.wait(Rest::Nap, nap.min(LONGEST_NAP).min(worth));
@@ -280,17 +301,17 @@ impl Writer {
 
     /// How long what is written may stay unforced from now on, if anything is.
     fn until_sync(&self) -> Option<Duration> {
-        let delay = self.policy.sync.delay();
+        let delay = self.pace.delay();
         self.unsynced_since.map(|since| delay.saturating_sub(since.elapsed()))
     }
 
     /// Rests unless there is work that such a rest may not put off.
     fn wait(&self, rest: Rest, most: Duration) {
-        let each = self.shared.each;
+        let each = self.pace.is_each();
         self.shared.rest(rest, most, |state| {
             let used = state.journal.used();
             let now = each || rest == Rest::Sleep || used > state.journal.capacity() / 2;
-            state.closing || (used > 0 && now)
+            state.closing || !state.changes.is_empty() || (used > 0 && now)
         });
     }
 

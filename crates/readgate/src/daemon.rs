@@ -1,6 +1,7 @@
 //! What all connections share: the configuration in force, limits, replica, ledger,
 //! registry, metrics.
 mod fault;
+mod ledger_settings;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -15,7 +16,7 @@ use access::{
     Timestamp, UserName, UserStore, Users,
 };
 use arc_swap::ArcSwap;
-use config::{Config, ConfigHash, Feed, Notice, Settings};
+use config::{Config, ConfigHash, Feed, LedgerConfig, Notice, Settings};
 use ipnet::IpNet;
 use ledger::{Event, Ledger};
 use sql_judge::{Judge, Policy, ServerVersion};
@@ -39,6 +40,7 @@ use crate::replica::pool::Pool;
 use crate::replica_watch::{StandingWalls, WallPolicy};
 use crate::role_policy;
 use crate::role_policy::{Judges, RoleJudge};
+use crate::shipping::{Shipping, Wanted};
 use crate::tls;
 use crate::usage::DailyBytes;
 use crate::workers::{self, Workers};
@@ -69,6 +71,8 @@ pub struct Live {
     pub drain: Duration,
     /// Limits of a session.
     pub session_limits: SessionLimits,
+    /// How statements are recorded.
+    pub records: RecordPolicy,
     /// Who is told when something is wrong.
     pub notices: Arc<[Arc<Notice>]>,
     /// Deliveries that are watched.
@@ -156,8 +160,10 @@ pub struct Daemon {
     denials: Denials,
     /// The audit ledger.
     pub ledger: Ledger,
-    /// How statements are recorded in it.
-    pub records: RecordPolicy,
+    /// Copies of it on their way elsewhere.
+    pub shipping: Shipping,
+    /// Its configuration at the start.
+    ledger_began: LedgerConfig,
     /// Counters.
     pub metrics: Metrics,
     /// Sessions at this moment.
@@ -201,7 +207,8 @@ impl Daemon {
         let directory = Directory::open(config)?;
         let live = Live::new(config, hash, directory.as_ref())?;
         let wall_policy = WallPolicy::of(&config.replica);
-        let ledger = Ledger::open(config.ledger.settings(&host_name()))?;
+        let ledger_settings = config.ledger.settings(&host_name());
+        let ledger = Ledger::open(ledger_settings.clone())?;
         let daemon = Self {
             live: ArcSwap::from_pointee(live),
             started: Arc::clone(&config.settings),
@@ -212,8 +219,9 @@ impl Daemon {
             limits: ConnectionLimits::new(config.limits.connections),
             throttle: LoginThrottle::new(config.throttle),
             denials: Denials::default(),
+            shipping: Shipping::new(&ledger, &ledger_settings),
             ledger,
-            records: RecordPolicy::new(&config.ledger),
+            ledger_began: config.ledger.clone(),
             metrics: Metrics::new()?,
             registry: Arc::default(),
             workers,
@@ -237,14 +245,18 @@ impl Daemon {
         self.live.load_full()
     }
 
-    /// Puts the reloadable part of a valid configuration in force: certificates first,
-    /// so that a bad one leaves everything as it was.
+    /// Puts the reloadable part of a valid configuration in force: what can fail first, so that a
+    /// bad one leaves everything as it was. The ledger goes before sessions: where they redact, it
+    /// has the key.
     pub fn put_in_force(&self, config: &Config, hash: &ConfigHash) -> Result<(), StartFault> {
         let fresh = doors(config)?;
         let accounts = Accounts::read(&config.replica)?;
         let connector = configured::connector(config)?;
         let pending = config.settings.pending(&self.started).into();
         let live = Live { pending, ..Live::new(config, hash, self.directory.as_ref())? };
+        let shipping = Wanted::by(&config.ledger)?;
+        self.ledger.put_in_force(ledger_settings::at_reload(&config.ledger, &self.ledger_began))?;
+        self.shipping.put_in_force(shipping);
         for door in &self.doors {
             if let Some(new) = fresh.iter().find(|new| new.name == door.name) {
                 door.acceptor.store(new.acceptor.load_full());
@@ -417,6 +429,7 @@ impl Live {
                 prepared_statements: usize::try_from(limits.prepared_statements)
                     .unwrap_or(usize::MAX),
             },
+            records: RecordPolicy::new(&config.ledger),
             notices: config.notices.iter().cloned().map(Arc::new).collect(),
             feeds: config.feeds.iter().cloned().map(Arc::new).collect(),
             policy: config.policy.clone(),

@@ -27,6 +27,9 @@ use crate::session::carried::Carried;
 /// The ledger takes a record within this time or counts as unable to.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// How the names of attributes begin that readgate alone gives to the replica.
+pub const RESERVED_ATTRIBUTES: &[u8] = b"readgate_";
+
 /// What is known of a run besides its answer.
 pub struct RunReport<'a> {
     /// The permit it ran under.
@@ -133,29 +136,53 @@ impl RecordPolicy {
         }
     }
 
-    /// What an answer's bytes are hashed with, if they are.
-    pub fn result_hash(&self) -> Option<Context> {
-        self.hash_results.then(|| Context::new(&SHA256))
-    }
-
-    /// Whether a text that comes again may stand in an earlier record alone.
-    pub fn may_refer(&self) -> bool {
-        self.by_reference
-    }
-
     /// Whether values in the statements of a role's users are redacted.
     pub fn redacts(&self, role: &str) -> bool {
         self.text.redacts(role)
     }
 
-    /// What a session's connection attributes say of the person it acts for.
-    pub fn asserted(&self, attributes: &[Attribute]) -> Asserted {
+    /// For a session of that role with those connection attributes, as the replica gets them.
+    pub fn for_session(&self, role: &str, attributes: &[Attribute]) -> SessionRecords {
+        SessionRecords {
+            redacts: self.redacts(role),
+            may_refer: self.by_reference,
+            hash_results: self.hash_results,
+            asserted: self.asserted(attributes),
+        }
+    }
+
+    /// What a session's connection attributes say of the person it acts for. Those that readgate
+    /// adds are no tool's word.
+    fn asserted(&self, attributes: &[Attribute]) -> Asserted {
         let attribute = self.asserted_user_attribute.clone();
         let of_session = attribute.as_ref().and_then(|name| {
-            let found = attributes.iter().find(|one| one.name == name.as_bytes())?;
+            let is_it = |one: &&Attribute| {
+                one.name == name.as_bytes() && !one.name.starts_with(RESERVED_ATTRIBUTES)
+            };
+            let found = attributes.iter().find(is_it)?;
             Some(String::from_utf8_lossy(&found.value).into_owned())
         });
         Asserted { attribute, of_session }
+    }
+}
+
+/// How a session's statements are recorded. Each statement stands in one way, whatever is
+/// changed while it runs: the session takes another way over between two commands.
+#[derive(Debug)]
+pub struct SessionRecords {
+    /// Whether values are left out.
+    pub redacts: bool,
+    /// Whether a text that comes again may stand in an earlier record alone.
+    pub may_refer: bool,
+    hash_results: bool,
+    /// The person it acts for.
+    pub asserted: Asserted,
+}
+
+impl SessionRecords {
+    /// What an answer's bytes are hashed with, if they are.
+    pub fn result_hash(&self) -> Option<Context> {
+        self.hash_results.then(|| Context::new(&SHA256))
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::daemon::{BUILD, Daemon, StartFault, host_name};
 use crate::reload::files::FileWatch;
-use crate::shipping::{self, Shipping};
+use crate::shipping::Wanted;
 use crate::{feeds, notices, ops, reload, replica_watch};
 use drain::drain;
 use sockets::Inherited;
@@ -79,8 +79,7 @@ pub async fn serve(
 
     let ledger_settings = config.ledger.settings(&host_name());
     daemon.console.found(path.clone(), &ledger_settings);
-    let shipping = shipping::start(&config.ledger, &ledger_settings, &daemon.ledger)
-        .map_err(StartFault::from)?;
+    daemon.shipping.put_in_force(Wanted::by(&config.ledger).map_err(StartFault::from)?);
 
     // What was changed while no daemon ran is recorded before anybody comes in by it.
     if let Err(error) = reload::take_over(&daemon).await {
@@ -102,7 +101,7 @@ pub async fn serve(
     notify::stopping();
     let _ = stop.send(true);
     drain(&daemon, daemon.live().drain, orders.end()).await;
-    close(&daemon, shipping).await
+    close(daemon).await
 }
 
 /// What looks after things beside the connections.
@@ -120,11 +119,10 @@ fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
 }
 
 /// The ledger ends last, and what is left of it to be sent goes out.
-async fn close(daemon: &Daemon, shipping: Shipping) -> Result<(), ServeFault> {
-    let ledger = daemon.ledger.clone();
+async fn close(daemon: Arc<Daemon>) -> Result<(), ServeFault> {
     let closed = tokio::task::spawn_blocking(move || {
-        let closed = ledger.close("signal");
-        shipping.finish();
+        let closed = daemon.ledger.close("signal");
+        daemon.shipping.finish();
         closed
     });
     match closed.await {

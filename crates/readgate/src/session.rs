@@ -33,7 +33,7 @@ use crate::idle::{Idle, IdleTimer, Wait};
 use crate::login_record::{self, Place};
 use crate::metrics::tally::{Ran, Tally};
 use crate::packet_stream::PacketStream;
-use crate::recording::Asserted;
+use crate::recording::{RESERVED_ATTRIBUTES, SessionRecords};
 use crate::registry::{Card, Order, Orders, Reason, Registered};
 use crate::reload;
 use crate::replica::account::Account;
@@ -71,9 +71,7 @@ pub struct Session<'a, R = ReplicaSession> {
     user: String,
     named: NamedUser,
     role: Arc<Role>,
-    /// Whether values are left out of the session's records.
-    redacts: bool,
-    asserted: Asserted,
+    records: SessionRecords,
     negotiated: Capabilities,
     collation: u16,
     /// Whether one query may hold several statements.
@@ -158,8 +156,7 @@ impl<'a> Session<'a> {
             user: user.name.as_str().to_owned(),
             named: logged_in.named.clone(),
             role: Arc::clone(&user.role),
-            redacts: daemon.records.redacts(&user.role.name),
-            asserted: daemon.records.asserted(&logged_in.attributes),
+            records: daemon.live().records.for_session(&user.role.name, &wish.attributes),
             negotiated: logged_in.negotiated,
             collation: logged_in.collation,
             multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
@@ -217,10 +214,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Users or roles have changed since the judge was asked for: what the role may do now
-    /// counts from the next statement on, for prepared ones too. A session that may not go
-    /// on at all is told to end by others. Limits that the replica keeps stay as they were
-    /// set at login.
+    /// Users or the configuration have changed since the judge was asked for: what the role may do
+    /// now, and how that is recorded, counts from the next statement on, for prepared ones too. A
+    /// session that may not go on at all is told to end by others. Limits that the replica keeps
+    /// stay as they were set at login.
     fn follow_changes(&mut self) {
         let generation = self.daemon.judges.generation();
         if generation == self.generation {
@@ -228,14 +225,16 @@ impl<'a> Session<'a> {
         }
         self.generation = generation;
         let live = self.daemon.live();
-        let Some(user) = live.users.find(self.user.as_bytes()) else { return };
-        let RoleJudge { judge, policy } = self.daemon.judge(self.replica.version, &user.role);
-        self.prepared.retain_allowed(&judge, &self.facts);
-        self.judge = judge;
-        self.role = Arc::clone(&user.role);
-        self.redacts = self.daemon.records.redacts(&user.role.name);
-        self.limits = live.session_limits.narrowed(&user.role.limits);
-        self.retag(&policy);
+        if let Some(user) = live.users.find(self.user.as_bytes()) {
+            let RoleJudge { judge, policy } = self.daemon.judge(self.replica.version, &user.role);
+            self.prepared.retain_allowed(&judge, &self.facts);
+            self.judge = judge;
+            self.role = Arc::clone(&user.role);
+            self.limits = live.session_limits.narrowed(&user.role.limits);
+            self.retag(&policy);
+        }
+        let attributes = &self.replica.wish.attributes;
+        self.records = live.records.for_session(&self.role.name, attributes);
     }
 
     /// Who it is, as its records say from now on.
@@ -303,7 +302,7 @@ impl<'a> Session<'a> {
 
     /// Whether values are left out of its records.
     pub fn redacts(&self) -> bool {
-        self.redacts
+        self.records.redacts
     }
 
     /// Who, as the ledger writes it.
@@ -391,8 +390,7 @@ impl<'a, R> Session<'a, R> {
             user: self.user,
             named: self.named,
             role: self.role,
-            redacts: self.redacts,
-            asserted: self.asserted,
+            records: self.records,
             negotiated: self.negotiated,
             collation: self.collation,
             multi_statements: self.multi_statements,
@@ -480,7 +478,8 @@ fn schema_of(
 /// of a program to the next means nothing on the replica and stands in the login's record.
 fn attributes_for_replica(logged_in: &LoggedIn) -> Vec<Attribute> {
     let is_passed = |a: &&Attribute| {
-        !a.name.starts_with(b"readgate_") && !matches!(a.name.as_slice(), b"_pid" | b"_thread")
+        !a.name.starts_with(RESERVED_ATTRIBUTES)
+            && !matches!(a.name.as_slice(), b"_pid" | b"_thread")
     };
     let clients = logged_in.attributes.iter().filter(is_passed);
     let user = logged_in.named.user().name.as_str();

@@ -3,12 +3,12 @@
 //! nothing here can hold up a record, and a receiver that was gone gets the rest later.
 pub(crate) mod wire;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -30,63 +30,150 @@ const FINISH: Duration = Duration::from_secs(3);
 /// Records after which the position is kept.
 const KEEP_AFTER: u64 = 1000;
 
-/// What is being shipped. Ends with [`Shipping::finish`], or with the process.
+/// What is being shipped of a ledger. A reload that wants something else ends what runs, and
+/// what follows it begins when that has ended: no two of a sort run at a time. Ends with
+/// [`Shipping::finish`], or with the process.
 pub struct Shipping {
-    stopping: Arc<AtomicBool>,
-    /// Each thread's end closes its own.
-    ended: Vec<Receiver<()>>,
+    ledger: Ledger,
+    directory: PathBuf,
+    node: String,
+    running: Mutex<Running>,
 }
 
-/// Starts what the configuration wants.
-///
-/// # Errors
-/// If the certificate authority's file can't be used, or a thread can't be made.
-pub fn start(
-    config: &LedgerConfig,
-    settings: &LedgerSettings,
-    ledger: &Ledger,
-) -> Result<Shipping, TlsFault> {
-    let mut shipping = Shipping { stopping: Arc::default(), ended: Vec::new() };
-    let wanted = &config.shipping;
-    let tls = wanted.ca_file.as_deref().map(tls::client_config).transpose()?;
-    if wanted.to_stdout {
-        let records = Records::new(settings, "stdout");
-        shipping.spawn("ship-stdout", move |stopping| records.run(&mut to_stdout, stopping));
+#[derive(Default)]
+struct Running {
+    wanted: Wanted,
+    orders: Arc<Orders>,
+    /// Each thread's end closes its own. Of each sort, the newest.
+    ended: BTreeMap<&'static str, Receiver<()>>,
+}
+
+/// What a configuration wants, with what is needed for it.
+#[derive(Default)]
+pub struct Wanted {
+    shipping: config::Shipping,
+    /// The certificates of who signs the receivers' ones.
+    authority: Option<Vec<u8>>,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Wanted {
+    /// By the configuration, with the certificate authority's file as it is now.
+    ///
+    /// # Errors
+    /// If that file can't be used.
+    pub fn by(config: &LedgerConfig) -> Result<Self, TlsFault> {
+        let shipping = config.shipping.clone();
+        let ca_file = shipping.ca_file.as_deref();
+        let tls = ca_file.map(tls::client_config).transpose()?;
+        let authority = ca_file.and_then(|file| fs::read(file).ok());
+        Ok(Self { shipping, authority, tls })
     }
-    if let Some(endpoint) = wanted.syslog.clone() {
-        let mut syslog = Syslog::new(endpoint, tls.clone(), settings.node.clone());
-        let records = Records::new(settings, "syslog");
-        shipping.spawn("ship-syslog", move |stopping| {
-            records.run(&mut |line| syslog.send(line), stopping);
-        });
-    }
-    if let Some(endpoint) = wanted.anchor_webhook.clone() {
-        let ledger = ledger.clone();
-        shipping.spawn("anchor", move |stopping| anchor(&endpoint, tls, &ledger, stopping));
-    }
-    Ok(shipping)
 }
 
 impl Shipping {
-    fn spawn(&mut self, name: &str, run: impl FnOnce(&AtomicBool) + Send + 'static) {
-        let (end, ended) = channel();
-        let stopping = Arc::clone(&self.stopping);
-        let spawned = thread::Builder::new().name(name.into()).spawn(move || {
-            run(&stopping);
-            drop::<std::sync::mpsc::Sender<()>>(end);
-        });
-        match spawned {
-            Ok(_) => self.ended.push(ended),
-            Err(error) => tracing::error!(%error, name, "a thread could not be made"),
+    /// Nothing is shipped yet.
+    pub fn new(ledger: &Ledger, settings: &LedgerSettings) -> Self {
+        let (directory, node) = (settings.directory.clone(), settings.node.clone());
+        Self { ledger: ledger.clone(), directory, node, running: Mutex::default() }
+    }
+
+    /// Ships what is wanted from now on, and nothing else.
+    pub fn put_in_force(&self, wanted: Wanted) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = running.wanted.shipping == wanted.shipping
+            && running.wanted.authority == wanted.authority;
+        if !is_same {
+            running.orders.tell(Order::Leave);
+            let ended = std::mem::take(&mut running.ended);
+            *running = Running { wanted, orders: Arc::default(), ended };
+            self.start(&mut running);
+        }
+    }
+
+    fn start(&self, running: &mut Running) {
+        let config::Shipping { to_stdout, syslog, anchor_webhook, .. } =
+            running.wanted.shipping.clone();
+        let tls = running.wanted.tls.clone();
+        let (directory, node) = (self.directory.clone(), self.node.clone());
+        let records = move |what| Records::new(&directory, &node, what);
+        if to_stdout {
+            let records = records.clone();
+            running.spawn("ship-stdout", move |orders| {
+                records("stdout").run(&mut self::to_stdout, orders);
+            });
+        }
+        if let Some(endpoint) = syslog {
+            let mut syslog = Syslog::new(endpoint, tls.clone(), self.node.clone());
+            running.spawn("ship-syslog", move |orders| {
+                records("syslog").run(&mut |line| syslog.send(line), orders);
+            });
+        }
+        if let Some(endpoint) = anchor_webhook {
+            let ledger = self.ledger.clone();
+            running.spawn("anchor", move |orders| anchor(&endpoint, tls, &ledger, orders));
         }
     }
 
     /// Lets what is in the files go out, for at most some seconds. Blocks.
-    pub fn finish(self) {
-        self.stopping.store(true, Ordering::Release);
-        for ended in self.ended {
+    pub fn finish(&self) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.orders.tell(Order::Finish);
+        for ended in std::mem::take(&mut running.ended).into_values() {
             let _ = ended.recv_timeout(FINISH);
         }
+    }
+}
+
+impl Running {
+    fn spawn(&mut self, name: &'static str, run: impl FnOnce(&Orders) + Send + 'static) {
+        let (end, ended) = channel();
+        let former = self.ended.remove(name);
+        let orders = Arc::clone(&self.orders);
+        let spawned = thread::Builder::new().name(name.into()).spawn(move || {
+            // It closes its end without a word.
+            let _ = former.map(|former| former.recv());
+            run(&orders);
+            drop::<Sender<()>>(end);
+        });
+        match spawned {
+            Ok(_) => drop(self.ended.insert(name, ended)),
+            Err(error) => tracing::error!(%error, name, "a thread could not be made"),
+        }
+    }
+}
+
+/// What threads are told.
+#[derive(Default)]
+struct Orders {
+    order: Mutex<Order>,
+    told: Condvar,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    GoOn,
+    /// To end when what is there has gone out.
+    Finish,
+    /// To end now: others take over.
+    Leave,
+}
+
+impl Orders {
+    fn tell(&self, order: Order) {
+        *self.order.lock().unwrap_or_else(PoisonError::into_inner) = order;
+        self.told.notify_all();
+    }
+
+    fn now(&self) -> Order {
+        *self.order.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits that long, or until there is an order.
+    fn rest(&self, most: Duration) {
+        let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.told.wait_timeout_while(order, most, |order| *order == Order::GoOn));
     }
 }
 
@@ -98,21 +185,27 @@ struct Records {
 }
 
 impl Records {
-    fn new(settings: &LedgerSettings, what: &'static str) -> Self {
-        let position = settings.directory.join(format!("shipped-{what}"));
+    fn new(directory: &Path, node: &str, what: &'static str) -> Self {
+        let position = directory.join(format!("shipped-{what}"));
         let sent = read_position(&position);
-        Self { tail: Tail::after(sent, &settings.directory, &settings.node), position, what }
+        Self { tail: Tail::after(sent, directory, node), position, what }
     }
 
-    fn run(mut self, send: &mut dyn FnMut(&[u8]) -> io::Result<()>, stopping: &AtomicBool) {
+    fn run(mut self, send: &mut dyn FnMut(&[u8]) -> io::Result<()>, orders: &Orders) {
         let mut well = true;
         loop {
             // Read before the pass, so that one more follows the last record.
-            let last_pass = stopping.load(Ordering::Acquire);
+            let last_pass = orders.now() != Order::GoOn;
             let before = self.tail.last();
-            let passed = self.pass(send);
+            let passed = self.pass(&mut |line| match orders.now() {
+                Order::Leave => Err(io::Error::other("it goes elsewhere now")),
+                Order::GoOn | Order::Finish => send(line),
+            });
             if self.tail.last() != before {
                 keep_position(&self.position, self.tail.last());
+            }
+            if orders.now() == Order::Leave {
+                return;
             }
             match &passed {
                 Ok(()) if !well => tracing::info!(to = self.what, "records are shipped again"),
@@ -125,7 +218,7 @@ impl Records {
             if last_pass {
                 return;
             }
-            thread::sleep(if well { LOOK } else { RETRY });
+            orders.rest(if well { LOOK } else { RETRY });
         }
     }
 
@@ -197,16 +290,15 @@ impl Syslog {
 }
 
 /// Posts each new checkpoint. The newest stands for those before it.
-fn anchor(
-    endpoint: &Endpoint,
-    tls: Option<Arc<ClientConfig>>,
-    ledger: &Ledger,
-    stopping: &AtomicBool,
-) {
+fn anchor(endpoint: &Endpoint, tls: Option<Arc<ClientConfig>>, ledger: &Ledger, orders: &Orders) {
     let mut posted = None;
     let mut well = true;
     loop {
-        let last_look = stopping.load(Ordering::Acquire);
+        let last_look = match orders.now() {
+            Order::GoOn => false,
+            Order::Finish => true,
+            Order::Leave => return,
+        };
         let newest = ledger.health().last_checkpoint;
         if let (Some(line), true) = (&newest, newest != posted) {
             let done = wire::post(endpoint, tls.clone(), None, line.as_bytes());
@@ -222,6 +314,6 @@ fn anchor(
         if last_look {
             return;
         }
-        thread::sleep(if well { CHECKPOINT_LOOK } else { RETRY });
+        orders.rest(if well { CHECKPOINT_LOOK } else { RETRY });
     }
 }

@@ -16,15 +16,17 @@ pub(crate) static LEDGER: Section = Section {
     name: "ledger",
     form: Form::One,
     meaning: "The audit record. If it can't be written, nothing is forwarded.",
-    counts: Counts::AtNextStart,
+    counts: Counts::AtReload,
     keys: &[
-        required("directory", Kind::Path, "\"ledger\"", "Its folder. Made if missing."),
+        required("directory", Kind::Path, "\"ledger\"", "Its folder. Made if missing.")
+            .at_next_start(),
         optional(
             "node",
             Kind::Name,
             "\"readgate-1\"",
             "Name of this node; without it, the host's.",
-        ),
+        )
+        .at_next_start(),
         default(
             "sync",
             Kind::Choice(&["each", "group", "interval"]),
@@ -65,7 +67,8 @@ pub(crate) static LEDGER: Section = Section {
             Kind::Path,
             "\"/etc/readgate/redaction.key\"",
             "Key of those hashes, at least 32 bytes. Made if missing; without it, `redaction.key` in `directory`. Who has it can test guesses of values.",
-        ),
+        )
+        .at_next_start(),
         optional(
             "asserted_user_attribute",
             Kind::Text,

@@ -180,11 +180,7 @@ fn nothing_but_these_keys_counts_from_the_next_start() {
         identities.ca_file identities.file identities.password_credential identities.password_env
         identities.password_file identities.refresh identities.server_name identities.stale_after
         identities.url
-        ledger.anchor_webhook ledger.anchors ledger.asserted_user_attribute ledger.compress
-        ledger.compress_within ledger.directory ledger.encrypt_to ledger.file_bytes
-        ledger.hash_results ledger.keep_for ledger.node ledger.redaction_key_file
-        ledger.ship_ca_file ledger.ship_to ledger.sync ledger.sync_delay ledger.text
-        ledger.text_by_reference ledger.text_other_way_for
+        ledger.directory ledger.node ledger.redaction_key_file
         limits.workers
         listener.address listener.name
         ops.address ops.operators ops.password_file

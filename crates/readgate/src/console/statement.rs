@@ -260,7 +260,7 @@ async fn record_intent(
 ) -> Result<IntentRecorded, String> {
     let text = asked.text;
     let daemon: &Daemon = operator.daemon;
-    let redacts = daemon.records.redacts(&operator.logged_in.named.user().role.name);
+    let redacts = daemon.live().records.redacts(&operator.logged_in.named.user().role.name);
     let form = match facts(daemon, server_version(daemon)) {
         Some(facts) => Form::by(redacts, &facts, text),
         None if redacts => Form::HASHED,

@@ -13,8 +13,8 @@ pub enum StartFault {
     /// A secret that can't be read.
     #[error("{0}")]
     Secret(#[from] config::SecretError),
-    /// The ledger can't be opened.
-    #[error("ledger: {0}")]
+    /// The ledger can't be opened, or what it needs can't be had. Says itself what it is about.
+    #[error("{0}")]
     Ledger(#[from] LedgerError),
     /// The identity store can't be used.
     #[error("identities: {0}")]

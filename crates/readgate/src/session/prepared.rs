@@ -60,6 +60,8 @@ struct PreparedRead {
     long_values: LongData,
     /// What the text names.
     named: Arc<Named>,
+    /// Whether that record has the text without its values.
+    told_redacted: bool,
 }
 
 impl PreparedStatements {
@@ -140,6 +142,7 @@ async fn prepare_read(
             long_data: 0,
             long_values: LongData::default(),
             named: ran.named,
+            told_redacted: session.redacts(),
         };
         session.prepared.insert(prepare_ok.statement_id, Prepared::Read(read));
     }
@@ -194,7 +197,7 @@ async fn run_prepared(
     }
     let permit = read.permit.clone();
     let prepared = PreparedRef { statement_id: id, intent: read.intent };
-    let named = Arc::clone(&read.named);
+    let (named, told_redacted) = (Arc::clone(&read.named), read.told_redacted);
     if !session.judge.still_holds(&session.facts, &permit) {
         let denial = outdated(&permit);
         return refuse::deny(session, command, permit.text(), &denial).await;
@@ -203,7 +206,7 @@ async fn run_prepared(
         true => taken_apart(session, id, body)?,
         false => (body, Carried::default()),
     };
-    let execution = Some(Execution { body: with_id(body, id), prepared, named });
+    let execution = Some(Execution { body: with_id(body, id), prepared, named, told_redacted });
     let Came { packet, received } = came;
     let run = Run { execution, carried: &carried, packet, ..Run::of_text(command, &permit, false) };
     run.to_the_end(session, received).await.map(|_| ())

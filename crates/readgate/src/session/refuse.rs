@@ -47,7 +47,7 @@ pub async fn deny(
         shape: sql_judge::fingerprint(&session.facts, text).chars().take(SHAPE).collect(),
     });
     let statements = &session.daemon.metrics.statements;
-    let why = (!session.redacts).then_some(message.as_str());
+    let why = (!session.redacts()).then_some(message.as_str());
     statements.refused(&session.tally, denial.rule, denial.kind.as_str(), why);
     let err = match recorded {
         Ok(()) => ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),

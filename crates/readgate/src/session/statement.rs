@@ -136,6 +136,8 @@ pub struct Execution {
     pub prepared: PreparedRef,
     /// What the prepared text names.
     pub named: Arc<Named>,
+    /// Whether the record of its preparation has the text without its values.
+    pub told_redacted: bool,
 }
 
 /// What came of a run.
@@ -197,7 +199,7 @@ impl<'p> Run<'p> {
         let named = self.named(session);
         let first = forwarded.as_ref().copied().unwrap_or(1);
         let mut walker = self.walker(session, first).with_caps(caps);
-        let mut hash = session.daemon.records.result_hash();
+        let mut hash = session.records.result_hash();
         let relayed = match forwarded {
             Err(error) => Err(RelayFault::ReplicaGone(error.to_string())),
             Ok(_) => {
@@ -243,12 +245,18 @@ impl<'p> Run<'p> {
     }
 
     async fn record_intent(&self, session: &Session<'_>) -> Result<IntentRecorded, String> {
-        let text: &[u8] = if self.execution.is_some() { b"" } else { self.permit.text() };
+        // The record of its preparation has an execution's text; one that lacks the values that
+        // this one is to hold can't stand for it.
+        let is_told = |one: &Execution| !one.told_redacted || session.redacts();
+        let text: &[u8] = match self.execution.as_ref().is_some_and(is_told) {
+            true => b"",
+            false => self.permit.text(),
+        };
         let is_name = matches!(self.command, Command::InitDb | Command::FieldList);
         let form = if is_name { Form::FULL } else { Form::of(session, text) };
         let (binds, attributes) = (self.carried.binds(), self.carried.attributes());
-        let end_user = session.asserted.of(self.carried);
-        let may_refer = session.daemon.records.may_refer() && self.command == Command::Query;
+        let end_user = session.records.asserted.of(self.carried);
+        let may_refer = session.records.may_refer && self.command == Command::Query;
         let by_text = may_refer.then(|| self.permit.recall::<ByText>()).flatten();
         let intent = Intent {
             command: self.command.name(),
