@@ -1,50 +1,47 @@
 //! What all connections share: the configuration in force, limits, replica, ledger,
 //! registry, metrics.
+mod doors;
 mod fault;
 mod ledger_settings;
+mod live;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use access::store::StoreError;
 use access::{
-    Blocked, ConnectionLimits, CredentialPolicy, Endings, LoginThrottle, NamedUser, Password,
-    PasswordRules, Role, RoleLimits, SharedBlock, SourceAdmitted, SourceNetworks, SourceSet,
-    Timestamp, UserName, UserStore, Users,
+    Blocked, ConnectionLimits, LoginThrottle, NamedUser, Password, Role, SharedBlock,
+    SourceAdmitted, Timestamp,
 };
 use arc_swap::ArcSwap;
-use config::{Config, ConfigHash, Feed, LedgerConfig, Notice, Settings};
-use ipnet::IpNet;
+use config::{Config, ConfigHash, LedgerConfig, Settings};
 use ledger::{Event, Ledger};
-use sql_judge::{Judge, Policy, ServerVersion};
+use sql_judge::{Judge, ServerVersion};
 use tokio::sync::Notify;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 
 use crate::console::Console;
 use crate::denials::Denials;
 use crate::feeds::{self, Feeds};
 use crate::identity::Directory;
-use crate::identity::directory::{Listed, configured_alone};
+use crate::identity::directory::Listed;
 use crate::identity::outbox::Outbox;
 use crate::metrics::Metrics;
 use crate::notices::Signals;
-use crate::recording::{RecordPolicy, within_deadline};
+use crate::recording::within_deadline;
 use crate::registry::Registry;
 use crate::replica::account::{Account, Accounts};
 use crate::replica::configured;
 use crate::replica::pool::Pool;
 use crate::replica_watch::{StandingWalls, WallPolicy};
-use crate::role_policy;
 use crate::role_policy::{Judges, RoleJudge};
 use crate::shipping::{Shipping, Wanted};
-use crate::tls;
 use crate::usage::DailyBytes;
 use crate::workers::{self, Workers};
+pub use doors::DoorWay;
 pub use fault::StartFault;
+pub use live::{DoorPolicy, Live, SessionLimits};
 
 /// A login waits this long for the store of users: shorter than any login may take, so that the
 /// client is told.
@@ -52,94 +49,6 @@ const STORE_PATIENCE: Duration = Duration::from_secs(4);
 
 /// Version and commit, in the ledger's records and `readgate version`.
 pub const BUILD: &str = concat!("readgate ", env!("CARGO_PKG_VERSION"));
-
-/// The part of the configuration that a reload swaps.
-#[derive(Clone)]
-pub struct Live {
-    /// Listed networks.
-    pub sources: Arc<SourceNetworks>,
-    /// Named users, of the configuration and the identity store.
-    pub users: Users,
-    /// Revision of the identity store that they are of.
-    revision: u64,
-    configured: Users,
-    pub(crate) roles: Vec<Arc<Role>>,
-    doors: HashMap<String, DoorPolicy>,
-    /// Deadline from accept to the end of login.
-    pub login_timeout: Duration,
-    /// What statements under way get when readgate stops.
-    pub drain: Duration,
-    /// Limits of a session.
-    pub session_limits: SessionLimits,
-    /// How statements are recorded.
-    pub records: RecordPolicy,
-    /// Who is told when something is wrong.
-    pub notices: Arc<[Arc<Notice>]>,
-    /// Deliveries that are watched.
-    pub feeds: Arc<[Arc<Feed>]>,
-    policy: Policy,
-    credentials: CredentialPolicy,
-    /// What new passwords are like, and whether users may choose theirs.
-    pub passwords: PasswordRules,
-    /// SHA-256 of the file, hex.
-    pub config_hash: String,
-    /// Its keys and values, to say what a reload changes.
-    pub settings: Arc<Settings>,
-    /// Of these, the keys that don't count before the next start.
-    pub pending: Arc<[String]>,
-}
-
-/// What a listener accepts.
-#[derive(Clone)]
-pub struct DoorPolicy {
-    /// Names of source entries.
-    pub sources: SourceSet,
-    /// Networks of balancers.
-    pub balancers: Vec<IpNet>,
-    /// A user's client certificate is proof enough.
-    pub certificate_suffices: bool,
-}
-
-/// Limits that a session keeps from its start.
-#[derive(Debug, Clone)]
-pub struct SessionLimits {
-    /// Between two commands.
-    pub idle_timeout: Duration,
-    /// For a client that reads nothing at all.
-    pub write_timeout: Duration,
-    /// Largest command, in bytes.
-    pub max_payload: usize,
-    /// Prepared statements at a time.
-    pub prepared_statements: usize,
-}
-
-impl SessionLimits {
-    /// With a shorter idle timeout, where a role has one.
-    pub fn narrowed(&self, role: &RoleLimits) -> Self {
-        let idle_timeout = role.idle_timeout.unwrap_or(self.idle_timeout).min(self.idle_timeout);
-        Self { idle_timeout, ..self.clone() }
-    }
-}
-
-/// A listener: its name and its TLS, which a reload may swap.
-pub struct DoorWay {
-    /// Name in config, ledger and metrics.
-    pub name: String,
-    acceptor: ArcSwap<TlsAcceptor>,
-    required: AtomicBool,
-}
-
-impl DoorWay {
-    /// TLS with the certificate in force.
-    pub fn acceptor(&self) -> Option<TlsAcceptor> {
-        Some(TlsAcceptor::clone(&self.acceptor.load()))
-    }
-
-    /// Whether a client that won't use TLS is refused.
-    pub fn requires_tls(&self) -> bool {
-        self.required.load(Ordering::Relaxed)
-    }
-}
 
 /// The daemon.
 pub struct Daemon {
@@ -195,7 +104,7 @@ pub struct Daemon {
 impl Daemon {
     /// Reads certificates and secrets, opens the ledger. Nothing listens yet.
     pub fn new(config: &Config, hash: &ConfigHash) -> Result<Arc<Self>, StartFault> {
-        let doors = doors(config)?;
+        let doors = doors::opened(config)?;
         let count = usize::try_from(config.limits.workers).unwrap_or_default();
         let count = if count == 0 { workers::default_count() } else { count };
         let workers = Arc::new(Workers::start(count).map_err(StartFault::Workers)?);
@@ -249,18 +158,18 @@ impl Daemon {
     /// bad one leaves everything as it was. The ledger goes before sessions: where they redact, it
     /// has the key.
     pub fn put_in_force(&self, config: &Config, hash: &ConfigHash) -> Result<(), StartFault> {
-        let fresh = doors(config)?;
+        let fresh = doors::opened(config)?;
         let accounts = Accounts::read(&config.replica)?;
         let connector = configured::connector(config)?;
         let pending = config.settings.pending(&self.started).into();
-        let live = Live { pending, ..Live::new(config, hash, self.directory.as_ref())? };
+        let mut live = Live::new(config, hash, self.directory.as_ref())?;
+        live.pending = pending;
         let shipping = Wanted::by(&config.ledger)?;
         self.ledger.put_in_force(ledger_settings::at_reload(&config.ledger, &self.ledger_began))?;
         self.shipping.put_in_force(shipping);
         for door in &self.doors {
             if let Some(new) = fresh.iter().find(|new| new.name == door.name) {
-                door.acceptor.store(new.acceptor.load_full());
-                door.required.store(new.requires_tls(), Ordering::Relaxed);
+                door.take_over(new);
             }
         }
         self.limits.set(config.limits.connections);
@@ -293,7 +202,7 @@ impl Daemon {
                 tracing::warn!(%unusable, "a stored user can't log in");
             }
             // Where a reload came between, the next look decides.
-            let fresh = Arc::new(Live { users, revision, ..Live::clone(&live) });
+            let fresh = Arc::new(live.with_users(users, revision));
             self.live.compare_and_swap(&live, fresh);
             self.judges.forget();
             self.validities_changed.notify_one();
@@ -394,102 +303,6 @@ impl Daemon {
             }
         });
     }
-}
-
-impl Live {
-    fn new(
-        config: &Config,
-        hash: &ConfigHash,
-        directory: Option<&Directory>,
-    ) -> Result<Self, StoreError> {
-        let Listed { users, revision, .. } = match directory {
-            Some(directory) => directory.list(&config.users, &config.roles)?,
-            None => configured_alone(&config.users),
-        };
-        let doors = config.listeners.iter().map(|listener| {
-            let sources = listener.sources.clone();
-            let balancers = listener.proxy_protocol_from.clone();
-            let certificate_suffices = listener.tls.clients.as_ref().is_some_and(|c| c.suffices);
-            (listener.name.clone(), DoorPolicy { sources, balancers, certificate_suffices })
-        });
-        let limits = &config.limits;
-        Ok(Self {
-            sources: Arc::clone(&config.sources),
-            users,
-            revision,
-            configured: config.users.clone(),
-            roles: config.roles.clone(),
-            doors: doors.collect(),
-            login_timeout: limits.login_timeout,
-            drain: limits.drain,
-            session_limits: SessionLimits {
-                idle_timeout: limits.idle_timeout,
-                write_timeout: limits.write_timeout,
-                max_payload: usize::try_from(limits.max_payload).unwrap_or(usize::MAX),
-                prepared_statements: usize::try_from(limits.prepared_statements)
-                    .unwrap_or(usize::MAX),
-            },
-            records: RecordPolicy::new(&config.ledger),
-            notices: config.notices.iter().cloned().map(Arc::new).collect(),
-            feeds: config.feeds.iter().cloned().map(Arc::new).collect(),
-            policy: config.policy.clone(),
-            credentials: config.credentials,
-            passwords: config.passwords,
-            config_hash: hash.as_str().to_owned(),
-            settings: Arc::clone(&config.settings),
-            pending: Arc::default(),
-        })
-    }
-
-    /// What a role's users may have judged a read.
-    pub fn policy_of(&self, role: &Role) -> Policy {
-        role_policy::of(&self.policy, role)
-    }
-
-    /// Whether stored functions or routines are allowed, so that the account needs EXECUTE.
-    pub fn calls_routines(&self) -> bool {
-        let is_stored = |name: &String| name.contains('.');
-        self.policy.allowed_functions.iter().any(is_stored)
-            || !self.policy.allowed_calls.is_empty()
-            || self
-                .roles
-                .iter()
-                .any(|role| role.functions.iter().any(is_stored) || !role.calls.is_empty())
-    }
-
-    /// What ends soon, or has ended and is still listed.
-    pub fn endings(&self) -> Endings {
-        let users = self.users.iter().map(AsRef::as_ref);
-        Endings::count(users, &self.sources, &self.credentials, Timestamp::now())
-    }
-
-    /// The next moment at which somebody's validity ends by itself.
-    pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
-        access::next_end(self.users.iter().map(AsRef::as_ref), &self.sources, now)
-    }
-
-    /// Whether a user is kept in the identity store.
-    pub fn is_stored(&self, user: &UserName) -> bool {
-        self.configured.find(user.as_str().as_bytes()).is_none()
-    }
-
-    /// What the listener of that name accepts.
-    pub fn door(&self, name: &str) -> Option<&DoorPolicy> {
-        self.doors.get(name)
-    }
-}
-
-fn doors(config: &Config) -> Result<Vec<Arc<DoorWay>>, StartFault> {
-    let open = |listener: &config::Listener| {
-        let tls = &listener.tls;
-        let acceptor = tls::acceptor(tls, &tls.private_key.read()?)?;
-        Ok(Arc::new(DoorWay {
-            name: listener.name.clone(),
-            acceptor: ArcSwap::from_pointee(acceptor),
-            required: AtomicBool::new(tls.required),
-        }))
-    };
-    config.listeners.iter().map(open).collect()
 }
 
 /// The host's name.

@@ -1,0 +1,50 @@
+//! The listeners as logins see them: name and TLS.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use config::Config;
+use tokio_rustls::TlsAcceptor;
+
+use super::StartFault;
+use crate::tls;
+
+/// A listener: its name and its TLS, which a reload may swap.
+pub struct DoorWay {
+    /// Name in config, ledger and metrics.
+    pub name: String,
+    acceptor: ArcSwap<TlsAcceptor>,
+    required: AtomicBool,
+}
+
+impl DoorWay {
+    /// TLS with the certificate in force.
+    pub fn acceptor(&self) -> Option<TlsAcceptor> {
+        Some(TlsAcceptor::clone(&self.acceptor.load()))
+    }
+
+    /// Goes on as the other one is.
+    pub(super) fn take_over(&self, other: &Self) {
+        self.acceptor.store(other.acceptor.load_full());
+        self.required.store(other.requires_tls(), Ordering::Relaxed);
+    }
+
+    /// Whether a client that won't use TLS is refused.
+    pub fn requires_tls(&self) -> bool {
+        self.required.load(Ordering::Relaxed)
+    }
+}
+
+/// Those of a configuration, with the certificates and keys that their files hold now.
+pub(super) fn opened(config: &Config) -> Result<Vec<Arc<DoorWay>>, StartFault> {
+    let open = |listener: &config::Listener| {
+        let tls = &listener.tls;
+        let acceptor = tls::acceptor(tls, &tls.private_key.read()?)?;
+        Ok(Arc::new(DoorWay {
+            name: listener.name.clone(),
+            acceptor: ArcSwap::from_pointee(acceptor),
+            required: AtomicBool::new(tls.required),
+        }))
+    };
+    config.listeners.iter().map(open).collect()
+}
