@@ -143,6 +143,30 @@ fn a_reload_sends_what_follows_to_another_receiver_and_leaves_nothing_out() {
     assert!(all.iter().any(|record| record["text"] == "SELECT 'shipped by nobody yet'"));
 }
 
+/// One flavour is enough: no server has a part in it.
+#[test]
+fn the_receivers_authority_is_taken_when_its_file_changes_and_refused_if_it_is_none() {
+    let stage = stage(Flavour::MariaDb);
+    let (directory, mut config) = stage.own_config("shipping-authority");
+    let ca_file = directory.join("siem-ca.crt");
+    fs::write(&ca_file, fs::read(stage.ca_file()).unwrap()).unwrap();
+    set(&mut config, "ledger.ship_to", format!("tls://localhost:{}", free_port()));
+    set(&mut config, "ledger.ship_ca_file", ca_file.display().to_string());
+    set(&mut config, "reload.watch", "200ms");
+    let readgate = Readgate::start(&directory, config);
+    let said_after = |content: &[u8], nth: usize| {
+        fs::write(&ca_file, content).unwrap();
+        let load = wait_for("the reload", LIMIT, || {
+            let records = readgate.ledger().into_iter();
+            records.filter(|record| record["event"] == "config_load").nth(nth)
+        });
+        load["result"].as_str().unwrap().to_owned()
+    };
+    let refused = said_after(b"no certificate", 0);
+    assert!(refused.contains("siem-ca.crt"), "{refused}");
+    assert_eq!(said_after(&fs::read(stage.ca_file()).unwrap(), 1), IN_FORCE);
+}
+
 #[test]
 fn a_receiver_with_another_authoritys_certificate_gets_nothing() {
     let stage = stage(Flavour::MariaDb);

@@ -82,6 +82,7 @@ fn files(path: &Path, config: Option<&Config>) -> Vec<PathBuf> {
     if let ReplicaTls::Verified { ca_file, .. } = &config.replica.tls {
         files.push(ca_file.clone());
     }
+    files.extend(config.ledger.shipping.ca_file.clone());
     files
 }
 
