@@ -54,6 +54,23 @@ fn message(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((std::str::from_utf8(message).unwrap(), rest))
 }
 
+/// Takes the records of all whole messages, as they are written.
+fn take_lines(bytes: &mut Vec<u8>) -> Vec<String> {
+    let mut lines = Vec::new();
+    while let Some((message, rest)) = message(bytes) {
+        let (head, line) = message.split_once(" - {").unwrap();
+        assert!(head.starts_with("<110>1 2"), "{head}");
+        lines.push(format!("{{{line}"));
+        *bytes = rest.to_vec();
+    }
+    lines
+}
+
+/// The same, read.
+fn take_records(bytes: &mut Vec<u8>) -> Vec<Value> {
+    take_lines(bytes).iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// One flavour is enough: no server has a part in it.
 #[test]
 fn each_record_reaches_a_syslog_receiver_in_tls_as_it_stands_in_the_ledger() {
@@ -69,12 +86,7 @@ fn each_record_reaches_a_syslog_receiver_in_tls_as_it_stands_in_the_ledger() {
         let read = stream.read(&mut room).unwrap();
         assert!(read > 0, "closed after {lines:?}");
         bytes.extend_from_slice(&room[..read]);
-        while let Some((message, rest)) = message(&bytes) {
-            let (head, line) = message.split_once(" - {").unwrap();
-            assert!(head.starts_with("<110>1 2"), "{head}");
-            lines.push(format!("{{{line}"));
-            bytes = rest.to_vec();
-        }
+        lines.append(&mut take_lines(&mut bytes));
     }
     assert!(lines.iter().any(|line| line.contains("SELECT 'shipped in TLS'")), "{lines:?}");
     let ledger: Vec<_> = daemon.ledger();
@@ -92,11 +104,7 @@ fn arrived(socket: &TcpListener, last: impl Fn(&Value) -> bool) -> (Vec<Value>, 
         let read = stream.read(&mut room).unwrap();
         assert!(read > 0, "closed after {records:?}");
         bytes.extend_from_slice(&room[..read]);
-        while let Some((message, rest)) = message(&bytes) {
-            let (_, line) = message.split_once(" - {").unwrap();
-            records.push(serde_json::from_str(&format!("{{{line}")).unwrap());
-            bytes = rest.to_vec();
-        }
+        records.append(&mut take_records(&mut bytes));
     }
     (records, stream)
 }
@@ -127,12 +135,7 @@ fn a_reload_sends_what_follows_to_another_receiver_and_leaves_nothing_out() {
         to(then);
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
-        let mut rest = rest.as_slice();
-        while let Some((message, after)) = message(rest) {
-            let (_, line) = message.split_once(" - {").unwrap();
-            all.push(serde_json::from_str(&format!("{{{line}")).unwrap());
-            rest = after;
-        }
+        all.append(&mut take_records(&mut rest));
     };
     goes_on_at(former, None);
     reloads::enter(stage, &readgate, "alice").query("SELECT 'shipped by nobody yet'").expect_ok();
@@ -154,17 +157,11 @@ fn the_receivers_authority_is_taken_when_its_file_changes_and_refused_if_it_is_n
     set(&mut config, "ledger.ship_ca_file", ca_file.display().to_string());
     set(&mut config, "reload.watch", "200ms");
     let readgate = Readgate::start(&directory, config);
-    let said_after = |content: &[u8], nth: usize| {
-        fs::write(&ca_file, content).unwrap();
-        let load = wait_for("the reload", LIMIT, || {
-            let records = readgate.ledger().into_iter();
-            records.filter(|record| record["event"] == "config_load").nth(nth)
-        });
-        load["result"].as_str().unwrap().to_owned()
-    };
-    let refused = said_after(b"no certificate", 0);
-    assert!(refused.contains("siem-ca.crt"), "{refused}");
-    assert_eq!(said_after(&fs::read(stage.ca_file()).unwrap(), 1), IN_FORCE);
+    fs::write(&ca_file, "no certificate").unwrap();
+    let refused = readgate.record("config_load", |_| true);
+    assert!(refused["result"].as_str().unwrap().contains("siem-ca.crt"), "{refused}");
+    fs::write(&ca_file, fs::read(stage.ca_file()).unwrap()).unwrap();
+    readgate.record("config_load", |load| load["result"] == IN_FORCE);
 }
 
 #[test]

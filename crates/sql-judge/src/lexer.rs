@@ -7,6 +7,8 @@ mod comment;
 pub(crate) mod keyword;
 mod number;
 pub(crate) mod pattern;
+#[cfg(test)]
+mod pieces;
 mod quoted;
 mod runs;
 pub(crate) mod sight;

@@ -1,76 +1,6 @@
 //! Which texts a pattern fits, and that none of them has another skeleton.
 use super::*;
-use crate::facts::SessionFacts;
-use crate::server::ServerVersion;
-
-/// What changes how a text is read.
-const PIECES: &[&str] = &[
-    "a",
-    "N",
-    "x",
-    "$",
-    "$a$",
-    "a_long_name",
-    "\u{e4}",
-    "\u{20ac}",
-    ".",
-    "..",
-    ".5",
-    "1",
-    "12",
-    "1.",
-    "1e",
-    "1e5",
-    "e+",
-    "0x1F",
-    "1st",
-    "'",
-    "'it''s'",
-    "'a\\'b'",
-    "\"q\"",
-    "\"",
-    "`c`",
-    "`",
-    "@",
-    "@a",
-    "@@",
-    "@'v'",
-    "--",
-    "-- ",
-    "-",
-    "#",
-    "\n",
-    "/*",
-    "*/",
-    "/*!",
-    "/*!50000",
-    "/*+",
-    "/* c */",
-    "/",
-    "*",
-    " ",
-    "  ",
-    "(",
-    " (",
-    ")",
-    ",",
-    ";",
-    "=",
-    "+",
-    "?",
-    "\\",
-    "\\N",
-    "\0",
-    "\u{a0}",
-    "",
-    "",
-    "",
-];
-
-fn mode(greeting: &[u8], mode: &[u8], charset: &[u8]) -> LexMode {
-    let version = ServerVersion::from_greeting(greeting).unwrap();
-    SessionFacts::from_session_variables(version, mode, charset, None).unwrap().lex_mode()
-}
+use crate::lexer::pieces::{Chance, PIECES, mode};
 
 fn pattern(mode: LexMode, text: &str) -> Option<Pattern> {
     Some(Pattern::new(mode, text.as_bytes(), Skeleton::of(mode, text.as_bytes())?))
@@ -153,21 +83,16 @@ fn a_pattern_is_for_its_own_mode_and_for_as_many_differences_as_pay() {
 fn what_fits_has_the_same_skeleton() {
     const TEXT: &str = "SELECT a, `b c`, 'x', 12.5, f(x), @v, a.b FROM t WHERE c IN (1, 2, 3) AND \
         d = 'e' /* f */ AND g BETWEEN 1 AND 20 -- h\n UNION ALL SELECT 'a', 0x1F, N'b', \"c\"";
-    let greetings = [&b"9.7.4"[..], b"5.5.5-10.11.6-MariaDB"];
-    let modes = ["", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES"];
-    let charsets = [&b"utf8mb4"[..], b"latin1", b"gbk", b"sjis"];
-    let mut random: u64 = 1;
-    let mut next = |below: usize| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        usize::try_from(random >> 33).unwrap() % below
-    };
+    let mut chance = Chance::new();
     let mut fitting = 0;
     for _ in 0..60_000 {
-        let mode = mode(greetings[next(2)], modes[next(3)].as_bytes(), charsets[next(4)]);
+        let mode = chance.mode();
         let mut changed = |text: &str| {
-            let (at, len) = (next(text.len()), next(3));
+            let (at, len) = (chance.below(text.len()), chance.below(3));
             let (before, rest) = text.split_at_checked(at).unwrap_or((text, ""));
-            format!("{before}{}{}", PIECES[next(PIECES.len())], rest.get(len..).unwrap_or(rest))
+            // Now and then with nothing in its place.
+            let piece = PIECES.get(chance.below(PIECES.len() + 3)).unwrap_or(&"");
+            format!("{before}{piece}{}", rest.get(len..).unwrap_or(rest))
         };
         let one = changed(TEXT);
         let other = changed(&one);

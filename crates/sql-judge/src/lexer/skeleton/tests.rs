@@ -1,6 +1,7 @@
 //! Which texts have one skeleton, and which must not.
 use super::*;
 use crate::facts::SessionFacts;
+use crate::lexer::pieces::{Chance, PIECES};
 use crate::server::ServerVersion;
 
 fn of(text: &str) -> Option<Vec<u8>> {
@@ -98,88 +99,13 @@ fn of_a_long_list_of_values_of_one_sort_the_first_stand_for_all() {
 
 #[test]
 fn what_is_plain_is_read_as_the_lexer_reads_it() {
-    const PIECES: &[&str] = &[
-        "a",
-        "N",
-        "x",
-        "b",
-        "_utf8",
-        "$",
-        "$a$",
-        "SELECT",
-        "a_long_name_of_a_column",
-        "\u{e4}",
-        "\u{20ac}",
-        ".",
-        ".5",
-        "1",
-        "12",
-        "1.",
-        "1e",
-        "1e5",
-        "0x1F",
-        "0b2",
-        "1st",
-        "'",
-        "'it''s'",
-        "'a\\'b'",
-        "\"q\"",
-        "\"",
-        "`c`",
-        "`",
-        "@",
-        "@a",
-        "@@",
-        "@'v'",
-        "--",
-        "-- ",
-        "-",
-        "#",
-        "\n",
-        "/*",
-        "*/",
-        "/*!",
-        "/*!50000",
-        "/*+",
-        "/",
-        "*",
-        " ",
-        "  ",
-        "\t",
-        "(",
-        ")",
-        ",",
-        ";",
-        "=",
-        "<",
-        ">",
-        "!",
-        "+",
-        "?",
-        ":=",
-        "|",
-        "{",
-        "\\",
-        "\\N",
-        "\0",
-        "\u{1}",
-        "\u{a0}",
-    ];
-    let greetings = [&b"9.7.4"[..], b"5.5.5-10.11.6-MariaDB"];
-    let modes = ["", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES"];
-    let charsets = [&b"utf8mb4"[..], b"latin1", b"gbk", b"sjis"];
-    let mut random: u64 = 1;
-    let mut next = |below: usize| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        usize::try_from(random >> 33).unwrap() % below
-    };
+    let mut chance = Chance::new();
     let mut read = 0;
     for _ in 0..200_000 {
-        let version = ServerVersion::from_greeting(greetings[next(2)]).unwrap();
-        let (mode, charset) = (modes[next(3)].as_bytes(), charsets[next(4)]);
-        let facts = SessionFacts::from_session_variables(version, mode, charset, None).unwrap();
-        let text: String = (0..=next(12)).map(|_| PIECES[next(PIECES.len())]).collect();
-        let of = |quickly| Skeleton::read(facts.lex_mode(), text.as_bytes(), quickly);
+        let mode = chance.mode();
+        let count = 1 + chance.below(13);
+        let text: String = (0..count).map(|_| chance.one_of(PIECES)).collect();
+        let of = |quickly| Skeleton::read(mode, text.as_bytes(), quickly);
         let skeleton = of(true).map(|skeleton| skeleton.bytes);
         read += usize::from(skeleton.is_some());
         assert_eq!(skeleton, of(false).map(|skeleton| skeleton.bytes), "{text:?}");
