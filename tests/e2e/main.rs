@@ -42,6 +42,7 @@ mod evidence;
 mod failures;
 mod feeds;
 mod fleet;
+mod guesses;
 mod ledger;
 mod lifecycle;
 mod metrics;

@@ -122,14 +122,20 @@ impl LoginCheck {
         })
     }
 
-    /// The exchange to hold: the client's own plugin if the user may use it, otherwise the
-    /// user's preferred one, to which the client must then be switched (compare
-    /// [`Exchange::plugin`]).
+    /// The plugin to prove by: the client's own if the user may use it, otherwise the user's
+    /// preferred one, to which the client must then be switched.
+    pub fn plugin(&self, client_plugin: Option<AuthPlugin>) -> AuthPlugin {
+        let clients_own = client_plugin.filter(|plugin| self.plugins.contains(plugin));
+        let preferred = self.plugins.first().copied();
+        clients_own.or(preferred).unwrap_or(AuthPlugin::CachingSha2Password)
+    }
+
+    /// The exchange to hold, of [`LoginCheck::plugin`].
+    #[must_use]
     pub fn exchange(self, client_plugin: Option<AuthPlugin>) -> Exchange {
-        let Self { candidate, credentials, plugins } = self;
-        let clients_own = client_plugin.filter(|plugin| plugins.contains(plugin));
-        let preferred = plugins.first().copied();
-        match clients_own.or(preferred).unwrap_or(AuthPlugin::CachingSha2Password) {
+        let plugin = self.plugin(client_plugin);
+        let Self { candidate, credentials, .. } = self;
+        match plugin {
             AuthPlugin::CachingSha2Password => {
                 let known = credentials.iter().map(|credential| credential.sha2.clone());
                 let verifiers = padded(known, Sha2Verifier::dummy);

@@ -68,6 +68,12 @@ pub struct FullAuth {
 }
 
 impl FullAuth {
+    /// What the scramble proved: whoever is asked for the password itself knows that the one they
+    /// tried is not right.
+    pub fn so_far(&self) -> LoginDenied {
+        self.fast
+    }
+
     /// Without full authentication, where the password can't be asked for.
     pub fn give_up(self) -> LoginDenied {
         self.fast

@@ -126,8 +126,6 @@ async fn prove(
 ) -> Result<(NamedUser, UserSlot), Ending> {
     context.note_user(claim.user);
     let permit = source.clone();
-    let attempt = daemon.throttle.ask(&permit, claim.user, Instant::now());
-    wait_for_turn(attempt).await;
     let live = daemon.live();
     let arrival = Arrival {
         source,
@@ -136,30 +134,38 @@ async fn prove(
         certificate: context.certificate.clone(),
         now: Timestamp::now(),
     };
-    let check = LoginCheck::for_user(&live.users, claim.user, arrival).throttled(attempt);
+    let check = LoginCheck::for_user(&live.users, claim.user, arrival);
     let proposed = claim.plugin.and_then(AuthPlugin::from_name);
+    let plugin = check.plugin(proposed);
+    let proof = match claim.proof {
+        Some(proof) if proposed == Some(plugin) => proof,
+        Some(_) | None => switch(channel, plugin, nonce).await?,
+    };
+    // The proof is at hand: from here to its failure nothing is waited for but the turn, or tries
+    // begun at once would all be free.
+    let attempt = daemon.throttle.ask(&permit, claim.user, Instant::now());
+    wait_for_turn(attempt).await;
+    let check = check.throttled(attempt);
     let door = live.door(&context.listener);
     let suffices = door.is_some_and(|door| door.certificate_suffices);
     let by_certificate = suffices.then(|| check.by_certificate()).flatten();
-    let exchange = check.exchange(proposed);
-    let proof = match claim.proof {
-        Some(proof) if proposed == Some(exchange.plugin()) => proof,
-        Some(_) | None => switch(channel, &exchange, nonce).await?,
-    };
-    let decided = match (by_certificate, exchange) {
+    let mut turn = Turn { daemon, source: &permit, user: claim.user, failed: None };
+    let decided = match (by_certificate, check.exchange(proposed)) {
         (Some(decided), exchange) => {
             if decided.is_ok() && exchange.plugin() == AuthPlugin::CachingSha2Password {
                 accept_scramble(channel, &proof);
             }
             decided
         }
-        (None, Exchange::CachingSha2(sha2)) => caching_sha2(channel, sha2, nonce, &proof).await?,
+        (None, Exchange::CachingSha2(sha2)) => {
+            caching_sha2(channel, sha2, nonce, &proof, &mut turn).await
+        }
         (None, Exchange::Native(native)) => native.verify(nonce, &proof),
     };
     let named = match decided {
         Ok(named) => named,
         Err(denied) => {
-            let blocked = note_failure(daemon, &permit, claim.user, denied);
+            let blocked = turn.fail(denied);
             return Err(access_denied(context, claim.user, denied, blocked));
         }
     };
@@ -175,6 +181,23 @@ async fn prove(
         Ending::told(EndingKind::LoginDenied, why, err)
     })?;
     Ok((named, user_slot))
+}
+
+/// A try at a password. It fails once, however often its maker is asked.
+struct Turn<'a> {
+    daemon: &'a Arc<Daemon>,
+    source: &'a SourceAdmitted,
+    user: &'a [u8],
+    /// It has; with the block that began, if one did.
+    failed: Option<Option<Blocked>>,
+}
+
+impl Turn<'_> {
+    /// Counts it as failed. To be called before the client can tell.
+    fn fail(&mut self, denied: LoginDenied) -> Option<Blocked> {
+        let Self { daemon, source, user, failed } = self;
+        *failed.get_or_insert_with(|| note_failure(daemon, source, user, denied))
+    }
 }
 
 /// Waits as long as the throttle has it. Even a timer for no time at all lasts a millisecond.
@@ -226,10 +249,10 @@ fn compression(negotiated: Capabilities, zstd_level: Option<u8>) -> Option<Algor
 
 async fn switch(
     channel: &mut PacketStream,
-    exchange: &Exchange,
+    plugin: AuthPlugin,
     nonce: &Nonce,
 ) -> Result<Vec<u8>, Ending> {
-    let name = exchange.plugin().name().as_bytes();
+    let name = plugin.name().as_bytes();
     channel.send(&[&[AUTH_SWITCH], name, &[0], nonce.as_bytes(), &[0]]).await?;
     Ok(channel.read_payload(LOGIN_PAYLOAD_LIMIT).await?.bytes.to_vec())
 }
@@ -239,20 +262,22 @@ async fn caching_sha2(
     sha2: CachingSha2,
     nonce: &Nonce,
     proof: &[u8],
-) -> Result<Result<NamedUser, LoginDenied>, Ending> {
+    turn: &mut Turn<'_>,
+) -> Result<NamedUser, LoginDenied> {
     // An empty password is sent as nothing, or as a lone NUL after a switch.
     let scramble = if proof == [0] { &[] } else { proof };
     match sha2.fast(nonce, scramble) {
         FastAuth::Accepted(named) => {
             accept_scramble(channel, scramble);
-            Ok(Ok(named))
+            Ok(named)
         }
-        FastAuth::Denied(denied) => Ok(Err(denied)),
+        FastAuth::Denied(denied) => Err(denied),
         // Without TLS a password could only come under RSA. It isn't asked for: the verifiers
         // kept here answer every right password by its scramble, so this one was wrong.
-        FastAuth::FullNeeded(full) if !channel.is_encrypted() => Ok(Err(full.give_up())),
+        FastAuth::FullNeeded(full) if !channel.is_encrypted() => Err(full.give_up()),
+        // Being asked tells the client as much, which needn't stay for the rest.
         FastAuth::FullNeeded(full) => {
-            channel.send(&[&[AUTH_MORE_DATA, FULL_AUTH]]).await?;
+            turn.fail(full.so_far());
             full_exchange(channel, full).await
         }
     }
@@ -265,13 +290,19 @@ fn accept_scramble(channel: &mut PacketStream, proof: &[u8]) {
     }
 }
 
+/// Who goes away in place of an answer has failed by the scramble.
 async fn full_exchange(
     channel: &mut PacketStream,
     full: FullAuth,
-) -> Result<Result<NamedUser, LoginDenied>, Ending> {
-    let answer = channel.read_payload(LOGIN_PAYLOAD_LIMIT).await?.bytes;
-    let password = Password::new(answer.strip_suffix(&[0]).unwrap_or(&answer));
-    Ok(full.verify(&password))
+) -> Result<NamedUser, LoginDenied> {
+    if channel.send(&[&[AUTH_MORE_DATA, FULL_AUTH]]).await.is_err() {
+        return Err(full.give_up());
+    }
+    let Ok(answer) = channel.read_payload(LOGIN_PAYLOAD_LIMIT).await else {
+        return Err(full.give_up());
+    };
+    let password = Password::new(answer.bytes.strip_suffix(&[0]).unwrap_or(&answer.bytes));
+    full.verify(&password)
 }
 
 /// 1045 for all. Who held the right credential, and it has ended, is told what to do.
