@@ -81,6 +81,21 @@ pub(crate) fn enter(stage: &Stage, readgate: &Readgate, user: &str) -> RawClient
 }
 
 on_both! {
+    fn whoever_becomes_an_operator_or_ceases_to_be_one_logs_in_anew(stage) {
+        let (readgate, first) = start(stage, "operators");
+        let mut alice = enter(stage, &readgate, "alice");
+        let mut olga = enter(stage, &readgate, "olga");
+        let mut config = first.clone();
+        set(&mut config, "user.0.role", "operator");
+        set(&mut config, "user.1.role", "default");
+        let load = reload(&readgate, &config);
+        assert_eq!(load["result"], "in force, 2 sessions ended", "{load}");
+        assert!(olga.is_sent_away(LONG), "who is no operator any more has no console");
+        assert!(alice.is_sent_away(LONG), "operators see no data");
+        enter(stage, &readgate, "alice").query("SELECT user FROM sessions").expect_ok();
+        enter(stage, &readgate, "olga").query("SELECT COUNT(*) FROM clinical.studies").expect_ok();
+    }
+
     fn a_key_that_waits_for_the_next_start_is_said_to_wait_until_it_does_not(stage) {
         let (mut readgate, first) = start(stage, "pending");
         let mut config = first.clone();

@@ -211,7 +211,15 @@ fn still_allowed(daemon: &Daemon, live: &Live, entry: &Entry) -> bool {
         now: Timestamp::now(),
     };
     let user = entry.card.named.recheck(&live.users, &door.sources, &arrival);
-    user.is_ok_and(|user| has_its_account(daemon, &user.role, entry))
+    user.is_ok_and(|user| {
+        is_in_its_place(&user.role, entry) && has_its_account(daemon, &user.role, entry)
+    })
+}
+
+/// Whether a session is still where its role belongs: an operator's is the console's, all others
+/// are the replica's.
+fn is_in_its_place(role: &Role, entry: &Entry) -> bool {
+    role.operator == entry.card.named.user().role.operator
 }
 
 /// Whether a session's account is still its role's: one that should see less now must not go on
