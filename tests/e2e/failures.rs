@@ -125,7 +125,8 @@ on_both! {
         std::fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
         let path = directory.join("proxy.toml").display().to_string();
         let output = readgate_tests::readgate::run(&["serve", "--config", &path], "");
-        assert!(!output.status.success());
+        // Not the configuration's fault: a service manager tries again, the disk may come.
+        assert_eq!(output.status.code(), Some(69), "{output:?}");
         let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
         assert!(said.contains("ledger"), "{said}");
     }

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::server::{Reloads, ServeFault};
+use crate::server::Reloads;
 
 /// EX_CONFIG of sysexits(3): the configuration is wrong.
 pub const EXIT_CONFIG: u8 = 78;
@@ -158,9 +158,7 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
     runtime.shutdown_timeout(LAST_WORK);
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(fault @ (ServeFault::Config(_) | ServeFault::Start(_))) => {
-            fail(EXIT_CONFIG, &fault.to_string())
-        }
+        Err(fault) if fault.is_of_configuration() => fail(EXIT_CONFIG, &fault.to_string()),
         Err(fault) => fail(EXIT_UNAVAILABLE, &fault.to_string()),
     }
 }

@@ -45,6 +45,17 @@ pub enum ServeFault {
     Ledger(String),
 }
 
+impl ServeFault {
+    /// Whether it stays until somebody changes the configuration or its files.
+    pub fn is_of_configuration(&self) -> bool {
+        match self {
+            Self::Config(_) => true,
+            Self::Start(fault) => fault.is_of_configuration(),
+            Self::Bind { .. } | Self::Signals(_) | Self::Ledger(_) => false,
+        }
+    }
+}
+
 /// Runs until SIGTERM or SIGINT.
 pub async fn serve(
     path: PathBuf,

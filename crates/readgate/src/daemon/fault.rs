@@ -29,3 +29,18 @@ pub enum StartFault {
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
 }
+
+impl StartFault {
+    /// Whether it stays until somebody changes the configuration or its files. A ledger's disk or
+    /// a store of users may be there at the next try.
+    pub fn is_of_configuration(&self) -> bool {
+        match self {
+            Self::Tls(_) | Self::Secret(_) | Self::Ledger(LedgerError::Setting(_)) => true,
+            Self::Ledger(_)
+            | Self::Identities(_)
+            | Self::Usage(_)
+            | Self::Workers(_)
+            | Self::Metrics(_) => false,
+        }
+    }
+}
