@@ -1,9 +1,16 @@
 //! `readgate check` and `hash-password`: what they say to a person with a wrong file.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
-use readgate_tests::place::{repository, scratch};
+use readgate_tests::config::set;
+use readgate_tests::place::{free_port, repository, scratch};
 use readgate_tests::readgate::run;
+use readgate_tests::server::Flavour;
+use readgate_tests::stage::stage;
+use toml::{Table, Value};
+
+use crate::fleet::write_private;
 
 /// What `check` says of this text, and whether it accepts it.
 fn check(name: &str, text: &str) -> (bool, String) {
@@ -74,6 +81,57 @@ fn says_what_is_wrong_with_broken_toml() {
     let (accepted, said) = check("broken", "[[listener]\nname = ");
     assert!(!accepted);
     assert!(said.contains('1'), "{said}");
+}
+
+/// What makes `serve` refuse to start, `check` must know: somebody relies on it before a restart.
+#[test]
+fn misses_each_file_that_the_daemon_would_miss() {
+    let directory = scratch().join("check/missing");
+    let stage = stage(Flavour::MariaDb);
+    fs::create_dir_all(&directory).unwrap();
+    let path = directory.join("proxy.toml");
+    let of_daemon = fs::read_to_string(stage.readgate.directory.join("proxy.toml")).unwrap();
+    let whole: Table = of_daemon.parse().unwrap();
+    let store = |key: &str| {
+        let place = "url = \"mysql://readgate@127.0.0.1:1/ids\"";
+        let files = [("ca_file", stage.ca_file()), ("password_file", directory.join("secret"))];
+        let line = |(name, file): &(&str, PathBuf)| {
+            let file = if *name == key { Path::new("gone") } else { file };
+            format!("{name} = \"{}\"\n", file.display())
+        };
+        let lines: String = files.iter().map(line).collect();
+        let table: Table = format!("{place}\n{lines}").parse().unwrap();
+        Value::Table(table)
+    };
+    write_private(&directory.join("secret"), "secret");
+    let cases: [(&str, &[(&str, Value)]); 4] = [
+        ("ops", &[("ops.password_file", "gone".into())]),
+        (
+            "ledger",
+            &[
+                ("ledger.ship_to", "tls://127.0.0.1:1".into()),
+                ("ledger.ship_ca_file", "gone".into()),
+            ],
+        ),
+        ("identities", &[("identities", store("ca_file"))]),
+        ("identities", &[("identities", store("password_file"))]),
+    ];
+    for (about, changes) in cases {
+        let mut config = whole.clone();
+        for (key, value) in changes {
+            set(&mut config, key, value.clone());
+        }
+        set(&mut config, "listener.0.address", format!("127.0.0.1:{}", free_port()));
+        set(&mut config, "ops.address", format!("127.0.0.1:{}", free_port()));
+        set(&mut config, "ledger.directory", directory.join("ledger").display().to_string());
+        write_private(&path, &config.to_string());
+        let said = run(&["check", "--config", path.to_str().unwrap()], "");
+        let why = String::from_utf8_lossy(&said.stderr);
+        assert_eq!(said.status.code(), Some(78), "{changes:?}: {said:?}");
+        assert!(why.starts_with(&format!("readgate: {about}: ")) && why.contains("gone"), "{why}");
+        let served = run(&["serve", "--config", path.to_str().unwrap()], "");
+        assert!(!served.status.success(), "{changes:?}: {served:?}");
+    }
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub(crate) fn start_node_with(
     Readgate::start(&directory, config)
 }
 
-fn write_private(file: &Path, text: &str) {
+pub(crate) fn write_private(file: &Path, text: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(file, text).unwrap();
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();

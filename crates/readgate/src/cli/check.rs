@@ -2,10 +2,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use config::{Config, Feed, FeedPlace, Notice, NoticeWay, ReplicaTls};
+use config::{Config, Feed, FeedPlace, IdentityPlace, Notice, NoticeWay, ReplicaTls, SharedStore};
 
 use super::{EXIT_CONFIG, fail, say};
 use crate::replica::account::Accounts;
+use crate::shipping::Wanted;
 use crate::tls;
 
 /// Exit 0 if the configuration could come into force.
@@ -62,12 +63,30 @@ fn file_problems(config: &Config) -> Vec<String> {
     if let Err(error) = Accounts::read(&config.replica) {
         problems.push(format!("replica '{}': account: {error}", config.replica.name));
     }
+    if let Some(IdentityPlace::Shared(store)) = config.identities.as_ref().map(|of| &of.place)
+        && let Err(why) = store_secrets(store)
+    {
+        problems.push(format!("identities: {why}"));
+    }
+    if let Err(fault) = Wanted::by(&config.ledger) {
+        problems.push(format!("ledger: ship_ca_file: {fault}"));
+    }
+    let ops_password = config.ops.as_ref().and_then(|ops| ops.password_file.as_ref());
+    if let Some(Err(error)) = ops_password.map(|file| file.read()) {
+        problems.push(format!("ops: password_file: {error}"));
+    }
     for notice in &config.notices {
         if let Err(why) = notice_secrets(notice) {
             problems.push(format!("notice '{}': {why}", notice.name));
         }
     }
     problems
+}
+
+/// Whether the store itself answers is not asked: it may when the daemon starts.
+fn store_secrets(store: &SharedStore) -> Result<(), String> {
+    tls::client_config(&store.ca_file).map_err(|error| error.to_string())?;
+    store.password_source.read().map(drop).map_err(|error| error.to_string())
 }
 
 /// What is read anew at each sending.
