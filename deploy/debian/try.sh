@@ -130,6 +130,8 @@ inside() {
     said "and it has read its configuration again" eventually page /metrics '^readgate_config_generation 2$'
     refused="$(restarted_under_clients 10)"
     said "10 restarts refuse none of the clients ($refused)" test "$refused" = "0 refused"
+    said "a wrong configuration ends it" wrong_configuration
+    said "once: systemd doesn't try again" is_left_failed
     score="$(systemd-analyze security --no-pager readgate.service | tail -1)"
     said "systemd sees:${score#*:}" true
     said "it stops" systemctl stop readgate.service readgate.socket
@@ -163,6 +165,21 @@ eventually() {
 # A client's connection, up to the greeting's version.
 greets() {
     exec 6<>/dev/tcp/127.0.0.1/3307 && timeout 20 head -c 20 <&6 | tr -d '\0' | grep -q readgate
+}
+
+# A start that the configuration makes fail, and the right configuration back in its place.
+wrong_configuration() {
+    cp -p /etc/readgate/proxy.toml /try/right.toml
+    echo 'no_such_key = 1' >>/etc/readgate/proxy.toml
+    if systemctl restart readgate.service; then return 1; fi
+    cp -p /try/right.toml /etc/readgate/proxy.toml
+}
+
+# Between two tries it would be called activating (auto-restart).
+is_left_failed() {
+    test "$(systemctl show --property SubState --value readgate.service)" = failed
+    test "$(systemctl show --property ExecMainStatus --value readgate.service)" = 78
+    systemctl restart readgate.service
 }
 
 # restarted_under_clients COUNT: how many of the clients that come meanwhile are refused.
