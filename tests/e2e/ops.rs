@@ -1,5 +1,7 @@
 //! What operators see over HTTP.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use readgate_tests::config::set;
@@ -14,6 +16,35 @@ fn series(metrics: &str, name: &str) -> f64 {
 }
 
 on_both! {
+    fn idle_connections_to_the_ops_address_give_way(stage) {
+        let (directory, config) = stage.own_config("guests");
+        let readgate = Readgate::start(&directory, config);
+        let mut idle: Vec<TcpStream> = (0..400)
+            .map(|_| {
+                let mut stream = TcpStream::connect(("127.0.0.1", readgate.ops_port)).unwrap();
+                stream.write_all(b"GET /health").unwrap();
+                stream
+            })
+            .collect();
+        assert_eq!(readgate.http("/readyz").unwrap().0, 200);
+        // One that came before the last few hundred: the daemon has closed it.
+        let oldest = &mut idle[0];
+        oldest.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let left = oldest.read(&mut [0; 64]);
+        let is_waiting = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+        assert!(!left.as_ref().is_err_and(is_waiting) && left.unwrap_or(0) == 0, "it is let go");
+        let folder = format!("/proc/{}/fd", readgate.id());
+        wait_for("few of its files are theirs", Duration::from_secs(10), || {
+            (std::fs::read_dir(&folder).unwrap().count() < 380).then_some(())
+        });
+        // The newest are served when they have something to say.
+        let newest = idle.last_mut().unwrap();
+        newest.write_all(b"z HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        newest.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.0 200") && answer.ends_with("ok\n"), "{answer}");
+    }
+
     fn is_healthy_and_ready(stage) {
         assert_eq!(stage.readgate.http("/healthz").unwrap().0, 200);
         assert_eq!(stage.readgate.http("/readyz").unwrap().0, 200);

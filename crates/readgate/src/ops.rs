@@ -1,12 +1,12 @@
 //! `/metrics`, `/healthz`, `/readyz` and the status page, over HTTP on an address of their
 //! own.
 mod guard;
+mod guests;
 mod history;
 mod operator;
 mod status;
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access::Password;
@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 
 use crate::daemon::Daemon;
 use guard::{Admission, Guard, is_own_page};
+use guests::{Guests, Peer};
 use history::History;
 use operator::NotIn;
 
@@ -65,8 +66,8 @@ pub async fn serve(
         .route("/logout", post(log_out))
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(Ops { daemon, history, guard: Arc::new(guard) });
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, service).with_graceful_shutdown(stop).await
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    axum::serve(Guests::new(listener), service).with_graceful_shutdown(stop).await
 }
 
 async fn metrics(State(Ops { daemon, .. }): State<Ops>) -> Response {
@@ -104,7 +105,7 @@ async fn ready(State(Ops { daemon, .. }): State<Ops>) -> Response {
 /// The page itself holds no data: who must log in does so there.
 async fn page(
     State(Ops { guard, .. }): State<Ops>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
     if guard.admit(peer, &headers) == Admission::Refused {
@@ -129,7 +130,7 @@ async fn page(
 
 async fn status_json(
     State(Ops { daemon, history, guard }): State<Ops>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
 ) -> Response {
     match guard.admit(peer, &headers) {
@@ -169,7 +170,7 @@ struct Given {
 
 async fn log_in(
     State(Ops { daemon, guard, .. }): State<Ops>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
