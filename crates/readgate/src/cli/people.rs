@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use access::store::{Author, HistoryEntry, IdentityStore, StoreError};
 use access::{
     Alteration, Change, CredentialId, Date, Identity, SourceSet, Timestamp, UserName, UserStatus,
-    Users, day_of,
+    UserStore, Users, day_of,
 };
 use clap::{Args, Subcommand, ValueEnum};
 use config::{Config, ConfigHash};
@@ -15,7 +15,7 @@ use mysql_auth::AuthPlugin;
 
 use super::issue::{To, issue};
 use super::review::ReviewArguments;
-use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, json, say};
+use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, json, note, say};
 use crate::identity::Directory;
 
 /// Where the store is.
@@ -268,6 +268,7 @@ pub(super) fn change_to(change: &Change, why: &Why) -> Result<Identity, Failure>
     let opened = Opened::at(&why.place)?;
     let author = Author::new(operating_system_user(), why.reason.as_str())
         .map_err(|error| Failure::Refused(error.to_string()))?;
+    opened.check_that_it_counts(change)?;
     let policy = &opened.config.credentials;
     Ok(opened.store()?.apply(change, &author, policy, Timestamp::now())?)
 }
@@ -401,6 +402,21 @@ impl Opened {
         let name = user_name(user)?;
         let found = self.store()?.load()?.identities.into_iter().find(|one| one.name == name);
         found.ok_or_else(|| Failure::Refused(format!("there is no stored user {user:?}")))
+    }
+
+    /// Of a name that the configuration has too, the stored user is nobody: it may be prepared, but
+    /// a change, such as taking access away, would be believed and not so.
+    fn check_that_it_counts(&self, change: &Change) -> Result<(), Failure> {
+        let user = change.user();
+        if self.config.users.find(user.as_str().as_bytes()).is_none() {
+            return Ok(());
+        }
+        let why = format!("{user} stands in {}, and that counts", self.path.display());
+        if let Change::Add(_) | Change::Issue(..) = change {
+            note(&format!("{why} until it is taken out"));
+            return Ok(());
+        }
+        Err(Failure::Refused(format!("{why}; change that [[user]]")))
     }
 
     fn check_role(&self, role: &str) -> Result<(), Failure> {

@@ -14,8 +14,9 @@ impl Place {
         fs::create_dir_all(&path).unwrap();
         let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proxy.toml");
         let sample = fs::read_to_string(sample).unwrap();
-        let text =
-            format!("{sample}\n[[role]]\nname = \"analyst\"\n[identities]\nfile = \"ids\"\n");
+        let text = format!(
+            "{sample}\n[[role]]\nname = \"analyst\"\nschemas = [\"ref\"]\ncall = [\"ref.report\"]\nsee_others = true\n[[role]]\nname = \"operator\"\noperator = true\n[identities]\nfile = \"ids\"\n"
+        );
         fs::write(path.join("proxy.toml"), text).unwrap();
         Self(path)
     }
@@ -78,6 +79,27 @@ fn a_user_is_added_changed_and_remembered() {
     for part in ["user_added", "\"moved\"", "role: \"analyst\" -> \"default\"", "\"left\""] {
         assert!(history.contains(part), "{part} is not in:\n{history}");
     }
+}
+
+#[test]
+fn what_would_not_count_beside_the_configuration_is_refused() {
+    let place = Place::new("beside");
+    place.run("user add alice --full-name Alice --reason prepared").unwrap();
+    place.run(&format!("credential issue alice --to {KEY} --reason prepared")).unwrap();
+    for line in [
+        "user disable alice --reason left",
+        "user expire alice 2030-01-31 --reason contract",
+        "user role alice analyst --reason moved",
+        "credential revoke alice 1 --reason lost",
+    ] {
+        let why = place.run(line).unwrap_err();
+        assert!(
+            why.starts_with("alice stands in ") && why.contains("change that [[user]]"),
+            "{why}"
+        );
+    }
+    let shown = place.run("user show alice").unwrap();
+    assert!(shown.contains("status: enabled") && shown.contains("to be collected by"), "{shown}");
 }
 
 #[test]
@@ -189,9 +211,17 @@ fn a_review_says_who_can_do_what_who_is_dormant_and_who_was_refused() {
     place
         .run("user add bob --full-name Bob --owner Olga --valid-until 2030-01-31 --reason new")
         .unwrap();
+    place.run("user add ann --full-name Ann --role analyst --reason new").unwrap();
+    place.run("user add ole --full-name Ole --role operator --reason new").unwrap();
     write_ledger(&place);
     let page = place.run("access review --format json").unwrap();
     let page: serde_json::Value = serde_json::from_str(&page).unwrap();
+    let may = |name: &str| {
+        let users = page["users"].as_array().unwrap();
+        users.iter().find(|user| user["user"] == name).unwrap()["may"].clone()
+    };
+    assert_eq!(may("ann"), "read, schemas ref, call ref.report, others' sessions");
+    assert_eq!(may("ole"), "operate, and read no data");
     let bob = page["users"].as_array().unwrap().iter().find(|user| user["user"] == "bob").unwrap();
     for (fact, value) in [
         ("owner", "Olga"),
@@ -205,7 +235,7 @@ fn a_review_says_who_can_do_what_who_is_dormant_and_who_was_refused() {
         assert_eq!(bob[fact], value, "{fact}");
     }
     let dormant = page["dormant_users"].as_array().unwrap();
-    assert_eq!((dormant.len(), &dormant[0]["user"]), (1, &"alice".into()));
+    assert_eq!((dormant.len(), &dormant[0]["user"]), (3, &"alice".into()));
     assert_eq!(page["ending"][0]["what"], "user bob");
     assert_eq!(page["sources"][0]["source"], "this-host");
     let refused = page["refused_logins"].as_array().unwrap();

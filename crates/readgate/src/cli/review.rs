@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use access::store::{Author, SignOff};
 use access::{
-    Credential, Date, SourceEntry, Standing, Timestamp, User, UserStatus, UserStore, Users, day_of,
+    Credential, Date, Role, SourceEntry, Standing, Timestamp, User, UserStatus, UserStore, Users,
+    day_of,
 };
 use clap::Args;
 use config::{Config, ConfigHash};
@@ -79,6 +80,25 @@ impl ReviewArguments {
     }
 }
 
+/// What a role lets its users do.
+fn may(role: &Role) -> String {
+    if role.operator {
+        return String::from("operate, and read no data");
+    }
+    let listed = |what: &str, names: &[String]| {
+        (!names.is_empty()).then(|| format!("{what} {}", names.join(" ")))
+    };
+    let schemas = role.schemas.as_ref().map(|names| format!("schemas {}", names.join(" ")));
+    let account = role.account.as_ref().map(|name| format!("under account {name}"));
+    let others = role.see_others.then(|| String::from("others' sessions"));
+    let functions = listed("functions", &role.functions);
+    let may = [schemas, account, functions, listed("call", &role.calls), others];
+    std::iter::once(String::from("read"))
+        .chain(may.into_iter().flatten())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
 /// What the tables are made of.
 struct Review<'r> {
     config: &'r Config,
@@ -113,12 +133,6 @@ impl Review<'_> {
         let row = |user: &User| {
             let of_store = self.config.users.find(user.name.as_str().as_bytes()).is_none();
             let role = &user.role;
-            let may = [
-                (!role.functions.is_empty())
-                    .then(|| format!("functions {}", role.functions.join(" "))),
-                (!role.calls.is_empty()).then(|| format!("call {}", role.calls.join(" "))),
-            ];
-            let may: Vec<String> = may.into_iter().flatten().collect();
             let login = self.activity.logins.get(user.name.as_str());
             let (last, from) = login.and_then(|login| login.last.clone()).unwrap_or_default();
             vec![
@@ -127,11 +141,7 @@ impl Review<'_> {
                 user.owner.clone().unwrap_or_default(),
                 role.name.clone(),
                 user.status.name().to_owned(),
-                if may.is_empty() {
-                    String::from("read")
-                } else {
-                    format!("read, {}", may.join(", "))
-                },
+                may(role),
                 self.where_from(user),
                 user.allowed_plugins().map(|plugin| plugin.name()).collect::<Vec<_>>().join(" "),
                 self.proof(user),
