@@ -9,7 +9,7 @@ use readgate_tests::place::{script, wait_for};
 use readgate_tests::protocol::Login;
 use readgate_tests::raw::RawClient;
 use readgate_tests::readgate::Readgate;
-use readgate_tests::server::{Flavour, Server, must};
+use readgate_tests::server::{ADMIN_PASSWORD, Flavour, Server, must};
 use readgate_tests::stage::{USER_PASSWORD, login_at};
 
 /// Longer than readgate takes to look again.
@@ -106,6 +106,35 @@ on_both! {
         set_lag(&server, "0");
         wait_for("service again", SOON, || alice.query("SELECT 1").error().is_none().then_some(()));
         assert_eq!(daemon.http("/readyz").unwrap().0, 200);
+        server.kill();
+    }
+
+    fn a_lag_that_is_not_told_for_longer_than_it_may_be_is_too_far(stage) {
+        let mut server = Server::start(stage.server.flavour, &stage.own_directory("silent_server"));
+        server.load_sample();
+        set_lag(&server, "0");
+        let (directory, mut config) = stage.own_config_for(&server, "silent");
+        set(&mut config, "replica.max_lag", "8s");
+        set(&mut config, "replica.when_behind", "refuse");
+        set(&mut config, "replica.heartbeat_query", "SELECT MAX(behind) FROM clinical.heartbeat");
+        set(&mut config, "limits.replica_timeout", "1s");
+        let daemon = Readgate::start(&directory, config);
+        let login = Login::user("alice", USER_PASSWORD);
+        let mut alice = login_at(daemon.port, &server.ca_file(), &login);
+        alice.query("SELECT 1").expect_ok();
+
+        // Whoever writes the heartbeat holds its table, and the question waits.
+        let admin = Login::user("admin", ADMIN_PASSWORD);
+        let mut holder = login_at(server.port, &server.ca_file(), &admin);
+        holder.query("LOCK TABLES clinical.heartbeat WRITE").expect_ok();
+        let error = wait_for("a refusal", SOON, || alice.query("SELECT 1").error());
+        assert_eq!(error.code, 1290, "{error}");
+        assert!(["not known", "no answer"].iter().all(|part| error.message.contains(part)), "{error}");
+        let page = daemon.http("/metrics").unwrap().1;
+        assert!(page.contains("readgate_replica_behind 1\n"), "{page}");
+        assert!(!page.contains("readgate_replica_lag_seconds{"), "{page}");
+        holder.query("UNLOCK TABLES").expect_ok();
+        wait_for("service again", SOON, || alice.query("SELECT 1").error().is_none().then_some(()));
         server.kill();
     }
 

@@ -32,6 +32,8 @@ struct Watch {
     findings: Findings,
     /// When the accounts of then were last asked.
     checked: Option<(Instant, Arc<Accounts>)>,
+    /// When the lag was last told, and how many seconds it was.
+    told: Option<(Instant, f64)>,
 }
 
 /// Looks for as long as the daemon runs. `heartbeat` is the operator's own query for the lag.
@@ -45,6 +47,7 @@ pub async fn watch(daemon: Arc<Daemon>, heartbeat: Option<String>) {
         version: None,
         findings: Findings::default(),
         checked: None,
+        told: None,
     };
     loop {
         tokio::select! {
@@ -67,15 +70,40 @@ impl Watch {
         self.was_up = Some(opened.is_ok());
         let fault = opened.as_ref().err().map(|fault| Arc::new(fault.to_string()));
         daemon.signals.replica_fault.store(fault);
-        let Ok(mut session) = opened else {
-            daemon.metrics.state.replica_lag(&daemon.pool.target.name, None, false);
-            return;
+        let mut session = match opened {
+            Ok(session) => session,
+            Err(fault) => return self.judge_unasked(&fault).await,
         };
         self.note_version().await;
-        if let Err(fault) = self.examine(&mut session).await {
-            tracing::warn!(%fault, "the replica could not be checked");
+        match self.examine(&mut session).await {
+            Ok(lag) => {
+                self.told = lag.seconds().map(|seconds| (Instant::now(), seconds));
+                self.judge(&lag, lag.seconds()).await;
+            }
+            Err(fault) => {
+                tracing::warn!(%fault, "the replica could not be checked");
+                self.judge_unasked(&fault).await;
+            }
         }
         let _ = session.channel.shut_down().await;
+    }
+
+    /// The replica has not told how far it is behind. At worst it stands still since it did: that is
+    /// no reason to refuse anything before it makes it too far.
+    async fn judge_unasked(&self, fault: &ReplicaFault) {
+        let daemon = &self.daemon;
+        if self.checked.is_none() {
+            // Its walls have never been seen: that they haven't is what counts.
+            daemon.metrics.state.replica_lag(&daemon.pool.target.name, None, false);
+            return;
+        }
+        let worst = self.told.map(|(at, seconds)| seconds + at.elapsed().as_secs_f64());
+        let longest = daemon.wall_policy.max_lag.unwrap_or(Duration::MAX).as_secs_f64();
+        let lag = match worst.filter(|worst| *worst <= longest) {
+            Some(worst) => Lag::Seconds(worst),
+            None => Lag::Unknown(fault.to_string()),
+        };
+        self.judge(&lag, None).await;
     }
 
     fn tell(&self, opened: &Result<ReplicaSession, ReplicaFault>) {
@@ -105,7 +133,7 @@ impl Watch {
         }
     }
 
-    async fn examine(&mut self, session: &mut ReplicaSession) -> Result<(), ReplicaFault> {
+    async fn examine(&mut self, session: &mut ReplicaSession) -> Result<Lag, ReplicaFault> {
         let daemon = Arc::clone(&self.daemon);
         let target = &daemon.pool.target;
         let accounts = target.accounts.load_full();
@@ -119,17 +147,16 @@ impl Watch {
             daemon.metrics.checked(only_read, !self.findings.is_writable);
             self.checked = Some((Instant::now(), accounts));
         }
-        let lag = lag::ask(target, session, self.heartbeat.as_deref()).await?;
-        self.judge(&lag).await;
-        Ok(())
+        lag::ask(target, session, self.heartbeat.as_deref()).await
     }
 
-    /// Puts what was found in force, and records it if it isn't what it was.
-    async fn judge(&self, lag: &Lag) {
+    /// Puts what was found in force, and records it if it isn't what it was. `told`: the seconds for
+    /// the metric, if they are known.
+    async fn judge(&self, lag: &Lag, told: Option<f64>) {
         let daemon = &self.daemon;
         let replica = &daemon.pool.target.name;
         let walls = Walls::of(&self.findings, lag, &daemon.wall_policy);
-        daemon.metrics.state.replica_lag(replica, lag.seconds(), walls.is_behind);
+        daemon.metrics.state.replica_lag(replica, told, walls.is_behind);
         let before = daemon.walls.replica(walls.clone());
         if before == walls {
             return;
