@@ -1,8 +1,10 @@
 //! Who is let in, and what everybody else is told.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, capability, tls_config};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
@@ -140,6 +142,25 @@ on_both! {
         let record = readgate.record("source_denied", |_| true);
         assert_eq!(record["source"], "127.0.0.1");
         assert_eq!(record["listener"], "main");
+    }
+
+    fn strangers_are_in_the_ledger_one_by_one_and_in_the_log_once_a_minute(stage) {
+        let (directory, mut config) = stage.own_config("strangers");
+        set(&mut config, "listener.0.sources", Vec::<String>::new());
+        let mut readgate = Readgate::start(&directory, config);
+        for _ in 0..20 {
+            RawClient::connect(readgate.port).err().expect("no greeting");
+        }
+        readgate.signal("TERM");
+        wait_for("it ends", Duration::from_secs(20), || readgate.ended());
+        let denied = readgate.ledger().into_iter().filter(|one| one["event"] == "source_denied");
+        // One more looked whether the daemon listens.
+        assert_eq!(denied.count(), 21);
+        let log = readgate.log();
+        let lines = log.lines().filter(|line| line.contains("127.0.0."));
+        let of_strangers: Vec<&str> = lines.filter(|line| !line.contains("listening")).collect();
+        assert_eq!(of_strangers.len(), 1, "{log}");
+        assert!(of_strangers[0].contains("source not listed"), "{log}");
     }
 
     fn lets_nobody_in_when_the_list_of_sources_is_empty(stage) {

@@ -33,6 +33,13 @@ pub async fn close(
     .await;
     daemon.metrics.traffic(channel.take_traffic());
     daemon.metrics.closed(ending.kind.label());
+    // Strangers would fill the log: their networks are named in it once a minute.
+    if ending.kind != EndingKind::SourceDenied {
+        log(&context, &ending, (channel.received, channel.sent));
+    }
+}
+
+fn log(context: &Context, ending: &Ending, (received, sent): (u64, u64)) {
     tracing::info!(
         connection = context.connection_id,
         source = %context.peer,
@@ -41,8 +48,8 @@ pub async fn close(
         ending = ending.kind.label(),
         detail = ending.detail,
         seconds = context.accepted.elapsed().as_secs_f64(),
-        received = channel.received,
-        sent = channel.sent,
+        received,
+        sent,
         "connection closed"
     );
 }
