@@ -190,6 +190,30 @@ on_both! {
         assert_eq!(left["reason"], "revoked");
     }
 
+    fn a_file_of_users_that_is_not_in_its_place_is_out_of_reach(stage) {
+        let (directory, mut config, store) = with_store(stage, "moved");
+        set(&mut config, "identities.stale_after", "1s");
+        add(&store, Identity::new(name("bob"), "Bob Builder", "default"), 0);
+        drop(store);
+        let readgate = Readgate::start(&directory, config);
+        let mut bob = login_at(readgate.port, &stage.ca_file(), &Login::user("bob", GIVEN));
+        let file = directory.join("identities.sqlite");
+        let aside = directory.join("aside.sqlite");
+        let comes_in = || {
+            let login = Login::user("bob", GIVEN);
+            let mut bob = RawClient::connect(readgate.port).unwrap();
+            bob.start_tls(&stage.ca_file(), &login).unwrap();
+            bob.login(&login).map_err(|error| error.code)
+        };
+        let soon = Duration::from_secs(10);
+        std::fs::rename(&file, &aside).unwrap();
+        wait_for("a file that is gone is noticed", soon, || (comes_in() == Err(1105)).then_some(()));
+        bob.query("SELECT 1").expect_ok();
+        stage_alice(stage, readgate.port).query("SELECT 1").expect_ok();
+        std::fs::rename(&aside, &file).unwrap();
+        wait_for("it is back", soon, || comes_in().ok());
+    }
+
     fn real_clients_show_why_nobody_is_let_in(stage) {
         let (directory, mut config, store) = with_store(stage, "refused");
         let elsewhere: Table = "name = 'elsewhere'\nnetworks = ['127.0.0.9/32']\nowner = 'o'\nreason = 'r'\nallow_private = true".parse().unwrap();

@@ -4,8 +4,8 @@
 mod rows;
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,9 @@ const SCHEMA: &str = include_str!("sqlite/schema.sql");
 #[derive(Debug)]
 pub struct SqliteStore {
     place: String,
+    path: PathBuf,
+    /// Device and number of the file that was opened.
+    opened: (u64, u64),
     connection: Mutex<Connection>,
 }
 
@@ -51,7 +54,22 @@ impl SqliteStore {
             return Err(unreachable(detail));
         }
         let connection = prepare(path, patience, &place)?;
-        Ok(Self { place, connection: Mutex::new(connection) })
+        let opened = (metadata.dev(), metadata.ino());
+        let path = path.to_owned();
+        Ok(Self { place, path, opened, connection: Mutex::new(connection) })
+    }
+
+    /// What was opened can be read for ever, also when nobody can reach it any more: changes are
+    /// made in the file of that name.
+    fn is_in_its_place(&self) -> Result<(), StoreError> {
+        let unreachable =
+            |detail: String| StoreError::Unreachable { place: self.place.clone(), detail };
+        let found = self.path.metadata().map_err(|error| unreachable(error.to_string()))?;
+        if (found.dev(), found.ino()) != self.opened {
+            let detail = "another file stands in its place; put it back, or start readgate again";
+            return Err(unreachable(detail.to_owned()));
+        }
+        Ok(())
     }
 
     /// A panic elsewhere can't leave a transaction open: it rolls back when dropped.
@@ -104,6 +122,7 @@ fn make_tables(connection: &mut Connection) -> rusqlite::Result<()> {
 
 impl IdentityStore for SqliteStore {
     fn revision(&self) -> Result<u64, StoreError> {
+        self.is_in_its_place()?;
         revision(&self.connection()).map_err(|fault| self.fault(fault))
     }
 

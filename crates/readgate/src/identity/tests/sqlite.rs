@@ -185,3 +185,18 @@ fn a_full_disk_is_an_error_and_loses_nothing() {
     assert_eq!(snapshot.identities.len(), added);
     assert_eq!(snapshot.revision, u64::try_from(added).unwrap());
 }
+
+#[test]
+fn a_file_that_took_the_place_of_the_opened_one_is_not_taken_for_it() {
+    let folder = Folder::new("replaced");
+    let store = folder.open().unwrap();
+    store.revision().unwrap();
+    let aside = folder.file().with_extension("aside");
+    fs::rename(folder.file(), &aside).unwrap();
+    assert!(matches!(store.revision(), Err(StoreError::Unreachable { .. })));
+    fs::copy(&aside, folder.file()).unwrap();
+    let why = store.revision().unwrap_err().to_string();
+    assert!(why.contains("another file stands in its place"), "{why}");
+    fs::rename(&aside, folder.file()).unwrap();
+    store.revision().unwrap();
+}
