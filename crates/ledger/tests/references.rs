@@ -16,8 +16,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{files, ok, query, records, references_in, who};
-use ledger::cli::{Search, search_csv, show};
-use ledger::{Intent, Ledger, LedgerSettings, LiteralKind, SyncPolicy, TextForm, TextPlace};
+use ledger::cli::{Search, search as search_lines, search_csv, show};
+use ledger::{
+    Intent, Ledger, LedgerSettings, LiteralKind, PreparedRef, SyncPolicy, TextForm, TextPlace,
+};
 use serde_json::Value;
 
 fn settings(folder: &tempfile::TempDir) -> LedgerSettings {
@@ -115,6 +117,51 @@ fn a_text_that_differs_in_one_place_is_told_by_one_that_stands_whole() {
     for text in &texts {
         assert_eq!(csv.matches(&text.replace('"', "\"\"")).count(), 1, "{text} in {csv}");
     }
+}
+
+#[test]
+fn who_searches_gets_the_text_of_each_record_if_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(settings(&folder)).unwrap();
+    let texts = ["1", "1", "2"].map(|visit| between(visit, "Oslo"));
+    let places = [TextPlace::default(), TextPlace::default()];
+    for (text, place) in texts.iter().zip([&places[0], &places[0], &places[1]]) {
+        let place = Some(place);
+        run(&ledger, &Intent { may_refer: true, text_place: place, ..query(text.as_bytes()) });
+    }
+    let prepared = run(&ledger, &Intent { command: "prepare", ..query(b"SELECT ?, 'of it'") });
+    let prepared = Some(PreparedRef { statement_id: 1, intent: prepared });
+    let execution = Intent { command: "execute", prepared, ..query(b"") };
+    run(&ledger, &execution);
+    // One whose preparation was redacted.
+    run(&ledger, &Intent { text: b"SELECT ?, 'told'", ..execution });
+    ledger.close("test").unwrap();
+
+    let paths = [folder.path().join("ledger")];
+    let search_for = |with_text| {
+        let mut out = Vec::new();
+        let search = Search { with_text, with_login: true, ..Search::default() };
+        search_lines(&paths, &search, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let told: Vec<String> = search_for(true)
+        .lines()
+        .filter(|line| line.contains(r#""event":"intent""#))
+        .map(|line| {
+            assert_eq!(line.matches(r#""text":"#).count(), 1, "{line}");
+            let record: Value = serde_json::from_str(line).unwrap();
+            record["text"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let [first, again, other] = texts;
+    let of_prepared = ["SELECT ?, 'of it'", "SELECT ?, 'of it'", "SELECT ?, 'told'"];
+    assert_eq!(told[..3], [first, again, other]);
+    assert_eq!(told[3..], of_prepared);
+
+    let plain = search_for(false);
+    assert!(plain.contains("text_of") && plain.contains("text_like"), "{plain}");
+    let file = fs::read_to_string(files(&paths[0])[0].as_path()).unwrap();
+    assert_eq!(plain, file, "lines as they stand");
 }
 
 /// A report that asks for one visit at a site; of characters of several bytes, some escaped.
