@@ -83,7 +83,8 @@ impl Texts {
         let like = || Some(alike(record, held_by(&record["text_like"])?).into_iter().collect());
         // An execution that has a text of its own was prepared by a record that tells less.
         let has_text = record["text"].as_str().is_some_and(|text| !text.is_empty());
-        let prepared = || held_by(&record["prepared"]["intent"]).filter(|_| !has_text).cloned();
+        let prepared =
+            || held_by(record.pointer("/prepared/intent")?).filter(|_| !has_text).cloned();
         let same = held_by(&record["text_of"]).cloned();
         same.or_else(like).or_else(prepared).unwrap_or_default()
     }
