@@ -29,24 +29,6 @@ pub(crate) fn checkpoints_name(node: &str) -> String {
     format!("checkpoints-{}.jsonl", safe_name(node))
 }
 
-/// The node's ledger files, oldest first, with the first sequence that each name tells.
-pub(crate) fn list(directory: &Path, node: &str) -> io::Result<Vec<(u64, PathBuf)>> {
-    let start = format!("ledger-{}-", safe_name(node));
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let first = path
-            .file_name()
-            .and_then(|name| name.to_str()?.strip_prefix(&start)?.strip_suffix(".jsonl"))
-            .and_then(|digits| digits.parse().ok());
-        if let Some(first) = first {
-            files.push((first, path));
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
 /// Endings of a ledger file's name: as written, compressed, compressed and encrypted.
 pub(crate) const PLAIN: &str = ".jsonl";
 pub(crate) const COMPRESSED: &str = ".jsonl.zst";

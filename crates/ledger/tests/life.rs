@@ -165,6 +165,62 @@ fn a_closed_file_that_another_hand_removes_is_noticed() {
 }
 
 #[test]
+fn a_start_without_the_newest_files_goes_on_behind_the_closed_ones() {
+    for encrypt_to in [None, Recipient::parse(RECIPIENT)] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let closed = if encrypt_to.is_some() { ".jsonl.zst.age" } else { ".jsonl.zst" };
+        let settings = || LedgerSettings { encrypt_to, ..settings(folder) };
+        let ledger = Ledger::open(settings()).unwrap();
+        fill(&ledger, 200);
+        wait_until("the life of files", || names(folder, closed).len() > 2);
+        ledger.close("test").unwrap();
+        let last = check(folder).nodes[0].last;
+        let of_before = |name: &String| (name.clone(), contents(folder, name));
+        let before: Vec<_> = names(folder, closed).iter().map(of_before).collect();
+
+        for plain in names(folder, ".jsonl") {
+            fs::rename(folder.join("ledger").join(&plain), folder.join(&plain)).unwrap();
+        }
+        let ledger = Ledger::open(settings()).unwrap();
+        fill(&ledger, 200);
+        wait_until("the life of more files", || names(folder, closed).len() > before.len() + 2);
+        ledger.close("test").unwrap();
+        let report = check(folder);
+        assert!(report.is_intact(), "{:?}", report.findings().collect::<Vec<_>>());
+        assert!(report.nodes[0].last > last + 400, "the journal had what the file had");
+        assert!(before.iter().all(|(name, bytes)| contents(folder, name) == *bytes));
+    }
+}
+
+fn contents(folder: &Path, name: &str) -> Vec<u8> {
+    fs::read(folder.join("ledger").join(name)).unwrap()
+}
+
+#[test]
+fn a_closed_file_is_never_replaced_by_a_part_of_it_that_somebody_unpacked() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ledger = Ledger::open(settings(folder)).unwrap();
+    fill(&ledger, 200);
+    wait_until("compression", || names(folder, ".jsonl.zst").len() > 2);
+    let [first, second] = [0, 1].map(|at| names(folder, ".jsonl.zst").remove(at));
+    let unpacked = |name: &str| zstd::decode_all(&contents(folder, name)[..]).unwrap();
+    let plain = |name: &str| folder.join("ledger").join(name.trim_end_matches(".zst"));
+    let (whole, packed) = (unpacked(&first), contents(folder, &first));
+    let lines = whole.iter().rposition(|byte| *byte == b'\n').unwrap();
+    let half = whole[..lines].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    fs::write(plain(&first), &whole[..half]).unwrap();
+    fs::write(plain(&second), unpacked(&second)).unwrap();
+    wait_until("the note", || found(folder, "ledger_trouble") > 0);
+    wait_until("the removal of what is there twice", || !plain(&second).exists());
+    assert!(plain(&first).exists() && contents(folder, &first) == packed);
+    fs::remove_file(plain(&first)).unwrap();
+    ledger.close("test").unwrap();
+    assert!(check(folder).is_intact());
+}
+
+#[test]
 fn reading_a_live_ledger_is_recorded_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
