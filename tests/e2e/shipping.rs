@@ -1,6 +1,7 @@
 //! Records on their way to a collector over TLS: whole lines in their order, to a receiver
 //! whose certificate the named authority has signed, and to no other.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
@@ -95,12 +96,12 @@ fn each_record_reaches_a_syslog_receiver_in_tls_as_it_stands_in_the_ledger() {
     }
 }
 
-/// The records that arrive over one connection: up to one of which `last` is true, or to its end.
+/// The records that arrive over one connection until there is one of which `last` is true.
 fn arrived(socket: &TcpListener, last: impl Fn(&Value) -> bool) -> (Vec<Value>, TcpStream) {
     let (mut stream, _) = socket.accept().unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     let (mut bytes, mut room, mut records) = (Vec::new(), [0; 4096], Vec::<Value>::new());
-    while !records.last().is_some_and(&last) {
+    while !records.iter().any(&last) {
         let read = stream.read(&mut room).unwrap();
         assert!(read > 0, "closed after {records:?}");
         bytes.extend_from_slice(&room[..read]);
@@ -144,6 +145,30 @@ fn a_reload_sends_what_follows_to_another_receiver_and_leaves_nothing_out() {
     let sequences: Vec<u64> = all.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
     assert!(sequences.iter().copied().eq(1..=u64::try_from(all.len()).unwrap()), "{sequences:?}");
     assert!(all.iter().any(|record| record["text"] == "SELECT 'shipped by nobody yet'"));
+}
+
+/// One flavour is enough: no server has a part in it.
+#[test]
+fn what_a_receiver_that_goes_away_had_not_read_is_sent_to_it_once_more() {
+    let stage = stage(Flavour::MariaDb);
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (readgate, mut config) = reloads::start(stage, "shipping-again");
+    set(&mut config, "ledger.ship_to", format!("tcp://{}", receiver.local_addr().unwrap()));
+    reloads::reload(&readgate, &config);
+    let mut all = BTreeSet::new();
+    for round in 0..3 {
+        let mut client = reloads::enter(stage, &readgate, "alice");
+        client.query(format!("SELECT 'before {round}'")).expect_ok();
+        let is_it = |record: &Value| record["text"] == format!("SELECT 'before {round}'");
+        let (records, stream) = arrived(&receiver, is_it);
+        all.extend(records.iter().map(|record| record["seq"].as_u64().unwrap()));
+        // Whoever sends learns of this by what it has sent into the void.
+        drop(stream);
+        client.query("SELECT 'while nobody reads'").expect_ok();
+    }
+    let (rest, _stream) = arrived(&receiver, |record| record["event"] == "disconnect");
+    all.extend(rest.iter().map(|record| record["seq"].as_u64().unwrap()));
+    assert!(all.iter().copied().eq(1..=*all.last().unwrap()), "{all:?}");
 }
 
 /// One flavour is enough: no server has a part in it.
