@@ -2,7 +2,7 @@
 //! appended to. Finds them, writes the newest, notices when it is no longer there.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -27,6 +27,29 @@ pub(crate) fn safe_name(node: &str) -> String {
 /// The name of the node's own copy of its checkpoints.
 pub(crate) fn checkpoints_name(node: &str) -> String {
     format!("checkpoints-{}.jsonl", safe_name(node))
+}
+
+/// Most of a torn line that is looked through for its beginning, in bytes.
+const LONGEST_TORN: u64 = 64 << 10;
+
+/// Adds whole lines to a file other than a ledger's own; on the disk before this returns. What an
+/// earlier try left torn, as on a full disk, goes first: those lines would be lost in it.
+pub(crate) fn append_lines(path: &Path, lines: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.append(true).read(true).create(true).mode(0o640).open(path)?;
+    let len = file.metadata()?.len();
+    let from = len.saturating_sub(LONGEST_TORN);
+    file.seek(SeekFrom::Start(from))?;
+    let mut end = Vec::new();
+    (&file).take(LONGEST_TORN).read_to_end(&mut end)?;
+    let whole = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if whole < end.len() {
+        let cut = from + u64::try_from(whole).unwrap_or(0);
+        // Where nothing may be taken away, it ends as a line of its own.
+        file.set_len(cut).or_else(|_| file.write_all(b"\n"))?;
+    }
+    file.write_all(lines)?;
+    file.sync_data()
 }
 
 /// Endings of a ledger file's name: as written, compressed, compressed and encrypted.

@@ -193,6 +193,26 @@ fn a_start_without_the_newest_files_goes_on_behind_the_closed_ones() {
     }
 }
 
+/// As a full disk or a power cut may leave it.
+#[test]
+fn a_torn_statement_or_copy_of_a_checkpoint_takes_none_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::create_dir(folder.join("ledger")).unwrap();
+    for name in ["archives-n1.jsonl", "checkpoints-n1.jsonl"] {
+        fs::write(folder.join("ledger").join(name), "{\"v\":1,\"node\":\"n").unwrap();
+    }
+    let encrypt_to = Recipient::parse(RECIPIENT);
+    let ledger = Ledger::open(LedgerSettings { encrypt_to, ..settings(folder) }).unwrap();
+    fill(&ledger, 60);
+    wait_until("encryption", || !names(folder, ".jsonl.zst.age").is_empty());
+    wait_until("the removal of the readable file", || names(folder, ".jsonl.zst").is_empty());
+    ledger.close("test").unwrap();
+    let report = check(folder);
+    assert!(report.is_intact(), "{:?}", report.findings().next());
+    assert!(report.nodes[0].sealed > 0 && report.nodes[0].anchors_met > 0);
+}
+
 fn contents(folder: &Path, name: &str) -> Vec<u8> {
     fs::read(folder.join("ledger").join(name)).unwrap()
 }
