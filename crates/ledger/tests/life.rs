@@ -193,6 +193,35 @@ fn a_start_without_the_newest_files_goes_on_behind_the_closed_ones() {
     }
 }
 
+#[test]
+fn a_compressed_file_that_was_changed_or_cut_is_told_and_the_others_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ledger = Ledger::open(settings(folder)).unwrap();
+    fill(&ledger, 200);
+    wait_until("compression", || names(folder, ".jsonl.zst").len() > 3);
+    ledger.close("test").unwrap();
+    let packed = names(folder, ".jsonl.zst");
+    let [cut, changed] = [1, 2].map(|at| folder.join("ledger").join(&packed[at]));
+    let bytes = fs::read(&cut).unwrap();
+    fs::write(&cut, &bytes[..bytes.len() - 5]).unwrap();
+    let mut bytes = fs::read(&changed).unwrap();
+    bytes[0] ^= 1;
+    fs::write(&changed, bytes).unwrap();
+    let report = check(folder);
+    let found = |file: &Path| report.findings().any(|found| found.file == file);
+    assert!(found(&cut) && found(&changed), "{:?}", report.findings().collect::<Vec<_>>());
+    assert!(report.findings().filter(|found| found.what == What::Damaged).count() == 2);
+    assert_eq!(report.nodes[0].last, ledger.health().last_sequence);
+}
+
+#[test]
+fn where_there_is_no_ledger_none_is_called_intact() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = vec![folder.path().to_owned()];
+    assert!(verify(&VerifyRequest { paths, ..VerifyRequest::default() }).is_err());
+}
+
 /// As a full disk or a power cut may leave it.
 #[test]
 fn a_torn_statement_or_copy_of_a_checkpoint_takes_none_with_it() {

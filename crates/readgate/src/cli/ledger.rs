@@ -25,7 +25,7 @@ const EXIT_NOT_SO: u8 = 1;
 #[derive(Debug, Subcommand)]
 pub enum LedgerCommand {
     /// Tell edits, deletions, insertions, reordering, cut tails and missing files, and where.
-    /// Exit 0 if intact, 1 if not.
+    /// Exit 0 if intact, 1 if not, 66 if something can't be read or there is no ledger.
     Verify {
         /// Ledger files, or folders of them.
         #[arg(required = true)]
