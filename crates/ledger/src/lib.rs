@@ -18,6 +18,7 @@
 mod archive;
 mod batch;
 mod bind;
+mod bounds;
 mod checkpoint;
 pub mod cli;
 mod clock;
@@ -45,6 +46,7 @@ mod redact;
 pub mod report;
 mod settings;
 mod shared;
+mod shown;
 mod statement;
 mod tag;
 mod tail;
