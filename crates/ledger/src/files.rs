@@ -1,11 +1,11 @@
 //! The ledger files of one node: `ledger-<node>-<first sequence>.jsonl`, only ever
 //! appended to. Finds them, writes the newest, notices when it is no longer there.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::fault::LedgerError;
 
@@ -99,8 +99,9 @@ impl Files {
     /// Goes on in an existing file.
     pub(crate) fn resume(&mut self, path: &Path) -> io::Result<()> {
         let file = OpenOptions::new().append(true).read(true).open(path)?;
-        let len = file.metadata()?.len();
-        self.current = Some(Current { file, path: path.to_owned(), len, since: Instant::now() });
+        let found = file.metadata()?;
+        let (len, since) = (found.len(), made_at(&found));
+        self.current = Some(Current { file, path: path.to_owned(), len, since });
         Ok(())
     }
 
@@ -161,6 +162,15 @@ impl Files {
     pub(crate) fn leave(&mut self) {
         self.current = None;
     }
+}
+
+/// When a file was made, as far as its file system tells: its age doesn't begin anew with each
+/// start. Now, if that can't be told.
+fn made_at(found: &Metadata) -> Instant {
+    let now = Instant::now();
+    let made = found.created().ok();
+    let age = made.and_then(|made| SystemTime::now().duration_since(made).ok());
+    age.and_then(|age| now.checked_sub(age)).unwrap_or(now)
 }
 
 /// Says what is wrong if `path` doesn't lead to `file`, or its length isn't `len`.

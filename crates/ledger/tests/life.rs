@@ -222,6 +222,21 @@ fn where_there_is_no_ledger_none_is_called_intact() {
     assert!(verify(&VerifyRequest { paths, ..VerifyRequest::default() }).is_err());
 }
 
+#[test]
+fn a_file_is_closed_at_its_age_however_often_the_daemon_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let rotate_age = Duration::from_secs(1);
+    let settings = || LedgerSettings { rotate_age, compress: false, ..settings(folder) };
+    wait_until("a second file", || {
+        let ledger = Ledger::open(LedgerSettings { rotate_bytes: 1 << 30, ..settings() }).unwrap();
+        fill(&ledger, 1);
+        ledger.close("test").unwrap();
+        names(folder, ".jsonl").len() > 1
+    });
+    assert!(check(folder).is_intact());
+}
+
 /// As a full disk or a power cut may leave it.
 #[test]
 fn a_torn_statement_or_copy_of_a_checkpoint_takes_none_with_it() {
