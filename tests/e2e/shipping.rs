@@ -173,6 +173,24 @@ fn what_a_receiver_that_goes_away_had_not_read_is_sent_to_it_once_more() {
 
 /// One flavour is enough: no server has a part in it.
 #[test]
+fn a_node_of_another_name_and_a_new_ledger_are_sent_from_their_beginnings() {
+    let stage = stage(Flavour::MariaDb);
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (directory, mut config) = stage.own_config("shipping-renamed");
+    set(&mut config, "ledger.ship_to", format!("tcp://{}", receiver.local_addr().unwrap()));
+    // As a ledger of another node, and one that was taken away, have left it.
+    fs::create_dir_all(directory.join("ledger")).unwrap();
+    fs::write(directory.join("ledger/shipped-syslog-another"), "1000").unwrap();
+    fs::write(directory.join("ledger/shipped-syslog-renamed"), "1000000").unwrap();
+    set(&mut config, "ledger.node", "renamed");
+    let readgate = Readgate::start(&directory, config);
+    reloads::enter(stage, &readgate, "alice").query("SELECT 1").expect_ok();
+    let (records, _stream) = arrived(&receiver, |record| record["event"] == "outcome");
+    assert_eq!((&records[0]["seq"], &records[0]["node"]), (&json!(1), &json!("renamed")));
+}
+
+/// One flavour is enough: no server has a part in it.
+#[test]
 fn the_receivers_authority_is_taken_when_its_file_changes_and_refused_if_it_is_none() {
     let stage = stage(Flavour::MariaDb);
     let (directory, mut config) = stage.own_config("shipping-authority");

@@ -19,7 +19,7 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), LedgerError> {
 }
 
 /// The node's name as part of a file's name.
-pub(crate) fn safe_name(node: &str) -> String {
+pub fn safe_name(node: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     node.chars().map(|c| if safe(c) { c } else { '_' }).collect()
 }

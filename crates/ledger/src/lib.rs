@@ -56,6 +56,7 @@ mod writer;
 
 pub use age_file::Recipient;
 pub use fault::{LedgerError, LedgerFault};
+pub use files::safe_name;
 pub use keys::{PublicKey, keygen, rotate_key};
 pub use ledger::Ledger;
 pub use readings::note_reading;

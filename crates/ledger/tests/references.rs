@@ -17,7 +17,9 @@ use std::time::{Duration, Instant};
 
 use common::{files, ok, query, records, references_in, who};
 use ledger::cli::{Search, search_csv, show};
-use ledger::{Intent, Ledger, LedgerSettings, LiteralKind, SyncPolicy, TextForm, TextPlace};
+use ledger::{
+    Intent, Ledger, LedgerSettings, LiteralKind, PreparedRef, SyncPolicy, TextForm, TextPlace,
+};
 use serde_json::Value;
 
 fn settings(folder: &tempfile::TempDir) -> LedgerSettings {
@@ -77,6 +79,32 @@ fn a_text_that_comes_again_stands_in_its_file_once() {
     let search = Search { event: Some("intent".into()), ..Search::default() };
     assert_eq!(search_csv(&[directory], &search, &mut csv).unwrap(), 3);
     assert_eq!(String::from_utf8(csv).unwrap().matches(&text).count(), 3, "each row has its text");
+}
+
+#[test]
+fn an_execution_is_shown_with_the_text_that_was_prepared() {
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("ledger");
+    let ledger = Ledger::open(LedgerSettings::new(&directory, "n1")).unwrap();
+    let tag = ledger.tag(&who(1));
+    let place = TextPlace::default();
+    let text = format!("SELECT '{}'", "p".repeat(300));
+    let prepare = Intent { command: "prepare", text_place: Some(&place), ..query(text.as_bytes()) };
+    let record = |intent: &Intent<'_>| ledger.intent(&tag, intent).wait().unwrap().sequence();
+    // The second preparation names the first, and the execution the second.
+    let (_, second) = (record(&prepare), record(&prepare));
+    let prepared = Some(PreparedRef { statement_id: 1, intent: second });
+    let executed = record(&Intent { command: "execute", prepared, ..query(b"") });
+    ledger.close("test").unwrap();
+    assert!(intents(&directory)[&second].get("text").is_none());
+
+    let mut shown = Vec::new();
+    assert!(show(std::slice::from_ref(&directory), executed, &mut shown).unwrap().found);
+    assert!(String::from_utf8(shown).unwrap().contains(&text));
+    let mut csv = Vec::new();
+    let search = Search { event: Some("intent".into()), ..Search::default() };
+    assert_eq!(search_csv(&[directory], &search, &mut csv).unwrap(), 3);
+    assert_eq!(String::from_utf8(csv).unwrap().matches(&text).count(), 3);
 }
 
 #[test]

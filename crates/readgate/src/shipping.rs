@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use config::{Endpoint, LedgerConfig};
-use ledger::{Ledger, LedgerSettings, Tail};
+use ledger::{Ledger, LedgerSettings, Tail, safe_name};
 use rustls::ClientConfig;
 
 use crate::tls::{self, TlsFault};
@@ -97,7 +97,8 @@ impl Shipping {
             running.wanted.shipping.clone();
         let tls = running.wanted.tls.clone();
         let (directory, node) = (self.directory.clone(), self.node.clone());
-        let records = move |what| Records::new(&directory, &node, what);
+        let newest = self.ledger.health().last_sequence;
+        let records = move |what| Records::new((&directory, &node), newest, what);
         if to_stdout {
             let records = records.clone();
             running.spawn("ship-stdout", move |orders| {
@@ -194,9 +195,10 @@ struct Records {
 }
 
 impl Records {
-    fn new(directory: &Path, node: &str, what: &'static str) -> Self {
-        let position = directory.join(format!("shipped-{what}"));
-        let kept = read_position(&position);
+    fn new((directory, node): (&Path, &str), newest: u64, what: &'static str) -> Self {
+        let position = directory.join(format!("shipped-{what}-{}", safe_name(node)));
+        // One beyond the newest record is of a ledger that isn't here any more.
+        let kept = read_position(&position).filter(|kept| *kept <= newest).unwrap_or(0);
         let tail = Tail::after(kept, directory, node);
         let (directory, node) = (directory.to_owned(), node.to_owned());
         Self { tail, directory, node, position, kept, what }
@@ -276,8 +278,8 @@ fn keep_position(path: &Path, kept: &mut u64, sequence: u64) {
     }
 }
 
-fn read_position(path: &Path) -> u64 {
-    fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
+fn read_position(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 /// Posts each new checkpoint. The newest stands for those before it.
