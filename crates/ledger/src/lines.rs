@@ -149,7 +149,7 @@ fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
             files.push(path.clone());
             continue;
         }
-        for entry in fs::read_dir(path)? {
+        for entry in fs::read_dir(path).map_err(|error| named(path, &error))? {
             files.push(entry?.path());
         }
         files.retain(|file| paths.contains(file) || is_ledger(file));
@@ -173,7 +173,7 @@ pub fn sealed_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
             sealed.extend(archive::is_sealed(path).then(|| path.clone()));
             continue;
         }
-        for entry in fs::read_dir(path)? {
+        for entry in fs::read_dir(path).map_err(|error| named(path, &error))? {
             let path = entry?.path();
             sealed.extend(archive::is_sealed(&path).then_some(path));
         }

@@ -12,8 +12,6 @@ use ledger::{PublicKey, keygen, note_reading, rotate_key};
 
 use super::{fail, note, say};
 
-/// EX_USAGE of sysexits(3).
-const EXIT_USAGE: u8 = 64;
 /// EX_DATAERR of sysexits(3).
 const EXIT_DATA: u8 = 65;
 /// EX_NOINPUT of sysexits(3): files that can't be read.
@@ -251,7 +249,7 @@ fn check_bounds(command: &LedgerCommand) -> Result<(), (u8, String)> {
     if ledger::cli::are_in_order(from.as_deref(), to.as_deref()) {
         return Ok(());
     }
-    Err((EXIT_USAGE, "--from is later than --to".into()))
+    Err((EXIT_DATA, "--from is later than --to".into()))
 }
 
 fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
