@@ -198,14 +198,14 @@ impl Member {
         Self(Finder::new(format!(",\"{name}\":").as_bytes()).into_owned())
     }
 
-    /// Whether there may be such a member: also one of an object within.
-    pub(crate) fn is_in(&self, line: &[u8]) -> bool {
-        self.0.find(line).is_some()
-    }
-
     /// What follows the member's colon.
     fn rest<'l>(&self, line: &'l [u8]) -> Option<&'l [u8]> {
         line.get(self.0.find(line)? + self.0.needle().len()..)
+    }
+
+    /// Whether the line has it.
+    pub(crate) fn is_in(&self, line: &[u8]) -> bool {
+        self.0.find(line).is_some()
     }
 
     /// A number.

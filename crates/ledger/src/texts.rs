@@ -1,21 +1,22 @@
-//! Texts of records that name an earlier one (`text_of`) in the place of their own: found for
-//! those who read records one by one.
+//! Texts of records that name an earlier one in the place of their own (`text_of`, `text_like`,
+//! `prepared`): found for those who read records one by one.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
+use memchr::memmem::Finder;
 use serde_json::{Map, Value};
 
-use crate::lines::{Member, Place, each_line, each_of};
+use crate::alike;
+use crate::json;
+use crate::lines::{Member, Place, each_line, each_of, unescaped};
 
 /// Members that a text is made of.
 const MEMBERS: [&str; 4] = ["text", "text_b64", "text_bytes", "text_sha256"];
 
-/// Members by which a record names another one.
-const REFERS: [&str; 3] = ["node", "text_of", "prepared"];
-/// How far references lead: from an execution to its preparation, from there to the same text.
-const STEPS: usize = 2;
+/// A text that isn't there. Quotes within texts are escaped, so that none can pose as one.
+const EMPTY: &[u8] = b",\"text\":\"\"";
 
 /// The texts that some records refer to.
 #[derive(Default)]
@@ -23,55 +24,103 @@ pub(crate) struct Texts(HashMap<Place, Map<String, Value>>);
 
 impl Texts {
     /// Finds the texts of the lines that `wants` picks. Reads everything once, and once more
-    /// for each step if any of them refers to one.
+    /// if any of them refers to one.
     pub(crate) fn of(paths: &[PathBuf], wants: impl Fn(&[u8]) -> bool) -> io::Result<Self> {
-        let refers = [Member::new("text_of"), Member::new("prepared")];
+        let (holder, node) = (Holder::default(), Member::new("node"));
         let mut wanted = BTreeSet::new();
         each_line(paths, &mut |line| {
-            if refers.iter().any(|member| member.is_in(line)) && wants(line) {
-                let record: Map<String, Value> = serde_json::from_slice(line)?;
-                wanted.extend(reference(&record));
+            if wants(line)
+                && let (Some(sequence), Some(node)) = (holder.of(line), node.text(line))
+            {
+                wanted.insert((sequence, unescaped(node)));
             }
             Ok(true)
         })?;
         let mut found = Self::default();
-        for _ in 0..STEPS {
-            let mut next = BTreeSet::new();
-            each_of(paths, &mut wanted, &mut |place, line| {
-                let mut record: Map<String, Value> = serde_json::from_slice(line)?;
-                next.extend(reference(&record));
-                record.retain(|name, _| {
-                    MEMBERS.contains(&name.as_str()) || REFERS.contains(&name.as_str())
-                });
-                found.0.insert(place, record);
-                Ok(())
-            })?;
-            wanted = next;
-        }
+        each_of(paths, &mut wanted, &mut |place, line| {
+            let mut record: Map<String, Value> = serde_json::from_slice(line)?;
+            record.retain(|name, _| MEMBERS.contains(&name.as_str()));
+            found.0.insert(place, record);
+            Ok(())
+        })?;
         Ok(found)
     }
 
     /// Puts the text that a record refers to into it.
     pub(crate) fn fill_in(&self, record: &mut Value) {
-        let Some(record) = record.as_object_mut() else { return };
-        let mut place = reference(record);
-        for _ in 0..STEPS {
-            let Some(referred) = place.and_then(|place| self.0.get(&place)) else { return };
-            for (name, value) in
-                referred.iter().filter(|(name, _)| MEMBERS.contains(&name.as_str()))
-            {
-                record.insert(name.clone(), value.clone());
-            }
-            place = reference(referred);
+        let text = self.told(record);
+        if let Some(record) = record.as_object_mut() {
+            record.extend(text);
         }
+    }
+
+    /// Writes a line, with the text that it refers to as its last members.
+    pub(crate) fn write_filled_in(&self, line: &[u8], out: &mut dyn Write) -> io::Result<()> {
+        let text = self.told(&serde_json::from_slice(line)?);
+        let Some(open) = line.strip_suffix(b"}").filter(|_| !text.is_empty()) else {
+            return out.write_all(line);
+        };
+        // Executions have an empty one.
+        let (before, after) = match memchr::memmem::find(open, EMPTY) {
+            Some(at) => (open.get(..at), open.get(at + EMPTY.len()..)),
+            None => (Some(open), None),
+        };
+        let mut members = Vec::new();
+        json::push_members(&mut members, &text)?;
+        out.write_all(before.unwrap_or_default())?;
+        out.write_all(after.unwrap_or_default())?;
+        out.write_all(b",")?;
+        out.write_all(&members)?;
+        out.write_all(b"}")
+    }
+
+    /// What a record's text is made of, as far as it stands elsewhere.
+    fn told(&self, record: &Value) -> Map<String, Value> {
+        let held_by = |sequence: &Value| {
+            let place = (sequence.as_u64()?, record["node"].as_str()?.to_owned());
+            self.0.get(&place)
+        };
+        let like = || Some(alike(record, held_by(&record["text_like"])?).into_iter().collect());
+        // An execution that has a text of its own was prepared by a record that tells less.
+        let has_text = record["text"].as_str().is_some_and(|text| !text.is_empty());
+        let prepared =
+            || held_by(record.pointer("/prepared/intent")?).filter(|_| !has_text).cloned();
+        let same = held_by(&record["text_of"]).cloned();
+        same.or_else(like).or_else(prepared).unwrap_or_default()
     }
 }
 
-/// Where a record's text stands, if not in itself: that of an execution in the record of its
-/// preparation.
-fn reference(record: &Map<String, Value>) -> Option<Place> {
-    let has_none = || record.get("text").is_none_or(|text| text == "");
-    let prepared = || record.get("prepared").filter(|_| has_none())?.get("intent")?.as_u64();
-    let sequence = record.get("text_of").and_then(Value::as_u64).or_else(prepared)?;
-    Some((sequence, record.get("node")?.as_str()?.to_owned()))
+/// Finds the sequence of the record that holds a line's text.
+struct Holder {
+    text_of: Member,
+    text_like: Member,
+    prepared: Member,
+    /// Within `prepared`; outcomes have one of their own.
+    intent: Member,
+    is_intent: Finder<'static>,
+}
+
+impl Default for Holder {
+    fn default() -> Self {
+        let [text_of, text_like, prepared, intent] =
+            ["text_of", "text_like", "prepared", "intent"].map(Member::new);
+        let is_intent = Finder::new(b",\"event\":\"intent\",");
+        Self { text_of, text_like, prepared, intent, is_intent }
+    }
+}
+
+impl Holder {
+    fn of(&self, line: &[u8]) -> Option<u64> {
+        self.is_intent.find(line)?;
+        let of_text = self.text_of.number(line).or_else(|| self.text_like.number(line));
+        of_text.or_else(|| self.intent.number(line).filter(|_| self.prepared.is_in(line)))
+    }
+}
+
+/// The text of a record that tells it by the one in `like`.
+fn alike(record: &Value, like: &Map<String, Value>) -> Option<(String, Value)> {
+    let [head, tail] = ["text_head", "text_tail"].map(|name| record[name].as_u64());
+    let between = record["text_between"].as_str()?;
+    let text = alike::told(like.get("text")?.as_str()?, head?, between, tail?)?;
+    Some(("text".to_owned(), Value::String(text)))
 }
