@@ -1,6 +1,7 @@
 //! Records on their way to a collector over TLS: whole lines in their order, to a receiver
 //! whose certificate the named authority has signed, and to no other.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
@@ -95,12 +96,12 @@ fn each_record_reaches_a_syslog_receiver_in_tls_as_it_stands_in_the_ledger() {
     }
 }
 
-/// The records that arrive over one connection: up to one of which `last` is true, or to its end.
+/// The records that arrive over one connection until there is one of which `last` is true.
 fn arrived(socket: &TcpListener, last: impl Fn(&Value) -> bool) -> (Vec<Value>, TcpStream) {
     let (mut stream, _) = socket.accept().unwrap();
     stream.set_read_timeout(Some(LIMIT)).unwrap();
     let (mut bytes, mut room, mut records) = (Vec::new(), [0; 4096], Vec::<Value>::new());
-    while !records.last().is_some_and(&last) {
+    while !records.iter().any(&last) {
         let read = stream.read(&mut room).unwrap();
         assert!(read > 0, "closed after {records:?}");
         bytes.extend_from_slice(&room[..read]);
@@ -144,6 +145,48 @@ fn a_reload_sends_what_follows_to_another_receiver_and_leaves_nothing_out() {
     let sequences: Vec<u64> = all.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
     assert!(sequences.iter().copied().eq(1..=u64::try_from(all.len()).unwrap()), "{sequences:?}");
     assert!(all.iter().any(|record| record["text"] == "SELECT 'shipped by nobody yet'"));
+}
+
+/// One flavour is enough: no server has a part in it.
+#[test]
+fn what_a_receiver_that_goes_away_had_not_read_is_sent_to_it_once_more() {
+    let stage = stage(Flavour::MariaDb);
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (readgate, mut config) = reloads::start(stage, "shipping-again");
+    set(&mut config, "ledger.ship_to", format!("tcp://{}", receiver.local_addr().unwrap()));
+    reloads::reload(&readgate, &config);
+    let mut all = BTreeSet::new();
+    for round in 0..3 {
+        let mut client = reloads::enter(stage, &readgate, "alice");
+        client.query(format!("SELECT 'before {round}'")).expect_ok();
+        let is_it = |record: &Value| record["text"] == format!("SELECT 'before {round}'");
+        let (records, stream) = arrived(&receiver, is_it);
+        all.extend(records.iter().map(|record| record["seq"].as_u64().unwrap()));
+        // Whoever sends learns of this by what it has sent into the void.
+        drop(stream);
+        client.query("SELECT 'while nobody reads'").expect_ok();
+    }
+    let (rest, _stream) = arrived(&receiver, |record| record["event"] == "disconnect");
+    all.extend(rest.iter().map(|record| record["seq"].as_u64().unwrap()));
+    assert!(all.iter().copied().eq(1..=*all.last().unwrap()), "{all:?}");
+}
+
+/// One flavour is enough: no server has a part in it.
+#[test]
+fn a_node_of_another_name_and_a_new_ledger_are_sent_from_their_beginnings() {
+    let stage = stage(Flavour::MariaDb);
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (directory, mut config) = stage.own_config("shipping-renamed");
+    set(&mut config, "ledger.ship_to", format!("tcp://{}", receiver.local_addr().unwrap()));
+    // As a ledger of another node, and one that was taken away, have left it.
+    fs::create_dir_all(directory.join("ledger")).unwrap();
+    fs::write(directory.join("ledger/shipped-syslog-another"), "1000").unwrap();
+    fs::write(directory.join("ledger/shipped-syslog-renamed"), "1000000").unwrap();
+    set(&mut config, "ledger.node", "renamed");
+    let readgate = Readgate::start(&directory, config);
+    reloads::enter(stage, &readgate, "alice").query("SELECT 1").expect_ok();
+    let (records, _stream) = arrived(&receiver, |record| record["event"] == "outcome");
+    assert_eq!((&records[0]["seq"], &records[0]["node"]), (&json!(1), &json!("renamed")));
 }
 
 /// One flavour is enough: no server has a part in it.

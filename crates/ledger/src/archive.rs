@@ -19,19 +19,35 @@ use age_file::{Encryptor, Recipient};
 const LEVEL: i32 = 1;
 const KEY_ROTATED: &[u8] = b",\"event\":\"key_rotated\"";
 
-/// A file as it lies in the folder, opened for its lines, compressed or not.
+/// A file as it lies in the folder, opened for its lines, compressed or not. One that was
+/// compressed since the folder was read is found as that.
 pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
-    let file = File::open(path)?;
-    if path.to_str().is_some_and(|name| name.ends_with(COMPRESSED)) {
-        return Ok(Box::new(zstd::stream::read::Decoder::new(file)?));
+    if is_compressed(path) {
+        return Ok(Box::new(zstd::stream::read::Decoder::new(File::open(path)?)?));
     }
-    Ok(Box::new(file))
+    match File::open(path) {
+        Ok(file) => Ok(Box::new(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let Ok(compressed) = File::open(with_suffix(path, ".zst")) else { return Err(error) };
+            Ok(Box::new(zstd::stream::read::Decoder::new(compressed)?))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Compresses a closed file. The new one has the old one's time; its name is returned. The
-/// old one is still there.
+/// old one is still there. A compressed one that is there already, from a step cut short or
+/// because somebody unpacked it in this folder, is taken if it holds the same, and never replaced.
 pub(crate) fn compress(path: &Path) -> io::Result<PathBuf> {
     let target = with_suffix(path, ".zst");
+    if target.exists() {
+        return if hash(open(path)?)? == hash(open(&target)?)? {
+            Ok(target)
+        } else {
+            let (plain, packed) = (name(path), name(&target));
+            Err(io::Error::other(format!("{plain} isn't what {packed} holds: both are kept")))
+        };
+    }
     let temporary = with_suffix(path, ".zst.new");
     // Against a broken disk or memory, not against people: the cheap sum is enough.
     let (mut written, mut read) = (crc32fast::Hasher::new(), crc32fast::Hasher::new());
@@ -52,10 +68,15 @@ pub(crate) fn compress(path: &Path) -> io::Result<PathBuf> {
     Ok(target)
 }
 
+/// The name of a compressed file once it is encrypted.
+pub(crate) fn sealed_name(path: &Path) -> PathBuf {
+    with_suffix(path, ".age")
+}
+
 /// Encrypts a compressed file. Its name and SHA-256 are returned; the compressed one is
 /// still there.
 pub(crate) fn seal(path: &Path, recipient: &Recipient) -> io::Result<(PathBuf, Hash)> {
-    let target = with_suffix(path, ".age");
+    let target = sealed_name(path);
     let temporary = with_suffix(path, ".age.new");
     let mut encryptor = Encryptor::new(recipient, BufWriter::new(create(&temporary)?))?;
     io::copy(&mut File::open(path)?, &mut encryptor)?;
@@ -69,9 +90,13 @@ pub(crate) fn seal(path: &Path, recipient: &Recipient) -> io::Result<(PathBuf, H
 
 /// SHA-256 of a file's bytes.
 pub(crate) fn hash_of(path: &Path) -> io::Result<Hash> {
+    hash(File::open(path)?)
+}
+
+fn hash(reader: impl Read) -> io::Result<Hash> {
     let mut context = Context::new(&SHA256);
-    let mut file = Watched(File::open(path)?, |bytes: &[u8]| context.update(bytes));
-    io::copy(&mut file, &mut io::sink())?;
+    let mut watched = Watched(reader, |bytes: &[u8]| context.update(bytes));
+    io::copy(&mut watched, &mut io::sink())?;
     let mut hash = [0; 32];
     hash.copy_from_slice(context.finish().as_ref());
     Ok(hash)
@@ -127,6 +152,11 @@ pub(crate) fn name(path: &Path) -> String {
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Whether the name is a compressed file's that isn't encrypted.
+pub(crate) fn is_compressed(path: &Path) -> bool {
+    path.to_str().is_some_and(|name| name.ends_with(COMPRESSED))
 }
 
 /// Whether the name is an encrypted file's.

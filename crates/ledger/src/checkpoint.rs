@@ -5,11 +5,10 @@
 //! bytes of the line before `,"signature":"`; `head` repeats `prev`. So a checkpoint
 //! stands for itself and for each byte before it.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
+use crate::files;
 use crate::keys::{PublicKey, SigningKey};
 use crate::line::{Frame, Hash, SUFFIX, from_hex, push_hex};
 
@@ -105,17 +104,11 @@ impl Anchors {
             if waiting.len() < MOST_WAITING {
                 waiting.extend_from_slice(line);
             }
-            match append(path, waiting) {
+            match files::append_lines(path, waiting) {
                 Ok(()) => waiting.clear(),
                 Err(error) => trouble = trouble.or(Some((path.display().to_string(), error))),
             }
         }
         trouble
     }
-}
-
-fn append(path: &Path, lines: &[u8]) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
-    file.write_all(lines)?;
-    file.sync_data()
 }

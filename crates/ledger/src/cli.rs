@@ -9,12 +9,14 @@ use std::path::PathBuf;
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
+pub use crate::bounds::{are_in_order, time_bound};
 use crate::json;
 use crate::line::Frame;
 pub use crate::lines::sealed_files;
 use crate::lines::{Member, each_line, each_of, follow, time_of, unescaped};
 use crate::logins::Logins;
 use crate::report::row;
+use crate::shown;
 use crate::texts::Texts;
 use crate::verify::{VerifyError, VerifyRequest, verify};
 
@@ -211,8 +213,7 @@ pub fn show(paths: &[PathBuf], sequence: u64, out: &mut dyn Write) -> io::Result
 fn write_pretty(line: &[u8], texts: &Texts, out: &mut dyn Write) -> io::Result<()> {
     let mut value: serde_json::Value = serde_json::from_slice(line)?;
     texts.fill_in(&mut value);
-    serde_json::to_writer_pretty(&mut *out, &value)?;
-    writeln!(out)
+    shown::write_pretty(&value, out)
 }
 
 /// What one user did.
@@ -234,6 +235,11 @@ pub struct UserStats {
     pub first: String,
     /// Last record's time.
     pub last: String,
+}
+
+/// Writes what [`stats`] has counted.
+pub fn write_stats(stats: &BTreeMap<String, UserStats>, out: &mut dyn Write) -> io::Result<()> {
+    shown::write_pretty(stats, out)
 }
 
 /// Counts per user within the search's bounds; records without a user count under "".

@@ -1,11 +1,11 @@
 //! The ledger files of one node: `ledger-<node>-<first sequence>.jsonl`, only ever
 //! appended to. Finds them, writes the newest, notices when it is no longer there.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::fault::LedgerError;
 
@@ -19,7 +19,7 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), LedgerError> {
 }
 
 /// The node's name as part of a file's name.
-pub(crate) fn safe_name(node: &str) -> String {
+pub fn safe_name(node: &str) -> String {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     node.chars().map(|c| if safe(c) { c } else { '_' }).collect()
 }
@@ -29,22 +29,27 @@ pub(crate) fn checkpoints_name(node: &str) -> String {
     format!("checkpoints-{}.jsonl", safe_name(node))
 }
 
-/// The node's ledger files, oldest first, with the first sequence that each name tells.
-pub(crate) fn list(directory: &Path, node: &str) -> io::Result<Vec<(u64, PathBuf)>> {
-    let start = format!("ledger-{}-", safe_name(node));
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        let first = path
-            .file_name()
-            .and_then(|name| name.to_str()?.strip_prefix(&start)?.strip_suffix(".jsonl"))
-            .and_then(|digits| digits.parse().ok());
-        if let Some(first) = first {
-            files.push((first, path));
-        }
+/// Most of a torn line that is looked through for its beginning, in bytes.
+const LONGEST_TORN: u64 = 64 << 10;
+
+/// Adds whole lines to a file other than a ledger's own; on the disk before this returns. What an
+/// earlier try left torn, as on a full disk, goes first: those lines would be lost in it.
+pub(crate) fn append_lines(path: &Path, lines: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.append(true).read(true).create(true).mode(0o640).open(path)?;
+    let len = file.metadata()?.len();
+    let from = len.saturating_sub(LONGEST_TORN);
+    file.seek(SeekFrom::Start(from))?;
+    let mut end = Vec::new();
+    (&file).take(LONGEST_TORN).read_to_end(&mut end)?;
+    let whole = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    if whole < end.len() {
+        let cut = from + u64::try_from(whole).unwrap_or(0);
+        // Where nothing may be taken away, it ends as a line of its own.
+        file.set_len(cut).or_else(|_| file.write_all(b"\n"))?;
     }
-    files.sort();
-    Ok(files)
+    file.write_all(lines)?;
+    file.sync_data()
 }
 
 /// Endings of a ledger file's name: as written, compressed, compressed and encrypted.
@@ -94,8 +99,9 @@ impl Files {
     /// Goes on in an existing file.
     pub(crate) fn resume(&mut self, path: &Path) -> io::Result<()> {
         let file = OpenOptions::new().append(true).read(true).open(path)?;
-        let len = file.metadata()?.len();
-        self.current = Some(Current { file, path: path.to_owned(), len, since: Instant::now() });
+        let found = file.metadata()?;
+        let (len, since) = (found.len(), made_at(&found));
+        self.current = Some(Current { file, path: path.to_owned(), len, since });
         Ok(())
     }
 
@@ -156,6 +162,15 @@ impl Files {
     pub(crate) fn leave(&mut self) {
         self.current = None;
     }
+}
+
+/// When a file was made, as far as its file system tells: its age doesn't begin anew with each
+/// start. Now, if that can't be told.
+fn made_at(found: &Metadata) -> Instant {
+    let now = Instant::now();
+    let made = found.created().ok();
+    let age = made.and_then(|made| SystemTime::now().duration_since(made).ok());
+    age.and_then(|age| now.checked_sub(age)).unwrap_or(now)
 }
 
 /// Says what is wrong if `path` doesn't lead to `file`, or its length isn't `len`.

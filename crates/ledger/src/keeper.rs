@@ -55,12 +55,11 @@ impl Keeper {
     /// Works until the other end of `stop` is dropped.
     pub(crate) fn run(mut self, stop: &Receiver<()>) {
         while stop.recv_timeout(self.settings.keeper_period) == Err(RecvTimeoutError::Timeout) {
-            let passed = self
-                .take_in_readings()
-                .and_then(|()| self.look_for_changes())
-                .and_then(|()| self.put_away())
-                .and_then(|()| self.retire());
-            let trouble = passed.err().map(|error| format!("closed files: {error}"));
+            // What one can't do keeps no other from its work: what is removed makes room.
+            let passed =
+                [self.take_in_readings(), self.look_for_changes(), self.put_away(), self.retire()];
+            let error = passed.into_iter().find_map(Result::err);
+            let trouble = error.map(|error| format!("closed files: {error}"));
             if let (Some(what), true) = (&trouble, trouble != self.trouble) {
                 OwnEvent::LedgerTrouble { what, file: "" }.note(&self.shared);
             }
@@ -119,25 +118,36 @@ impl Keeper {
         Ok(())
     }
 
-    /// Compresses and encrypts what is closed. What is to be encrypted doesn't wait.
+    /// Compresses and encrypts what is closed. What is to be encrypted doesn't wait. A file with
+    /// which that fails holds up none after it; the first such error is returned.
     fn put_away(&mut self) -> io::Result<()> {
         let is_busy = self.is_busy();
-        for (_, mut path) in self.closed()? {
-            let Keeping { compress, compress_within, encrypt_to, .. } = self.shared.keeping();
-            let waits = is_busy && encrypt_to.is_none();
-            if waits && !is_older(&path, compress_within)? {
-                continue;
-            }
-            if ends_with(&path, PLAIN) && (compress || encrypt_to.is_some()) {
-                let compressed = archive::compress(&path)?;
-                self.finish(&path, &compressed, None)?;
-                path = compressed;
-            }
-            if let (Some(recipient), true) = (encrypt_to, ends_with(&path, COMPRESSED)) {
-                self.seal(&path, &recipient)?;
-            }
+        let mut done = Ok(());
+        for (_, path) in self.closed()? {
+            let put = self.put_away_one(path, is_busy);
+            done = done.and(put);
         }
-        Ok(())
+        done
+    }
+
+    fn put_away_one(&mut self, mut path: PathBuf, is_busy: bool) -> io::Result<()> {
+        let Keeping { compress, compress_within, encrypt_to, .. } = self.shared.keeping();
+        let waits = is_busy && encrypt_to.is_none();
+        if waits && !is_older(&path, compress_within)? {
+            return Ok(());
+        }
+        if ends_with(&path, PLAIN) && (compress || encrypt_to.is_some()) {
+            let compressed = archive::compress(&path)?;
+            self.finish(&path, &compressed, None)?;
+            path = compressed;
+        }
+        match encrypt_to {
+            // A file in two forms is listed twice, and the second may be gone by now.
+            Some(recipient) if ends_with(&path, COMPRESSED) && path.exists() => {
+                self.seal(&path, &recipient)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Whether records come so fast that the machine is better left to those who read.
@@ -150,12 +160,34 @@ impl Keeper {
 
     fn seal(&mut self, path: &Path, recipient: &Recipient) -> io::Result<()> {
         let mut statement = archive::statement(path, &self.settings.node, &self.key)?;
+        if let Some(known) = self.known_as(&archive::sealed_name(path))? {
+            if (known.first, known.last, &known.head)
+                != (statement.first, statement.last, &statement.head)
+            {
+                let (open, sealed) = (archive::name(path), known.file);
+                let what = format!("{open} isn't what {sealed} holds: both are kept");
+                return Err(io::Error::other(what));
+            }
+            return self.finish(path, &archive::sealed_name(path), known.sha256.as_deref());
+        }
         let (sealed, hash) = archive::seal(path, recipient)?;
         statement.file = archive::name(&sealed);
         statement.sha256 = Some(hex(&hash));
         // Before the readable one goes: the verifier needs it from then on.
         statement.append(&self.settings.directory, &self.key)?;
         self.finish(path, &sealed, statement.sha256.as_deref())
+    }
+
+    /// What was signed about an encrypted file as it is, if there is one: such a one is never
+    /// replaced.
+    fn known_as(&self, sealed: &Path) -> io::Result<Option<Statement>> {
+        if !sealed.exists() {
+            return Ok(None);
+        }
+        let hash = Some(hex(&archive::hash_of(sealed)?));
+        let all = read_all(&self.settings.directory, &self.settings.node)?;
+        let name = archive::name(sealed);
+        Ok(all.into_iter().rev().find(|one| one.file == name && one.sha256 == hash))
     }
 
     /// Records what a file has become, and removes what it was.

@@ -94,38 +94,53 @@ impl SigningKey {
 /// Makes a key pair: the private key in a new file at `path` (PEM, 0600), the public key
 /// as hex in `path` with the extension `pub`. Fails if `path` exists.
 pub fn keygen(path: &Path) -> Result<PublicKey, LedgerError> {
+    let key = make(path)?;
+    write_public(path, key.public)?;
+    Ok(key.public)
+}
+
+/// Makes a private key in a new file.
+fn make(path: &Path) -> Result<SigningKey, LedgerError> {
     let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
         .map_err(|_| LedgerError::Setting("the system gives no random numbers".into()))?;
     let key = SigningKey::from_pkcs8(pkcs8.as_ref())
         .ok_or_else(|| LedgerError::Setting("a fresh key does not read back".into()))?;
     let pem = format!("{BEGIN}\n{}\n{END}\n", STANDARD.encode(pkcs8.as_ref()));
     write_new(path, 0o600, pem.as_bytes()).map_err(LedgerError::io("write", path))?;
-    let public_path = path.with_extension("pub");
-    fs::write(&public_path, format!("{}\n", key.public.to_hex()))
-        .map_err(LedgerError::io("write", &public_path))?;
-    Ok(key.public)
+    Ok(key)
+}
+
+fn write_public(private_path: &Path, key: PublicKey) -> Result<(), LedgerError> {
+    let path = private_path.with_extension("pub");
+    fs::write(&path, format!("{}\n", key.to_hex())).map_err(LedgerError::io("write", &path))
 }
 
 /// Replaces the key at `path` by a new one. The statement that ties them is left beside
 /// it; the ledger records it at its next start. Returns the old and the new public key.
 pub fn rotate_key(path: &Path) -> Result<(PublicKey, PublicKey), LedgerError> {
     let old = SigningKey::read(path)?;
-    let statement_path = rotation_path(path);
-    if statement_path.exists() {
+    let (statement_path, new_path) = (rotation_path(path), path.with_extension("new"));
+    if pending_rotation(path, &old).is_some() {
         let what = "the last rotation isn't in the ledger yet: start readgate once before the next";
         return Err(LedgerError::Setting(what.into()));
     }
-    let new_path = path.with_extension("new");
-    keygen(&new_path)?;
-    let new = SigningKey::read(&new_path)?;
+    // Those of a rotation that was cut short: its key never came into force.
+    for left in [&statement_path, &new_path] {
+        match fs::remove_file(left) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(LedgerError::io("remove", left)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    let new = make(&new_path)?;
     let rotation = Rotation::sign(&old, &new);
     let text =
         serde_json::to_vec(&rotation).map_err(|error| LedgerError::Setting(error.to_string()))?;
     write_new(&statement_path, 0o640, &text).map_err(LedgerError::io("write", &statement_path))?;
-    // The private key comes last: a rotation cut short leaves the old key in force.
-    fs::rename(new_path.with_extension("pub"), path.with_extension("pub"))
-        .and_then(|()| fs::rename(&new_path, path))
-        .map_err(LedgerError::io("replace", path))?;
+    // From here on the new key is in force, and the statement leads to it from the old public one.
+    fs::rename(&new_path, path).map_err(LedgerError::io("replace", path))?;
+    write_public(path, new.public)?;
     Ok((old.public, new.public))
 }
 

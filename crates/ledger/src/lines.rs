@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,12 +23,35 @@ pub(crate) fn each_line(
     take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
 ) -> io::Result<()> {
     for path in ledger_files(paths)? {
-        let mut reader = BufReader::with_capacity(256 << 10, archive::open(&path)?);
+        let mut reader = BufReader::with_capacity(256 << 10, Named::open(&path)?);
         if !whole_lines(&mut reader, &mut Vec::new(), take)? {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// A ledger file whose errors name it.
+struct Named<'p> {
+    path: &'p Path,
+    reader: Box<dyn Read + Send>,
+}
+
+impl<'p> Named<'p> {
+    fn open(path: &'p Path) -> io::Result<Self> {
+        let reader = archive::open(path).map_err(|error| named(path, &error))?;
+        Ok(Self { path, reader })
+    }
+}
+
+impl Read for Named<'_> {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.reader.read(room).map_err(|error| named(self.path, &error))
+    }
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// A record: its sequence and its node.
@@ -72,7 +95,7 @@ pub(crate) fn follow(
             if !is_plain {
                 // What is compressed later was followed while it was plain.
                 if first {
-                    let mut reader = BufReader::new(archive::open(path)?);
+                    let mut reader = BufReader::new(Named::open(path)?);
                     whole_lines(&mut reader, &mut Vec::new(), take)?;
                 }
             } else if !open.contains_key(path) {
@@ -126,7 +149,7 @@ fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
             files.push(path.clone());
             continue;
         }
-        for entry in fs::read_dir(path)? {
+        for entry in fs::read_dir(path).map_err(|error| named(path, &error))? {
             files.push(entry?.path());
         }
         files.retain(|file| paths.contains(file) || is_ledger(file));
@@ -150,7 +173,7 @@ pub fn sealed_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
             sealed.extend(archive::is_sealed(path).then(|| path.clone()));
             continue;
         }
-        for entry in fs::read_dir(path)? {
+        for entry in fs::read_dir(path).map_err(|error| named(path, &error))? {
             let path = entry?.path();
             sealed.extend(archive::is_sealed(&path).then_some(path));
         }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::line::Frame;
 use crate::lines::Member;
+use crate::shown::shown;
 use crate::tag::TOLD_AT_LOGIN;
 
 /// What else of a login is worth seeing beside each of its records.
@@ -75,7 +76,7 @@ impl Logins {
             Some(open) => {
                 out.write_all(open)?;
                 out.write_all(b",\"at_login\":")?;
-                serde_json::to_writer(&mut *out, &told)?;
+                out.write_all(shown(&serde_json::to_string(&told)?).as_bytes())?;
                 out.write_all(b"}")
             }
         }

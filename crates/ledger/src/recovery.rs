@@ -3,21 +3,23 @@
 //! without keeping it in that record, never touches a file that isn't as expected.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::archive;
 use crate::entry::{Entry, Kind};
 use crate::fault::LedgerError;
 use crate::files::{self, Files};
 use crate::journal::Journal;
 use crate::keys::SigningKey;
-use crate::line::{Chain, Frame, Hash, genesis, hex, sha256};
+use crate::line::{Chain, Frame, Hash, from_hex, genesis, hex, sha256};
 use crate::own_event::{OwnEvent, Torn};
 use crate::settings::LedgerSettings;
+use crate::statement;
 
 /// Smallest journal that makes sense: kept room and some records.
 const MIN_JOURNAL: usize = 1 << 20;
@@ -97,35 +99,60 @@ struct End {
     damaged: Option<String>,
 }
 
+/// Looks at files in each form: where another hand took the newest one away, or compressed it,
+/// the ledger goes on behind what is there, and the journal may still have the rest.
 fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, LedgerError> {
-    let listed = files::list(directory, node).map_err(LedgerError::io("read folder", directory))?;
+    let cant_read = || LedgerError::io("read folder", directory);
+    let listed = files::list_all(directory, node).map_err(cant_read())?;
     let mut end = End { sequence: 0, head: genesis(node), clean: true, torn: None, damaged: None };
     // Newest first: a file without a whole line says nothing about where the ledger ends.
-    for (_, path) in listed.iter().rev() {
-        let bytes = fs::read(path).map_err(LedgerError::io("read", path))?;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let (lines, torn) = bytes.split_at_checked(whole).unwrap_or((&bytes, &[]));
-        if !torn.is_empty() {
-            end.torn = Some(close_off(path, whole, torn)?);
+    for (_, path) in listed.iter().rev().filter(|(_, path)| !archive::is_sealed(path)) {
+        if find_end_of(path, files, &mut end)? {
+            break;
         }
-        let mut newest_first = lines.split(|byte| *byte == b'\n').rev().filter(|l| !l.is_empty());
-        let Some(last) = newest_first.next() else {
-            continue;
-        };
-        end.head = sha256(last);
-        end.clean = memchr::memmem::find(last, CLOSED).is_some();
-        if let Some(frame) = Frame::read(last) {
-            end.sequence = frame.sequence;
-            files.resume(path).map_err(LedgerError::io("open", path))?;
-        } else {
-            // Not a line of ours: kept as it is. The chain goes on from it in a new file.
-            end.damaged = Some(name(path));
-            let known = newest_first.filter_map(Frame::read).map(|frame| frame.sequence).max();
-            end.sequence = known.unwrap_or(0) + 1;
-        }
-        return Ok(end);
+    }
+    // Of what is encrypted or removed, what was signed about it.
+    let signed = statement::read_all(directory, node).map_err(cant_read())?;
+    let newest = signed.into_iter().filter(|one| one.node == node).max_by_key(|one| one.last);
+    if let Some(newest) = newest.filter(|newest| newest.last > end.sequence)
+        && let Some(head) = from_hex(newest.head.as_bytes())
+    {
+        (end.sequence, end.head, end.clean) = (newest.last, head, false);
+        files.leave();
     }
     Ok(end)
+}
+
+/// Whether the ledger ends in this file; `end` then says how. What is appended to is a plain one.
+fn find_end_of(path: &Path, files: &mut Files, end: &mut End) -> Result<bool, LedgerError> {
+    let mut bytes = Vec::new();
+    archive::open(path)
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map_err(LedgerError::io("read", path))?;
+    let is_plain = !archive::is_compressed(path);
+    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let (lines, torn) = bytes.split_at_checked(whole).unwrap_or((&bytes, &[]));
+    if !torn.is_empty() && is_plain {
+        end.torn = Some(close_off(path, whole, torn)?);
+    }
+    let mut newest_first = lines.split(|byte| *byte == b'\n').rev().filter(|l| !l.is_empty());
+    let Some(last) = newest_first.next() else {
+        return Ok(false);
+    };
+    end.head = sha256(last);
+    end.clean = memchr::memmem::find(last, CLOSED).is_some();
+    if let Some(frame) = Frame::read(last) {
+        end.sequence = frame.sequence;
+        if is_plain {
+            files.resume(path).map_err(LedgerError::io("open", path))?;
+        }
+    } else {
+        // Not a line of ours: kept as it is. The chain goes on from it in a new file.
+        end.damaged = Some(archive::name(path));
+        let known = newest_first.filter_map(Frame::read).map(|frame| frame.sequence).max();
+        end.sequence = known.unwrap_or(0) + 1;
+    }
+    Ok(true)
 }
 
 /// Takes a torn tail off a file and returns what it was.
@@ -137,7 +164,7 @@ fn close_off(path: &Path, whole: usize, torn: &[u8]) -> Result<Torn, LedgerError
         .and_then(|file| file.set_len(len).and_then(|()| file.sync_all()))
         .map_err(LedgerError::io("close off", path))?;
     Ok(Torn {
-        file: name(path),
+        file: archive::name(path),
         bytes: torn.len(),
         sha256: hex(&sha256(torn)),
         start_b64: STANDARD.encode(torn.get(..TORN_KEPT).unwrap_or(torn)),
@@ -173,8 +200,4 @@ fn bring_in(
     }
     files.sync()?;
     Ok(last)
-}
-
-fn name(path: &Path) -> String {
-    PathBuf::from(path.file_name().unwrap_or_default()).to_string_lossy().into_owned()
 }

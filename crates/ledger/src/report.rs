@@ -16,6 +16,8 @@ use serde::Serialize;
 use collect::Collector;
 pub(crate) use table::row;
 
+use crate::shown::write_pretty;
+
 /// What to report on.
 #[derive(Debug, Clone)]
 pub struct ReportRequest {
@@ -140,10 +142,7 @@ impl Report {
             ReportFormat::Text => table::text(self, out),
             ReportFormat::Csv => table::csv(self, out),
             ReportFormat::Html => html::write(self, out),
-            ReportFormat::Json => {
-                serde_json::to_writer_pretty(&mut *out, self)?;
-                writeln!(out)
-            }
+            ReportFormat::Json => write_pretty(self, out),
         }
     }
 }

@@ -2,14 +2,13 @@
 //! those that retention removed. They stand in `archives-<node>.jsonl` and tell the verifier
 //! where the chain enters and leaves such a file.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::safe_name;
+use crate::files::{self, safe_name};
 use crate::keys::{PublicKey, Rotation, SigningKey};
 use crate::line::{from_hex, hex};
 
@@ -66,11 +65,7 @@ impl Statement {
 
     /// Adds it to the node's statements, on the disk before this returns.
     pub(crate) fn append(&self, directory: &Path, key: &SigningKey) -> io::Result<()> {
-        let path = path(directory, &self.node);
-        let mut options = OpenOptions::new();
-        let mut file = options.append(true).create(true).mode(0o640).open(path)?;
-        file.write_all(&self.line(key)?)?;
-        file.sync_all()?;
+        files::append_lines(&path(directory, &self.node), &self.line(key)?)?;
         File::open(directory)?.sync_all()
     }
 }

@@ -37,8 +37,8 @@ pub struct VerifyRequest {
     pub anchors: Vec<PathBuf>,
 }
 
-/// Reads all files and reports. An error means that something can't be read, not that
-/// something was changed.
+/// Reads all files and reports. An error means that something can't be read, or that there is
+/// nothing to read, not that something was changed.
 pub fn verify(request: &VerifyRequest) -> Result<VerifyReport, VerifyError> {
     let inputs = Inputs::find(request)?;
     let mut report = VerifyReport::default();
@@ -68,6 +68,12 @@ pub fn verify(request: &VerifyRequest) -> Result<VerifyReport, VerifyError> {
         });
     }
     report.strays.extend(inputs.strays);
+    if nodes.is_empty() && report.strays.is_empty() {
+        // A folder that isn't mounted, or another one than was meant, proves nothing.
+        let path = request.paths.first().cloned().unwrap_or_default();
+        let source = io::Error::new(io::ErrorKind::NotFound, "there is no record of a ledger");
+        return Err(VerifyError { path, source });
+    }
     report.nodes = nodes.into_values().map(NodeCheck::finish).collect();
     Ok(report)
 }

@@ -165,6 +165,126 @@ fn a_closed_file_that_another_hand_removes_is_noticed() {
 }
 
 #[test]
+fn a_start_without_the_newest_files_goes_on_behind_the_closed_ones() {
+    for encrypt_to in [None, Recipient::parse(RECIPIENT)] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let closed = if encrypt_to.is_some() { ".jsonl.zst.age" } else { ".jsonl.zst" };
+        let settings = || LedgerSettings { encrypt_to, ..settings(folder) };
+        let ledger = Ledger::open(settings()).unwrap();
+        fill(&ledger, 200);
+        wait_until("the life of files", || names(folder, closed).len() > 2);
+        ledger.close("test").unwrap();
+        let last = check(folder).nodes[0].last;
+        let of_before = |name: &String| (name.clone(), contents(folder, name));
+        let before: Vec<_> = names(folder, closed).iter().map(of_before).collect();
+
+        for plain in names(folder, ".jsonl") {
+            fs::rename(folder.join("ledger").join(&plain), folder.join(&plain)).unwrap();
+        }
+        let ledger = Ledger::open(settings()).unwrap();
+        fill(&ledger, 200);
+        wait_until("the life of more files", || names(folder, closed).len() > before.len() + 2);
+        ledger.close("test").unwrap();
+        let report = check(folder);
+        assert!(report.is_intact(), "{:?}", report.findings().collect::<Vec<_>>());
+        assert!(report.nodes[0].last > last + 400, "the journal had what the file had");
+        assert!(before.iter().all(|(name, bytes)| contents(folder, name) == *bytes));
+    }
+}
+
+#[test]
+fn a_compressed_file_that_was_changed_or_cut_is_told_and_the_others_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ledger = Ledger::open(settings(folder)).unwrap();
+    fill(&ledger, 200);
+    wait_until("compression", || names(folder, ".jsonl.zst").len() > 3);
+    ledger.close("test").unwrap();
+    let packed = names(folder, ".jsonl.zst");
+    let [cut, changed] = [1, 2].map(|at| folder.join("ledger").join(&packed[at]));
+    let bytes = fs::read(&cut).unwrap();
+    fs::write(&cut, &bytes[..bytes.len() - 5]).unwrap();
+    let mut bytes = fs::read(&changed).unwrap();
+    bytes[0] ^= 1;
+    fs::write(&changed, bytes).unwrap();
+    let report = check(folder);
+    let found = |file: &Path| report.findings().any(|found| found.file == file);
+    assert!(found(&cut) && found(&changed), "{:?}", report.findings().collect::<Vec<_>>());
+    assert!(report.findings().filter(|found| found.what == What::Damaged).count() == 2);
+    assert_eq!(report.nodes[0].last, ledger.health().last_sequence);
+}
+
+#[test]
+fn where_there_is_no_ledger_none_is_called_intact() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = vec![folder.path().to_owned()];
+    assert!(verify(&VerifyRequest { paths, ..VerifyRequest::default() }).is_err());
+}
+
+#[test]
+fn a_file_is_closed_at_its_age_however_often_the_daemon_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let rotate_age = Duration::from_secs(1);
+    let settings = || LedgerSettings { rotate_age, compress: false, ..settings(folder) };
+    wait_until("a second file", || {
+        let ledger = Ledger::open(LedgerSettings { rotate_bytes: 1 << 30, ..settings() }).unwrap();
+        fill(&ledger, 1);
+        ledger.close("test").unwrap();
+        names(folder, ".jsonl").len() > 1
+    });
+    assert!(check(folder).is_intact());
+}
+
+/// As a full disk or a power cut may leave it.
+#[test]
+fn a_torn_statement_or_copy_of_a_checkpoint_takes_none_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::create_dir(folder.join("ledger")).unwrap();
+    for name in ["archives-n1.jsonl", "checkpoints-n1.jsonl"] {
+        fs::write(folder.join("ledger").join(name), "{\"v\":1,\"node\":\"n").unwrap();
+    }
+    let encrypt_to = Recipient::parse(RECIPIENT);
+    let ledger = Ledger::open(LedgerSettings { encrypt_to, ..settings(folder) }).unwrap();
+    fill(&ledger, 60);
+    wait_until("encryption", || !names(folder, ".jsonl.zst.age").is_empty());
+    wait_until("the removal of the readable file", || names(folder, ".jsonl.zst").is_empty());
+    ledger.close("test").unwrap();
+    let report = check(folder);
+    assert!(report.is_intact(), "{:?}", report.findings().next());
+    assert!(report.nodes[0].sealed > 0 && report.nodes[0].anchors_met > 0);
+}
+
+fn contents(folder: &Path, name: &str) -> Vec<u8> {
+    fs::read(folder.join("ledger").join(name)).unwrap()
+}
+
+#[test]
+fn a_closed_file_is_never_replaced_by_a_part_of_it_that_somebody_unpacked() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ledger = Ledger::open(settings(folder)).unwrap();
+    fill(&ledger, 200);
+    wait_until("compression", || names(folder, ".jsonl.zst").len() > 2);
+    let [first, second] = [0, 1].map(|at| names(folder, ".jsonl.zst").remove(at));
+    let unpacked = |name: &str| zstd::decode_all(&contents(folder, name)[..]).unwrap();
+    let plain = |name: &str| folder.join("ledger").join(name.trim_end_matches(".zst"));
+    let (whole, packed) = (unpacked(&first), contents(folder, &first));
+    let lines = whole.iter().rposition(|byte| *byte == b'\n').unwrap();
+    let half = whole[..lines].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    fs::write(plain(&first), &whole[..half]).unwrap();
+    fs::write(plain(&second), unpacked(&second)).unwrap();
+    wait_until("the note", || found(folder, "ledger_trouble") > 0);
+    wait_until("the removal of what is there twice", || !plain(&second).exists());
+    assert!(plain(&first).exists() && contents(folder, &first) == packed);
+    fs::remove_file(plain(&first)).unwrap();
+    ledger.close("test").unwrap();
+    assert!(check(folder).is_intact());
+}
+
+#[test]
 fn reading_a_live_ledger_is_recorded_or_refused() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

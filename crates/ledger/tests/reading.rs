@@ -62,6 +62,35 @@ fn a_record_is_shown_with_what_refers_to_it() {
 }
 
 #[test]
+fn no_text_steers_the_terminal_of_who_reads_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let paths = vec![folder.path().to_owned()];
+    let program = Some("x\u{9b}2J\u{202e}");
+    let who = Who { user: "bob\u{9b}2J\u{202e}", program, ..who(1) };
+    let login =
+        ledger.event(&Event::Login { who: who.clone(), method: "by/hand", attributes: &[] });
+    let tag = ledger.tag_after(login.wait().unwrap(), &who);
+    let text = "SELECT '\u{1b}[2J\u{9b}2J\u{202e}'";
+    drop(ledger.intent(&tag, &query(text.as_bytes())).wait().unwrap());
+    ledger.close("test").unwrap();
+    let mut out = Vec::new();
+    show(&paths, 2, &mut out).unwrap();
+    let all = Search::default();
+    search(&paths, &Search { with_login: true, ..all.clone() }, &mut out).unwrap();
+    ledger::cli::search_csv(&paths, &all, &mut out).unwrap();
+    ledger::cli::write_stats(&stats(&paths, &all).unwrap(), &mut out).unwrap();
+    let report = report(&report_request(&paths)).unwrap();
+    for format in [ReportFormat::Text, ReportFormat::Csv, ReportFormat::Json, ReportFormat::Html] {
+        report.write(format, &mut out).unwrap();
+    }
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains("SELECT '\\u001b[2J\\u009b2J\\u202e'"), "{out}");
+    let steers = |c: char| (c.is_control() && !"\r\n".contains(c)) || c == '\u{202e}';
+    assert_eq!(out.find(steers), None, "{out:?}");
+}
+
+#[test]
 fn a_records_login_is_at_hand_wherever_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let settings =
@@ -241,6 +270,13 @@ fn a_report_notices_what_is_unusual() {
     ];
     assert_eq!(found, expected);
     assert_eq!(report.users["bob"].rows, 5100, "what is before tells only what is usual");
+
+    let up_to = |to: &str| {
+        let report =
+            ledger::report::report(&ReportRequest { to: Some(to.into()), ..request.clone() });
+        report.unwrap().notable.iter().any(|note| note.kind == "dormant")
+    };
+    assert!(up_to("2026-11") && up_to("2026"), "also up to the end of a month or a year");
 }
 
 #[test]

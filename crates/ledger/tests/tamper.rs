@@ -230,6 +230,31 @@ fn a_rotated_key_is_followed_from_the_old_one() {
 }
 
 #[test]
+fn a_rotation_that_was_cut_short_leaves_the_key_in_force_and_can_be_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = LedgerSettings::new(folder.path(), "n1");
+    let key_file = &settings.key_file;
+    let old = keygen(key_file).unwrap();
+    write(settings.clone(), 5);
+    // As it stands before the new private key takes the place of the old one.
+    let private = fs::read(key_file).unwrap();
+    rotate_key(key_file).unwrap();
+    fs::rename(key_file, key_file.with_extension("new")).unwrap();
+    fs::write(key_file, private).unwrap();
+    write(settings.clone(), 5);
+    let (from, to) = rotate_key(key_file).unwrap();
+    assert_eq!(from, old);
+    assert!(rotate_key(key_file).is_err(), "one at a time");
+    let public = fs::read_to_string(key_file.with_extension("pub")).unwrap();
+    assert_eq!(public.trim(), to.to_hex());
+    write(settings, 5);
+    let paths: Vec<PathBuf> = vec![folder.path().to_owned()];
+    let report = verify(&VerifyRequest { paths, public_key: Some(old), anchors: vec![] }).unwrap();
+    assert!(report.is_intact(), "{:?}", report.findings().collect::<Vec<_>>());
+    assert_eq!(report.nodes[0].key.as_deref(), Some(to.to_hex().as_str()));
+}
+
+#[test]
 fn a_ledger_in_use_is_intact_up_to_its_last_line() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();

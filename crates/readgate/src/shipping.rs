@@ -1,23 +1,24 @@
 //! Copies of the ledger on their way elsewhere: records to standard output or a syslog
 //! receiver, checkpoints to a webhook. Threads of their own, which read the ledger's files:
 //! nothing here can hold up a record, and a receiver that was gone gets the rest later.
+mod receiver;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{self, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use config::{Endpoint, LedgerConfig};
-use ledger::{Ledger, LedgerSettings, Tail};
+use ledger::{Ledger, LedgerSettings, Tail, safe_name};
 use rustls::ClientConfig;
 
 use crate::tls::{self, TlsFault};
-use wire::Wire;
+use receiver::{Receiver, Stdout, Syslog};
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_millis(300);
@@ -27,7 +28,7 @@ const RETRY: Duration = Duration::from_secs(5);
 const CHECKPOINT_LOOK: Duration = Duration::from_secs(1);
 /// How long a stop waits for what is still to be sent.
 const FINISH: Duration = Duration::from_secs(3);
-/// Records after which the position is kept.
+/// Records after which the way is looked after and the position kept.
 const KEEP_AFTER: u64 = 1000;
 
 /// What is being shipped of a ledger. A reload that wants something else ends what runs, and
@@ -45,7 +46,7 @@ struct Running {
     wanted: Wanted,
     orders: Arc<Orders>,
     /// Each thread's end closes its own. Of each sort, the newest.
-    ended: BTreeMap<&'static str, Receiver<()>>,
+    ended: BTreeMap<&'static str, mpsc::Receiver<()>>,
 }
 
 /// What a configuration wants, with what is needed for it.
@@ -96,17 +97,22 @@ impl Shipping {
             running.wanted.shipping.clone();
         let tls = running.wanted.tls.clone();
         let (directory, node) = (self.directory.clone(), self.node.clone());
-        let records = move |what| Records::new(&directory, &node, what);
+        let newest = self.ledger.health().last_sequence;
+        let records = move |what| Records::new((&directory, &node), newest, what);
         if to_stdout {
             let records = records.clone();
             running.spawn("ship-stdout", move |orders| {
-                records("stdout").run(&mut self::to_stdout, orders);
+                let records = records("stdout");
+                let mut stdout = Stdout::after(records.tail.last());
+                records.run(&mut stdout, orders);
             });
         }
         if let Some(endpoint) = syslog {
-            let mut syslog = Syslog::new(endpoint, tls.clone(), self.node.clone());
+            let (tls, node) = (tls.clone(), self.node.clone());
             running.spawn("ship-syslog", move |orders| {
-                records("syslog").run(&mut |line| syslog.send(line), orders);
+                let records = records("syslog");
+                let mut syslog = Syslog::after(records.tail.last(), endpoint, tls, node);
+                records.run(&mut syslog, orders);
             });
         }
         if let Some(endpoint) = anchor_webhook {
@@ -180,31 +186,36 @@ impl Orders {
 /// Records of this node, from where the last run left off.
 struct Records {
     tail: Tail,
+    directory: PathBuf,
+    node: String,
     position: PathBuf,
+    /// What the position says.
+    kept: u64,
     what: &'static str,
 }
 
 impl Records {
-    fn new(directory: &Path, node: &str, what: &'static str) -> Self {
-        let position = directory.join(format!("shipped-{what}"));
-        let sent = read_position(&position);
-        Self { tail: Tail::after(sent, directory, node), position, what }
+    fn new((directory, node): (&Path, &str), newest: u64, what: &'static str) -> Self {
+        let position = directory.join(format!("shipped-{what}-{}", safe_name(node)));
+        // One beyond the newest record is of a ledger that isn't here any more.
+        let kept = read_position(&position).filter(|kept| *kept <= newest).unwrap_or(0);
+        let tail = Tail::after(kept, directory, node);
+        let (directory, node) = (directory.to_owned(), node.to_owned());
+        Self { tail, directory, node, position, kept, what }
     }
 
-    fn run(mut self, send: &mut dyn FnMut(&[u8]) -> io::Result<()>, orders: &Orders) {
+    fn run(mut self, receiver: &mut dyn Receiver, orders: &Orders) {
         let mut well = true;
         loop {
             // Read before the pass, so that one more follows the last record.
             let last_pass = orders.now() != Order::GoOn;
-            let before = self.tail.last();
-            let passed = self.pass(&mut |line| match orders.now() {
-                Order::Leave => Err(io::Error::other("it goes elsewhere now")),
-                Order::GoOn | Order::Finish => send(line),
-            });
-            if self.tail.last() != before {
-                keep_position(&self.position, self.tail.last());
+            let passed = receiver.look().and_then(|()| self.pass(receiver, orders));
+            let leaves = orders.now() == Order::Leave;
+            if last_pass || leaves {
+                receiver.end();
             }
-            if orders.now() == Order::Leave {
+            self.keep(receiver.arrived());
+            if leaves {
                 return;
             }
             match &passed {
@@ -218,75 +229,57 @@ impl Records {
             if last_pass {
                 return;
             }
+            if receiver.sent() < self.tail.last() {
+                // On the way when it was lost: once more.
+                self.tail = Tail::after(receiver.sent(), &self.directory, &self.node);
+            }
             orders.rest(if well { LOOK } else { RETRY });
         }
     }
 
-    fn pass(&mut self, send: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    fn pass(&mut self, receiver: &mut dyn Receiver, orders: &Orders) -> io::Result<()> {
         let (mut last, mut since) = (self.tail.last(), 0);
-        let (position, what) = (&self.position, self.what);
+        let (kept, position, what) = (&mut self.kept, &self.position, self.what);
         self.tail.pass(&mut |sequence, line| {
+            if orders.now() == Order::Leave {
+                return Err(io::Error::other("it goes elsewhere now"));
+            }
             if sequence != last + 1 {
                 let (from, to) = (last + 1, sequence - 1);
                 tracing::warn!(to = what, "records {from} to {to} were encrypted or removed first");
             }
-            send(line)?;
+            receiver.send(sequence, line)?;
             last = sequence;
             since += 1;
             if since % KEEP_AFTER == 0 {
-                keep_position(position, sequence);
+                receiver.look()?;
+                keep_position(position, kept, receiver.arrived());
             }
             Ok(())
         })
     }
+
+    fn keep(&mut self, arrived: u64) {
+        keep_position(&self.position, &mut self.kept, arrived);
+    }
 }
 
 /// What was sent before a crash may be sent twice: node and sequence tell.
-fn keep_position(path: &Path, sequence: u64) {
+fn keep_position(path: &Path, kept: &mut u64, sequence: u64) {
+    if *kept == sequence {
+        return;
+    }
     let temporary = path.with_extension("new");
-    let kept =
+    let done =
         fs::write(&temporary, sequence.to_string()).and_then(|()| fs::rename(&temporary, path));
-    if let Err(error) = kept {
-        tracing::debug!(%error, "the position of shipping could not be kept");
+    match done {
+        Ok(()) => *kept = sequence,
+        Err(error) => tracing::debug!(%error, "the position of shipping could not be kept"),
     }
 }
 
-fn read_position(path: &Path) -> u64 {
-    fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0)
-}
-
-fn to_stdout(line: &[u8]) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(line)?;
-    out.write_all(b"\n")?;
-    out.flush()
-}
-
-/// A connection to a syslog receiver, made when it is needed.
-struct Syslog {
-    endpoint: Endpoint,
-    tls: Option<Arc<ClientConfig>>,
-    node: String,
-    wire: Option<Wire>,
-}
-
-impl Syslog {
-    fn new(endpoint: Endpoint, tls: Option<Arc<ClientConfig>>, node: String) -> Self {
-        Self { endpoint, tls, node, wire: None }
-    }
-
-    fn send(&mut self, line: &[u8]) -> io::Result<()> {
-        let wire = match &mut self.wire {
-            Some(wire) => wire,
-            none => none.insert(Wire::connect(&self.endpoint, self.tls.clone())?),
-        };
-        let sent =
-            wire.write_all(&wire::syslog_frame(&self.node, line)).and_then(|()| wire.flush());
-        if sent.is_err() {
-            self.wire = None;
-        }
-        sent
-    }
+fn read_position(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
 }
 
 /// Posts each new checkpoint. The newest stands for those before it.

@@ -7,6 +7,7 @@ use memchr::memmem::Finder;
 
 use super::notable::{Usual, off_hours};
 use super::{Notable, Report, ReportRequest};
+use crate::bounds::last_day;
 use crate::line::Frame;
 use crate::lines::{Member, time_of, unescaped};
 
@@ -175,7 +176,7 @@ impl<'r> Collector<'r> {
         for (user, day, what) in self.usual.unusual_days(self.request.from.as_deref()) {
             self.note("unusual_volume", user, what, &day);
         }
-        let last = self.request.to.clone().unwrap_or_else(|| self.report.last.clone());
+        let last = self.request.to.as_deref().map_or_else(|| self.report.last.clone(), last_day);
         for (user, seen) in self.usual.dormant(&last, self.request.dormant_days) {
             self.note("dormant", user, format!("last seen {seen}"), &seen);
         }

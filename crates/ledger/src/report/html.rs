@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use super::{Activity, Report};
+use crate::shown::shown_on_a_line;
 
 const HEAD: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">\
 <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
@@ -82,13 +83,12 @@ fn chart(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in shown_on_a_line(text).chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.extend(c.escape_debug()),
             c => out.push(c),
         }
     }

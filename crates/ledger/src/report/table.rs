@@ -3,30 +3,31 @@
 use std::io::{self, Write};
 
 use super::{Activity, Report};
+use crate::shown::{shown, shown_on_a_line};
 
 pub(super) fn text(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{} records, {} to {}", report.records, report.first, report.last)?;
     writeln!(out, "\nUsers")?;
     for (user, activity) in &report.users {
-        line(out, &shown(user), activity)?;
+        line(out, &shown_on_a_line(user), activity)?;
     }
     writeln!(out, "\nTables: who could have read them")?;
     for (table, users) in &report.tables {
-        writeln!(out, "  {}", shown(table))?;
+        writeln!(out, "  {}", shown_on_a_line(table))?;
         for (user, activity) in users {
-            line(out, &format!("  {}", shown(user)), activity)?;
+            line(out, &format!("  {}", shown_on_a_line(user)), activity)?;
         }
     }
     writeln!(out, "\nDenied")?;
     for (user, rules) in &report.denied {
         for (rule, denied) in rules {
-            let (user, rule) = (shown(user), shown(rule));
+            let (user, rule) = (shown_on_a_line(user), shown_on_a_line(rule));
             writeln!(out, "  {user:<24} {rule:<32} {:>8}  last {}", denied.count, denied.last)?;
         }
     }
     writeln!(out, "\nWorth a look")?;
     for note in &report.notable {
-        let (user, what) = (shown(&note.user), shown(&note.what));
+        let (user, what) = (shown_on_a_line(&note.user), shown_on_a_line(&note.what));
         writeln!(out, "  {:<27}  {:<17} {user:<24} {what}", note.time, note.kind)?;
     }
     Ok(())
@@ -39,13 +40,6 @@ fn line(out: &mut dyn Write, name: &str, activity: &Activity) -> io::Result<()> 
         "  {name:<32} {statements:>9} statements {rows:>12} rows {bytes:>14} bytes {failed:>6} \
          failed  {first} to {last}"
     )
-}
-
-/// Names come from clients: nothing in them may steer a terminal.
-fn shown(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] })
-        .collect()
 }
 
 pub(super) fn csv(report: &Report, out: &mut dyn Write) -> io::Result<()> {
@@ -90,9 +84,9 @@ fn activity_row(
 }
 
 /// One row of CSV (RFC 4180). A cell that a spreadsheet would take for a formula begins with
-/// an apostrophe.
+/// an apostrophe; what would steer a terminal is written as JSON writes it.
 pub(crate) fn row(out: &mut dyn Write, cells: &[&str]) -> io::Result<()> {
-    for (index, cell) in cells.iter().enumerate() {
+    for (index, cell) in cells.iter().map(|cell| shown(cell)).enumerate() {
         if index > 0 {
             out.write_all(b",")?;
         }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::VerifyRequest;
+use super::node::is_damage;
 use super::report::{Finding, What};
 use crate::archive::{self, is_sealed};
 use crate::checkpoint::Checkpoint;
@@ -117,9 +118,15 @@ impl Inputs {
     fn ledger_file(&mut self, path: &Path) -> Result<(), VerifyError> {
         // The first line may be the one that was tampered with: any line tells the node.
         let reader = BufReader::new(archive::open(path).map_err(failed(path))?);
-        let mut found = None;
+        let (mut found, mut what) = (None, What::NotARecord);
         for (line, number) in reader.split(b'\n').zip(0_u64..) {
-            let line = line.map_err(failed(path))?;
+            let line = match line {
+                Err(error) if is_damage(&error) => {
+                    what = What::Damaged;
+                    break;
+                }
+                other => other.map_err(failed(path))?,
+            };
             if let (Some(node), Some(frame)) = (node_of(&line), Frame::read(&line)) {
                 found = Some((node, frame.sequence.saturating_sub(number)));
                 break;
@@ -129,7 +136,6 @@ impl Inputs {
             let (path, content) = (path.to_owned(), Content::Lines);
             self.files.push(LedgerFile { node, first, path, content });
         } else if fs::metadata(path).map_err(failed(path))?.len() > 0 {
-            let what = What::NotARecord;
             self.strays.push(Finding { file: path.to_owned(), line: 0, sequence: None, what });
         }
         Ok(())

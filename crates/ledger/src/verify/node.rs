@@ -43,6 +43,11 @@ pub(super) struct NodeCheck {
     event_at: usize,
 }
 
+/// Whether it is the file's own content that can't be read, not the disk or the right to it.
+pub(super) fn is_damage(error: &io::Error) -> bool {
+    error.raw_os_error().is_none()
+}
+
 /// What the next line must name.
 pub(super) enum Prev {
     Hash(Hash),
@@ -92,11 +97,19 @@ impl NodeCheck {
         self.report.files += 1;
         let file: Rc<Path> = path.into();
         let mut number = 0;
-        let end = hashed::each_line(archive::open(path)?, &mut |line| {
+        let read = hashed::each_line(archive::open(path)?, &mut |line| {
             number += 1;
             let before = self.go_to(&file, number);
             self.line(line, before);
-        })?;
+        });
+        let end = match read {
+            Err(error) if is_damage(&error) => {
+                self.go_to(&file, number + 1);
+                self.find(What::Damaged);
+                return Ok(());
+            }
+            other => other?,
+        };
         self.report.bytes += end.bytes;
         if end.is_torn {
             self.go_to(&file, number + 1);

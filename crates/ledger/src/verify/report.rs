@@ -114,6 +114,8 @@ pub enum What {
     BadRotation,
     /// The file ends within a line.
     TornEnd,
+    /// The compressed file can't be unpacked beyond this: it was changed, or cut.
+    Damaged,
     /// A checkpoint held elsewhere names a record beyond the end: the tail was cut.
     CutTail {
         /// Sequence of that checkpoint.
@@ -160,6 +162,9 @@ impl fmt::Display for Finding {
             }
             What::BadRotation => f.write_str("the change of the key is not signed as it must be"),
             What::TornEnd => f.write_str("the file ends within a line"),
+            What::Damaged => {
+                f.write_str("the file can't be unpacked from here on: it was changed or cut")
+            }
             What::CutTail { anchored } => {
                 write!(f, "the tail is cut: a checkpoint names record {anchored}")
             }

@@ -25,7 +25,7 @@ const EXIT_NOT_SO: u8 = 1;
 #[derive(Debug, Subcommand)]
 pub enum LedgerCommand {
     /// Tell edits, deletions, insertions, reordering, cut tails and missing files, and where.
-    /// Exit 0 if intact, 1 if not.
+    /// Exit 0 if intact, 1 if not, 66 if something can't be read or there is no ledger.
     Verify {
         /// Ledger files, or folders of them.
         #[arg(required = true)]
@@ -126,10 +126,10 @@ pub struct SearchArguments {
     #[arg(long)]
     rule: Option<String>,
     /// From this time on (UTC), such as 2026-01-31T08.
-    #[arg(long)]
+    #[arg(long, value_parser = ledger::cli::time_bound)]
     from: Option<String>,
     /// Up to this time.
-    #[arg(long)]
+    #[arg(long, value_parser = ledger::cli::time_bound)]
     to: Option<String>,
 }
 
@@ -137,10 +137,10 @@ pub struct SearchArguments {
 #[derive(Debug, Args)]
 pub struct ReportArguments {
     /// From this time on (UTC), such as 2026-01-31T08. What is before tells what is usual.
-    #[arg(long)]
+    #[arg(long, value_parser = ledger::cli::time_bound)]
     from: Option<String>,
     /// Up to this time.
-    #[arg(long)]
+    #[arg(long, value_parser = ledger::cli::time_bound)]
     to: Option<String>,
     /// This user alone.
     #[arg(long)]
@@ -239,7 +239,26 @@ fn note_reader(command: &LedgerCommand) -> Result<(), (u8, String)> {
     Ok(())
 }
 
+/// Bounds that hold no time would make an empty answer, which looks like one.
+fn check_bounds(command: &LedgerCommand) -> Result<(), (u8, String)> {
+    let (from, to) = match command {
+        LedgerCommand::Search { search, .. } | LedgerCommand::Stats { search, .. } => {
+            (&search.from, &search.to)
+        }
+        LedgerCommand::Report { about, .. } => (&about.from, &about.to),
+        LedgerCommand::Show { .. }
+        | LedgerCommand::Verify { .. }
+        | LedgerCommand::Keygen { .. }
+        | LedgerCommand::RotateKey { .. } => return Ok(()),
+    };
+    if ledger::cli::are_in_order(from.as_deref(), to.as_deref()) {
+        return Ok(());
+    }
+    Err((EXIT_DATA, "--from is later than --to".into()))
+}
+
 fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
+    check_bounds(command)?;
     note_reader(command)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let unreadable = |error: std::io::Error| (EXIT_INPUT, error.to_string());
@@ -282,8 +301,7 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
         }
         LedgerCommand::Stats { paths, search } => {
             let stats = ledger::cli::stats(paths, &search.search()).map_err(unreadable)?;
-            serde_json::to_writer_pretty(&mut out, &stats).map_err(|e| unreadable(e.into()))?;
-            writeln!(out).map_err(unreadable)?;
+            ledger::cli::write_stats(&stats, &mut out).map_err(unreadable)?;
             true
         }
         LedgerCommand::Keygen { file } => {

@@ -1,18 +1,23 @@
 //! What goes over the wire to receivers: connections with deadlines, syslog frames
 //! (RFC 5424 in RFC 6587's octet counting), and one HTTP request.
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use config::Endpoint;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use socket2::SockRef;
 use zeroize::Zeroizing;
 
 use crate::tls;
 
-/// For connecting, and for each read and write.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// For connecting, for each read and write, and for the other end to acknowledge what it was sent.
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+/// How long an end waits for the other end to have read everything.
+const LAST_WAIT: Duration = Duration::from_secs(2);
+/// Most of what a receiver says unasked that is read at a time.
+const MOST_READS: usize = 16;
 /// Facility 13 (log audit), severity 6 (informational).
 const PRIORITY: &str = "<110>1";
 /// Most of an HTTP answer that is read.
@@ -47,6 +52,7 @@ impl Wire {
     ) -> io::Result<Self> {
         stream.set_read_timeout(Some(DEADLINE))?;
         stream.set_write_timeout(Some(DEADLINE))?;
+        SockRef::from(&stream).set_tcp_user_timeout(Some(DEADLINE))?;
         match (endpoint.tls, tls) {
             (false, _) => Ok(Self::Plain(stream)),
             (true, None) => Err(io::Error::other("TLS without a certificate authority")),
@@ -55,6 +61,63 @@ impl Wire {
                 let connection = ClientConnection::new(tls, name).map_err(io::Error::other)?;
                 Ok(Self::Tls(Box::new(StreamOwned::new(connection, stream))))
             }
+        }
+    }
+
+    /// Whether the other end may still say something; `false` once it has said its last. That
+    /// is no sign that it doesn't listen any more: where it doesn't, it answers what it is sent
+    /// by a reset. What it says is dropped.
+    ///
+    /// # Errors
+    /// If the connection is lost.
+    pub(super) fn is_open(&mut self) -> io::Result<bool> {
+        if let Some(error) = self.socket().take_error()? {
+            return Err(error);
+        }
+        self.socket().set_nonblocking(true)?;
+        let mut room = [0; 1024];
+        let last =
+            (0..MOST_READS).map(|_| self.read(&mut room)).find(|read| !matches!(read, Ok(1..)));
+        self.socket().set_nonblocking(false)?;
+        match last {
+            Some(Ok(_)) => Ok(false),
+            Some(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Some(Err(error)) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            Some(Err(_)) | None => Ok(true),
+        }
+    }
+
+    /// Says that nothing follows. Well if the other end has then ended too, as it does when it
+    /// has read everything: who closes with something unread resets the connection.
+    pub(super) fn end(mut self) -> io::Result<()> {
+        let unknown = || io::Error::other("whether everything was read is not known");
+        if !self.is_open()? {
+            return Err(unknown());
+        }
+        if let Self::Tls(stream) = &mut self {
+            stream.conn.send_close_notify();
+            stream.flush()?;
+        }
+        self.socket().shutdown(Shutdown::Write)?;
+        let until = Instant::now() + LAST_WAIT;
+        let mut room = [0; 1024];
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(unknown());
+            }
+            self.socket().set_read_timeout(Some(left))?;
+            // Below TLS: only the end of the connection is of interest.
+            if self.socket().read(&mut room)? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn socket(&mut self) -> &mut TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => &mut stream.sock,
         }
     }
 }
