@@ -179,8 +179,8 @@ fn is_plain(word: u64) -> bool {
     (word | below(word, 0x20) | is(b'"') | is(b'\\') | is(0x7f)) & HIGHS == 0
 }
 
-/// Bytes that may begin a character to be escaped. The three lead bytes are those of
-/// U+0080 to U+00BF, U+2000 to U+2FFF and U+F000 to U+FFFF.
+/// Bytes that may begin a character to be escaped. The four lead bytes are those of
+/// U+0080 to U+00BF, U+0600 to U+063F, U+2000 to U+2FFF and U+F000 to U+FFFF.
 fn is_suspect(byte: u8) -> bool {
     SUSPECTS.get(usize::from(byte)).copied().unwrap_or(true)
 }
@@ -195,7 +195,8 @@ static SUSPECTS: [bool; 256] = {
     let mut value = 0;
     while value < 256 {
         let byte = value as u8;
-        suspects[value] = byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f | 0xc2 | 0xe2 | 0xef);
+        suspects[value] =
+            byte < 0x20 || matches!(byte, b'"' | b'\\' | 0x7f | 0xc2 | 0xd8 | 0xe2 | 0xef);
         value += 1;
     }
     suspects
@@ -220,7 +221,8 @@ fn push_char(out: &mut Vec<u8>, c: char) {
 /// reorder what follows, and the byte order mark.
 fn misleads(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{200e}' | '\u{200f}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// serde_json's compact form with the stricter escapes.
@@ -287,6 +289,19 @@ mod tests {
             let mut by_serde = Vec::new();
             push_value(&mut by_serde, &whole).unwrap();
             assert_eq!(json, format!("{{\"text\":{}}}", String::from_utf8(by_serde).unwrap()));
+        }
+    }
+
+    /// All that have Unicode's property `Bidi_Control` (PropList.txt).
+    #[test]
+    fn marks_that_reorder_what_follows_are_escaped() {
+        for mark in ['\u{61c}', '\u{200e}', '\u{200f}']
+            .into_iter()
+            .chain('\u{202a}'..='\u{202e}')
+            .chain('\u{2066}'..='\u{2069}')
+        {
+            let json = text(format!("a{mark}b").as_bytes());
+            assert_eq!(json, format!("{{\"text\":\"a\\u{:04x}b\"}}", u32::from(mark)));
         }
     }
 
