@@ -3,8 +3,9 @@
 use mysql_wire::Command;
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 
+use super::Session;
+use super::opening::facts;
 use super::share::Traces;
-use super::{Session, facts};
 use crate::ending::{Ending, EndingKind};
 use crate::replica::relay::{self, RelayFault};
 
