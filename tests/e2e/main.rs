@@ -61,5 +61,6 @@ mod sharing;
 mod shipping;
 mod siblings;
 mod staleness;
+mod statement_times;
 mod timing;
 mod wrong_bytes;

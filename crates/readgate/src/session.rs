@@ -7,6 +7,7 @@ pub mod command;
 pub mod kill;
 pub mod limits;
 pub mod opening;
+pub mod overtime;
 pub mod own;
 pub mod passthrough;
 pub mod password;

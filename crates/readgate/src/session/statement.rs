@@ -17,11 +17,11 @@ use sql_judge::{ReadPermit, Verdict};
 use super::carried::{Carried, NOTHING};
 use super::command::Came;
 use super::passthrough::relay_ending;
-use super::{Session, limits, own, password, refuse};
+use super::{Session, limits, overtime, own, password, refuse};
 use crate::ending::Ending;
 use crate::recording::{self, ByText, Form, Named, RunReport};
 use crate::replica::ReplicaSession;
-use crate::replica::relay::{self, RelayFault};
+use crate::replica::relay::{self, Passed, RelayFault};
 
 /// CR_SERVER_LOST, which drivers know as "the server went away while it answered".
 const SERVER_LOST: u16 = 2013;
@@ -199,14 +199,10 @@ impl<'p> Run<'p> {
         let named = self.named(session);
         let first = forwarded.as_ref().copied().unwrap_or(1);
         let mut walker = self.walker(session, first).with_caps(caps);
-        let mut hash = session.records.result_hash();
+        let mut passed = Passed::hashed_by(session.records.result_hash());
         let relayed = match forwarded {
             Err(error) => Err(RelayFault::ReplicaGone(error.to_string())),
-            Ok(_) => {
-                let Session { client, replica, orders, limits, .. } = session;
-                let write = limits.write_timeout;
-                relay::up_to_the_end(client, replica, &mut walker, orders, write, &mut hash).await
-            }
+            Ok(_) => overtime::relay(session, &mut walker, &mut passed, sent).await,
         };
         let ended = Instant::now();
         let report = RunReport {
@@ -216,7 +212,7 @@ impl<'p> Run<'p> {
             rows: walker.rows(),
             bytes: walker.bytes(),
             named: &named,
-            hash,
+            hash: passed.hash.take(),
         };
         recording::outcome(session, intent, &report, relayed.as_ref()).await?;
         limits::count(session, relayed.as_ref().map_or(walker.bytes(), |held| held.bytes));
@@ -233,6 +229,9 @@ impl<'p> Run<'p> {
         let released = relay::release(client, replica, held, limits.write_timeout).await;
         let end = released.map_err(|fault| relay_ending(&fault))?;
         session.client.sequence_id = walker.next_client_sequence_id();
+        if passed.stopped {
+            Box::pin(limits::take_late_stop(session)).await?;
+        }
         let succeeded = matches!(end, ResponseEnd::Ok(_));
         match (footprint, self.command) {
             (Some(footprint), Command::Query | Command::InitDb) => {
@@ -365,8 +364,11 @@ async fn broken_off(
                 ending = super::ordered(&session.orders);
             }
         }
-        // Over: the session goes on, so it doesn't come here.
-        RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) | RelayFault::Over(_) => {
+        // Over and Overtime: the session goes on, so they don't come here.
+        RelayFault::ReplicaGone(_)
+        | RelayFault::Protocol(_)
+        | RelayFault::Over(_)
+        | RelayFault::Overtime => {
             let text = "readgate: lost connection to the replica during the statement";
             ending.farewell = Some(ErrPacket::new(SERVER_LOST, SqlState::LINK, text));
         }
