@@ -112,6 +112,21 @@ on_both! {
         assert_eq!(length, 3 << 20);
     }
 
+    fn long_data_that_is_cut_short_shifts_no_answer(stage) {
+        let mut alice = stage.alice();
+        let statement = alice.prepare("SELECT LENGTH(?)").unwrap();
+        // MySQL answers this one, before or after it has the next command.
+        alice.send_command(0x18, &statement.id.to_le_bytes()).unwrap();
+        for number in ["1", "2", "3"] {
+            let Ok(response) = alice.try_query(format!("SELECT {number}")) else { break };
+            match response.error() {
+                Some(error) => assert_eq!(error.code, 1835, "{error}"),
+                None => assert_eq!(response.value(), number),
+            }
+        }
+        assert!(alice.is_closed());
+    }
+
     fn closes_and_resets_prepared_statements(stage) {
         let mut alice = stage.alice();
         let statement = alice.prepare("SELECT 42").unwrap();

@@ -246,8 +246,12 @@ fn outdated(permit: &ReadPermit) -> Denial {
     }
 }
 
-/// COM_STMT_SEND_LONG_DATA: has no answer, so what is too much shows at execution.
+/// COM_STMT_SEND_LONG_DATA: has no answer, so what is too much shows at execution. One that is
+/// too short to be it MySQL does answer, which would be taken for the next command's answer.
 pub async fn send_long_data(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending> {
+    let Some(&[low, high]) = body.get(4..).and_then(<[u8]>::first_chunk) else {
+        return Err(Ending::malformed("malformed COM_STMT_SEND_LONG_DATA"));
+    };
     let Some(id) = session.prepared.resolve(&body) else {
         return Ok(());
     };
@@ -256,11 +260,9 @@ pub async fn send_long_data(session: &mut Session<'_>, body: Bytes) -> Result<()
         return Ok(());
     };
     read.long_data = read.long_data.saturating_add(body.len());
-    if let Some(&[low, high]) = body.get(4..).and_then(<[u8]>::first_chunk) {
-        let parameter = u16::from_le_bytes([low, high]);
-        read.parameters.sent_ahead.insert(parameter);
-        read.long_values.add(parameter, body.get(6..).unwrap_or_default());
-    }
+    let parameter = u16::from_le_bytes([low, high]);
+    read.parameters.sent_ahead.insert(parameter);
+    read.long_values.add(parameter, body.get(6..).unwrap_or_default());
     if read.long_data > most {
         return Ok(());
     }
