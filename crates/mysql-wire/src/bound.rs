@@ -59,7 +59,8 @@ pub fn each_bound_value<'a>(
     if known.types.len() != usize::from(known.count) {
         return Err(reader.malformed());
     }
-    for (index, type_and_flags) in (0_u16..).zip(&known.types) {
+    // The types come first: there may be as many as there are numbers.
+    for (type_and_flags, index) in known.types.iter().zip(0_u16..) {
         let [type_code, flags] = type_and_flags.to_le_bytes();
         let is_null =
             nulls.get(usize::from(index / 8)).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
@@ -220,6 +221,14 @@ mod tests {
         for cut in 0..body.len() {
             assert!(bound_values(&body[..cut], &mut Parameters::new(7)).is_err());
         }
+    }
+
+    #[test]
+    fn a_statement_may_have_as_many_parameters_as_it_can_count() {
+        let (count, nulls) = (usize::from(u16::MAX), vec![0xff; 8192]);
+        let body = [FIXED, &nulls, b"\x01", &vec![0; 2 * count]].concat();
+        let mut known = Parameters::new(u16::MAX);
+        assert_eq!(bound_values(&body, &mut known).unwrap().len(), count);
     }
 
     #[test]

@@ -119,7 +119,8 @@ fn put_values(
     nulls: &[u8],
     known: &Parameters,
 ) -> Result<(), Malformed> {
-    for (index, code) in (0_u16..).zip(&known.types) {
+    // The types come first: there may be as many as there are numbers.
+    for (code, index) in known.types.iter().zip(0_u16..) {
         let is_null =
             nulls.get(usize::from(index / 8)).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
         if is_null || known.sent_ahead.contains(&index) {
