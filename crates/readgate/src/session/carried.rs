@@ -137,6 +137,11 @@ impl LongData {
         long.hash.0.update(bytes);
     }
 
+    /// Whether nothing was sent ahead.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The next execution starts without.
     pub fn clear(&mut self) {
         self.0.clear();

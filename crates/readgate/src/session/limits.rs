@@ -52,9 +52,17 @@ pub async fn stop(
     let broken = |detail: String| Ending::silent(EndingKind::ReplicaFault, detail);
     let killed = session.daemon.pool.kill(account, session.replica.connection_id, true).await;
     killed.map_err(|fault| broken(fault.to_string()))?;
-    let drained = timeout(STOP_DEADLINE, drain(session, walker)).await;
-    drained.map_err(|_| broken("a stopped statement does not end".to_owned()))??;
+    throw_away(session, walker).await?;
     take_late_stop(session).await
+}
+
+/// Takes a response to its end, of which the client sees nothing.
+pub async fn throw_away(
+    session: &mut Session<'_>,
+    walker: &mut ResponseWalker,
+) -> Result<(), Ending> {
+    let late = |_| Ending::silent(EndingKind::ReplicaFault, "a stopped statement does not end");
+    timeout(STOP_DEADLINE, drain(session, walker)).await.map_err(late)?
 }
 
 /// The order to stop may have come late and hit what runs next: let that be ours.

@@ -153,6 +153,11 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// Whether the replica has none of it, or was told to stop.
+    pub fn is_refused(&self) -> bool {
+        self.intent == 0
+    }
+
     fn refused() -> Self {
         Self { succeeded: false, intent: 0, prepared: None, named: Arc::default() }
     }
