@@ -224,15 +224,21 @@ async fn run_prepared(
     let Came { packet, received } = came;
     let run = Run { execution, carried: &carried, packet, ..Run::of_text(command, &permit, false) };
     let ran = run.to_the_end(session, received).await?;
-    match has_long_data && ran.is_refused() {
+    if command == Command::StmtFetch || ran.was_taken() {
+        return Ok(());
+    }
+    if let Some(read) = session.prepared.read_mut(id) {
+        read.parameters.forget_named();
+    }
+    match has_long_data {
         true => forget_long_data(session, id).await,
         false => Ok(()),
     }
 }
 
 /// An execution uses up what was sent ahead for it, one that fails as well. One that is refused
-/// here the replica hasn't seen: it must forget too, or the next execution would run with these
-/// values, and its record say others.
+/// here, or can't be read there, leaves it at the replica: it must forget too, or the next
+/// execution would run with these values, and its record say others.
 async fn forget_long_data(session: &mut Session<'_>, id: u32) -> Result<(), Ending> {
     if let Some(read) = session.prepared.read_mut(id) {
         read.forget_long_data();
@@ -258,7 +264,8 @@ fn taken_apart(
             .map_err(|malformed| Ending::malformed(malformed.to_string()))?,
         false => (body, Vec::new()),
     };
-    let carried = Carried::of_execution(&body, &mut read.parameters, &read.long_values, attributes);
+    let carried = Carried::of_execution(&body, &mut read.parameters, &read.long_values, attributes)
+        .map_err(|malformed| Ending::malformed(malformed.to_string()))?;
     read.forget_long_data();
     Ok((body, carried))
 }

@@ -25,6 +25,10 @@ use crate::replica::relay::{self, Passed, RelayFault};
 
 /// CR_SERVER_LOST, which drivers know as "the server went away while it answered".
 const SERVER_LOST: u16 = 2013;
+/// ER_MALFORMED_PACKET.
+const MALFORMED: u16 = 1835;
+/// ER_WRONG_ARGUMENTS.
+const WRONG_ARGUMENTS: u16 = 1210;
 
 /// COM_QUERY. With several statements in it, all are judged before the first is sent: a
 /// refused one refuses the whole text, and nothing of it has run.
@@ -150,16 +154,19 @@ pub struct Ran {
     pub prepared: Option<PrepareOk>,
     /// What the text names.
     pub named: Arc<Named>,
+    /// The replica's error.
+    error: Option<u16>,
 }
 
 impl Ran {
-    /// Whether the replica has none of it, or was told to stop.
-    pub fn is_refused(&self) -> bool {
-        self.intent == 0
+    /// Whether the replica has read it, an execution's values too.
+    pub fn was_taken(&self) -> bool {
+        self.intent != 0 && !matches!(self.error, Some(MALFORMED | WRONG_ARGUMENTS))
     }
 
     fn refused() -> Self {
-        Self { succeeded: false, intent: 0, prepared: None, named: Arc::default() }
+        let named = Arc::default();
+        Self { succeeded: false, intent: 0, prepared: None, named, error: None }
     }
 }
 
@@ -226,7 +233,7 @@ impl<'p> Run<'p> {
             Err(RelayFault::Over(over)) => {
                 session.traces.blur();
                 Box::pin(limits::stop(session, &mut walker, over)).await?;
-                return Ok(Ran::refused());
+                return Ok(Ran { intent: sequence, ..Ran::refused() });
             }
             Err(fault) => return Err(broken_off(session, &walker, &fault).await),
         };
@@ -237,7 +244,10 @@ impl<'p> Run<'p> {
         if passed.stopped {
             Box::pin(limits::take_late_stop(session)).await?;
         }
-        let succeeded = matches!(end, ResponseEnd::Ok(_));
+        let error = match &end {
+            ResponseEnd::Ok(_) => None,
+            ResponseEnd::Err(err) => Some(err.code),
+        };
         match (footprint, self.command) {
             (Some(footprint), Command::Query | Command::InitDb) => {
                 session.traces.after(footprint, &walker, &end, &named);
@@ -245,7 +255,8 @@ impl<'p> Run<'p> {
             (_, _) => session.traces.blur(),
         }
         self.take_effects(session, &end).await?;
-        Ok(Ran { succeeded, intent: sequence, prepared: walker.prepared(), named })
+        let (succeeded, prepared) = (error.is_none(), walker.prepared());
+        Ok(Ran { succeeded, intent: sequence, prepared, named, error })
     }
 
     async fn record_intent(&self, session: &Session<'_>) -> Result<IntentRecorded, String> {
