@@ -227,7 +227,7 @@ async fn run_prepared(
     if command == Command::StmtFetch || ran.was_taken() {
         return Ok(());
     }
-    if let Some(read) = session.prepared.read_mut(id) {
+    if let Some(read) = session.prepared.read_mut(id).filter(|_| !ran.was_read()) {
         read.parameters.forget_named();
     }
     match has_long_data {

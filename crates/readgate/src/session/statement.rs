@@ -159,9 +159,14 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// Whether the replica has read it, an execution's values too.
+    /// Whether the replica has used up what was sent ahead for an execution.
     pub fn was_taken(&self) -> bool {
-        self.intent != 0 && !matches!(self.error, Some(MALFORMED | WRONG_ARGUMENTS))
+        self.was_read() && self.error != Some(WRONG_ARGUMENTS)
+    }
+
+    /// Whether it has at least read an execution's types.
+    pub fn was_read(&self) -> bool {
+        self.intent != 0 && self.error != Some(MALFORMED)
     }
 
     fn refused() -> Self {
