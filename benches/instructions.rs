@@ -40,8 +40,11 @@ fn main() {
         "judge_report_without_pattern" => judge(REPORT, holds_everywhere),
         "judge_report_again" => judge(REPORT, |text, _| ends_in(text, 0)),
         // Of the second, the ledger's own thread is counted, in `Chain::push`.
-        "records_of_a_statement" | "lines_of_a_statement" => records(POINT_SELECT),
-        "records_of_a_new_report" => records(REPORT),
+        "records_of_a_statement" | "lines_of_a_statement" => {
+            records(POINT_SELECT, |text, _| text.into())
+        }
+        "records_of_a_new_report" => records(REPORT, differs_at_both_ends),
+        "records_of_an_alike_report" => records(REPORT, ends_in),
         "frame_point_select" => frame(1, 20),
         "frame_rows" => frame(1000, 12),
         "source_lookup" => source_lookup(),
@@ -69,6 +72,11 @@ fn ends_in(text: &str, number: u32) -> String {
     format!("{text} -- {number:08}")
 }
 
+/// So that no other text tells it.
+fn differs_at_both_ends(text: &str, number: u32) -> String {
+    format!("-- {number:08}\n{text} -- {number:08}")
+}
+
 /// In each line, so that no pattern fits in the time it may take.
 fn holds_everywhere(text: &str, number: u32) -> String {
     text.replace('\n', &format!(" -- {number:08}\n"))
@@ -86,9 +94,9 @@ fn judge(text: &str, numbered: fn(&str, u32) -> String) {
     });
 }
 
-/// The two records of a text told in full, from what the session knows to the journal; and, in
+/// The two records of a text, from what the session knows to the journal; and, in
 /// the ledger's own thread, on to the lines of the file.
-fn records(text: &str) {
+fn records(text: &str, numbered: fn(&str, u32) -> String) {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(LedgerSettings::new(folder.path(), "bench")).unwrap();
     let tag = ledger.tag_after(1, &who(7));
@@ -98,11 +106,14 @@ fn records(text: &str) {
     );
     // Kept with the text, as the daemon does.
     let names = Names::new(Some("0123456789abcdef"), &tables, &columns);
+    let texts: Vec<String> = (0..TIMES + WARM).map(|number| numbered(text, number)).collect();
+    let mut texts = texts.iter();
     warm_then_counted(|| {
         let intent = Intent {
             command: "query",
             schema: Some(b"clin"),
-            text: text.as_bytes(),
+            text: texts.next().unwrap().as_bytes(),
+            may_refer: true,
             kind: "select",
             ..Intent::default()
         };

@@ -72,6 +72,9 @@ pub struct Search {
     /// Whether each record is written with what its login record tells, as `at_login`. Such
     /// a line can't be verified; a table has it in its columns in any case.
     pub with_login: bool,
+    /// Whether each record that names another one's text is written with that, as its last members.
+    /// Such a line can't be verified; a table has texts in any case. Not while following.
+    pub with_text: bool,
 }
 
 impl Search {
@@ -116,7 +119,10 @@ impl Search {
 /// Writes the matching records, oldest first. Returns how many.
 pub fn search(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Result<u64> {
     let mut found = 0;
-    let mut writes = writer(search);
+    let needles = search.needles();
+    let wants = |line: &[u8]| search.with_text && search.matches(&needles, line);
+    let texts = search.with_text.then(|| Texts::of(paths, wants)).transpose()?;
+    let mut writes = writer(search, texts);
     each_line(paths, &mut |line| {
         found += u64::from(writes(line, out)?);
         Ok(true)
@@ -126,7 +132,7 @@ pub fn search(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Re
 
 /// Writes the matching records, then those that come, until writing fails.
 pub fn search_follow(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Result<()> {
-    let mut writes = writer(search);
+    let mut writes = writer(search, None);
     follow(paths, &mut |line| {
         if writes(line, out)? {
             out.flush()?;
@@ -136,7 +142,10 @@ pub fn search_follow(paths: &[PathBuf], search: &Search, out: &mut dyn Write) ->
 }
 
 /// What writes a line if it matches, and says so.
-fn writer(search: &Search) -> impl FnMut(&[u8], &mut dyn Write) -> io::Result<bool> {
+fn writer(
+    search: &Search,
+    texts: Option<Texts>,
+) -> impl FnMut(&[u8], &mut dyn Write) -> io::Result<bool> {
     let needles = search.needles();
     let mut logins = search.with_login.then(Logins::default);
     move |line, out| {
@@ -145,6 +154,12 @@ fn writer(search: &Search) -> impl FnMut(&[u8], &mut dyn Write) -> io::Result<bo
         }
         let matches = search.matches(&needles, line);
         if matches {
+            let mut filled_in = Vec::new();
+            let mut line = line;
+            if let Some(texts) = &texts {
+                texts.write_filled_in(line, &mut filled_in)?;
+                line = &filled_in;
+            }
             match &logins {
                 Some(logins) => logins.write_joined(line, out)?,
                 None => out.write_all(line)?,

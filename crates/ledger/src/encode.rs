@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use crate::alike::Likeness;
 use crate::bind::{Values, push_binds, push_end_user};
 use crate::json::{name, number, push_bytes, push_digits, push_name, push_text};
 use crate::line::{push_hex, sha256};
@@ -41,12 +42,22 @@ impl<'a> Making<'a> {
     }
 }
 
-/// `text_of` is an intent with the same text, which then stands in for it.
+/// How an intent's text is told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Told<'t> {
+    /// It stands in the record.
+    Whole,
+    /// The intent of that number has the same.
+    Of(u64),
+    /// By one that differs in one place.
+    Like(Likeness<'t>),
+}
+
 pub(crate) fn intent(
     out: &mut Vec<u8>,
     who: &WhoMembers,
     intent: &Intent<'_>,
-    text_of: Option<u64>,
+    told: Told<'_>,
     with: &Making<'_>,
 ) {
     out.extend_from_slice(b"\"event\":\"intent\",");
@@ -54,9 +65,10 @@ pub(crate) fn intent(
     label!(out, "command", intent.command);
     label!(out, "kind", intent.kind);
     schema(out, intent.schema);
-    match text_of {
-        Some(sequence) => number!(out, "text_of", sequence),
-        None => text(out, intent.text, intent.form, with),
+    match told {
+        Told::Whole => text(out, intent.text, intent.form, with),
+        Told::Of(sequence) => number!(out, "text_of", sequence),
+        Told::Like(like) => likeness(out, &like),
     }
     optional(out, "fingerprint", intent.fingerprint);
     if let Some(prepared) = &intent.prepared {
@@ -174,6 +186,15 @@ fn text(out: &mut Vec<u8>, text: &[u8], form: TextForm<'_>, with: &Making<'_>) {
     out.extend_from_slice(b",\"text_sha256\":\"");
     push_hex(out, &sha256(text));
     out.push(b'"');
+}
+
+/// The members in the place of a text that another record's tells but for one place.
+fn likeness(out: &mut Vec<u8>, like: &Likeness<'_>) {
+    number!(out, "text_like", like.of);
+    number!(out, "text_head", as_u64(like.head));
+    number!(out, "text_tail", as_u64(like.tail));
+    name!(out, "text_between");
+    push_text(out, like.between);
 }
 
 /// Without a character cut in half at the end, if the rest is UTF-8.

@@ -6,7 +6,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
-use crate::encode::{self, Making};
+use crate::alike::WholeTexts;
+use crate::encode::{self, Making, Told};
 use crate::entry::Kind;
 use crate::fault::{LedgerError, LedgerFault};
 use crate::json;
@@ -32,6 +33,7 @@ pub struct Ledger {
     shared: SharedHandle,
     /// Read when it is first needed, and the same from then on.
     key: Arc<OnceLock<RedactionKey>>,
+    whole_texts: Arc<WholeTexts>,
     threads: Arc<Mutex<Option<Threads>>>,
 }
 
@@ -78,7 +80,12 @@ impl Ledger {
         let writer = spawn("ledger", Box::new(move || writer.run()))?;
         let keeper = spawn("ledger-keeper", Box::new(move || keeper.run(&stop)))?;
         let threads = Threads { writer, keeper, stop_keeper };
-        Ok(Self { shared, key: Arc::new(key), threads: Arc::new(Mutex::new(Some(threads))) })
+        Ok(Self {
+            shared,
+            key: Arc::new(key),
+            whole_texts: Arc::default(),
+            threads: Arc::new(Mutex::new(Some(threads))),
+        })
     }
 
     /// Takes over other settings, without a gap between two records: `sync`, `checkpoint_age`,
@@ -95,6 +102,8 @@ impl Ledger {
     pub fn put_in_force(&self, settings: LedgerSettings) -> Result<(), LedgerError> {
         read_key(&self.key, &settings)?;
         self.shared.put_in_force(settings);
+        // What is to be redacted from now on needn't stay in memory.
+        self.whole_texts.forget();
         Ok(())
     }
 
@@ -109,39 +118,66 @@ impl Ledger {
         WhoTag(Arc::new(WhoMembers::new(who, Some(Login::new(login, who)))))
     }
 
-    /// Records that a statement is about to be forwarded. A long text that stands in the same
-    /// file already is referred to, where the intent says where.
+    /// Records that a statement is about to be forwarded. Where the intent allows it, a long text
+    /// that stands in the same file already, or one that differs from it in one place, is
+    /// referred to.
     pub fn intent(&self, tag: &WhoTag, intent: &Intent<'_>) -> Recording<IntentRecorded> {
-        let worth = intent.text.len() >= WORTH_REFERRING && matches!(intent.form, TextForm::Full);
-        let place = intent.text_place.filter(|_| worth);
-        if let Some(text_of) = place.and_then(TextPlace::get)
-            && let Some(recording) = self.referring_intent(tag, intent, text_of)
-        {
+        let is_full = matches!(intent.form, TextForm::Full);
+        let whole = || self.whole_intent(tag, intent);
+        if !(intent.may_refer && is_full && intent.text.len() >= WORTH_REFERRING) {
+            return whole();
+        }
+        if let Some(recording) = self.referring_intent(tag, intent) {
             return recording;
         }
-        let recording: Recording<IntentRecorded> = self.record(Class::Intent, |out| {
-            encode::intent(out, &tag.0, intent, None, &self.making());
-            Ok(())
-        });
-        if let (Some(place), Some(sequence)) = (place, recording.intent_sequence()) {
-            place.set(sequence);
+        let recording = whole();
+        if let Some(sequence) = recording.intent_sequence() {
+            if let Some(place) = intent.text_place {
+                place.set(sequence);
+            }
+            // A longer one is cut in its record.
+            if intent.text.len() <= self.shared.max_text {
+                self.whole_texts.keep(sequence, intent.text);
+            }
         }
         recording
     }
 
-    /// An intent whose text stands in an earlier record. `None`: that one is out of reach, or
-    /// this one can't be taken at once.
+    fn whole_intent(&self, tag: &WhoTag, intent: &Intent<'_>) -> Recording<IntentRecorded> {
+        self.record(Class::Intent, |out| {
+            encode::intent(out, &tag.0, intent, Told::Whole, &self.making());
+            Ok(())
+        })
+    }
+
+    /// An intent whose text, or most of it, stands in an earlier record. `None`: none such is
+    /// within reach, or this one can't be taken at once.
     fn referring_intent(
         &self,
         tag: &WhoTag,
         intent: &Intent<'_>,
-        text_of: u64,
     ) -> Option<Recording<IntentRecorded>> {
-        with_body(|body| {
-            encode::intent(body, &tag.0, intent, Some(text_of), &self.making());
-            let taken = self.shared.append(Class::Referring(text_of), Kind::Record, body);
-            taken.ok().map(|sequence| Recording::of(&self.shared, sequence))
-        })
+        let refer = |told, to| {
+            with_body(|body| {
+                encode::intent(body, &tag.0, intent, told, &self.making());
+                let taken = self.shared.append(Class::Referring(to), Kind::Record, body);
+                taken.ok().map(|sequence| Recording::of(&self.shared, sequence))
+            })
+        };
+        let place = intent.text_place;
+        if let Some(of) = place.and_then(TextPlace::get)
+            && let Some(recording) = refer(Told::Of(of), of)
+        {
+            return Some(recording);
+        }
+        let like = self.whole_texts.find(intent.text)?;
+        if !like.is_same {
+            return refer(Told::Like(like), like.of);
+        }
+        if let Some(place) = place {
+            place.set(like.of);
+        }
+        refer(Told::Of(like.of), like.of)
     }
 
     /// Records how a statement ended. Always has room, also while the ledger is refusing

@@ -15,6 +15,7 @@
 //! ([`readings`]). Afterwards, on any machine, [`mod@verify`]
 //! tells whether anything was changed.
 
+mod alike;
 mod archive;
 mod batch;
 mod bind;

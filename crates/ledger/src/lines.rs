@@ -180,6 +180,11 @@ impl Member {
         line.get(self.0.find(line)? + self.0.needle().len()..)
     }
 
+    /// Whether the line has it.
+    pub(crate) fn is_in(&self, line: &[u8]) -> bool {
+        self.0.find(line).is_some()
+    }
+
     /// A number.
     pub(crate) fn number(&self, line: &[u8]) -> Option<u64> {
         let rest = self.rest(line)?;

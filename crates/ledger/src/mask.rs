@@ -18,6 +18,9 @@ static ANNOUNCES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     builder.ascii_case_insensitive(true).build(["password", "identified"]).ok()
 });
 
+/// Bytes of the longest such word.
+pub(crate) const LONGEST_ANNOUNCING: usize = "identified".len();
+
 /// Pairs of letters without which no word announces a password; few texts hold one, and many
 /// bytes at once are searched for them. `None` on processors where that can't be done.
 static PAIRS: LazyLock<Option<Searcher>> =
@@ -26,6 +29,11 @@ static PAIRS: LazyLock<Option<Searcher>> =
 /// Whether a word that announces a password may be there.
 fn may_announce(text: &[u8]) -> bool {
     PAIRS.as_ref().is_none_or(|pairs| pairs.find(text).is_some())
+}
+
+/// Whether a word that announces a password is there. Without one nothing is masked.
+pub(crate) fn announces_password(text: &[u8]) -> bool {
+    may_announce(text) && ANNOUNCES.as_ref().is_none_or(|words| words.is_match(text))
 }
 
 /// The text with passwords masked; borrowed if there is none.

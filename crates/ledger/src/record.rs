@@ -56,6 +56,9 @@ pub struct Intent<'a> {
     pub schema: Option<&'a [u8]>,
     /// The text as judged: any bytes. Encoded so that the exact bytes can be had back.
     pub text: &'a [u8],
+    /// Whether the record may name an earlier one of its file in the place of a long text, or of
+    /// most of it.
+    pub may_refer: bool,
     /// Where the same text stands already, if whoever gives it keeps that.
     pub text_place: Option<&'a TextPlace>,
     /// Kind label of the judge.

@@ -1,16 +1,22 @@
-//! Texts of records that name an earlier one (`text_of`) in the place of their own: found for
-//! those who read records one by one.
+//! Texts of records that name an earlier one in the place of their own (`text_of`, `text_like`,
+//! `prepared`): found for those who read records one by one.
 
 use std::collections::{BTreeSet, HashMap};
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
+use memchr::memmem::Finder;
 use serde_json::{Map, Value};
 
+use crate::alike;
+use crate::json;
 use crate::lines::{Member, Place, each_line, each_of, unescaped};
 
 /// Members that a text is made of.
 const MEMBERS: [&str; 4] = ["text", "text_b64", "text_bytes", "text_sha256"];
+
+/// A text that isn't there. Quotes within texts are escaped, so that none can pose as one.
+const EMPTY: &[u8] = b",\"text\":\"\"";
 
 /// The texts that some records refer to.
 #[derive(Default)]
@@ -20,11 +26,11 @@ impl Texts {
     /// Finds the texts of the lines that `wants` picks. Reads everything once, and once more
     /// if any of them refers to one.
     pub(crate) fn of(paths: &[PathBuf], wants: impl Fn(&[u8]) -> bool) -> io::Result<Self> {
-        let (text_of, node) = (Member::new("text_of"), Member::new("node"));
+        let (holder, node) = (Holder::default(), Member::new("node"));
         let mut wanted = BTreeSet::new();
         each_line(paths, &mut |line| {
             if wants(line)
-                && let (Some(sequence), Some(node)) = (text_of.number(line), node.text(line))
+                && let (Some(sequence), Some(node)) = (holder.of(line), node.text(line))
             {
                 wanted.insert((sequence, unescaped(node)));
             }
@@ -42,11 +48,79 @@ impl Texts {
 
     /// Puts the text that a record refers to into it.
     pub(crate) fn fill_in(&self, record: &mut Value) {
-        let place = (record["text_of"].as_u64(), record["node"].as_str());
-        let (Some(sequence), Some(node)) = place else { return };
-        let text = self.0.get(&(sequence, node.to_owned()));
-        if let (Some(text), Some(record)) = (text, record.as_object_mut()) {
-            record.extend(text.clone());
+        let text = self.told(record);
+        if let Some(record) = record.as_object_mut() {
+            record.extend(text);
         }
     }
+
+    /// Writes a line, with the text that it refers to as its last members.
+    pub(crate) fn write_filled_in(&self, line: &[u8], out: &mut dyn Write) -> io::Result<()> {
+        let text = self.told(&serde_json::from_slice(line)?);
+        let Some(open) = line.strip_suffix(b"}").filter(|_| !text.is_empty()) else {
+            return out.write_all(line);
+        };
+        // Executions have an empty one.
+        let (before, after) = match memchr::memmem::find(open, EMPTY) {
+            Some(at) => (open.get(..at), open.get(at + EMPTY.len()..)),
+            None => (Some(open), None),
+        };
+        let mut members = Vec::new();
+        json::push_members(&mut members, &text)?;
+        out.write_all(before.unwrap_or_default())?;
+        out.write_all(after.unwrap_or_default())?;
+        out.write_all(b",")?;
+        out.write_all(&members)?;
+        out.write_all(b"}")
+    }
+
+    /// What a record's text is made of, as far as it stands elsewhere.
+    fn told(&self, record: &Value) -> Map<String, Value> {
+        let held_by = |sequence: &Value| {
+            let place = (sequence.as_u64()?, record["node"].as_str()?.to_owned());
+            self.0.get(&place)
+        };
+        let like = || Some(alike(record, held_by(&record["text_like"])?).into_iter().collect());
+        // An execution that has a text of its own was prepared by a record that tells less.
+        let has_text = record["text"].as_str().is_some_and(|text| !text.is_empty());
+        let prepared =
+            || held_by(record.pointer("/prepared/intent")?).filter(|_| !has_text).cloned();
+        let same = held_by(&record["text_of"]).cloned();
+        same.or_else(like).or_else(prepared).unwrap_or_default()
+    }
+}
+
+/// Finds the sequence of the record that holds a line's text.
+struct Holder {
+    text_of: Member,
+    text_like: Member,
+    prepared: Member,
+    /// Within `prepared`; outcomes have one of their own.
+    intent: Member,
+    is_intent: Finder<'static>,
+}
+
+impl Default for Holder {
+    fn default() -> Self {
+        let [text_of, text_like, prepared, intent] =
+            ["text_of", "text_like", "prepared", "intent"].map(Member::new);
+        let is_intent = Finder::new(b",\"event\":\"intent\",");
+        Self { text_of, text_like, prepared, intent, is_intent }
+    }
+}
+
+impl Holder {
+    fn of(&self, line: &[u8]) -> Option<u64> {
+        self.is_intent.find(line)?;
+        let of_text = self.text_of.number(line).or_else(|| self.text_like.number(line));
+        of_text.or_else(|| self.intent.number(line).filter(|_| self.prepared.is_in(line)))
+    }
+}
+
+/// The text of a record that tells it by the one in `like`.
+fn alike(record: &Value, like: &Map<String, Value>) -> Option<(String, Value)> {
+    let [head, tail] = ["text_head", "text_tail"].map(|name| record[name].as_u64());
+    let between = record["text_between"].as_str()?;
+    let text = alike::told(like.get("text")?.as_str()?, head?, between, tail?)?;
+    Some(("text".to_owned(), Value::String(text)))
 }

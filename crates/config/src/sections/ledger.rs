@@ -60,7 +60,7 @@ pub(crate) static LEDGER: Section = Section {
             Kind::Flag,
             "true",
             "false",
-            "Whether a long text that comes again is recorded as `text_of`, the sequence of a record of the same file that holds it. false: each record holds its text, as a receiver of `ship_to` may want it.",
+            "Whether a long text that comes again is recorded as `text_of`, the sequence of a record of the same file that holds it, and one that differs from it in one place as `text_like` and what stands there. false: each record holds its text, as a receiver of `ship_to` may want it.",
         ),
         optional(
             "redaction_key_file",

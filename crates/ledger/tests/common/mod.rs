@@ -92,6 +92,21 @@ pub(crate) fn report_request(paths: &[PathBuf]) -> ReportRequest {
     }
 }
 
+/// What a record refers to for its text, or for all but a piece of it, put together as documented.
+/// `None`: to nothing; `Some(None)`: to what isn't among these.
+pub(crate) fn referred_to(record: &Value, texts: &HashMap<u64, String>) -> Option<Option<String>> {
+    if let Some(sequence) = record["text_of"].as_u64() {
+        return Some(texts.get(&sequence).cloned());
+    }
+    let whole = texts.get(&record["text_like"].as_u64()?);
+    let len = |name: &str| usize::try_from(record[name].as_u64().unwrap()).unwrap();
+    let between = record["text_between"].as_str().unwrap();
+    Some(whole.map(|whole| {
+        let tail = &whole[whole.len() - len("text_tail")..];
+        [&whole[..len("text_head")], between, tail].concat()
+    }))
+}
+
 /// How many records of a file refer to a text, and how many hold one. What a record refers to
 /// must stand in the file; `check` gets both.
 pub(crate) fn references_in(file: &Path, check: impl Fn(&Value, &str)) -> [usize; 2] {
@@ -102,9 +117,8 @@ pub(crate) fn references_in(file: &Path, check: impl Fn(&Value, &str)) -> [usize
         if let Some(text) = record["text"].as_str() {
             texts.insert(record["seq"].as_u64().unwrap(), text.to_owned());
             holding += 1;
-        } else if let Some(sequence) = record["text_of"].as_u64() {
-            let text = texts.get(&sequence);
-            check(&record, text.unwrap_or_else(|| panic!("{record} in {}", file.display())));
+        } else if let Some(text) = referred_to(&record, &texts) {
+            check(&record, &text.unwrap_or_else(|| panic!("{record} in {}", file.display())));
             referring += 1;
         }
     }

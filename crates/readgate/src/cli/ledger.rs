@@ -58,6 +58,10 @@ pub enum LedgerCommand {
         /// verified.
         #[arg(long)]
         with_login: bool,
+        /// Add to each record that names another one's text that text. Such lines can't be
+        /// verified.
+        #[arg(long, conflicts_with = "follow")]
+        with_text: bool,
     },
     /// What users did, who could have read a table, what was denied, what is worth a look.
     Report {
@@ -194,6 +198,7 @@ impl SearchArguments {
             from: self.from.clone(),
             to: self.to.clone(),
             with_login: false,
+            with_text: false,
         }
     }
 }
@@ -247,8 +252,9 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
             ledger::cli::verify_to(&request, format, &mut out)
                 .map_err(|error| (EXIT_INPUT, error.to_string()))?
         }
-        LedgerCommand::Search { paths, search, follow, csv, with_login } => {
-            let search = Search { with_login: *with_login, ..search.search() };
+        LedgerCommand::Search { paths, search, follow, csv, with_login, with_text } => {
+            let search =
+                Search { with_login: *with_login, with_text: *with_text, ..search.search() };
             let found = match (follow, csv) {
                 (true, _) => ledger::cli::search_follow(paths, &search, &mut out).map(|()| 1),
                 (_, true) => ledger::cli::search_csv(paths, &search, &mut out),

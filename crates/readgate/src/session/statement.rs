@@ -282,6 +282,7 @@ impl<'p> Run<'p> {
             command: self.command.name(),
             schema: session.facts.schema(),
             text,
+            may_refer,
             text_place: by_text.as_ref().map(|by_text| &by_text.place),
             kind: self.permit.kind().as_str(),
             form: form.as_ref(),
