@@ -1,6 +1,9 @@
 //! The commands beside plain statements, and those that must not exist.
 
-use readgate_tests::raw::{RawClient, ServerError};
+use readgate_tests::config::set;
+use readgate_tests::raw::{Login, RawClient, ServerError};
+use readgate_tests::readgate::Readgate;
+use readgate_tests::stage::{USER_PASSWORD, login_at};
 
 /// Every command byte that readgate does not serve, with an argument that would do harm.
 const UNSERVED: &[(u8, &[u8])] = &[
@@ -110,6 +113,42 @@ on_both! {
         let row = &response.payloads[response.payloads.len() - 2];
         let length = u32::from_le_bytes(row[2..6].try_into().unwrap());
         assert_eq!(length, 3 << 20);
+    }
+
+    fn long_data_of_a_refused_execution_is_not_the_next_ones(stage) {
+        let (directory, mut config) = stage.own_config("long_data");
+        set(&mut config, "limits.max_payload", "1MiB");
+        let readgate = Readgate::start(&directory, config);
+        let mut alice = login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let statement = alice.prepare("SELECT LENGTH(?)").unwrap();
+        for _ in 0..3 {
+            let piece = [&statement.id.to_le_bytes()[..], &[0, 0], &vec![b'x'; 700 << 10]].concat();
+            alice.send_command(0x18, &piece).unwrap();
+        }
+        let error = alice.execute(&statement, 0, &[0, 1, 252, 0]).expect_error();
+        assert_eq!(error.code, 1153, "{error}");
+        // The value comes with the execution: "abc".
+        let response = alice.execute(&statement, 0, b"\0\x01\xfc\0\x03abc");
+        response.expect_ok();
+        let row = &response.payloads[response.payloads.len() - 2];
+        assert_eq!(u32::from_le_bytes(row[2..6].try_into().unwrap()), 3);
+        let intent = readgate.record("intent", |record| record["command"] == "execute");
+        assert_eq!(intent["binds"][0]["value"], "abc", "{intent}");
+    }
+
+    fn long_data_that_is_cut_short_shifts_no_answer(stage) {
+        let mut alice = stage.alice();
+        let statement = alice.prepare("SELECT LENGTH(?)").unwrap();
+        // MySQL answers this one, before or after it has the next command.
+        alice.send_command(0x18, &statement.id.to_le_bytes()).unwrap();
+        for number in ["1", "2", "3"] {
+            let Ok(response) = alice.try_query(format!("SELECT {number}")) else { break };
+            match response.error() {
+                Some(error) => assert_eq!(error.code, 1835, "{error}"),
+                None => assert_eq!(response.value(), number),
+            }
+        }
+        assert!(alice.is_closed());
     }
 
     fn closes_and_resets_prepared_statements(stage) {

@@ -1,12 +1,15 @@
 //! What records say beyond who and what: values, attributes, shapes, the policy; what a
 //! redacted one leaves out; and that all of it is as the published schema says.
 
+use std::time::Duration;
+
 use readgate_tests::config::set;
 use readgate_tests::json_schema::disagreements;
-use readgate_tests::place::repository;
+use readgate_tests::place::{repository, wait_for};
 use readgate_tests::protocol::Login;
 use readgate_tests::readgate::{self, Readgate};
 use readgate_tests::stage::{USER_PASSWORD, login_at};
+use serde_json::Value;
 
 /// CLIENT_QUERY_ATTRIBUTES.
 const QUERY_ATTRIBUTES: u32 = 1 << 27;
@@ -28,6 +31,40 @@ on_both! {
             record["intent"] == execute["prepared"]["intent"]
         });
         assert_eq!(outcome["fingerprint"], prepare["fingerprint"]);
+    }
+
+    fn a_value_behind_one_of_any_type_is_recorded_as_the_server_reads_it(stage) {
+        let (directory, config) = stage.own_config("any_type");
+        let daemon = Readgate::start(&directory, config);
+        let login = Login::user("alice", USER_PASSWORD);
+        // Each byte is a length, and the bytes behind it say where it stood.
+        let bytes: Vec<u8> = (0x21..0x7e).chain([b'z'; 200]).collect();
+        let mut rows = Vec::new();
+        for type_code in 0..=255_u8 {
+            let mut alice = login_at(daemon.port, &stage.ca_file(), &login);
+            let statement = alice.prepare("SELECT ? IS NULL, ?").unwrap();
+            let execution = [&[0, 1, type_code, 0, 0xfd, 0][..], &bytes].concat();
+            let response = alice.execute(&statement, 0, &execution);
+            match response.error() {
+                Some(error) => assert!(matches!(error.code, 1835 | 1210), "{type_code:#x}: {error}"),
+                None => rows.push(response.payloads[response.payloads.len() - 2].clone()),
+            }
+        }
+        assert!(rows.len() >= 15, "{} types ran", rows.len());
+        // Outcomes are recorded before their answers are sent.
+        let records = wait_for("the outcomes", Duration::from_secs(10), || {
+            let records = daemon.ledger();
+            let ran = |record: &Value| record["event"] == "outcome" && record["end"] == "ok" && record["rows"] == 1;
+            let intents: Vec<Value> = records.iter().filter(|record| ran(record)).map(|record| record["intent"].clone()).collect();
+            (intents.len() == rows.len()).then(|| {
+                records.into_iter().filter(|record| intents.contains(&record["seq"])).collect::<Vec<_>>()
+            })
+        });
+        for (row, record) in rows.iter().zip(&records) {
+            let value = record["binds"][1]["value"].as_str().expect("a string").as_bytes();
+            let length = u8::try_from(value.len()).expect("a short one");
+            assert!(row.ends_with(&[&[length], value].concat()), "{record}: {row:?}");
+        }
     }
 
     fn hashes_the_answer_that_the_client_got(stage) {

@@ -62,5 +62,6 @@ mod sharing;
 mod shipping;
 mod siblings;
 mod staleness;
+mod statement_times;
 mod timing;
 mod wrong_bytes;

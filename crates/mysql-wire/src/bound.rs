@@ -3,7 +3,7 @@
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_binary_resultset.html>
 use std::borrow::Cow;
 
-use crate::execute::{FIXED_LEN, Parameters};
+use crate::execute::{FIXED_LEN, Parameters, names_types};
 use crate::query_attributes::binary_value;
 use crate::{Malformed, Reader};
 
@@ -28,7 +28,8 @@ pub enum Content<'a> {
 }
 
 /// Reads the values of an execution without query attributes (the payload without its
-/// command byte). `known` keeps the types for executions that name none.
+/// command byte). `known` keeps the types for executions that name none. What a server
+/// might read in another way is malformed: its record would say what has not run.
 pub fn bound_values<'a>(
     body: &'a [u8],
     known: &mut Parameters,
@@ -51,7 +52,8 @@ pub fn each_bound_value<'a>(
         return Ok(());
     }
     let nulls = reader.bytes(usize::from(known.count).div_ceil(8))?;
-    if reader.u8()? == 1 {
+    known.just_named = names_types(&mut reader)?;
+    if known.just_named {
         let (types, _) = reader.bytes(2 * usize::from(known.count))?.as_chunks();
         known.types.clear();
         known.types.extend(types.iter().map(|code| u16::from_le_bytes(*code)));
@@ -59,8 +61,12 @@ pub fn each_bound_value<'a>(
     if known.types.len() != usize::from(known.count) {
         return Err(reader.malformed());
     }
-    for (index, type_and_flags) in (0_u16..).zip(&known.types) {
+    // The types come first: there may be as many as there are numbers.
+    for (type_and_flags, index) in known.types.iter().zip(0_u16..) {
         let [type_code, flags] = type_and_flags.to_le_bytes();
+        if flags & 0x7f != 0 {
+            return Err(reader.malformed());
+        }
         let is_null =
             nulls.get(usize::from(index / 8)).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
         // The server looks for long data first: a value sent ahead counts, NULL bit or not.
@@ -220,6 +226,35 @@ mod tests {
         for cut in 0..body.len() {
             assert!(bound_values(&body[..cut], &mut Parameters::new(7)).is_err());
         }
+    }
+
+    #[test]
+    fn what_servers_read_in_different_ways_is_malformed() {
+        let read = |rest: &[u8]| {
+            let body = [FIXED, rest].concat();
+            bound_values(&body, &mut Parameters::new(1)).map(|values| values.len())
+        };
+        assert!(read(b"\x00\x01\xfd\x00\x01x").is_ok());
+        // MariaDB takes any other number than 0 for a yes, and knows no flag but unsigned.
+        assert!(read(b"\x00\x02\xfd\x00\x01x").is_err());
+        assert!(read(b"\x00\x01\xfd\x01\x01x").is_err());
+        // INT24, YEAR, BIT, GEOMETRY: MariaDB takes no byte for them; 251 and 255 for 254.
+        for type_code in [0x09, 0x0d, 0x10, 0xff] {
+            let rest = [&[0, 1, type_code, 0][..], &[1; 16]].concat();
+            assert!(read(&rest).is_err(), "{type_code:#x}");
+        }
+        for length in [251, 255] {
+            let rest = [&[0, 1, 0xfd, 0, length][..], &[1; 16]].concat();
+            assert!(read(&rest).is_err(), "{length}");
+        }
+    }
+
+    #[test]
+    fn a_statement_may_have_as_many_parameters_as_it_can_count() {
+        let (count, nulls) = (usize::from(u16::MAX), vec![0xff; 8192]);
+        let body = [FIXED, &nulls, b"\x01", &vec![0; 2 * count]].concat();
+        let mut known = Parameters::new(u16::MAX);
+        assert_eq!(bound_values(&body, &mut known).unwrap().len(), count);
     }
 
     #[test]

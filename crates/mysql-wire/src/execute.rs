@@ -23,12 +23,30 @@ pub struct Parameters {
     pub sent_ahead: BTreeSet<u16>,
     /// Types, as the last execution that named them did.
     pub(crate) types: Vec<u16>,
+    /// Whether the last execution named them.
+    pub(crate) just_named: bool,
 }
 
 impl Parameters {
     /// Those of a statement that has just been prepared.
     pub fn new(count: u16) -> Self {
         Self { count, ..Self::default() }
+    }
+
+    /// The server has not taken over what the last execution named, or may not have.
+    pub fn forget_named(&mut self) {
+        if std::mem::take(&mut self.just_named) {
+            self.types.clear();
+        }
+    }
+}
+
+/// Whether types follow. Servers disagree on what other bytes than 0 and 1 mean.
+pub(crate) fn names_types(reader: &mut Reader<'_>) -> Result<bool, Malformed> {
+    match reader.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(reader.malformed()),
     }
 }
 
@@ -60,13 +78,13 @@ pub fn without_attributes(
     }
     let nulls = reader.bytes(count.div_ceil(8))?;
     let own_nulls = own_null_bits(nulls, parameters);
-    let names_types = reader.u8()?;
+    let names_types = names_types(&mut reader)?;
     let mut attributes = Vec::new();
     if parameters > 0 {
         out.put_slice(&own_nulls);
-        out.put_u8(names_types);
+        out.put_u8(names_types.into());
     }
-    if names_types == 1 {
+    if names_types {
         (known.types, attributes) = read_types(&mut reader, count, parameters)?;
         known.types.iter().for_each(|&code| out.put_u16_le(code));
     }
@@ -119,7 +137,8 @@ fn put_values(
     nulls: &[u8],
     known: &Parameters,
 ) -> Result<(), Malformed> {
-    for (index, code) in (0_u16..).zip(&known.types) {
+    // The types come first: there may be as many as there are numbers.
+    for (code, index) in known.types.iter().zip(0_u16..) {
         let is_null =
             nulls.get(usize::from(index / 8)).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
         if is_null || known.sent_ahead.contains(&index) {

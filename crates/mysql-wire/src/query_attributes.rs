@@ -71,31 +71,33 @@ fn parse_attributes(reader: &mut Reader<'_>, count: u64) -> Result<Vec<QueryAttr
     Ok(attributes)
 }
 
-/// The bytes of one value in the binary protocol.
+/// The bytes of one value in the binary protocol. Of types that no client binds, servers take
+/// as many bytes as each of them likes (MariaDB none for INT24, YEAR, BIT, GEOMETRY): they are
+/// malformed here, or the values behind them would be read differently.
 ///
 /// <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_binary_resultset.html>
 pub fn binary_value<'a>(reader: &mut Reader<'a>, type_code: u8) -> Result<&'a [u8], Malformed> {
     match type_code {
         // NULL
         0x06 => Ok(&[]),
-        // TINY, BOOL
-        0x01 | 0xf4 => reader.bytes(1),
-        // SHORT, YEAR
-        0x02 | 0x0d => reader.bytes(2),
-        // LONG, FLOAT, INT24
-        0x03 | 0x04 | 0x09 => reader.bytes(4),
+        // TINY
+        0x01 => reader.bytes(1),
+        // SHORT
+        0x02 => reader.bytes(2),
+        // LONG, FLOAT
+        0x03 | 0x04 => reader.bytes(4),
         // DOUBLE, LONGLONG
         0x05 | 0x08 => reader.bytes(8),
-        // TIMESTAMP, DATE, TIME, DATETIME and their fractional forms
-        0x07 | 0x0a | 0x0b | 0x0c | 0x11 | 0x12 | 0x13 => {
+        // TIMESTAMP, DATE, TIME, DATETIME
+        0x07 | 0x0a | 0x0b | 0x0c => {
             let len = usize::from(reader.u8()?);
             if len > 12 {
                 return Err(reader.malformed());
             }
             reader.bytes(len)
         }
-        // DECIMAL, VARCHAR, BIT, JSON, NEWDECIMAL, ENUM, SET, BLOBs, strings, GEOMETRY
-        0x00 | 0x0f | 0x10 | 0xf2 | 0xf5..=0xff => reader.lenenc_bytes(),
+        // DECIMAL, VARCHAR, VECTOR, JSON, NEWDECIMAL, ENUM, SET, BLOBs, strings
+        0x00 | 0x0f | 0xf2 | 0xf5..=0xfe => reader.lenenc_bytes(),
         _ => Err(reader.malformed()),
     }
 }

@@ -1,4 +1,4 @@
-//! How long a session has been idle. One timer for the whole session, moved only when it
+//! How long a session has been idle, or a statement under way. One timer for the whole session, moved only when it
 //! fires: a timer set and cancelled for each command costs more than judging it.
 use std::pin::Pin;
 use std::time::Duration;
@@ -68,7 +68,13 @@ impl IdleTimer {
     /// Waits for the next thing that a wait comes to.
     pub async fn pass(&mut self, wait: &mut Wait) -> Idle {
         let (after, what) = wait.next();
-        let due = wait.began + after;
+        self.until(wait.began + after).await;
+        wait.has_come_to(what);
+        what
+    }
+
+    /// Waits for a moment. Of one session nothing else waits meanwhile.
+    pub async fn until(&mut self, due: Instant) {
         let timer = self.0.get_or_insert_with(|| Box::pin(sleep_until(due)));
         // Set for an earlier wait, it may fire early; set for a nap, it must not fire late.
         if timer.deadline() > due {
@@ -77,8 +83,7 @@ impl IdleTimer {
         loop {
             timer.as_mut().await;
             if Instant::now() >= due {
-                wait.has_come_to(what);
-                return what;
+                return;
             }
             timer.as_mut().reset(due);
         }

@@ -275,7 +275,9 @@ pub async fn outcome(
             ResponseEnd::Err(_) => ("error", held.bytes),
         },
         Err(RelayFault::ClientGone(_)) => ("client_gone", report.bytes),
-        Err(RelayFault::ReplicaGone(_) | RelayFault::Protocol(_)) => ("replica_gone", report.bytes),
+        Err(RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) | RelayFault::Overtime) => {
+            ("replica_gone", report.bytes)
+        }
         Err(RelayFault::Ordered) => ("killed", report.bytes),
         Err(RelayFault::Over(_)) => ("over_limit", report.bytes),
     };

@@ -125,6 +125,13 @@ pub struct ReplicaSession {
     pub baseline: guard::Baseline,
 }
 
+impl ReplicaSession {
+    /// Longest run of a statement, as the guard has set it.
+    pub fn statement_timeout(&self) -> Option<Duration> {
+        Some(self.guard.statement_timeout).filter(|limit| !limit.is_zero())
+    }
+}
+
 impl std::ops::Deref for ReplicaSession {
     type Target = LoggedIn;
 

@@ -6,6 +6,8 @@ pub mod carried;
 pub mod command;
 pub mod kill;
 pub mod limits;
+pub mod opening;
+pub mod overtime;
 pub mod own;
 pub mod passthrough;
 pub mod password;
@@ -20,12 +22,10 @@ use std::time::Instant;
 use access::{NamedUser, Role, SourceSlot, UserSlot, UserStore};
 use ledger::WhoTag;
 use mysql_wire::change_user::ChangeUser;
-use mysql_wire::handshake_response::Attribute;
 use mysql_wire::packet::Payload;
-use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, SqlState, StatusFlags};
-use sql_judge::{Judge, ServerVersion, SessionFacts};
+use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, StatusFlags};
+use sql_judge::{Judge, SessionFacts};
 
-use crate::connection::login::LoggedIn;
 use crate::context::Context;
 use crate::daemon::{Daemon, SessionLimits};
 use crate::ending::{Ending, EndingKind};
@@ -33,21 +33,15 @@ use crate::idle::{Idle, IdleTimer, Wait};
 use crate::login_record::{self, Place};
 use crate::metrics::tally::{Ran, Tally};
 use crate::packet_stream::PacketStream;
-use crate::recording::{RESERVED_ATTRIBUTES, SessionRecords};
-use crate::registry::{Card, Order, Orders, Reason, Registered};
-use crate::reload;
-use crate::replica::account::Account;
-use crate::replica::guard::Baseline;
+use crate::recording::SessionRecords;
+use crate::registry::{Order, Orders, Registered};
+use crate::replica::ReplicaSession;
 use crate::replica::pool::Warm;
-use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
 use crate::role_policy::RoleJudge;
+use opening::charset_unknown;
 use prepared::PreparedStatements;
 use share::{Rested, Traces};
 
-/// ER_INTERNAL_ERROR-like: the replica's session state can't be followed.
-const UNKNOWN_CHARSET: u16 = 1115;
-/// ER_DBACCESS_DENIED_ERROR.
-const SCHEMA_DENIED: u16 = 1044;
 /// Flags that belong to one response, not to the session.
 const RESPONSE_FLAGS: StatusFlags = StatusFlags::SERVER_MORE_RESULTS_EXISTS
     .union(StatusFlags::SERVER_STATUS_CURSOR_EXISTS)
@@ -105,77 +99,6 @@ pub struct Left {
 }
 
 impl<'a> Session<'a> {
-    /// Opens the session on the replica, records the login, and tells the client OK.
-    pub async fn open(
-        daemon: &'a Arc<Daemon>,
-        client: &'a mut PacketStream,
-        context: &'a mut Context,
-        logged_in: LoggedIn,
-    ) -> Result<Self, Ending> {
-        let account = account_of(daemon, &logged_in)?;
-        let wish = Arc::new(SessionWish {
-            account: Arc::clone(&account),
-            client: logged_in.negotiated,
-            collation: logged_in.collation,
-            schema: schema_of(daemon, &account, &logged_in)?,
-            attributes: attributes_for_replica(&logged_in),
-            statement_timeout: logged_in.named.user().role.limits.statement_timeout,
-        });
-        if let Some(err) = daemon.walls.load().err_packet(&account) {
-            return Err(Ending::told(EndingKind::ReplicaFault, "no service: walls", err));
-        }
-        let lending = daemon.pool.lend(&wish, context.earmarked.take());
-        let opened = Box::pin(lending).await;
-        daemon.metrics.replica_opened(&opened);
-        let mut replica = opened.map_err(|fault| no_replica(daemon, &fault))?;
-        let baseline = std::mem::take(&mut replica.baseline);
-        let facts = facts(replica.version, &baseline).ok_or_else(charset_unknown)?;
-        let user = logged_in.named.user();
-        let card = Card {
-            account: Some(account),
-            replica_session: Some(replica.connection_id),
-            ..Card::new(context, &logged_in.named, client.is_encrypted())
-        };
-        // Before the judge is asked for: what changes in between is followed.
-        let generation = daemon.judges.generation();
-        let RoleJudge { judge, policy } = daemon.judge(replica.version, &user.role);
-        let tag = login_record::record(daemon, context, &logged_in, at(daemon, &replica, &policy))
-            .await?;
-        let (registered, orders) = daemon.registry.register(context.connection_id, card);
-        reload::end_if_revoked(daemon, context.connection_id);
-        let mut session = Self {
-            daemon,
-            client,
-            context,
-            judge,
-            facts,
-            prepared: PreparedStatements::default(),
-            generation,
-            program: login_record::program_of(&logged_in.attributes),
-            tag,
-            user: user.name.as_str().to_owned(),
-            named: logged_in.named.clone(),
-            role: Arc::clone(&user.role),
-            records: daemon.live().records.for_session(&user.role.name, &wish.attributes),
-            negotiated: logged_in.negotiated,
-            collation: logged_in.collation,
-            multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
-            limits: daemon.live().session_limits.narrowed(&user.role.limits),
-            replica,
-            traces: Traces::default(),
-            idle: IdleTimer::default(),
-            tally: daemon.metrics.statements.tally(user.name.as_str(), &user.role.name),
-            orders,
-            registered,
-            slots: logged_in.slots,
-        };
-        session.send_ok(false).await?;
-        if let Some(algorithm) = logged_in.compression {
-            session.client.compress(algorithm);
-        }
-        Ok(session)
-    }
-
     /// Runs commands until the session ends. A replica session that ends between commands
     /// goes back to the pool; one in the middle of something does not. Boxed: a future holds what
     /// it was given beside what it makes of it, and whoever waits for it holds it a third time.
@@ -424,68 +347,6 @@ fn replica_spoke_unasked(replica: &mut ReplicaSession, filled: std::io::Result<u
         Some(Ok(err)) => Ending::told(EndingKind::ReplicaFault, "the replica said goodbye", err),
         Some(Err(_)) | None => gone(),
     }
-}
-
-fn facts(version: ServerVersion, baseline: &Baseline) -> Option<SessionFacts> {
-    SessionFacts::from_session_variables(
-        version,
-        &baseline.sql_mode,
-        &baseline.character_set_client,
-        baseline.schema.as_deref(),
-    )
-}
-
-fn charset_unknown() -> Ending {
-    let text = "readgate: the session's character set or sql_mode is not one that readgate \
-                can judge statements in";
-    let err = ErrPacket::new(UNKNOWN_CHARSET, SqlState::ACCESS, text);
-    Ending::told(EndingKind::LoginDenied, "character set or sql_mode unknown", err)
-}
-
-fn no_replica(daemon: &Daemon, fault: &ReplicaFault) -> Ending {
-    let farewell = fault.err_packet(&daemon.pool.target.name);
-    Ending::told(EndingKind::ReplicaFault, fault.to_string(), farewell)
-}
-
-/// The account of the user's role. One that a reload has just taken away is nobody else's.
-fn account_of(daemon: &Daemon, logged_in: &LoggedIn) -> Result<Arc<Account>, Ending> {
-    let accounts = daemon.pool.target.accounts.load();
-    let account = accounts.of(&logged_in.named.user().role).map(Arc::clone);
-    account.ok_or_else(|| Ending::ordered(Reason::Revoked))
-}
-
-/// The schema that the login asks for, which its role must let it have, or the general one.
-fn schema_of(
-    daemon: &Daemon,
-    account: &Account,
-    logged_in: &LoggedIn,
-) -> Result<Option<Vec<u8>>, Ending> {
-    let policy = daemon.live().policy_of(&logged_in.named.user().role);
-    if let Some(schema) = &logged_in.schema {
-        if policy.may_use(schema) {
-            return Ok(Some(schema.clone()));
-        }
-        let text = "readgate: access denied to this schema (the role's schemas)";
-        let err = ErrPacket::new(SCHEMA_DENIED, SqlState::ACCESS, text);
-        return Err(Ending::told(EndingKind::LoginDenied, "schema not of the role", err));
-    }
-    let default = account.default_schema.as_ref().map(|schema| schema.clone().into_bytes());
-    Ok(default.filter(|schema| policy.may_use(schema)))
-}
-
-/// The client's own attributes, then who it really is, so that the replica's
-/// session_connect_attrs name the person behind the shared account. What differs from one run
-/// of a program to the next means nothing on the replica and stands in the login's record.
-fn attributes_for_replica(logged_in: &LoggedIn) -> Vec<Attribute> {
-    let is_passed = |a: &&Attribute| {
-        !a.name.starts_with(RESERVED_ATTRIBUTES)
-            && !matches!(a.name.as_slice(), b"_pid" | b"_thread")
-    };
-    let clients = logged_in.attributes.iter().filter(is_passed);
-    let user = logged_in.named.user().name.as_str();
-    let mut all: Vec<Attribute> = clients.take(64).cloned().collect();
-    all.push(Attribute::new("readgate_user", user));
-    all
 }
 
 /// Where the session's statements run, for its records.

@@ -130,6 +130,11 @@ impl Check<'_, '_> {
         };
         let name = self.name(table);
         let special = special(&schema);
+        let holds_secrets = special.is_some_and(|special| special.holds_secrets(&name));
+        if self.policy.own_sessions_only && reads && holds_secrets {
+            let reason = format!("{} holds passwords of other accounts", excerpt(&name));
+            return Some(self.refusal("credentials", reason, table));
+        }
         let shows_others = special.is_some_and(|special| special.shows_others(&name));
         if self.policy.own_sessions_only && reads && shows_others {
             let shown = excerpt(&name);

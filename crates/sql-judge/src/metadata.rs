@@ -61,6 +61,13 @@ impl Special {
         }
     }
 
+    /// Whether a table of it holds passwords, in clear or as verifiers, and is of no other use
+    /// to people who read. What isn't ASCII might be folded to one.
+    pub(crate) fn holds_secrets(self, table: &[u8]) -> bool {
+        let is = |name: &&str| table.eq_ignore_ascii_case(name.as_bytes());
+        self == Self::Mysql && (SECRETS.iter().any(is) || !table.is_ascii())
+    }
+
     /// Whether a table of it shows nothing of the data in other schemas but what the
     /// server's own grants let the shared account see of their structure.
     pub(crate) fn holds_no_data(self, table: &[u8]) -> bool {
@@ -152,6 +159,10 @@ const SYS: &[&str] = &[
     "wait_classes_global_by_avg_latency", "wait_classes_global_by_latency",
     "waits_global_by_latency",
 ];
+
+/// In `mysql`: how the replica logs in to its source and to federated servers (in clear), and
+/// how accounts do.
+const SECRETS: &[&str] = &["global_priv", "password_history", "servers", "slave_master_info"];
 
 /// In `mysql`, what HELP and time zones need.
 const MYSQL: &[&str] = &[

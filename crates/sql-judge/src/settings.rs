@@ -104,7 +104,7 @@ fn is_free(lower: &[u8]) -> bool {
 /// Sorted.
 #[rustfmt::skip]
 const FREE: &[&str] = &[
-    "autocommit", "big_tables", "character_set_connection", "character_set_database",
+    "autocommit", "big_tables", "block_encryption_mode", "character_set_connection", "character_set_database",
     "character_set_results", "character_set_server", "collation_connection", "collation_database",
     "collation_server", "cte_max_recursion_depth", "default_regex_flags", "default_storage_engine",
     "default_tmp_storage_engine", "default_week_format", "div_precision_increment",

@@ -63,7 +63,8 @@ pub(crate) static LIMITS: Section = Section {
             Kind::Duration("0s", "30d"),
             "\"1h\"",
             "\"1h\"",
-            "Longest statement, kept by the replica; \"0s\" is no limit.",
+            "Longest statement. The replica keeps it; what goes on for two seconds more (MySQL keeps \
+             it for queries alone) readgate stops. \"0s\" is no limit.",
         ),
         default(
             "lock_wait_timeout",

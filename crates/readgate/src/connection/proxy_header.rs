@@ -106,14 +106,14 @@ fn parse_v2(bytes: &[u8]) -> Result<Parsed, BadHeader> {
     let header = match (version_command, family) {
         (0x20, _) => ProxyHeader::Local,
         (0x21, 0x11) => {
-            let [a, b, c, d, _, _, _, _, p, q] = *block.first_chunk::<10>().ok_or(BadHeader)?;
+            let [a, b, c, d, _, _, _, _, p, q, _, _] =
+                *block.first_chunk::<12>().ok_or(BadHeader)?;
             client(Ipv4Addr::new(a, b, c, d).into(), [p, q])
         }
         (0x21, 0x21) => {
             let source = *block.first_chunk::<16>().ok_or(BadHeader)?;
-            let port = block.get(32..34).ok_or(BadHeader)?;
-            let port = port.try_into().map_err(|_| BadHeader)?;
-            client(Ipv6Addr::from(source).into(), port)
+            let [p, q, _, _] = *block.get(32..).and_then(<[u8]>::first_chunk).ok_or(BadHeader)?;
+            client(Ipv6Addr::from(source).into(), [p, q])
         }
         _ => return Err(BadHeader),
     };
@@ -181,6 +181,8 @@ mod tests {
             &too_long,
             &v2(0x22, 0x11, &[0; 12]),
             &v2(0x21, 0x11, &[0; 8]),
+            &v2(0x21, 0x11, &[0; 11]),
+            &v2(0x21, 0x21, &[0; 35]),
             &v2(0x21, 0x31, &[0; 216]),
         ] {
             assert_eq!(parse(bad), Err(BadHeader), "{bad:?}");

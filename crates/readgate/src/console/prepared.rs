@@ -224,7 +224,7 @@ impl Prepared {
         };
         let tokens = self.tokens.iter().map(put).collect();
         let carried =
-            Carried::of_execution(&body, &mut self.parameters, &self.long_record, attributes);
+            Carried::of_execution(&body, &mut self.parameters, &self.long_record, attributes)?;
         Ok((tokens, carried))
     }
 }

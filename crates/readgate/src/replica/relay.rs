@@ -6,8 +6,10 @@ use std::time::Duration;
 use bytes::Buf;
 use mysql_wire::response::{Over, ResponseEnd, ResponseFault, ResponseWalker};
 use ring::digest::Context;
+use tokio::time::Instant;
 
 use super::ReplicaSession;
+use crate::idle::IdleTimer;
 use crate::packet_stream::PacketStream;
 use crate::patience;
 use crate::registry::Orders;
@@ -33,6 +35,39 @@ pub enum RelayFault {
     /// The next row would exceed a limit of the role.
     #[error("a limit of the role was exceeded: {0:?}")]
     Over(Over),
+    /// The replica is still at it when its time is over. The relay may go on where it stopped.
+    #[error("it goes on beyond its time")]
+    Overtime,
+}
+
+/// What ends the wait for a response beside the two sides.
+pub struct Watch<'w> {
+    /// Orders to the session.
+    pub orders: &'w mut Orders,
+    /// The session's timer.
+    pub timer: &'w mut IdleTimer,
+    /// When the response is to have ended; `None` is never.
+    pub due: Option<Instant>,
+    /// How long the client may take nothing.
+    pub write_timeout: Duration,
+}
+
+/// What of a response has been passed on.
+#[derive(Default)]
+pub struct Passed {
+    /// Its bytes as the client gets them, those of the last chunk too.
+    pub hash: Option<Context>,
+    /// Whether the replica was told to stop meanwhile.
+    pub stopped: bool,
+    /// How many.
+    bytes: u64,
+}
+
+impl Passed {
+    /// Nothing yet; what comes is put into that hash, if there is one.
+    pub fn hashed_by(hash: Option<Context>) -> Self {
+        Self { hash, ..Self::default() }
+    }
 }
 
 /// A response whose last chunk is held back.
@@ -46,38 +81,35 @@ pub struct Held {
     pub bytes: u64,
 }
 
-/// Forwards a response up to its last chunk. `hash` gets its bytes as the client does,
-/// those of the last chunk too.
+/// Forwards a response up to its last chunk.
 pub async fn up_to_the_end(
     client: &mut PacketStream,
     replica: &mut ReplicaSession,
     walker: &mut ResponseWalker,
-    orders: &mut Orders,
-    write_timeout: Duration,
-    hash: &mut Option<Context>,
+    watch: &mut Watch<'_>,
+    passed: &mut Passed,
 ) -> Result<Held, RelayFault> {
-    let mut bytes = 0;
     loop {
         let inbox = replica.channel.inbox();
         let walk = walker.walk(inbox)?;
-        bytes += walk.forward as u64;
-        if let Some(hash) = hash {
+        passed.bytes += walk.forward as u64;
+        if let Some(hash) = &mut passed.hash {
             hash.update(inbox.get(..walk.forward).unwrap_or_default());
         }
         if let Some(end) = walk.end {
             if inbox.len() > walk.forward {
                 return Err(ResponseFault::Malformed("packet after the end").into());
             }
-            return Ok(Held { end, len: walk.forward, bytes });
+            return Ok(Held { end, len: walk.forward, bytes: passed.bytes });
         }
         if let Some(over) = walk.over {
-            send_front(client, replica, walk.forward, write_timeout).await?;
+            send_front(client, replica, walk.forward, watch.write_timeout).await?;
             return Err(RelayFault::Over(over));
         }
         if walk.forward > 0 {
-            send_front(client, replica, walk.forward, write_timeout).await?;
+            send_front(client, replica, walk.forward, watch.write_timeout).await?;
         }
-        more(client, replica, orders).await?;
+        more(client, replica, watch).await?;
     }
 }
 
@@ -110,12 +142,13 @@ async fn send_front(
     }
 }
 
-/// Waits for more of the response, for the client's end, or for an order to stop.
+/// Waits for more of the response, for the client's end, for an order to stop, or until it is due.
 async fn more(
     client: &mut PacketStream,
     replica: &mut ReplicaSession,
-    orders: &mut Orders,
+    watch: &mut Watch<'_>,
 ) -> Result<(), RelayFault> {
+    let Watch { orders, timer, due, .. } = watch;
     loop {
         let watching = client.inbox().len() < READ_AHEAD;
         tokio::select! {
@@ -131,6 +164,13 @@ async fn more(
                 Err(error) => return Err(RelayFault::ClientGone(error.to_string())),
             },
             () = orders.end_now() => return Err(RelayFault::Ordered),
+            () = until(timer, *due), if due.is_some() => return Err(RelayFault::Overtime),
         }
+    }
+}
+
+async fn until(timer: &mut IdleTimer, due: Option<Instant>) {
+    if let Some(due) = due {
+        timer.until(due).await;
     }
 }

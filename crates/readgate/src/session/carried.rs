@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use ledger::{Bind, BindValue};
+use mysql_wire::Malformed;
 use mysql_wire::bound::{BoundValue, Content, each_bound_value, is_number, text, type_name};
 use mysql_wire::execute::Parameters;
 use mysql_wire::query_attributes::QueryAttribute;
@@ -54,23 +55,19 @@ impl Carried {
         Self { binds: Vec::new(), attributes }
     }
 
-    /// Values and attributes of an execution. One that can't be read is the server's to
-    /// refuse: it is kept as the hash of its bytes.
+    /// Values and attributes of an execution. One that can't be read is not for the server to
+    /// read: its record would not say what has run.
     pub fn of_execution(
         body: &[u8],
         known: &mut Parameters,
         long_data: &LongData,
         attributes: Vec<QueryAttribute>,
-    ) -> Self {
+    ) -> Result<Self, Malformed> {
         let mut binds = Vec::with_capacity(usize::from(known.count));
-        let read = each_bound_value(body, known, |index, value| {
+        each_bound_value(body, known, |index, value| {
             binds.push(bound(index, value, long_data));
-        });
-        if read.is_err() {
-            let value = hashed(body);
-            binds = vec![Bind { name: None, kind: "unreadable", is_number: false, value }];
-        }
-        Self { binds, ..Self::of_query(attributes) }
+        })?;
+        Ok(Self { binds, ..Self::of_query(attributes) })
     }
 
     /// The values in the ledger's terms.
@@ -135,6 +132,11 @@ impl LongData {
         let long = self.0.entry(parameter).or_insert_with(fresh);
         long.bytes = long.bytes.saturating_add(bytes.len() as u64);
         long.hash.0.update(bytes);
+    }
+
+    /// Whether nothing was sent ahead.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The next execution starts without.

@@ -15,7 +15,7 @@ use crate::ending::{Ending, EndingKind};
 /// ER_USER_LIMIT_REACHED.
 const USER_LIMIT_REACHED: u16 = 1226;
 /// A statement that was stopped has this long to end on the replica.
-const STOP_DEADLINE: Duration = Duration::from_secs(10);
+pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
 /// The caps of the next response; an error if the day's bytes are used up.
 pub fn caps(session: &Session<'_>) -> Result<Caps, ErrPacket> {
@@ -52,9 +52,21 @@ pub async fn stop(
     let broken = |detail: String| Ending::silent(EndingKind::ReplicaFault, detail);
     let killed = session.daemon.pool.kill(account, session.replica.connection_id, true).await;
     killed.map_err(|fault| broken(fault.to_string()))?;
-    let drained = timeout(STOP_DEADLINE, drain(session, walker)).await;
-    drained.map_err(|_| broken("a stopped statement does not end".to_owned()))??;
-    // The order to stop may have come late and hit what runs next: let that be ours.
+    throw_away(session, walker).await?;
+    take_late_stop(session).await
+}
+
+/// Takes a response to its end, of which the client sees nothing.
+pub async fn throw_away(
+    session: &mut Session<'_>,
+    walker: &mut ResponseWalker,
+) -> Result<(), Ending> {
+    let late = |_| Ending::silent(EndingKind::ReplicaFault, "a stopped statement does not end");
+    timeout(STOP_DEADLINE, drain(session, walker)).await.map_err(late)?
+}
+
+/// The order to stop may have come late and hit what runs next: let that be ours.
+pub async fn take_late_stop(session: &mut Session<'_>) -> Result<(), Ending> {
     match session.resync().await {
         Ok(()) => Ok(()),
         Err(_) => session.resync().await,

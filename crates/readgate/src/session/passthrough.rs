@@ -1,12 +1,15 @@
 //! Commands that carry no statement and reach no data: forwarded as a closed list of
 //! constants, so that nothing a client wrote goes along.
+use std::time::Instant;
+
 use mysql_wire::Command;
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 
+use super::opening::facts;
 use super::share::Traces;
-use super::{Session, facts};
+use super::{Session, overtime};
 use crate::ending::{Ending, EndingKind};
-use crate::replica::relay::{self, RelayFault};
+use crate::replica::relay::{self, Passed, RelayFault};
 
 /// The commands.
 #[derive(Debug, Clone, Copy)]
@@ -35,10 +38,10 @@ pub async fn relay_whole(
     session: &mut Session<'_>,
     walker: &mut ResponseWalker,
 ) -> Result<ResponseEnd, Ending> {
-    let Session { client, replica, orders, limits, .. } = session;
-    let write = limits.write_timeout;
-    let held = relay::up_to_the_end(client, replica, walker, orders, write, &mut None).await;
+    let due = overtime::due(&session.replica, Instant::now());
+    let held = overtime::relay_until(session, walker, &mut Passed::default(), due).await;
     let held = held.map_err(|fault| relay_ending(&fault))?;
+    let Session { client, replica, limits, .. } = session;
     let end = relay::release(client, replica, held, limits.write_timeout).await;
     end.map_err(|fault| relay_ending(&fault))
 }
@@ -70,7 +73,9 @@ pub fn replica_gone(error: std::io::Error) -> Ending {
 pub fn relay_ending(fault: &RelayFault) -> Ending {
     let kind = match fault {
         RelayFault::ClientGone(_) => EndingKind::ClientGone,
-        RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) => EndingKind::ReplicaFault,
+        RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) | RelayFault::Overtime => {
+            EndingKind::ReplicaFault
+        }
         RelayFault::Ordered => EndingKind::Killed,
         RelayFault::Over(_) => EndingKind::Internal,
     };

@@ -16,7 +16,7 @@ use super::carried::{Carried, LongData};
 use super::command::Came;
 use super::passthrough::{relay_whole, replica_gone};
 use super::statement::{Execution, Run};
-use super::{Session, refuse};
+use super::{Session, limits, refuse};
 use crate::ending::Ending;
 use crate::recording::Named;
 
@@ -62,6 +62,15 @@ struct PreparedRead {
     named: Arc<Named>,
     /// Whether that record has the text without its values.
     told_redacted: bool,
+}
+
+impl PreparedRead {
+    /// What was sent ahead is used up.
+    fn forget_long_data(&mut self) {
+        self.long_data = 0;
+        self.parameters.sent_ahead.clear();
+        self.long_values.clear();
+    }
 }
 
 impl PreparedStatements {
@@ -191,7 +200,9 @@ async fn run_prepared(
         }
         Some(Prepared::Absorbed(..)) | None => return unknown(session, &body).await,
     };
-    if command == Command::StmtExecute && std::mem::take(&mut read.long_data) > most {
+    let has_long_data = command == Command::StmtExecute && !read.long_values.is_empty();
+    if has_long_data && read.long_data > most {
+        forget_long_data(session, id).await?;
         let text = "readgate: parameters sent as long data are larger than limits.max_payload";
         return session.send_err(&ErrPacket::new(TOO_LARGE, SqlState::LINK, text)).await;
     }
@@ -200,6 +211,9 @@ async fn run_prepared(
     let (named, told_redacted) = (Arc::clone(&read.named), read.told_redacted);
     if !session.judge.still_holds(&session.facts, &permit) {
         let denial = outdated(&permit);
+        if has_long_data {
+            forget_long_data(session, id).await?;
+        }
         return refuse::deny(session, command, permit.text(), &denial).await;
     }
     let (body, carried) = match command == Command::StmtExecute {
@@ -209,7 +223,29 @@ async fn run_prepared(
     let execution = Some(Execution { body: with_id(body, id), prepared, named, told_redacted });
     let Came { packet, received } = came;
     let run = Run { execution, carried: &carried, packet, ..Run::of_text(command, &permit, false) };
-    run.to_the_end(session, received).await.map(|_| ())
+    let ran = run.to_the_end(session, received).await?;
+    if command == Command::StmtFetch || ran.was_taken() {
+        return Ok(());
+    }
+    if let Some(read) = session.prepared.read_mut(id).filter(|_| !ran.was_read()) {
+        read.parameters.forget_named();
+    }
+    match has_long_data {
+        true => forget_long_data(session, id).await,
+        false => Ok(()),
+    }
+}
+
+/// An execution uses up what was sent ahead for it, one that fails as well. One that is refused
+/// here, or can't be read there, leaves it at the replica: it must forget too, or the next
+/// execution would run with these values, and its record say others.
+async fn forget_long_data(session: &mut Session<'_>, id: u32) -> Result<(), Ending> {
+    if let Some(read) = session.prepared.read_mut(id) {
+        read.forget_long_data();
+    }
+    send(session, Command::StmtReset, &id.to_le_bytes()).await?;
+    let mut walker = ResponseWalker::new(Expect::Ack, session.replica.form, 1, 1);
+    limits::throw_away(session, &mut walker).await
 }
 
 /// The execution without query attributes, as the replica's session reads it, and what it
@@ -228,9 +264,9 @@ fn taken_apart(
             .map_err(|malformed| Ending::malformed(malformed.to_string()))?,
         false => (body, Vec::new()),
     };
-    let carried = Carried::of_execution(&body, &mut read.parameters, &read.long_values, attributes);
-    read.parameters.sent_ahead.clear();
-    read.long_values.clear();
+    let carried = Carried::of_execution(&body, &mut read.parameters, &read.long_values, attributes)
+        .map_err(|malformed| Ending::malformed(malformed.to_string()))?;
+    read.forget_long_data();
     Ok((body, carried))
 }
 
@@ -246,8 +282,12 @@ fn outdated(permit: &ReadPermit) -> Denial {
     }
 }
 
-/// COM_STMT_SEND_LONG_DATA: has no answer, so what is too much shows at execution.
+/// COM_STMT_SEND_LONG_DATA: has no answer, so what is too much shows at execution. One that is
+/// too short to be it MySQL does answer, which would be taken for the next command's answer.
 pub async fn send_long_data(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending> {
+    let Some(&[low, high]) = body.get(4..).and_then(<[u8]>::first_chunk) else {
+        return Err(Ending::malformed("malformed COM_STMT_SEND_LONG_DATA"));
+    };
     let Some(id) = session.prepared.resolve(&body) else {
         return Ok(());
     };
@@ -256,11 +296,9 @@ pub async fn send_long_data(session: &mut Session<'_>, body: Bytes) -> Result<()
         return Ok(());
     };
     read.long_data = read.long_data.saturating_add(body.len());
-    if let Some(&[low, high]) = body.get(4..).and_then(<[u8]>::first_chunk) {
-        let parameter = u16::from_le_bytes([low, high]);
-        read.parameters.sent_ahead.insert(parameter);
-        read.long_values.add(parameter, body.get(6..).unwrap_or_default());
-    }
+    let parameter = u16::from_le_bytes([low, high]);
+    read.parameters.sent_ahead.insert(parameter);
+    read.long_values.add(parameter, body.get(6..).unwrap_or_default());
     if read.long_data > most {
         return Ok(());
     }
@@ -291,9 +329,7 @@ pub async fn reset(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending>
     let Some(read) = session.prepared.read_mut(id) else {
         return session.send_ok(false).await;
     };
-    read.long_data = 0;
-    read.parameters.sent_ahead.clear();
-    read.long_values.clear();
+    read.forget_long_data();
     send(session, Command::StmtReset, &id.to_le_bytes()).await?;
     let mut walker = ResponseWalker::new(Expect::Ack, session.replica.form, 1, 1);
     let _: ResponseEnd = relay_whole(session, &mut walker).await?;

@@ -13,7 +13,8 @@ use mysql_wire::{Command, ErrPacket, StatusFlags};
 use prometheus::IntGauge;
 use sql_judge::Footprint;
 
-use super::{Leaving, Session, no_replica, ordered};
+use super::opening::no_replica;
+use super::{Leaving, Session, ordered};
 use crate::ending::{Ending, EndingKind};
 use crate::idle::{Idle, Wait};
 use crate::recording::Named;

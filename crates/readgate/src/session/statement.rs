@@ -17,14 +17,18 @@ use sql_judge::{ReadPermit, Verdict};
 use super::carried::{Carried, NOTHING};
 use super::command::Came;
 use super::passthrough::relay_ending;
-use super::{Session, limits, own, password, refuse};
+use super::{Session, limits, overtime, own, password, refuse};
 use crate::ending::Ending;
 use crate::recording::{self, ByText, Form, Named, RunReport};
 use crate::replica::ReplicaSession;
-use crate::replica::relay::{self, RelayFault};
+use crate::replica::relay::{self, Passed, RelayFault};
 
 /// CR_SERVER_LOST, which drivers know as "the server went away while it answered".
 const SERVER_LOST: u16 = 2013;
+/// ER_MALFORMED_PACKET.
+const MALFORMED: u16 = 1835;
+/// ER_WRONG_ARGUMENTS.
+const WRONG_ARGUMENTS: u16 = 1210;
 
 /// COM_QUERY. With several statements in it, all are judged before the first is sent: a
 /// refused one refuses the whole text, and nothing of it has run.
@@ -150,11 +154,24 @@ pub struct Ran {
     pub prepared: Option<PrepareOk>,
     /// What the text names.
     pub named: Arc<Named>,
+    /// The replica's error.
+    error: Option<u16>,
 }
 
 impl Ran {
+    /// Whether the replica has used up what was sent ahead for an execution.
+    pub fn was_taken(&self) -> bool {
+        self.was_read() && self.error != Some(WRONG_ARGUMENTS)
+    }
+
+    /// Whether it has at least read an execution's types.
+    pub fn was_read(&self) -> bool {
+        self.intent != 0 && self.error != Some(MALFORMED)
+    }
+
     fn refused() -> Self {
-        Self { succeeded: false, intent: 0, prepared: None, named: Arc::default() }
+        let named = Arc::default();
+        Self { succeeded: false, intent: 0, prepared: None, named, error: None }
     }
 }
 
@@ -199,14 +216,10 @@ impl<'p> Run<'p> {
         let named = self.named(session);
         let first = forwarded.as_ref().copied().unwrap_or(1);
         let mut walker = self.walker(session, first).with_caps(caps);
-        let mut hash = session.records.result_hash();
+        let mut passed = Passed::hashed_by(session.records.result_hash());
         let relayed = match forwarded {
             Err(error) => Err(RelayFault::ReplicaGone(error.to_string())),
-            Ok(_) => {
-                let Session { client, replica, orders, limits, .. } = session;
-                let write = limits.write_timeout;
-                relay::up_to_the_end(client, replica, &mut walker, orders, write, &mut hash).await
-            }
+            Ok(_) => overtime::relay(session, &mut walker, &mut passed, sent).await,
         };
         let ended = Instant::now();
         let report = RunReport {
@@ -216,7 +229,7 @@ impl<'p> Run<'p> {
             rows: walker.rows(),
             bytes: walker.bytes(),
             named: &named,
-            hash,
+            hash: passed.hash.take(),
         };
         recording::outcome(session, intent, &report, relayed.as_ref()).await?;
         limits::count(session, relayed.as_ref().map_or(walker.bytes(), |held| held.bytes));
@@ -225,7 +238,7 @@ impl<'p> Run<'p> {
             Err(RelayFault::Over(over)) => {
                 session.traces.blur();
                 Box::pin(limits::stop(session, &mut walker, over)).await?;
-                return Ok(Ran::refused());
+                return Ok(Ran { intent: sequence, ..Ran::refused() });
             }
             Err(fault) => return Err(broken_off(session, &walker, &fault).await),
         };
@@ -233,7 +246,13 @@ impl<'p> Run<'p> {
         let released = relay::release(client, replica, held, limits.write_timeout).await;
         let end = released.map_err(|fault| relay_ending(&fault))?;
         session.client.sequence_id = walker.next_client_sequence_id();
-        let succeeded = matches!(end, ResponseEnd::Ok(_));
+        if passed.stopped {
+            Box::pin(limits::take_late_stop(session)).await?;
+        }
+        let error = match &end {
+            ResponseEnd::Ok(_) => None,
+            ResponseEnd::Err(err) => Some(err.code),
+        };
         match (footprint, self.command) {
             (Some(footprint), Command::Query | Command::InitDb) => {
                 session.traces.after(footprint, &walker, &end, &named);
@@ -241,7 +260,8 @@ impl<'p> Run<'p> {
             (_, _) => session.traces.blur(),
         }
         self.take_effects(session, &end).await?;
-        Ok(Ran { succeeded, intent: sequence, prepared: walker.prepared(), named })
+        let (succeeded, prepared) = (error.is_none(), walker.prepared());
+        Ok(Ran { succeeded, intent: sequence, prepared, named, error })
     }
 
     async fn record_intent(&self, session: &Session<'_>) -> Result<IntentRecorded, String> {
@@ -366,8 +386,11 @@ async fn broken_off(
                 ending = super::ordered(&session.orders);
             }
         }
-        // Over: the session goes on, so it doesn't come here.
-        RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) | RelayFault::Over(_) => {
+        // Over and Overtime: the session goes on, so they don't come here.
+        RelayFault::ReplicaGone(_)
+        | RelayFault::Protocol(_)
+        | RelayFault::Over(_)
+        | RelayFault::Overtime => {
             let text = "readgate: lost connection to the replica during the statement";
             ending.farewell = Some(ErrPacket::new(SERVER_LOST, SqlState::LINK, text));
         }
