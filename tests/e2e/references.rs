@@ -143,6 +143,12 @@ fn what_a_record_refers_to_is_what_ran_through_kills_and_renames() {
                     let moved = newest.with_extension(format!("jsonl.{round}{part}"));
                     fs::rename(newest, moved).unwrap();
                 }
+                // Killed before it is noticed, the daemon finds no file at all at its next start, and
+                // in the journal what is left of those that were moved.
+                wait_for("the next file", Duration::from_secs(30), || {
+                    let is_plain = |file: &PathBuf| file.extension() == Some("jsonl".as_ref());
+                    files(&folder).iter().any(is_plain).then_some(())
+                });
                 until(150);
             }
             daemon.kill();
