@@ -293,13 +293,15 @@ impl ReplicaTarget {
         .await
     }
 
-    /// Sets and verifies a session's guard again, and reads its state back.
+    /// Sets and verifies a session's guard again, behind its [`guard::Baseline::names`], and
+    /// reads its state back.
     pub async fn guard_again(
         &self,
         session: &mut ReplicaSession,
+        names: Option<&str>,
     ) -> Result<guard::Baseline, ReplicaFault> {
         let guard = session.guard.clone();
-        self.within_deadline(guard::set(session, &guard)).await
+        self.within_deadline(guard::set_again(session, &guard, names)).await
     }
 
     /// Reads a session's state back.
