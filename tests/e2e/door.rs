@@ -90,6 +90,18 @@ on_both! {
         assert_eq!((error.code, error.state.as_str()), (1049, "42000"), "{error}");
     }
 
+    fn says_that_no_client_speaks_the_character_set_of_the_login(stage) {
+        // ucs2, utf16, utf32.
+        for collation in [35, 54, 60] {
+            let login = Login::user("alice", USER_PASSWORD).in_collation(collation);
+            let mut alice = RawClient::connect(stage.readgate.port).expect("a greeting");
+            alice.start_tls(&stage.ca_file(), &login).expect("TLS");
+            let error = alice.login(&login).expect_err("the login fails");
+            assert_eq!((error.code, error.state.as_str()), (1231, "42000"), "{error}");
+            assert!(error.message.contains("character_set_client"), "{error}");
+        }
+    }
+
     fn switches_a_client_that_proposes_the_old_plugin(stage) {
         let login = Login::user("alice", USER_PASSWORD).proposing("mysql_native_password");
         let mut alice = login_at(stage.readgate.port, &stage.ca_file(), &login);

@@ -50,6 +50,24 @@ on_both! {
         assert_eq!(first.query("SELECT 1").value(), "1");
     }
 
+    fn a_reset_goes_back_to_the_character_set_of_the_own_login_not_of_another_users(stage) {
+        let (directory, mut config) = stage.own_config("reset_charset");
+        set(&mut config, "replica.warm_connections", 0);
+        let readgate = Readgate::start(&directory, config);
+        let question = "SELECT CONCAT_WS(' ', @@character_set_client, @@character_set_results, @@character_set_connection)";
+        // latin1; the next user takes the connection over. MariaDB doesn't know collation 255,
+        // which clients of MySQL name, and takes its own default.
+        let latin1 = alice().in_collation(8);
+        let mut client = login_at(readgate.port, &stage.ca_file(), &latin1);
+        assert_eq!(client.query(question).value(), "latin1 latin1 latin1");
+        client.change_user_in("olga", USER_PASSWORD, 255).expect("becomes olga");
+        let of_login = client.query(question).value();
+        assert_eq!(of_login, "utf8mb4 utf8mb4 utf8mb4");
+        client.query("SET NAMES cp1251").expect_ok();
+        assert_eq!(client.simple(0x1f, b"")[0], 0, "COM_RESET_CONNECTION");
+        assert_eq!(client.query(question).value(), of_login);
+    }
+
     fn the_replicas_own_limit_is_waited_for(stage) {
         let (directory, mut config) = stage.own_config("full_replica");
         set(&mut config, "replica.longest_wait", "30s");

@@ -32,6 +32,9 @@ pub mod capability {
 }
 use capability as c;
 
+/// utf8mb4_general_ci.
+const UTF8MB4: u8 = 45;
+
 /// Status bits that the suites name.
 pub const MORE_RESULTS: u16 = 8;
 /// Rows are fetched by COM_STMT_FETCH.
@@ -54,6 +57,8 @@ pub struct Login {
     pub plugin: Option<String>,
     /// Connection attributes, sent with [`capability::CONNECT_ATTRS`].
     pub attributes: Vec<(String, String)>,
+    /// Character set and collation, by its id.
+    pub collation: u8,
 }
 
 impl Login {
@@ -66,7 +71,15 @@ impl Login {
             capabilities: c::MULTI_RESULTS | c::PS_MULTI_RESULTS | c::TRANSACTIONS,
             plugin: None,
             attributes: Vec::new(),
+            collation: UTF8MB4,
         }
+    }
+
+    /// In another character set.
+    #[must_use]
+    pub fn in_collation(mut self, id: u8) -> Self {
+        self.collation = id;
+        self
     }
 
     /// With more capability flags.
@@ -97,11 +110,11 @@ impl Login {
         always | self.capabilities | if tls { c::SSL } else { 0 }
     }
 
-    /// First 32 bytes of both packets: flags, largest packet, utf8mb4.
+    /// First 32 bytes of both packets: flags, largest packet, collation.
     pub fn head(&self, tls: bool) -> Vec<u8> {
         let mut head = self.flags(tls).to_le_bytes().to_vec();
         head.extend((1_u32 << 30).to_le_bytes());
-        head.push(45);
+        head.push(self.collation);
         head.extend([0; 23]);
         head
     }

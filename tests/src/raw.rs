@@ -134,8 +134,23 @@ impl RawClient {
     /// # Panics
     /// If the connection ends in between.
     pub fn change_user(&mut self, user: &str, password: &str) -> Result<(), ServerError> {
+        self.change_user_in(user, password, 45)
+    }
+
+    /// The same in a character set and collation.
+    ///
+    /// # Panics
+    /// If the connection ends in between.
+    pub fn change_user_in(
+        &mut self,
+        user: &str,
+        password: &str,
+        collation: u16,
+    ) -> Result<(), ServerError> {
         let plugin = self.greeting.plugin.clone();
-        let names = [user.as_bytes(), b"\0\0\0\x2d\0", plugin.as_bytes(), b"\0"].concat();
+        let [low, high] = collation.to_le_bytes();
+        let middle = [0, 0, 0, low, high];
+        let names = [user.as_bytes(), &middle, plugin.as_bytes(), b"\0"].concat();
         self.send_command(0x11, &names).expect("the server reads");
         self.prove(plugin, password)
     }

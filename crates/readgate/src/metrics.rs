@@ -163,7 +163,7 @@ impl Metrics {
     pub fn replica_opened(&self, opened: &Result<ReplicaSession, ReplicaFault>) {
         let (result, up) = match opened {
             Ok(_) => ("ok", 1.0),
-            Err(fault @ ReplicaFault::Schema(_)) => (fault.label(), 1.0),
+            Err(fault) if fault.is_the_clients() => (fault.label(), 1.0),
             Err(fault) => (fault.label(), 0.0),
         };
         self.replica_opens.with_label_values(&[result]).inc();

@@ -164,6 +164,9 @@ pub enum ReplicaFault {
     /// The schema that the client asked for isn't there for it.
     #[error("it refused the schema: error {}", .0.code)]
     Schema(ErrPacket),
+    /// It speaks to no client in the character set that this one asked for.
+    #[error("it refused the character set: error {}", .0.code)]
+    CharacterSet(ErrPacket),
     /// The login exchange failed on our side.
     #[error("{0}")]
     Login(#[from] mysql_auth::ReplicaAuthFault),
@@ -191,7 +194,7 @@ impl ReplicaFault {
     /// What the client is told: nothing of addresses or the account.
     pub fn err_packet(&self, replica: &str) -> ErrPacket {
         let why = match self {
-            Self::Schema(err) => return err.clone(),
+            Self::Schema(err) | Self::CharacterSet(err) => return err.clone(),
             Self::Unreachable(_) => "it can't be reached",
             Self::Tls(_) => "its TLS certificate could not be verified",
             Self::Stream(_) => "its connection broke",
@@ -205,6 +208,11 @@ impl ReplicaFault {
         ErrPacket::new(CONN_HOST_ERROR, SqlState::LINK, message)
     }
 
+    /// Whether what the client asked for was the reason, and neither account nor replica.
+    pub fn is_the_clients(&self) -> bool {
+        matches!(self, Self::Schema(_) | Self::CharacterSet(_))
+    }
+
     /// Label for metrics.
     pub fn label(&self) -> &'static str {
         match self {
@@ -213,6 +221,7 @@ impl ReplicaFault {
             Self::Stream(_) => "broken",
             Self::Account(_) | Self::Login(_) => "account",
             Self::Schema(_) => "schema",
+            Self::CharacterSet(_) => "character_set",
             Self::Guard(_) => "guard",
             Self::Version(_) => "version",
             Self::Compression => "compression",
@@ -284,13 +293,15 @@ impl ReplicaTarget {
         .await
     }
 
-    /// Sets and verifies a session's guard again, and reads its state back.
+    /// Sets and verifies a session's guard again, behind its [`guard::Baseline::names`], and
+    /// reads its state back.
     pub async fn guard_again(
         &self,
         session: &mut ReplicaSession,
+        names: Option<&str>,
     ) -> Result<guard::Baseline, ReplicaFault> {
         let guard = session.guard.clone();
-        self.within_deadline(guard::set(session, &guard)).await
+        self.within_deadline(guard::set_again(session, &guard, names)).await
     }
 
     /// Reads a session's state back.

@@ -68,6 +68,8 @@ pub struct Session<'a, R = ReplicaSession> {
     records: SessionRecords,
     negotiated: Capabilities,
     collation: u16,
+    /// What gives it the character set of its login again.
+    names: Option<Box<str>>,
     /// Whether one query may hold several statements.
     multi_statements: bool,
     limits: SessionLimits,
@@ -316,6 +318,7 @@ impl<'a, R> Session<'a, R> {
             records: self.records,
             negotiated: self.negotiated,
             collation: self.collation,
+            names: self.names,
             multi_statements: self.multi_statements,
             limits: self.limits,
             idle: self.idle,

@@ -49,8 +49,30 @@ pub struct Baseline {
     pub sql_mode: Vec<u8>,
     /// `@@session.character_set_client`.
     pub character_set_client: Vec<u8>,
+    /// `@@session.collation_connection`.
+    pub collation: Vec<u8>,
     /// `DATABASE()`.
     pub schema: Option<Vec<u8>>,
+}
+
+impl Baseline {
+    /// What a session that has just logged in says after a reset to have its character set
+    /// again. MariaDB goes back to the one that the connection was opened in, perhaps for
+    /// another user, where a client names a collation that it doesn't know. MySQL goes back to
+    /// its own default, whoever asks.
+    pub fn names(&self, version: ServerVersion) -> Option<Box<str>> {
+        let charset = word(&self.character_set_client)?;
+        let collation = word(&self.collation)?;
+        let names = || format!("SET NAMES {charset} COLLATE {collation}").into();
+        (version.flavour == Flavour::MariaDb && collation.starts_with(charset)).then(names)
+    }
+}
+
+/// A name that needs no quotes.
+pub fn word(bytes: &[u8]) -> Option<&str> {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let is_word = !bytes.is_empty() && bytes.iter().all(plain);
+    std::str::from_utf8(bytes).ok().filter(|_| is_word)
 }
 
 /// Sets and verifies the guard of a connection that has just logged in.
@@ -59,17 +81,20 @@ pub async fn put_in_force(
     guard: GuardSettings,
     wish: &Arc<SessionWish>,
 ) -> Result<ReplicaSession, ReplicaFault> {
-    let baseline = set(&mut connection, &guard).await?;
+    let statements = statements(connection.version, &guard);
+    let baseline = answer_to(&mut connection, &statements).await?;
     Ok(ReplicaSession { connection, guard, wish: Arc::clone(wish), baseline })
 }
 
-/// Sets and verifies the guard of a session that was reset.
-pub async fn set(
+/// Sets and verifies the guard of a session that was reset, behind what it is to say first.
+pub async fn set_again(
     connection: &mut LoggedIn,
     settings: &GuardSettings,
+    names: Option<&str>,
 ) -> Result<Baseline, ReplicaFault> {
-    let statements = statements(connection.version, settings);
-    answer_to(connection, &statements).await
+    let guard = statements(connection.version, settings);
+    let all: Vec<String> = names.map(str::to_owned).into_iter().chain(guard).collect();
+    answer_to(connection, &all).await
 }
 
 /// Reads a session's state back, after something left it in doubt. The guard's own limits
@@ -123,9 +148,14 @@ fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 2] {
 /// whatever sql_select_limit is.
 fn question(version: ServerVersion) -> String {
     let read_only = format!("@@session.{} + 0", read_only(version));
-    let columns =
-        [&read_only, "@@session.sql_mode", "@@session.character_set_client", "DATABASE()"]
-            .map(|value| format!("CAST({value} AS BINARY)"));
+    let columns = [
+        &read_only,
+        "@@session.sql_mode",
+        "@@session.character_set_client",
+        "@@session.collation_connection",
+        "DATABASE()",
+    ]
+    .map(|value| format!("CAST({value} AS BINARY)"));
     format!("SELECT {} LIMIT 1", columns.join(", "))
 }
 
@@ -139,14 +169,15 @@ fn read_only(version: ServerVersion) -> &'static str {
 fn read_back(rows: Vec<TextRow>) -> Result<Baseline, ReplicaFault> {
     let not_in_force = || ReplicaFault::Guard("the session is not read-only".to_owned());
     let row = rows.into_iter().next().ok_or_else(not_in_force)?;
-    let [read_only, sql_mode, charset, schema] =
-        <[_; 4]>::try_from(row).map_err(|_| not_in_force())?;
+    let [read_only, sql_mode, charset, collation, schema] =
+        <[_; 5]>::try_from(row).map_err(|_| not_in_force())?;
     if read_only.as_deref() != Some(b"1") {
         return Err(not_in_force());
     }
     Ok(Baseline {
         sql_mode: sql_mode.unwrap_or_default(),
         character_set_client: charset.unwrap_or_default(),
+        collation: collation.unwrap_or_default(),
         schema,
     })
 }
@@ -158,7 +189,8 @@ mod tests {
     #[test]
     fn a_session_that_is_not_read_only_is_refused() {
         let row = |flag: &[u8]| {
-            vec![Some(flag.to_vec()), Some(Vec::new()), Some(b"utf8mb4".to_vec()), None]
+            let rest = ["", "utf8mb4", "utf8mb4_bin"].map(|text| Some(text.as_bytes().to_vec()));
+            [Some(flag.to_vec())].into_iter().chain(rest).chain([None]).collect()
         };
         assert!(read_back(vec![row(b"1")]).is_ok());
         assert!(read_back(vec![row(b"0")]).is_err());

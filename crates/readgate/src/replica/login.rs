@@ -24,6 +24,8 @@ const LOGIN_LIMIT: usize = 64 * 1024;
 const MAX_ROUNDS: usize = 8;
 /// ER_DBACCESS_DENIED_ERROR and ER_BAD_DB_ERROR: about the schema, not the account.
 const SCHEMA_ERRORS: [u16; 2] = [1044, 1049];
+/// ER_WRONG_VALUE_FOR_VAR, which a login with ucs2, utf16 or utf32 is answered with.
+const CHARACTER_SET_ERROR: u16 = 1231;
 
 /// Collation utf8mb4_general_ci, which every server has.
 const UTF8MB4: u8 = 45;
@@ -232,9 +234,10 @@ async fn exchange(
             0xfe => Some(Zeroizing::new(login.switch(body)?)),
             0xff => {
                 let err = ErrPacket::parse(&payload.bytes).map_err(broken)?;
-                return Err(match SCHEMA_ERRORS.contains(&err.code) {
-                    true => ReplicaFault::Schema(err),
-                    false => ReplicaFault::Account(err),
+                return Err(match err.code {
+                    code if SCHEMA_ERRORS.contains(&code) => ReplicaFault::Schema(err),
+                    CHARACTER_SET_ERROR => ReplicaFault::CharacterSet(err),
+                    _ => ReplicaFault::Account(err),
                 });
             }
             _ => return Err(broken(Malformed("login packet"))),

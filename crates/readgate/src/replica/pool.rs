@@ -224,7 +224,7 @@ impl Pool {
         let reopening = self.target.reopen(connection, wish);
         let reopening = async {
             match reopening.await {
-                Err(fault @ ReplicaFault::Schema(_)) => Ok(Err(fault)),
+                Err(fault) if fault.is_the_clients() => Ok(Err(fault)),
                 reopened => reopened.map(Ok),
             }
         };

@@ -55,7 +55,7 @@ impl Remembered {
     fn read(row: TextRow) -> Option<Self> {
         let [found_rows, row_count, sql_mode, client, results, collation, schema] =
             <[_; 7]>::try_from(row).ok()?;
-        let word = |value: Option<Vec<u8>>| value.and_then(word);
+        let word = |value: Option<Vec<u8>>| guard::word(&value?).map(str::to_owned);
         let is_of =
             |charset: &Vec<u8>| collation.as_ref().is_some_and(|of| of.starts_with(charset));
         if !client.as_ref().is_some_and(is_of) {
@@ -133,12 +133,6 @@ impl Remembered {
         let counts_none = self.counts_none.then(|| COUNTS_NONE.to_owned());
         [query].into_iter().chain(counts_none).collect()
     }
-}
-
-/// A name that needs no quotes.
-fn word(bytes: Vec<u8>) -> Option<String> {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    (!bytes.is_empty() && bytes.iter().all(plain)).then(|| ascii(bytes)).flatten()
 }
 
 /// A list of names; it may be empty.

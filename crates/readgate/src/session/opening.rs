@@ -85,6 +85,7 @@ impl<'a> Session<'a> {
             records: daemon.live().records.for_session(&user.role.name, &wish.attributes),
             negotiated: logged_in.negotiated,
             collation: logged_in.collation,
+            names: baseline.names(replica.version),
             multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
             limits: daemon.live().session_limits.narrowed(&user.role.limits),
             replica,

@@ -51,7 +51,8 @@ pub async fn relay_whole(
 pub async fn reset_connection(session: &mut Session<'_>) -> Result<(), Ending> {
     let target = &session.daemon.pool.target;
     target.reset(&mut session.replica).await.map_err(|fault| unguarded(fault.to_string()))?;
-    let baseline = target.guard_again(&mut session.replica).await;
+    let names = session.names.as_deref();
+    let baseline = target.guard_again(&mut session.replica, names).await;
     let baseline = baseline.map_err(|fault| unguarded(fault.to_string()))?;
     session.facts = facts(session.replica.version, &baseline)
         .ok_or_else(|| unguarded("character set or sql_mode unknown".to_owned()))?;

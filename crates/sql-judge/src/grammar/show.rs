@@ -71,12 +71,18 @@ impl Parser<'_> {
     /// hides them: refused, or answered for the user's own sessions.
     fn others_in_show(&mut self, first: Token) -> Rule<Option<Outcome>> {
         let is = |words: &[K]| words.iter().any(|&word| first.is_word(word));
-        if self.policy.restricts_schemas() && is(&[K::BINLOG, K::RELAYLOG]) {
+        let is_log = is(&[K::BINLOG, K::RELAYLOG]) && self.token.is_word(K::EVENTS);
+        if self.policy.restricts_schemas() && is_log {
             let reason = "the binary log holds the writes of schemas that this role may not read";
             return Err(self.refuse_at(first, "schema", reason));
         }
         if !self.policy.own_sessions_only {
             return Ok(None);
+        }
+        // MariaDB logs `CREATE USER ... IDENTIFIED BY` as it came.
+        if is_log || (first.is_word(K::CREATE) && self.token.is_word(K::SERVER)) {
+            let reason = "it holds passwords of other accounts, in clear";
+            return Err(self.refuse_at(first, "credentials", reason));
         }
         if is(&[K::ENGINE, K::USER_STATISTICS, K::CLIENT_STATISTICS]) {
             let subject = excerpt(self.bytes(first)).to_uppercase();
