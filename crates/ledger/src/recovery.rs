@@ -137,6 +137,11 @@ fn find_end_of(path: &Path, files: &mut Files, end: &mut End) -> Result<bool, Le
     }
     let mut newest_first = lines.split(|byte| *byte == b'\n').rev().filter(|l| !l.is_empty());
     let Some(last) = newest_first.next() else {
+        // As a kill leaves a file that was just made. The ledger goes on in the one before, and
+        // this one would be closed without a record, which nobody can sign for.
+        if is_plain && lines.is_empty() {
+            archive::remove(path).map_err(LedgerError::io("remove empty", path))?;
+        }
         return Ok(false);
     };
     end.head = sha256(last);
