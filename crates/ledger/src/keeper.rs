@@ -170,12 +170,12 @@ impl Keeper {
             }
             return self.finish(path, &archive::sealed_name(path), known.sha256.as_deref());
         }
-        let (sealed, hash) = archive::seal(path, recipient)?;
-        statement.file = archive::name(&sealed);
-        statement.sha256 = Some(hex(&hash));
-        // Before the readable one goes: the verifier needs it from then on.
+        let made = archive::seal(path, recipient)?;
+        statement.file = archive::name(&archive::sealed_name(path));
+        statement.sha256 = Some(hex(&made.sha256));
+        // Before it has its name: the verifier takes no encrypted file without.
         statement.append(&self.settings.directory, &self.key)?;
-        self.finish(path, &sealed, statement.sha256.as_deref())
+        self.finish(path, &made.put()?, statement.sha256.as_deref())
     }
 
     /// What was signed about an encrypted file as it is, if there is one: such a one is never

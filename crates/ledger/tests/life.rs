@@ -283,6 +283,24 @@ fn a_file_that_a_kill_left_without_a_record_keeps_none_from_being_put_away() {
     }
 }
 
+#[test]
+fn an_encrypted_file_is_never_there_without_what_is_signed_about_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let encrypt_to = Recipient::parse(RECIPIENT);
+    let ledger = Ledger::open(LedgerSettings { encrypt_to, ..settings(folder) }).unwrap();
+    // It can't be signed for, as on a full disk, or as if the process were killed there.
+    let statements = folder.join("ledger/archives-n1.jsonl");
+    fs::create_dir(&statements).unwrap();
+    fill(&ledger, 60);
+    wait_until("the failure", || found(folder, "ledger_trouble") > 0);
+    ledger.close("test").unwrap();
+    fs::remove_dir(&statements).unwrap();
+    let report = check(folder);
+    assert!(report.is_intact(), "{:?}", report.findings().next());
+    assert!(report.nodes[0].sealed == 0 && found(folder, "intent") == 60);
+}
+
 fn contents(folder: &Path, name: &str) -> Vec<u8> {
     fs::read(folder.join("ledger").join(name)).unwrap()
 }
