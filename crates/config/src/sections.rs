@@ -17,6 +17,7 @@ mod source;
 mod user;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access::{Date, SourceSet};
@@ -58,7 +59,8 @@ pub(crate) static ROOT: Section = Section {
 /// Reads every table; `None` if a problem was noted anywhere.
 pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
     let (sources, source_names) = source::read(root);
-    let listeners = listener::read(root, &source_names);
+    let mut addresses = Addresses::default();
+    let listeners = listener::read(root, &source_names, &mut addresses);
     let replica = replica::read(root);
     let accounts: Option<Vec<String>> = replica.as_ref().map(Replica::role_account_names);
     let known = role::Known { sources: &source_names, accounts: accounts.as_deref() };
@@ -71,7 +73,7 @@ pub(crate) fn read(root: &Table<'_, '_>) -> Option<Config> {
     let limits = limits::read(root);
     let throttle = login::read(root, limits.as_ref());
     let ledger = ledger::read(root, &roles);
-    let ops = ops::read(root);
+    let ops = ops::read(root, &mut addresses);
     let notices = notice::read(root);
     let reload = reload::read(root);
     let (credentials, passwords) = credentials?;
@@ -112,6 +114,33 @@ impl Unique {
             return;
         }
         self.first_lines.insert(value, table.line_of(key));
+    }
+}
+
+/// Notices an address that a socket before it listens on, by itself or with all others of its
+/// family.
+#[derive(Default)]
+struct Addresses {
+    taken: Vec<(SocketAddr, usize)>,
+}
+
+impl Addresses {
+    fn note(&mut self, table: &Table<'_, '_>, address: SocketAddr) {
+        // The system chooses a free one.
+        if address.port() == 0 {
+            return;
+        }
+        let ip = address.ip();
+        let has_all = |one: &SocketAddr| one.ip().is_unspecified() || ip.is_unspecified();
+        let clashes = |(one, _): &&(SocketAddr, usize)| {
+            let is_alike = one.is_ipv4() == address.is_ipv4() && one.port() == address.port();
+            is_alike && (one.ip() == ip || has_all(one))
+        };
+        if let Some((_, line)) = self.taken.iter().find(clashes) {
+            let wrong = format!("\"{address}\" is taken by line {line}");
+            table.problem("address", Wrong::new(wrong, "give each its own address"));
+        }
+        self.taken.push((address, table.line_of("address")));
     }
 }
 

@@ -73,19 +73,33 @@ pub(crate) fn sealed_name(path: &Path) -> PathBuf {
     with_suffix(path, ".age")
 }
 
-/// Encrypts a compressed file. Its name and SHA-256 are returned; the compressed one is
-/// still there.
-pub(crate) fn seal(path: &Path, recipient: &Recipient) -> io::Result<(PathBuf, Hash)> {
-    let target = sealed_name(path);
+/// A file made from another one, whole and on the disk, that doesn't have its name yet.
+#[must_use]
+pub(crate) struct Made {
+    temporary: PathBuf,
+    target: PathBuf,
+    /// SHA-256 of its bytes.
+    pub(crate) sha256: Hash,
+}
+
+impl Made {
+    /// Gives it its name, which is returned.
+    pub(crate) fn put(self) -> io::Result<PathBuf> {
+        put(&self.temporary, &self.target)?;
+        Ok(self.target)
+    }
+}
+
+/// Encrypts a compressed file, which is still there.
+pub(crate) fn seal(path: &Path, recipient: &Recipient) -> io::Result<Made> {
     let temporary = with_suffix(path, ".age.new");
     let mut encryptor = Encryptor::new(recipient, BufWriter::new(create(&temporary)?))?;
     io::copy(&mut File::open(path)?, &mut encryptor)?;
     let file = encryptor.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.set_modified(fs::metadata(path)?.modified()?)?;
     file.sync_all()?;
-    let hash = hash_of(&temporary)?;
-    put(&temporary, &target)?;
-    Ok((target, hash))
+    let sha256 = hash_of(&temporary)?;
+    Ok(Made { temporary, target: sealed_name(path), sha256 })
 }
 
 /// SHA-256 of a file's bytes.

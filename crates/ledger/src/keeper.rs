@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::archive;
+use crate::clock::Clock;
 use crate::entry::now_micros;
 use crate::files::{COMPRESSED, PLAIN, list_all};
 use crate::keys::SigningKey;
@@ -28,6 +29,11 @@ pub(crate) const LEGAL_HOLD: &str = "legal-hold";
 /// statements leave is then less than a hundredth of a core.
 const QUIET: u64 = 1_000;
 
+/// A clock that was set forward by more than this may be wrong, in microseconds.
+const DOUBTED_STEP: i64 = 60 * 60 * 1_000_000;
+/// How long nothing is removed then, by the clock that can't be set: time to put it right.
+const DOUBT: Duration = Duration::from_secs(24 * 60 * 60);
+
 pub(crate) struct Keeper {
     shared: SharedHandle,
     settings: LedgerSettings,
@@ -39,13 +45,27 @@ pub(crate) struct Keeper {
     trouble: Option<String>,
     /// Sequence of the newest record at the last pass, and when that was.
     passed: (u64, Instant),
+    clock: Clock,
+    /// Since when the clock may be too far ahead: by it everything would be old.
+    doubted: Option<Instant>,
 }
 
 impl Keeper {
-    pub(crate) fn new(shared: SharedHandle, settings: LedgerSettings, key: SigningKey) -> Self {
+    /// `newest`: when the newest record before this start was made. It may have been long ago,
+    /// or the clock went wrong since.
+    pub(crate) fn new(
+        shared: SharedHandle,
+        settings: LedgerSettings,
+        key: SigningKey,
+        newest: &str,
+    ) -> Self {
+        let is_doubted = !newest.is_empty() && *newest < *stamp_before(DOUBT);
+        let doubted = is_doubted.then(Instant::now);
+        let clock = Clock::now();
         let passed = (shared.health().last_sequence, Instant::now());
         let seen = BTreeMap::new();
-        let mut keeper = Self { shared, settings, key, seen, trouble: None, passed };
+        let trouble = None;
+        let mut keeper = Self { shared, settings, key, seen, trouble, passed, clock, doubted };
         // Without it reading can't be recorded, so the command line refuses to read.
         let _ = make_readings_folder(&keeper.settings.directory);
         let _ = keeper.look_for_changes();
@@ -170,12 +190,12 @@ impl Keeper {
             }
             return self.finish(path, &archive::sealed_name(path), known.sha256.as_deref());
         }
-        let (sealed, hash) = archive::seal(path, recipient)?;
-        statement.file = archive::name(&sealed);
-        statement.sha256 = Some(hex(&hash));
-        // Before the readable one goes: the verifier needs it from then on.
+        let made = archive::seal(path, recipient)?;
+        statement.file = archive::name(&archive::sealed_name(path));
+        statement.sha256 = Some(hex(&made.sha256));
+        // Before it has its name: the verifier takes no encrypted file without.
         statement.append(&self.settings.directory, &self.key)?;
-        self.finish(path, &sealed, statement.sha256.as_deref())
+        self.finish(path, &made.put()?, statement.sha256.as_deref())
     }
 
     /// What was signed about an encrypted file as it is, if there is one: such a one is never
@@ -199,8 +219,17 @@ impl Keeper {
         Ok(())
     }
 
+    /// Whether the clock went forward by so much, less than a day ago, that it may be wrong.
+    fn doubts_the_clock(&mut self) -> bool {
+        if self.clock.step().is_some_and(|step_us| step_us > DOUBTED_STEP) {
+            self.doubted = Some(Instant::now());
+        }
+        self.doubted.is_some_and(|since| since.elapsed() < DOUBT)
+    }
+
     /// Removes the files whose last record is older than they are to be kept, oldest first.
     fn retire(&mut self) -> io::Result<()> {
+        let is_doubted = self.doubts_the_clock();
         let Some(keep_for) = self.shared.keeping().keep_for else {
             return Ok(());
         };
@@ -213,6 +242,10 @@ impl Keeper {
             let mut statement = self.statement_of(first, &path)?;
             if statement.to >= stamp_before(keep_for) {
                 return Ok(());
+            }
+            if is_doubted {
+                let what = "none is removed for a day: the clock, or the start, is far ahead of what was before";
+                return Err(io::Error::other(what));
             }
             // Held: a change of what is kept comes before this file goes, or after it has gone.
             let keeping = shared.hold_keeping();

@@ -71,7 +71,7 @@ impl Ledger {
         };
         let writer = Writer::new(shared.clone(), start, settings.clone());
         let signing = SigningKey::read(&settings.key_file)?;
-        let keeper = Keeper::new(shared.clone(), settings.clone(), signing);
+        let keeper = Keeper::new(shared.clone(), settings.clone(), signing, &opened.newest);
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let spawned = std::thread::Builder::new().name(name.into()).spawn(run);
             spawned.map_err(LedgerError::io("start a thread for", &settings.directory))

@@ -23,12 +23,22 @@ pub(crate) fn each_line(
     take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
 ) -> io::Result<()> {
     for path in ledger_files(paths)? {
-        let mut reader = BufReader::with_capacity(256 << 10, Named::open(&path)?);
+        let named = match Named::open(&path) {
+            // Encrypted or removed since the folder was read: as if it were read now.
+            Err(error) if is_gone(&error, &path, paths) => continue,
+            opened => opened?,
+        };
+        let mut reader = BufReader::with_capacity(256 << 10, named);
         if !whole_lines(&mut reader, &mut Vec::new(), take)? {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// Whether it is not there any more, and was found in a folder and not asked for by its name.
+fn is_gone(error: &io::Error, path: &Path, asked: &[PathBuf]) -> bool {
+    error.kind() == io::ErrorKind::NotFound && !asked.iter().any(|one| one == path)
 }
 
 /// A ledger file whose errors name it.

@@ -17,6 +17,7 @@ use crate::files::{self, Files};
 use crate::journal::Journal;
 use crate::keys::SigningKey;
 use crate::line::{Chain, Frame, Hash, from_hex, genesis, hex, sha256};
+use crate::lines::time_of;
 use crate::own_event::{OwnEvent, Torn};
 use crate::settings::LedgerSettings;
 use crate::statement;
@@ -39,6 +40,8 @@ pub(crate) struct Opened {
     pub(crate) files: Files,
     /// Members of the record about what was found, if there was anything.
     pub(crate) notice: Option<Vec<u8>>,
+    /// When the newest record in the files was made, as it says; empty if there is none.
+    pub(crate) newest: String,
 }
 
 /// Opens journal and files, and brings the files up to date with the journal.
@@ -66,10 +69,10 @@ pub(crate) fn open(settings: &LedgerSettings) -> Result<Opened, LedgerError> {
     journal.continue_at(last + 1);
     let records = u64::try_from(left.len()).unwrap_or(u64::MAX);
     let unwell = records > 0 || end.torn.is_some() || end.damaged.is_some() || !end.clean;
-    let (torn, damaged_file) = (end.torn, end.damaged);
+    let (torn, damaged_file, newest) = (end.torn, end.damaged, end.time);
     let notice = OwnEvent::Recovered { clean: end.clean, records, torn, damaged_file };
     let notice = unwell.then(|| notice.members());
-    Ok(Opened { journal, chain, files, notice })
+    Ok(Opened { journal, chain, files, notice, newest })
 }
 
 fn check(settings: &LedgerSettings) -> Result<(), LedgerError> {
@@ -93,6 +96,8 @@ fn check(settings: &LedgerSettings) -> Result<(), LedgerError> {
 struct End {
     sequence: u64,
     head: Hash,
+    /// What the last line says.
+    time: String,
     /// The last line is the checkpoint of an orderly close, or there is none.
     clean: bool,
     torn: Option<Torn>,
@@ -104,7 +109,8 @@ struct End {
 fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, LedgerError> {
     let cant_read = || LedgerError::io("read folder", directory);
     let listed = files::list_all(directory, node).map_err(cant_read())?;
-    let mut end = End { sequence: 0, head: genesis(node), clean: true, torn: None, damaged: None };
+    let (sequence, head, time) = (0, genesis(node), String::new());
+    let mut end = End { sequence, head, time, clean: true, torn: None, damaged: None };
     // Newest first: a file without a whole line says nothing about where the ledger ends.
     for (_, path) in listed.iter().rev().filter(|(_, path)| !archive::is_sealed(path)) {
         if find_end_of(path, files, &mut end)? {
@@ -137,9 +143,15 @@ fn find_end_of(path: &Path, files: &mut Files, end: &mut End) -> Result<bool, Le
     }
     let mut newest_first = lines.split(|byte| *byte == b'\n').rev().filter(|l| !l.is_empty());
     let Some(last) = newest_first.next() else {
+        // As a kill leaves a file that was just made. The ledger goes on in the one before, and
+        // this one would be closed without a record, which nobody can sign for.
+        if is_plain && lines.is_empty() {
+            archive::remove(path).map_err(LedgerError::io("remove empty", path))?;
+        }
         return Ok(false);
     };
     end.head = sha256(last);
+    end.time = String::from_utf8_lossy(time_of(last)).into_owned();
     end.clean = memchr::memmem::find(last, CLOSED).is_some();
     if let Some(frame) = Frame::read(last) {
         end.sequence = frame.sequence;

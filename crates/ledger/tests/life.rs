@@ -257,6 +257,50 @@ fn a_torn_statement_or_copy_of_a_checkpoint_takes_none_with_it() {
     assert!(report.nodes[0].sealed > 0 && report.nodes[0].anchors_met > 0);
 }
 
+#[test]
+fn a_file_that_a_kill_left_without_a_record_keeps_none_from_being_put_away() {
+    // Made but not written to, and written to in part.
+    for left in ["", "{\"v\":2,\"se"] {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let encrypt_to = Recipient::parse(RECIPIENT);
+        let open = || Ledger::open(LedgerSettings { encrypt_to, ..settings(folder) }).unwrap();
+        let ledger = open();
+        fill(&ledger, 1);
+        let next = ledger.health().last_sequence + 2;
+        ledger.close("test").unwrap();
+        let empty = format!("ledger-n1-{next:012}.jsonl");
+        fs::write(folder.join("ledger").join(&empty), left).unwrap();
+        let ledger = open();
+        fill(&ledger, 60);
+        wait_until("encryption", || names(folder, ".jsonl.zst.age").len() > 1);
+        wait_until("the end of it", || names(folder, ".jsonl.zst").is_empty());
+        ledger.close("test").unwrap();
+        let report = check(folder);
+        assert!(report.is_intact(), "{:?}", report.findings().next());
+        assert_eq!(found(folder, "ledger_trouble"), 0);
+        assert!(!names(folder, "").iter().any(|name| name.starts_with(&empty)));
+    }
+}
+
+#[test]
+fn an_encrypted_file_is_never_there_without_what_is_signed_about_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let encrypt_to = Recipient::parse(RECIPIENT);
+    let ledger = Ledger::open(LedgerSettings { encrypt_to, ..settings(folder) }).unwrap();
+    // It can't be signed for, as on a full disk, or as if the process were killed there.
+    let statements = folder.join("ledger/archives-n1.jsonl");
+    fs::create_dir(&statements).unwrap();
+    fill(&ledger, 60);
+    wait_until("the failure", || found(folder, "ledger_trouble") > 0);
+    ledger.close("test").unwrap();
+    fs::remove_dir(&statements).unwrap();
+    let report = check(folder);
+    assert!(report.is_intact(), "{:?}", report.findings().next());
+    assert!(report.nodes[0].sealed == 0 && found(folder, "intent") == 60);
+}
+
 fn contents(folder: &Path, name: &str) -> Vec<u8> {
     fs::read(folder.join("ledger").join(name)).unwrap()
 }

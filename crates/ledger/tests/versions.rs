@@ -11,6 +11,7 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use common::{ok, query, records, report_request, who};
 use ledger::cli::{Search, search, search_csv, show, stats};
@@ -99,4 +100,33 @@ fn reads_as_one(paths: &[PathBuf]) {
     let report = report(&report_request(paths)).unwrap();
     assert_eq!(report.users["alice"].statements, 4);
     assert!(report.notable.iter().all(|note| note.kind != "end_unknown"));
+}
+
+#[test]
+fn nothing_is_removed_by_a_clock_that_is_far_ahead_of_the_newest_record() {
+    // Years have passed since its only record was made, or the clock is wrong: who can tell?
+    let folder = copied();
+    fs::remove_file(folder.path().join("checkpoints-n1.jsonl")).unwrap();
+    let file = folder.path().join(FILE);
+    let first = fs::read_to_string(&file).unwrap().lines().next().unwrap().to_owned() + "\n";
+    fs::write(&file, first.replacen("\"time\":\"2026", "\"time\":\"2020", 1)).unwrap();
+    let rotate_bytes = 20_000;
+    let (keep_for, keeper_period) = (Some(Duration::from_millis(1)), Duration::from_millis(5));
+    let settings = LedgerSettings::new(folder.path().to_owned(), "n1");
+    let settings = LedgerSettings { keep_for, keeper_period, rotate_bytes, ..settings };
+    let ledger = Ledger::open(settings).unwrap();
+    let tag = ledger.tag(&who(1));
+    let count = |event: &str| {
+        let what = Search { event: Some(event.into()), ..Search::default() };
+        search(&[folder.path().to_owned()], &what, &mut Vec::new()).unwrap()
+    };
+    let started = Instant::now();
+    while count("ledger_trouble") == 0 {
+        assert!(started.elapsed() < Duration::from_secs(20), "it is never told");
+        let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
+        ledger.outcome(&tag, intent, &ok()).wait().unwrap();
+    }
+    ledger.close("test").unwrap();
+    assert_eq!(count("retired"), 0);
+    assert_eq!(verified(folder.path()).nodes[0].first, 1);
 }

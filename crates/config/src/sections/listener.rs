@@ -5,7 +5,7 @@ use crate::error::Wrong;
 use crate::keys::{Counts, Form, Kind, Section, default, optional, required};
 use crate::model::{ClientTls, Listener, ListenerTls};
 use crate::secret::SecretFile;
-use crate::sections::{Unique, check_source_names};
+use crate::sections::{Addresses, Unique, check_source_names};
 use crate::table::Table;
 use crate::values;
 
@@ -108,14 +108,15 @@ static CLIENTS: Section = Section {
 pub(super) fn read(
     root: &Table<'_, '_>,
     known_sources: &BTreeSet<String>,
+    addresses: &mut Addresses,
 ) -> Option<Vec<Listener>> {
-    let (mut names, mut addresses) = (Unique::default(), Unique::default());
+    let mut names = Unique::default();
     let tables = root.children("listener");
     let listeners = tables.iter().map(|table| {
         let listener = read_one(table, known_sources, &mut names);
-        let address = listener.as_ref().map(|listener| listener.address);
-        let fixed = address.filter(|address| address.port() != 0);
-        addresses.note(table, "address", fixed.map(|address| address.to_string()));
+        if let Some(listener) = &listener {
+            addresses.note(table, listener.address);
+        }
         listener
     });
     // Not a short-circuit: every listener is looked at.

@@ -3,6 +3,7 @@ use crate::error::Wrong;
 use crate::keys::{Counts, Form, Kind, Section, default, optional, required};
 use crate::model::Ops;
 use crate::secret::SecretFile;
+use crate::sections::Addresses;
 use crate::table::Table;
 use crate::values;
 
@@ -46,12 +47,13 @@ pub(crate) static OPS: Section = Section {
 };
 
 /// `Some(None)`: not wanted.
-pub(super) fn read(root: &Table<'_, '_>) -> Option<Option<Ops>> {
+pub(super) fn read(root: &Table<'_, '_>, addresses: &mut Addresses) -> Option<Option<Ops>> {
     if !root.has("ops") {
         return Some(None);
     }
     let table = root.child("ops")?;
     let address = table.get("address", values::address)?;
+    addresses.note(&table, address);
     if address.ip().is_unspecified() {
         let right = "name the address of a management network";
         table.warning("address", Wrong::new("every network can read metrics", right));
