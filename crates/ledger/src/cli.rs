@@ -122,7 +122,7 @@ impl Search {
 pub fn search(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Result<u64> {
     let mut found = 0;
     let needles = search.needles();
-    let wants = |line: &[u8]| search.with_text && search.matches(&needles, line);
+    let wants = |line: &[u8]| search.matches(&needles, line);
     let texts = search.with_text.then(|| Texts::of(paths, wants)).transpose()?;
     let mut writes = writer(search, texts);
     each_line(paths, &mut |line| {

@@ -1,5 +1,5 @@
-//! How long a session has been idle, or a statement under way. One timer for the whole session, moved only when it
-//! fires: a timer set and cancelled for each command costs more than judging it.
+//! How long a session has been idle, or a statement under way. One timer for the whole session,
+//! moved only when it fires: a timer set and cancelled for each command costs more than judging it.
 use std::pin::Pin;
 use std::time::Duration;
 
