@@ -48,12 +48,17 @@ pub async fn stop(
     let err = over_limit(&session.user, &session.role.limits, over);
     session.client.sequence_id = walker.next_client_sequence_id();
     session.send_err(&err).await?;
-    let account = &session.replica.wish.account;
     let broken = |detail: String| Ending::silent(EndingKind::ReplicaFault, detail);
-    let killed = session.daemon.pool.kill(account, session.replica.connection_id, true).await;
-    killed.map_err(|fault| broken(fault.to_string()))?;
+    kill_statement(session).await.map_err(broken)?;
     throw_away(session, walker).await?;
     take_late_stop(session).await
+}
+
+/// Tells the replica to end what the session runs there. An error says why it can't be told.
+pub async fn kill_statement(session: &mut Session<'_>) -> Result<(), String> {
+    let (account, id) = (&session.replica.wish.account, session.replica.connection_id);
+    let killed = session.daemon.pool.kill(account, id, true).await;
+    killed.map_err(|fault| fault.to_string())
 }
 
 /// Takes a response to its end, of which the client sees nothing.

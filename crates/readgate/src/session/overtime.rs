@@ -1,13 +1,12 @@
 //! The clock of a statement. The replica keeps the limit itself (the session's guard), but
 //! MySQL does so for queries alone, not for DO, SET, SHOW or CALL, and one that hangs for
 //! nothing. What goes on beyond it is stopped from here, and no session waits for ever.
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mysql_wire::response::ResponseWalker;
 
 use super::Session;
-use super::limits::STOP_DEADLINE;
+use super::limits::{self, STOP_DEADLINE};
 use crate::replica::ReplicaSession;
 use crate::replica::relay::{self, Held, Passed, RelayFault, Watch};
 
@@ -52,9 +51,7 @@ async fn stop(
     walker: &mut ResponseWalker,
     passed: &mut Passed,
 ) -> Result<Held, RelayFault> {
-    let account = Arc::clone(&session.replica.wish.account);
-    let killed = session.daemon.pool.kill(&account, session.replica.connection_id, true).await;
-    killed.map_err(|fault| RelayFault::ReplicaGone(fault.to_string()))?;
+    limits::kill_statement(session).await.map_err(RelayFault::ReplicaGone)?;
     passed.stopped = true;
     let due = Instant::now().checked_add(STOP_DEADLINE);
     match relay_until(session, walker, passed, due).await {
