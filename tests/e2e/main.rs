@@ -48,6 +48,7 @@ mod lifecycle;
 mod metrics;
 mod notices;
 mod ops;
+mod orders;
 mod people;
 mod pool;
 mod reads;

@@ -90,4 +90,30 @@ on_both! {
         let outcome = readgate.record("outcome", |record| record["intent"] == intent["seq"]);
         assert_eq!(outcome["end"], "replica_gone");
     }
+
+    fn a_statement_that_a_hanging_replica_does_not_take_ends(stage) {
+        let server = Server::start(stage.server.flavour, &stage.own_directory("deaf_server"));
+        server.load_sample();
+        let (directory, mut config) = stage.own_config_for(&server, "deaf");
+        set(&mut config, "limits.statement_timeout", "1s");
+        let readgate = Readgate::start(&directory, config);
+        let mut client = login_at(readgate.port, &server.ca_file(), &alice());
+        let mut sender = login_at(readgate.port, &server.ca_file(), &alice());
+        let prepared = sender.prepare("SELECT LENGTH(?)").expect("a read");
+        hang(&server);
+        // More than the sockets between the two hold.
+        let large = "x".repeat(24 << 20);
+        ends_soon("a large query", || {
+            let response = client.query(format!("SELECT '{large}'"));
+            assert_eq!(response.expect_error().state, "08S01");
+            response
+        });
+        assert!(client.is_closed());
+        let piece = [&prepared.id.to_le_bytes()[..], &[0, 0], large.as_bytes()].concat();
+        sender.send_command(0x18, &piece).expect("sent");
+        assert!(sender.is_sent_away(Duration::from_secs(20)), "long data");
+        server.signal("CONT");
+        let outcome = readgate.record("outcome", |record| record["end"] == "replica_gone");
+        assert_eq!(outcome["rows"], 0);
+    }
 }

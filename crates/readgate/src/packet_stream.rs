@@ -53,6 +53,8 @@ pub struct PacketStream {
     inbox: BytesMut,
     outbox: BytesMut,
     squeezed: Option<Squeezed>,
+    /// Whether a send was given up, and may have left a packet cut short.
+    torn: bool,
     /// Sequence id of the next packet, whichever side sends it.
     pub sequence_id: u8,
     /// Bytes sent to this peer.
@@ -80,6 +82,7 @@ impl PacketStream {
             inbox: BytesMut::new(),
             outbox: BytesMut::new(),
             squeezed: None,
+            torn: false,
             sequence_id: 0,
             sent: 0,
             received: 0,
@@ -229,6 +232,11 @@ impl PacketStream {
         &mut self.inbox
     }
 
+    /// Whether nothing more can be said to the peer: it would stand inside a packet.
+    pub fn is_torn(&self) -> bool {
+        self.torn
+    }
+
     /// Gives an idle session's buffers back; the next read makes new ones.
     pub fn release_buffers(&mut self) {
         let squeezed = self.squeezed.as_mut().map(|s| [&mut s.inbox, &mut s.outbox]);
@@ -288,7 +296,9 @@ impl PacketStream {
         if self.squeezed.is_some() {
             return self.send_squeezed(bytes).await;
         }
+        self.torn = true;
         self.stream.write_all(bytes).await?;
+        self.torn = false;
         self.sent += bytes.len() as u64;
         self.flush_tls().await
     }
@@ -299,7 +309,9 @@ impl PacketStream {
         };
         outbox.clear();
         *sequence_id = deflate_packets(*algorithm, bytes, *sequence_id, outbox)?;
+        self.torn = true;
         self.stream.write_all(outbox).await?;
+        self.torn = false;
         self.sent += outbox.len() as u64;
         self.flush_tls().await
     }

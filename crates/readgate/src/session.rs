@@ -17,7 +17,7 @@ pub mod share;
 pub mod statement;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use access::{NamedUser, Role, SourceSlot, UserSlot, UserStore};
 use ledger::WhoTag;
@@ -33,6 +33,7 @@ use crate::idle::{Idle, IdleTimer, Wait};
 use crate::login_record::{self, Place};
 use crate::metrics::tally::{Ran, Tally};
 use crate::packet_stream::PacketStream;
+use crate::patience;
 use crate::recording::SessionRecords;
 use crate::registry::{Order, Orders, Registered};
 use crate::replica::ReplicaSession;
@@ -191,6 +192,10 @@ impl<'a> Session<'a> {
     /// Waits for the next command, as long as nothing else ends the session. `None`: the
     /// session has been idle for so long that it may lend its connection meanwhile.
     async fn wait_for_command(&mut self, wait: &mut Wait) -> Result<Option<Payload>, Ending> {
+        // Of a client that sends ahead there is always a command: nothing below waits for an order.
+        if self.orders.current() != Order::GoOn {
+            return Err(ordered(&self.orders));
+        }
         loop {
             let Self { client, replica, orders, limits, idle, .. } = self;
             tokio::select! {
@@ -244,11 +249,7 @@ impl<'a> Session<'a> {
     async fn send_ok(&mut self, more_results: bool) -> Result<(), Ending> {
         let mut status = self.replica.status - RESPONSE_FLAGS;
         status.set(StatusFlags::SERVER_MORE_RESULTS_EXISTS, more_results);
-        Ok(self.client.send(&[&OkPacket::plain(status).encode()]).await?)
-    }
-
-    async fn send_err(&mut self, err: &ErrPacket) -> Result<(), Ending> {
-        Ok(self.client.send_err(err).await?)
+        self.send(&OkPacket::plain(status).encode()).await
     }
 
     /// Whether queries and executions may carry attributes, which the replica never sees.
@@ -286,6 +287,15 @@ impl<'a> Session<'a> {
 }
 
 impl<'a, R> Session<'a, R> {
+    async fn send_err(&mut self, err: &ErrPacket) -> Result<(), Ending> {
+        self.send(&err.encode()).await
+    }
+
+    async fn send(&mut self, payload: &[u8]) -> Result<(), Ending> {
+        self.client.queue(&[payload]);
+        flush(self.client, &mut self.orders, self.limits.write_timeout).await
+    }
+
     /// The session is over, whoever the client becomes.
     fn leave(self, payload: &Payload) -> Leaving {
         let body = payload.bytes.get(1..).unwrap_or_default();
@@ -331,7 +341,26 @@ impl<'a, R> Session<'a, R> {
     }
 }
 
-fn ordered(orders: &Orders) -> Ending {
+/// Sends what is queued, to a client that takes it, for as long as its session may go on.
+pub async fn flush(
+    client: &mut PacketStream,
+    orders: &mut Orders,
+    write_timeout: Duration,
+) -> Result<(), Ending> {
+    tokio::select! {
+        biased;
+        sent = patience::within(write_timeout, client.flush()) => match sent {
+            Ok(sent) => Ok(sent?),
+            Err(_) => {
+                Err(Ending::silent(EndingKind::ClientGone, "the client takes nothing any more"))
+            }
+        },
+        () = orders.end_now() => Err(ordered(orders)),
+    }
+}
+
+/// The ending that a session is ordered to.
+pub fn ordered(orders: &Orders) -> Ending {
     match orders.current() {
         Order::FinishAndEnd(reason) | Order::EndNow(reason) => Ending::ordered(reason),
         Order::GoOn => Ending::silent(EndingKind::Internal, "woken without an order"),

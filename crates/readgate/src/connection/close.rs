@@ -25,7 +25,7 @@ pub async fn close(
     }
     record(daemon, &mut context, &ending).await;
     let _ = timeout(FAREWELL_DEADLINE, async {
-        if let Some(err) = &ending.farewell {
+        if let Some(err) = ending.farewell.as_ref().filter(|_| !channel.is_torn()) {
             channel.send_err(err).await?;
         }
         channel.shut_down().await

@@ -24,7 +24,7 @@ use crate::packet_stream::PacketStream;
 use crate::recording;
 use crate::registry::{Card, Order, Orders, Registered};
 use crate::reload;
-use crate::session::{Leaving, Left};
+use crate::session::{Leaving, Left, flush, ordered};
 
 /// ER_UNKNOWN_COM_ERROR.
 const UNKNOWN_COMMAND: u16 = 1047;
@@ -129,13 +129,13 @@ impl<'a> Operator<'a> {
 
     async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
         let Self { client, orders, limits, .. } = self;
+        if orders.current() != Order::GoOn {
+            return Err(ordered(orders));
+        }
         tokio::select! {
             biased;
             payload = client.read_payload(limits.max_payload) => payload.map_err(Ending::from),
-            () = orders.end_when_idle() => Err(match orders.current() {
-                Order::FinishAndEnd(reason) | Order::EndNow(reason) => Ending::ordered(reason),
-                Order::GoOn => Ending::silent(EndingKind::Internal, "woken without an order"),
-            }),
+            () = orders.end_when_idle() => Err(ordered(orders)),
             () = sleep(limits.idle_timeout) => Err(Ending::idle()),
         }
     }
@@ -166,10 +166,10 @@ impl<'a> Operator<'a> {
                     self.logged_in.negotiated.contains(Capabilities::CLIENT_DEPRECATE_EOF);
                 match is_modern {
                     true => self.ok().await,
-                    false => Ok(self.client.send(&[&encode_eof(STATUS)]).await?),
+                    false => self.send(&encode_eof(STATUS)).await,
                 }
             }
-            Some(Command::Statistics) => Ok(self.client.send(&[b"readgate console"]).await?),
+            Some(Command::Statistics) => self.send(b"readgate console").await,
             Some(Command::StmtPrepare) => prepared::prepare(self, &body, Instant::now()).await,
             Some(Command::StmtExecute) => prepared::execute(self, &body, Instant::now()).await,
             Some(Command::StmtReset) => prepared::reset(self, &body).await,
@@ -211,20 +211,21 @@ impl<'a> Operator<'a> {
 
     /// Tells the client OK.
     pub async fn ok(&mut self) -> Result<(), Ending> {
-        Ok(self.client.send(&[&OkPacket::plain(STATUS).encode()]).await?)
+        self.send(&OkPacket::plain(STATUS).encode()).await
     }
 
     /// Tells the client what is wrong.
     pub async fn err(&mut self, err: &ErrPacket) -> Result<(), Ending> {
-        Ok(self.client.send_err(err).await?)
+        self.send(&err.encode()).await
+    }
+
+    async fn send(&mut self, payload: &[u8]) -> Result<(), Ending> {
+        self.client.queue(&[payload]);
+        self.flush().await
     }
 
     /// Sends what is queued, to a client that reads.
     pub async fn flush(&mut self) -> Result<(), Ending> {
-        let sent = tokio::time::timeout(self.limits.write_timeout, self.client.flush()).await;
-        match sent {
-            Ok(sent) => Ok(sent?),
-            Err(_) => Err(Ending::silent(EndingKind::ClientGone, "the client reads nothing")),
-        }
+        flush(self.client, &mut self.orders, self.limits.write_timeout).await
     }
 }

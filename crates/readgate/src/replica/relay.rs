@@ -1,6 +1,9 @@
 //! One response, from the replica to the client, as it comes: no decode, no copy per row,
 //! no wait for the whole. Everything but the last chunk is forwarded here; the last one is
 //! held until its outcome is recorded, and then let go by [`release`].
+use std::future::Future;
+use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Buf;
@@ -12,7 +15,7 @@ use super::ReplicaSession;
 use crate::idle::IdleTimer;
 use crate::packet_stream::PacketStream;
 use crate::patience;
-use crate::registry::Orders;
+use crate::registry::{Order, Orders};
 
 /// While a response runs, at most this much of what the client sends ahead is read.
 const READ_AHEAD: usize = 64 * 1024;
@@ -40,7 +43,7 @@ pub enum RelayFault {
     Overtime,
 }
 
-/// What ends the wait for a response beside the two sides.
+/// What ends the wait for one of the two sides beside themselves.
 pub struct Watch<'w> {
     /// Orders to the session.
     pub orders: &'w mut Orders,
@@ -103,11 +106,15 @@ pub async fn up_to_the_end(
             return Ok(Held { end, len: walk.forward, bytes: passed.bytes });
         }
         if let Some(over) = walk.over {
-            send_front(client, replica, walk.forward, watch.write_timeout).await?;
+            send_front(client, replica, walk.forward, watch).await?;
             return Err(RelayFault::Over(over));
         }
         if walk.forward > 0 {
-            send_front(client, replica, walk.forward, watch.write_timeout).await?;
+            send_front(client, replica, walk.forward, watch).await?;
+            // Where more is always there, nothing below waits for an order.
+            if matches!(watch.orders.current(), Order::EndNow(_)) {
+                return Err(RelayFault::Ordered);
+            }
         }
         more(client, replica, watch).await?;
     }
@@ -118,9 +125,9 @@ pub async fn release(
     client: &mut PacketStream,
     replica: &mut ReplicaSession,
     held: Held,
-    write_timeout: Duration,
+    watch: &mut Watch<'_>,
 ) -> Result<ResponseEnd, RelayFault> {
-    send_front(client, replica, held.len, write_timeout).await?;
+    send_front(client, replica, held.len, watch).await?;
     Ok(held.end)
 }
 
@@ -128,11 +135,16 @@ async fn send_front(
     client: &mut PacketStream,
     replica: &mut ReplicaSession,
     len: usize,
-    write_timeout: Duration,
+    watch: &mut Watch<'_>,
 ) -> Result<(), RelayFault> {
     let inbox = replica.channel.inbox();
     let front = inbox.get(..len).unwrap_or_default();
-    match patience::within(write_timeout, client.send_raw(front)).await {
+    let sent = tokio::select! {
+        biased;
+        sent = patience::within(watch.write_timeout, client.send_raw(front)) => sent,
+        () = watch.orders.end_now() => return Err(RelayFault::Ordered),
+    };
+    match sent {
         Err(_) => Err(RelayFault::ClientGone("it takes nothing any more".to_owned())),
         Ok(Err(error)) => Err(RelayFault::ClientGone(error.to_string())),
         Ok(Ok(())) => {
@@ -142,22 +154,34 @@ async fn send_front(
     }
 }
 
-/// Waits for more of the response, for the client's end, for an order to stop, or until it is due.
+/// Waits for more of the response.
 async fn more(
     client: &mut PacketStream,
     replica: &mut ReplicaSession,
     watch: &mut Watch<'_>,
 ) -> Result<(), RelayFault> {
+    match alongside(client, watch, replica.channel.fill()).await? {
+        0 => Err(RelayFault::ReplicaGone("closed".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// Waits for the replica to say or to take something, for the client's end, for an order to stop,
+/// or until it is due.
+pub async fn alongside<T>(
+    client: &mut PacketStream,
+    watch: &mut Watch<'_>,
+    exchange: impl Future<Output = io::Result<T>>,
+) -> Result<T, RelayFault> {
     let Watch { orders, timer, due, .. } = watch;
+    let mut exchange = pin!(exchange);
     loop {
         let watching = client.inbox().len() < READ_AHEAD;
         tokio::select! {
             biased;
-            filled = replica.channel.fill() => return match filled {
-                Ok(0) => Err(RelayFault::ReplicaGone("closed".to_owned())),
-                Ok(_) => Ok(()),
-                Err(error) => Err(RelayFault::ReplicaGone(error.to_string())),
-            },
+            done = &mut exchange => {
+                return done.map_err(|error| RelayFault::ReplicaGone(error.to_string()));
+            }
             ahead = client.fill(), if watching => match ahead {
                 Ok(0) => return Err(RelayFault::ClientGone("closed".to_owned())),
                 Ok(_) => {}

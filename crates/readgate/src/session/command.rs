@@ -90,5 +90,5 @@ async fn set_option(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending
         return session.send_ok(false).await;
     }
     let eof = encode_eof(session.replica.status);
-    Ok(session.client.send(&[&eof]).await?)
+    session.send(&eof).await
 }

@@ -3,10 +3,11 @@
 //! nothing. What goes on beyond it is stopped from here, and no session waits for ever.
 use std::time::{Duration, Instant};
 
-use mysql_wire::response::ResponseWalker;
+use mysql_wire::response::{ResponseEnd, ResponseWalker};
 
 use super::Session;
 use super::limits::{self, STOP_DEADLINE};
+use crate::packet_stream::PacketStream;
 use crate::replica::ReplicaSession;
 use crate::replica::relay::{self, Held, Passed, RelayFault, Watch};
 
@@ -40,10 +41,24 @@ pub async fn relay_until(
     passed: &mut Passed,
     due: Option<Instant>,
 ) -> Result<Held, RelayFault> {
+    let (client, replica, mut watch) = sides(session, due);
+    relay::up_to_the_end(client, replica, walker, &mut watch, passed).await
+}
+
+/// Lets the held chunk go to the client.
+pub async fn release(session: &mut Session<'_>, held: Held) -> Result<ResponseEnd, RelayFault> {
+    let (client, replica, mut watch) = sides(session, None);
+    relay::release(client, replica, held, &mut watch).await
+}
+
+/// Both sides, and what ends the wait for either until that moment.
+pub fn sides<'s>(
+    session: &'s mut Session<'_>,
+    due: Option<Instant>,
+) -> (&'s mut PacketStream, &'s mut ReplicaSession, Watch<'s>) {
     let Session { client, replica, orders, limits, idle: timer, .. } = session;
     let (due, write_timeout) = (due.map(Into::into), limits.write_timeout);
-    let mut watch = Watch { orders, timer, due, write_timeout };
-    relay::up_to_the_end(client, replica, walker, &mut watch, passed).await
+    (client, replica, Watch { orders, timer, due, write_timeout })
 }
 
 async fn stop(

@@ -26,11 +26,19 @@ pub async fn forward(session: &mut Session<'_>, what: Harmless) -> Result<(), En
         Harmless::Ping => (Command::Ping, Expect::Ack),
         Harmless::Statistics => (Command::Statistics, Expect::Statistics),
     };
-    let replica = &mut session.replica;
-    replica.channel.begin_command();
-    replica.channel.send(&[&[command.byte()]]).await.map_err(replica_gone)?;
-    let mut walker = ResponseWalker::new(expect, replica.form, 1, 1);
+    send(session, command, &[]).await?;
+    let mut walker = ResponseWalker::new(expect, session.replica.form, 1, 1);
     relay_whole(session, &mut walker).await.map(|_| ())
+}
+
+/// Sends the replica a command, for as long as a statement may take.
+pub async fn send(session: &mut Session<'_>, command: Command, body: &[u8]) -> Result<(), Ending> {
+    let due = overtime::due(&session.replica, Instant::now());
+    let (client, replica, mut watch) = overtime::sides(session, due);
+    replica.channel.begin_command();
+    let parts = [&[command.byte()], body];
+    let sent = relay::alongside(client, &mut watch, replica.channel.send(&parts)).await;
+    sent.map_err(|fault| session.ending_by(&fault))
 }
 
 /// Relays a response that needs no record of its own.
@@ -40,10 +48,8 @@ pub async fn relay_whole(
 ) -> Result<ResponseEnd, Ending> {
     let due = overtime::due(&session.replica, Instant::now());
     let held = overtime::relay_until(session, walker, &mut Passed::default(), due).await;
-    let held = held.map_err(|fault| relay_ending(&fault))?;
-    let Session { client, replica, limits, .. } = session;
-    let end = relay::release(client, replica, held, limits.write_timeout).await;
-    end.map_err(|fault| relay_ending(&fault))
+    let held = held.map_err(|fault| session.ending_by(&fault))?;
+    overtime::release(session, held).await.map_err(|fault| session.ending_by(&fault))
 }
 
 /// COM_RESET_CONNECTION: the replica forgets the session's state, and with it the guard;
@@ -65,20 +71,17 @@ fn unguarded(detail: String) -> Ending {
     Ending::silent(EndingKind::ReplicaFault, format!("reset: {detail}"))
 }
 
-/// Writing to the replica failed.
-pub fn replica_gone(error: std::io::Error) -> Ending {
-    Ending::silent(EndingKind::ReplicaFault, error.to_string())
-}
-
-/// The ending that a broken relay leads to.
-pub fn relay_ending(fault: &RelayFault) -> Ending {
-    let kind = match fault {
-        RelayFault::ClientGone(_) => EndingKind::ClientGone,
-        RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) | RelayFault::Overtime => {
-            EndingKind::ReplicaFault
-        }
-        RelayFault::Ordered => EndingKind::Killed,
-        RelayFault::Over(_) => EndingKind::Internal,
-    };
-    Ending::silent(kind, fault.to_string())
+impl Session<'_> {
+    /// The ending that a broken relay leads to.
+    pub fn ending_by(&self, fault: &RelayFault) -> Ending {
+        let kind = match fault {
+            RelayFault::Ordered => return super::ordered(&self.orders),
+            RelayFault::ClientGone(_) => EndingKind::ClientGone,
+            RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) | RelayFault::Overtime => {
+                EndingKind::ReplicaFault
+            }
+            RelayFault::Over(_) => EndingKind::Internal,
+        };
+        Ending::silent(kind, fault.to_string())
+    }
 }

@@ -14,7 +14,7 @@ use sql_judge::{Absorbed, Denial, Judge, ReadPermit, SessionFacts, Verdict};
 
 use super::carried::{Carried, LongData};
 use super::command::Came;
-use super::passthrough::{relay_whole, replica_gone};
+use super::passthrough::{relay_whole, send};
 use super::statement::{Execution, Run};
 use super::{Session, limits, refuse};
 use crate::ending::Ending;
@@ -169,7 +169,7 @@ async fn prepare_absorbed(
     session.prepared.insert(id, Prepared::Absorbed(absorbed, text));
     let prepare_ok =
         PrepareOk { statement_id: id, columns: 0, parameters: 0, metadata_follows: true };
-    Ok(session.client.send(&[&prepare_ok.encode()]).await?)
+    session.send(&prepare_ok.encode()).await
 }
 
 /// COM_STMT_EXECUTE.
@@ -334,11 +334,6 @@ pub async fn reset(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending>
     let mut walker = ResponseWalker::new(Expect::Ack, session.replica.form, 1, 1);
     let _: ResponseEnd = relay_whole(session, &mut walker).await?;
     Ok(())
-}
-
-async fn send(session: &mut Session<'_>, command: Command, body: &[u8]) -> Result<(), Ending> {
-    session.replica.channel.begin_command();
-    session.replica.channel.send(&[&[command.byte()], body]).await.map_err(replica_gone)
 }
 
 /// The body with the statement's real id in front.

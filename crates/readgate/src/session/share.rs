@@ -120,8 +120,7 @@ pub async fn rest(session: Session<'_>, mut wait: Wait) -> Result<Rested<'_>, Le
                 Ok(session) => return Ok(Rested::Woken(*session, payload)),
                 Err((still_lent, err)) => {
                     lent = *still_lent;
-                    let told = lent.client.send_err(&err).await;
-                    told.map_err(|error| Leaving::Ended(Ending::from(error)))?;
+                    lent.send_err(&err).await.map_err(Leaving::Ended)?;
                 }
             },
         }

@@ -16,7 +16,6 @@ use sql_judge::{ReadPermit, Verdict};
 
 use super::carried::{Carried, NOTHING};
 use super::command::Came;
-use super::passthrough::relay_ending;
 use super::{Session, limits, overtime, own, password, refuse};
 use crate::ending::Ending;
 use crate::recording::{self, ByText, Form, Named, RunReport};
@@ -211,14 +210,14 @@ impl<'p> Run<'p> {
         let footprint = shares.then(|| self.permit.footprint());
         footprint.into_iter().for_each(|footprint| session.traces.before(footprint));
         let sent = Instant::now();
-        let forwarded = forward(&mut session.replica, &self, &intent).await;
+        let forwarded = self.forward(session, &intent, sent).await;
         // The replica is at work: what this costs, nobody waits for.
         let named = self.named(session);
         let first = forwarded.as_ref().copied().unwrap_or(1);
         let mut walker = self.walker(session, first).with_caps(caps);
         let mut passed = Passed::hashed_by(session.records.result_hash());
         let relayed = match forwarded {
-            Err(error) => Err(RelayFault::ReplicaGone(error.to_string())),
+            Err(fault) => Err(fault),
             Ok(_) => overtime::relay(session, &mut walker, &mut passed, sent).await,
         };
         let ended = Instant::now();
@@ -242,9 +241,8 @@ impl<'p> Run<'p> {
             }
             Err(fault) => return Err(broken_off(session, &walker, &fault).await),
         };
-        let Session { client, replica, limits, .. } = session;
-        let released = relay::release(client, replica, held, limits.write_timeout).await;
-        let end = released.map_err(|fault| relay_ending(&fault))?;
+        let released = overtime::release(session, held).await;
+        let end = released.map_err(|fault| session.ending_by(&fault))?;
         session.client.sequence_id = walker.next_client_sequence_id();
         if passed.stopped {
             Box::pin(limits::take_late_stop(session)).await?;
@@ -262,6 +260,23 @@ impl<'p> Run<'p> {
         self.take_effects(session, &end).await?;
         let (succeeded, prepared) = (error.is_none(), walker.prepared());
         Ok(Ran { succeeded, intent: sequence, prepared, named, error })
+    }
+
+    /// A replica that doesn't take it in its time has not got it whole: there is nothing to stop.
+    async fn forward(
+        &self,
+        session: &mut Session<'_>,
+        intent: &IntentRecorded,
+        sent: Instant,
+    ) -> Result<u8, RelayFault> {
+        let due = overtime::due(&session.replica, sent);
+        let (client, replica, mut watch) = overtime::sides(session, due);
+        match relay::alongside(client, &mut watch, forward(replica, self, intent)).await {
+            Err(RelayFault::Overtime) => {
+                Err(RelayFault::ReplicaGone("it takes nothing any more".to_owned()))
+            }
+            forwarded => forwarded,
+        }
     }
 
     async fn record_intent(&self, session: &Session<'_>) -> Result<IntentRecorded, String> {
@@ -378,13 +393,10 @@ async fn broken_off(
     walker: &ResponseWalker,
     fault: &RelayFault,
 ) -> Ending {
-    let mut ending = relay_ending(fault);
+    let mut ending = session.ending_by(fault);
     match fault {
         RelayFault::ClientGone(_) | RelayFault::Ordered => {
             session.daemon.kill_later(&session.replica.wish.account, session.replica.connection_id);
-            if matches!(fault, RelayFault::Ordered) {
-                ending = super::ordered(&session.orders);
-            }
         }
         // Over and Overtime: the session goes on, so they don't come here.
         RelayFault::ReplicaGone(_)
