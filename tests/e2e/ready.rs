@@ -36,6 +36,29 @@ fn id_of(client: &mut RawClient) -> String {
     client.query("SELECT CONNECTION_ID()").value()
 }
 
+/// Runs a statement with all that a server keeps of statements switched on, in each way.
+fn traced(client: &mut RawClient, how: &str) {
+    match how {
+        "prepared" => {
+            client.query("PREPARE p FROM 'SET profiling = 1'").expect_ok();
+            client.query("EXECUTE p").expect_ok();
+            let prepared = client.prepare("SET optimizer_trace = 'enabled=on'").expect("allowed");
+            client.execute(&prepared, 0, b"").expect_ok();
+        }
+        _ => client.query("SET profiling = 1, optimizer_trace = 'enabled=on'").expect_ok(),
+    }
+    assert_eq!(client.query("SELECT 4711 FROM clinical.studies LIMIT 1").value(), "4711");
+    client.query("SET profiling = 0, optimizer_trace = 'enabled=off'").expect_ok();
+}
+
+/// What the server has kept of statements on this connection.
+fn kept_texts(client: &mut RawClient) -> String {
+    let read = ["SHOW PROFILES", "SELECT * FROM information_schema.optimizer_trace"];
+    let rows = read.map(|sql| client.query(sql).rows());
+    let columns = rows.iter().flatten().flatten().flatten();
+    columns.map(|column| String::from_utf8_lossy(column).into_owned()).collect()
+}
+
 /// What the general log has of a connection.
 fn logged(stage: &Stage, id: &str) -> Vec<String> {
     let log = stage.server.general_log();
@@ -104,5 +127,27 @@ on_both! {
         let found_rows = Login { capabilities: alice().capabilities ^ FOUND_ROWS, ..alice() };
         let mut other = login_at(readgate.port, &stage.ca_file(), &found_rows);
         assert_eq!(other.query("SELECT 1").value(), "1");
+    }
+
+    fn a_connection_that_keeps_texts_of_statements_is_nobody_elses(stage) {
+        let readgate = with_one_kept(stage, "traced");
+        for how in ["queried", "prepared"] {
+            let mut client = login_at(readgate.port, &stage.ca_file(), &alice());
+            let id = id_of(&mut client);
+            traced(&mut client, how);
+            assert!(kept_texts(&mut client).contains("4711"), "one's own");
+            client.change_user("olga", USER_PASSWORD).expect("let in");
+            assert_ne!(id_of(&mut client), id);
+            let found = kept_texts(&mut client);
+            assert!(!found.contains("4711"), "{found}");
+
+            traced(&mut client, how);
+            let id = id_of(&mut client);
+            client.send_command(0x01, b"").expect("sent");
+            wait_for("the connection is closed", Duration::from_secs(5), || {
+                let left = "SELECT COUNT(*) FROM information_schema.processlist WHERE id = ";
+                (stage.server.sql(&format!("{left}{id}")).trim() == "0").then_some(())
+            });
+        }
     }
 }

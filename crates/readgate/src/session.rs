@@ -172,10 +172,10 @@ impl<'a> Session<'a> {
     }
 
     /// COM_CHANGE_USER: this session is over, whoever the client becomes. Its connection to
-    /// the replica is kept for the next one.
+    /// the replica is kept for the next one, unless that could read its statements there.
     fn leave_with_connection(self, payload: &Payload) -> Leaving {
         let (session, replica) = self.with(());
-        session.context.earmarked = Some(Warm::used(replica));
+        session.context.earmarked = (!replica.keeps_texts).then(|| Warm::used(replica));
         session.leave(payload)
     }
 

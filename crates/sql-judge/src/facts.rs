@@ -99,6 +99,7 @@ impl SessionFacts {
                     self.prepared.remove(name);
                 }
                 Change::InDoubt => self.in_doubt = true,
+                Change::Tracing => {}
             }
         }
     }
@@ -193,6 +194,12 @@ impl Effects {
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }
+
+    /// Whether the server may keep texts of this session's statements from now on, which whoever
+    /// has the connection next could read.
+    pub fn leave_texts(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::Tracing))
+    }
 }
 
 /// One change of the session.
@@ -205,4 +212,6 @@ pub(crate) enum Change {
     Deallocated(Bytes),
     /// What decides how texts are read was set to a value that the text doesn't tell.
     InDoubt,
+    /// A trace or a profile of statements was switched.
+    Tracing,
 }

@@ -7,6 +7,9 @@ use std::time::Duration;
 pub(crate) enum Setting {
     /// Any value that reads nothing but data.
     Free,
+    /// The same, and it may have the server keep statements that others would find: neither a
+    /// reset nor another login on the connection makes it forget them.
+    Tracing,
     /// `sql_mode`: the new value must be computable.
     SqlMode,
     /// `character_set_client`: the same.
@@ -84,6 +87,7 @@ pub(crate) fn setting(name: &[u8]) -> Setting {
         b"lock_wait_timeout" | b"innodb_lock_wait_timeout" => {
             Setting::Limit(Limited::LockWaitSeconds)
         }
+        lower if is_tracing(lower) => Setting::Tracing,
         lower if is_free(lower) => Setting::Free,
         _ => Setting::Refused,
     }
@@ -92,6 +96,10 @@ pub(crate) fn setting(name: &[u8]) -> Setting {
 /// Whether a SET_VAR hint may set this variable for its statement.
 pub(crate) fn may_be_hinted(name: &[u8]) -> bool {
     setting(name) == Setting::Free
+}
+
+fn is_tracing(lower: &[u8]) -> bool {
+    lower.starts_with(b"optimizer_trace") || lower.starts_with(b"profiling")
 }
 
 fn is_free(lower: &[u8]) -> bool {
@@ -119,7 +127,7 @@ const FREE: &[&str] = &[
     "max_length_for_sort_data", "max_points_in_geometry", "max_recursive_iterations",
     "max_rowid_filter_size", "max_seeks_for_key", "max_session_mem_used", "max_sort_length", 
     "mrr_buffer_size", "net_read_timeout", "net_retry_count", "net_write_timeout", "new", "old",
-    "old_mode", "old_passwords", "print_identified_with_as_hex", "profiling", "profiling_history_size",
+    "old_mode", "old_passwords", "print_identified_with_as_hex",
     "progress_report_time", "query_cache_strip_comments", "query_cache_type",
     "query_cache_wlock_invalidate", "rand_seed1", "rand_seed2", "range_optimizer_max_mem_size",
     "read_buffer_size", "read_rnd_buffer_size", "resultset_metadata", "rowid_merge_buff_size",
@@ -150,5 +158,7 @@ mod tests {
         }
         assert_eq!(setting(&[b'a'; 300]), Setting::Refused);
         assert_eq!(setting(b"SQL_Select_Limit"), Setting::Free);
+        assert_eq!(setting(b"Profiling"), Setting::Tracing);
+        assert_eq!(setting(b"optimizer_trace_limit"), Setting::Tracing);
     }
 }

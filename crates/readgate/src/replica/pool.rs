@@ -251,9 +251,10 @@ impl Pool {
 
     /// Takes a session back that is between commands, and makes it ready for another one like
     /// it: a new login, which forgets all, and a new guard. With clients waiting for a place it
-    /// is closed, which gives them its own.
+    /// is closed, which gives them its own; so is one that would show others its statements.
     pub fn take_back(self: &Arc<Self>, session: ReplicaSession, source: Option<IpAddr>) {
-        if self.is_wanted() || session.connection.born.elapsed() >= self.settings.max_age {
+        let LoggedIn { born, keeps_texts, .. } = &session.connection;
+        if self.is_wanted() || born.elapsed() >= self.settings.max_age || *keeps_texts {
             return;
         }
         let pool = Arc::clone(self);

@@ -206,6 +206,7 @@ impl<'p> Run<'p> {
         };
         let sequence = intent.sequence();
         session.context.count_statement();
+        session.replica.keeps_texts |= self.permit.effects().leave_texts();
         let shares = session.daemon.pool.share_idle().is_some();
         let footprint = shares.then(|| self.permit.footprint());
         footprint.into_iter().for_each(|footprint| session.traces.before(footprint));

@@ -127,6 +127,10 @@ impl Parser<'_> {
         self.assignment_sign()?;
         match setting(&name) {
             Setting::Free => self.free_value(Until::Comma),
+            Setting::Tracing => {
+                self.changes.push(Change::Tracing);
+                self.free_value(Until::Comma)
+            }
             Setting::SqlMode => self.sql_mode(token),
             Setting::ClientCharset => match self.computable()? {
                 Some(value) => self.client_charset(token, &value),
@@ -322,8 +326,14 @@ impl Parser<'_> {
             let token = self.expect_name()?;
             let name = unquote_name(self.bytes(token));
             let setting = setting(&name);
-            if !matches!(setting, Setting::Free | Setting::Limit(_)) {
-                return Err(self.refuse_variable(token));
+            match setting {
+                Setting::Free | Setting::Limit(_) => {}
+                Setting::Tracing => self.changes.push(Change::Tracing),
+                Setting::SqlMode
+                | Setting::ClientCharset
+                | Setting::Isolation
+                | Setting::ReadOnly
+                | Setting::Refused => return Err(self.refuse_variable(token)),
             }
             self.assignment_sign()?;
             let value = self.token;
