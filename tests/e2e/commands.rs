@@ -115,6 +115,30 @@ on_both! {
         assert_eq!(length, 3 << 20);
     }
 
+    fn the_texts_of_a_sessions_prepared_statements_have_a_limit_together(stage) {
+        let (directory, mut config) = stage.own_config("prepared_texts");
+        set(&mut config, "limits.max_payload", "64KiB");
+        let readgate = Readgate::start(&directory, config);
+        let mut alice = login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let filling = "x".repeat(20 << 10);
+        let texts = [
+            format!("SELECT '{filling}'"),
+            // One of those that the replica never hears of.
+            format!("SET SESSION TRANSACTION READ WRITE /* {filling} */"),
+        ];
+        let kept: Vec<_> = texts.iter().map(|text| alice.prepare(text).unwrap()).collect();
+        alice.prepare(&texts[0]).unwrap();
+        for text in &texts {
+            let error = alice.prepare(text).unwrap_err();
+            assert!(error.code == 1461 && error.to_string().contains("max_payload"), "{error}");
+        }
+        assert_eq!(alice.query("SELECT 1").value(), "1");
+        for (text, statement) in texts.iter().zip(kept) {
+            alice.send_command(0x19, &statement.id.to_le_bytes()).unwrap();
+            alice.prepare(text).unwrap();
+        }
+    }
+
     fn long_data_of_a_refused_execution_is_not_the_next_ones(stage) {
         let (directory, mut config) = stage.own_config("long_data");
         set(&mut config, "limits.max_payload", "1MiB");

@@ -188,7 +188,9 @@ impl Judge {
             let reason = "this schema is not one that this role may read";
             return deny("schema", StatementKind::Use, reason, 0);
         }
-        let effects = Effects { changes: vec![Change::Schema(schema.clone())] };
+        // The name alone is kept, not all that came with it.
+        let named = Bytes::copy_from_slice(&schema);
+        let effects = Effects { changes: vec![Change::Schema(named)] };
         Verdict::Allow(ReadPermit::new(schema, StatementKind::Use, effects, facts))
     }
 

@@ -47,6 +47,15 @@ enum Prepared {
     Absorbed(Absorbed, Bytes),
 }
 
+impl Prepared {
+    fn text(&self) -> &[u8] {
+        match self {
+            Self::Read(read) => read.permit.text(),
+            Self::Absorbed(_, text) => text,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct PreparedRead {
     permit: ReadPermit,
@@ -93,6 +102,11 @@ impl PreparedStatements {
         self.by_id.is_empty()
     }
 
+    /// Bytes of all texts.
+    fn bytes(&self) -> usize {
+        self.by_id.values().map(|prepared| prepared.text().len()).sum()
+    }
+
     fn insert(&mut self, id: u32, prepared: Prepared) {
         self.by_id.insert(id, prepared);
         self.last = Some(id);
@@ -120,20 +134,36 @@ pub async fn prepare(
     received: Instant,
 ) -> Result<(), Ending> {
     session.prepared.last = None;
-    if session.prepared.by_id.len() >= session.limits.prepared_statements {
-        let text = format!(
-            "readgate: can't create more than {} prepared statements in a session \
-             (limits.prepared_statements)",
-            session.limits.prepared_statements
-        );
-        return session.send_err(&ErrPacket::new(TOO_MANY_PREPARED, SqlState::ACCESS, text)).await;
+    if let Some(err) = no_room(session, &text) {
+        return session.send_err(&err).await;
     }
+    // The text alone is kept, not all that came with it.
+    let text = Bytes::copy_from_slice(&text);
     match session.judge.judge_prepare(&session.facts, text.clone()) {
         Verdict::Allow(permit) => prepare_read(session, permit, received).await,
         Verdict::Absorb(absorbed) => prepare_absorbed(session, absorbed, text).await,
         Verdict::Deny(denial) => refuse::deny(session, Command::StmtPrepare, &text, &denial).await,
         Verdict::Own(_) => unsupported(session).await,
     }
+}
+
+/// Why a session may not have another prepared statement.
+fn no_room(session: &Session<'_>, text: &[u8]) -> Option<ErrPacket> {
+    let (most, most_bytes) = (session.limits.prepared_statements, session.limits.max_payload);
+    let text = if session.prepared.by_id.len() >= most {
+        format!(
+            "readgate: can't create more than {most} prepared statements in a session \
+             (limits.prepared_statements)"
+        )
+    } else if session.prepared.bytes().saturating_add(text.len()) > most_bytes {
+        format!(
+            "readgate: can't create prepared statements of more than {most_bytes} bytes together \
+             in a session (limits.max_payload)"
+        )
+    } else {
+        return None;
+    };
+    Some(ErrPacket::new(TOO_MANY_PREPARED, SqlState::ACCESS, text))
 }
 
 async fn prepare_read(
