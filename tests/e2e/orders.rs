@@ -2,9 +2,14 @@
 //! client does: reads slowly, reads nothing, sends ahead.
 
 use std::thread;
+use std::time::Duration;
 
-use readgate_tests::raw::RawClient;
-use readgate_tests::stage::Stage;
+use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
+use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::readgate::Readgate;
+use readgate_tests::server::Server;
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
 
 /// Some four thousand million bytes.
 const ENDLESS: &str = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900) \
@@ -64,5 +69,45 @@ on_both! {
         stage.alice().query(format!("KILL CONNECTION {id}")).expect_ok();
         is_recorded_as_killed(stage, id);
         drop(flood.join());
+    }
+
+    fn a_kill_under_way_hits_nobody_who_comes_after_the_session(stage) {
+        let server = Server::start(stage.server.flavour, &stage.own_directory("killed_late_server"));
+        server.load_sample();
+        let (directory, mut config) = stage.own_config_for(&server, "killed_late");
+        set(&mut config, "limits.replica_timeout", "1m");
+        let readgate = Readgate::start(&directory, config);
+        let enter = || login_at(readgate.port, &server.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let (mut quits, mut changes) = (enter(), enter());
+        let ids = [&mut quits, &mut changes].map(|client| client.query("SELECT CONNECTION_ID()").value());
+        let mut killers = [enter(), enter()];
+        server.hang();
+        for (killer, id) in killers.iter_mut().zip(&ids) {
+            killer.send_command(3, format!("KILL QUERY {id}").as_bytes()).expect("sent");
+            let id: u64 = id.parse().expect("a number");
+            readgate.record("kill", |record| record["target"] == id);
+        }
+        quits.send_command(1, b"").expect("sent");
+        assert!(quits.is_closed());
+        let session = changes.greeting.connection_id;
+        let changing = thread::spawn(move || {
+            changes.change_user("olga", USER_PASSWORD).expect("let in");
+            changes
+        });
+        readgate.record("disconnect", |record| {
+            record["session"] == session && record["reason"] == "change_user"
+        });
+        server.signal("CONT");
+        let mut changed = changing.join().expect("let in");
+        assert_ne!(changed.query("SELECT CONNECTION_ID()").value(), ids[1]);
+        for killer in &mut killers {
+            killer.read_response().expect("answered").expect_ok();
+        }
+        for id in &ids {
+            wait_for("its connection is closed", Duration::from_secs(10), || {
+                let left = "SELECT COUNT(*) FROM information_schema.processlist WHERE id = ";
+                (server.sql(&format!("{left}{id}")).trim() == "0").then_some(())
+            });
+        }
     }
 }

@@ -92,6 +92,24 @@ impl Server {
         self.process.signal(name);
     }
 
+    /// Stops the server in the midst of what it does, all threads of it, until it gets a CONT.
+    ///
+    /// # Panics
+    /// If it doesn't stop.
+    pub fn hang(&self) {
+        let file = self.directory.join("server.pid");
+        let id = std::fs::read_to_string(file).expect("the server has written its id");
+        self.signal("STOP");
+        wait_for("the server has stopped", Duration::from_secs(5), || {
+            let mut threads = std::fs::read_dir(format!("/proc/{}/task", id.trim())).ok()?;
+            let has_stopped = |thread: std::io::Result<std::fs::DirEntry>| {
+                let stat = std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+                stat.rsplit_once(") ")?.1.starts_with('T').then_some(())
+            };
+            threads.all(|thread| has_stopped(thread).is_some()).then_some(())
+        });
+    }
+
     /// Starts it again on the same port after [`Server::kill`].
     pub fn restart(&mut self) {
         self.process = run(self.flavour, &self.directory, self.port, self.read_only);

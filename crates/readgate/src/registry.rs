@@ -33,6 +33,14 @@ pub struct Entry {
     serial: u64,
 }
 
+impl Entry {
+    /// Gives an order to this very session, whoever has its id meanwhile. As long as an entry is
+    /// held, nobody else gets the session's connection to the replica.
+    pub fn order(&self, order: Order) {
+        self.orders.give(order);
+    }
+}
+
 /// All sessions that have logged in.
 #[derive(Debug)]
 pub struct Registry {

@@ -172,18 +172,21 @@ impl<'a> Session<'a> {
     }
 
     /// COM_CHANGE_USER: this session is over, whoever the client becomes. Its connection to
-    /// the replica is kept for the next one, unless that could read its statements there.
+    /// the replica is kept for the next one, unless that could read its statements there, or a
+    /// KILL under way would hit the next one's.
     fn leave_with_connection(self, payload: &Payload) -> Leaving {
         let (session, replica) = self.with(());
-        session.context.earmarked = (!replica.keeps_texts).then(|| Warm::used(replica));
+        let is_free = session.registered.leave_replica() && !replica.keeps_texts;
+        session.context.earmarked = is_free.then(|| Warm::used(replica));
         session.leave(payload)
     }
 
     /// The session leaves the registry first: its connection id may be somebody else's next.
     fn give_back(self, ending: Ending) -> Ending {
         let Self { daemon, context, replica, registered, .. } = self;
+        let is_free = registered.leave_replica();
         drop(registered);
-        if ending.kind != EndingKind::ReplicaFault {
+        if is_free && ending.kind != EndingKind::ReplicaFault {
             daemon.pool.take_back(replica, Some(context.peer.ip()));
         }
         ending

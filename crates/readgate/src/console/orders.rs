@@ -153,7 +153,7 @@ async fn kill(
         result,
     };
     daemon.record(&event).await;
-    let Some((own, entry)) = target else {
+    let Some((_, entry)) = target else {
         return Err((NO_SUCH_THREAD, format!("Unknown thread id: {id}")));
     };
     // An operator's session has nothing on the replica, nor has one that shares its connection
@@ -163,7 +163,9 @@ async fn kill(
         let killed = daemon.pool.kill(account, id, true).await;
         return killed.map(|()| None).map_err(|fault| (UNKNOWN_ERROR, fault.to_string()));
     }
-    daemon.registry.order_if(own, Ending::EndNow(Reason::Killed), |_| !query_only);
+    if !query_only {
+        entry.order(Ending::EndNow(Reason::Killed));
+    }
     Ok(None)
 }
 

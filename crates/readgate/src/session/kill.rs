@@ -5,7 +5,7 @@ use mysql_wire::{ErrPacket, SqlState};
 
 use super::Session;
 use crate::ending::Ending;
-use crate::registry::{Card, Found, Order, Reason};
+use crate::registry::{Entry, Found, Order, Reason};
 use crate::replica::ReplicaFault;
 
 /// ER_NO_SUCH_THREAD.
@@ -40,7 +40,7 @@ pub async fn run(
         Found::Own(target, _) if target == session.context.connection_id => {
             return kill_oneself(session, query_only).await;
         }
-        Found::Own(target, entry) => match kill(session, target, &entry.card, query_only).await {
+        Found::Own(_, entry) => match kill(session, &entry, query_only).await {
             Ok(()) => {
                 session.send_ok(more_after).await?;
                 return Ok(true);
@@ -58,18 +58,13 @@ pub async fn run(
     Ok(false)
 }
 
-async fn kill(
-    session: &Session<'_>,
-    target: u32,
-    card: &Card,
-    query_only: bool,
-) -> Result<(), ReplicaFault> {
+async fn kill(session: &Session<'_>, target: &Entry, query_only: bool) -> Result<(), ReplicaFault> {
     if !query_only {
-        session.daemon.registry.order_if(target, Order::EndNow(Reason::Killed), |_| true);
+        target.order(Order::EndNow(Reason::Killed));
         return Ok(());
     }
     // An operator's session, and one that shares its connection at the moment, run nothing.
-    match (&card.account, card.replica_session) {
+    match (&target.card.account, target.card.replica_session) {
         (Some(account), Some(id)) => session.daemon.pool.kill(account, id, true).await,
         (_, _) => Ok(()),
     }
