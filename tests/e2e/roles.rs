@@ -2,7 +2,7 @@
 
 use readgate_tests::config::set;
 use readgate_tests::protocol::lenenc;
-use readgate_tests::raw::{Login, RawClient, Response};
+use readgate_tests::raw::{Login, RawClient, Response, ServerError};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Flavour;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
@@ -223,5 +223,35 @@ on_both! {
             error.message.contains("'bytes_per_day'").then_some(error)
         });
         assert_eq!(error.map(|error| error.code), Some(1226), "the day's bytes are never used up");
+    }
+
+    fn a_result_that_comes_through_a_cursor_keeps_to_the_limits_of_one(stage) {
+        let (directory, mut config) = stage.own_config("cursor_limit");
+        let roles = "[[role]]\nname = \"rows\"\nresult_rows = 100\n\
+                     [[role]]\nname = \"bytes\"\nresult_bytes = \"4KiB\"";
+        let roles: Table = roles.parse().unwrap();
+        set(&mut config, "role", roles["role"].clone());
+        set(&mut config, "user.0.role", "rows");
+        set(&mut config, "user.1.role", "bytes");
+        let readgate = Readgate::start(&directory, config);
+        for (user, limit, most) in [("alice", "'result_rows'", 100), ("olga", "'result_bytes'", 4096)] {
+            let mut client = enter(stage, &readgate, user);
+            let statement = client.prepare("SELECT 'ten bytes.' FROM clinical.lab_results").unwrap();
+            // The second execution's result is another one.
+            for _ in 0..2 {
+                client.execute(&statement, 1, b"").expect_ok();
+                let pieces: Vec<_> = (0..100).map(|_| client.fetch(&statement, 30)).collect();
+                let (rows, ends): (Vec<_>, Vec<_>) = pieces
+                    .into_iter()
+                    .flatten()
+                    .partition(|payload| payload.first() == Some(&0));
+                let got: usize = rows.iter().map(|row| if user == "alice" { 1 } else { row.len() + 4 }).sum();
+                assert!(got <= most && got > most / 2, "{user} has got {got}");
+                let error = ServerError::parse(ends.last().unwrap()).expect("an error");
+                assert!(error.code == 1226 && error.message.contains(limit), "{error}");
+                assert!(error.message.contains(&most.to_string()), "the role's own figure: {error}");
+            }
+            assert_eq!(client.query("SELECT 1").value(), "1", "the session goes on");
+        }
     }
 }

@@ -17,10 +17,26 @@ const USER_LIMIT_REACHED: u16 = 1226;
 /// A statement that was stopped has this long to end on the replica.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
+/// What the client has of one result, which a cursor gives in several responses.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Got {
+    rows: u64,
+    bytes: u64,
+}
+
+impl Got {
+    /// With what this response has brought.
+    pub fn and(self, walker: &ResponseWalker) -> Self {
+        let rows = self.rows.saturating_add(walker.rows());
+        Self { rows, bytes: self.bytes.saturating_add(walker.bytes()) }
+    }
+}
+
 /// The caps of the next response; an error if the day's bytes are used up.
-pub fn caps(session: &Session<'_>) -> Result<Caps, ErrPacket> {
+pub fn caps(session: &Session<'_>, got: Got) -> Result<Caps, ErrPacket> {
     let limits = &session.role.limits;
-    let caps = Caps { rows: limits.result_rows, bytes: limits.result_bytes };
+    let rows = limits.result_rows.map(|cap| cap.saturating_sub(got.rows));
+    let caps = Caps { rows, bytes: bytes_left(limits, got) };
     let Some(per_day) = limits.bytes_per_day else { return Ok(caps) };
     let used = session.daemon.usage.of(&session.user, today());
     match per_day.checked_sub(used).filter(|left| *left > 0) {
@@ -43,9 +59,9 @@ pub fn count(session: &Session<'_>, bytes: u64) {
 pub async fn stop(
     session: &mut Session<'_>,
     walker: &mut ResponseWalker,
-    over: Over,
+    (over, got): (Over, Got),
 ) -> Result<(), Ending> {
-    let err = over_limit(&session.user, &session.role.limits, over);
+    let err = over_limit(&session.user, &session.role.limits, over, got);
     session.client.sequence_id = walker.next_client_sequence_id();
     session.send_err(&err).await?;
     let broken = |detail: String| Ending::silent(EndingKind::ReplicaFault, detail);
@@ -78,12 +94,19 @@ pub async fn take_late_stop(session: &mut Session<'_>) -> Result<(), Ending> {
     }
 }
 
-fn over_limit(user: &str, limits: &RoleLimits, over: Over) -> ErrPacket {
-    match over {
-        Over::Rows(cap) => exceeded(user, "result_rows", cap),
-        Over::Bytes(cap) if limits.result_bytes == Some(cap) => exceeded(user, "result_bytes", cap),
-        Over::Bytes(_) => exceeded(user, "bytes_per_day", limits.bytes_per_day.unwrap_or_default()),
-    }
+fn bytes_left(limits: &RoleLimits, got: Got) -> Option<u64> {
+    limits.result_bytes.map(|cap| cap.saturating_sub(got.bytes))
+}
+
+fn over_limit(user: &str, limits: &RoleLimits, over: Over, got: Got) -> ErrPacket {
+    let (name, limit) = match over {
+        Over::Rows(_) => ("result_rows", limits.result_rows),
+        Over::Bytes(cap) if bytes_left(limits, got) == Some(cap) => {
+            ("result_bytes", limits.result_bytes)
+        }
+        Over::Bytes(_) => ("bytes_per_day", limits.bytes_per_day),
+    };
+    exceeded(user, name, limit.unwrap_or_default())
 }
 
 fn exceeded(user: &str, limit: &str, value: u64) -> ErrPacket {

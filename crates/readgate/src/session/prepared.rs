@@ -14,6 +14,7 @@ use sql_judge::{Absorbed, Denial, Judge, ReadPermit, SessionFacts, Verdict};
 
 use super::carried::{Carried, LongData};
 use super::command::Came;
+use super::limits::Got;
 use super::passthrough::{relay_whole, send};
 use super::statement::{Execution, Run};
 use super::{Session, limits, refuse};
@@ -71,6 +72,8 @@ struct PreparedRead {
     named: Arc<Named>,
     /// Whether that record has the text without its values.
     told_redacted: bool,
+    /// What the client has of the result of the last execution.
+    got: Got,
 }
 
 impl PreparedRead {
@@ -182,6 +185,7 @@ async fn prepare_read(
             long_values: LongData::default(),
             named: ran.named,
             told_redacted: session.redacts(),
+            got: Got::default(),
         };
         session.prepared.insert(prepare_ok.statement_id, Prepared::Read(read));
     }
@@ -239,6 +243,7 @@ async fn run_prepared(
     let permit = read.permit.clone();
     let prepared = PreparedRef { statement_id: id, intent: read.intent };
     let (named, told_redacted) = (Arc::clone(&read.named), read.told_redacted);
+    let got = if command == Command::StmtFetch { read.got } else { Got::default() };
     if !session.judge.still_holds(&session.facts, &permit) {
         let denial = outdated(&permit);
         if has_long_data {
@@ -250,10 +255,14 @@ async fn run_prepared(
         true => taken_apart(session, id, body)?,
         false => (body, Carried::default()),
     };
-    let execution = Some(Execution { body: with_id(body, id), prepared, named, told_redacted });
+    let body = with_id(body, id);
+    let execution = Some(Execution { body, prepared, named, told_redacted, got });
     let Came { packet, received } = came;
     let run = Run { execution, carried: &carried, packet, ..Run::of_text(command, &permit, false) };
     let ran = run.to_the_end(session, received).await?;
+    if let Some(read) = session.prepared.read_mut(id).filter(|_| ran.intent != 0) {
+        read.got = ran.got;
+    }
     if command == Command::StmtFetch || ran.was_taken() {
         return Ok(());
     }

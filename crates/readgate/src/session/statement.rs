@@ -16,6 +16,7 @@ use sql_judge::{ReadPermit, Verdict};
 
 use super::carried::{Carried, NOTHING};
 use super::command::Came;
+use super::limits::Got;
 use super::{Session, limits, overtime, own, password, refuse};
 use crate::ending::Ending;
 use crate::recording::{self, ByText, Form, Named, RunReport};
@@ -141,6 +142,8 @@ pub struct Execution {
     pub named: Arc<Named>,
     /// Whether the record of its preparation has the text without its values.
     pub told_redacted: bool,
+    /// What the client has of its result already.
+    pub got: Got,
 }
 
 /// What came of a run.
@@ -153,6 +156,8 @@ pub struct Ran {
     pub prepared: Option<PrepareOk>,
     /// What the text names.
     pub named: Arc<Named>,
+    /// What the client has of its result now.
+    pub got: Got,
     /// The replica's error.
     error: Option<u16>,
 }
@@ -169,8 +174,8 @@ impl Ran {
     }
 
     fn refused() -> Self {
-        let named = Arc::default();
-        Self { succeeded: false, intent: 0, prepared: None, named, error: None }
+        let (named, got) = (Arc::default(), Got::default());
+        Self { succeeded: false, intent: 0, prepared: None, named, got, error: None }
     }
 }
 
@@ -190,7 +195,8 @@ impl<'p> Run<'p> {
             refuse::stale(session, self.command, self.permit).await?;
             return Ok(Ran::refused());
         }
-        let caps = match limits::caps(session) {
+        let got = self.execution.as_ref().map_or(Got::default(), |execution| execution.got);
+        let caps = match limits::caps(session, got) {
             Ok(caps) => caps,
             Err(err) => {
                 session.send_err(&err).await?;
@@ -237,8 +243,9 @@ impl<'p> Run<'p> {
             Ok(held) => held,
             Err(RelayFault::Over(over)) => {
                 session.traces.blur();
-                Box::pin(limits::stop(session, &mut walker, over)).await?;
-                return Ok(Ran { intent: sequence, ..Ran::refused() });
+                let now = got.and(&walker);
+                Box::pin(limits::stop(session, &mut walker, (over, got))).await?;
+                return Ok(Ran { intent: sequence, got: now, ..Ran::refused() });
             }
             Err(fault) => return Err(broken_off(session, &walker, &fault).await),
         };
@@ -259,8 +266,8 @@ impl<'p> Run<'p> {
             (_, _) => session.traces.blur(),
         }
         self.take_effects(session, &end).await?;
-        let (succeeded, prepared) = (error.is_none(), walker.prepared());
-        Ok(Ran { succeeded, intent: sequence, prepared, named, error })
+        let (succeeded, prepared, got) = (error.is_none(), walker.prepared(), got.and(&walker));
+        Ok(Ran { succeeded, intent: sequence, prepared, named, got, error })
     }
 
     /// A replica that doesn't take it in its time has not got it whole: there is nothing to stop.
