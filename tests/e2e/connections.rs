@@ -123,4 +123,22 @@ on_both! {
         }
         comes_back(stage, &readgate, "counted_at_once", &before);
     }
+
+    fn a_long_text_holds_up_no_other_session(stage) {
+        let (directory, mut config) = stage.own_config("long_text");
+        set(&mut config, "limits.workers", 1);
+        let readgate = Readgate::start(&directory, config);
+        let (mut long, mut other) = (log_in(stage, &readgate), log_in(stage, &readgate));
+        let names = ",a".repeat(8 << 20);
+        let text = format!("SELECT a{names} FROM clinical.studies FOR UPDATE");
+        long.send_command(3, text.as_bytes()).expect("sent");
+        for _ in 0..100 {
+            assert_eq!(other.query("SELECT 1").value(), "1");
+        }
+        long.set_patience(Duration::from_millis(1));
+        assert!(long.receive().is_err(), "answered before a hundred short ones");
+        long.set_patience(Duration::from_secs(60));
+        assert_eq!(long.receive().expect("an answer")[0], 0xff);
+        assert_eq!(long.query("SELECT 1").value(), "1");
+    }
 }

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use ledger::LedgerSettings;
+use sql_judge::SessionFacts;
 use tokio::sync::Semaphore;
 
 pub use recent::{Denied, Recent, Refused};
@@ -29,6 +30,17 @@ pub use statistics::{Ran, Statistics};
 
 /// Queries of all operators that run at a time; more wait.
 const QUERIES_AT_A_TIME: usize = 2;
+
+/// Characters of a shape that are shown.
+const SHOWN: usize = 1000;
+/// Bytes of a text that its shape is made of.
+const SHAPED: usize = 16 << 10;
+
+/// The shape of a text as the console shows it: of a long one, its beginning's.
+pub fn shape(facts: &SessionFacts, text: &[u8]) -> String {
+    let head = text.get(..SHAPED).unwrap_or(text);
+    sql_judge::fingerprint(facts, head).chars().take(SHOWN).collect()
+}
 
 /// What the console keeps between two queries.
 #[derive(Debug)]

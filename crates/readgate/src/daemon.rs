@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use config::{Config, ConfigHash, LedgerConfig, Settings};
 use ledger::{Event, Ledger};
 use sql_judge::{Judge, ServerVersion};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use crate::console::Console;
@@ -36,6 +36,7 @@ use crate::replica::configured;
 use crate::replica::pool::Pool;
 use crate::replica_watch::{StandingWalls, WallPolicy};
 use crate::role_policy::{Judges, RoleJudge};
+use crate::session::aside;
 use crate::shipping::{Shipping, Wanted};
 use crate::usage::DailyBytes;
 use crate::workers::{self, Workers};
@@ -79,6 +80,8 @@ pub struct Daemon {
     pub registry: Arc<Registry>,
     /// The threads that connections live on.
     pub workers: Arc<Workers>,
+    /// Places for looking at long texts beside them.
+    pub long_texts: Semaphore,
     /// The replica, and warm connections to it.
     pub pool: Arc<Pool>,
     /// What config says about the walls behind the judge, and how they stand.
@@ -133,6 +136,7 @@ impl Daemon {
             ledger_began: config.ledger.clone(),
             metrics: Metrics::new()?,
             registry: Arc::default(),
+            long_texts: aside::places(workers.count()),
             workers,
             pool,
             walls: StandingWalls::unseen(&wall_policy),

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use config::{LedgerConfig, RecordedText};
 use ledger::{
     Intent, IntentRecorded, LedgerFault, Literal, LiteralKind, Names, Outcome, Refusal,
@@ -21,8 +22,8 @@ use crate::ending::{Ending, EndingKind};
 use crate::metrics::tally::Ran;
 use crate::patience;
 use crate::replica::relay::{Held, RelayFault};
-use crate::session::Session;
 use crate::session::carried::Carried;
+use crate::session::{Session, aside};
 
 /// The ledger takes a record within this time or counts as unable to.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -212,8 +213,12 @@ impl Form {
     pub const HASHED: Self = Self(Some(None));
 
     /// As the session's role has it.
-    pub fn of(session: &Session<'_>, text: &[u8]) -> Self {
-        Self::by(session.redacts(), session.facts(), text)
+    pub async fn of(session: &Session<'_>, text: &Bytes) -> Self {
+        if !session.redacts() {
+            return Self::FULL;
+        }
+        let looking = aside::look(session, text, |_, facts, text| Self::by(true, facts, text));
+        looking.await.unwrap_or(Self::HASHED)
     }
 
     /// With or without its values.
@@ -315,7 +320,7 @@ pub async fn outcome(
     });
     if let Some(fingerprint) = report.named.fingerprint() {
         let ran = console::Ran { took: duration, rows: report.rows, bytes, failed: end != "ok" };
-        let shape = || sql_judge::fingerprint(session.facts(), report.permit.text());
+        let shape = || console::shape(session.facts(), report.permit.text());
         let kind = report.permit.kind().as_str();
         session.daemon().console.statements.note(fingerprint, kind, &ran, shape);
     }

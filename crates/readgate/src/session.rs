@@ -2,6 +2,7 @@
 //!
 //! A session exists only for a [`NamedUser`](access::NamedUser) with a guarded session on
 //! the replica; the client's OK goes out after both.
+pub mod aside;
 pub mod carried;
 pub mod command;
 pub mod kill;

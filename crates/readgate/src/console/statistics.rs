@@ -11,8 +11,6 @@ use crate::slices::Slices;
 
 /// Shapes that a slice counts by themselves.
 const SHAPES: usize = 1000;
-/// Characters of a shape that are kept.
-const SHOWN: usize = 1000;
 /// Steps of durations: four to each doubling of a microsecond.
 const STEPS: usize = 160;
 /// What stands for all shapes beyond the bound.
@@ -107,7 +105,7 @@ fn note(
     let key = if is_full { OTHER } else { fingerprint };
     let shape = shapes.entry(key.to_owned()).or_insert_with(|| {
         let text = if is_full { String::new() } else { text() };
-        Shape::new(text.chars().take(SHOWN).collect(), kind, now)
+        Shape::new(text, kind, now)
     });
     shape.count(ran, now);
 }

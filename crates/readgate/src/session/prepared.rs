@@ -17,7 +17,7 @@ use super::command::Came;
 use super::limits::Got;
 use super::passthrough::{relay_whole, send};
 use super::statement::{Execution, Run};
-use super::{Session, limits, refuse};
+use super::{Session, aside, limits, refuse};
 use crate::ending::Ending;
 use crate::recording::Named;
 
@@ -142,7 +142,10 @@ pub async fn prepare(
     }
     // The text alone is kept, not all that came with it.
     let text = Bytes::copy_from_slice(&text);
-    match session.judge.judge_prepare(&session.facts, text.clone()) {
+    let judging = |judge: &Judge, facts: &SessionFacts, text: &Bytes| {
+        judge.judge_prepare(facts, text.clone())
+    };
+    match aside::look(session, &text, judging).await? {
         Verdict::Allow(permit) => prepare_read(session, permit, received).await,
         Verdict::Absorb(absorbed) => prepare_absorbed(session, absorbed, text).await,
         Verdict::Deny(denial) => refuse::deny(session, Command::StmtPrepare, &text, &denial).await,
@@ -244,7 +247,11 @@ async fn run_prepared(
     let prepared = PreparedRef { statement_id: id, intent: read.intent };
     let (named, told_redacted) = (Arc::clone(&read.named), read.told_redacted);
     let got = if command == Command::StmtFetch { read.got } else { Got::default() };
-    if !session.judge.still_holds(&session.facts, &permit) {
+    let judged = permit.clone();
+    let holds = aside::look(session, permit.text(), move |judge, facts, _| {
+        judge.still_holds(facts, &judged)
+    });
+    if !holds.await? {
         let denial = outdated(&permit);
         if has_long_data {
             forget_long_data(session, id).await?;

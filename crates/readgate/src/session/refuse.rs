@@ -5,16 +5,13 @@ use mysql_wire::{Command, ErrPacket, SqlState};
 use sql_judge::{Absorbed, Denial, ReadPermit};
 
 use super::Session;
-use crate::console::Refused;
+use crate::console::{self, Refused};
 use crate::ending::Ending;
 use crate::recording::{self, Form};
 use crate::replica_watch::Stale;
 
 /// ER_OPTION_PREVENTS_STATEMENT, as a server with --read-only answers.
 pub const OPTION_PREVENTS_STATEMENT: u16 = 1290;
-
-/// Characters of a refused text's shape that the console shows.
-const SHAPE: usize = 1000;
 
 /// Refuses a statement: ERR 1290 with the judge's reason.
 pub async fn deny(
@@ -24,7 +21,7 @@ pub async fn deny(
     denial: &Denial,
 ) -> Result<(), Ending> {
     let message = format!("readgate: {}", denial.reason);
-    let form = Form::of(session, text);
+    let form = Form::of(session, text).await;
     let refusal = Refusal {
         command: command.name(),
         schema: session.facts.schema(),
@@ -44,7 +41,7 @@ pub async fn deny(
         role: session.role.name.clone(),
         rule: denial.rule,
         kind: denial.kind.as_str(),
-        shape: sql_judge::fingerprint(&session.facts, text).chars().take(SHAPE).collect(),
+        shape: console::shape(&session.facts, text),
     });
     let statements = &session.daemon.metrics.statements;
     let why = (!session.redacts()).then_some(message.as_str());
@@ -64,7 +61,7 @@ pub async fn absorb(
     absorbed: &Absorbed,
     more_after: bool,
 ) -> Result<bool, Ending> {
-    let form = Form::of(session, text);
+    let form = Form::of(session, text).await;
     let refusal = Refusal {
         command: Command::Query.name(),
         schema: session.facts.schema(),
@@ -96,7 +93,7 @@ pub async fn stale(
     let Stale { rule, why } = session.daemon.walls.load().stale.clone().unwrap_or_else(unknown);
     let message = format!("readgate: {why}");
     let text = permit.text();
-    let form = Form::of(session, text);
+    let form = Form::of(session, text).await;
     let refusal = Refusal {
         command: command.name(),
         schema: session.facts.schema(),

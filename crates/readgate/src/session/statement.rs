@@ -12,12 +12,12 @@ use mysql_wire::packet::is_packet_of;
 use mysql_wire::prepare::PrepareOk;
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 use mysql_wire::{Command, ErrPacket, SqlState};
-use sql_judge::{ReadPermit, Verdict};
+use sql_judge::{Footprint, ReadPermit, SessionFacts, Verdict};
 
 use super::carried::{Carried, NOTHING};
 use super::command::Came;
 use super::limits::Got;
-use super::{Session, limits, overtime, own, password, refuse};
+use super::{Session, aside, limits, overtime, own, password, refuse};
 use crate::ending::Ending;
 use crate::recording::{self, ByText, Form, Named, RunReport};
 use crate::replica::ReplicaSession;
@@ -27,6 +27,8 @@ use crate::replica::relay::{self, Passed, RelayFault};
 const SERVER_LOST: u16 = 2013;
 /// ER_MALFORMED_PACKET.
 const MALFORMED: u16 = 1835;
+/// Of an execution whose preparation's record has it.
+static NO_TEXT: Bytes = Bytes::new();
 /// ER_WRONG_ARGUMENTS.
 const WRONG_ARGUMENTS: u16 = 1210;
 
@@ -43,10 +45,12 @@ pub async fn query(
         return Box::pin(password::choose(session, wish)).await;
     }
     // Of one alone no list is made.
-    let (one, several) = match session.multi_statements {
-        true => (None, session.judge.judge_several(&session.facts, text.clone())),
-        false => (Some(session.judge.judge(&session.facts, text.clone())), Vec::new()),
-    };
+    let may_be_several = session.multi_statements;
+    let judging = aside::look(session, &text, move |judge, facts, text| match may_be_several {
+        true => (None, judge.judge_several(facts, text.clone())),
+        false => (Some(judge.judge(facts, text.clone())), Vec::new()),
+    });
+    let (one, several) = judging.await?;
     let is_denied = |verdict: &&Verdict| matches!(verdict, Verdict::Deny(_));
     if let Some(Verdict::Deny(denial)) = one.iter().chain(&several).find(is_denied) {
         return refuse::deny(session, Command::Query, &text, denial).await;
@@ -213,13 +217,12 @@ impl<'p> Run<'p> {
         let sequence = intent.sequence();
         session.context.count_statement();
         session.replica.keeps_texts |= self.permit.effects().leave_texts();
-        let shares = session.daemon.pool.share_idle().is_some();
-        let footprint = shares.then(|| self.permit.footprint());
+        let footprint = self.footprint(session).await;
         footprint.into_iter().for_each(|footprint| session.traces.before(footprint));
         let sent = Instant::now();
         let forwarded = self.forward(session, &intent, sent).await;
         // The replica is at work: what this costs, nobody waits for.
-        let named = self.named(session);
+        let named = self.named(session).await;
         let first = forwarded.as_ref().copied().unwrap_or(1);
         let mut walker = self.walker(session, first).with_caps(caps);
         let mut passed = Passed::hashed_by(session.records.result_hash());
@@ -291,12 +294,12 @@ impl<'p> Run<'p> {
         // The record of its preparation has an execution's text; one that lacks the values that
         // this one is to hold can't stand for it.
         let is_told = |one: &Execution| !one.told_redacted || session.redacts();
-        let text: &[u8] = match self.execution.as_ref().is_some_and(is_told) {
-            true => b"",
+        let text = match self.execution.as_ref().is_some_and(is_told) {
+            true => &NO_TEXT,
             false => self.permit.text(),
         };
         let is_name = matches!(self.command, Command::InitDb | Command::FieldList);
-        let form = if is_name { Form::FULL } else { Form::of(session, text) };
+        let form = if is_name { Form::FULL } else { Form::of(session, text).await };
         let (binds, attributes) = (self.carried.binds(), self.carried.attributes());
         let end_user = session.records.asserted.of(self.carried);
         let may_refer = session.records.may_refer && self.command == Command::Query;
@@ -319,16 +322,29 @@ impl<'p> Run<'p> {
     }
 
     /// What the text names; for an execution, what the prepared one did.
-    fn named(&self, session: &Session<'_>) -> Arc<Named> {
+    /// What it leaves in its session; `None`: nobody asks.
+    async fn footprint(&self, session: &Session<'_>) -> Option<Footprint> {
+        session.daemon.pool.share_idle()?;
+        if !aside::is_long(self.permit.text()) {
+            return Some(self.permit.footprint());
+        }
+        let permit = self.permit.clone();
+        let looking = aside::look(session, self.permit.text(), move |_, _, _| permit.footprint());
+        Some(looking.await.unwrap_or(Footprint::Lasting))
+    }
+
+    async fn named(&self, session: &Session<'_>) -> Arc<Named> {
         match (&self.execution, self.command) {
             (Some(execution), _) => Arc::clone(&execution.named),
             (None, Command::Query | Command::StmtPrepare) => {
-                let (facts, text) = (&session.facts, self.permit.text());
-                let by_text = self.permit.remember(|| ByText {
-                    named: self.permit.remember_alike(|| Named::by(facts, text)),
-                    ..ByText::default()
-                });
-                Arc::clone(&by_text.named)
+                let text = self.permit.text();
+                if aside::is_long(text) && self.permit.recall::<ByText>().is_none() {
+                    let permit = self.permit.clone();
+                    let looking =
+                        aside::look(session, text, move |_, facts, _| named(&permit, facts));
+                    return looking.await.unwrap_or_default();
+                }
+                named(self.permit, &session.facts)
             }
             (None, _) => Arc::default(),
         }
@@ -369,6 +385,15 @@ impl<'p> Run<'p> {
         }
         session.check_mode()
     }
+}
+
+/// What the permitted text names, kept with it if it is one that comes again.
+fn named(permit: &ReadPermit, facts: &SessionFacts) -> Arc<Named> {
+    let by_text = permit.remember(|| ByText {
+        named: permit.remember_alike(|| Named::by(facts, permit.text())),
+        ..ByText::default()
+    });
+    Arc::clone(&by_text.named)
 }
 
 /// Sends what was judged, and nothing else: takes the permit and the proof of its record.
