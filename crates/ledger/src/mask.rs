@@ -134,12 +134,12 @@ fn pass_word<'a>(text: &'a [u8], masked: &mut Vec<u8>) -> &'a [u8] {
 
 /// A name, quoted or not: `MASTER_PASSWORD` announces as `PASSWORD` does.
 fn pass_name<'a>(text: &'a [u8], len: usize, masked: &mut Vec<u8>) -> &'a [u8] {
-    let after = copy(text, len, masked);
-    let name = text.get(..len).unwrap_or_default();
-    let name = name.strip_suffix(b"`").or(name.strip_suffix(b"\"")).or(name.strip_suffix(b"'"));
-    let name = name.unwrap_or(text.get(..len).unwrap_or_default());
-    let end = name.len().checked_sub(b"password".len()).and_then(|at| name.get(at..));
-    match end.is_some_and(|end| end.eq_ignore_ascii_case(b"password")) {
+    let (name, after) = text.split_at_checked(len).unwrap_or((text, &[]));
+    masked.extend_from_slice(name);
+    // Without its closing quote.
+    let end = name.iter().rposition(|byte| is_name_byte(*byte)).map_or(0, |last| last + 1);
+    let word = name.get(end.saturating_sub(b"password".len())..end).unwrap_or_default();
+    match word.eq_ignore_ascii_case(b"password") {
         true => mask_literals(after, takes_account(after), masked),
         false => after,
     }
