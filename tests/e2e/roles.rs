@@ -176,6 +176,10 @@ on_both! {
         let (prepared, harmless) = (alice.prepare(count).unwrap(), alice.prepare("SELECT 1").unwrap());
         let sites = alice.query(count).value();
         alice.execute(&prepared, 0, &[]).expect_ok();
+        // So long a text is looked at elsewhere.
+        let mut other = enter(stage, &readgate, "alice");
+        let long = format!("{count} -- {}", "long ".repeat(10 << 10));
+        let (long, short) = (other.prepare(&long).unwrap(), other.prepare("SELECT 1").unwrap());
 
         set(&mut config, "listener.0.address", format!("127.0.0.1:{}", readgate.port));
         set(&mut config, "ops.address", format!("127.0.0.1:{}", readgate.ops_port));
@@ -186,6 +190,8 @@ on_both! {
         refused(&mut alice, count);
         assert_eq!(alice.execute(&prepared, 0, &[]).expect_error().code, 1243);
         alice.execute(&harmless, 0, &[]).expect_ok();
+        assert_eq!(other.execute(&long, 0, &[]).expect_error().code, 1243);
+        other.execute(&short, 0, &[]).expect_ok();
         assert_eq!(alice.query("SELECT 1").value(), "1");
         // Both policies are told apart in the records, and the wider one comes back as well.
         let of = |event: &str, text: &str| {

@@ -130,7 +130,11 @@ impl<'a> Session<'a> {
             if payload.bytes.first() == Some(&Command::ChangeUser.byte()) {
                 return self.leave_with_connection(&payload);
             }
-            self.follow_changes();
+            if self.generation != self.daemon.judges.generation()
+                && let Err(ending) = Box::pin(self.follow_changes()).await
+            {
+                return Leaving::Ended(ending);
+            }
             match command::run(&mut self, payload, Instant::now()).await {
                 Ok(()) => {}
                 Err(ending) if ending.kind == EndingKind::Quit => {
@@ -145,23 +149,20 @@ impl<'a> Session<'a> {
     /// now, and how that is recorded, counts from the next statement on, for prepared ones too. A
     /// session that may not go on at all is told to end by others. Limits that the replica keeps
     /// stay as they were set at login.
-    fn follow_changes(&mut self) {
-        let generation = self.daemon.judges.generation();
-        if generation == self.generation {
-            return;
-        }
-        self.generation = generation;
+    async fn follow_changes(&mut self) -> Result<(), Ending> {
+        self.generation = self.daemon.judges.generation();
         let live = self.daemon.live();
         if let Some(user) = live.users.find(self.user.as_bytes()) {
             let RoleJudge { judge, policy } = self.daemon.judge(self.replica.version, &user.role);
-            self.prepared.retain_allowed(&judge, &self.facts);
             self.judge = judge;
+            self.prepared.retain_allowed(self.daemon, (&self.judge, &self.facts)).await?;
             self.role = Arc::clone(&user.role);
             self.limits = live.session_limits.narrowed(&user.role.limits);
             self.retag(&policy);
         }
         let attributes = &self.replica.wish.attributes;
         self.records = live.records.for_session(&self.role.name, attributes);
+        Ok(())
     }
 
     /// Who it is, as its records say from now on.

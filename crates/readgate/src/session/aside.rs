@@ -13,7 +13,12 @@ const LONG: usize = 32 << 10;
 
 /// Whether a text is one that others would wait for.
 pub fn is_long(text: &[u8]) -> bool {
-    text.len() > LONG
+    are_long(text.len())
+}
+
+/// The same of texts of so many bytes together.
+pub fn are_long(bytes: usize) -> bool {
+    bytes > LONG
 }
 
 /// Places for long texts, for so many workers: the others' threads have half of the cores left.
@@ -31,8 +36,16 @@ pub async fn look<T: Send + 'static>(
         return Ok(work(&session.judge, &session.facts, text));
     }
     let (judge, facts, text) = (session.judge.clone(), session.facts.clone(), text.clone());
-    let place = session.daemon.long_texts.acquire().await;
-    let looked = spawn_blocking(move || work(&judge, &facts, &text)).await;
+    beside(&session.daemon.long_texts, move || work(&judge, &facts, &text)).await
+}
+
+/// What comes of work that others would wait for.
+pub async fn beside<T: Send + 'static>(
+    places: &Semaphore,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Ending> {
+    let place = places.acquire().await;
+    let done = spawn_blocking(work).await;
     drop(place);
-    looked.map_err(|error| Ending::silent(EndingKind::Internal, error.to_string()))
+    done.map_err(|error| Ending::silent(EndingKind::Internal, error.to_string()))
 }

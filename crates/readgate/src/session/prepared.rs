@@ -18,6 +18,7 @@ use super::limits::Got;
 use super::passthrough::{relay_whole, send};
 use super::statement::{Execution, Run};
 use super::{Session, aside, limits, refuse};
+use crate::daemon::Daemon;
 use crate::ending::Ending;
 use crate::recording::Named;
 
@@ -93,11 +94,23 @@ impl PreparedStatements {
     }
 
     /// Forgets those that the judge of now would refuse; their ids are unknown from then on.
-    pub fn retain_allowed(&mut self, judge: &Judge, facts: &SessionFacts) {
-        self.by_id.retain(|_, prepared| match prepared {
-            Prepared::Read(read) => judge.would_allow(facts, &read.permit),
-            Prepared::Absorbed(..) => true,
+    pub async fn retain_allowed(
+        &mut self,
+        daemon: &Daemon,
+        (judge, facts): (&Arc<Judge>, &SessionFacts),
+    ) -> Result<(), Ending> {
+        if !aside::are_long(self.bytes()) {
+            retain_allowed(&mut self.by_id, judge, facts);
+            return Ok(());
+        }
+        let (judge, facts) = (Arc::clone(judge), facts.clone());
+        let mut by_id = std::mem::take(&mut self.by_id);
+        let looking = aside::beside(&daemon.long_texts, move || {
+            retain_allowed(&mut by_id, &judge, &facts);
+            by_id
         });
+        self.by_id = looking.await?;
+        Ok(())
     }
 
     /// Whether there is none.
@@ -128,6 +141,13 @@ impl PreparedStatements {
             id => self.by_id.contains_key(&id).then_some(id),
         }
     }
+}
+
+fn retain_allowed(by_id: &mut HashMap<u32, Prepared>, judge: &Judge, facts: &SessionFacts) {
+    by_id.retain(|_, prepared| match prepared {
+        Prepared::Read(read) => judge.would_allow(facts, &read.permit),
+        Prepared::Absorbed(..) => true,
+    });
 }
 
 /// COM_STMT_PREPARE.
