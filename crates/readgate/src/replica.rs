@@ -8,12 +8,12 @@ pub mod configured;
 pub mod guard;
 pub mod login;
 pub mod pool;
+mod reach;
 pub mod relay;
 pub mod remembered;
 pub mod text_query;
 
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,6 @@ use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, Command, ErrPacket, SqlState, StatusFlags};
 use rustls::pki_types::ServerName;
 use sql_judge::ServerVersion;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -35,13 +34,6 @@ use login::LoggedIn;
 
 /// `CR_CONN_HOST_ERROR`, which drivers know as "the server can't be reached".
 const CONN_HOST_ERROR: u16 = 2003;
-
-/// A replica's host that is gone without a word, as in a failover, is noticed: it is asked for
-/// a sign of life after this pause, and again after each of these.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-/// Without one for this long the connection is broken.
-const LOST_AFTER: Duration = Duration::from_secs(30);
 
 /// ER_CON_COUNT_ERROR.
 const CON_COUNT_ERROR: u16 = 1040;
@@ -277,16 +269,6 @@ fn all_in_use(replica: &str) -> ErrPacket {
     ErrPacket::new(CON_COUNT_ERROR, SqlState::new(*b"08004"), message)
 }
 
-/// See tcp(7).
-fn prepare(socket: &TcpStream) -> io::Result<()> {
-    let options = socket2::SockRef::from(socket);
-    let keepalive =
-        socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    options.set_tcp_nodelay(true)?;
-    options.set_tcp_keepalive(&keepalive)?;
-    options.set_tcp_user_timeout(Some(LOST_AFTER))
-}
-
 /// In the words of the wall that is down.
 fn writable() -> ErrPacket {
     let message = "readgate: no service: the replica is not read-only (replica.writable)";
@@ -298,10 +280,8 @@ impl ReplicaTarget {
     /// deadline.
     pub async fn open(&self, wish: &Arc<SessionWish>) -> Result<ReplicaSession, ReplicaFault> {
         self.within_deadline(async {
-            let socket = TcpStream::connect(&self.address)
-                .await
-                .map_err(|e| ReplicaFault::Unreachable(e.to_string()))?;
-            prepare(&socket).map_err(StreamFault::Io)?;
+            let socket = reach::connect(&self.address).await;
+            let socket = socket.map_err(|e| ReplicaFault::Unreachable(e.to_string()))?;
             let mut connection = login::log_in(self, PacketStream::new(socket), wish).await?;
             if u8::try_from(wish.collation).is_err() {
                 // A handshake has one byte for it, a change of user two.
