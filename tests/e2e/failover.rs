@@ -2,6 +2,7 @@
 //! host goes without a word.
 
 use std::fs;
+use std::process::Stdio;
 use std::time::Duration;
 
 use readgate_tests::config::set;
@@ -11,6 +12,8 @@ use readgate_tests::readgate::Readgate;
 use readgate_tests::server::{SHARED_PASSWORD, Server};
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
 use toml::Table;
+
+use crate::clients::{Target, command_line};
 
 /// Longer than readgate takes to look again.
 const SOON: Duration = Duration::from_secs(20);
@@ -90,7 +93,7 @@ on_both! {
         before.query("SELECT 1").expect_ok();
         server.sql("SET GLOBAL read_only = 0");
         let error = enter().err().expect("no service");
-        assert_eq!((error.code, error.state.as_str()), (2003, "08S01"), "{error}");
+        assert_eq!((error.code, error.state.as_str()), (3168, "08S01"), "{error}");
         assert!(error.message.contains("not read-only"), "{error}");
         assert!(before.is_sent_away(SOON), "who is in goes at the next look");
         let (status, said) = readgate.http("/readyz").expect("an answer");
@@ -185,6 +188,32 @@ on_both! {
         assert_eq!(olga.query("SELECT 1").value(), "1");
         let (status, said) = readgate.http("/readyz").expect("an answer");
         assert!(status == 200 && !said.contains("could not be checked"), "{said}");
+    }
+
+    fn command_line_clients_of_both_makes_show_what_is_the_matter_with_the_replica(stage) {
+        let mut server = Server::start(stage.server.flavour, &stage.own_directory("told_server"));
+        server.load_sample();
+        let (directory, mut config) = stage.own_config_for(&server, "told");
+        set(&mut config, "functions.sleep_max", "60s");
+        set(&mut config, "limits.statement_timeout", "2m");
+        let readgate = Readgate::start(&directory, config);
+        let target = Target { port: readgate.port, user: "alice", password: USER_PASSWORD };
+        let running = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(5%'";
+        let ca_file = server.ca_file();
+        let ask = |client: &str| {
+            let mut command = command_line(client, stage, &target);
+            command.arg(format!("--ssl-ca={}", ca_file.display()));
+            command.args(["--batch", "-e", "SELECT SLEEP(50)"]).stderr(Stdio::piped());
+            command.spawn().expect("the client starts")
+        };
+        let asked = ["mysql", "mariadb"].map(ask);
+        wait_for("both run", SOON, || (server.sql(running).trim() == "2").then_some(()));
+        server.kill();
+        for client in asked.into_iter().chain(["mysql", "mariadb"].map(ask)) {
+            let output = client.wait_with_output().expect("it ends");
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(told.contains("ERROR 3168 (08S01)") && told.contains(": readgate: "), "{told}");
+        }
     }
 
     fn a_host_that_goes_without_a_word_is_asked_for_signs_of_life(stage) {

@@ -32,8 +32,10 @@ use account::{Account, Accounts};
 use guard::GuardSettings;
 use login::LoggedIn;
 
-/// `CR_CONN_HOST_ERROR`, which drivers know as "the server can't be reached".
-const CONN_HOST_ERROR: u16 = 2003;
+/// ER_SERVER_ISNT_AVAILABLE: nothing comes from the replica, or no more. Not one of the numbers that
+/// clients say of themselves (2003, 2013): MariaDB's C library takes an error from 2000 to 2999 or
+/// from 5000 to 5999 for a malformed packet, and shows nothing of its text.
+pub const NOT_AVAILABLE: u16 = 3168;
 
 /// ER_CON_COUNT_ERROR.
 const CON_COUNT_ERROR: u16 = 1040;
@@ -214,7 +216,7 @@ impl ReplicaFault {
             Self::Writable => return writable(),
         };
         let message = format!("readgate: no session on the replica '{replica}': {why}");
-        ErrPacket::new(CONN_HOST_ERROR, SqlState::LINK, message)
+        ErrPacket::new(NOT_AVAILABLE, SqlState::LINK, message)
     }
 
     /// Whether what the client asked for was the reason, and neither account nor replica.
@@ -272,7 +274,7 @@ fn all_in_use(replica: &str) -> ErrPacket {
 /// In the words of the wall that is down.
 fn writable() -> ErrPacket {
     let message = "readgate: no service: the replica is not read-only (replica.writable)";
-    ErrPacket::new(CONN_HOST_ERROR, SqlState::LINK, message.to_owned())
+    ErrPacket::new(NOT_AVAILABLE, SqlState::LINK, message.to_owned())
 }
 
 impl ReplicaTarget {
