@@ -103,6 +103,15 @@ on_both! {
         wait_for("service is back", SOON, || enter().ok());
     }
 
+    fn what_readgate_asks_leaves_no_warning_in_a_session(stage) {
+        // On a new connection, and on one that was made ready by then.
+        for _ in 0..2 {
+            let mut client = stage.alice();
+            let warnings = client.query("SHOW WARNINGS").rows();
+            assert!(warnings.is_empty(), "{warnings:?}");
+        }
+    }
+
     fn what_is_kept_ready_is_replaced_when_the_replica_closes_it_though_nobody_comes(stage) {
         let (directory, mut config) = stage.own_config("kept_closed");
         set(&mut config, "limits.workers", 1);
@@ -193,7 +202,7 @@ on_both! {
     fn command_line_clients_of_both_makes_show_what_is_the_matter_with_the_replica(stage) {
         let mut server = Server::start(stage.server.flavour, &stage.own_directory("told_server"));
         server.load_sample();
-        let (directory, mut config) = stage.own_config_for(&server, "told");
+        let (directory, mut config) = stage.own_config_for(&server, "told_replica");
         set(&mut config, "functions.sleep_max", "60s");
         set(&mut config, "limits.statement_timeout", "2m");
         let readgate = Readgate::start(&directory, config);
@@ -217,9 +226,9 @@ on_both! {
     }
 
     fn a_host_that_goes_without_a_word_is_asked_for_signs_of_life(stage) {
-        let server = Server::start(stage.server.flavour, &stage.own_directory("silent_server"));
+        let server = Server::start(stage.server.flavour, &stage.own_directory("wordless_server"));
         server.load_sample();
-        let (directory, config) = stage.own_config_for(&server, "silent");
+        let (directory, config) = stage.own_config_for(&server, "wordless");
         let readgate = Readgate::start(&directory, config);
         let mut alice = login_at(readgate.port, &server.ca_file(), &alice());
         assert_eq!(alice.query("SELECT 1").value(), "1");

@@ -163,12 +163,13 @@ fn question(version: ServerVersion) -> String {
     format!("SELECT {} LIMIT 1", columns.join(", "))
 }
 
-/// Aurora's readers have innodb_read_only in place of the other. MariaDB's newer ones name degrees of it.
+/// Aurora's readers have innodb_read_only in place of the other. MariaDB's newer ones name degrees of it;
+/// as a text, since a number beside one leaves a warning for the user to find.
 fn server_is_writable(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::MySql => "NOT (@@global.read_only OR @@global.innodb_read_only)",
         Flavour::MariaDb => {
-            "NOT (@@global.read_only NOT IN ('0', 'OFF') OR @@global.innodb_read_only)"
+            "NOT (CONCAT(@@global.read_only) NOT IN ('0', 'OFF') OR @@global.innodb_read_only)"
         }
     }
 }
