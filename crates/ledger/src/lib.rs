@@ -27,6 +27,7 @@ mod encode;
 mod entry;
 mod fault;
 mod files;
+mod follow;
 mod journal;
 mod json;
 mod keeper;
