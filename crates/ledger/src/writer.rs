@@ -9,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::batch::Batch;
 use crate::checkpoint::Anchors;
-use crate::clock::Clock;
+use crate::clock::{Clock, SMALLEST_STEP};
+use crate::entry::now_micros;
 use crate::fault::{LedgerError, LedgerFault};
 use crate::files::{Files, Then};
 use crate::journal::Witness;
@@ -440,8 +441,18 @@ impl Writer {
         .note(&self.shared);
     }
 
+    /// Records a step of the clock. One that was set back is followed from that record on: else
+    /// all records would have one and the same time until it is where it was.
     fn watch_clock(&mut self) {
-        if let Some(step_us) = self.clock.step() {
+        let mut step = self.clock.step();
+        let mut state = self.shared.lock();
+        let ahead = state.journal.is_ahead_of(now_micros());
+        if ahead > SMALLEST_STEP {
+            state.journal.follow_clock();
+            step = step.or(i64::try_from(ahead).ok().map(|ahead| -ahead));
+        }
+        drop(state);
+        if let Some(step_us) = step {
             OwnEvent::ClockStep { step_us }.note(&self.shared);
         }
     }
