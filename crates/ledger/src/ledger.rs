@@ -62,7 +62,7 @@ impl Ledger {
             // The journal is empty: there is room.
             let _ = shared.append(Class::Own, Kind::Record, &members);
         }
-        let rotation = keys::pending_rotation(&settings.key_file, opened.chain.key());
+        let rotation = keys::pending_rotation(&settings.key_file, opened.chain.key())?;
         if let Some(rotation) = &rotation {
             OwnEvent::KeyRotated { rotation }.note(&shared);
         }
