@@ -16,6 +16,7 @@
 //! tells whether anything was changed.
 
 mod alike;
+mod anchors;
 mod archive;
 mod batch;
 mod bind;
