@@ -160,7 +160,7 @@ impl Keeper {
     fn put_away_one(&mut self, mut path: PathBuf, is_busy: bool) -> io::Result<()> {
         let Keeping { compress, compress_within, encrypt_to, .. } = self.shared.keeping();
         let waits = is_busy && encrypt_to.is_none();
-        if waits && !is_older(&path, compress_within)? {
+        if waits && is_older(&path, compress_within)? != Some(true) {
             return Ok(());
         }
         if ends_with(&path, PLAIN) && (compress || encrypt_to.is_some()) {
@@ -244,12 +244,20 @@ impl Keeper {
         let directory = self.settings.directory.clone();
         let mut signed = None;
         for (first, path) in self.closed()? {
-            let is_held = directory.join(LEGAL_HOLD).exists();
-            if is_over(stop) || is_held || !is_older(&path, keep_for)? {
+            if is_over(stop) || is_held(&directory) {
                 return Ok(());
+            }
+            match is_older(&path, keep_for)? {
+                Some(true) => {}
+                Some(false) => return Ok(()),
+                // Written while the clock was ahead: those after it needn't wait for that time.
+                None => continue,
             }
             let mut statement = self.statement_of(first, &path, &mut signed)?;
             if statement.to >= stamp_before(keep_for) {
+                if statement.to > stamp_before(Duration::ZERO) {
+                    continue;
+                }
                 return Ok(());
             }
             if is_doubted {
@@ -312,10 +320,17 @@ fn stamp_before(age: Duration) -> String {
 }
 
 /// By the time of its last change, which compression and encryption keep. A first look:
-/// what counts is the time of its last record.
-fn is_older(path: &Path, age: Duration) -> io::Result<bool> {
+/// what counts is the time of its last record. `None`: that time is still to come.
+fn is_older(path: &Path, age: Duration) -> io::Result<Option<bool>> {
     let changed = fs::metadata(path)?.modified()?;
-    Ok(SystemTime::now().duration_since(changed).is_ok_and(|since| since > age))
+    let since = SystemTime::now().duration_since(changed).ok();
+    Ok(since.map(|since| since > age))
+}
+
+/// Whether nothing may be removed: also if that can't be told, or a link leads nowhere.
+fn is_held(directory: &Path) -> bool {
+    let found = fs::symlink_metadata(directory.join(LEGAL_HOLD));
+    !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn ends_with(path: &Path, suffix: &str) -> bool {

@@ -148,6 +148,36 @@ fn old_files_are_removed_with_a_statement_unless_there_is_a_legal_hold() {
 }
 
 #[test]
+fn a_hold_that_leads_nowhere_holds_and_a_file_of_a_clock_ahead_holds_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ledger = Ledger::open(settings(folder)).unwrap();
+    fill(&ledger, 200);
+    wait_until("compression", || names(folder, ".jsonl.zst").len() > 3);
+    ledger.close("test").unwrap();
+    let packed = names(folder, ".jsonl.zst");
+    let at = |name: &str| folder.join("ledger").join(name);
+    let years = Duration::from_secs(10 * 365 * 86_400);
+    let ahead = std::time::SystemTime::now() + years;
+    fs::File::open(at(&packed[0])).unwrap().set_modified(ahead).unwrap();
+    std::os::unix::fs::symlink("/nowhere/at-all", at("legal-hold")).unwrap();
+
+    let keep_for = Some(Duration::from_millis(1));
+    let ledger = Ledger::open(LedgerSettings { keep_for, ..settings(folder) }).unwrap();
+    note_reading(&[folder.join("ledger")], "op", 7, "marks a pass of the keeper").unwrap();
+    wait_until("a pass", || found(folder, "reading") == 1);
+    note_reading(&[folder.join("ledger")], "op", 7, "marks a pass of the keeper").unwrap();
+    wait_until("a pass", || found(folder, "reading") == 2);
+    assert!(packed.iter().all(|name| at(name).exists()), "held");
+    fs::remove_file(at("legal-hold")).unwrap();
+    wait_until("the others", || packed[1..].iter().all(|name| !at(name).exists()));
+    ledger.close("test").unwrap();
+    assert!(at(&packed[0]).exists());
+    let report = check(folder);
+    assert!(report.is_intact(), "{:?}", report.findings().next());
+}
+
+#[test]
 fn a_closed_file_that_another_hand_removes_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
