@@ -207,4 +207,34 @@ on_both! {
             assert!(!log.contains(secret), "a password is in the log");
         }
     }
+
+    fn holds_no_password_that_a_statement_names(stage) {
+        let mut alice = stage.alice();
+        for sql in [
+            "SET PASSWORD = 'new' REPLACE 'sesame of the ledger'",
+            "SET PASSWORD -- it's new\n = 'sesame of the ledger'",
+            "PREPARE s FROM 'ALTER USER u IDENTIFIED BY ''sesame of the ledger'''",
+            // The replica's error quotes it.
+            "SELECT 1 AS a b, PASSWORD('sesame of the ledger')",
+        ] {
+            alice.query(sql).expect_error();
+        }
+        let last = "SELECT 'behind the passwords'";
+        alice.query(last).expect_ok();
+        stage.readgate.record("intent", |record| record["text"] == last);
+        for record in stage.readgate.ledger() {
+            assert!(!record.to_string().contains("sesame of the ledger"), "{record}");
+        }
+    }
+
+    fn keeps_what_was_looked_for_in_a_column_named_like_a_password(stage) {
+        let mut alice = stage.alice();
+        for sql in [
+            "SELECT 1 FROM (SELECT '2026-01-01' AS date_identified) t WHERE date_identified > '2025-06-07'",
+            "SELECT 1 FROM (SELECT 1 AS note) t WHERE note LIKE '%identified by CT%' OR note <> 'ledger'",
+        ] {
+            alice.query(sql).expect_ok();
+            stage.readgate.record("intent", |record| record["text"] == sql);
+        }
+    }
 }

@@ -1,12 +1,17 @@
 //! Takes passwords out of statement texts before they are recorded, also out of texts
-//! that no server would parse. Rather masks too much: every string literal that follows
-//! `IDENTIFIED`, and what follows `PASSWORD` as a value.
+//! that no server would parse: every string literal that follows `IDENTIFIED BY`, and what
+//! follows `PASSWORD` as a value. Where it isn't certain what is a literal it rather masks too
+//! much; where it is, the values of a read stay, for they are evidence.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use aho_corasick::packed::Searcher;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder};
+
+mod lex;
+
+use lex::{after_blanks, blank_len, comment_len, is_name_byte, starts_with_word};
 
 /// What stands in a record for a password.
 const MASK: &[u8] = b"'***'";
@@ -17,6 +22,9 @@ static ANNOUNCES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
     let mut builder = AhoCorasickBuilder::new();
     builder.ascii_case_insensitive(true).build(["password", "identified"]).ok()
 });
+
+/// Which of the two it is.
+const PASSWORD: usize = 0;
 
 /// Bytes of the longest such word.
 pub(crate) const LONGEST_ANNOUNCING: usize = "identified".len();
@@ -36,44 +44,148 @@ pub(crate) fn announces_password(text: &[u8]) -> bool {
     may_announce(text) && ANNOUNCES.as_ref().is_none_or(|words| words.is_match(text))
 }
 
+/// Whether the ledger masks something in the text. What a server says of such a text, which
+/// quotes it, is to be kept nowhere either.
+pub fn tells_password(text: &[u8]) -> bool {
+    matches!(passwords(text), Cow::Owned(_))
+}
+
 /// The text with passwords masked; borrowed if there is none.
 pub(crate) fn passwords(text: &[u8]) -> Cow<'_, [u8]> {
-    if !may_announce(text) {
+    if !announces_password(text) {
         return Cow::Borrowed(text);
     }
+    let mut masked = Vec::with_capacity(text.len());
+    match lex::is_certain(text) {
+        true => mask_code(text, &mut masked),
+        false => mask_anywhere(text, &mut masked),
+    }
+    if masked == text { Cow::Borrowed(text) } else { Cow::Owned(masked) }
+}
+
+/// Masks what words announce, but not what literals only tell of.
+fn mask_code(text: &[u8], masked: &mut Vec<u8>) {
+    let mut rest = text;
+    while let Some(&byte) = rest.first() {
+        rest = match byte {
+            b'\'' | b'"' => pass_literal(rest, masked),
+            b'`' => pass_name(rest, lex::quoted_name_len(rest), masked),
+            _ if is_name_byte(byte) => pass_word(rest, masked),
+            _ => match comment_len(rest) {
+                Some(len) => {
+                    // A statement that somebody has commented out has its password still.
+                    let (comment, after) = rest.split_at(len.min(rest.len()));
+                    mask_anywhere(comment, masked);
+                    after
+                }
+                None => copy(rest, 1, masked),
+            },
+        };
+    }
+}
+
+/// Copies what stands at the beginning of `text`; returns the rest.
+fn copy<'a>(text: &'a [u8], len: usize, masked: &mut Vec<u8>) -> &'a [u8] {
+    let (copied, rest) = text.split_at(len.min(text.len()));
+    masked.extend_from_slice(copied);
+    rest
+}
+
+/// A literal that nothing has announced: a value of a read, or a statement to prepare.
+fn pass_literal<'a>(text: &'a [u8], masked: &mut Vec<u8>) -> &'a [u8] {
+    let len = lex::literal_len(text).unwrap_or(text.len());
+    match holds_password(text.get(1..len.saturating_sub(1)).unwrap_or_default()) {
+        true => masked.extend_from_slice(MASK),
+        // Where ANSI_QUOTES holds, it is a name.
+        false => return pass_name(text, len, masked),
+    }
+    text.get(len..).unwrap_or_default()
+}
+
+/// Whether a literal is itself a statement, or settings, with a password in it.
+fn holds_password(inside: &[u8]) -> bool {
+    let Some(words) = ANNOUNCES.as_ref() else {
+        return true;
+    };
+    let last_quote = memchr::memrchr2(b'\'', b'"', inside);
+    let last_hex = memchr::memmem::rfind(inside, b"0x");
+    words.find_iter(inside).any(|word| {
+        let is_before = |at: Option<usize>| at.is_some_and(|at| at >= word.end());
+        let next = inside.get(word.end()..).unwrap_or_default().trim_ascii_start();
+        let names = word.pattern().as_usize() == PASSWORD;
+        if names && !starts_with_word(next, b"for") {
+            let marks = matches!(next.first(), Some(b'=' | b':' | b'(' | b'\'' | b'"' | b'\\'));
+            return marks || next.starts_with(b"/*");
+        }
+        is_before(last_quote) || (!names && is_before(last_hex))
+    })
+}
+
+/// A word, and what it announces.
+fn pass_word<'a>(text: &'a [u8], masked: &mut Vec<u8>) -> &'a [u8] {
+    let len = text.iter().take_while(|byte| is_name_byte(**byte)).count();
+    let (word, after) = text.split_at_checked(len).unwrap_or((text, &[]));
+    if word.eq_ignore_ascii_case(b"identified") && takes_password(after) {
+        masked.extend_from_slice(word);
+        return mask_literals(after, true, masked);
+    }
+    pass_name(text, len, masked)
+}
+
+/// A name, quoted or not: `MASTER_PASSWORD` announces as `PASSWORD` does.
+fn pass_name<'a>(text: &'a [u8], len: usize, masked: &mut Vec<u8>) -> &'a [u8] {
+    let (name, after) = text.split_at_checked(len).unwrap_or((text, &[]));
+    masked.extend_from_slice(name);
+    // Without its closing quote.
+    let end = name.iter().rposition(|byte| is_name_byte(*byte)).map_or(0, |last| last + 1);
+    let word = name.get(end.saturating_sub(b"password".len())..end).unwrap_or_default();
+    match word.eq_ignore_ascii_case(b"password") {
+        true => mask_literals(after, takes_account(after), masked),
+        false => after,
+    }
+}
+
+/// For what can't be told into words and literals: what follows any of the words, wherever it
+/// stands.
+fn mask_anywhere(text: &[u8], masked: &mut Vec<u8>) {
     // Two fixed words always build; without them everything would be masked.
     let Some(words) = &*ANNOUNCES else {
-        return Cow::Borrowed(MASK);
+        return masked.extend_from_slice(MASK);
     };
-    let Some(first) = words.find(text) else {
-        return Cow::Borrowed(text);
-    };
-    let mut masked = Vec::with_capacity(text.len());
     let mut rest = text;
-    let mut next = Some(first);
-    while let Some(word) = next {
-        let (before, after) = rest.split_at_checked(word.end()).unwrap_or((rest, &[]));
-        masked.extend_from_slice(before);
-        let all = word.pattern().as_usize() == 1 || takes_account(after);
-        rest = mask_literals(after, all, &mut masked);
-        next = words.find(rest);
+    while let Some(word) = words.find(rest) {
+        let begins =
+            !rest.get(..word.start()).and_then(<[u8]>::last).is_some_and(|b| is_name_byte(*b));
+        let after = copy(rest, word.end(), masked);
+        rest = match word.pattern().as_usize() {
+            PASSWORD => mask_literals(after, takes_account(after), masked),
+            _ if begins && takes_password(after) => mask_literals(after, true, masked),
+            _ => after,
+        };
     }
     masked.extend_from_slice(rest);
-    if masked == text { Cow::Borrowed(text) } else { Cow::Owned(masked) }
 }
 
 /// `PASSWORD FOR 'user'@'host' = '...'`: which literal is the password is not worth
 /// guessing.
 fn takes_account(after: &[u8]) -> bool {
-    let mut rest = after;
-    while let Some(at) = blank_len(rest) {
-        rest = rest.get(at..).unwrap_or_default();
-    }
-    rest.get(..3).is_some_and(|word| word.eq_ignore_ascii_case(b"for"))
+    after_blanks(after).is_none_or(|next| starts_with_word(next, b"for"))
+}
+
+/// `IDENTIFIED BY`, `WITH`, `VIA`, or the `BY` forgotten; not a column of that name.
+fn takes_password(after: &[u8]) -> bool {
+    let Some(next) = after_blanks(after) else {
+        return true;
+    };
+    let words: [&[u8]; 3] = [b"by", b"with", b"via"];
+    words.iter().any(|word| starts_with_word(next, word))
+        || matches!(next.first(), Some(b'\'' | b'"'))
+        || next.starts_with(b"0x")
 }
 
 /// Copies `text` to `masked`, the literals in it replaced: all up to a semicolon, or one
-/// that stands where a value is given. Returns what it has not looked at.
+/// that stands where a value is given, and the one it replaces. Returns what it has not
+/// looked at.
 fn mask_literals<'a>(text: &'a [u8], mut all: bool, masked: &mut Vec<u8>) -> &'a [u8] {
     let mut rest = text;
     // A value comes: anything but a plain literal, such as a call, is masked whole.
@@ -83,7 +195,11 @@ fn mask_literals<'a>(text: &'a [u8], mut all: bool, masked: &mut Vec<u8>) -> &'a
         match byte {
             b'\'' | b'"' => {
                 masked.extend_from_slice(MASK);
-                rest = after_literal(tail, byte);
+                // Where its end isn't certain, everything after it may be the password's.
+                let len = lex::literal_len(rest).unwrap_or(rest.len());
+                rest = rest.get(len..).unwrap_or_default();
+                // `SET PASSWORD = '...' REPLACE '...'`
+                all |= after_blanks(rest).is_none_or(|next| starts_with_word(next, b"replace"));
                 if !all {
                     return rest;
                 }
@@ -97,47 +213,16 @@ fn mask_literals<'a>(text: &'a [u8], mut all: bool, masked: &mut Vec<u8>) -> &'a
             }
             b';' if all => return rest,
             b'=' | b'(' | b':' => value = true,
-            _ if all || len > 1 || byte.is_ascii_whitespace() || byte == b'`' => {}
+            b'`' => len = lex::quoted_name_len(rest),
+            _ if all || len > 1 || byte.is_ascii_whitespace() => {}
+            // An escaped quote, within a statement that stands in a literal.
+            b'\\' if matches!(tail.first(), Some(b'\'' | b'"')) => {}
             _ if value => all = true,
             _ => return rest,
         }
         len = len.min(rest.len());
         masked.extend_from_slice(rest.get(..len).unwrap_or_default());
         rest = rest.get(len..).unwrap_or_default();
-    }
-    rest
-}
-
-/// The length of a blank or of a `/* */` comment that `text` begins with. What a comment
-/// for servers (`/*! */`) holds is code: only its opening is a blank.
-fn blank_len(text: &[u8]) -> Option<usize> {
-    if text.starts_with(b"/*") {
-        let inner = text.get(2..).unwrap_or_default();
-        if inner.first().is_some_and(|mark| matches!(mark, b'!' | b'M')) {
-            let digits = inner.iter().take_while(|b| b"!M0123456789".contains(b));
-            return Some(2 + digits.count());
-        }
-        let end = memchr::memmem::find(inner, b"*/").map_or(text.len(), |end| end + 4);
-        return Some(end);
-    }
-    if text.starts_with(b"*/") {
-        return Some(2);
-    }
-    text.first().is_some_and(u8::is_ascii_whitespace).then_some(1)
-}
-
-/// What follows a literal whose opening quote was read. One that isn't closed ends with
-/// the text. A backslash may or may not escape: where the two readings differ, the
-/// longer one is masked.
-fn after_literal(text: &[u8], quote: u8) -> &[u8] {
-    let mut rest = text;
-    while let Some((&byte, tail)) = rest.split_first() {
-        rest = match (byte, tail.split_first()) {
-            (b'\\', Some((_, after))) => after,
-            (byte, Some((&next, after))) if byte == quote && next == quote => after,
-            (byte, _) if byte == quote => return tail,
-            _ => tail,
-        };
     }
     rest
 }
@@ -168,6 +253,27 @@ mod tests {
             "SET PASSWORD /*!50000 = 'sesame' */",
             "SELECT PASSWORD(_utf8'sesame')",
             "SET PASSWORD = CONCAT('ses', 'sesame')",
+            "SET PASSWORD = 'new' REPLACE 'sesame'",
+            "SET PASSWORD = 'new'/* x */REPLACE 'sesame'",
+            "SET PASSWORD -- it's new\n = 'sesame'",
+            "SET PASSWORD # new\n FOR bob = 'sesame'",
+            "ALTER USER bob IDENTIFIED -- it's new\n BY 'sesame'",
+            "ALTER USER a IDENTIFIED BY 'x\\', b IDENTIFIED BY 'sesame'",
+            "ALTER USER a IDENTIFIED BY 'x\\', b IDENTIFIED BY ' sesame'",
+            "SELECT 'a\\', PASSWORD('sesame')",
+            "ALTER USER o'brien IDENTIFIED BY 'sesame'",
+            "SET PASSWORD FOR `o'b`@`h` = 'sesame'",
+            "PREPARE s FROM 'ALTER USER u IDENTIFIED BY ''sesame'''",
+            "EXECUTE IMMEDIATE 'SET PASSWORD=''sesame'''",
+            "EXECUTE IMMEDIATE \"SET PASSWORD FOR 'u' = 'sesame'\"",
+            "SET @s = 'SET PASSWORD = \\'sesame\\''",
+            "SET @s = 'CREATE SERVER s OPTIONS (PASSWORD \\'sesame\\')'",
+            "CREATE TABLE t (a INT) COMMENT='wrapper \"mysql\", password \"sesame\"'",
+            "SELECT 1 FROM t WHERE \"password\" = 'sesame'",
+            "-- SET PASSWORD = 'sesame'\nSELECT 1",
+            "ALTER USER b IDENTIFIED 'sesame'",
+            "ALTER USER b IDENTIFIED VIA p USING PASSWORD('sesame') OR q",
+            "START REPLICA USER='u' PASSWORD='sesame'",
         ] {
             let masked = passwords(text.as_bytes());
             let masked = String::from_utf8_lossy(&masked);
@@ -200,6 +306,13 @@ mod tests {
             "SELECT 'a' FROM t",
             "SELECT password, name FROM t WHERE name = 'x'",
             "SELECT identified FROM t",
+            "SELECT mrn FROM lesions WHERE date_identified > '2026-01-01' AND site = 'lung'",
+            "SELECT mrn FROM lesions WHERE identified = 'yes' AND site = 'lung'",
+            "SELECT mrn FROM lesions WHERE note LIKE '%mass identified by CT%' AND site = 'lung'",
+            "SELECT mrn FROM lesions WHERE name = 'O\\'Brien' AND date_identified > '2026-01-01'",
+            "SELECT note FROM t WHERE note LIKE '%lost password%' AND name = 'bob'",
+            "SELECT `password`.a FROM `password` WHERE b = 'x'",
+            "SELECT a FROM t WHERE b IN ('password', 'x')",
             "SET PASSWORD",
         ] {
             assert!(matches!(passwords(text.as_bytes()), Cow::Borrowed(_)), "{text}");

@@ -290,8 +290,11 @@ pub async fn outcome(
     let error = texts.as_ref().map(|(code, sqlstate, message)| ReplicaError {
         code: *code,
         sqlstate,
-        // A server's message repeats values.
-        message: if session.redacts() { "" } else { message },
+        message: match session.redacts() || ledger::tells_password(report.permit.text()) {
+            // A server's message repeats values.
+            true => "",
+            false => message,
+        },
     });
     // Of an answer that broke off, nobody has seen the whole.
     let hash = report.hash.clone().filter(|_| relayed.is_ok());

@@ -308,6 +308,9 @@ impl<'a> Parser<'a> {
         let kind = self.kind.as_str().to_uppercase();
         let found = if self.token.kind == Kind::End {
             String::from("the end")
+        } else if self.token.kind == Kind::Text {
+            // A patient's value, perhaps, or a password: a reason is kept in more places.
+            String::from("a string")
         } else {
             excerpt(self.bytes(self.token))
         };

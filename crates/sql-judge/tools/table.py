@@ -36,9 +36,9 @@ SYNTAX = {name: (3, 3) for name in (
     " NTH_VALUE NEXTVAL LASTVAL SETVAL INSERT").split()}
 SYNTAX |= {name: (1, 1) for name in "CAST EXTRACT POSITION DATE_ADD DATE_SUB".split()}
 SYNTAX |= {name: (0, 3) for name in "COLUMN_GET MEDIAN PERCENTILE_CONT PERCENTILE_DISC".split()}
-# Built-ins of versions that were not at hand, and MySQL's that are now in a component.
+# Built-ins of versions that were not at hand, Aurora's, and MySQL's that are now in a component.
 OTHERS = {name: (7, 0) for name in
-          "MD5 SHA SHA1 WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS".split()}
+          "AURORA_VERSION MD5 SHA SHA1 WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS".split()}
 OTHERS |= {name: (0, 7) for name in
            "UUID_V4 UUID_V7 VEC_DISTANCE VEC_DISTANCE_EUCLIDEAN VEC_DISTANCE_COSINE VEC_FROMTEXT"
            " VEC_TOTEXT JSON_SCHEMA_VALID JSON_ARRAY_INTERSECT JSON_OBJECT_FILTER_KEYS"
