@@ -57,8 +57,8 @@ sys.stdin.read()";
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut held = [0; 4];
-    holder.stdout.take().unwrap().read_exact(&mut held).unwrap();
+    let mut said = holder.stdout.take().unwrap();
+    said.read_exact(&mut [0; 5]).unwrap();
     let mut daemon = Readgate::start(&directory, config);
     let mut alice = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
     let text = "x".repeat(40_000);
