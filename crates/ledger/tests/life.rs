@@ -7,59 +7,13 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{ok, query, who};
+use common::life::{RECIPIENT, check, fill, found, names, settings, wait_until};
+use common::{query, who};
 use ledger::cli::{Search, search};
-use ledger::verify::{VerifyReport, VerifyRequest, What, verify};
-use ledger::{Ledger, LedgerSettings, Recipient, Tail, note_reading, rotate_key};
-
-/// The example key of the age format's own tests.
-const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
-
-fn settings(folder: &Path) -> LedgerSettings {
-    LedgerSettings {
-        rotate_bytes: 20_000,
-        keeper_period: Duration::from_millis(5),
-        ..LedgerSettings::new(folder.join("ledger"), "n1")
-    }
-}
-
-fn fill(ledger: &Ledger, statements: u64) {
-    let tag = ledger.tag(&who(1));
-    for _ in 0..statements {
-        let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
-        ledger.outcome(&tag, intent, &ok()).wait().unwrap();
-    }
-}
-
-fn names(folder: &Path, ending: &str) -> Vec<String> {
-    let entries = fs::read_dir(folder.join("ledger")).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> =
-        names.filter(|name| name.starts_with("ledger-") && name.ends_with(ending)).collect();
-    names.sort();
-    names
-}
-
-fn wait_until(what: &str, done: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(started.elapsed() < Duration::from_secs(20), "{what} never came");
-        std::thread::yield_now();
-    }
-}
-
-fn check(folder: &Path) -> VerifyReport {
-    let paths = vec![folder.join("ledger")];
-    verify(&VerifyRequest { paths, ..VerifyRequest::default() }).unwrap()
-}
-
-fn found(folder: &Path, event: &str) -> u64 {
-    let what = Search { event: Some(event.into()), ..Search::default() };
-    search(&[folder.join("ledger")], &what, &mut Vec::new()).unwrap()
-}
+use ledger::verify::{VerifyRequest, What, verify};
+use ledger::{Ledger, LedgerSettings, Recipient, note_reading, rotate_key};
 
 #[test]
 fn closed_files_are_compressed_and_stay_readable_and_whole() {
@@ -332,96 +286,6 @@ fn an_encrypted_file_is_never_there_without_what_is_signed_about_it() {
     assert!(report.nodes[0].sealed == 0 && found(folder, "intent") == 60);
 }
 
-/// Fills a ledger whose files are encrypted and removed at once, and lets `look` read it meanwhile.
-fn while_files_are_put_away(folder: &Path, keep_for: Option<Duration>, look: impl Fn()) {
-    let encrypt_to = Recipient::parse(RECIPIENT);
-    let ledger = LedgerSettings { encrypt_to, keep_for, ..settings(folder) };
-    let keeper_period = Duration::from_millis(1);
-    let ledger = LedgerSettings { rotate_bytes: 6_000, keeper_period, ..ledger };
-    let ledger = Ledger::open(ledger).unwrap();
-    fill(&ledger, 20);
-    wait_until("the first records", || found(folder, "intent") > 0);
-    let is_over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for _ in 0..12 {
-                fill(&ledger, 20);
-                wait_until("the files", || ledger.health().queued_bytes == 0);
-            }
-            is_over.store(true, Ordering::Release);
-        });
-        while !is_over.load(Ordering::Acquire) {
-            look();
-        }
-    });
-    ledger.close("test").unwrap();
-}
-
-#[test]
-fn a_ledger_is_intact_while_its_files_are_put_away() {
-    for keep_for in [None, Some(Duration::from_millis(1))] {
-        let folder = tempfile::tempdir().unwrap();
-        let folder = folder.path();
-        while_files_are_put_away(folder, keep_for, || {
-            let report = check(folder);
-            assert!(report.is_intact(), "{:?}", report.findings().next());
-        });
-        let report = check(folder);
-        let node = &report.nodes[0];
-        let put_away = if keep_for.is_some() { node.retired } else { node.sealed };
-        assert!(report.is_intact() && put_away > 0, "{report:?}");
-    }
-}
-
-#[test]
-fn a_close_waits_for_no_more_than_the_file_that_is_being_put_away() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let plain = || LedgerSettings { compress: false, rotate_bytes: 6_000, ..settings(folder) };
-    let ledger = Ledger::open(plain()).unwrap();
-    fill(&ledger, 1500);
-    ledger.close("test").unwrap();
-    let files = names(folder, ".jsonl").len();
-    let encrypt_to = Recipient::parse(RECIPIENT);
-    let ledger = Ledger::open(LedgerSettings { encrypt_to, ..plain() }).unwrap();
-    wait_until("the first one", || !names(folder, ".jsonl.zst.age").is_empty());
-    ledger.close("test").unwrap();
-    let left = names(folder, ".jsonl").len();
-    assert!(left > files / 2, "{left} of {files} were left");
-    assert!(check(folder).is_intact());
-}
-
-#[test]
-fn a_tail_goes_on_in_a_file_that_was_deleted_and_put_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let ledger = LedgerSettings { rotate_bytes: 1 << 20, ..settings(folder) };
-    let ledger = Ledger::open(ledger).unwrap();
-    let mut tail = Tail::after(0, folder.join("ledger"), "n1");
-    let mut taken = 0;
-    let mut pass = || {
-        tail.pass(&mut |sequence, _| {
-            taken += 1;
-            assert_eq!(sequence, taken);
-            Ok(())
-        })
-        .unwrap();
-        taken
-    };
-    fill(&ledger, 5);
-    while pass() < ledger.health().last_sequence {}
-    let file = names(folder, ".jsonl").remove(0);
-    fs::remove_file(folder.join("ledger").join(&file)).unwrap();
-    wait_until("the file", || names(folder, ".jsonl").contains(&file));
-    fill(&ledger, 5);
-    let last = ledger.health().last_sequence;
-    let started = Instant::now();
-    while pass() < last {
-        assert!(started.elapsed() < Duration::from_secs(20), "it stays behind");
-    }
-    ledger.close("test").unwrap();
-}
-
 fn contents(folder: &Path, name: &str) -> Vec<u8> {
     fs::read(folder.join("ledger").join(name)).unwrap()
 }
@@ -508,48 +372,4 @@ fn the_age_tool_makes_a_closed_file_readable_again() {
     assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
     let report = verify(&VerifyRequest { paths: vec![copy], ..VerifyRequest::default() }).unwrap();
     assert!(report.is_intact() && report.nodes[0].records > 1000, "{report:?}");
-}
-
-#[test]
-fn a_tail_hands_over_each_record_once_across_compression_and_failures() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let ledger = Ledger::open(settings(folder)).unwrap();
-    fill(&ledger, 100);
-    wait_until("compression", || names(folder, ".jsonl.zst").len() > 1);
-    let mut tail = Tail::after(7, folder.join("ledger"), "n1");
-    let mut taken = Vec::new();
-    let mut fails = 0;
-    let mut pass = |tail: &mut Tail| {
-        tail.pass(&mut |sequence, line| {
-            assert!(line.ends_with(b"\"}"));
-            if sequence % 50 == 0 && fails % 2 == 0 {
-                fails += 1;
-                return Err(std::io::ErrorKind::BrokenPipe.into());
-            }
-            fails += u64::from(sequence % 50 == 0);
-            taken.push(sequence);
-            Ok(())
-        })
-    };
-    assert!(pass(&mut tail).is_err());
-    fill(&ledger, 100);
-    let last = ledger.health().last_sequence;
-    ledger.close("test").unwrap();
-    while tail.last() < last {
-        let _ = pass(&mut tail);
-    }
-    assert!(taken.iter().zip(8..).all(|(taken, expected)| *taken == expected), "{taken:?}");
-
-    // What was removed is passed over, and the jump in the numbers shows it.
-    fs::remove_file(folder.join("ledger").join(&names(folder, ".jsonl.zst")[1])).unwrap();
-    let mut seen = Vec::new();
-    let mut tail = Tail::after(0, folder.join("ledger"), "n1");
-    let mut see = |sequence, _: &[u8]| {
-        seen.push(sequence);
-        Ok(())
-    };
-    tail.pass(&mut see).unwrap();
-    assert!(seen[0] == 1 && *seen.last().unwrap() >= last);
-    assert_eq!(seen.windows(2).filter(|pair| pair[1] != pair[0] + 1).count(), 1);
 }
