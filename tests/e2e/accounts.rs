@@ -201,7 +201,7 @@ on_both! {
         stage.server.sql(&format!("GRANT INSERT ON clinical.sites TO {user}"));
         let readgate = Readgate::start(&directory, config);
         let (code, message) = try_enter(stage, &readgate, "olga").err().expect("no service");
-        assert_eq!(code, 2003, "{message}");
+        assert_eq!(code, 3168, "{message}");
         assert!(message.contains("the role's account can do more than read"), "{message}");
         enter(stage, &readgate, "alice").query(SECRET).expect_ok();
         let (status, said) = readgate.http("/readyz").unwrap();

@@ -196,6 +196,8 @@ on_both! {
         let readgate = daemon(stage, "console-cli");
         for client in ["mysql", "mariadb"] {
             let of = |sql: &str| printed(client, stage, &readgate, sql);
+            let help = of("help orders");
+            assert!(help.contains("EXPLAIN JUDGE 'sql'") && help.contains("DRAIN"), "{client}: {help}");
             assert!(of("SHOW TABLES").contains("sessions\n"));
             assert!(of("SHOW DATABASES").contains("readgate\n"));
             assert!(of("USE readgate; DESCRIBE sessions").contains("since\tdatetime"));

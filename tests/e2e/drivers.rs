@@ -94,6 +94,14 @@ on_both! {
     fn pymysql_reads_the_same(stage) { python(stage, "pymysql"); }
     fn mysqlclient_reads_the_same(stage) { python(stage, "mysqlclient"); }
     fn sqlalchemy_reads_the_same(stage) { python(stage, "sqlalchemy"); }
+
+    fn the_urls_that_the_documents_give_to_sqlalchemy_connect(stage) {
+        let python = cache("venv/bin/python").display().to_string();
+        let document = repository().join("docs/clients.md").display().to_string();
+        let output = run(&python, &["sqlalchemy_urls.py", &document], stage, true);
+        let connected = printed(output, "the documents' URLs");
+        assert_eq!(connected, "mysql+pymysql 42\nmysql+mysqldb 42\n");
+    }
     fn odbc_reads_the_same(stage) { python(stage, "pyodbc"); }
     fn node_mysql2_reads_the_same(stage) { same(stage, "node", &["node.js", "mysql2"]); }
     fn node_mariadb_reads_the_same(stage) { same(stage, "node", &["node.js", "mariadb"]); }

@@ -1,6 +1,8 @@
 //! What the ledger holds about sessions and statements.
 
 use std::collections::HashMap;
+use std::io::Read;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use readgate_tests::config::set;
@@ -31,6 +33,47 @@ fn a_ledger_file_is_closed_at_the_size_that_is_configured() {
         Some(names.filter(|name| name.starts_with("ledger-")).count()).filter(|files| *files > 1)
     });
     assert_eq!(files, 2, "1.6 MB of texts");
+}
+
+/// The file's open waits for whoever holds a lease on it, as on a mount whose server is gone.
+#[test]
+fn an_anchor_that_hangs_holds_up_no_statement_and_no_stop() {
+    const HOLD: &str = "import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fcntl.fcntl(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print('held', flush=True)
+sys.stdin.read()";
+    let stage = readgate_tests::stage::stage(Flavour::MariaDb);
+    let (directory, mut config) = stage.own_config("anchor-hangs");
+    let anchor = directory.join("anchor.jsonl");
+    set(&mut config, "ledger.file_bytes", "1MiB");
+    set(&mut config, "ledger.sync", "each");
+    set(&mut config, "ledger.anchors", vec![anchor.display().to_string()]);
+    let python = std::env::var_os("READGATE_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+    let mut holder = Command::new(python)
+        .args(["-c", HOLD])
+        .arg(&anchor)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = holder.stdout.take().unwrap();
+    said.read_exact(&mut [0; 5]).unwrap();
+    let mut daemon = Readgate::start(&directory, config);
+    let mut alice = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+    let text = "x".repeat(40_000);
+    for number in 0..40 {
+        assert_eq!(alice.query(format!("SELECT '{text}', {number}")).rows().len(), 1);
+    }
+    daemon.record("checkpoint", |record| record["why"] == "rotation");
+    assert_eq!(alice.query("SELECT 'after the checkpoint'").rows().len(), 1);
+    drop(alice);
+    daemon.signal("TERM");
+    wait_for("the end", Duration::from_secs(20), || daemon.ended());
+    let copied = std::fs::metadata(&anchor).unwrap().len();
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    assert_eq!(copied, 0, "it waited until the lease was broken");
 }
 
 on_both! {

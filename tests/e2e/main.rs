@@ -39,6 +39,7 @@ mod conversations;
 mod door;
 mod drivers;
 mod evidence;
+mod failover;
 mod failures;
 mod feeds;
 mod fleet;

@@ -133,7 +133,7 @@ on_both! {
             if algorithm == "zstd" && offered & (1 << 26) == 0 {
                 let readgate = Readgate::start_unready(&directory, config);
                 let error = try_alice(stage, &readgate).err().expect("no session");
-                assert_eq!(error.code, 2003, "{error}");
+                assert_eq!(error.code, 3168, "{error}");
                 continue;
             }
             let readgate = Readgate::start(&directory, config);

@@ -161,7 +161,7 @@ on_both! {
         let mut client = RawClient::connect(readgate.port).unwrap();
         client.start_tls(&stage.ca_file(), &login).unwrap();
         let error = client.login(&login).unwrap_err();
-        assert_eq!((error.code, error.message.contains("certificate")), (2003, true), "{error}");
+        assert_eq!((error.code, error.message.contains("certificate")), (3168, true), "{error}");
 
         // One that can't be read changes nothing.
         std::fs::write(&ca_file, "no certificate").unwrap();

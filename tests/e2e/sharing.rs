@@ -396,7 +396,7 @@ on_both! {
         until_lent(&readgate, 1);
         server.kill();
         let error = session.query("SELECT 1").expect_error();
-        assert_eq!(error.code, 2003, "{error}");
+        assert_eq!(error.code, 3168, "{error}");
         server.restart();
         wait_for("an answer", Duration::from_secs(30), || {
             let answer = session.query("SELECT CONCAT(DATABASE(), @@character_set_client)");

@@ -28,7 +28,8 @@ SCRIPT
 
 unpack() {
     local tree="$1" packages="$1/packages" deb
-    command -v debootstrap >/dev/null || install_packages debootstrap
+    # Ubuntu doesn't have the keys that Debian's suites are signed with.
+    install_packages debootstrap debian-archive-keyring
     # Choosing and downloading need no root; the signature of the suite is checked here.
     debootstrap --variant=minbase --download-only --include=mysql-server-core,mysql-client-core \
         sid "$packages" >"$tree/debootstrap.log" 2>&1 || {

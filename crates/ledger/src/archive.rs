@@ -5,11 +5,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use ring::digest::{Context, SHA256};
 use serde::Deserialize;
 
-use crate::files::{COMPRESSED, SEALED};
+use crate::files::{COMPRESSED, PLAIN, SEALED};
 use crate::keys::{Rotation, SigningKey};
 use crate::line::{Frame, Hash, hex, sha256};
 use crate::statement::Statement;
@@ -19,14 +20,32 @@ use age_file::{Encryptor, Recipient};
 const LEVEL: i32 = 1;
 const KEY_ROTATED: &[u8] = b",\"event\":\"key_rotated\"";
 
+/// How long a line that has no end yet is waited for: it is being written.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// Between two looks for its end.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// A file as it lies in the folder, opened for its lines, compressed or not. One that was
 /// compressed since the folder was read is found as that.
 pub(crate) fn open(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    open_as(path, |file| Box::new(file))
+}
+
+/// The same for whoever takes a line without an end for damage: the ledger may be written to
+/// while it is read, and a write may be seen in part.
+pub(crate) fn open_to_verify(path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    open_as(path, |file| Box::new(WholeLines { file, is_whole: true, ends_at: None }))
+}
+
+fn open_as(
+    path: &Path,
+    plain: impl FnOnce(File) -> Box<dyn Read + Send>,
+) -> io::Result<Box<dyn Read + Send>> {
     if is_compressed(path) {
         return Ok(Box::new(zstd::stream::read::Decoder::new(File::open(path)?)?));
     }
     match File::open(path) {
-        Ok(file) => Ok(Box::new(file)),
+        Ok(file) => Ok(plain(file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let Ok(compressed) = File::open(with_suffix(path, ".zst")) else { return Err(error) };
             Ok(Box::new(zstd::stream::read::Decoder::new(compressed)?))
@@ -187,10 +206,56 @@ fn put(temporary: &Path, target: &Path) -> io::Result<()> {
     File::open(target.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
+/// The name of a ledger file in any form before it was put away.
+pub(crate) fn plain_form(path: &Path) -> PathBuf {
+    let name = path.to_str().unwrap_or_default();
+    let packed = [SEALED, COMPRESSED].iter().find_map(|end| name.strip_suffix(end));
+    packed.map_or_else(|| path.to_owned(), |start| PathBuf::from(format!("{start}{PLAIN}")))
+}
+
+/// The name of a ledger file in any form once it is encrypted.
+pub(crate) fn sealed_form(path: &Path) -> PathBuf {
+    if is_sealed(path) {
+        path.to_owned()
+    } else if is_compressed(path) {
+        sealed_name(path)
+    } else {
+        sealed_name(&with_suffix(path, ".zst"))
+    }
+}
+
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// A plain file that ends with a whole line, if that line's end comes in time.
+struct WholeLines {
+    file: File,
+    /// What was read last ends a line.
+    is_whole: bool,
+    /// When the end of the file counts as such, once it was found within a line.
+    ends_at: Option<Instant>,
+}
+
+impl Read for WholeLines {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = self.file.read(room)?;
+            if let Some(last) = room.get(..read).and_then(<[u8]>::last) {
+                self.is_whole = *last == b'\n';
+            }
+            if read > 0 || self.is_whole || room.is_empty() {
+                return Ok(read);
+            }
+            // Once for the whole file: what is torn for good is looked at no longer than this.
+            if Instant::now() >= *self.ends_at.get_or_insert_with(|| Instant::now() + PATIENCE) {
+                return Ok(0);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
 }
 
 /// Passes bytes on and shows them to somebody on the way.

@@ -5,10 +5,6 @@
 //! bytes of the line before `,"signature":"`; `head` repeats `prev`. So a checkpoint
 //! stands for itself and for each byte before it.
 
-use std::io;
-use std::path::PathBuf;
-
-use crate::files;
 use crate::keys::{PublicKey, SigningKey};
 use crate::line::{Frame, Hash, SUFFIX, from_hex, push_hex};
 
@@ -66,49 +62,4 @@ impl<'a> Checkpoint<'a> {
 
 fn split_end(bytes: &[u8], len: usize) -> Option<(&[u8], &[u8])> {
     bytes.split_at_checked(bytes.len().checked_sub(len)?)
-}
-
-/// Files outside the ledger's own that hold a copy of each checkpoint, so that a cut
-/// tail shows. Losing one never stops the ledger; it is tried again with the next.
-pub(crate) struct Anchors {
-    files: Vec<PathBuf>,
-    /// Checkpoint lines that some file hasn't got, by file.
-    waiting: Vec<Vec<u8>>,
-}
-
-/// Most bytes of checkpoints kept for an anchor file that can't be written.
-const MOST_WAITING: usize = 1 << 20;
-
-impl Anchors {
-    pub(crate) fn new(files: Vec<PathBuf>) -> Self {
-        let waiting = vec![Vec::new(); files.len()];
-        Self { files, waiting }
-    }
-
-    /// Other files. One that stays still gets what it lacks; a new one begins with the next
-    /// checkpoint.
-    pub(crate) fn change(&mut self, files: Vec<PathBuf>) {
-        let before = std::mem::replace(self, Self::new(files));
-        for (path, lines) in before.files.iter().zip(before.waiting) {
-            let at = self.files.iter().position(|file| file == path);
-            if let Some(waiting) = at.and_then(|at| self.waiting.get_mut(at)) {
-                *waiting = lines;
-            }
-        }
-    }
-
-    /// Adds a checkpoint's line. Returns the first file that couldn't take it, and why.
-    pub(crate) fn add(&mut self, line: &[u8]) -> Option<(String, io::Error)> {
-        let mut trouble = None;
-        for (path, waiting) in self.files.iter().zip(&mut self.waiting) {
-            if waiting.len() < MOST_WAITING {
-                waiting.extend_from_slice(line);
-            }
-            match files::append_lines(path, waiting) {
-                Ok(()) => waiting.clear(),
-                Err(error) => trouble = trouble.or(Some((path.display().to_string(), error))),
-            }
-        }
-        trouble
-    }
 }

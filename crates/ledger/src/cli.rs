@@ -10,10 +10,11 @@ use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
 pub use crate::bounds::{are_in_order, time_bound};
+use crate::follow::follow;
 use crate::json;
 use crate::line::Frame;
 pub use crate::lines::sealed_files;
-use crate::lines::{Member, each_line, each_of, follow, time_of, unescaped};
+use crate::lines::{Member, each_line, each_of, time_of, unescaped};
 use crate::logins::Logins;
 use crate::report::row;
 use crate::shown;

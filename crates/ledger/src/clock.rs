@@ -2,6 +2,9 @@
 
 use std::time::{Instant, SystemTime};
 
+/// A smaller step is none that matters, in microseconds.
+pub(crate) const SMALLEST_STEP: u64 = 500_000;
+
 /// Compares the wall clock with the monotonic one.
 pub(crate) struct Clock {
     wall: SystemTime,
@@ -25,6 +28,6 @@ impl Clock {
             Err(behind) => (behind.duration(), -1),
         };
         let size_us = i64::try_from(size.as_micros()).unwrap_or(i64::MAX);
-        (size_us > 500_000).then_some(sign * size_us)
+        (size_us.unsigned_abs() > SMALLEST_STEP).then_some(sign * size_us)
     }
 }

@@ -61,3 +61,17 @@ impl LedgerFault {
         &self.reason
     }
 }
+
+/// The cause in words that a client may read: no paths.
+#[allow(clippy::wildcard_enum_match_arm, reason = "an open list of another's making")]
+pub(crate) fn reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull => "no space left on its disk".into(),
+        io::ErrorKind::ReadOnlyFilesystem => "its file system is read-only".into(),
+        io::ErrorKind::NotFound => "its folder is gone".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        // The system's own words name no path.
+        #[allow(clippy::wildcard_enum_match_arm, reason = "an open list of another's making")]
+        _ => error.to_string(),
+    }
+}

@@ -57,12 +57,30 @@ pub(crate) const PLAIN: &str = ".jsonl";
 pub(crate) const COMPRESSED: &str = ".jsonl.zst";
 pub(crate) const SEALED: &str = ".jsonl.zst.age";
 
+/// How often a folder is read at most until it stays as it is meanwhile.
+const MOST_LOOKS: usize = 100;
+
+/// All paths in a folder, in order. A file that gets another name while the folder is read may be
+/// found under neither: so it is read until that has twice the same result.
+pub(crate) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut before = None;
+    for _ in 0..MOST_LOOKS {
+        let entries = fs::read_dir(directory)?.map(|entry| Ok(entry?.path()));
+        let mut found = entries.collect::<io::Result<Vec<_>>>()?;
+        found.sort();
+        if before.as_ref() == Some(&found) {
+            break;
+        }
+        before = Some(found);
+    }
+    Ok(before.unwrap_or_default())
+}
+
 /// The node's files in any form, oldest first; of one in two forms, the readable first.
 pub(crate) fn list_all(directory: &Path, node: &str) -> io::Result<Vec<(u64, PathBuf)>> {
     let start = format!("ledger-{}-", safe_name(node));
     let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
+    for path in list(directory)? {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let first = name.strip_prefix(&start).and_then(|rest| {
             let digits = [SEALED, COMPRESSED, PLAIN].iter().find_map(|end| rest.strip_suffix(end));
@@ -171,6 +189,23 @@ fn made_at(found: &Metadata) -> Instant {
     let made = found.created().ok();
     let age = made.and_then(|made| SystemTime::now().duration_since(made).ok());
     age.and_then(|age| now.checked_sub(age)).unwrap_or(now)
+}
+
+/// Which file a name led to.
+#[derive(Clone, Copy)]
+pub(crate) struct Identity(Option<(u64, u64)>);
+
+impl Identity {
+    pub(crate) fn of(path: &Path) -> Self {
+        Self(fs::metadata(path).ok().map(|found| (found.dev(), found.ino())))
+    }
+
+    /// Whether the name leads to another file now, as to one that was put back. What is gone is
+    /// none: it may still be written to, or have become another form.
+    pub(crate) fn is_another_now(self, path: &Path) -> bool {
+        let now = Self::of(path).0;
+        self.0.is_some() && now.is_some() && self.0 != now
+    }
 }
 
 /// Says what is wrong if `path` doesn't lead to `file`, or its length isn't `len`.

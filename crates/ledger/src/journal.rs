@@ -151,7 +151,7 @@ impl Journal {
             return None;
         }
         let sequence = self.next_sequence;
-        // Stamps never run backwards within a ledger; a clock step is recorded as such.
+        // Sessions take their time before their turn: stamps keep to the order of the records.
         let time = body.made.max(self.last_time);
         let header = encode_header(kind, body, sequence, time, self.salt);
         let at = self.wrap(self.tail + self.used);
@@ -161,6 +161,16 @@ impl Journal {
         self.next_sequence += 1;
         self.last_time = time;
         Some(sequence)
+    }
+
+    /// How far the newest stamp is ahead of `now`, in microseconds: the clock was set back.
+    pub(crate) fn is_ahead_of(&self, now: u64) -> u64 {
+        self.last_time.saturating_sub(now)
+    }
+
+    /// Stamps run backwards once, to follow a clock that was set back.
+    pub(crate) fn follow_clock(&mut self) {
+        self.last_time = 0;
     }
 
     /// Where the oldest entries stand, `most` bytes of them or all there are. Those bytes stay

@@ -6,7 +6,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::archive;
@@ -72,12 +72,16 @@ impl Keeper {
         keeper
     }
 
-    /// Works until the other end of `stop` is dropped.
+    /// Works until the other end of `stop` is dropped; then the file at hand is finished.
     pub(crate) fn run(mut self, stop: &Receiver<()>) {
         while stop.recv_timeout(self.settings.keeper_period) == Err(RecvTimeoutError::Timeout) {
             // What one can't do keeps no other from its work: what is removed makes room.
-            let passed =
-                [self.take_in_readings(), self.look_for_changes(), self.put_away(), self.retire()];
+            let passed = [
+                self.take_in_readings(),
+                self.look_for_changes(),
+                self.put_away(stop),
+                self.retire(stop),
+            ];
             let error = passed.into_iter().find_map(Result::err);
             let trouble = error.map(|error| format!("closed files: {error}"));
             if let (Some(what), true) = (&trouble, trouble != self.trouble) {
@@ -140,10 +144,13 @@ impl Keeper {
 
     /// Compresses and encrypts what is closed. What is to be encrypted doesn't wait. A file with
     /// which that fails holds up none after it; the first such error is returned.
-    fn put_away(&mut self) -> io::Result<()> {
+    fn put_away(&mut self, stop: &Receiver<()>) -> io::Result<()> {
         let is_busy = self.is_busy();
         let mut done = Ok(());
         for (_, path) in self.closed()? {
+            if is_over(stop) {
+                break;
+            }
             let put = self.put_away_one(path, is_busy);
             done = done.and(put);
         }
@@ -153,7 +160,7 @@ impl Keeper {
     fn put_away_one(&mut self, mut path: PathBuf, is_busy: bool) -> io::Result<()> {
         let Keeping { compress, compress_within, encrypt_to, .. } = self.shared.keeping();
         let waits = is_busy && encrypt_to.is_none();
-        if waits && !is_older(&path, compress_within)? {
+        if waits && is_older(&path, compress_within)? != Some(true) {
             return Ok(());
         }
         if ends_with(&path, PLAIN) && (compress || encrypt_to.is_some()) {
@@ -228,19 +235,29 @@ impl Keeper {
     }
 
     /// Removes the files whose last record is older than they are to be kept, oldest first.
-    fn retire(&mut self) -> io::Result<()> {
+    fn retire(&mut self, stop: &Receiver<()>) -> io::Result<()> {
         let is_doubted = self.doubts_the_clock();
         let Some(keep_for) = self.shared.keeping().keep_for else {
             return Ok(());
         };
         let shared = self.shared.clone();
         let directory = self.settings.directory.clone();
+        let mut signed = None;
         for (first, path) in self.closed()? {
-            if directory.join(LEGAL_HOLD).exists() || !is_older(&path, keep_for)? {
+            if is_over(stop) || is_held(&directory) {
                 return Ok(());
             }
-            let mut statement = self.statement_of(first, &path)?;
+            match is_older(&path, keep_for)? {
+                Some(true) => {}
+                Some(false) => return Ok(()),
+                // Written while the clock was ahead: those after it needn't wait for that time.
+                None => continue,
+            }
+            let mut statement = self.statement_of(first, &path, &mut signed)?;
             if statement.to >= stamp_before(keep_for) {
+                if statement.to > stamp_before(Duration::ZERO) {
+                    continue;
+                }
                 return Ok(());
             }
             if is_doubted {
@@ -266,15 +283,28 @@ impl Keeper {
         Ok(())
     }
 
-    /// Of an encrypted file, what was said when it was encrypted.
-    fn statement_of(&self, first: u64, path: &Path) -> io::Result<Statement> {
+    /// Of an encrypted file, what was said when it was encrypted: `signed`, once it was read.
+    fn statement_of(
+        &self,
+        first: u64,
+        path: &Path,
+        signed: &mut Option<Vec<Statement>>,
+    ) -> io::Result<Statement> {
         if !archive::is_sealed(path) {
             return archive::statement(path, &self.settings.node, &self.key);
         }
-        let all = read_all(&self.settings.directory, &self.settings.node)?;
-        let found = all.into_iter().rev().find(|one| one.first == first);
+        let all = match signed {
+            Some(all) => all,
+            none => none.insert(read_all(&self.settings.directory, &self.settings.node)?),
+        };
+        let found = all.iter().rev().find(|one| one.first == first).cloned();
         found.ok_or_else(|| io::Error::other(format!("nothing is signed about {}", path.display())))
     }
+}
+
+/// Whether the ledger is being closed, which waits for no more than the file at hand.
+fn is_over(stop: &Receiver<()>) -> bool {
+    stop.try_recv() == Err(TryRecvError::Disconnected)
 }
 
 fn is_busy(records: u64, took: Duration) -> bool {
@@ -290,10 +320,17 @@ fn stamp_before(age: Duration) -> String {
 }
 
 /// By the time of its last change, which compression and encryption keep. A first look:
-/// what counts is the time of its last record.
-fn is_older(path: &Path, age: Duration) -> io::Result<bool> {
+/// what counts is the time of its last record. `None`: that time is still to come.
+fn is_older(path: &Path, age: Duration) -> io::Result<Option<bool>> {
     let changed = fs::metadata(path)?.modified()?;
-    Ok(SystemTime::now().duration_since(changed).is_ok_and(|since| since > age))
+    let since = SystemTime::now().duration_since(changed).ok();
+    Ok(since.map(|since| since > age))
+}
+
+/// Whether nothing may be removed: also if that can't be told, or a link leads nowhere.
+fn is_held(directory: &Path) -> bool {
+    let found = fs::symlink_metadata(directory.join(LEGAL_HOLD));
+    !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn ends_with(path: &Path, suffix: &str) -> bool {

@@ -3,8 +3,8 @@
 //! the old one can follow.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -71,7 +71,8 @@ impl SigningKey {
     }
 
     pub(crate) fn read(path: &Path) -> Result<Self, LedgerError> {
-        let text = fs::read_to_string(path).map_err(LedgerError::io("read", path))?;
+        let text = read_secret(path, 0o077)?;
+        let text = String::from_utf8_lossy(&text);
         let base64: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
         STANDARD.decode(base64).ok().and_then(|pkcs8| Self::from_pkcs8(&pkcs8)).ok_or_else(|| {
             let what = format!("{} is no Ed25519 private key in PEM", path.display());
@@ -89,6 +90,23 @@ impl SigningKey {
             other => other,
         }
     }
+}
+
+/// Reads a key's file, unless its mode gives others one of these rights: with the key they could
+/// sign a ledger, or find out values.
+pub(crate) fn read_secret(path: &Path, refused: u32) -> Result<Vec<u8>, LedgerError> {
+    let mut file = fs::File::open(path).map_err(LedgerError::io("read", path))?;
+    let mode =
+        file.metadata().map_err(LedgerError::io("read", path))?.permissions().mode() & 0o7777;
+    if mode & refused != 0 {
+        let path = path.display();
+        let what =
+            format!("{path}: mode {mode:04o} gives others a right to this key; chmod 600 {path}");
+        return Err(LedgerError::Setting(what));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(LedgerError::io("read", path))?;
+    Ok(bytes)
 }
 
 /// Makes a key pair: the private key in a new file at `path` (PEM, 0600), the public key
@@ -116,11 +134,12 @@ fn write_public(private_path: &Path, key: PublicKey) -> Result<(), LedgerError> 
 }
 
 /// Replaces the key at `path` by a new one. The statement that ties them is left beside
-/// it; the ledger records it at its next start. Returns the old and the new public key.
+/// it; the ledger records it at its next start. Both belong to whom the old key belongs, whoever
+/// runs this. Returns the old and the new public key.
 pub fn rotate_key(path: &Path) -> Result<(PublicKey, PublicKey), LedgerError> {
     let old = SigningKey::read(path)?;
     let (statement_path, new_path) = (rotation_path(path), path.with_extension("new"));
-    if pending_rotation(path, &old).is_some() {
+    if pending_rotation(path, &old)?.is_some() {
         let what = "the last rotation isn't in the ledger yet: start readgate once before the next";
         return Err(LedgerError::Setting(what.into()));
     }
@@ -138,6 +157,11 @@ pub fn rotate_key(path: &Path) -> Result<(PublicKey, PublicKey), LedgerError> {
     let text =
         serde_json::to_vec(&rotation).map_err(|error| LedgerError::Setting(error.to_string()))?;
     write_new(&statement_path, 0o640, &text).map_err(LedgerError::io("write", &statement_path))?;
+    let owner = fs::metadata(path).map_err(LedgerError::io("read", path))?;
+    for made in [&statement_path, &new_path] {
+        chown(made, Some(owner.uid()), Some(owner.gid()))
+            .map_err(LedgerError::io("give to the old key's owner", made))?;
+    }
     // From here on the new key is in force, and the statement leads to it from the old public one.
     fs::rename(&new_path, path).map_err(LedgerError::io("replace", path))?;
     write_public(path, new.public)?;
@@ -145,10 +169,19 @@ pub fn rotate_key(path: &Path) -> Result<(PublicKey, PublicKey), LedgerError> {
 }
 
 /// The statement of a rotation that isn't recorded yet, if `key` is its new key.
-pub(crate) fn pending_rotation(path: &Path, key: &SigningKey) -> Option<Rotation> {
-    let text = fs::read(rotation_path(path)).ok()?;
-    let rotation: Rotation = serde_json::from_slice(&text).ok()?;
-    (rotation.new == key.public.to_hex() && rotation.check().is_some()).then_some(rotation)
+/// One that can't be read must not be passed over: nothing else leads to the new key.
+pub(crate) fn pending_rotation(
+    path: &Path,
+    key: &SigningKey,
+) -> Result<Option<Rotation>, LedgerError> {
+    let path = rotation_path(path);
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other.map_err(LedgerError::io("read", &path))?,
+    };
+    let rotation = serde_json::from_slice::<Rotation>(&text).ok();
+    let is_its = |one: &Rotation| one.new == key.public.to_hex() && one.check().is_some();
+    Ok(rotation.filter(is_its))
 }
 
 /// Takes the statement away once it is recorded.

@@ -55,11 +55,14 @@ impl Ledger {
         read_key(&key, &settings)?;
         let witness = opened.journal.witness()?;
         let shared = Arc::new(Shared::new(opened.journal, opened.files.len(), &settings));
+        if let Some(step_us) = opened.ahead.and_then(|ahead| i64::try_from(ahead).ok()) {
+            OwnEvent::ClockStep { step_us: -step_us }.note(&shared);
+        }
         if let Some(members) = opened.notice {
             // The journal is empty: there is room.
             let _ = shared.append(Class::Own, Kind::Record, &members);
         }
-        let rotation = keys::pending_rotation(&settings.key_file, opened.chain.key());
+        let rotation = keys::pending_rotation(&settings.key_file, opened.chain.key())?;
         if let Some(rotation) = &rotation {
             OwnEvent::KeyRotated { rotation }.note(&shared);
         }
@@ -290,5 +293,37 @@ fn with_body<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Ledger").field(&self.health()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::{Body, now_micros};
+
+    #[test]
+    fn times_follow_a_clock_that_was_set_back_from_a_clock_step_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+        // As if the clock had been an hour ahead when this one was made.
+        let mut body = Body::new(br#""event":"early""#);
+        body.made += 3_600_000_000;
+        ledger.shared.change(|state| assert!(state.journal.append(Kind::Record, &body).is_some()));
+        let step = |line: &&str| line.contains("\"event\":\"clock_step\"");
+        let file = folder.path().join("ledger-n1-000000000001.jsonl");
+        let lines = || std::fs::read_to_string(&file).unwrap_or_default();
+        while !lines().lines().any(|line| step(&line)) {
+            drop(ledger.event(&Event::Stop { reason: "test" }));
+        }
+        ledger.close("test").unwrap();
+        let lines = lines();
+        let made = |line: &str| {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            crate::line::micros_of(record["time"].as_str().unwrap()).unwrap()
+        };
+        let is_ahead = |line: &&str| made(line) > now_micros();
+        assert!(lines.lines().any(|line| is_ahead(&line)));
+        assert!(!lines.lines().skip_while(|line| !step(line)).any(|line| is_ahead(&line)));
+        assert_eq!(lines.lines().filter(step).count(), 1);
     }
 }

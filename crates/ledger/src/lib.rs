@@ -16,6 +16,7 @@
 //! tells whether anything was changed.
 
 mod alike;
+mod anchors;
 mod archive;
 mod batch;
 mod bind;
@@ -27,6 +28,7 @@ mod encode;
 mod entry;
 mod fault;
 mod files;
+mod follow;
 mod journal;
 mod json;
 mod keeper;

@@ -207,6 +207,21 @@ impl Stamp {
     }
 }
 
+/// Microseconds since 1970 of a stamp as records have it.
+pub(crate) fn micros_of(stamp: &str) -> Option<u64> {
+    let number = |at: std::ops::Range<usize>| stamp.get(at)?.parse::<u64>().ok();
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    // As in `second_text`: a year begins with March.
+    let of_march = |month: u64| (month + 9) % 12;
+    let year = year.checked_sub(u64::from(month <= 2))?;
+    let of_year = (153 * of_march(month) + 2) / 5 + day.checked_sub(1)?;
+    let (era, of_era) = (year / 400, year % 400);
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
+    let of_day = number(11..13)? * 3600 + number(14..16)? * 60 + number(17..19)?;
+    let seconds = days.checked_sub(719_468)? * 86_400 + of_day;
+    Some(seconds * 1_000_000 + number(20..26)?)
+}
+
 /// `2026-01-31T23:59:59` of seconds since 1970, proleptic Gregorian.
 fn second_text(seconds: u64) -> String {
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
@@ -251,6 +266,20 @@ mod tests {
         let value: serde_json::Value = serde_json::from_slice(lines[1]).unwrap();
         assert_eq!(value["node"], "n\"1");
         assert_eq!(value["time"], "1970-01-01T00:00:00.000001Z");
+    }
+
+    #[test]
+    fn stamps_read_back() {
+        // Ends and beginnings of months and years, leap days, today.
+        for seconds in [0, 68_169_600, 951_782_400, 951_868_799, 951_868_800, 1_798_761_599] {
+            for micros in [seconds * 1_000_000, seconds * 1_000_000 + 999_999] {
+                let mut stamp = Vec::new();
+                Stamp::default().push(&mut stamp, micros);
+                assert_eq!(micros_of(std::str::from_utf8(&stamp).unwrap()), Some(micros));
+            }
+        }
+        assert_eq!(micros_of(""), None);
+        assert_eq!(micros_of("0000-00-00T00:00:00.000000Z"), None);
     }
 
     #[test]

@@ -1,20 +1,15 @@
 //! The lines of ledger files as they lie in folders, compressed ones too; and what can be
 //! had from a line without parsing it.
 
-use std::collections::{BTreeSet, HashMap};
-use std::fs::{self, File};
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use memchr::memmem::Finder;
 
 use crate::archive;
-use crate::files::{COMPRESSED, PLAIN};
+use crate::files::{self, COMPRESSED, PLAIN};
 use crate::line::Frame;
-
-/// Between two looks while following.
-const LOOK: Duration = Duration::from_millis(300);
 
 /// Hands over each whole line of the ledgers, node by node, oldest first, until told to
 /// stop with `false`.
@@ -91,42 +86,6 @@ pub(crate) fn each_of(
     })
 }
 
-/// Hands over the lines that are there, then those that come, for ever.
-pub(crate) fn follow(
-    paths: &[PathBuf],
-    take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
-) -> io::Result<()> {
-    let mut open: HashMap<PathBuf, (BufReader<File>, Vec<u8>)> = HashMap::new();
-    let mut first = true;
-    loop {
-        let files = ledger_files(paths)?;
-        for path in &files {
-            let is_plain = path.to_str().is_some_and(|name| name.ends_with(PLAIN));
-            if !is_plain {
-                // What is compressed later was followed while it was plain.
-                if first {
-                    let mut reader = BufReader::new(Named::open(path)?);
-                    whole_lines(&mut reader, &mut Vec::new(), take)?;
-                }
-            } else if !open.contains_key(path) {
-                open.insert(path.clone(), (BufReader::new(File::open(path)?), Vec::new()));
-            }
-        }
-        first = false;
-        let mut following: Vec<&PathBuf> = open.keys().collect();
-        following.sort();
-        for path in following.into_iter().cloned().collect::<Vec<_>>() {
-            if let Some((reader, begun)) = open.get_mut(&path)
-                && !whole_lines(reader, begun, take)?
-            {
-                return Ok(());
-            }
-        }
-        open.retain(|path, _| files.contains(path));
-        std::thread::sleep(LOOK);
-    }
-}
-
 /// The lines up to the end; what follows the last line feed is being written and stays in
 /// `begun`. False if told to stop.
 pub(crate) fn whole_lines(
@@ -148,7 +107,7 @@ pub(crate) fn whole_lines(
 
 /// Files as given, folders as the readable ledger files in them; in order of their names,
 /// which is that of node and sequence.
-fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
+pub(crate) fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let is_ledger = |path: &Path| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name.starts_with("ledger-") && (name.ends_with(PLAIN) || name.ends_with(COMPRESSED))
@@ -159,9 +118,7 @@ fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
             files.push(path.clone());
             continue;
         }
-        for entry in fs::read_dir(path).map_err(|error| named(path, &error))? {
-            files.push(entry?.path());
-        }
+        files.extend(files::list(path).map_err(|error| named(path, &error))?);
         files.retain(|file| paths.contains(file) || is_ledger(file));
     }
     files.sort();
@@ -183,10 +140,8 @@ pub fn sealed_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
             sealed.extend(archive::is_sealed(path).then(|| path.clone()));
             continue;
         }
-        for entry in fs::read_dir(path).map_err(|error| named(path, &error))? {
-            let path = entry?.path();
-            sealed.extend(archive::is_sealed(&path).then_some(path));
-        }
+        let found = files::list(path).map_err(|error| named(path, &error))?;
+        sealed.extend(found.into_iter().filter(|path| archive::is_sealed(path)));
     }
     Ok(sealed)
 }

@@ -11,12 +11,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::archive;
-use crate::entry::{Entry, Kind};
+use crate::clock::SMALLEST_STEP;
+use crate::entry::{Entry, Kind, now_micros};
 use crate::fault::LedgerError;
 use crate::files::{self, Files};
 use crate::journal::Journal;
 use crate::keys::SigningKey;
-use crate::line::{Chain, Frame, Hash, from_hex, genesis, hex, sha256};
+use crate::line::{Chain, Frame, Hash, from_hex, genesis, hex, micros_of, sha256};
 use crate::lines::time_of;
 use crate::own_event::{OwnEvent, Torn};
 use crate::settings::LedgerSettings;
@@ -42,6 +43,9 @@ pub(crate) struct Opened {
     pub(crate) notice: Option<Vec<u8>>,
     /// When the newest record in the files was made, as it says; empty if there is none.
     pub(crate) newest: String,
+    /// By how many microseconds the newest record lies ahead of the clock, if by so much that one
+    /// of them was wrong.
+    pub(crate) ahead: Option<u64>,
 }
 
 /// Opens journal and files, and brings the files up to date with the journal.
@@ -70,9 +74,12 @@ pub(crate) fn open(settings: &LedgerSettings) -> Result<Opened, LedgerError> {
     let records = u64::try_from(left.len()).unwrap_or(u64::MAX);
     let unwell = records > 0 || end.torn.is_some() || end.damaged.is_some() || !end.clean;
     let (torn, damaged_file, newest) = (end.torn, end.damaged, end.time);
+    let brought_in = left.last_key_value().map(|(_, (time, ..))| *time);
+    let made = brought_in.or_else(|| micros_of(&newest)).unwrap_or(0);
+    let ahead = Some(made.saturating_sub(now_micros())).filter(|ahead| *ahead > SMALLEST_STEP);
     let notice = OwnEvent::Recovered { clean: end.clean, records, torn, damaged_file };
     let notice = unwell.then(|| notice.members());
-    Ok(Opened { journal, chain, files, notice, newest })
+    Ok(Opened { journal, chain, files, notice, newest, ahead })
 }
 
 fn check(settings: &LedgerSettings) -> Result<(), LedgerError> {
@@ -124,6 +131,7 @@ fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, Ledg
         && let Some(head) = from_hex(newest.head.as_bytes())
     {
         (end.sequence, end.head, end.clean) = (newest.last, head, false);
+        end.time = newest.to;
         files.leave();
     }
     Ok(end)

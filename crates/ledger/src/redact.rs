@@ -1,7 +1,7 @@
 //! Keyed hashes in the place of values: whoever lacks the key learns whether two values
 //! are equal, and nothing else, not even by trying all dates of birth.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -10,6 +10,7 @@ use ring::hmac::{self, HMAC_SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::fault::LedgerError;
+use crate::keys;
 use crate::line::{hex, push_hex};
 use crate::record::{Literal, LiteralKind};
 
@@ -27,7 +28,7 @@ impl RedactionKey {
         if !path.exists() {
             make(path)?;
         }
-        let text = fs::read(path).map_err(LedgerError::io("read", path))?;
+        let text = keys::read_secret(path, 0o007)?;
         let key = text.trim_ascii();
         if key.len() < MIN_KEY {
             let what = format!("{}: a key has at least {MIN_KEY} bytes", path.display());
@@ -123,6 +124,7 @@ fn name(kind: LiteralKind) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     #[test]

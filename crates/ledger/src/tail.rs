@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::archive;
-use crate::files::list_all;
+use crate::files::{Identity, list_all};
 use crate::line::Frame;
 use crate::lines::whole_lines;
 
@@ -20,6 +20,8 @@ pub struct Tail {
 
 struct Current {
     first: u64,
+    path: PathBuf,
+    identity: Identity,
     reader: Box<dyn BufRead + Send>,
     begun: Vec<u8>,
 }
@@ -42,30 +44,18 @@ impl Tail {
         loop {
             let mut files = list_all(&self.directory, &self.node)?;
             files.retain(|(_, path)| !archive::is_sealed(path));
-            let Some((first, path)) = next(&files, self.last) else {
-                return Ok(());
-            };
-            if self.current.as_ref().is_none_or(|current| current.first != *first) {
+            // First what is open: it has its records still, also renamed or removed.
+            if self.read_on(take)? {
+                continue;
+            }
+            if self.current.as_ref().is_some_and(Current::is_another_now) {
+                self.open_again()?;
+                continue;
+            }
+            let later = next(&files, self.last);
+            let is_later = |first| self.current.as_ref().is_none_or(|now| first > now.first);
+            if let Some((first, path)) = later.filter(|(first, _)| is_later(*first)) {
                 self.current = Some(open(*first, path)?);
-            }
-            let Some(current) = &mut self.current else {
-                return Ok(());
-            };
-            let (before, last) = (self.last, &mut self.last);
-            let read = whole_lines(&mut *current.reader, &mut current.begun, &mut |line| {
-                let sequence = Frame::read(line).map_or(0, |frame| frame.sequence);
-                if sequence > *last {
-                    take(sequence, line)?;
-                    *last = sequence;
-                }
-                Ok(true)
-            });
-            if read.is_err() {
-                // The record at hand is read again.
-                self.current = None;
-            }
-            read?;
-            if self.last > before {
                 continue;
             }
             // A later file was there before this one was read to its end: what lies
@@ -75,6 +65,43 @@ impl Tail {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Hands over what is new in the open file. True if there was any.
+    fn read_on(&mut self, take: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<bool> {
+        let Some(current) = &mut self.current else {
+            return Ok(false);
+        };
+        let (before, last) = (self.last, &mut self.last);
+        let read = whole_lines(&mut *current.reader, &mut current.begun, &mut |line| {
+            let sequence = Frame::read(line).map_or(0, |frame| frame.sequence);
+            if sequence > *last {
+                take(sequence, line)?;
+                *last = sequence;
+            }
+            Ok(true)
+        });
+        if read.is_err() {
+            // The record at hand is read again.
+            self.current = None;
+        }
+        read?;
+        Ok(self.last > before)
+    }
+
+    /// Reads the file of the open one's name from its start; what is known of it is passed over.
+    fn open_again(&mut self) -> io::Result<()> {
+        if let Some(Current { first, path, .. }) = self.current.take() {
+            self.current = Some(open(first, &path)?);
+        }
+        Ok(())
+    }
+}
+
+impl Current {
+    /// Whether the daemon has put the file back meanwhile, and goes on in the copy.
+    fn is_another_now(&self) -> bool {
+        self.identity.is_another_now(&self.path)
     }
 }
 
@@ -87,6 +114,8 @@ fn next(files: &[(u64, PathBuf)], last: u64) -> Option<&(u64, PathBuf)> {
 }
 
 fn open(first: u64, path: &Path) -> io::Result<Current> {
-    let reader = BufReader::with_capacity(64 << 10, archive::open(path)?);
-    Ok(Current { first, reader: Box::new(reader), begun: Vec::new() })
+    // Before it is opened: one that takes its place in between is found later.
+    let (path, identity) = (path.to_owned(), Identity::of(path));
+    let reader = BufReader::with_capacity(64 << 10, archive::open(&path)?);
+    Ok(Current { first, path, identity, reader: Box::new(reader), begun: Vec::new() })
 }

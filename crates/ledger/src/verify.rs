@@ -19,7 +19,7 @@ use std::path::PathBuf;
 pub use input::VerifyError;
 pub use report::{Finding, NodeReport, VerifyReport, What};
 
-use input::{Content, Inputs};
+use input::{Content, Inputs, LedgerFile};
 use node::NodeCheck;
 
 use crate::archive;
@@ -40,24 +40,14 @@ pub struct VerifyRequest {
 /// Reads all files and reports. An error means that something can't be read, or that there is
 /// nothing to read, not that something was changed.
 pub fn verify(request: &VerifyRequest) -> Result<VerifyReport, VerifyError> {
-    let inputs = Inputs::find(request)?;
+    let mut inputs = Inputs::find(request)?;
     let mut report = VerifyReport::default();
     let mut nodes: BTreeMap<String, NodeCheck> = BTreeMap::new();
-    for file in &inputs.files {
+    for file in std::mem::take(&mut inputs.files) {
         let check = nodes.entry(file.node.clone()).or_insert_with(|| {
             NodeCheck::new(&file.node, request.public_key, inputs.whole, &inputs.anchors)
         });
-        let statements = inputs.statements.get(&archive::name(&file.path));
-        let statements = statements.map(Vec::as_slice).unwrap_or_default();
-        let checked = match file.content {
-            Content::Lines => check.file(&file.path),
-            Content::Sealed => check.sealed(&file.path, statements),
-            Content::Retired => {
-                check.retired(&file.path, statements);
-                Ok(())
-            }
-        };
-        checked.map_err(|error| unreadable(&file.path, error))?;
+        look_at(file, check, &mut inputs)?;
     }
     for anchor in inputs.anchors.iter().filter(|anchor| !nodes.contains_key(&anchor.node)) {
         report.strays.push(Finding {
@@ -78,6 +68,28 @@ pub fn verify(request: &VerifyRequest) -> Result<VerifyReport, VerifyError> {
     Ok(report)
 }
 
-fn unreadable(path: &std::path::Path, source: io::Error) -> VerifyError {
-    VerifyError { path: path.to_owned(), source }
+/// A file as it was found, or as it has become since.
+fn look_at(
+    mut file: LedgerFile,
+    check: &mut NodeCheck,
+    inputs: &mut Inputs,
+) -> Result<(), VerifyError> {
+    loop {
+        let statements = inputs.statements.get(&archive::name(&file.path));
+        let statements = statements.map(Vec::as_slice).unwrap_or_default();
+        let looked = match file.content {
+            Content::Lines => check.file(&file.path),
+            Content::Sealed => check.sealed(&file.path, statements),
+            Content::Retired => {
+                check.retired(&file.path, statements);
+                Ok(())
+            }
+        };
+        let Err(source) = looked else { return Ok(()) };
+        let now = inputs.was_put_away(&file.path, &source).then(|| inputs.put_away(&file));
+        match now.transpose()?.flatten() {
+            Some(now) => file = now,
+            None => return Err(VerifyError { path: file.path, source }),
+        }
+    }
 }

@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::anchors::Anchors;
 use crate::batch::Batch;
-use crate::checkpoint::Anchors;
-use crate::clock::Clock;
-use crate::fault::{LedgerError, LedgerFault};
+use crate::clock::{Clock, SMALLEST_STEP};
+use crate::entry::now_micros;
+use crate::fault::{LedgerError, LedgerFault, reason};
 use crate::files::{Files, Then};
 use crate::journal::Witness;
 use crate::keys;
@@ -52,7 +53,6 @@ pub(crate) struct Writer {
     due: Due,
     /// Lines of checkpoints that aren't on the disk yet.
     to_anchor: Vec<Vec<u8>>,
-    anchor_trouble: bool,
     /// The last record for a file that is no longer where it should be: those in the journal
     /// by then may refer to texts in it.
     leave_after: Option<u64>,
@@ -100,17 +100,15 @@ impl Writer {
     pub(crate) fn new(shared: SharedHandle, start: WriterStart, policy: LedgerSettings) -> Self {
         let now = Instant::now();
         Self {
-            shared,
             chain: start.chain,
             files: start.files,
             witness: start.witness,
-            anchors: Anchors::new(policy.anchors.clone()),
+            anchors: Anchors::new(&shared, &policy.anchors),
             pace: Pace::new(policy.sync),
             policy,
             batch: Batch::default(),
             due: Due::default(),
             to_anchor: Vec::new(),
-            anchor_trouble: false,
             leave_after: None,
             rotated_key: start.rotated_key,
             unsynced_since: None,
@@ -120,6 +118,7 @@ impl Writer {
             last_entry: now,
             last_look: now,
             clock: Clock::now(),
+            shared,
         }
     }
 
@@ -132,16 +131,17 @@ impl Writer {
                 Ok(has_more) => has_more,
                 Err(error) => {
                     if self.fail(&error) {
-                        return;
+                        break;
                     }
                     continue;
                 }
             };
             // The last batch is followed by a nap, so that the next is worth its call.
             if !has_more && self.rest() {
-                return;
+                break;
             }
         }
+        self.anchors.finish(GIVE_UP);
     }
 
     /// Takes over what has been put in force since the last look.
@@ -152,8 +152,7 @@ impl Writer {
         for Change { settings, last_before } in changes {
             self.pace.change(settings.sync, last_before);
             self.pace.synced(synced);
-            self.anchors.change(settings.anchors.clone());
-            self.anchor_trouble = false;
+            self.anchors.change(&settings.anchors);
             self.policy = settings;
         }
     }
@@ -338,14 +337,9 @@ impl Writer {
     /// Copies checkpoints that are on the disk to where a cut tail would show.
     fn anchor(&mut self) {
         for line in std::mem::take(&mut self.to_anchor) {
-            let trouble = self.anchors.add(&line);
+            self.anchors.add(&line);
             let text = Arc::from(String::from_utf8_lossy(&line).trim_end());
             self.shared.change(|state| state.last_checkpoint = Some(text));
-            if let (Some((file, error)), false) = (&trouble, self.anchor_trouble) {
-                let what = format!("anchor can't be written: {}", reason(error));
-                OwnEvent::LedgerTrouble { what: &what, file }.note(&self.shared);
-            }
-            self.anchor_trouble = trouble.is_some();
         }
     }
 
@@ -440,8 +434,18 @@ impl Writer {
         .note(&self.shared);
     }
 
+    /// Records a step of the clock. One that was set back is followed from that record on: else
+    /// all records would have one and the same time until it is where it was.
     fn watch_clock(&mut self) {
-        if let Some(step_us) = self.clock.step() {
+        let mut step = self.clock.step();
+        let mut state = self.shared.lock();
+        let ahead = state.journal.is_ahead_of(now_micros());
+        if ahead > SMALLEST_STEP {
+            state.journal.follow_clock();
+            step = step.or(i64::try_from(ahead).ok().map(|ahead| -ahead));
+        }
+        drop(state);
+        if let Some(step_us) = step {
             OwnEvent::ClockStep { step_us }.note(&self.shared);
         }
     }
@@ -457,20 +461,6 @@ impl Drop for EndGuard {
             state.journal.release();
             state.fault.get_or_insert_with(|| LedgerFault::new("it is closed"));
         });
-    }
-}
-
-/// The cause in words that a client may read: no paths.
-#[allow(clippy::wildcard_enum_match_arm, reason = "an open list of another's making")]
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::StorageFull => "no space left on its disk".into(),
-        io::ErrorKind::ReadOnlyFilesystem => "its file system is read-only".into(),
-        io::ErrorKind::NotFound => "its folder is gone".into(),
-        io::ErrorKind::PermissionDenied => "permission denied".into(),
-        // The system's own words name no path.
-        #[allow(clippy::wildcard_enum_match_arm, reason = "an open list of another's making")]
-        _ => error.to_string(),
     }
 }
 

@@ -7,58 +7,13 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{ok, query, who};
+use common::life::{RECIPIENT, check, fill, found, names, settings, wait_until};
+use common::{query, who};
 use ledger::cli::{Search, search};
-use ledger::verify::{VerifyReport, VerifyRequest, What, verify};
-use ledger::{Ledger, LedgerSettings, Recipient, Tail, note_reading, rotate_key};
-
-/// The example key of the age format's own tests.
-const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
-
-fn settings(folder: &Path) -> LedgerSettings {
-    LedgerSettings {
-        rotate_bytes: 20_000,
-        keeper_period: Duration::from_millis(5),
-        ..LedgerSettings::new(folder.join("ledger"), "n1")
-    }
-}
-
-fn fill(ledger: &Ledger, statements: u64) {
-    let tag = ledger.tag(&who(1));
-    for _ in 0..statements {
-        let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
-        ledger.outcome(&tag, intent, &ok()).wait().unwrap();
-    }
-}
-
-fn names(folder: &Path, ending: &str) -> Vec<String> {
-    let entries = fs::read_dir(folder.join("ledger")).unwrap();
-    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> =
-        names.filter(|name| name.starts_with("ledger-") && name.ends_with(ending)).collect();
-    names.sort();
-    names
-}
-
-fn wait_until(what: &str, done: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(started.elapsed() < Duration::from_secs(20), "{what} never came");
-        std::thread::yield_now();
-    }
-}
-
-fn check(folder: &Path) -> VerifyReport {
-    let paths = vec![folder.join("ledger")];
-    verify(&VerifyRequest { paths, ..VerifyRequest::default() }).unwrap()
-}
-
-fn found(folder: &Path, event: &str) -> u64 {
-    let what = Search { event: Some(event.into()), ..Search::default() };
-    search(&[folder.join("ledger")], &what, &mut Vec::new()).unwrap()
-}
+use ledger::verify::{VerifyRequest, What, verify};
+use ledger::{Ledger, LedgerSettings, Recipient, note_reading, rotate_key};
 
 #[test]
 fn closed_files_are_compressed_and_stay_readable_and_whole() {
@@ -144,6 +99,36 @@ fn old_files_are_removed_with_a_statement_unless_there_is_a_legal_hold() {
     let report = check(folder);
     assert!(report.is_intact(), "{:?}", report.findings().collect::<Vec<_>>());
     assert!(report.nodes[0].retired > 100);
+}
+
+#[test]
+fn a_hold_that_leads_nowhere_holds_and_a_file_of_a_clock_ahead_holds_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ledger = Ledger::open(settings(folder)).unwrap();
+    fill(&ledger, 200);
+    wait_until("compression", || names(folder, ".jsonl.zst").len() > 3);
+    ledger.close("test").unwrap();
+    let packed = names(folder, ".jsonl.zst");
+    let at = |name: &str| folder.join("ledger").join(name);
+    let years = Duration::from_secs(10 * 365 * 86_400);
+    let ahead = std::time::SystemTime::now() + years;
+    fs::File::open(at(&packed[0])).unwrap().set_modified(ahead).unwrap();
+    std::os::unix::fs::symlink("/nowhere/at-all", at("legal-hold")).unwrap();
+
+    let keep_for = Some(Duration::from_millis(1));
+    let ledger = Ledger::open(LedgerSettings { keep_for, ..settings(folder) }).unwrap();
+    note_reading(&[folder.join("ledger")], "op", 7, "marks a pass of the keeper").unwrap();
+    wait_until("a pass", || found(folder, "reading") == 1);
+    note_reading(&[folder.join("ledger")], "op", 7, "marks a pass of the keeper").unwrap();
+    wait_until("a pass", || found(folder, "reading") == 2);
+    assert!(packed.iter().all(|name| at(name).exists()), "held");
+    fs::remove_file(at("legal-hold")).unwrap();
+    wait_until("the others", || packed[1..].iter().all(|name| !at(name).exists()));
+    ledger.close("test").unwrap();
+    assert!(at(&packed[0]).exists());
+    let report = check(folder);
+    assert!(report.is_intact(), "{:?}", report.findings().next());
 }
 
 #[test]
@@ -387,48 +372,4 @@ fn the_age_tool_makes_a_closed_file_readable_again() {
     assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
     let report = verify(&VerifyRequest { paths: vec![copy], ..VerifyRequest::default() }).unwrap();
     assert!(report.is_intact() && report.nodes[0].records > 1000, "{report:?}");
-}
-
-#[test]
-fn a_tail_hands_over_each_record_once_across_compression_and_failures() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let ledger = Ledger::open(settings(folder)).unwrap();
-    fill(&ledger, 100);
-    wait_until("compression", || names(folder, ".jsonl.zst").len() > 1);
-    let mut tail = Tail::after(7, folder.join("ledger"), "n1");
-    let mut taken = Vec::new();
-    let mut fails = 0;
-    let mut pass = |tail: &mut Tail| {
-        tail.pass(&mut |sequence, line| {
-            assert!(line.ends_with(b"\"}"));
-            if sequence % 50 == 0 && fails % 2 == 0 {
-                fails += 1;
-                return Err(std::io::ErrorKind::BrokenPipe.into());
-            }
-            fails += u64::from(sequence % 50 == 0);
-            taken.push(sequence);
-            Ok(())
-        })
-    };
-    assert!(pass(&mut tail).is_err());
-    fill(&ledger, 100);
-    let last = ledger.health().last_sequence;
-    ledger.close("test").unwrap();
-    while tail.last() < last {
-        let _ = pass(&mut tail);
-    }
-    assert!(taken.iter().zip(8..).all(|(taken, expected)| *taken == expected), "{taken:?}");
-
-    // What was removed is passed over, and the jump in the numbers shows it.
-    fs::remove_file(folder.join("ledger").join(&names(folder, ".jsonl.zst")[1])).unwrap();
-    let mut seen = Vec::new();
-    let mut tail = Tail::after(0, folder.join("ledger"), "n1");
-    let mut see = |sequence, _: &[u8]| {
-        seen.push(sequence);
-        Ok(())
-    };
-    tail.pass(&mut see).unwrap();
-    assert!(seen[0] == 1 && *seen.last().unwrap() >= last);
-    assert_eq!(seen.windows(2).filter(|pair| pair[1] != pair[0] + 1).count(), 1);
 }

@@ -4,7 +4,9 @@
 
 mod common;
 
+use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use common::{ok, query, report_request, who};
 use ledger::cli::{Format, Search, search, search_csv, search_follow, show, stats, verify_to};
@@ -280,10 +282,13 @@ fn a_report_notices_what_is_unusual() {
 }
 
 #[test]
-fn a_search_that_follows_shows_records_that_come_in_later_files_too() {
+fn a_search_that_follows_shows_records_of_each_later_file_once_also_of_a_compressed_one() {
     let folder = tempfile::tempdir().unwrap();
-    let settings =
-        LedgerSettings { rotate_bytes: 10_000, ..LedgerSettings::new(folder.path(), "n1") };
+    let settings = LedgerSettings {
+        rotate_bytes: 10_000,
+        keeper_period: Duration::from_millis(1),
+        ..LedgerSettings::new(folder.path(), "n1")
+    };
     let ledger = Ledger::open(settings).unwrap();
     let paths = vec![folder.path().to_owned()];
     let tag = ledger.tag(&who(1));
@@ -303,10 +308,13 @@ fn a_search_that_follows_shows_records_that_come_in_later_files_too() {
     std::thread::scope(|scope| {
         let following = scope.spawn(|| {
             let what = Search { event: Some("intent".into()), ..Search::default() };
-            search_follow(&paths, &what, &mut Enough(101))
+            search_follow(&paths, &what, &mut Enough(1001))
         });
-        (0..100).for_each(|_| statement());
+        (0..1000).for_each(|_| statement());
         assert!(following.join().unwrap().is_err(), "it saw all and was ended by its reader");
     });
     ledger.close("test").unwrap();
+    let is_compressed = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with(".zst");
+    let mut entries = fs::read_dir(folder.path()).unwrap();
+    assert!(entries.any(|entry| is_compressed(&entry.unwrap().file_name())));
 }

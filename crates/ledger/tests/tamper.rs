@@ -11,6 +11,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use common::{files, ok, query, records, who};
@@ -230,6 +231,45 @@ fn a_rotated_key_is_followed_from_the_old_one() {
 }
 
 #[test]
+fn a_rotation_by_root_leaves_the_new_key_and_what_leads_to_it_to_the_daemons_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = LedgerSettings::new(folder.path(), "n1");
+    let key_file = &settings.key_file;
+    keygen(key_file).unwrap();
+    // Without root's rights both belong to whoever runs this.
+    let _ = chown(key_file, Some(4242), Some(4243));
+    let owner = |path: &Path| fs::metadata(path).map(|found| (found.uid(), found.gid())).unwrap();
+    let before = owner(key_file);
+    rotate_key(key_file).unwrap();
+    assert_eq!(owner(key_file), before);
+    let leads = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let leads: Vec<PathBuf> =
+        leads.filter(|path| path != key_file && path.extension() != Some("pub".as_ref())).collect();
+    assert_eq!(leads.len(), 1, "{leads:?}");
+    assert_eq!(owner(&leads[0]), before);
+    // As if it could not be read: the new key must not sign without it.
+    fs::remove_file(&leads[0]).unwrap();
+    fs::create_dir(&leads[0]).unwrap();
+    assert!(Ledger::open(settings).is_err());
+}
+
+#[test]
+fn a_key_that_others_may_use_is_not_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = LedgerSettings::new(folder.path(), "n1");
+    let redaction_key_file = Some(folder.path().join("redaction.key"));
+    let settings = LedgerSettings { redaction_key_file: redaction_key_file.clone(), ..settings };
+    Ledger::open(settings.clone()).unwrap().close("test").unwrap();
+    for key in [&settings.key_file, redaction_key_file.as_ref().unwrap()] {
+        fs::set_permissions(key, fs::Permissions::from_mode(0o644)).unwrap();
+        let refused = Ledger::open(settings.clone()).err().unwrap().to_string();
+        assert!(refused.contains(&format!("chmod 600 {}", key.display())), "{refused}");
+        fs::set_permissions(key, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    Ledger::open(settings).unwrap().close("test").unwrap();
+}
+
+#[test]
 fn a_rotation_that_was_cut_short_leaves_the_key_in_force_and_can_be_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let settings = LedgerSettings::new(folder.path(), "n1");
@@ -241,6 +281,7 @@ fn a_rotation_that_was_cut_short_leaves_the_key_in_force_and_can_be_made_again()
     rotate_key(key_file).unwrap();
     fs::rename(key_file, key_file.with_extension("new")).unwrap();
     fs::write(key_file, private).unwrap();
+    fs::set_permissions(key_file, fs::Permissions::from_mode(0o600)).unwrap();
     write(settings.clone(), 5);
     let (from, to) = rotate_key(key_file).unwrap();
     assert_eq!(from, old);

@@ -103,6 +103,39 @@ fn reads_as_one(paths: &[PathBuf]) {
 }
 
 #[test]
+fn a_start_whose_clock_is_behind_the_newest_record_says_so_first() {
+    for is_in_journal in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = || LedgerSettings::new(folder.path().to_owned(), "n1");
+        let ledger = Ledger::open(settings()).unwrap();
+        drop(ledger.intent(&ledger.tag(&who(1)), &query(b"SELECT 1")).wait().unwrap());
+        ledger.close("test").unwrap();
+        let file = folder.path().join("ledger-n1-000000000001.jsonl");
+        let whole = fs::read_to_string(&file).unwrap();
+        let (years, last) = whole.trim_end().rsplit_once('\n').unwrap();
+        let last = last.replacen("\"time\":\"20", "\"time\":\"21", 1);
+        // The record is in the file, a century ahead; or as it was, in the journal alone.
+        let left = if is_in_journal { format!("{years}\n") } else { format!("{years}\n{last}\n") };
+        fs::write(&file, left).unwrap();
+        let before = records(folder.path()).len();
+        let ledger = Ledger::open(settings()).unwrap();
+        drop(ledger.intent(&ledger.tag(&who(1)), &query(b"SELECT 1")).wait().unwrap());
+        ledger.close("test").unwrap();
+        let after = &records(folder.path())[before..];
+        let steps = after.iter().filter(|record| record["event"] == "clock_step").count();
+        if is_in_journal {
+            assert_eq!(steps, 0, "it was not ahead");
+            continue;
+        }
+        let century = -100 * 365 * 86_400_000_000_i64;
+        assert!(after[0]["step_us"].as_i64().unwrap() < century, "{}", after[0]);
+        assert_eq!(steps, 1);
+        let now = whole.split_once("\"time\":\"").unwrap().1.get(..3).unwrap();
+        assert!(after.iter().all(|record| record["time"].as_str().unwrap().starts_with(now)));
+    }
+}
+
+#[test]
 fn nothing_is_removed_by_a_clock_that_is_far_ahead_of_the_newest_record() {
     // Years have passed since its only record was made, or the clock is wrong: who can tell?
     let folder = copied();

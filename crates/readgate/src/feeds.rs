@@ -131,7 +131,7 @@ async fn keep(daemon: Arc<Daemon>, feed: Arc<Feed>) {
         ticks.tick().await;
         let seen = match &feed.place {
             FeedPlace::Files(files) => folder.look(files).await,
-            FeedPlace::Query(query) => query::look(&daemon.pool.target, &feed, query).await,
+            FeedPlace::Query(query) => query::look(&daemon.pool, &feed, query).await,
         };
         note(&daemon, &feed, &seen).await;
     }

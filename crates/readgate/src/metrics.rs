@@ -99,7 +99,7 @@ impl Metrics {
                 "How often a session that had lent its connection got one for its next command.",
             )?,
             replica_up: make
-                .gauge("readgate_replica_up", "1 if the replica took the last session, else 0.")?,
+                .gauge("readgate_replica_up", "1 if the replica took the last session, or only had no room for it; else 0.")?,
             replica_checks: make.gauges(
                 "readgate_replica_check_ok",
                 "1 if the accounts only read, or the replica is read-only; else 0.",
@@ -161,13 +161,14 @@ impl Metrics {
 
     /// A session on the replica was opened, or not.
     pub fn replica_opened(&self, opened: &Result<ReplicaSession, ReplicaFault>) {
-        let (result, up) = match opened {
-            Ok(_) => ("ok", 1.0),
-            Err(fault) if fault.is_the_clients() => (fault.label(), 1.0),
-            Err(fault) => (fault.label(), 0.0),
+        let (result, is_up) = match opened {
+            Ok(_) => ("ok", Some(true)),
+            Err(fault) => (fault.label(), fault.is_up()),
         };
         self.replica_opens.with_label_values(&[result]).inc();
-        self.replica_up.set(up);
+        if let Some(is_up) = is_up {
+            self.replica_up.set(if is_up { 1.0 } else { 0.0 });
+        }
     }
 
     /// Rights of the accounts and read-only state of the replica were asked.

@@ -8,6 +8,7 @@ pub mod configured;
 pub mod guard;
 pub mod login;
 pub mod pool;
+mod reach;
 pub mod relay;
 pub mod remembered;
 pub mod text_query;
@@ -22,7 +23,6 @@ use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, Command, ErrPacket, SqlState, StatusFlags};
 use rustls::pki_types::ServerName;
 use sql_judge::ServerVersion;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -32,8 +32,10 @@ use account::{Account, Accounts};
 use guard::GuardSettings;
 use login::LoggedIn;
 
-/// `CR_CONN_HOST_ERROR`, which drivers know as "the server can't be reached".
-const CONN_HOST_ERROR: u16 = 2003;
+/// ER_SERVER_ISNT_AVAILABLE: nothing comes from the replica, or no more. Not one of the numbers that
+/// clients say of themselves (2003, 2013): MariaDB's C library takes an error from 2000 to 2999 or
+/// from 5000 to 5999 for a malformed packet, and shows nothing of its text.
+pub const NOT_AVAILABLE: u16 = 3168;
 
 /// ER_CON_COUNT_ERROR.
 const CON_COUNT_ERROR: u16 = 1040;
@@ -52,6 +54,8 @@ pub struct ReplicaTarget {
     pub compression: Option<Algorithm>,
     /// What bounds sessions on it; a reload may swap it.
     pub bounds: ArcSwap<Bounds>,
+    /// No user's session while it takes writes.
+    pub refuse_writable: bool,
     /// What the replica said of itself when it was last seen.
     pub profile: ArcSwapOption<ReplicaProfile>,
 }
@@ -179,6 +183,12 @@ pub enum ReplicaFault {
     /// No place among the connections to it has become free in time.
     #[error("all connections to it are in use")]
     Full,
+    /// It has no place for another connection of the account at the moment.
+    #[error("it takes no more connections: error {0}")]
+    Crowded(u16),
+    /// It takes writes, and `replica.writable` refuses that.
+    #[error("it is not read-only")]
+    Writable,
     /// It isn't a server that readgate can judge for.
     #[error("it is not a server that readgate knows: version {0:?}")]
     Version(String),
@@ -202,15 +212,39 @@ impl ReplicaFault {
             Self::Guard(_) => "the read-only guard could not be put in force",
             Self::Version(_) => "it is not a server that readgate knows",
             Self::Compression => "it does not offer the compression that is configured",
-            Self::Full => return all_in_use(replica),
+            Self::Full | Self::Crowded(_) => return all_in_use(replica),
+            Self::Writable => return writable(),
         };
         let message = format!("readgate: no session on the replica '{replica}': {why}");
-        ErrPacket::new(CONN_HOST_ERROR, SqlState::LINK, message)
+        ErrPacket::new(NOT_AVAILABLE, SqlState::LINK, message)
     }
 
     /// Whether what the client asked for was the reason, and neither account nor replica.
     pub fn is_the_clients(&self) -> bool {
         matches!(self, Self::Schema(_) | Self::CharacterSet(_))
+    }
+
+    /// Whether the replica refused the account itself.
+    pub fn is_of_the_account(&self) -> bool {
+        matches!(self, Self::Account(_) | Self::Login(_))
+    }
+
+    /// Whether the replica is there all the same; `None` if it wasn't asked.
+    pub fn is_up(&self) -> Option<bool> {
+        match self {
+            Self::Full => None,
+            Self::Crowded(_) | Self::Writable | Self::Schema(_) | Self::CharacterSet(_) => {
+                Some(true)
+            }
+            Self::Unreachable(_)
+            | Self::Tls(_)
+            | Self::Stream(_)
+            | Self::Account(_)
+            | Self::Login(_)
+            | Self::Guard(_)
+            | Self::Compression
+            | Self::Version(_) => Some(false),
+        }
     }
 
     /// Label for metrics.
@@ -225,7 +259,8 @@ impl ReplicaFault {
             Self::Guard(_) => "guard",
             Self::Version(_) => "version",
             Self::Compression => "compression",
-            Self::Full => "full",
+            Self::Full | Self::Crowded(_) => "full",
+            Self::Writable => "writable",
         }
     }
 }
@@ -236,15 +271,19 @@ fn all_in_use(replica: &str) -> ErrPacket {
     ErrPacket::new(CON_COUNT_ERROR, SqlState::new(*b"08004"), message)
 }
 
+/// In the words of the wall that is down.
+fn writable() -> ErrPacket {
+    let message = "readgate: no service: the replica is not read-only (replica.writable)";
+    ErrPacket::new(NOT_AVAILABLE, SqlState::LINK, message.to_owned())
+}
+
 impl ReplicaTarget {
     /// Opens a session on a new connection: connect, TLS, login, guard, all within the
     /// deadline.
     pub async fn open(&self, wish: &Arc<SessionWish>) -> Result<ReplicaSession, ReplicaFault> {
         self.within_deadline(async {
-            let socket = TcpStream::connect(&self.address)
-                .await
-                .map_err(|e| ReplicaFault::Unreachable(e.to_string()))?;
-            socket.set_nodelay(true).map_err(StreamFault::Io)?;
+            let socket = reach::connect(&self.address).await;
+            let socket = socket.map_err(|e| ReplicaFault::Unreachable(e.to_string()))?;
             let mut connection = login::log_in(self, PacketStream::new(socket), wish).await?;
             if u8::try_from(wish.collation).is_err() {
                 // A handshake has one byte for it, a change of user two.

@@ -20,7 +20,7 @@ pub use walls::{FeedTrouble, Stale, StandingWalls, WallPolicy, Walls};
 
 /// The replica is looked at this often.
 const PERIOD: Duration = Duration::from_secs(5);
-/// Rights and read-only state are asked this often.
+/// The accounts' rights are asked this often.
 const CHECK_PERIOD: Duration = Duration::from_secs(60);
 
 /// What is remembered from one look to the next.
@@ -62,12 +62,9 @@ impl Watch {
     async fn look(&mut self) {
         let daemon = Arc::clone(&self.daemon);
         daemon.pool.tidy();
-        let accounts = daemon.pool.target.accounts.load_full();
-        let wish = Arc::new(SessionWish::own("readgate-watch", accounts.own()));
-        let opened = daemon.pool.target.open(&wish).await;
-        daemon.metrics.replica_opened(&opened);
+        let opened = self.open().await;
         self.tell(&opened);
-        self.was_up = Some(opened.is_ok());
+        let was_up = self.was_up.replace(opened.is_ok());
         let fault = opened.as_ref().err().map(|fault| Arc::new(fault.to_string()));
         daemon.signals.replica_fault.store(fault);
         let mut session = match opened {
@@ -75,7 +72,10 @@ impl Watch {
             Err(fault) => return self.judge_unasked(&fault).await,
         };
         self.note_version().await;
-        match self.examine(&mut session).await {
+        // What has come back may be another server.
+        let examined = self.examine(&mut session, was_up == Some(false)).await;
+        let is_well = examined.is_ok();
+        match examined {
             Ok(lag) => {
                 self.told = lag.seconds().map(|seconds| (Instant::now(), seconds));
                 self.judge(&lag, lag.seconds()).await;
@@ -85,7 +85,22 @@ impl Watch {
                 self.judge_unasked(&fault).await;
             }
         }
-        let _ = session.channel.shut_down().await;
+        if is_well {
+            daemon.pool.keep_to_spare(session);
+        } else {
+            let _ = session.channel.shut_down().await;
+        }
+    }
+
+    /// A new session, which shows that the replica lets readgate in; where it has no place for
+    /// another at the moment, the one of the last look.
+    async fn open(&self) -> Result<ReplicaSession, ReplicaFault> {
+        let pool = &self.daemon.pool;
+        let accounts = pool.target.accounts.load_full();
+        let wish = Arc::new(SessionWish::own("readgate-watch", accounts.own()));
+        let opened = pool.target.open(&wish).await;
+        self.daemon.metrics.replica_opened(&opened);
+        pool.or_spare(opened, &wish).await
     }
 
     /// The replica has not told how far it is behind. At worst it stands still since it did: that is
@@ -133,20 +148,26 @@ impl Watch {
         }
     }
 
-    async fn examine(&mut self, session: &mut ReplicaSession) -> Result<Lag, ReplicaFault> {
+    async fn examine(
+        &mut self,
+        session: &mut ReplicaSession,
+        is_back: bool,
+    ) -> Result<Lag, ReplicaFault> {
         let daemon = Arc::clone(&self.daemon);
         let target = &daemon.pool.target;
         let accounts = target.accounts.load_full();
         let is_fresh = |(last, of): &(Instant, Arc<Accounts>)| {
             last.elapsed() < CHECK_PERIOD && Arc::ptr_eq(of, &accounts)
         };
-        if !self.checked.as_ref().is_some_and(is_fresh) {
+        self.findings.is_writable = session.baseline.server_is_writable;
+        if is_back || !self.checked.as_ref().is_some_and(is_fresh) {
             let execute_is_wanted = daemon.live().calls_routines();
-            self.findings = checks::look(target, session, execute_is_wanted).await?;
-            let only_read = self.findings.accounts_only_read();
-            daemon.metrics.checked(only_read, !self.findings.is_writable);
+            let before = &self.findings.accounts;
+            let accounts_now = checks::rights(target, session, execute_is_wanted, before).await?;
+            self.findings.accounts = accounts_now;
             self.checked = Some((Instant::now(), accounts));
         }
+        daemon.metrics.checked(self.findings.accounts_only_read(), !self.findings.is_writable);
         lag::ask(target, session, self.heartbeat.as_deref()).await
     }
 

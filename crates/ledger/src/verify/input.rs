@@ -1,8 +1,8 @@
 //! Which files belong to which node, in which order; and the copies of checkpoints.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use super::node::is_damage;
 use super::report::{Finding, What};
 use crate::archive::{self, is_sealed};
 use crate::checkpoint::Checkpoint;
-use crate::files::{COMPRESSED, PLAIN};
+use crate::files::{self, COMPRESSED, PLAIN, SEALED};
 use crate::keys::PublicKey;
 use crate::line::{Frame, Hash, sha256};
 use crate::statement::Statement;
@@ -35,6 +35,10 @@ pub(super) struct Inputs {
     pub(super) strays: Vec<Finding>,
     /// Signed statements, by the name of the file that they speak for, the newest last.
     pub(super) statements: BTreeMap<String, Vec<(Statement, PublicKey)>>,
+    /// How far each file of them was read, in bytes.
+    statements_read: BTreeMap<PathBuf, u64>,
+    /// Those that were given.
+    folders: Vec<PathBuf>,
     /// Only folders were given: then nothing may be missing at the start.
     pub(super) whole: bool,
 }
@@ -43,7 +47,7 @@ pub(super) struct Inputs {
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LedgerFile {
     pub(super) node: String,
-    first: u64,
+    pub(super) first: u64,
     pub(super) content: Content,
     pub(super) path: PathBuf,
 }
@@ -76,50 +80,106 @@ impl Inputs {
             anchors: vec![],
             strays: vec![],
             statements: BTreeMap::new(),
+            statements_read: BTreeMap::new(),
+            folders: vec![],
             whole: true,
         };
-        let mut sealed = Vec::new();
-        let mut anchors = request.anchors.clone();
-        for path in &request.paths {
-            if !path.is_dir() {
-                inputs.whole = false;
-                match is_sealed(path) {
-                    true => sealed.push(path.clone()),
-                    false => inputs.ledger_file(path)?,
+        let files = request.paths.iter().filter(|path| !path.is_dir());
+        inputs.folders = request.paths.iter().filter(|path| path.is_dir()).cloned().collect();
+        inputs.whole = inputs.folders.len() == request.paths.len();
+        // The ledger may be written to and its files put away meanwhile. So each is read before
+        // what it speaks of: a checkpoint is in a file before its copy is made.
+        let copies = inputs.in_folders("checkpoints-", &[PLAIN])?;
+        for path in copies.iter().chain(&request.anchors) {
+            inputs.anchor_file(path)?;
+        }
+        let found = inputs.in_folders("ledger-", &[PLAIN, COMPRESSED, SEALED])?;
+        let (mut sealed, readable): (Vec<_>, Vec<_>) =
+            files.cloned().chain(found).partition(|path| is_sealed(path));
+        for path in readable {
+            match inputs.ledger_file(&path) {
+                // Encrypted or removed since: what is signed about it is there by now.
+                Err(error) if inputs.was_put_away(&path, &error.source) => {
+                    sealed.extend(Some(archive::sealed_form(&path)).filter(|path| path.exists()));
                 }
-                continue;
-            }
-            for entry in fs::read_dir(path).map_err(failed(path))? {
-                let path = entry.map_err(failed(path))?.path();
-                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                if name.starts_with("checkpoints-") && name.ends_with(PLAIN) {
-                    anchors.push(path);
-                } else if name.starts_with("archives-") && name.ends_with(PLAIN) {
-                    inputs.statements_file(&path)?;
-                } else if name.starts_with("ledger-") && is_sealed(&path) {
-                    sealed.push(path);
-                } else if name.starts_with("ledger-")
-                    && (name.ends_with(PLAIN) || name.ends_with(COMPRESSED))
-                {
-                    inputs.ledger_file(&path)?;
-                }
+                other => other?,
             }
         }
+        inputs.read_statements()?;
         inputs.add_vouched(sealed);
         inputs.files.sort();
         // A crash may leave a file in two forms: the one that tells most is read.
         inputs.files.dedup_by(|later, kept| later.node == kept.node && later.first == kept.first);
-        for path in anchors {
-            inputs.anchor_file(&path)?;
-        }
         Ok(inputs)
+    }
+
+    /// Whether a file that was found in a folder isn't there any more, at least not as it was.
+    pub(super) fn was_put_away(&self, path: &Path, error: &io::Error) -> bool {
+        let folder = path.parent();
+        error.kind() == io::ErrorKind::NotFound
+            && self.folders.iter().any(|one| Some(one.as_path()) == folder)
+    }
+
+    /// A file that was put away, as it is now: encrypted, or removed with a signed statement.
+    pub(super) fn put_away(
+        &mut self,
+        file: &LedgerFile,
+    ) -> Result<Option<LedgerFile>, VerifyError> {
+        let LedgerFile { ref node, first, ref path, .. } = *file;
+        let as_it_is = |path, content| LedgerFile { node: node.clone(), first, content, path };
+        let sealed = archive::sealed_form(path);
+        let is_sealed = sealed != *path && sealed.exists();
+        // After that look: what speaks for the file, however it went on meanwhile, is there.
+        self.read_statements()?;
+        if is_sealed {
+            return Ok(Some(as_it_is(sealed, Content::Sealed)));
+        }
+        let is_it = |one: &Statement| one.retired && one.node == *node && one.first == first;
+        let mut all = self.statements.iter();
+        let found = all.find(|(_, of_file)| of_file.iter().any(|(one, _)| is_it(one)));
+        Ok(found.map(|(name, _)| as_it_is(PathBuf::from(name), Content::Retired)))
+    }
+
+    /// Takes in the statements that have come since the last time.
+    fn read_statements(&mut self) -> Result<(), VerifyError> {
+        for path in self.in_folders("archives-", &[PLAIN])? {
+            let read = self.statements_read.entry(path.clone()).or_default();
+            let mut bytes = Vec::new();
+            File::open(&path)
+                .and_then(|mut file| {
+                    file.seek(SeekFrom::Start(*read))?;
+                    file.read_to_end(&mut bytes)
+                })
+                .map_err(failed(&path))?;
+            let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            *read += u64::try_from(whole).unwrap_or(0);
+            let lines = bytes.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n');
+            for signed in lines.filter_map(Statement::read) {
+                self.statements.entry(signed.0.file.clone()).or_default().push(signed);
+            }
+        }
+        Ok(())
+    }
+
+    /// The files of the folders whose names begin and end so.
+    fn in_folders(&self, start: &str, ends: &[&str]) -> Result<Vec<PathBuf>, VerifyError> {
+        let mut found = Vec::new();
+        for folder in &self.folders {
+            found.extend(files::list(folder).map_err(failed(folder))?);
+        }
+        found.retain(|path| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with(start) && ends.iter().any(|end| name.ends_with(end))
+        });
+        Ok(found)
     }
 
     fn ledger_file(&mut self, path: &Path) -> Result<(), VerifyError> {
         // The first line may be the one that was tampered with: any line tells the node.
-        let reader = BufReader::new(archive::open(path).map_err(failed(path))?);
-        let (mut found, mut what) = (None, What::NotARecord);
+        let reader = BufReader::new(archive::open_to_verify(path).map_err(failed(path))?);
+        let (mut found, mut what, mut is_empty) = (None, What::NotARecord, true);
         for (line, number) in reader.split(b'\n').zip(0_u64..) {
+            is_empty = false;
             let line = match line {
                 Err(error) if is_damage(&error) => {
                     what = What::Damaged;
@@ -135,19 +195,8 @@ impl Inputs {
         if let Some((node, first)) = found {
             let (path, content) = (path.to_owned(), Content::Lines);
             self.files.push(LedgerFile { node, first, path, content });
-        } else if fs::metadata(path).map_err(failed(path))?.len() > 0 {
+        } else if !is_empty {
             self.strays.push(Finding { file: path.to_owned(), line: 0, sequence: None, what });
-        }
-        Ok(())
-    }
-
-    fn statements_file(&mut self, path: &Path) -> Result<(), VerifyError> {
-        let bytes = fs::read(path).map_err(failed(path))?;
-        for line in bytes.split(|byte| *byte == b'\n') {
-            if let Some((statement, key)) = Statement::read(line) {
-                let of_file = self.statements.entry(statement.file.clone()).or_default();
-                of_file.push((statement, key));
-            }
         }
         Ok(())
     }

@@ -94,10 +94,11 @@ impl NodeCheck {
 
     /// Checks each line of a file.
     pub(super) fn file(&mut self, path: &Path) -> io::Result<()> {
+        let reader = archive::open_to_verify(path)?;
         self.report.files += 1;
         let file: Rc<Path> = path.into();
         let mut number = 0;
-        let read = hashed::each_line(archive::open(path)?, &mut |line| {
+        let read = hashed::each_line(reader, &mut |line| {
             number += 1;
             let before = self.go_to(&file, number);
             self.line(line, before);

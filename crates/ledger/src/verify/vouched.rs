@@ -17,9 +17,10 @@ type Signed = (Statement, PublicKey);
 impl NodeCheck {
     /// An encrypted file.
     pub(super) fn sealed(&mut self, path: &Path, statements: &[Signed]) -> io::Result<()> {
+        let (bytes, hash) = (std::fs::metadata(path)?.len(), archive::hash_of(path)?);
         self.report.files += 1;
-        self.report.bytes += std::fs::metadata(path)?.len();
-        let hash = hex(&archive::hash_of(path)?);
+        self.report.bytes += bytes;
+        let hash = hex(&hash);
         let is_it = |one: &&Signed| one.0.sha256.as_deref() == Some(&hash);
         let found = statements.iter().rev().find(is_it);
         self.go_to(&path.into(), 0);

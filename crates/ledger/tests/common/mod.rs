@@ -8,6 +8,8 @@
     reason = "helpers of tests may stop at the first surprise"
 )]
 
+pub(crate) mod life;
+
 use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};

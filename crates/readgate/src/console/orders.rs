@@ -57,6 +57,9 @@ pub enum Order {
     },
     /// Say what orders there are.
     Help,
+    /// The same, in the form of a server's manual: command line clients keep a bare HELP to
+    /// themselves and send `help 'orders'` for `help orders`.
+    Manual,
 }
 
 /// Why an order was not carried out: error code and words.
@@ -81,6 +84,7 @@ impl Order {
             [reload] if is(reload, "RELOAD") => Some(Self::Reload),
             [drain] if is(drain, "DRAIN") => Some(Self::Drain),
             [help] if is(help, "HELP") => Some(Self::Help),
+            [help, Token::Text(_) | Token::Word(_)] if is(help, "HELP") => Some(Self::Manual),
             [verb, what, user, rest @ ..] if is(what, "USER") => {
                 let status = match () {
                     () if is(verb, "LOCK") => UserStatus::Disabled,
@@ -132,6 +136,7 @@ impl Order {
             }
             Self::ExplainJudge { sql, role } => explain_judge(daemon, sql, role).map(Some),
             Self::Help => Ok(Some(help())),
+            Self::Manual => Ok(Some(manual())),
         }
     }
 }
@@ -263,16 +268,26 @@ pub fn facts(daemon: &Daemon, version: ServerVersion) -> Option<SessionFacts> {
     SessionFacts::from_session_variables(version, b"", b"utf8mb4", schema)
 }
 
+/// Each order, and what it does.
+const ORDERS: [(&str, &str); 7] = [
+    ("SELECT ...", "any query on the tables that SHOW TABLES lists"),
+    ("KILL [CONNECTION | QUERY] id", "end a session, or its statement (table sessions)"),
+    ("RELOAD", "read the configuration again"),
+    ("DRAIN", "take no more connections, let statements finish, end"),
+    ("LOCK USER name [REASON 'text']", "disable a stored user, end their sessions"),
+    ("UNLOCK USER name [REASON 'text']", "enable a stored user"),
+    ("EXPLAIN JUDGE 'sql' [FOR ROLE name]", "what the judge makes of a statement, and why"),
+];
+
 fn help() -> Table {
-    let orders = [
-        ("SELECT ...", "any query on the tables that SHOW TABLES lists"),
-        ("KILL [CONNECTION | QUERY] id", "end a session, or its statement (table sessions)"),
-        ("RELOAD", "read the configuration again"),
-        ("DRAIN", "take no more connections, let statements finish, end"),
-        ("LOCK USER name [REASON 'text']", "disable a stored user, end their sessions"),
-        ("UNLOCK USER name [REASON 'text']", "enable a stored user"),
-        ("EXPLAIN JUDGE 'sql' [FOR ROLE name]", "what the judge makes of a statement, and why"),
-    ];
     let row = |(order, does): (&str, &str)| vec![order.to_owned(), does.to_owned()];
-    Table::of_texts(&["order", "does"], orders.into_iter().map(row).collect())
+    Table::of_texts(&["order", "does"], ORDERS.into_iter().map(row).collect())
+}
+
+/// One page: a topic, its text, no example.
+fn manual() -> Table {
+    let text: String =
+        ORDERS.iter().map(|(order, does)| format!("{order}\n    {does}\n")).collect();
+    let page = vec!["orders".to_owned(), text, String::new()];
+    Table::of_texts(&["name", "description", "example"], vec![page])
 }

@@ -9,12 +9,13 @@ use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 
 use super::standing::Seen;
+use crate::replica::pool::Pool;
 use crate::replica::text_query::{self, QueryFault, TextRow};
-use crate::replica::{ReplicaFault, ReplicaTarget, SessionWish};
+use crate::replica::{ReplicaFault, SessionWish};
 
 /// Asks the replica; whatever goes wrong makes the state unknown.
-pub(super) async fn look(target: &ReplicaTarget, feed: &Feed, query: &str) -> Seen {
-    match ask(target, query).await {
+pub(super) async fn look(pool: &Pool, feed: &Feed, query: &str) -> Seen {
+    match ask(pool, query).await {
         Ok(Ok(rows)) => answer(&rows, feed.utc_offset, Timestamp::now()),
         Ok(Err(QueryFault::Replica(err))) => {
             Seen::Unknown(format!("error {} when the replica was asked", err.code))
@@ -25,17 +26,15 @@ pub(super) async fn look(target: &ReplicaTarget, feed: &Feed, query: &str) -> Se
     }
 }
 
-async fn ask(
-    target: &ReplicaTarget,
-    query: &str,
-) -> Result<Result<Vec<TextRow>, QueryFault>, ReplicaFault> {
+async fn ask(pool: &Pool, query: &str) -> Result<Result<Vec<TextRow>, QueryFault>, ReplicaFault> {
+    let target = &pool.target;
     let accounts = target.accounts.load_full();
     let wish = Arc::new(SessionWish::own("readgate-feeds", accounts.own()));
-    let mut session = target.open(&wish).await?;
+    let mut session = pool.or_spare(target.open(&wish).await, &wish).await?;
     let asked =
         target.within_deadline(async { Ok(text_query::run(&mut session.channel, query).await) });
     let rows = asked.await?;
-    let _ = session.channel.shut_down().await;
+    pool.keep_to_spare(session);
     Ok(rows)
 }
 

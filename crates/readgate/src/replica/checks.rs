@@ -1,8 +1,6 @@
 //! The third wall: is the replica read-only, and can its accounts do nothing but read? Asked at start and periodically; what comes of it, config decides.
 use std::sync::Arc;
 
-use sql_judge::Flavour;
-
 use super::account::Account;
 use super::text_query::{self, QueryFault, TextRow};
 use super::{ReplicaFault, ReplicaSession, ReplicaTarget, SessionWish};
@@ -47,13 +45,15 @@ impl Findings {
     }
 }
 
-/// Asks the replica: in a session of its own account, and in one of each other account.
-pub async fn look(
+/// Asks for the rights of the accounts: in a session of the replica's own, and in one of each other.
+/// What was found `before` of one that the replica has no place for, say, goes on counting: its
+/// sessions are no less safe for it.
+pub async fn rights(
     target: &ReplicaTarget,
     own: &mut ReplicaSession,
     execute_is_wanted: bool,
-) -> Result<Findings, ReplicaFault> {
-    let is_writable = is_writable(target, own).await?;
+    before: &[AccountFindings],
+) -> Result<Vec<AccountFindings>, ReplicaFault> {
     let mut accounts = vec![AccountFindings {
         name: None,
         user: own.wish.account.user.clone(),
@@ -61,14 +61,17 @@ pub async fn look(
     }];
     let all = target.accounts.load_full();
     for account in all.all().filter(|account| account.name.is_some()) {
-        let excess_rights = of_account(target, account, execute_is_wanted).await;
+        let excess_rights = match of_account(target, account, execute_is_wanted).await {
+            Ok(rights) => Ok(rights),
+            Err(fault) => unasked(&fault, account, before),
+        };
         accounts.push(AccountFindings {
             name: account.name.clone(),
             user: account.user.clone(),
-            excess_rights: excess_rights.map_err(|fault| fault.to_string()),
+            excess_rights,
         });
     }
-    Ok(Findings { accounts, is_writable })
+    Ok(accounts)
 }
 
 async fn of_account(
@@ -80,6 +83,19 @@ async fn of_account(
     let rights = excess_rights(target, &mut session, execute_is_wanted).await;
     let _ = session.channel.shut_down().await;
     rights
+}
+
+fn unasked(
+    fault: &ReplicaFault,
+    account: &Account,
+    before: &[AccountFindings],
+) -> Result<Vec<String>, String> {
+    let is_it =
+        |found: &&AccountFindings| (&found.name, &found.user) == (&account.name, &account.user);
+    match before.iter().find(is_it) {
+        Some(found) if !fault.is_of_the_account() => found.excess_rights.clone(),
+        Some(_) | None => Err(fault.to_string()),
+    }
 }
 
 async fn excess_rights(
@@ -94,35 +110,11 @@ async fn excess_rights(
     target.within_deadline(asked).await
 }
 
-async fn is_writable(
-    target: &ReplicaTarget,
-    session: &mut ReplicaSession,
-) -> Result<bool, ReplicaFault> {
-    target
-        .within_deadline(async {
-            let read_only = match session.version.flavour {
-                // Aurora's readers have innodb_read_only instead.
-                Flavour::MySql => "SELECT @@global.read_only OR @@global.innodb_read_only",
-                Flavour::MariaDb => {
-                    "SELECT @@global.read_only NOT IN ('0', 'OFF') OR @@global.innodb_read_only"
-                }
-            };
-            let answer = text_query::run(&mut session.channel, read_only).await;
-            let answer = answer.map_err(not_answered)?;
-            Ok(!says_one(&answer))
-        })
-        .await
-}
-
 fn not_answered(fault: QueryFault) -> ReplicaFault {
     match fault {
         QueryFault::Stream(fault) => ReplicaFault::Stream(fault),
         fault @ QueryFault::Replica(_) => ReplicaFault::Guard(format!("checks: {fault}")),
     }
-}
-
-fn says_one(rows: &[TextRow]) -> bool {
-    matches!(rows, [row] if row.first().and_then(Option::as_deref) == Some(b"1"))
 }
 
 /// The grants that allow more than reading, shortened to what they allow and where.

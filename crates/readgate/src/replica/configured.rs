@@ -38,6 +38,7 @@ pub fn target(config: &Config) -> Result<ReplicaTarget, StartFault> {
             ReplicaCompression::Zstd => Some(Algorithm::Zstd { level: ZSTD_LEVEL }),
         },
         bounds: ArcSwap::from_pointee(bounds(&config.limits)),
+        refuse_writable: replica.refuse_writable,
         profile: ArcSwapOption::empty(),
     })
 }

@@ -53,6 +53,9 @@ pub struct Baseline {
     pub collation: Vec<u8>,
     /// `DATABASE()`.
     pub schema: Option<Vec<u8>>,
+    /// Neither `read_only` nor `innodb_read_only` keeps the server from writing. Each connection
+    /// asks its own: behind one name there may be several, or soon another one.
+    pub server_is_writable: bool,
 }
 
 impl Baseline {
@@ -154,9 +157,21 @@ fn question(version: ServerVersion) -> String {
         "@@session.character_set_client",
         "@@session.collation_connection",
         "DATABASE()",
+        server_is_writable(version.flavour),
     ]
     .map(|value| format!("CAST({value} AS BINARY)"));
     format!("SELECT {} LIMIT 1", columns.join(", "))
+}
+
+/// Aurora's readers have innodb_read_only in place of the other. MariaDB's newer ones name degrees of it;
+/// as a text, since a number beside one leaves a warning for the user to find.
+fn server_is_writable(flavour: Flavour) -> &'static str {
+    match flavour {
+        Flavour::MySql => "NOT (@@global.read_only OR @@global.innodb_read_only)",
+        Flavour::MariaDb => {
+            "NOT (CONCAT(@@global.read_only) NOT IN ('0', 'OFF') OR @@global.innodb_read_only)"
+        }
+    }
 }
 
 /// The variable that `SET SESSION TRANSACTION READ ONLY` sets.
@@ -169,8 +184,8 @@ fn read_only(version: ServerVersion) -> &'static str {
 fn read_back(rows: Vec<TextRow>) -> Result<Baseline, ReplicaFault> {
     let not_in_force = || ReplicaFault::Guard("the session is not read-only".to_owned());
     let row = rows.into_iter().next().ok_or_else(not_in_force)?;
-    let [read_only, sql_mode, charset, collation, schema] =
-        <[_; 5]>::try_from(row).map_err(|_| not_in_force())?;
+    let [read_only, sql_mode, charset, collation, schema, writable] =
+        <[_; 6]>::try_from(row).map_err(|_| not_in_force())?;
     if read_only.as_deref() != Some(b"1") {
         return Err(not_in_force());
     }
@@ -179,6 +194,7 @@ fn read_back(rows: Vec<TextRow>) -> Result<Baseline, ReplicaFault> {
         character_set_client: charset.unwrap_or_default(),
         collation: collation.unwrap_or_default(),
         schema,
+        server_is_writable: writable.as_deref() != Some(b"0"),
     })
 }
 
@@ -190,7 +206,8 @@ mod tests {
     fn a_session_that_is_not_read_only_is_refused() {
         let row = |flag: &[u8]| {
             let rest = ["", "utf8mb4", "utf8mb4_bin"].map(|text| Some(text.as_bytes().to_vec()));
-            [Some(flag.to_vec())].into_iter().chain(rest).chain([None]).collect()
+            let server = [None, Some(b"0".to_vec())];
+            [Some(flag.to_vec())].into_iter().chain(rest).chain(server).collect()
         };
         assert!(read_back(vec![row(b"1")]).is_ok());
         assert!(read_back(vec![row(b"0")]).is_err());

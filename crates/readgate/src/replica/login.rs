@@ -24,6 +24,9 @@ const LOGIN_LIMIT: usize = 64 * 1024;
 const MAX_ROUNDS: usize = 8;
 /// ER_DBACCESS_DENIED_ERROR and ER_BAD_DB_ERROR: about the schema, not the account.
 const SCHEMA_ERRORS: [u16; 2] = [1044, 1049];
+/// ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED: no place for
+/// another connection at the moment.
+const CROWDED: [u16; 3] = [1040, 1203, 1226];
 /// ER_WRONG_VALUE_FOR_VAR, which a login with ucs2, utf16 or utf32 is answered with.
 const CHARACTER_SET_ERROR: u16 = 1231;
 
@@ -172,7 +175,7 @@ pub async fn log_in_again(
 async fn read_greeting(channel: &mut PacketStream) -> Result<HandshakeV10, ReplicaFault> {
     let payload = channel.read_payload_exactly(LOGIN_LIMIT).await?;
     if let Ok(err) = ErrPacket::parse(&payload.bytes) {
-        return Err(ReplicaFault::Account(err));
+        return Err(refusal(err));
     }
     HandshakeV10::parse(&payload.bytes).map_err(broken)
 }
@@ -237,12 +240,7 @@ async fn exchange(
             0x01 => login.more_data(body)?,
             0xfe => Some(Zeroizing::new(login.switch(body)?)),
             0xff => {
-                let err = ErrPacket::parse(&payload.bytes).map_err(broken)?;
-                return Err(match err.code {
-                    code if SCHEMA_ERRORS.contains(&code) => ReplicaFault::Schema(err),
-                    CHARACTER_SET_ERROR => ReplicaFault::CharacterSet(err),
-                    _ => ReplicaFault::Account(err),
-                });
+                return Err(refusal(ErrPacket::parse(&payload.bytes).map_err(broken)?));
             }
             _ => return Err(broken(Malformed("login packet"))),
         };
@@ -251,6 +249,15 @@ async fn exchange(
         }
     }
     Err(broken(Malformed("endless login")))
+}
+
+fn refusal(err: ErrPacket) -> ReplicaFault {
+    match err.code {
+        code if SCHEMA_ERRORS.contains(&code) => ReplicaFault::Schema(err),
+        CHARACTER_SET_ERROR => ReplicaFault::CharacterSet(err),
+        code if CROWDED.contains(&code) => ReplicaFault::Crowded(code),
+        _ => ReplicaFault::Account(err),
+    }
 }
 
 fn broken(malformed: Malformed) -> ReplicaFault {

@@ -3,6 +3,8 @@
 //! A lent connection has logged in anew (COM_CHANGE_USER), under the account this session has to
 //! have, and is guarded anew, whoever had it before; one that was in the middle of something is
 //! never taken back.
+mod keeping;
+mod own;
 mod shelf;
 
 use std::future::Future;
@@ -12,23 +14,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mysql_wire::Capabilities;
-use mysql_wire::handshake_response::Attribute;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout, timeout_at};
 
-use super::account::Account;
 use super::login::{LoggedIn, class};
-use super::{ReplicaFault, ReplicaSession, ReplicaTarget, SessionWish, text_query};
+use super::{ReplicaFault, ReplicaSession, ReplicaTarget, SessionWish};
 use crate::workers::{self, Workers};
 pub use shelf::Warm;
 use shelf::{Kept, Shelf};
 
-/// ER_NO_SUCH_THREAD: a session to be killed has ended by itself.
-const NO_SUCH_THREAD: u16 = 1094;
-
-/// ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED: the replica has
-/// no place for another connection of the account at the moment.
-const REPLICA_FULL: [u16; 3] = [1040, 1203, 1226];
 /// A session that was made ready so lately is lent without asking whether it still answers.
 const PROVEN: Duration = Duration::from_secs(10);
 /// First pause before such a replica is asked again.
@@ -39,8 +33,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 pub struct PoolSettings {
     /// Connections kept ready beyond those in use.
     pub warm: usize,
-    /// A connection that nobody wanted for this long is closed; below the replica's
-    /// wait_timeout.
+    /// A connection that nobody wanted for this long is closed, unless it is one of those that
+    /// are kept ready.
     pub idle: Duration,
     /// A connection older than this is not lent again.
     pub max_age: Duration,
@@ -78,6 +72,8 @@ pub struct Pool {
     wanting: AtomicUsize,
     /// Class that the last client had: what the next one will probably have.
     usual: Mutex<Option<Capabilities>>,
+    /// A session of readgate's own, for when the replica has no place for another.
+    spare: Mutex<Option<ReplicaSession>>,
 }
 
 impl Pool {
@@ -93,6 +89,7 @@ impl Pool {
             places,
             wanting: AtomicUsize::new(0),
             usual: Mutex::default(),
+            spare: Mutex::default(),
         })
     }
 
@@ -112,9 +109,21 @@ impl Pool {
         }
     }
 
-    /// A session as wished: on the earmarked connection if it suits, on another warm one,
-    /// or on a new one.
+    /// A session as wished, on a server that takes no writes unless config lets it: on the
+    /// earmarked connection if it suits, on another warm one, or on a new one.
     pub async fn lend(
+        self: &Arc<Self>,
+        wish: &Arc<SessionWish>,
+        earmarked: Option<Warm>,
+    ) -> Result<ReplicaSession, ReplicaFault> {
+        let session = self.lend_any(wish, earmarked).await?;
+        if session.baseline.server_is_writable && self.target.refuse_writable {
+            return Err(ReplicaFault::Writable);
+        }
+        Ok(session)
+    }
+
+    async fn lend_any(
         self: &Arc<Self>,
         wish: &Arc<SessionWish>,
         earmarked: Option<Warm>,
@@ -141,10 +150,10 @@ impl Pool {
         warm: Warm,
         wish: &Arc<SessionWish>,
     ) -> Option<Result<ReplicaSession, ReplicaFault>> {
-        let waited = warm.waited();
+        let is_proven = warm.is_proven(PROVEN);
         match warm.kept {
             Kept::Ready(mut session) if self.is_as_wished(&session, wish) => {
-                self.is_there(&mut session, waited).await.then_some(Ok(*session))
+                self.is_there(&mut session, is_proven).await.then_some(Ok(*session))
             }
             Kept::Ready(session) => self.reopen(session.connection, wish).await,
             Kept::Fresh(connection) | Kept::Used(connection) => self.reopen(connection, wish).await,
@@ -158,12 +167,20 @@ impl Pool {
     }
 
     /// Whether a session that has waited can still be used: the replica hasn't closed it,
-    /// and answers, if that is long ago.
-    async fn is_there(&self, session: &mut ReplicaSession, waited: Duration) -> bool {
-        if !session.channel.is_quiet() {
-            return false;
+    /// and answers, if it last did long ago.
+    async fn is_there(&self, session: &mut ReplicaSession, is_proven: bool) -> bool {
+        session.channel.is_quiet() && (is_proven || self.answers(session).await)
+    }
+
+    /// Whether a guarded session answers. What it says of its server is what counts from then on.
+    async fn answers(&self, session: &mut ReplicaSession) -> bool {
+        match self.in_half_the_time(self.target.read_again(session)).await {
+            Some(baseline) => {
+                session.baseline = baseline;
+                true
+            }
+            None => false,
         }
-        waited < PROVEN || self.in_half_the_time(self.target.ping(session)).await.is_some()
     }
 
     /// A new connection, as soon as there is a place for it, here and at the replica.
@@ -180,7 +197,7 @@ impl Pool {
                     session.connection.place = Some(place);
                     return Ok(session);
                 }
-                Err(ReplicaFault::Account(err)) if REPLICA_FULL.contains(&err.code) => {
+                Err(ReplicaFault::Crowded(_)) => {
                     self.make_room();
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
@@ -317,69 +334,6 @@ impl Pool {
         }
     }
 
-    /// Closes what has waited too long.
-    pub fn tidy(&self) {
-        let PoolSettings { idle, max_age, .. } = self.settings;
-        let keep = |warm: &Warm| warm.waited() < idle && warm.age() < max_age;
-        for index in 0..self.shelves.len() {
-            self.shelf_of(index).retain(keep);
-        }
-    }
-
-    /// Ends a statement or a session of ours on the replica, over another connection of the
-    /// same account.
-    pub async fn kill(
-        self: &Arc<Self>,
-        account: &Arc<Account>,
-        connection_id: u32,
-        query_only: bool,
-    ) -> Result<(), ReplicaFault> {
-        let mut wish = SessionWish::own("readgate-kill", account);
-        wish.client = self.usual().unwrap_or(wish.client);
-        let wish = Arc::new(wish);
-        // Over the limit, if need be: a full pool is when people cancel.
-        let warm = self.shelf().take_for(&wish);
-        let reopened = match warm {
-            Some(warm) => self.open_warm(warm, &wish).await,
-            None => None,
-        };
-        let mut session = match reopened {
-            Some(session) => session?,
-            None => self.target.open(&wish).await?,
-        };
-        let what = if query_only { "QUERY" } else { "CONNECTION" };
-        let text = format!("KILL {what} {connection_id}");
-        let done = self
-            .target
-            .within_deadline(async { Ok(text_query::run(&mut session.channel, &text).await) })
-            .await?;
-        match done {
-            Err(text_query::QueryFault::Replica(err)) if err.code != NO_SUCH_THREAD => {
-                Err(ReplicaFault::Guard(format!("KILL: error {}", err.code)))
-            }
-            Err(text_query::QueryFault::Stream(fault)) => Err(fault.into()),
-            Err(text_query::QueryFault::Replica(_)) | Ok(_) => {
-                if session.connection.place.is_some() {
-                    self.take_back(session, None);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Sees to it that on each worker connections of that class wait for the next clients.
-    /// Those under way will mostly come back; so only a shelf that is half empty is filled.
-    fn fill_later(self: &Arc<Self>, wanted: Capabilities) {
-        for index in 0..self.shelves.len() {
-            let mut shelf = self.shelf_of(index);
-            if shelf.filling || shelf.count(wanted) >= self.warm_at(index).div_ceil(2) {
-                continue;
-            }
-            shelf.filling = true;
-            self.workers.spawn_on(index, fill(Arc::clone(self), wanted));
-        }
-    }
-
     /// A worker's part of the connections that are kept ready.
     fn warm_at(&self, index: usize) -> usize {
         let (all, workers) = (self.settings.warm, self.shelves.len());
@@ -400,39 +354,6 @@ impl Pool {
         let shelf = &self.shelves[index % self.shelves.len()];
         shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl SessionWish {
-    /// A session for readgate's own needs.
-    pub fn own(program: &str, account: &Arc<Account>) -> Self {
-        Self {
-            account: Arc::clone(account),
-            client: Capabilities::empty(),
-            collation: 45,
-            schema: None,
-            attributes: vec![Attribute::new("program_name", program)],
-            statement_timeout: None,
-        }
-    }
-}
-
-/// Opens connections for the shelf of the worker that this runs on until it is full.
-async fn fill(pool: Arc<Pool>, wanted: Capabilities) {
-    let account = Arc::clone(pool.target.accounts.load().own());
-    let wish = SessionWish { client: wanted, ..SessionWish::own("readgate-warm", &account) };
-    let wish = Arc::new(wish);
-    let room = pool.warm_at(workers::current());
-    while pool.shelf().count(wanted) < room {
-        let Ok(place) = Arc::clone(&pool.places).try_acquire_owned() else { break };
-        let Ok(session) = pool.target.open(&wish).await else { break };
-        let mut connection = session.connection;
-        connection.place = Some(place);
-        if pool.wanting.load(Ordering::SeqCst) > 0 {
-            break;
-        }
-        pool.shelve(Warm::fresh(connection));
-    }
-    pool.shelf().filling = false;
 }
 
 /// One of those that wait.

@@ -8,11 +8,9 @@ use config::WhenBehind;
 use mysql_wire::{ErrPacket, SqlState};
 
 use super::lag::Lag;
+use crate::replica::NOT_AVAILABLE;
 use crate::replica::account::Account;
 use crate::replica::checks::{AccountFindings, Findings};
-
-/// `CR_CONN_HOST_ERROR`, as for a replica that can't be reached.
-const NO_SERVICE: u16 = 2003;
 
 /// What config says about findings.
 #[derive(Debug, Clone, Copy)]
@@ -218,7 +216,7 @@ impl Walls {
     /// What a client is told that can't have a session under an account.
     pub fn err_packet(&self, account: &Account) -> Option<ErrPacket> {
         let why = self.refusal_of(account).or(self.why_stale())?;
-        Some(ErrPacket::new(NO_SERVICE, SqlState::LINK, format!("readgate: no service: {why}")))
+        Some(ErrPacket::new(NOT_AVAILABLE, SqlState::LINK, format!("readgate: no service: {why}")))
     }
 }
 
@@ -300,7 +298,7 @@ mod tests {
         let (now, shared) = (Lag::Seconds(0.0), account("shared"));
         let refused = Walls::of(&findings, &now, &REFUSE);
         let err = refused.err_packet(&shared).expect("no service");
-        assert_eq!((err.code, err.sqlstate), (2003, SqlState::LINK));
+        assert_eq!((err.code, err.sqlstate), (NOT_AVAILABLE, SqlState::LINK));
         let read_only = Findings { is_writable: false, ..findings.clone() };
         let err = Walls::of(&read_only, &now, &REFUSE).err_packet(&shared).expect("no service");
         assert!(String::from_utf8_lossy(&err.message).contains("replica.excess_rights"));

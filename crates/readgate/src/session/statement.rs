@@ -20,11 +20,9 @@ use super::limits::Got;
 use super::{Session, aside, limits, overtime, own, password, refuse};
 use crate::ending::Ending;
 use crate::recording::{self, ByText, Form, Named, RunReport};
-use crate::replica::ReplicaSession;
 use crate::replica::relay::{self, Passed, RelayFault};
+use crate::replica::{NOT_AVAILABLE, ReplicaSession};
 
-/// CR_SERVER_LOST, which drivers know as "the server went away while it answered".
-const SERVER_LOST: u16 = 2013;
 /// ER_MALFORMED_PACKET.
 const MALFORMED: u16 = 1835;
 /// Of an execution whose preparation's record has it.
@@ -437,7 +435,7 @@ async fn broken_off(
         | RelayFault::Over(_)
         | RelayFault::Overtime => {
             let text = "readgate: lost connection to the replica during the statement";
-            ending.farewell = Some(ErrPacket::new(SERVER_LOST, SqlState::LINK, text));
+            ending.farewell = Some(ErrPacket::new(NOT_AVAILABLE, SqlState::LINK, text));
         }
     }
     // An ERR may stand between packets, never inside one.

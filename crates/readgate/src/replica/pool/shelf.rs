@@ -13,6 +13,8 @@ use crate::replica::{ReplicaSession, SessionWish};
 pub struct Warm {
     pub(super) kept: Kept,
     since: Instant,
+    /// When it last answered.
+    proven: Instant,
     /// Where its last client came from: the next one from there is probably the same.
     source: Option<IpAddr>,
 }
@@ -31,17 +33,22 @@ pub(super) enum Kept {
 impl Warm {
     /// Nobody has had it since its last login or reset.
     pub(super) fn fresh(connection: LoggedIn) -> Self {
-        Self { kept: Kept::Fresh(connection), since: Instant::now(), source: None }
+        Self::waiting(Kept::Fresh(connection), None)
     }
 
     /// A session that is over; whatever state it has, the next lending resets.
     pub fn used(session: ReplicaSession) -> Self {
-        Self { kept: Kept::Used(session.connection), since: Instant::now(), source: None }
+        Self::waiting(Kept::Used(session.connection), None)
     }
 
     /// A guarded session that nobody has had yet.
     pub(super) fn ready(session: ReplicaSession, source: Option<IpAddr>) -> Self {
-        Self { kept: Kept::Ready(Box::new(session)), since: Instant::now(), source }
+        Self::waiting(Kept::Ready(Box::new(session)), source)
+    }
+
+    fn waiting(kept: Kept, source: Option<IpAddr>) -> Self {
+        let now = Instant::now();
+        Self { kept, since: now, proven: now, source }
     }
 
     /// The replica's id of it, for a greeting.
@@ -54,9 +61,19 @@ impl Warm {
         self.connection().class
     }
 
-    /// How long it has waited.
-    pub(super) fn waited(&self) -> Duration {
-        self.since.elapsed()
+    /// Whether it answered within that time.
+    pub(super) fn is_proven(&self, within: Duration) -> bool {
+        self.proven.elapsed() < within
+    }
+
+    /// It has just answered.
+    pub(super) fn prove(&mut self) {
+        self.proven = Instant::now();
+    }
+
+    /// Whether the replica has neither closed it nor said anything.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.connection().channel.is_quiet()
     }
 
     /// How long ago it was opened.
@@ -85,10 +102,10 @@ impl Warm {
 /// What waits on one worker.
 #[derive(Default)]
 pub(super) struct Shelf {
-    /// Most recently put here last.
+    /// Who has waited longest first.
     waiting: Vec<Warm>,
-    /// Connections are being opened to be put here.
-    pub(super) filling: bool,
+    /// Connections are being opened to be put here, or asked whether they answer.
+    pub(super) busy: bool,
 }
 
 impl Shelf {
@@ -119,7 +136,7 @@ impl Shelf {
     /// has waited longest; any other takes nobody's.
     pub(super) fn put(&mut self, warm: Warm, room: usize) -> Option<Warm> {
         if self.count(warm.class()) < room {
-            self.waiting.push(warm);
+            self.insert(warm);
             return None;
         }
         if warm.is_bare() {
@@ -129,8 +146,13 @@ impl Shelf {
         let bare = self.waiting.iter().position(|other| alike(other) && other.is_bare());
         let goes = bare.or_else(|| self.waiting.iter().position(alike));
         let gone = goes.map(|at| self.waiting.remove(at));
-        self.waiting.push(warm);
+        self.insert(warm);
         gone
+    }
+
+    fn insert(&mut self, warm: Warm) {
+        let at = self.waiting.partition_point(|other| other.since <= warm.since);
+        self.waiting.insert(at, warm);
     }
 
     /// The one that has waited longest.
@@ -140,6 +162,30 @@ impl Shelf {
 
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Closes what nobody has wanted for that long, but for as many of the usual class as are kept
+    /// ready: those that have waited least.
+    pub(super) fn retire(&mut self, idle: Duration, usual: Option<Capabilities>, kept: usize) {
+        let mut surplus = usual.map_or(0, |usual| self.count(usual)).saturating_sub(kept);
+        self.waiting.retain(|warm| {
+            let is_kept = Some(warm.class()) == usual && surplus == 0;
+            if Some(warm.class()) == usual {
+                surplus = surplus.saturating_sub(1);
+            }
+            is_kept || warm.since.elapsed() < idle
+        });
+    }
+
+    /// Whether there is one that hasn't answered for that long.
+    pub(super) fn has_unproven(&self, within: Duration) -> bool {
+        self.waiting.iter().any(|warm| !warm.is_proven(within))
+    }
+
+    /// One of those.
+    pub(super) fn take_unproven(&mut self, within: Duration) -> Option<Warm> {
+        let at = self.waiting.iter().position(|warm| !warm.is_proven(within));
+        at.map(|at| self.waiting.remove(at))
     }
 
     pub(super) fn retain(&mut self, keep: impl FnMut(&Warm) -> bool) {

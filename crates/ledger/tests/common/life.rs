@@ -1,0 +1,59 @@
+//! A ledger whose files end soon and are put away at once, and looks at it.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may stop at the first surprise")]
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ledger::cli::{Search, search};
+use ledger::verify::{VerifyReport, VerifyRequest, verify};
+use ledger::{Ledger, LedgerSettings};
+
+use super::{ok, query, who};
+
+/// The example key of the age format's own tests.
+pub(crate) const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+
+pub(crate) fn settings(folder: &Path) -> LedgerSettings {
+    LedgerSettings {
+        rotate_bytes: 20_000,
+        keeper_period: Duration::from_millis(5),
+        ..LedgerSettings::new(folder.join("ledger"), "n1")
+    }
+}
+
+pub(crate) fn fill(ledger: &Ledger, statements: u64) {
+    let tag = ledger.tag(&who(1));
+    for _ in 0..statements {
+        let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
+        ledger.outcome(&tag, intent, &ok()).wait().unwrap();
+    }
+}
+
+pub(crate) fn names(folder: &Path, ending: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder.join("ledger")).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> =
+        names.filter(|name| name.starts_with("ledger-") && name.ends_with(ending)).collect();
+    names.sort();
+    names
+}
+
+pub(crate) fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < Duration::from_secs(20), "{what} never came");
+        std::thread::yield_now();
+    }
+}
+
+pub(crate) fn check(folder: &Path) -> VerifyReport {
+    let paths = vec![folder.join("ledger")];
+    verify(&VerifyRequest { paths, ..VerifyRequest::default() }).unwrap()
+}
+
+pub(crate) fn found(folder: &Path, event: &str) -> u64 {
+    let what = Search { event: Some(event.into()), ..Search::default() };
+    search(&[folder.join("ledger")], &what, &mut Vec::new()).unwrap()
+}

@@ -1,0 +1,109 @@
+//! Sessions for readgate's own needs: to look at the replica, and to end what somebody runs there.
+//! One is kept to spare, so that neither fails where the replica has no place for another.
+use std::sync::{Arc, PoisonError};
+
+use mysql_wire::Capabilities;
+use mysql_wire::handshake_response::Attribute;
+
+use super::Pool;
+use crate::replica::account::Account;
+use crate::replica::{ReplicaFault, ReplicaSession, SessionWish, text_query};
+
+/// ER_NO_SUCH_THREAD: a session to be killed has ended by itself.
+const NO_SUCH_THREAD: u16 = 1094;
+
+impl Pool {
+    /// Ends a statement or a session of ours on the replica, over another connection of the
+    /// same account.
+    pub async fn kill(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        connection_id: u32,
+        query_only: bool,
+    ) -> Result<(), ReplicaFault> {
+        let mut wish = SessionWish::own("readgate-kill", account);
+        wish.client = self.usual().unwrap_or(wish.client);
+        let mut session = self.at_once(&Arc::new(wish)).await?;
+        let what = if query_only { "QUERY" } else { "CONNECTION" };
+        let text = format!("KILL {what} {connection_id}");
+        let done = self
+            .target
+            .within_deadline(async { Ok(text_query::run(&mut session.channel, &text).await) })
+            .await?;
+        match done {
+            Err(text_query::QueryFault::Replica(err)) if err.code != NO_SUCH_THREAD => {
+                Err(ReplicaFault::Guard(format!("KILL: error {}", err.code)))
+            }
+            Err(text_query::QueryFault::Stream(fault)) => Err(fault.into()),
+            Err(text_query::QueryFault::Replica(_)) | Ok(_) => {
+                if session.connection.place.is_some() {
+                    self.take_back(session, None);
+                } else {
+                    self.keep_to_spare(session);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A warm connection or a new one, over the limit, if need be: a full pool is when people
+    /// cancel.
+    async fn at_once(
+        self: &Arc<Self>,
+        wish: &Arc<SessionWish>,
+    ) -> Result<ReplicaSession, ReplicaFault> {
+        let warm = self.shelf().take_for(wish);
+        if let Some(warm) = warm
+            && let Some(opened) = self.open_warm(warm, wish).await
+        {
+            return opened;
+        }
+        self.or_spare(self.target.open(wish).await, wish).await
+    }
+
+    /// What was opened; where the replica has no place for another, the one that is kept.
+    pub async fn or_spare(
+        &self,
+        opened: Result<ReplicaSession, ReplicaFault>,
+        wish: &Arc<SessionWish>,
+    ) -> Result<ReplicaSession, ReplicaFault> {
+        match opened {
+            Err(full @ ReplicaFault::Crowded(_)) => self.spare(wish).await.ok_or(full),
+            opened => opened,
+        }
+    }
+
+    /// The session that was kept to spare, under the account that is wished for, if it is there
+    /// and still answers.
+    async fn spare(&self, wish: &Arc<SessionWish>) -> Option<ReplicaSession> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mut session = spare?;
+        if !Arc::ptr_eq(&session.wish.account, &wish.account) {
+            return self.reopen(session.connection, wish).await?.ok();
+        }
+        self.answers(&mut session).await.then_some(session)
+    }
+
+    /// Keeps a session to spare in place of the one that was.
+    pub fn keep_to_spare(&self, session: ReplicaSession) {
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = spare.replace(session);
+        // Closed outside the lock.
+        drop(spare);
+        drop(before);
+    }
+}
+
+impl SessionWish {
+    /// A session for readgate's own needs.
+    pub fn own(program: &str, account: &Arc<Account>) -> Self {
+        Self {
+            account: Arc::clone(account),
+            client: Capabilities::empty(),
+            collation: 45,
+            schema: None,
+            attributes: vec![Attribute::new("program_name", program)],
+            statement_timeout: None,
+        }
+    }
+}

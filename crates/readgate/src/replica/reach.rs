@@ -1,0 +1,95 @@
+//! A TCP connection to the replica: to whichever address of its name answers, and watched, so that a
+//! host that is gone without a word is noticed.
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+/// An address that hasn't answered for this long has company in the next one: RFC 8305, 5.
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+/// The peer is asked for a sign of life after this pause, and again after each of these.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// Without one for this long the connection is broken.
+const LOST_AFTER: Duration = Duration::from_secs(30);
+
+/// Connects to a host and port. The name is looked up each time: a failover may have moved it.
+pub(super) async fn connect(address: &str) -> io::Result<TcpStream> {
+    let addresses: Vec<SocketAddr> = lookup_host(address).await?.collect();
+    let socket = connect_to_any(addresses).await?;
+    prepare(&socket)?;
+    Ok(socket)
+}
+
+/// The first one that answers: one that is silent doesn't use the others' time up.
+async fn connect_to_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut tries = JoinSet::new();
+    for (place, address) in (0_u32..).zip(addresses) {
+        tries.spawn(async move {
+            sleep(NEXT_ADDRESS.saturating_mul(place)).await;
+            TcpStream::connect(address).await
+        });
+    }
+    let mut last = io::Error::other("the name has no address");
+    while let Some(tried) = tries.join_next().await {
+        match tried {
+            Ok(Ok(socket)) => return Ok(socket),
+            Ok(Err(error)) => last = error,
+            Err(error) => last = io::Error::other(error),
+        }
+    }
+    Err(last)
+}
+
+/// See tcp(7).
+fn prepare(socket: &TcpStream) -> io::Result<()> {
+    let options = socket2::SockRef::from(socket);
+    let keepalive =
+        socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    options.set_tcp_nodelay(true)?;
+    options.set_tcp_keepalive(&keepalive)?;
+    options.set_tcp_user_timeout(Some(LOST_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// A port whose queue is full: the kernel leaves further clients without an answer.
+    async fn silent() -> (Socket, Vec<TcpStream>, SocketAddr) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let mut queue = Vec::new();
+        while let Ok(client) = timeout(2 * NEXT_ADDRESS, TcpStream::connect(address)).await {
+            queue.push(client.unwrap());
+        }
+        (socket, queue, address)
+    }
+
+    #[tokio::test]
+    async fn a_silent_address_does_not_use_up_the_time_of_the_next() {
+        let (_socket, _queue, silent) = silent().await;
+        let well = TcpListener::bind("127.0.0.1:0").unwrap();
+        let well = well.local_addr().map(|address| (well, address)).unwrap();
+        let connecting = connect_to_any(vec![silent, silent, well.1]);
+        let socket = timeout(Duration::from_secs(3), connecting).await.expect("in time").unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), well.1);
+    }
+
+    #[tokio::test]
+    async fn where_none_answers_the_reason_is_told() {
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = connect_to_any(vec![gone]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+}

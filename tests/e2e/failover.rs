@@ -1,0 +1,240 @@
+//! What happens to a replica in its life: it is promoted, it closes connections, it is full, its
+//! host goes without a word.
+
+use std::fs;
+use std::process::Stdio;
+use std::time::Duration;
+
+use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
+use readgate_tests::raw::{Login, RawClient, ServerError};
+use readgate_tests::readgate::Readgate;
+use readgate_tests::server::{SHARED_PASSWORD, Server};
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use toml::Table;
+
+use crate::clients::{Target, command_line};
+
+/// Longer than readgate takes to look again.
+const SOON: Duration = Duration::from_secs(20);
+/// Ids of greetings that aren't the replica's own begin here.
+const NOT_THE_REPLICAS: u32 = 1 << 30;
+
+fn alice() -> Login {
+    Login::user("alice", USER_PASSWORD)
+}
+
+fn try_login(stage: &Stage, readgate: &Readgate, user: &str) -> Result<RawClient, ServerError> {
+    let login = Login::user(user, USER_PASSWORD);
+    let mut client = RawClient::connect(readgate.port).expect("a greeting");
+    client.start_tls(&stage.ca_file(), &login).expect("TLS");
+    client.login(&login).map(|()| client)
+}
+
+/// An account of the test's own that may have so many connections.
+fn limited(stage: &Stage, user: &str, connections: u32) {
+    stage.server.sql(&format!(
+        "CREATE USER {user} IDENTIFIED BY '{SHARED_PASSWORD}' WITH MAX_USER_CONNECTIONS {connections};
+         GRANT SELECT, SHOW VIEW, PROCESS, SHOW DATABASES, REPLICATION CLIENT ON *.* TO {user}"
+    ));
+}
+
+/// Somebody else takes every connection that the account still may have.
+fn fill(stage: &Stage, user: &str) -> Vec<RawClient> {
+    let login = Login::user(user, SHARED_PASSWORD);
+    let mut others = Vec::new();
+    loop {
+        let mut other = RawClient::connect(stage.server.port).expect("a greeting");
+        other.start_tls(&stage.ca_file(), &login).expect("TLS");
+        match other.login(&login) {
+            Ok(()) => others.push(other),
+            Err(error) => {
+                assert!([1203, 1226].contains(&error.code), "{error}");
+                return others;
+            }
+        }
+    }
+}
+
+fn counted(readgate: &Readgate, series: &str) -> Option<u64> {
+    let metrics = readgate.http("/metrics")?.1;
+    let found = metrics.lines().find_map(|line| line.strip_prefix(series));
+    found.map_or(Some(0), |value| value.trim().parse().ok())
+}
+
+/// Waits until a series has gone up by that much.
+fn until_more(readgate: &Readgate, series: &str, more: u64) {
+    let before = counted(readgate, series).expect("metrics");
+    wait_for(series, SOON, || (counted(readgate, series)? >= before + more).then_some(()));
+}
+
+/// Whether the kernel asks the peers of all connections to that port for signs of life, and when next.
+fn keepalives(port: u16) -> Vec<bool> {
+    let remote = format!("0100007F:{port:04X}");
+    let table = fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
+    let established = |fields: &Vec<&str>| fields[2] == remote && fields[3] == "01";
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    rows.filter(established).map(|fields| fields[5].starts_with("02:")).collect()
+}
+
+on_both! {
+    fn a_replica_that_is_promoted_serves_nobody_from_the_next_login_on(stage) {
+        let server = Server::start(stage.server.flavour, &stage.own_directory("promoted_server"));
+        server.load_sample();
+        let (directory, mut config) = stage.own_config_for(&server, "promoted");
+        set(&mut config, "replica.warm_connections", 0);
+        let readgate = Readgate::start(&directory, config);
+        let enter = || {
+            let mut client = RawClient::connect(readgate.port).expect("a greeting");
+            client.start_tls(&server.ca_file(), &alice()).expect("TLS");
+            client.login(&alice()).map(|()| client)
+        };
+        let mut before = enter().expect("she is let in");
+        before.query("SELECT 1").expect_ok();
+        server.sql("SET GLOBAL read_only = 0");
+        let error = enter().err().expect("no service");
+        assert_eq!((error.code, error.state.as_str()), (3168, "08S01"), "{error}");
+        assert!(error.message.contains("not read-only"), "{error}");
+        assert!(before.is_sent_away(SOON), "who is in goes at the next look");
+        let (status, said) = readgate.http("/readyz").expect("an answer");
+        assert_eq!(status, 503, "{said}");
+        assert!(said.contains("replica: ok") && said.contains("not read-only"), "{said}");
+        server.sql("SET GLOBAL read_only = 1");
+        wait_for("service is back", SOON, || enter().ok());
+    }
+
+    fn what_readgate_asks_leaves_no_warning_in_a_session(stage) {
+        // On a new connection, and on one that was made ready by then.
+        for _ in 0..2 {
+            let mut client = stage.alice();
+            let warnings = client.query("SHOW WARNINGS").rows();
+            assert!(warnings.is_empty(), "{warnings:?}");
+        }
+    }
+
+    fn what_is_kept_ready_is_replaced_when_the_replica_closes_it_though_nobody_comes(stage) {
+        let (directory, mut config) = stage.own_config("kept_closed");
+        set(&mut config, "limits.workers", 1);
+        set(&mut config, "replica.warm_connections", 1);
+        let readgate = Readgate::start(&directory, config);
+        drop(login_at(readgate.port, &stage.ca_file(), &alice()));
+        let kept = || {
+            let id = RawClient::connect(readgate.port).expect("a greeting").greeting.connection_id;
+            (id < NOT_THE_REPLICAS).then_some(id)
+        };
+        let until_settled = || {
+            let at_rest = ["{state=\"in_use\"} 0", "{state=\"warm\"} 1"]
+                .map(|state| format!("readgate_pool_connections{state}"));
+            wait_for("one kept, none in use", SOON, || {
+                let metrics = readgate.http("/metrics")?.1;
+                at_rest.iter().all(|line| metrics.contains(line.as_str())).then_some(())
+            });
+        };
+        for _ in 0..2 {
+            until_settled();
+            let first = wait_for("a kept connection", SOON, kept);
+            stage.server.sql(&format!("KILL CONNECTION {first}"));
+            // Nobody logs in meanwhile; who does then has the new one.
+            wait_for("another one", SOON, || kept().filter(|id| *id != first));
+        }
+        let mut client = login_at(readgate.port, &stage.ca_file(), &alice());
+        let id = client.query("SELECT CONNECTION_ID()").value();
+        assert_eq!(id, client.greeting.connection_id.to_string());
+    }
+
+    fn a_replica_without_room_is_neither_down_nor_behind_and_who_is_in_reads_and_cancels(stage) {
+        limited(stage, "crowded_shared", 4);
+        let (directory, mut config) = stage.own_config("crowded");
+        set(&mut config, "replica.account.user", "crowded_shared");
+        set(&mut config, "replica.warm_connections", 0);
+        set(&mut config, "replica.longest_wait", "1s");
+        set(&mut config, "replica.max_lag", "1s");
+        set(&mut config, "replica.when_behind", "refuse");
+        set(&mut config, "replica.heartbeat_query", "SELECT 0");
+        set(&mut config, "functions.sleep_max", "60s");
+        set(&mut config, "limits.statement_timeout", "2m");
+        let readgate = Readgate::start(&directory, config);
+        let mut first = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut second = login_at(readgate.port, &stage.ca_file(), &alice());
+        until_more(&readgate, "readgate_replica_opens_total{result=\"ok\"} ", 1);
+        let others = fill(stage, "crowded_shared");
+        let error = try_login(stage, &readgate, "alice").err().expect("no room");
+        assert_eq!((error.code, error.state.as_str()), (1040, "08004"), "{error}");
+        until_more(&readgate, "readgate_replica_opens_total{result=\"full\"} ", 3);
+        let (status, said) = readgate.http("/readyz").expect("an answer");
+        assert_eq!((status, said.contains("replica: ok")), (200, true), "{said}");
+        assert_eq!(first.query("SELECT 1").value(), "1");
+        let running = || {
+            let sql = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(50), \\'crowd%'";
+            stage.server.sql(sql).trim() != "0"
+        };
+        second.send_command(0x03, b"SELECT SLEEP(50), 'crowd'").expect("sent");
+        wait_for("it runs", SOON, || running().then_some(()));
+        drop(second);
+        wait_for("it is gone from the replica", SOON, || (!running()).then_some(()));
+        drop(others);
+        wait_for("a login", SOON, || try_login(stage, &readgate, "alice").ok());
+    }
+
+    fn an_account_that_has_no_room_to_be_checked_keeps_its_service(stage) {
+        limited(stage, "crowded_role", 2);
+        let (directory, mut config) = stage.own_config("crowded_role");
+        let mut account = Table::new();
+        account.insert("name".into(), "own".into());
+        account.insert("user".into(), "crowded_role".into());
+        account.insert("password_file".into(), config["replica"]["account"]["password_file"].clone());
+        set(&mut config, "replica.role_account", vec![account]);
+        let role: Table = "[[role]]\nname = \"own\"\naccount = \"own\"\n".parse().expect("TOML");
+        set(&mut config, "role", role["role"].clone());
+        set(&mut config, "user.1.role", "own");
+        set(&mut config, "replica.warm_connections", 0);
+        let readgate = Readgate::start(&directory, config);
+        let mut olga = wait_for("a login", SOON, || try_login(stage, &readgate, "olga").ok());
+        let _others = fill(stage, "crowded_role");
+        // A reload has the accounts checked at once.
+        readgate.signal("HUP");
+        until_more(&readgate, "readgate_replica_opens_total{result=\"ok\"} ", 3);
+        assert_eq!(olga.query("SELECT 1").value(), "1");
+        let (status, said) = readgate.http("/readyz").expect("an answer");
+        assert!(status == 200 && !said.contains("could not be checked"), "{said}");
+    }
+
+    fn command_line_clients_of_both_makes_show_what_is_the_matter_with_the_replica(stage) {
+        let mut server = Server::start(stage.server.flavour, &stage.own_directory("told_server"));
+        server.load_sample();
+        let (directory, mut config) = stage.own_config_for(&server, "told_replica");
+        set(&mut config, "functions.sleep_max", "60s");
+        set(&mut config, "limits.statement_timeout", "2m");
+        let readgate = Readgate::start(&directory, config);
+        let target = Target { port: readgate.port, user: "alice", password: USER_PASSWORD };
+        let running = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(5%'";
+        let ca_file = server.ca_file();
+        let ask = |client: &str| {
+            let mut command = command_line(client, stage, &target);
+            command.arg(format!("--ssl-ca={}", ca_file.display()));
+            command.args(["--batch", "-e", "SELECT SLEEP(50)"]).stderr(Stdio::piped());
+            command.spawn().expect("the client starts")
+        };
+        let asked = ["mysql", "mariadb"].map(ask);
+        wait_for("both run", SOON, || (server.sql(running).trim() == "2").then_some(()));
+        server.kill();
+        for client in asked.into_iter().chain(["mysql", "mariadb"].map(ask)) {
+            let output = client.wait_with_output().expect("it ends");
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert!(told.contains("ERROR 3168 (08S01)") && told.contains(": readgate: "), "{told}");
+        }
+    }
+
+    fn a_host_that_goes_without_a_word_is_asked_for_signs_of_life(stage) {
+        let server = Server::start(stage.server.flavour, &stage.own_directory("wordless_server"));
+        server.load_sample();
+        let (directory, config) = stage.own_config_for(&server, "wordless");
+        let readgate = Readgate::start(&directory, config);
+        let mut alice = login_at(readgate.port, &server.ca_file(), &alice());
+        assert_eq!(alice.query("SELECT 1").value(), "1");
+        wait_for("each connection to the replica is watched", SOON, || {
+            let watched = keepalives(server.port);
+            (watched.len() > 1 && watched.iter().filter(|is_asked| **is_asked).count() > 1).then_some(())
+        });
+    }
+}
