@@ -266,15 +266,18 @@ impl Writer {
 
     /// Rests until there may be work. True when the ledger is closed and nothing is left.
     fn rest(&mut self) -> bool {
-        let state = self.shared.lock();
-        let (closing, empty) = (state.closing, state.journal.used() == 0);
-        drop(state);
-        if closing && empty && self.due.asked.is_none() {
+        let mut state = self.shared.lock();
+        if state.closing && state.journal.used() == 0 && self.due.asked.is_none() {
             if self.due.closed && self.unsynced_since.is_none() {
+                // Under the same lock: what comes from here on is refused, and not left behind.
+                state.ended = true;
                 return true;
             }
+            drop(state);
             self.due.closed = true;
             self.checkpoint("close");
+        } else {
+            drop(state);
         }
         if self.last_entry.elapsed() >= QUIET {
             let due = self.until_sync().unwrap_or(LOOK);

@@ -6,7 +6,9 @@
 mod common;
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -226,4 +228,49 @@ fn a_key_that_is_not_there_refuses_redaction_and_one_that_is_serves_it() {
         3,
         "the refused ones changed nothing"
     );
+}
+
+/// Holds a lease on its file: whoever opens it waits, as on a mount whose server is gone.
+const HOLDER: &str = "import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print('held', flush=True)
+sys.stdin.read()";
+
+#[test]
+fn an_event_that_comes_at_the_very_end_is_refused_and_not_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let anchor = folder.path().join("anchor");
+    let mut holder = Command::new("python3")
+        .args(["-c", HOLDER])
+        .arg(&anchor)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut held = [0; 4];
+    holder.stdout.take().unwrap().read_exact(&mut held).unwrap();
+    let mut settings = settings(folder.path());
+    settings.anchors.push(anchor);
+    let ledger = Ledger::open(settings).unwrap();
+    note(&ledger);
+    let closing = {
+        let ledger = ledger.clone();
+        std::thread::spawn(move || ledger.close("test"))
+    };
+    wait_until("the last record", || {
+        let texts = files(&folder.path().join("ledger")).into_iter().map(fs::read_to_string);
+        texts.flatten().any(|text| text.contains(r#""why":"close""#))
+    });
+    // Its end waits for the copy now.
+    wait_until("a refusal", || {
+        // Each that is still taken is written first: not so many that there is no end.
+        std::thread::sleep(Duration::from_millis(5));
+        ledger.event(&Event::Stop { reason: "late" }).wait().is_err()
+    });
+    closing.join().unwrap().unwrap();
+    assert_eq!(ledger.health().queued_bytes, 0);
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
 }
