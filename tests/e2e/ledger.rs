@@ -38,11 +38,6 @@ fn a_ledger_file_is_closed_at_the_size_that_is_configured() {
 /// The file's open waits for whoever holds a lease on it, as on a mount whose server is gone.
 #[test]
 fn an_anchor_that_hangs_holds_up_no_statement_and_no_stop() {
-    const HOLD: &str = "import fcntl, os, signal, sys
-signal.signal(signal.SIGIO, signal.SIG_IGN)
-fcntl.fcntl(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), fcntl.F_SETLEASE, fcntl.F_WRLCK)
-print('held', flush=True)
-sys.stdin.read()";
     let stage = readgate_tests::stage::stage(Flavour::MariaDb);
     let (directory, mut config) = stage.own_config("anchor-hangs");
     let anchor = directory.join("anchor.jsonl");
@@ -51,7 +46,7 @@ sys.stdin.read()";
     set(&mut config, "ledger.anchors", vec![anchor.display().to_string()]);
     let python = std::env::var_os("READGATE_TEST_PYTHON").unwrap_or_else(|| "python3".into());
     let mut holder = Command::new(python)
-        .args(["-c", HOLD])
+        .args(["-c", include_str!("../servers/hold-lease.py")])
         .arg(&anchor)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -71,7 +71,6 @@ pub(crate) fn reason(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "its folder is gone".into(),
         io::ErrorKind::PermissionDenied => "permission denied".into(),
         // The system's own words name no path.
-        #[allow(clippy::wildcard_enum_match_arm, reason = "an open list of another's making")]
         _ => error.to_string(),
     }
 }

@@ -11,16 +11,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use common::life::{RECIPIENT, fill, wait_until};
 use common::{event, files, ok, query, records, who};
 use ledger::verify::{VerifyRequest, verify};
 use ledger::{
     Event, Intent, Ledger, LedgerSettings, Literal, LiteralKind, Recipient, SyncPolicy, TextForm,
 };
 
-/// The example key of the age format's own tests.
-const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn settings(folder: &Path) -> LedgerSettings {
@@ -32,22 +31,6 @@ fn settings(folder: &Path) -> LedgerSettings {
 
 fn note(ledger: &Ledger) -> u64 {
     ledger.event(&Event::Stop { reason: "a record" }).wait().unwrap()
-}
-
-fn fill(ledger: &Ledger, statements: u64) {
-    let tag = ledger.tag(&who(1));
-    for _ in 0..statements {
-        let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
-        ledger.outcome(&tag, intent, &ok()).wait().unwrap();
-    }
-}
-
-fn wait_until(what: &str, done: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !done() {
-        assert!(started.elapsed() < Duration::from_secs(20), "{what} never came");
-        std::thread::yield_now();
-    }
 }
 
 fn assert_intact(folder: &Path, anchors: Vec<PathBuf>) {
@@ -230,20 +213,12 @@ fn a_key_that_is_not_there_refuses_redaction_and_one_that_is_serves_it() {
     );
 }
 
-/// Holds a lease on its file: whoever opens it waits, as on a mount whose server is gone.
-const HOLDER: &str = "import fcntl, os, signal, sys
-signal.signal(signal.SIGIO, signal.SIG_IGN)
-file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
-fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-print('held', flush=True)
-sys.stdin.read()";
-
 #[test]
 fn an_event_that_comes_at_the_very_end_is_refused_and_not_left_behind() {
     let folder = tempfile::tempdir().unwrap();
     let anchor = folder.path().join("anchor");
     let mut holder = Command::new("python3")
-        .args(["-c", HOLDER])
+        .args(["-c", include_str!("../../../tests/servers/hold-lease.py")])
         .arg(&anchor)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -15,6 +15,14 @@ use ledger::cli::{Search, search};
 use ledger::verify::{VerifyRequest, What, verify};
 use ledger::{Ledger, LedgerSettings, Recipient, note_reading, rotate_key};
 
+/// The keeper has been through all files from one end to the other since this began.
+fn wait_for_two_passes(folder: &Path) {
+    for passes in 1..=2 {
+        note_reading(&[folder.join("ledger")], "op", 7, "marks a pass of the keeper").unwrap();
+        wait_until("a pass", || found(folder, "reading") == passes);
+    }
+}
+
 #[test]
 fn closed_files_are_compressed_and_stay_readable_and_whole() {
     let folder = tempfile::tempdir().unwrap();
@@ -118,10 +126,7 @@ fn a_hold_that_leads_nowhere_holds_and_a_file_of_a_clock_ahead_holds_no_other() 
 
     let keep_for = Some(Duration::from_millis(1));
     let ledger = Ledger::open(LedgerSettings { keep_for, ..settings(folder) }).unwrap();
-    note_reading(&[folder.join("ledger")], "op", 7, "marks a pass of the keeper").unwrap();
-    wait_until("a pass", || found(folder, "reading") == 1);
-    note_reading(&[folder.join("ledger")], "op", 7, "marks a pass of the keeper").unwrap();
-    wait_until("a pass", || found(folder, "reading") == 2);
+    wait_for_two_passes(folder);
     assert!(packed.iter().all(|name| at(name).exists()), "held");
     fs::remove_file(at("legal-hold")).unwrap();
     wait_until("the others", || packed[1..].iter().all(|name| !at(name).exists()));
@@ -140,10 +145,7 @@ fn a_closed_file_that_another_hand_removes_is_noticed() {
     wait_until("a closed file", || names(folder, ".jsonl").len() > 2);
     let seen = || found(folder, "ledger_trouble") > 0;
     let oldest = names(folder, ".jsonl").remove(0);
-    note_reading(&[folder.join("ledger")], "op", 7, "marks a pass of the keeper").unwrap();
-    wait_until("a pass", || found(folder, "reading") == 1);
-    note_reading(&[folder.join("ledger")], "op", 7, "marks a pass of the keeper").unwrap();
-    wait_until("a pass", || found(folder, "reading") == 2);
+    wait_for_two_passes(folder);
     fs::rename(folder.join("ledger").join(oldest), folder.join("elsewhere")).unwrap();
     wait_until("the note", seen);
     ledger.close("test").unwrap();
