@@ -8,6 +8,7 @@ use readgate_tests::place::wait_for;
 use readgate_tests::protocol::capability::FOUND_ROWS;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
+use readgate_tests::server::Server;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
 
 fn alice() -> Login {
@@ -127,6 +128,41 @@ on_both! {
         let found_rows = Login { capabilities: alice().capabilities ^ FOUND_ROWS, ..alice() };
         let mut other = login_at(readgate.port, &stage.ca_file(), &found_rows);
         assert_eq!(other.query("SELECT 1").value(), "1");
+    }
+
+    fn each_session_begins_as_the_servers_init_connect_makes_it(stage) {
+        let server = Server::start(stage.server.flavour, &stage.own_directory("init_connect_server"));
+        server.load_sample();
+        server.sql("SET GLOBAL init_connect = \"SET time_zone = '+05:00'\"");
+        let (directory, mut config) = stage.own_config_for(&server, "init_connect");
+        set(&mut config, "limits.workers", 1);
+        set(&mut config, "replica.warm_connections", 1);
+        set(&mut config, "replica.longest_wait", "1s");
+        let readgate = Readgate::start(&directory, config.clone());
+        let zone = "SELECT @@session.time_zone";
+        let login = |readgate: &Readgate| login_at(readgate.port, &server.ca_file(), &alice());
+        for _ in 0..3 {
+            let mut client = login(&readgate);
+            assert_eq!(client.query(zone).value(), "+05:00");
+            client.change_user("olga", USER_PASSWORD).expect("let in");
+            assert_eq!(client.query(zone).value(), "+05:00");
+        }
+        // Without it connections are kept again.
+        server.sql("SET GLOBAL init_connect = ''");
+        assert_eq!(login(&readgate).query(zone).value(), "SYSTEM");
+        until_kept(&readgate);
+        drop(readgate);
+
+        // An idle session has nothing that it could lend: who comes then gets no connection.
+        server.sql("SET GLOBAL init_connect = \"SET time_zone = '+05:00'\"");
+        set(&mut config, "replica.share_idle", "10ms");
+        set(&mut config, "replica.connections", 1);
+        let readgate = Readgate::start(&directory, config);
+        let mut first = login(&readgate);
+        let mut second = RawClient::connect(readgate.port).expect("a greeting");
+        second.start_tls(&server.ca_file(), &alice()).expect("TLS");
+        assert_eq!(second.login(&alice()).expect_err("no place").code, 1040);
+        assert_eq!(first.query(zone).value(), "+05:00");
     }
 
     fn a_connection_that_keeps_texts_of_statements_is_nobody_elses(stage) {

@@ -174,11 +174,11 @@ impl<'a> Session<'a> {
     }
 
     /// COM_CHANGE_USER: this session is over, whoever the client becomes. Its connection to
-    /// the replica is kept for the next one, unless that could read its statements there, or a
-    /// KILL under way would hit the next one's.
+    /// the replica is kept for the next one, unless that one must have another, or a KILL under
+    /// way would hit the next one's.
     fn leave_with_connection(self, payload: &Payload) -> Leaving {
         let (session, replica) = self.with(());
-        let is_free = session.registered.leave_replica() && !replica.keeps_texts;
+        let is_free = session.registered.leave_replica() && !replica.is_personal;
         session.context.earmarked = is_free.then(|| Warm::used(replica));
         session.leave(payload)
     }

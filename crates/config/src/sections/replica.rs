@@ -50,7 +50,7 @@ pub(crate) static REPLICA: Section = Section {
             Kind::Count(0, 1000),
             "4",
             "16",
-            "Logged-in connections kept ready for the next clients, from the first client on; what the replica closes is opened anew.",
+            "Logged-in connections kept ready for the next clients, from the first client on; what the replica closes is opened anew. None where it has an `init_connect`: servers run that for new connections alone.",
         ),
         default(
             "connections",

@@ -61,7 +61,7 @@ pub(crate) static ROLE: Section = Section {
             "schemas",
             Kind::List(&Kind::Schema),
             "[\"clinical\", \"ref\"]",
-            "Schemas its users may read, beside the server's own metadata; all if left out.",
+            "Schemas its users may read, beside the server's own metadata; all if left out. Compared as written: where the server doesn't tell `Clinical` from `clinical` (`lower_case_table_names`), list each spelling in use.",
         ),
         optional(
             "account",

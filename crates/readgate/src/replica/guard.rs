@@ -56,6 +56,9 @@ pub struct Baseline {
     /// Neither `read_only` nor `innodb_read_only` keeps the server from writing. Each connection
     /// asks its own: behind one name there may be several, or soon another one.
     pub server_is_writable: bool,
+    /// The server runs statements for each new connection (`init_connect`), and not for a new
+    /// login on an old one: no connection is as another person's would be.
+    pub has_init_connect: bool,
 }
 
 impl Baseline {
@@ -86,6 +89,7 @@ pub async fn put_in_force(
 ) -> Result<ReplicaSession, ReplicaFault> {
     let statements = statements(connection.version, &guard);
     let baseline = answer_to(&mut connection, &statements).await?;
+    connection.is_personal |= baseline.has_init_connect;
     Ok(ReplicaSession { connection, guard, wish: Arc::clone(wish), baseline })
 }
 
@@ -158,6 +162,7 @@ fn question(version: ServerVersion) -> String {
         "@@session.collation_connection",
         "DATABASE()",
         server_is_writable(version.flavour),
+        "@@global.init_connect <> ''",
     ]
     .map(|value| format!("CAST({value} AS BINARY)"));
     format!("SELECT {} LIMIT 1", columns.join(", "))
@@ -184,8 +189,8 @@ fn read_only(version: ServerVersion) -> &'static str {
 fn read_back(rows: Vec<TextRow>) -> Result<Baseline, ReplicaFault> {
     let not_in_force = || ReplicaFault::Guard("the session is not read-only".to_owned());
     let row = rows.into_iter().next().ok_or_else(not_in_force)?;
-    let [read_only, sql_mode, charset, collation, schema, writable] =
-        <[_; 6]>::try_from(row).map_err(|_| not_in_force())?;
+    let [read_only, sql_mode, charset, collation, schema, writable, init_connect] =
+        <[_; 7]>::try_from(row).map_err(|_| not_in_force())?;
     if read_only.as_deref() != Some(b"1") {
         return Err(not_in_force());
     }
@@ -195,6 +200,7 @@ fn read_back(rows: Vec<TextRow>) -> Result<Baseline, ReplicaFault> {
         collation: collation.unwrap_or_default(),
         schema,
         server_is_writable: writable.as_deref() != Some(b"0"),
+        has_init_connect: init_connect.as_deref() != Some(b"0"),
     })
 }
 
@@ -206,7 +212,7 @@ mod tests {
     fn a_session_that_is_not_read_only_is_refused() {
         let row = |flag: &[u8]| {
             let rest = ["", "utf8mb4", "utf8mb4_bin"].map(|text| Some(text.as_bytes().to_vec()));
-            let server = [None, Some(b"0".to_vec())];
+            let server = [None, Some(b"0".to_vec()), Some(b"0".to_vec())];
             [Some(flag.to_vec())].into_iter().chain(rest).chain(server).collect()
         };
         assert!(read_back(vec![row(b"1")]).is_ok());

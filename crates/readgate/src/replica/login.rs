@@ -73,9 +73,9 @@ pub struct LoggedIn {
     pub version: ServerVersion,
     /// When it was opened.
     pub born: Instant,
-    /// Whether the replica may keep texts of its statements for whoever logs in on it next, so that
-    /// nobody may.
-    pub keeps_texts: bool,
+    /// Nobody else may have it: the replica may keep texts of its statements for whoever logs in on
+    /// it next, or runs an `init_connect` for new connections alone.
+    pub is_personal: bool,
     /// Its place among the connections that the pool may have; none for readgate's own.
     pub place: Option<OwnedSemaphorePermit>,
     /// Name and nonce of the greeting, for a change of user.
@@ -138,7 +138,7 @@ pub async fn log_in(
         status,
         version: profile.version,
         born: Instant::now(),
-        keeps_texts: false,
+        is_personal: false,
         place: None,
         auth_plugin: greeting.auth_plugin,
         nonce: greeting.nonce,

@@ -9,7 +9,7 @@ mod shelf;
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,8 @@ pub struct Pool {
     wanting: AtomicUsize,
     /// Class that the last client had: what the next one will probably have.
     usual: Mutex<Option<Capabilities>>,
+    /// The replica has an `init_connect`: each session needs a new connection.
+    each_anew: AtomicBool,
     /// A session of readgate's own, for when the replica has no place for another.
     spare: Mutex<Option<ReplicaSession>>,
 }
@@ -89,6 +91,7 @@ impl Pool {
             places,
             wanting: AtomicUsize::new(0),
             usual: Mutex::default(),
+            each_anew: AtomicBool::new(false),
             spare: Mutex::default(),
         })
     }
@@ -177,10 +180,17 @@ impl Pool {
         match self.in_half_the_time(self.target.read_again(session)).await {
             Some(baseline) => {
                 session.baseline = baseline;
-                true
+                self.may_be_lent_again(session)
             }
             None => false,
         }
+    }
+
+    /// Whether a session whose connection was another's before is as a new one would be.
+    fn may_be_lent_again(&self, session: &ReplicaSession) -> bool {
+        let each_anew = session.baseline.has_init_connect;
+        self.each_anew.store(each_anew, Ordering::Relaxed);
+        !each_anew
     }
 
     /// A new connection, as soon as there is a place for it, here and at the replica.
@@ -194,6 +204,7 @@ impl Pool {
             let place = self.place(deadline).await?;
             match self.target.open(wish).await {
                 Ok(mut session) => {
+                    self.may_be_lent_again(&session);
                     session.connection.place = Some(place);
                     return Ok(session);
                 }
@@ -245,7 +256,9 @@ impl Pool {
                 reopened => reopened.map(Ok),
             }
         };
-        self.in_half_the_time(reopening).await
+        let reopened = self.in_half_the_time(reopening).await?;
+        let is_of_use = reopened.as_ref().map_or(true, |session| self.may_be_lent_again(session));
+        is_of_use.then_some(reopened)
     }
 
     /// Work on a warm connection; `None` if that was of no use.
@@ -268,10 +281,10 @@ impl Pool {
 
     /// Takes a session back that is between commands, and makes it ready for another one like
     /// it: a new login, which forgets all, and a new guard. With clients waiting for a place it
-    /// is closed, which gives them its own; so is one that would show others its statements.
+    /// is closed, which gives them its own; so is one that nobody else may have.
     pub fn take_back(self: &Arc<Self>, session: ReplicaSession, source: Option<IpAddr>) {
-        let LoggedIn { born, keeps_texts, .. } = &session.connection;
-        if self.is_wanted() || born.elapsed() >= self.settings.max_age || *keeps_texts {
+        let LoggedIn { born, is_personal, .. } = &session.connection;
+        if self.is_wanted() || born.elapsed() >= self.settings.max_age || *is_personal {
             return;
         }
         let pool = Arc::clone(self);

@@ -143,7 +143,7 @@ impl<'a> Session<'a> {
             StatusFlags::SERVER_STATUS_IN_TRANS.union(StatusFlags::SERVER_STATUS_IN_TRANS_READONLY);
         !lasting
             && !diagnostics
-            && !self.replica.keeps_texts
+            && !self.replica.is_personal
             && self.prepared.is_empty()
             && self.facts.schema().is_none_or(is_plain)
             && self.replica.wish.schema.as_deref().is_none_or(is_plain)

@@ -214,7 +214,7 @@ impl<'p> Run<'p> {
         };
         let sequence = intent.sequence();
         session.context.count_statement();
-        session.replica.keeps_texts |= self.permit.effects().leave_texts();
+        session.replica.is_personal |= self.permit.effects().leave_texts();
         let footprint = self.footprint(session).await;
         footprint.into_iter().for_each(|footprint| session.traces.before(footprint));
         let sent = Instant::now();

@@ -38,6 +38,9 @@ impl Pool {
     /// Sees to it that on each worker connections of that class wait for the next clients.
     /// Those under way will mostly come back; so only a shelf that is half empty is filled.
     pub(super) fn fill_later(self: &Arc<Self>, wanted: Capabilities) {
+        if self.each_anew.load(Ordering::Relaxed) {
+            return;
+        }
         for index in 0..self.shelves.len() {
             let mut shelf = self.shelf_of(index);
             if shelf.busy || shelf.count(wanted) >= self.warm_at(index).div_ceil(2) {
@@ -76,6 +79,9 @@ async fn fill(pool: Arc<Pool>, wanted: Capabilities) {
     while pool.shelf().count(wanted) < room {
         let Ok(place) = Arc::clone(&pool.places).try_acquire_owned() else { break };
         let Ok(session) = pool.target.open(&wish).await else { break };
+        if !pool.may_be_lent_again(&session) {
+            break;
+        }
         let mut connection = session.connection;
         connection.place = Some(place);
         if pool.wanting.load(Ordering::SeqCst) > 0 {
