@@ -19,8 +19,8 @@ const MAX_NAMES: usize = 256;
 /// What a text names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Structure {
-    /// Tables and views as written, without quotes: `t` or `s.t`; each once, in order. Common
-    /// table expressions are none.
+    /// Tables and views as written, without quotes: `t` or `s.t`; each once, in order. Behind
+    /// EXPLAIN FOR SCHEMA with that schema. Common table expressions are none.
     pub tables: Vec<String>,
     /// Columns as `table.column`, the table as in `tables`, where the text tells which table
     /// it is: behind the table's name or alias, or with one table to choose from. `table.*`
@@ -42,6 +42,7 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
         lists: Vec::new(),
         tables: Vec::new(),
         last_table: None,
+        explained_in: None,
         found: Structure::default(),
     };
     while let Some(event) = reader.walk.next() {
@@ -82,6 +83,8 @@ struct Reader<'t> {
     tables: Vec<NamedTable>,
     /// The last token of the table before, to which an alias may belong.
     last_table: Option<usize>,
+    /// Where EXPLAIN has bare names looked for, if it says so.
+    explained_in: Option<String>,
     found: Structure,
 }
 
@@ -108,6 +111,7 @@ impl Reader<'_> {
             Event::Open => self.depth += 1,
             Event::Close => self.close(),
             Event::Semicolon => self.semicolon(),
+            Event::ExplainedIn(name) => self.explained_in = Some(self.token_text(name)),
             Event::Schema(_) | Event::Routine(_) => {}
         }
     }
@@ -148,6 +152,7 @@ impl Reader<'_> {
             self.leave_scope();
         }
         self.depth = 0;
+        self.explained_in = None;
         self.scopes.push(Scope::default());
         self.common.clear();
         self.lists.clear();
@@ -174,10 +179,19 @@ impl Reader<'_> {
         if is_common {
             self.source(Source { alias, table: None });
         } else {
+            let name = if is_bare { self.bare(name) } else { name };
             self.source(Source { alias, table: Some(name.clone()) });
             if self.tables.len() < 4 * MAX_NAMES {
                 self.tables.push(NamedTable { name, is_bare });
             }
+        }
+    }
+
+    /// A table's bare name, with the schema that EXPLAIN says.
+    fn bare(&self, name: String) -> String {
+        match &self.explained_in {
+            Some(schema) => format!("{schema}.{name}"),
+            None => name,
         }
     }
 
@@ -209,9 +223,10 @@ impl Reader<'_> {
         // All names of a recursive list can be read in all of its bodies.
         let mut index = 0;
         let start = list.start;
+        let as_table = self.bare(name.clone());
         self.tables.retain(|table| {
             index += 1;
-            index <= start || !table.is_bare || table.name != name
+            index <= start || !table.is_bare || table.name != as_table
         });
         self.common.push((depth, name));
     }

@@ -64,6 +64,22 @@ fn common_table_expressions_are_no_tables() {
 }
 
 #[test]
+fn bare_tables_are_those_of_the_schema_that_explain_names() {
+    for (text, expected) in [
+        ("EXPLAIN FOR SCHEMA other SELECT * FROM t JOIN s.u", "other.t s.u"),
+        ("EXPLAIN FORMAT = JSON INTO @x FOR DATABASE `other` (SELECT 1 FROM t)", "other.t"),
+        ("EXPLAIN FOR SCHEMA other WITH c AS (SELECT 1 FROM t) SELECT * FROM c", "other.t"),
+        ("EXPLAIN FOR SCHEMA o WITH RECURSIVE c AS (SELECT 1 FROM d), d AS (SELECT 1) TABLE c", ""),
+        ("EXPLAIN FOR SCHEMA other SELECT 1; SELECT * FROM t", "t"),
+        ("SELECT SUBSTRING(a, 1 FOR SCHEMA()) FROM t", "t"),
+    ] {
+        assert_eq!(of(text).tables.join(" "), expected, "{text}");
+    }
+    let found = of("EXPLAIN FOR SCHEMA other SELECT x.a, b FROM t AS x");
+    assert_eq!(found.columns.join(" "), "other.t.a other.t.b");
+}
+
+#[test]
 fn columns_are_told_by_alias_or_by_the_only_table() {
     for (text, expected) in [
         ("SELECT a, b AS c FROM t WHERE d = 1 ORDER BY c", "t.a t.b t.d"),
