@@ -8,7 +8,7 @@ use crate::facts::SessionFacts;
 use crate::lexer::keyword::Keyword as K;
 use crate::lexer::sight::{Looked, Sight};
 use crate::lexer::token::{Kind, Token};
-use crate::text::unquote_name;
+use crate::text::{readable_name, unquote_name};
 use crate::walk::{Event, Name, Path, Walk};
 use reserved::is_reserved;
 use scope::{Scope, Source};
@@ -22,6 +22,8 @@ pub struct Structure {
     /// Tables and views as written, without quotes: `t` or `s.t`; each once, in order. Behind
     /// EXPLAIN FOR SCHEMA with that schema. Common table expressions are none.
     pub tables: Vec<String>,
+    /// The same with the session's schema where the text gives none and the session has one.
+    pub qualified: Vec<String>,
     /// Columns as `table.column`, the table as in `tables`, where the text tells which table
     /// it is: behind the table's name or alias, or with one table to choose from. `table.*`
     /// for all of them. Each once, sorted.
@@ -48,7 +50,7 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
     while let Some(event) = reader.walk.next() {
         reader.event(event);
     }
-    let found = reader.end();
+    let found = reader.end(facts.schema());
     // Else it might be another one for a text of the same skeleton, which shares it.
     debug_assert!(!looked.at_values(), "a name is no value");
     found
@@ -59,6 +61,8 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
 struct NamedTable {
     name: String,
     is_bare: bool,
+    /// It stands in the session's schema.
+    lacks_schema: bool,
 }
 
 /// Common table expressions of one WITH.
@@ -158,10 +162,16 @@ impl Reader<'_> {
         self.lists.clear();
     }
 
-    fn end(mut self) -> Structure {
+    fn end(mut self, schema: Option<&[u8]>) -> Structure {
         self.semicolon();
-        for table in std::mem::take(&mut self.tables) {
-            keep(&mut self.found.tables, table.name);
+        let schema = schema.map(readable_name);
+        for NamedTable { name, lacks_schema, .. } in std::mem::take(&mut self.tables) {
+            let qualified = match schema.as_ref().filter(|_| lacks_schema) {
+                Some(schema) => format!("{schema}.{name}"),
+                None => name.clone(),
+            };
+            keep(&mut self.found.qualified, qualified);
+            keep(&mut self.found.tables, name);
         }
         self.found.columns.sort_unstable();
         self.found
@@ -182,7 +192,8 @@ impl Reader<'_> {
             let name = if is_bare { self.bare(name) } else { name };
             self.source(Source { alias, table: Some(name.clone()) });
             if self.tables.len() < 4 * MAX_NAMES {
-                self.tables.push(NamedTable { name, is_bare });
+                let lacks_schema = is_bare && self.explained_in.is_none();
+                self.tables.push(NamedTable { name, is_bare, lacks_schema });
             }
         }
     }
@@ -197,7 +208,8 @@ impl Reader<'_> {
 
     fn described(&mut self, path: Path) {
         let name = self.text(path);
-        self.tables.push(NamedTable { name, is_bare: false });
+        let lacks_schema = path.parts().is_some_and(|parts| parts.len() == 1);
+        self.tables.push(NamedTable { name, is_bare: false, lacks_schema });
     }
 
     fn source(&mut self, source: Source) {
@@ -304,7 +316,7 @@ impl Reader<'_> {
     // ---- texts -----------------------------------------------------------------------
 
     fn token_text(&self, token: Token) -> String {
-        String::from_utf8_lossy(&unquote_name(self.walk.bytes(token))).into_owned()
+        readable_name(&unquote_name(self.walk.bytes(token)))
     }
 
     fn text(&self, path: Path) -> String {

@@ -80,6 +80,29 @@ fn bare_tables_are_those_of_the_schema_that_explain_names() {
 }
 
 #[test]
+fn a_bare_table_stands_in_the_schema_of_the_session() {
+    for (text, expected) in [
+        ("SELECT * FROM t JOIN s.u JOIN clin.t AS x", "clin.t s.u"),
+        ("SELECT * FROM `visits.2024` JOIN `s`.`a.b`", "clin.visits.2024 s.a.b"),
+        ("DESCRIBE t", "clin.t"),
+        ("SHOW COLUMNS FROM t FROM s", "s.t"),
+        ("EXPLAIN FOR SCHEMA s SELECT * FROM `a.b`", "s.a.b"),
+        ("WITH c AS (SELECT 1 FROM t) SELECT * FROM c", "clin.t"),
+    ] {
+        assert_eq!(of(text).qualified.join(" "), expected, "{text}");
+    }
+}
+
+#[test]
+fn names_in_other_character_sets_stay_apart() {
+    let server = ServerVersion::from_greeting(b"9.7.4").unwrap();
+    let facts = SessionFacts::new(server, b"", 8, Some(b"klinik_s\xfcd")).unwrap();
+    let found = structure(&facts, b"SELECT gr\xf6\xdfe FROM `\xe4` UNION SELECT 1 FROM \xfc");
+    assert_eq!(found.qualified, [r"klinik_s\xfcd.\xe4", r"klinik_s\xfcd.\xfc"]);
+    assert_eq!(found.columns, [r"\xe4.gr\xf6\xdfe"]);
+}
+
+#[test]
 fn columns_are_told_by_alias_or_by_the_only_table() {
     for (text, expected) in [
         ("SELECT a, b AS c FROM t WHERE d = 1 ORDER BY c", "t.a t.b t.d"),
