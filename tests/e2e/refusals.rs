@@ -1,7 +1,8 @@
 //! Writes are refused with an error that clients understand; nothing of them reaches the
 //! replica, and the connection goes on.
 
-use readgate_tests::stage::Stage;
+use readgate_tests::server::Flavour;
+use readgate_tests::stage::{Stage, stage};
 
 /// Statements that must be refused; MARK stands for a text that is then looked for in the
 /// replica's general log.
@@ -114,8 +115,8 @@ on_both! {
     fn keeps_the_session_read_only_at_the_replica(stage) {
         // The second wall: even what the judge let through by mistake could not write.
         let variable = match stage.server.flavour {
-            readgate_tests::server::Flavour::MariaDb => "@@tx_read_only",
-            readgate_tests::server::Flavour::MySql => "@@transaction_read_only",
+            Flavour::MariaDb => "@@tx_read_only",
+            Flavour::MySql => "@@transaction_read_only",
         };
         let mut alice = stage.alice();
         assert_eq!(alice.query(format!("SELECT {variable}")).value(), "1");
@@ -125,4 +126,30 @@ on_both! {
         assert_eq!(alice.simple(0x1f, b"")[0], 0, "COM_RESET_CONNECTION");
         assert_eq!(alice.query(format!("SELECT {variable}")).value(), "1");
     }
+}
+
+#[test]
+fn brackets_hide_nothing_from_the_judge_in_mssql_mode() {
+    let stage = stage(Flavour::MariaDb);
+    let mut alice = stage.alice();
+    alice.query("SET sql_mode = 'MSSQL'").expect_ok();
+    let hidden = "SELECT 1 AS [/*], LOAD_FILE('mark_bracket') -- */";
+    let error = alice.query(hidden).expect_error();
+    assert_eq!((error.code, error.state.as_str()), (1290, "HY000"), "{error}");
+    assert_eq!(alice.query("SELECT 1 AS \"[/*]\"").value(), "1");
+    never_reached_the_replica(stage, "mark_bracket");
+}
+
+#[test]
+fn a_default_that_moves_a_sequence_does_not_move_it() {
+    // No text tells what a column's default does: the second wall holds.
+    let stage = stage(Flavour::MariaDb);
+    stage.server.sql(
+        "CREATE DATABASE moving; CREATE SEQUENCE moving.s; \
+         CREATE TABLE moving.t (a INT DEFAULT NEXTVAL(moving.s)); INSERT INTO moving.t VALUES (7)",
+    );
+    let mut alice = stage.alice();
+    alice.query("SELECT DEFAULT(a) FROM moving.t").expect_error();
+    assert_eq!(stage.server.sql("SELECT NEXTVAL(moving.s)").trim(), "1");
+    stage.server.sql("DROP DATABASE moving");
 }

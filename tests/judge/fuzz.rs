@@ -19,6 +19,7 @@ use crate::values::{Random, unescape};
 const BATCH: usize = 100;
 const CHARSETS: &[&str] = &["utf8mb4", "latin1", "gbk", "big5", "sjis", "euckr", "ujis"];
 const MODES: &[&str] = &["", "", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "IGNORE_SPACE"];
+const MARIADB_MODES: &[&str] = &["", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "MSSQL", "ORACLE"];
 /// What a mutation tries to bring past the judge.
 const PAYLOADS: &[&[u8]] = &[
     b",w()",
@@ -70,6 +71,8 @@ const GLUE: &[&[u8]] = &[
     b"0x",
     b"N'",
     b"x'",
+    b"[",
+    b"]",
     b"{oj ",
     b"}",
     b" AS ",
@@ -93,9 +96,10 @@ pub(crate) fn run(session: &mut Session, lasts: Duration, seed: u64) {
     let mut random = Random(seed);
     let began = Instant::now();
     let (mut tried, mut ran) = (0, 0);
+    let modes = if session.is_mysql() { MODES } else { MARIADB_MODES };
     let mut kept = seeds.clone().into_iter();
     while began.elapsed() < lasts || kept.len() > 0 {
-        let (charset, mode) = (random.one(CHARSETS), random.one(MODES));
+        let (charset, mode) = (random.one(CHARSETS), random.one(modes));
         let settings = format!("SET NAMES {charset}, sql_mode = '{mode}'");
         let mut batch: Vec<Vec<u8>> = kept.by_ref().take(BATCH).collect();
         while batch.len() < BATCH {

@@ -79,10 +79,11 @@ pub(crate) fn statement(random: &mut Random) -> Vec<u8> {
         Vec::new(),
     ];
     let end = &ends[random.below(ends.len())];
-    match random.below(10) {
+    match random.below(11) {
         0..=4 => quoted(random, quote, &trick, end),
         5..=6 => commented(random, quote, &trick, end),
         7..=8 => dashed(random, quote, end),
+        9 => bracketed(random, quote, end),
         _ => leading(random, &trick),
     }
 }
@@ -116,6 +117,14 @@ fn dashed(random: &mut Random, quote: &[u8], end: &[u8]) -> Vec<u8> {
         b" from (select w()) x".to_vec(),
     ];
     [b"select 5", mark, gap, &calls[random.below(calls.len())], end].concat()
+}
+
+/// A name in brackets, to MariaDB in MSSQL mode.
+fn bracketed(random: &mut Random, quote: &[u8], end: &[u8]) -> Vec<u8> {
+    let inside = random.one(&[quote, b"/*", b"#", b"-- ", b"a]]b", b"/*!", b"a"]);
+    let close = random.one(&[&b"]"[..], b"]\n", b""]);
+    let call = random.one(&[&b" ,w() "[..], b",w() /**/"]);
+    [b"select 1 as [", inside, close, call, end].concat()
 }
 
 fn leading(random: &mut Random, trick: &[u8]) -> Vec<u8> {

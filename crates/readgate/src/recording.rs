@@ -63,13 +63,8 @@ pub struct Named {
 impl Named {
     /// What this text names in this session.
     pub fn by(facts: &SessionFacts, text: &[u8]) -> Self {
-        let sql_judge::Structure { mut tables, columns, .. } = sql_judge::structure(facts, text);
-        if let Some(schema) = facts.schema() {
-            let schema = String::from_utf8_lossy(schema);
-            for table in tables.iter_mut().filter(|table| !table.contains('.')) {
-                *table = format!("{schema}.{table}");
-            }
-        }
+        let sql_judge::Structure { qualified: tables, columns, .. } =
+            sql_judge::structure(facts, text);
         let fingerprint = short_hash(&sql_judge::shape(facts, text));
         let names = Names::new(Some(&fingerprint), &tables, &columns);
         Self { fingerprint, has_tables: !tables.is_empty(), names }

@@ -48,7 +48,9 @@ pub(crate) fn forbidden(
     text: &Sight<'_>,
 ) -> Option<Refusal> {
     let mut walk = Walk::new(text.again());
+    let mut explained_in = None;
     while let Some(event) = walk.next() {
+        let schema = explained_in.as_deref().or(schema);
         let check = Check { policy, schema, walk: &walk };
         let refusal = match event {
             Event::Semicolon => return None,
@@ -56,6 +58,11 @@ pub(crate) fn forbidden(
             Event::Described(path) => check.table(path, false),
             Event::Routine(path) => check.routine(path),
             Event::Schema(name) => check.schema_name(name),
+            Event::ExplainedIn(name) => {
+                let refusal = check.schema_name(name);
+                explained_in = Some(unquote_name(walk.bytes(name)));
+                refusal
+            }
             Event::Function { .. }
             | Event::Name(_)
             | Event::Star
@@ -100,6 +107,7 @@ pub(crate) fn locking(schema: Option<&[u8]>, text: &Sight<'_>) -> Option<Refusal
             Event::Described(_)
             | Event::Routine(_)
             | Event::Schema(_)
+            | Event::ExplainedIn(_)
             | Event::Function { .. }
             | Event::Name(_)
             | Event::Star

@@ -66,6 +66,8 @@ pub(crate) struct Parser<'a> {
     recent: [Token; 4],
     /// Where the latest of them is, modulo four.
     latest: usize,
+    /// The schema in which EXPLAIN has the text read, if it names one.
+    explained_in: Option<Token>,
     /// What the statement is, as far as it is known.
     pub(crate) kind: StatementKind,
     /// What it will change in the session.
@@ -103,6 +105,7 @@ impl<'a> Parser<'a> {
             token: Token::NONE,
             recent: [Token::NONE; 4],
             latest: 0,
+            explained_in: None,
             kind,
             changes: Vec::new(),
             inner: None,

@@ -168,6 +168,11 @@ impl<'t> Lexer<'t> {
                 self.at += 2;
                 Ok(self.token(Kind::Number, start))
             }
+            // MariaDB in MSSQL mode reads a name up to the `]`, quotes and comments in it or not.
+            b'[' => {
+                let message = "a bracket stands outside of quotes; names are quoted by backquotes";
+                Err(self.error("bracket", message, start))
+            }
             0 => Err(self.error("nul_byte", "a NUL byte stands outside of quotes", start)),
             0x01..=0x1f | 0x7f | b'\\' => {
                 Err(self.error("stray_byte", "a byte stands here that no statement has", start))

@@ -8,7 +8,7 @@ use crate::facts::SessionFacts;
 use crate::lexer::keyword::Keyword as K;
 use crate::lexer::sight::{Looked, Sight};
 use crate::lexer::token::{Kind, Token};
-use crate::text::unquote_name;
+use crate::text::{readable_name, unquote_name};
 use crate::walk::{Event, Name, Path, Walk};
 use reserved::is_reserved;
 use scope::{Scope, Source};
@@ -19,9 +19,11 @@ const MAX_NAMES: usize = 256;
 /// What a text names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Structure {
-    /// Tables and views as written, without quotes: `t` or `s.t`; each once, in order. Common
-    /// table expressions are none.
+    /// Tables and views as written, without quotes: `t` or `s.t`; each once, in order. Behind
+    /// EXPLAIN FOR SCHEMA with that schema. Common table expressions are none.
     pub tables: Vec<String>,
+    /// The same with the session's schema where the text gives none and the session has one.
+    pub qualified: Vec<String>,
     /// Columns as `table.column`, the table as in `tables`, where the text tells which table
     /// it is: behind the table's name or alias, or with one table to choose from. `table.*`
     /// for all of them. Each once, sorted.
@@ -42,12 +44,13 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
         lists: Vec::new(),
         tables: Vec::new(),
         last_table: None,
+        explained_in: None,
         found: Structure::default(),
     };
     while let Some(event) = reader.walk.next() {
         reader.event(event);
     }
-    let found = reader.end();
+    let found = reader.end(facts.schema());
     // Else it might be another one for a text of the same skeleton, which shares it.
     debug_assert!(!looked.at_values(), "a name is no value");
     found
@@ -58,6 +61,8 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
 struct NamedTable {
     name: String,
     is_bare: bool,
+    /// It stands in the session's schema.
+    lacks_schema: bool,
 }
 
 /// Common table expressions of one WITH.
@@ -82,6 +87,8 @@ struct Reader<'t> {
     tables: Vec<NamedTable>,
     /// The last token of the table before, to which an alias may belong.
     last_table: Option<usize>,
+    /// Where EXPLAIN has bare names looked for, if it says so.
+    explained_in: Option<String>,
     found: Structure,
 }
 
@@ -108,6 +115,7 @@ impl Reader<'_> {
             Event::Open => self.depth += 1,
             Event::Close => self.close(),
             Event::Semicolon => self.semicolon(),
+            Event::ExplainedIn(name) => self.explained_in = Some(self.token_text(name)),
             Event::Schema(_) | Event::Routine(_) => {}
         }
     }
@@ -148,15 +156,22 @@ impl Reader<'_> {
             self.leave_scope();
         }
         self.depth = 0;
+        self.explained_in = None;
         self.scopes.push(Scope::default());
         self.common.clear();
         self.lists.clear();
     }
 
-    fn end(mut self) -> Structure {
+    fn end(mut self, schema: Option<&[u8]>) -> Structure {
         self.semicolon();
-        for table in std::mem::take(&mut self.tables) {
-            keep(&mut self.found.tables, table.name);
+        let schema = schema.map(readable_name);
+        for NamedTable { name, lacks_schema, .. } in std::mem::take(&mut self.tables) {
+            let qualified = match schema.as_ref().filter(|_| lacks_schema) {
+                Some(schema) => format!("{schema}.{name}"),
+                None => name.clone(),
+            };
+            keep(&mut self.found.qualified, qualified);
+            keep(&mut self.found.tables, name);
         }
         self.found.columns.sort_unstable();
         self.found
@@ -174,16 +189,27 @@ impl Reader<'_> {
         if is_common {
             self.source(Source { alias, table: None });
         } else {
+            let name = if is_bare { self.bare(name) } else { name };
             self.source(Source { alias, table: Some(name.clone()) });
             if self.tables.len() < 4 * MAX_NAMES {
-                self.tables.push(NamedTable { name, is_bare });
+                let lacks_schema = is_bare && self.explained_in.is_none();
+                self.tables.push(NamedTable { name, is_bare, lacks_schema });
             }
+        }
+    }
+
+    /// A table's bare name, with the schema that EXPLAIN says.
+    fn bare(&self, name: String) -> String {
+        match &self.explained_in {
+            Some(schema) => format!("{schema}.{name}"),
+            None => name,
         }
     }
 
     fn described(&mut self, path: Path) {
         let name = self.text(path);
-        self.tables.push(NamedTable { name, is_bare: false });
+        let lacks_schema = path.parts().is_some_and(|parts| parts.len() == 1);
+        self.tables.push(NamedTable { name, is_bare: false, lacks_schema });
     }
 
     fn source(&mut self, source: Source) {
@@ -209,9 +235,10 @@ impl Reader<'_> {
         // All names of a recursive list can be read in all of its bodies.
         let mut index = 0;
         let start = list.start;
+        let as_table = self.bare(name.clone());
         self.tables.retain(|table| {
             index += 1;
-            index <= start || !table.is_bare || table.name != name
+            index <= start || !table.is_bare || table.name != as_table
         });
         self.common.push((depth, name));
     }
@@ -289,7 +316,7 @@ impl Reader<'_> {
     // ---- texts -----------------------------------------------------------------------
 
     fn token_text(&self, token: Token) -> String {
-        String::from_utf8_lossy(&unquote_name(self.walk.bytes(token))).into_owned()
+        readable_name(&unquote_name(self.walk.bytes(token)))
     }
 
     fn text(&self, path: Path) -> String {

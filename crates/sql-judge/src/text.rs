@@ -40,6 +40,17 @@ fn unescape(byte: u8, value: &mut Vec<u8>) {
     }
 }
 
+/// A name as records show it: its bytes that are no UTF-8, as a client in another character set
+/// sends them, stand as `\xe4`, so that names that differ do so there.
+pub(crate) fn readable_name(name: &[u8]) -> String {
+    let mut shown = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        shown.push_str(chunk.valid());
+        shown.extend(chunk.invalid().escape_ascii().map(char::from));
+    }
+    shown
+}
+
 /// The name that a token means: quotes removed, doubled quotes made single.
 pub(crate) fn unquote_name(token: &[u8]) -> Cow<'_, [u8]> {
     let Some((&quote, rest)) = token.split_first() else {

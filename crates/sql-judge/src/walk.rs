@@ -393,7 +393,8 @@ impl<'t> Walk<'t> {
                     return Some(None);
                 }
                 self.bump();
-                return Some(self.token.is_name().then(|| Event::Schema(self.bump())));
+                let sort = if self.levels.len() == 1 { Event::ExplainedIn } else { Event::Schema };
+                return Some(self.token.is_name().then(|| sort(self.bump())));
             }
             K::AS => {
                 if let With::Named { recursive } = level.with {

@@ -169,7 +169,10 @@ impl Parser<'_> {
     }
 
     fn is_allowed_in_schema(&self, name: Token) -> bool {
-        self.session.schema().is_some_and(|schema| self.is_listed(schema, name))
+        match self.explained_in {
+            Some(schema) => self.is_listed(&unquote_name(self.bytes(schema)), name),
+            None => self.session.schema().is_some_and(|schema| self.is_listed(schema, name)),
+        }
     }
 
     fn is_listed(&self, schema: &[u8], name: Token) -> bool {

@@ -83,8 +83,9 @@ impl Parser<'_> {
     fn for_schema(&mut self) -> Rule<Option<()>> {
         self.advance()?;
         if self.eat(K::SCHEMA)? || self.eat(K::DATABASE)? {
-            let schema = self.expect_name()?;
-            let schema = unquote_name(self.bytes(schema));
+            let name = self.expect_name()?;
+            self.explained_in = Some(name);
+            let schema = unquote_name(self.bytes(name));
             if self.policy.own_sessions_only && special(&schema).is_some() {
                 let reason = "EXPLAIN FOR SCHEMA of the server's own schemas is not for this role";
                 return Err(self.refuse("others_sessions", reason));

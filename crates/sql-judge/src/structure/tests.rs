@@ -64,6 +64,45 @@ fn common_table_expressions_are_no_tables() {
 }
 
 #[test]
+fn bare_tables_are_those_of_the_schema_that_explain_names() {
+    for (text, expected) in [
+        ("EXPLAIN FOR SCHEMA other SELECT * FROM t JOIN s.u", "other.t s.u"),
+        ("EXPLAIN FORMAT = JSON INTO @x FOR DATABASE `other` (SELECT 1 FROM t)", "other.t"),
+        ("EXPLAIN FOR SCHEMA other WITH c AS (SELECT 1 FROM t) SELECT * FROM c", "other.t"),
+        ("EXPLAIN FOR SCHEMA o WITH RECURSIVE c AS (SELECT 1 FROM d), d AS (SELECT 1) TABLE c", ""),
+        ("EXPLAIN FOR SCHEMA other SELECT 1; SELECT * FROM t", "t"),
+        ("SELECT SUBSTRING(a, 1 FOR SCHEMA()) FROM t", "t"),
+    ] {
+        assert_eq!(of(text).tables.join(" "), expected, "{text}");
+    }
+    let found = of("EXPLAIN FOR SCHEMA other SELECT x.a, b FROM t AS x");
+    assert_eq!(found.columns.join(" "), "other.t.a other.t.b");
+}
+
+#[test]
+fn a_bare_table_stands_in_the_schema_of_the_session() {
+    for (text, expected) in [
+        ("SELECT * FROM t JOIN s.u JOIN clin.t AS x", "clin.t s.u"),
+        ("SELECT * FROM `visits.2024` JOIN `s`.`a.b`", "clin.visits.2024 s.a.b"),
+        ("DESCRIBE t", "clin.t"),
+        ("SHOW COLUMNS FROM t FROM s", "s.t"),
+        ("EXPLAIN FOR SCHEMA s SELECT * FROM `a.b`", "s.a.b"),
+        ("WITH c AS (SELECT 1 FROM t) SELECT * FROM c", "clin.t"),
+    ] {
+        assert_eq!(of(text).qualified.join(" "), expected, "{text}");
+    }
+}
+
+#[test]
+fn names_in_other_character_sets_stay_apart() {
+    let server = ServerVersion::from_greeting(b"9.7.4").unwrap();
+    let facts = SessionFacts::new(server, b"", 8, Some(b"klinik_s\xfcd")).unwrap();
+    let found = structure(&facts, b"SELECT gr\xf6\xdfe FROM `\xe4` UNION SELECT 1 FROM \xfc");
+    assert_eq!(found.qualified, [r"klinik_s\xfcd.\xe4", r"klinik_s\xfcd.\xfc"]);
+    assert_eq!(found.columns, [r"\xe4.gr\xf6\xdfe"]);
+}
+
+#[test]
 fn columns_are_told_by_alias_or_by_the_only_table() {
     for (text, expected) in [
         ("SELECT a, b AS c FROM t WHERE d = 1 ORDER BY c", "t.a t.b t.d"),

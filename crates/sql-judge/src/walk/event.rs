@@ -47,6 +47,8 @@ pub(crate) enum Event {
     Described(Path),
     /// A schema that is listed or made the default.
     Schema(Token),
+    /// The schema in which EXPLAIN has the rest of the text read.
+    ExplainedIn(Token),
     /// A routine, trigger or event whose definition is shown.
     Routine(Path),
     /// Called with arguments.

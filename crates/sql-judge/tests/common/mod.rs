@@ -121,7 +121,7 @@ fn with_other_values(facts: &SessionFacts, text: &[u8], random: &mut Random) -> 
 /// The text with a small change beside its values: what the memory must not overlook.
 fn nudged(text: &[u8], random: &mut Random) -> Vec<u8> {
     const INSERTED: &[&[u8]] =
-        &[b" ", b"/**/", b"`", b",", b"1", b";", b"/*!", b"*/", b"@", b"x", b"("];
+        &[b" ", b"/**/", b"`", b",", b"1", b";", b"/*!", b"*/", b"@", b"x", b"(", b"["];
     let mut other = text.to_vec();
     let parentheses: Vec<usize> = (0..text.len()).filter(|&at| text[at] == b'(').collect();
     let at = match parentheses.len() {
