@@ -125,6 +125,8 @@ pub enum What {
     AnchorDiffers,
     /// The copy of a checkpoint is itself not properly signed.
     BadAnchor,
+    /// The file given for copies of checkpoints holds none.
+    NoAnchor,
     /// The encrypted file isn't the one that was signed for.
     SealedChanged,
     /// No signed statement speaks for the encrypted file.
@@ -170,6 +172,9 @@ impl fmt::Display for Finding {
             }
             What::AnchorDiffers => f.write_str("a checkpoint held elsewhere says otherwise"),
             What::BadAnchor => f.write_str("this copy of a checkpoint is not properly signed"),
+            What::NoAnchor => {
+                f.write_str("no copy of a checkpoint is in this file: nothing was compared with it")
+            }
             What::SealedChanged => f.write_str("the encrypted file is not the one signed for"),
             What::NotVouched => f.write_str("nothing signed speaks for this encrypted file"),
             What::NoLedger { node } => write!(f, "no ledger file of node {node:?} was given"),
