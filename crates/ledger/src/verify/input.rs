@@ -198,6 +198,7 @@ impl Inputs {
                 found = Some((node, frame.sequence.saturating_sub(number)));
                 break;
             }
+            what = What::unread(&line);
         }
         if let Some((node, first)) = found {
             let (path, content) = (path.to_owned(), Content::Lines);

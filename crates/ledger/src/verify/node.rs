@@ -128,7 +128,7 @@ impl NodeCheck {
         let Some(frame) = line.frame else {
             self.settle(None);
             self.settle_jump(None);
-            self.find(What::NotARecord);
+            self.find(What::unread(line.bytes));
             self.expected += 1;
             self.prev = Prev::Reported;
             return;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::line::later_version;
+
 /// The result over all nodes.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct VerifyReport {
@@ -84,6 +86,11 @@ pub struct Finding {
 pub enum What {
     /// The line isn't a record's line.
     NotARecord,
+    /// The line isn't one that this program knows.
+    LaterVersion {
+        /// What it says of itself.
+        version: u32,
+    },
     /// The bytes of the line are not those that were recorded.
     Changed,
     /// The line names another one before it than there is: its end was changed, or it
@@ -138,6 +145,16 @@ pub enum What {
     },
 }
 
+impl What {
+    /// What a line is that can't be read as a record.
+    pub(super) fn unread(line: &[u8]) -> Self {
+        match later_version(line) {
+            Some(version) => Self::LaterVersion { version },
+            None => Self::NotARecord,
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: ", self.file.display(), self.line)?;
@@ -146,6 +163,10 @@ impl fmt::Display for Finding {
         }
         match &self.what {
             What::NotARecord => f.write_str("this is not a record of a ledger"),
+            What::LaterVersion { version } => write!(
+                f,
+                "the line says that it is of version {version}: verify it with the readgate that made it"
+            ),
             What::Changed => f.write_str("the record was changed after it was written"),
             What::WrongPredecessor => {
                 f.write_str("the record does not follow from the one before: changed, or put here")
