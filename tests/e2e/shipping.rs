@@ -121,7 +121,7 @@ fn a_record_too_long_for_its_receiver_comes_without_its_text_and_holds_nothing_u
     let daemon = Readgate::start(&directory, config);
     let login = Login::user("alice", USER_PASSWORD);
     let mut client = login_at(daemon.port, &stage.ca_file(), &login);
-    client.query(&format!("SELECT LENGTH('{}')", "\u{1}".repeat(20_000))).expect_ok();
+    client.query(format!("SELECT LENGTH('{}')", "\u{1}".repeat(20_000))).expect_ok();
     client.query("SELECT 'what follows'").expect_ok();
     let (records, _stream) = arrived(&listener, |record| record["text"] == "SELECT 'what follows'");
     let at = records.iter().position(|record| !record["left_out"].is_null()).unwrap();
