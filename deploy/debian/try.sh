@@ -132,6 +132,10 @@ inside() {
     said "10 restarts refuse none of the clients ($refused)" test "$refused" = "0 refused"
     said "a wrong configuration ends it" wrong_configuration
     said "once: systemd doesn't try again" is_left_failed
+    main="$(systemctl show --property MainPID --value readgate.service)"
+    said "an upgrade starts the new program" upgraded_with_a_right_configuration "$main"
+    main="$(systemctl show --property MainPID --value readgate.service)"
+    said "not with a configuration that it refuses: who serves goes on" upgraded_with_a_wrong_configuration "$main"
     score="$(systemd-analyze security --no-pager readgate.service | tail -1)"
     said "systemd sees:${score#*:}" true
     said "it stops" systemctl stop readgate.service readgate.socket
@@ -169,17 +173,34 @@ greets() {
 
 # A start that the configuration makes fail, and the right configuration back in its place.
 wrong_configuration() {
-    cp -p /etc/readgate/proxy.toml /try/right.toml
-    echo 'no_such_key = 1' >>/etc/readgate/proxy.toml
+    cp -p /etc/readgate/proxy.toml /try/right.toml && echo 'no_such_key = 1' >>/etc/readgate/proxy.toml
     if systemctl restart readgate.service; then return 1; fi
     cp -p /try/right.toml /etc/readgate/proxy.toml
 }
 
 # Between two tries it would be called activating (auto-restart).
 is_left_failed() {
-    test "$(systemctl show --property SubState --value readgate.service)" = failed
-    test "$(systemctl show --property ExecMainStatus --value readgate.service)" = 78
-    systemctl restart readgate.service
+    test "$(systemctl show --property SubState --value readgate.service)" = failed &&
+        test "$(systemctl show --property ExecMainStatus --value readgate.service)" = 78 &&
+        systemctl restart readgate.service
+}
+
+# Within `said` nothing ends at the first failure: hence the chains.
+upgraded_with_a_right_configuration() {
+    dpkg --install /root/readgate.deb &&
+        test "$(systemctl show --property MainPID --value readgate.service)" != "$1" &&
+        eventually page /healthz ok
+}
+
+# As where a new version's keys are stricter: dpkg has done its part, and says what is left to do.
+upgraded_with_a_wrong_configuration() {
+    cp -p /etc/readgate/proxy.toml /try/right.toml &&
+        echo 'no_such_key = 1' >>/etc/readgate/proxy.toml &&
+        dpkg --install /root/readgate.deb 2>&1 | tee /try/upgrade &&
+        grep 'goes on as it was' /try/upgrade &&
+        test "$(systemctl show --property MainPID --value readgate.service)" = "$1" &&
+        page /healthz ok &&
+        cp -p /try/right.toml /etc/readgate/proxy.toml
 }
 
 # restarted_under_clients COUNT: how many of the clients that come meanwhile are refused.

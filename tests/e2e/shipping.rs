@@ -110,6 +110,27 @@ fn arrived(socket: &TcpListener, last: impl Fn(&Value) -> bool) -> (Vec<Value>, 
     (records, stream)
 }
 
+/// One flavour is enough: no server has a part in it. Real receivers hang up at a message that is
+/// too long for them, each time it comes, or take nothing more over that connection.
+#[test]
+fn a_record_too_long_for_its_receiver_comes_without_its_text_and_holds_nothing_up() {
+    let stage = stage(Flavour::MariaDb);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (directory, mut config) = stage.own_config("shipping-long");
+    set(&mut config, "ledger.ship_to", format!("tcp://{}", listener.local_addr().unwrap()));
+    let daemon = Readgate::start(&directory, config);
+    let login = Login::user("alice", USER_PASSWORD);
+    let mut client = login_at(daemon.port, &stage.ca_file(), &login);
+    client.query(format!("SELECT LENGTH('{}')", "\u{1}".repeat(20_000))).expect_ok();
+    client.query("SELECT 'what follows'").expect_ok();
+    let (records, _stream) = arrived(&listener, |record| record["text"] == "SELECT 'what follows'");
+    let at = records.iter().position(|record| !record["left_out"].is_null()).unwrap();
+    let (short, next) = (&records[at], &records[at + 1]);
+    assert_eq!((&short["left_out"], &short["user"]), (&json!(["text"]), &json!("alice")));
+    assert!(short["line_bytes"].as_u64() > Some(100_000), "{short}");
+    assert_eq!(short["line_sha256"], next["prev"], "the record is in the ledger as a whole");
+}
+
 /// One flavour is enough: no server has a part in it.
 #[test]
 fn a_reload_sends_what_follows_to_another_receiver_and_leaves_nothing_out() {

@@ -293,6 +293,8 @@ pub struct Shipping {
     pub to_stdout: bool,
     /// Records, to a syslog receiver.
     pub syslog: Option<Endpoint>,
+    /// Bytes of the longest message that this receiver takes.
+    pub longest: usize,
     /// Checkpoints, by HTTP POST.
     pub anchor_webhook: Option<Endpoint>,
     /// PEM file of who signs the certificates of both. There if either is reached by TLS.

@@ -21,6 +21,18 @@ pub enum LedgerError {
     /// Another process keeps this ledger.
     #[error("ledger: {} is in use by another process", .0.display())]
     InUse(PathBuf),
+    /// A later program has written here.
+    #[error(
+        "ledger: {} was written by a later readgate: lines of version {version}, which this one \
+         doesn't know; start that one, or name another folder",
+        path.display()
+    )]
+    Later {
+        /// Its newest file.
+        path: PathBuf,
+        /// What its newest line names.
+        version: u32,
+    },
     /// A setting that can't work.
     #[error("ledger: {0}")]
     Setting(String),
@@ -38,6 +50,7 @@ impl LedgerError {
         match self {
             Self::Io { source, .. } => source,
             Self::InUse(_) => io::Error::other("another process keeps its journal"),
+            later @ Self::Later { .. } => io::Error::other(later.to_string()),
             Self::Setting(what) => io::Error::other(what),
         }
     }

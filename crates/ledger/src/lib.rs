@@ -49,6 +49,7 @@ mod redact;
 pub mod report;
 mod settings;
 mod shared;
+mod shortened;
 mod shown;
 mod statement;
 mod tag;
@@ -71,5 +72,6 @@ pub use record::{
 pub use recording::{IntentRecorded, Recording};
 pub use settings::{LedgerSettings, SyncPolicy};
 pub use shared::LedgerHealth;
+pub use shortened::shortened;
 pub use tag::WhoTag;
 pub use tail::Tail;

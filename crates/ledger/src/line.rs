@@ -77,6 +77,9 @@ impl Chain {
     }
 }
 
+/// What lines are made in. Those of version 1 are read as well.
+const VERSION: u32 = 2;
+
 /// What can be read of a line without parsing it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frame {
@@ -101,6 +104,14 @@ impl Frame {
         let hex = suffix.strip_prefix(b",\"prev\":\"")?.strip_suffix(b"\"}")?;
         (digits > 0 && sequence > 0).then_some(Self { sequence, prev: from_hex(hex)? })
     }
+}
+
+/// The version that a line names, if a later program than this made it.
+pub(crate) fn later_version(line: &[u8]) -> Option<u32> {
+    let rest = line.strip_prefix(b"{\"v\":")?;
+    let end = memchr::memmem::find(rest, b",\"seq\":")?;
+    let version = std::str::from_utf8(rest.get(..end)?).ok()?.parse().ok()?;
+    (version > VERSION).then_some(version)
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> Hash {

@@ -17,7 +17,7 @@ use crate::fault::LedgerError;
 use crate::files::{self, Files};
 use crate::journal::Journal;
 use crate::keys::SigningKey;
-use crate::line::{Chain, Frame, Hash, from_hex, genesis, hex, micros_of, sha256};
+use crate::line::{Chain, Frame, Hash, from_hex, genesis, hex, later_version, micros_of, sha256};
 use crate::lines::time_of;
 use crate::own_event::{OwnEvent, Torn};
 use crate::settings::LedgerSettings;
@@ -146,11 +146,16 @@ fn find_end_of(path: &Path, files: &mut Files, end: &mut End) -> Result<bool, Le
     let is_plain = !archive::is_compressed(path);
     let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     let (lines, torn) = bytes.split_at_checked(whole).unwrap_or((&bytes, &[]));
+    let mut newest_first = lines.split(|byte| *byte == b'\n').rev().filter(|l| !l.is_empty());
+    let last = newest_first.next();
+    // To go on behind what isn't understood would give numbers out twice. Nothing is touched.
+    if let Some(version) = last.and_then(later_version) {
+        return Err(LedgerError::Later { path: path.to_owned(), version });
+    }
     if !torn.is_empty() && is_plain {
         end.torn = Some(close_off(path, whole, torn)?);
     }
-    let mut newest_first = lines.split(|byte| *byte == b'\n').rev().filter(|l| !l.is_empty());
-    let Some(last) = newest_first.next() else {
+    let Some(last) = last else {
         // As a kill leaves a file that was just made. The ledger goes on in the one before, and
         // this one would be closed without a record, which nobody can sign for.
         if is_plain && lines.is_empty() {

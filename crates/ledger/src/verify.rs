@@ -10,6 +10,7 @@ mod hashed;
 mod input;
 mod node;
 mod report;
+mod trust;
 mod vouched;
 
 use std::collections::BTreeMap;

@@ -181,6 +181,37 @@ fn a_rewritten_ledger_with_another_key_is_found() {
 }
 
 #[test]
+fn copies_of_checkpoints_count_as_other_programs_leave_them_and_none_is_not_agreement() {
+    let made = Made::new(20, |_| {});
+    let copies = fs::read_to_string(made.path().join("checkpoints-n1.jsonl")).unwrap();
+    let file = files(made.path()).remove(0);
+    let cut = tempfile::tempdir().unwrap();
+    let lines = fs::read_to_string(&file).unwrap();
+    let kept: String = lines.split_inclusive('\n').take(10).collect();
+    fs::write(cut.path().join(file.file_name().unwrap()), kept).unwrap();
+    let found = |folder: &Path, copies: &str| {
+        let anchor = cut.path().join("copies");
+        fs::write(&anchor, copies).unwrap();
+        let paths = vec![folder.to_owned()];
+        let report = verify(&VerifyRequest { paths, public_key: None, anchors: vec![anchor] });
+        report.unwrap().findings().map(|one| one.what.clone()).collect::<Vec<_>>()
+    };
+    for form in [
+        copies.clone(),
+        copies.replace('\n', "\r\n"),
+        format!("\u{feff}{copies}"),
+        copies.trim_end().to_owned(),
+        format!("{copies}{}", &copies[..copies.len() / 2]),
+    ] {
+        assert_eq!(found(made.path(), &form), [], "{form:?}");
+        assert!(matches!(found(cut.path(), &form)[..], [What::CutTail { .. }]), "{form:?}");
+    }
+    for none in ["", "\n", &copies[..copies.len() - 2]] {
+        assert_eq!(found(made.path(), none), [What::NoAnchor], "{none:?}");
+    }
+}
+
+#[test]
 fn a_tail_rewritten_by_who_holds_the_key_differs_from_the_anchors() {
     let made = Made::new(10, |_| {});
     let anchors = tempfile::tempdir().unwrap();
@@ -228,6 +259,43 @@ fn a_rotated_key_is_followed_from_the_old_one() {
     assert_eq!(report.nodes[0].key.as_deref(), Some(to.to_hex().as_str()));
     let rotations = records(folder.path()).into_iter().filter(|r| r["event"] == "key_rotated");
     assert_eq!(rotations.count(), 1);
+}
+
+#[test]
+fn the_newest_key_leads_back_to_those_before_it_and_no_further() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = LedgerSettings::new(folder.path(), "n1");
+    let first = keygen(&settings.key_file).unwrap();
+    let of_first = fs::read(&settings.key_file).unwrap();
+    write(settings.clone(), 5);
+    rotate_key(&settings.key_file).unwrap();
+    write(settings.clone(), 5);
+    let (_, newest) = rotate_key(&settings.key_file).unwrap();
+    write(settings.clone(), 5);
+    let check = |key| {
+        let paths = vec![folder.path().to_owned()];
+        verify(&VerifyRequest { paths, public_key: Some(key), anchors: vec![] }).unwrap()
+    };
+    let report = check(newest);
+    assert!(report.is_intact(), "{:?}", report.findings().collect::<Vec<_>>());
+    assert!(report.nodes[0].key_trusted);
+    let nobodys = keygen(&folder.path().join("another.key")).unwrap();
+    let of_nobody = check(nobodys);
+    assert_eq!(of_nobody.findings().count(), 5, "three checkpoints, two rotations");
+
+    // Who has stolen a key that was given up can't go on with it.
+    let end = records(folder.path()).len() as u64;
+    fs::write(&settings.key_file, of_first).unwrap();
+    write(settings, 5);
+    for trusted in [first, newest] {
+        let report = check(trusted);
+        let found: Vec<_> = report.findings().collect();
+        assert!(
+            matches!(found[..], [Finding { what: What::UntrustedKey { .. }, .. }]),
+            "{found:?}"
+        );
+        assert!(found[0].sequence > Some(end));
+    }
 }
 
 #[test]

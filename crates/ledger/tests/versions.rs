@@ -17,7 +17,7 @@ use common::{ok, query, records, report_request, who};
 use ledger::cli::{Search, search, search_csv, show, stats};
 use ledger::report::report;
 use ledger::verify::{VerifyReport, VerifyRequest, What, verify};
-use ledger::{Event, Ledger, LedgerSettings, PublicKey};
+use ledger::{Event, Ledger, LedgerError, LedgerSettings, PublicKey};
 
 const FILE: &str = "ledger-n1-000000000001.jsonl";
 const RECORDS: u64 = 13;
@@ -37,6 +37,25 @@ fn verified(folder: &Path) -> VerifyReport {
     let paths = vec![folder.to_owned()];
     let public_key = PublicKey::from_hex(KEY);
     verify(&VerifyRequest { paths, public_key, anchors: vec![] }).unwrap()
+}
+
+#[test]
+fn a_ledger_that_a_later_readgate_wrote_to_is_left_as_it_is() {
+    let folder = copied();
+    let file = folder.path().join(FILE);
+    let older = fs::read_to_string(&file).unwrap();
+    let newest = older.lines().last().unwrap().replacen(r#""v":1"#, r#""v":3"#, 1);
+    let written = format!("{older}{newest}\n{{\"v\":3,\"se");
+    fs::write(&file, &written).unwrap();
+    let before = common::files(folder.path());
+
+    let opened = Ledger::open(LedgerSettings::new(folder.path(), "n1"));
+    assert!(matches!(opened, Err(LedgerError::Later { version: 3, .. })));
+    assert_eq!(common::files(folder.path()), before);
+    assert_eq!(fs::read_to_string(&file).unwrap(), written);
+    let report = verified(folder.path());
+    let found = report.findings().next().map(|one| &one.what);
+    assert_eq!(found, Some(&What::LaterVersion { version: 3 }));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use rustls::ClientConfig;
 
 use crate::tls::{self, TlsFault};
 use receiver::{Receiver, Stdout, Syslog};
+use wire::Form;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_millis(300);
@@ -93,7 +94,7 @@ impl Shipping {
     }
 
     fn start(&self, running: &mut Running) {
-        let config::Shipping { to_stdout, syslog, anchor_webhook, .. } =
+        let config::Shipping { to_stdout, syslog, longest, anchor_webhook, .. } =
             running.wanted.shipping.clone();
         let tls = running.wanted.tls.clone();
         let (directory, node) = (self.directory.clone(), self.node.clone());
@@ -108,10 +109,11 @@ impl Shipping {
             });
         }
         if let Some(endpoint) = syslog {
-            let (tls, node) = (tls.clone(), self.node.clone());
+            let form = Form { node: self.node.clone(), longest };
+            let tls = tls.clone();
             running.spawn("ship-syslog", move |orders| {
                 let records = records("syslog");
-                let mut syslog = Syslog::after(records.tail.last(), endpoint, tls, node);
+                let mut syslog = Syslog::after(records.tail.last(), endpoint, tls, form);
                 records.run(&mut syslog, orders);
             });
         }

@@ -140,6 +140,13 @@ pub(crate) static LEDGER: Section = Section {
             "\"/etc/readgate/certs/siem-ca.crt\"",
             "PEM. Who must have signed the certificates of `ship_to` and `anchor_webhook`; needed for tls:// and https://.",
         ),
+        default(
+            "ship_longest",
+            Kind::Size("4KiB", "4MiB"),
+            "\"64KiB\"",
+            "\"256KiB\"",
+            "Longest message to a syslog receiver: of a record that is longer it gets what remains without the longest members, and its hash. Receivers must take as much: some cut what is longer, others hang up, or lose all that follows.",
+        ),
     ],
     sections: &[],
 };
@@ -200,6 +207,7 @@ pub(super) fn read(
 
 fn read_shipping(table: &Table<'_, '_>) -> Option<Shipping> {
     let ca_file = table.optional("ship_ca_file", values::text);
+    let longest = table.get("ship_longest", values::size);
     let endpoint = |key: &str, schemes: [(&str, u16); 2], example: &str| {
         let Some(text) = table.optional(key, values::text)? else {
             return Some(None);
@@ -230,6 +238,7 @@ fn read_shipping(table: &Table<'_, '_>) -> Option<Shipping> {
     Some(Shipping {
         to_stdout,
         syslog: syslog?,
+        longest: longest?.try_into().unwrap_or(usize::MAX),
         anchor_webhook: webhook?,
         ca_file: ca_file?.map(|path| table.document().resolve(&path)),
     })

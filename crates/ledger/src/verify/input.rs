@@ -90,8 +90,15 @@ impl Inputs {
         // The ledger may be written to and its files put away meanwhile. So each is read before
         // what it speaks of: a checkpoint is in a file before its copy is made.
         let copies = inputs.in_folders("checkpoints-", &[PLAIN])?;
-        for path in copies.iter().chain(&request.anchors) {
+        for path in &copies {
             inputs.anchor_file(path)?;
+        }
+        for path in &request.anchors {
+            // One that was cut, or never filled, must not pass for one that agrees.
+            if inputs.anchor_file(path)? == 0 {
+                let (file, what) = (path.clone(), What::NoAnchor);
+                inputs.strays.push(Finding { file, line: 0, sequence: None, what });
+            }
         }
         let found = inputs.in_folders("ledger-", &[PLAIN, COMPRESSED, SEALED])?;
         let (mut sealed, readable): (Vec<_>, Vec<_>) =
@@ -191,6 +198,7 @@ impl Inputs {
                 found = Some((node, frame.sequence.saturating_sub(number)));
                 break;
             }
+            what = What::unread(&line);
         }
         if let Some((node, first)) = found {
             let (path, content) = (path.to_owned(), Content::Lines);
@@ -230,28 +238,38 @@ impl Inputs {
         }
     }
 
-    fn anchor_file(&mut self, path: &Path) -> Result<(), VerifyError> {
+    /// Takes the copies of checkpoints in a file, and gives how many lines it holds. What other
+    /// programs do to a text on its way, a mark at its begin and carriage returns, is no part of them.
+    fn anchor_file(&mut self, path: &Path) -> Result<usize, VerifyError> {
         let bytes = fs::read(path).map_err(failed(path))?;
-        // What follows the last line feed is a copy that was being written.
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
-        let lines = bytes.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n');
-        for (bytes, line) in lines.zip(1_u64..).filter(|(bytes, _)| !bytes.is_empty()) {
-            let file = path.to_owned();
+        let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);
+        let mut held = 0;
+        for (line, number) in text.split_inclusive(|byte| *byte == b'\n').zip(1_u64..) {
+            let bytes = line.strip_suffix(b"\n").unwrap_or(line);
+            let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+            if bytes.is_empty() {
+                continue;
+            }
             let checkpoint = Checkpoint::read(bytes).filter(Checkpoint::holds);
+            let file = path.to_owned();
             match (checkpoint, node_of(bytes)) {
                 (Some(checkpoint), Some(node)) => self.anchors.push(Anchor {
                     node,
                     sequence: checkpoint.frame.sequence,
                     hash: sha256(bytes),
                     file,
-                    line,
+                    line: number,
                 }),
+                // A copy that is being written.
+                _ if !line.ends_with(b"\n") => continue,
                 _ => {
-                    self.strays.push(Finding { file, line, sequence: None, what: What::BadAnchor })
+                    let what = What::BadAnchor;
+                    self.strays.push(Finding { file, line: number, sequence: None, what });
                 }
             }
+            held += 1;
         }
-        Ok(())
+        Ok(held)
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::hashed::{self, Line};
 use super::input::{Anchor, node_of};
 use super::report::{Finding, NodeReport, What};
+use super::trust::Trust;
 use crate::archive;
 use crate::checkpoint::Checkpoint;
 use crate::keys::{PublicKey, Rotation};
@@ -31,12 +32,10 @@ pub(super) struct NodeCheck {
     /// The line at hand doesn't belong where it stands.
     strange: bool,
     pub(super) place: Place,
-    pub(super) trusted: Option<PublicKey>,
+    pub(super) trust: Trust,
     given_key: bool,
     /// Nothing may be missing at the start.
     whole: bool,
-    /// Checkpoints by keys not introduced yet: a rotation that follows clears them.
-    pub(super) unknown: Vec<(PublicKey, Finding)>,
     pub(super) anchors: BTreeMap<u64, Vec<Hash>>,
     event: Finder<'static>,
     /// Where the last line's event began: nearly always there in the next one too.
@@ -82,10 +81,9 @@ impl NodeCheck {
             jump: None,
             strange: false,
             place: Place { file: Path::new("").into(), line: 0, sequence: 0 },
-            trusted: key,
+            trust: Trust::new(key),
             whole,
             given_key: key.is_some(),
-            unknown: Vec::new(),
             anchors: by_sequence,
             event: Finder::new(b",\"event\":\""),
             event_at: 0,
@@ -130,7 +128,7 @@ impl NodeCheck {
         let Some(frame) = line.frame else {
             self.settle(None);
             self.settle_jump(None);
-            self.find(What::NotARecord);
+            self.find(What::unread(line.bytes));
             self.expected += 1;
             self.prev = Prev::Reported;
             return;
@@ -247,17 +245,9 @@ impl NodeCheck {
         self.report.after_last_checkpoint = 0;
         self.report.closed = closes;
         self.report.key = Some(checkpoint.key.to_hex());
-        // Without a given key the first one is followed.
-        if self.trusted.is_none() {
-            self.trusted = Some(checkpoint.key);
-            self.unknown.retain(|(key, _)| *key != checkpoint.key);
-        }
-        let trusted = self.trusted.unwrap_or(checkpoint.key);
-        if checkpoint.key != trusted {
-            let key = checkpoint.key.to_hex();
-            let finding = self.finding(&self.place, What::UntrustedKey { key });
-            self.unknown.push((checkpoint.key, finding));
-        }
+        let key = checkpoint.key.to_hex();
+        let finding = self.finding(&self.place, What::UntrustedKey { key });
+        self.trust.checkpoint(checkpoint.key, finding);
     }
 
     fn gap(&mut self, line: &[u8]) {
@@ -279,26 +269,21 @@ impl NodeCheck {
         self.follow(rotation.as_ref());
     }
 
-    /// Trusts the key that a trusted one has introduced.
+    /// Takes a change of the key for what leads from one to the other.
     pub(super) fn follow(&mut self, rotation: Option<&Rotation>) {
         match rotation.and_then(Rotation::check) {
-            Some((old, new)) if self.trusted.is_none_or(|key| key == old || key == new) => {
-                self.trusted = Some(new);
-                self.unknown.retain(|(key, _)| *key != new);
+            Some((old, new)) => {
+                let finding = self.finding(&self.place, What::BadRotation);
+                self.trust.rotation(old, new, finding);
             }
-            _ => self.find(What::BadRotation),
+            None => self.find(What::BadRotation),
         }
     }
 
     pub(super) fn finish(mut self) -> NodeReport {
         self.settle(None);
         self.settle_jump(None);
-        if let (None, Some((first, _))) = (self.trusted, self.unknown.first()) {
-            // Nothing but statements, and no key given: theirs is followed.
-            let first = *first;
-            self.unknown.retain(|(key, _)| *key != first);
-        }
-        for (_, finding) in std::mem::take(&mut self.unknown) {
+        for finding in std::mem::replace(&mut self.trust, Trust::new(None)).finish() {
             self.report.key_trusted = false;
             self.add(finding);
         }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::line::later_version;
+
 /// The result over all nodes.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct VerifyReport {
@@ -84,6 +86,11 @@ pub struct Finding {
 pub enum What {
     /// The line isn't a record's line.
     NotARecord,
+    /// The line isn't one that this program knows.
+    LaterVersion {
+        /// What it says of itself.
+        version: u32,
+    },
     /// The bytes of the line are not those that were recorded.
     Changed,
     /// The line names another one before it than there is: its end was changed, or it
@@ -125,6 +132,8 @@ pub enum What {
     AnchorDiffers,
     /// The copy of a checkpoint is itself not properly signed.
     BadAnchor,
+    /// The file given for copies of checkpoints holds none.
+    NoAnchor,
     /// The encrypted file isn't the one that was signed for.
     SealedChanged,
     /// No signed statement speaks for the encrypted file.
@@ -136,6 +145,16 @@ pub enum What {
     },
 }
 
+impl What {
+    /// What a line is that can't be read as a record.
+    pub(super) fn unread(line: &[u8]) -> Self {
+        match later_version(line) {
+            Some(version) => Self::LaterVersion { version },
+            None => Self::NotARecord,
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: ", self.file.display(), self.line)?;
@@ -144,6 +163,10 @@ impl fmt::Display for Finding {
         }
         match &self.what {
             What::NotARecord => f.write_str("this is not a record of a ledger"),
+            What::LaterVersion { version } => write!(
+                f,
+                "the line says that it is of version {version}: verify it with the readgate that made it"
+            ),
             What::Changed => f.write_str("the record was changed after it was written"),
             What::WrongPredecessor => {
                 f.write_str("the record does not follow from the one before: changed, or put here")
@@ -170,6 +193,9 @@ impl fmt::Display for Finding {
             }
             What::AnchorDiffers => f.write_str("a checkpoint held elsewhere says otherwise"),
             What::BadAnchor => f.write_str("this copy of a checkpoint is not properly signed"),
+            What::NoAnchor => {
+                f.write_str("no copy of a checkpoint is in this file: nothing was compared with it")
+            }
             What::SealedChanged => f.write_str("the encrypted file is not the one signed for"),
             What::NotVouched => f.write_str("nothing signed speaks for this encrypted file"),
             What::NoLedger { node } => write!(f, "no ledger file of node {node:?} was given"),

@@ -51,11 +51,8 @@ impl NodeCheck {
             self.report.first = statement.first;
             self.start(statement.first);
         }
-        // A later checkpoint or rotation may introduce the key.
-        if self.trusted != Some(*key) {
-            let finding = self.finding(&self.place, What::UntrustedKey { key: key.to_hex() });
-            self.unknown.push((*key, finding));
-        }
+        let finding = self.finding(&self.place, What::UntrustedKey { key: key.to_hex() });
+        self.trust.statement(*key, finding);
         if statement.first > self.expected {
             self.find(What::Missing { from: self.expected, to: statement.first - 1 });
         } else if statement.first < self.expected {

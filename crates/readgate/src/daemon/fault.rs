@@ -35,7 +35,9 @@ impl StartFault {
     /// a store of users may be there at the next try.
     pub fn is_of_configuration(&self) -> bool {
         match self {
-            Self::Tls(_) | Self::Secret(_) | Self::Ledger(LedgerError::Setting(_)) => true,
+            Self::Tls(_)
+            | Self::Secret(_)
+            | Self::Ledger(LedgerError::Setting(_) | LedgerError::Later { .. }) => true,
             Self::Ledger(_)
             | Self::Identities(_)
             | Self::Usage(_)

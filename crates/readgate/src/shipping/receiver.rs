@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use config::Endpoint;
 use rustls::ClientConfig;
 
-use super::wire::{self, DEADLINE, Wire};
+use super::wire::{DEADLINE, Form, Wire};
 
 /// After this, what was sent over a connection that is still well has arrived: the kernel
 /// breaks one whose other end acknowledges nothing for [`DEADLINE`]. The rest is for the
@@ -79,7 +79,7 @@ impl Receiver for Stdout {
 pub(super) struct Syslog {
     endpoint: Endpoint,
     tls: Option<Arc<ClientConfig>>,
-    node: String,
+    form: Form,
     wire: Option<Wire>,
     /// When the other end was last known not to have ended the connection.
     was_open: Instant,
@@ -93,10 +93,10 @@ impl Syslog {
         arrived: u64,
         endpoint: Endpoint,
         tls: Option<Arc<ClientConfig>>,
-        node: String,
+        form: Form,
     ) -> Self {
         let (wire, was_open, on_the_way) = (None, Instant::now(), VecDeque::new());
-        Self { endpoint, tls, node, wire, was_open, arrived, on_the_way }
+        Self { endpoint, tls, form, wire, was_open, arrived, on_the_way }
     }
 
     fn lost(&mut self) {
@@ -114,8 +114,7 @@ impl Receiver for Syslog {
                 none.insert(Wire::connect(&self.endpoint, self.tls.clone())?)
             }
         };
-        let sent =
-            wire.write_all(&wire::syslog_frame(&self.node, line)).and_then(|()| wire.flush());
+        let sent = wire.write_all(&self.form.frame(line)).and_then(|()| wire.flush());
         if sent.is_err() {
             self.lost();
             return sent;

@@ -147,24 +147,35 @@ impl Read for Wire {
     }
 }
 
-/// A record as a syslog message: its own time and event in the head, the whole line after.
-pub(super) fn syslog_frame(node: &str, line: &[u8]) -> Vec<u8> {
-    let text = |name: &str| {
-        let needle = format!(",\"{name}\":\"");
-        let at = line.windows(needle.len()).position(|window| window == needle.as_bytes())?;
-        let rest = line.get(at + needle.len()..)?;
-        let end = rest.iter().position(|byte| *byte == b'"')?;
-        std::str::from_utf8(rest.get(..end)?).ok()
-    };
-    let time = text("time").unwrap_or("-");
-    let event: String = text("event").unwrap_or("-").chars().take(32).collect();
-    let is_plain = |c: &char| c.is_ascii_graphic();
-    let host: String = node.chars().filter(is_plain).take(255).collect();
-    let host = if host.is_empty() { "-" } else { &host };
-    let head = format!("{PRIORITY} {time} {host} readgate - {event} - ");
-    let mut frame = format!("{} {head}", head.len() + line.len()).into_bytes();
-    frame.extend_from_slice(line);
-    frame
+/// How a record becomes a syslog message.
+pub(super) struct Form {
+    pub(super) node: String,
+    /// Bytes of the longest one that the receiver takes. What comes of a longer one is the receiver's
+    /// choice: it may hang up each time, or lose all that follows.
+    pub(super) longest: usize,
+}
+
+impl Form {
+    /// A record's own time and event in the head, the whole line after, if there is room for it.
+    pub(super) fn frame(&self, line: &[u8]) -> Vec<u8> {
+        let text = |name: &str| {
+            let needle = format!(",\"{name}\":\"");
+            let at = line.windows(needle.len()).position(|window| window == needle.as_bytes())?;
+            let rest = line.get(at + needle.len()..)?;
+            let end = rest.iter().position(|byte| *byte == b'"')?;
+            std::str::from_utf8(rest.get(..end)?).ok()
+        };
+        let time = text("time").unwrap_or("-");
+        let event: String = text("event").unwrap_or("-").chars().take(32).collect();
+        let is_plain = |c: &char| c.is_ascii_graphic();
+        let host: String = self.node.chars().filter(is_plain).take(255).collect();
+        let host = if host.is_empty() { "-" } else { &host };
+        let head = format!("{PRIORITY} {time} {host} readgate - {event} - ");
+        let line = ledger::shortened(line, self.longest.saturating_sub(head.len()));
+        let mut frame = format!("{} {head}", head.len() + line.len()).into_bytes();
+        frame.extend_from_slice(&line);
+        frame
+    }
 }
 
 /// Posts JSON, with a header beside the usual ones if there is one; anything but a 2xx is an
@@ -207,10 +218,29 @@ pub(crate) fn post(
 mod tests {
     use super::*;
 
+    fn form(longest: usize) -> Form {
+        Form { node: "node 1".into(), longest }
+    }
+
+    #[test]
+    fn a_syslog_frame_is_as_long_as_its_receiver_takes_it() {
+        let text = "x".repeat(10_000);
+        let line = format!(r#"{{"v":1,"seq":7,"time":"T","event":"intent","text":"{text}"}}"#);
+        let length = |longest| {
+            let frame = String::from_utf8(form(longest).frame(line.as_bytes())).unwrap();
+            assert!(frame.contains("<110>1 T node1 readgate - intent - {"), "{frame}");
+            frame.split_once(' ').unwrap().1.len()
+        };
+        let whole = length(1 << 20);
+        assert!(whole > line.len());
+        assert_eq!(length(whole), whole);
+        assert!(length(whole - 1) < 300);
+    }
+
     #[test]
     fn a_syslog_frame_counts_its_octets_and_holds_the_whole_line() {
         let line = br#"{"v":1,"seq":7,"time":"2026-01-31T23:59:59.000001Z","event":"intent","text":"a b"}"#;
-        let frame = String::from_utf8(syslog_frame("node 1", line)).unwrap();
+        let frame = String::from_utf8(form(1 << 16).frame(line)).unwrap();
         let (count, message) = frame.split_once(' ').unwrap();
         assert_eq!(count.parse::<usize>().unwrap(), message.len());
         assert!(
