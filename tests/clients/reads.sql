@@ -1,6 +1,5 @@
 SELECT 1 AS one, 'text' AS t, NULL AS nothing, '' AS blank
 SELECT study_id, protocol_no, title, phase, started_on, closed_on FROM studies ORDER BY study_id
-SELECT study_id, settings FROM studies ORDER BY study_id
 SELECT * FROM sites ORDER BY site_id
 SELECT event_id, term, severity, serious, onset_on, resolved_on, narrative FROM adverse_events ORDER BY event_id LIMIT 500
 SELECT subject_id, HEX(consent_scan) FROM subjects ORDER BY subject_id LIMIT 50

@@ -122,6 +122,8 @@ on_both! {
     fn lets_a_driver_in_that_knows_no_plugins(stage) {
         let login = Login::user("olga", USER_PASSWORD).without_plugins();
         let mut olga = login_at(stage.readgate.port, &stage.ca_file(), &login);
+        let switched = olga.received.iter().any(|(_, payload)| payload.starts_with(b"\xfe"));
+        assert!(!switched, "it doesn't know what a switch is");
         assert_eq!(olga.query("SELECT 1").value(), "1");
         let wrong = Login::user("olga", "wrong").without_plugins();
         failed_login(stage, "olga", wrong);
