@@ -30,6 +30,8 @@ pub(crate) struct Session {
     thread: u64,
     server: ServerVersion,
     judge: Judge,
+    /// The server has ended.
+    is_gone: bool,
     _process: Kept,
 }
 
@@ -69,8 +71,17 @@ impl Session {
             }
         });
         let judge = Judge::new(server, Policy::default());
-        let mut session =
-            Self { runtime, user, watcher, socket, thread: 0, server, judge, _process: process };
+        let mut session = Self {
+            runtime,
+            user,
+            watcher,
+            socket,
+            thread: 0,
+            server,
+            judge,
+            is_gone: false,
+            _process: process,
+        };
         session.fresh();
         session
     }
@@ -93,6 +104,11 @@ impl Session {
         self.thread = self.ask(&format!("{thread} = {id}")).parse().unwrap();
     }
 
+    /// A statement was more than the server could bear. Then only a new session can go on.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone
+    }
+
     /// Runs a statement as the user; whether the server answered without an error.
     pub(crate) fn run(&mut self, statement: &[u8]) -> bool {
         let (user, limit) = (&mut self.user, Duration::from_secs(20));
@@ -101,7 +117,10 @@ impl Session {
             Ok(Ok(())) => true,
             Ok(Err(mysql_async::Error::Server(_))) => false,
             Ok(Err(_)) | Err(_) => {
-                self.reconnect();
+                self.is_gone = self.runtime.block_on(self.watcher.ping()).is_err();
+                if !self.is_gone {
+                    self.reconnect();
+                }
                 false
             }
         }

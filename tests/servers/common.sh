@@ -33,9 +33,11 @@ install_packages() {
     [ "${#missing[@]}" -gt 0 ] || return 0
     command -v apt-get >/dev/null || die "install these by hand, there is no apt here: ${missing[*]}"
     say "installing ${missing[*]}"
-    local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --no-remove)
+    # A new machine's own updates may hold apt's lock for minutes.
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=300)
+    local install=("${apt[@]}" install --no-install-recommends --no-remove)
     as_root "${install[@]}" "${missing[@]}" </dev/null >&2 && return 0
-    as_root apt-get update -q </dev/null >&2
+    as_root "${apt[@]}" update </dev/null >&2
     as_root "${install[@]}" "${missing[@]}" </dev/null >&2 || die "apt could not install ${missing[*]}"
 }
 

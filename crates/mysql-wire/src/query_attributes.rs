@@ -72,14 +72,13 @@ fn parse_attributes(reader: &mut Reader<'_>, count: u64) -> Result<Vec<QueryAttr
 }
 
 /// The bytes of one value in the binary protocol. Of types that no client binds, servers take
-/// as many bytes as each of them likes (MariaDB none for INT24, YEAR, BIT, GEOMETRY): they are
-/// malformed here, or the values behind them would be read differently.
+/// as many bytes as each of them likes (MariaDB none for INT24, YEAR, BIT, GEOMETRY; for NULL, which
+/// clients mark by its bit, 10.11.14 a string and others none): they are malformed here, or the values
+/// behind them would be read differently.
 ///
 /// <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_binary_resultset.html>
 pub fn binary_value<'a>(reader: &mut Reader<'a>, type_code: u8) -> Result<&'a [u8], Malformed> {
     match type_code {
-        // NULL
-        0x06 => Ok(&[]),
         // TINY
         0x01 => reader.bytes(1),
         // SHORT
