@@ -119,6 +119,16 @@ on_both! {
         assert_eq!(olga.query("SELECT 1").value(), "1");
     }
 
+    fn lets_a_driver_in_that_knows_no_plugins(stage) {
+        let login = Login::user("olga", USER_PASSWORD).without_plugins();
+        let mut olga = login_at(stage.readgate.port, &stage.ca_file(), &login);
+        let switched = olga.received.iter().any(|(_, payload)| payload.starts_with(b"\xfe"));
+        assert!(!switched, "it doesn't know what a switch is");
+        assert_eq!(olga.query("SELECT 1").value(), "1");
+        let wrong = Login::user("olga", "wrong").without_plugins();
+        failed_login(stage, "olga", wrong);
+    }
+
     fn refuses_wrong_passwords_unknown_and_disabled_users_alike(stage) {
         for plugin in ["caching_sha2_password", "mysql_native_password"] {
             let wrong = failed_login(stage, "alice", Login::user("alice", "wrong").proposing(plugin));

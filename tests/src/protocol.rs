@@ -55,6 +55,8 @@ pub struct Login {
     pub capabilities: u32,
     /// The plugin that the client proposes; `None`: the greeting's.
     pub plugin: Option<String>,
+    /// Whether the client can name a plugin at all.
+    pub knows_plugins: bool,
     /// Connection attributes, sent with [`capability::CONNECT_ATTRS`].
     pub attributes: Vec<(String, String)>,
     /// Character set and collation, by its id.
@@ -70,6 +72,7 @@ impl Login {
             schema: None,
             capabilities: c::MULTI_RESULTS | c::PS_MULTI_RESULTS | c::TRANSACTIONS,
             plugin: None,
+            knows_plugins: true,
             attributes: Vec::new(),
             collation: UTF8MB4,
         }
@@ -96,6 +99,13 @@ impl Login {
         self
     }
 
+    /// From before there were plugins, with what is the old plugin's proof.
+    #[must_use]
+    pub fn without_plugins(mut self) -> Self {
+        self.knows_plugins = false;
+        self.proposing("mysql_native_password")
+    }
+
     /// Starting in this schema.
     #[must_use]
     pub fn in_schema(mut self, schema: &str) -> Self {
@@ -106,8 +116,9 @@ impl Login {
 
     /// The flags that go out, in the SSL request and the handshake response alike.
     pub fn flags(&self, tls: bool) -> u32 {
-        let always = c::PROTOCOL_41 | c::SECURE_CONNECTION | c::PLUGIN_AUTH;
-        always | self.capabilities | if tls { c::SSL } else { 0 }
+        let always = c::PROTOCOL_41 | c::SECURE_CONNECTION;
+        let plugins = if self.knows_plugins { c::PLUGIN_AUTH } else { 0 };
+        always | plugins | self.capabilities | if tls { c::SSL } else { 0 }
     }
 
     /// First 32 bytes of both packets: flags, largest packet, collation.
@@ -132,8 +143,10 @@ impl Login {
             payload.extend(schema.as_bytes());
             payload.push(0);
         }
-        payload.extend(plugin.as_bytes());
-        payload.push(0);
+        if self.knows_plugins {
+            payload.extend(plugin.as_bytes());
+            payload.push(0);
+        }
         if self.capabilities & c::CONNECT_ATTRS != 0 {
             let texts = self.attributes.iter().flat_map(|(name, value)| [name, value]);
             let block: Vec<u8> = texts.flat_map(|text| lenenc_text(text)).collect();

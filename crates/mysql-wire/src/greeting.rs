@@ -30,7 +30,7 @@ impl HandshakeV10 {
     pub fn encode(&self) -> BytesMut {
         let mut out = BytesMut::with_capacity(96 + self.server_version.len());
         let (first, second) = self.nonce.split_at(self.nonce.len().min(8));
-        let [cap0, cap1, cap2, cap3] = self.offered.bits().to_le_bytes();
+        let ([cap0, cap1, cap2, cap3], extended) = self.offered.words();
         out.put_u8(10);
         put_nul_terminated(&mut out, &self.server_version);
         out.put_u32_le(self.connection_id);
@@ -41,7 +41,8 @@ impl HandshakeV10 {
         out.put_u16_le(self.status.bits());
         out.put_slice(&[cap2, cap3]);
         out.put_u8(u8::try_from(self.nonce.len() + 1).unwrap_or(u8::MAX));
-        out.put_bytes(0, 10);
+        out.put_bytes(0, 6);
+        out.put_slice(&extended);
         out.put_slice(second);
         out.put_u8(0);
         put_nul_terminated(&mut out, &self.auth_plugin);
@@ -62,9 +63,10 @@ impl HandshakeV10 {
         let collation = reader.u8()?;
         let status = StatusFlags::from_bits_truncate(reader.u16()?);
         let high = reader.u16()?;
-        let offered = Capabilities::from_bits_truncate(u32::from(low) | (u32::from(high) << 16));
         let nonce_len = usize::from(reader.u8()?);
-        reader.bytes(10)?;
+        reader.bytes(6)?;
+        let low = u32::from(low) | (u32::from(high) << 16);
+        let offered = Capabilities::from_words(low, reader.u32()?);
         // "Rest of the plugin provided data", max(13, length - 8), the last byte a NUL.
         let second = reader.bytes(nonce_len.saturating_sub(8).max(13))?;
         nonce.extend_from_slice(second.strip_suffix(&[0]).unwrap_or(second));

@@ -25,10 +25,11 @@ pub struct ResponseHead {
 impl ResponseHead {
     /// Reads the first 32 bytes.
     pub fn parse(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let requested = Capabilities::from_bits_retain(reader.u32()?);
+        let low = reader.u32()?;
         let max_packet = reader.u32()?;
         let collation = reader.u8()?;
-        reader.bytes(23)?;
+        reader.bytes(19)?;
+        let requested = Capabilities::from_words(low, reader.u32()?);
         Ok(Self { requested, max_packet, collation })
     }
 
@@ -36,10 +37,12 @@ impl ResponseHead {
     /// follows inside TLS, or the server keeps the first ones.
     pub fn encode(&self) -> BytesMut {
         let mut out = BytesMut::with_capacity(SSL_REQUEST_LEN);
-        out.put_u32_le(self.requested.bits());
+        let (low, extended) = self.requested.words();
+        out.put_slice(&low);
         out.put_u32_le(self.max_packet);
         out.put_u8(self.collation);
-        out.put_bytes(0, 23);
+        out.put_bytes(0, 19);
+        out.put_slice(&extended);
         out
     }
 }

@@ -18,8 +18,7 @@ pub const LOGIN_PAYLOAD_LIMIT: usize = 64 * 1024;
 
 /// What readgate's relay can carry, if the replica can. Local files never; several
 /// statements in one query are split here and never reach the replica as such.
-const CARRIED: Capabilities = Capabilities::CLIENT_LONG_PASSWORD
-    .union(Capabilities::CLIENT_FOUND_ROWS)
+const CARRIED: Capabilities = Capabilities::CLIENT_FOUND_ROWS
     .union(Capabilities::CLIENT_LONG_FLAG)
     .union(Capabilities::CLIENT_CONNECT_WITH_DB)
     .union(Capabilities::CLIENT_ODBC)
@@ -35,13 +34,13 @@ const CARRIED: Capabilities = Capabilities::CLIENT_LONG_PASSWORD
     .union(Capabilities::CLIENT_SESSION_TRACK)
     .union(Capabilities::CLIENT_QUERY_ATTRIBUTES)
     .union(Capabilities::CLIENT_OPTIONAL_RESULTSET_METADATA)
-    .union(Capabilities::CLIENT_DEPRECATE_EOF);
+    .union(Capabilities::CLIENT_DEPRECATE_EOF)
+    .union(Capabilities::MARIADB_CLIENT_EXTENDED_METADATA);
 
 /// What readgate offers whatever the replica does.
 const OWN: Capabilities = Capabilities::CLIENT_MULTI_STATEMENTS
     .union(Capabilities::CLIENT_COMPRESS)
     .union(Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM)
-    .union(Capabilities::CLIENT_LONG_PASSWORD)
     .union(Capabilities::CLIENT_CONNECT_ATTRS);
 
 /// utf8mb4_general_ci, for as long as no replica has been seen.
@@ -94,9 +93,9 @@ fn greeting(daemon: &Daemon, door: &DoorWay, connection_id: u32, nonce: &Nonce) 
     let profile = daemon.pool.target.profile.load_full();
     let (version, carried, collation) = match &profile {
         Some(seen) => (seen.version_text.clone(), seen.offered & CARRIED, seen.collation),
-        None => (b"8.0.0-readgate".to_vec(), CARRIED, FALLBACK_COLLATION),
+        None => (b"8.0.0-readgate".to_vec(), CARRIED.mysqls(), FALLBACK_COLLATION),
     };
-    let mut offered = carried | OWN;
+    let mut offered = (carried | OWN).with_long_password();
     offered.set(Capabilities::CLIENT_SSL, door.acceptor().is_some());
     HandshakeV10 {
         server_version: version,

@@ -117,6 +117,14 @@ struct Claim<'a> {
     proof: Option<Vec<u8>>,
 }
 
+impl Claim<'_> {
+    /// What the client means to prove itself by. One that names no plugin is older than they are,
+    /// and has nothing but what became mysql_native_password.
+    fn proposed(&self) -> Option<AuthPlugin> {
+        self.plugin.map_or(Some(AuthPlugin::MysqlNativePassword), AuthPlugin::from_name)
+    }
+}
+
 async fn prove(
     daemon: &Arc<Daemon>,
     channel: &mut PacketStream,
@@ -135,7 +143,7 @@ async fn prove(
         now: Timestamp::now(),
     };
     let check = LoginCheck::for_user(&live.users, claim.user, arrival);
-    let proposed = claim.plugin.and_then(AuthPlugin::from_name);
+    let proposed = claim.proposed();
     let plugin = check.plugin(proposed);
     let proof = match claim.proof {
         Some(proof) if proposed == Some(plugin) => proof,

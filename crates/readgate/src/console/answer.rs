@@ -81,7 +81,7 @@ pub fn queue(client: &mut PacketStream, table: &Table, negotiated: Capabilities,
     }
     put_lenenc_int(&mut payload, table.columns.len() as u64);
     client.queue(&[&payload]);
-    queue_definitions(client, &table.columns, deprecate_eof);
+    queue_definitions(client, &table.columns, negotiated);
     for row in &table.rows {
         payload.clear();
         match rows {
@@ -105,7 +105,6 @@ pub fn queue_prepared(
     columns: &[Column],
     negotiated: Capabilities,
 ) {
-    let deprecate_eof = negotiated.contains(Capabilities::CLIENT_DEPRECATE_EOF);
     let optional = negotiated.contains(Capabilities::CLIENT_OPTIONAL_RESULTSET_METADATA);
     let flag: &[u8] = if optional { &[FULL_METADATA] } else { &[] };
     client.queue(&[&prepared.encode(), flag]);
@@ -113,16 +112,17 @@ pub fn queue_prepared(
     let parameters: Vec<Column> = (0..prepared.parameters).map(|_| parameter()).collect();
     for definitions in [parameters.as_slice(), columns] {
         if !definitions.is_empty() {
-            queue_definitions(client, definitions, deprecate_eof);
+            queue_definitions(client, definitions, negotiated);
         }
     }
 }
 
-fn queue_definitions(client: &mut PacketStream, columns: &[Column], deprecate_eof: bool) {
+fn queue_definitions(client: &mut PacketStream, columns: &[Column], negotiated: Capabilities) {
+    let extended = negotiated.contains(Capabilities::MARIADB_CLIENT_EXTENDED_METADATA);
     for column in columns {
-        client.queue(&[&definition(column)]);
+        client.queue(&[&definition(column, extended)]);
     }
-    if !deprecate_eof {
+    if !negotiated.contains(Capabilities::CLIENT_DEPRECATE_EOF) {
         client.queue(&[&encode_eof(StatusFlags::SERVER_STATUS_AUTOCOMMIT)]);
     }
 }
@@ -180,7 +180,7 @@ fn binary_moment(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn definition(column: &Column) -> BytesMut {
+fn definition(column: &Column, extended: bool) -> BytesMut {
     /// Longest text, as clients reserve room for it.
     const TEXT_LENGTH: u32 = 65_535;
     let (type_code, charset, length, decimals) = match column.kind {
@@ -192,6 +192,10 @@ fn definition(column: &Column) -> BytesMut {
     let mut out = BytesMut::with_capacity(64);
     for text in [b"def", SCHEMA, b"", b"", column.name.as_bytes(), b""] {
         put_lenenc_bytes(&mut out, text);
+    }
+    if extended {
+        // The type says all that there is to say.
+        put_lenenc_bytes(&mut out, b"");
     }
     out.put_u8(0x0c);
     out.put_u16_le(charset);

@@ -34,8 +34,7 @@ const CHARACTER_SET_ERROR: u16 = 1231;
 const UTF8MB4: u8 = 45;
 
 /// What every session of ours asks for.
-const ALWAYS: Capabilities = Capabilities::CLIENT_LONG_PASSWORD
-    .union(Capabilities::CLIENT_LONG_FLAG)
+const ALWAYS: Capabilities = Capabilities::CLIENT_LONG_FLAG
     .union(Capabilities::CLIENT_PROTOCOL_41)
     .union(Capabilities::CLIENT_TRANSACTIONS)
     .union(Capabilities::CLIENT_SECURE_CONNECTION)
@@ -54,7 +53,8 @@ const AS_CLIENT: Capabilities = Capabilities::CLIENT_FOUND_ROWS
     .union(Capabilities::CLIENT_INTERACTIVE)
     .union(Capabilities::CLIENT_SESSION_TRACK)
     .union(Capabilities::CLIENT_OPTIONAL_RESULTSET_METADATA)
-    .union(Capabilities::CLIENT_DEPRECATE_EOF);
+    .union(Capabilities::CLIENT_DEPRECATE_EOF)
+    .union(Capabilities::MARIADB_CLIENT_EXTENDED_METADATA);
 
 /// A connection that has logged in; it isn't guarded yet, so no session runs on it.
 #[derive(Debug)]
@@ -203,8 +203,7 @@ fn requested(
     if encrypt && !greeting.offered.contains(Capabilities::CLIENT_SSL) {
         return Err(ReplicaFault::Tls("the replica doesn't offer it".to_owned()));
     }
-    // MariaDB clears CLIENT_LONG_PASSWORD to announce extensions; setting it declines them.
-    Ok(wanted & (greeting.offered | Capabilities::CLIENT_LONG_PASSWORD))
+    Ok((wanted & greeting.offered).with_long_password())
 }
 
 /// What config asks for; a replica that can't is not spoken to without.
