@@ -171,6 +171,12 @@ impl SessionFacts {
     }
 }
 
+/// Whether a text in a literal is prepared as it was judged, in a session with this
+/// `collation_connection`.
+pub fn prepares_as_written(server: ServerVersion, collation_connection: &[u8]) -> bool {
+    Charset::keeps_literals(server.flavour, collation_connection)
+}
+
 fn lex_mode(server: ServerVersion, sql_mode: SqlMode, charset: Charset) -> LexMode {
     LexMode {
         server,
