@@ -105,7 +105,9 @@ pub(crate) fn may_be_hinted(name: &[u8]) -> bool {
 }
 
 fn is_tracing(lower: &[u8]) -> bool {
-    lower.starts_with(b"optimizer_trace") || lower.starts_with(b"profiling")
+    lower.starts_with(b"optimizer_trace")
+        || lower.starts_with(b"optimizer_record")
+        || lower.starts_with(b"profiling")
 }
 
 fn is_free(lower: &[u8]) -> bool {
@@ -165,5 +167,6 @@ mod tests {
         assert_eq!(setting(b"SQL_Select_Limit"), Setting::Free);
         assert_eq!(setting(b"Profiling"), Setting::Tracing);
         assert_eq!(setting(b"optimizer_trace_limit"), Setting::Tracing);
+        assert_eq!(setting(b"optimizer_record_context"), Setting::Tracing);
     }
 }

@@ -238,20 +238,20 @@ impl Parser<'_> {
 
     // ---- character sets --------------------------------------------------------------
 
-    /// `NAMES {DEFAULT | charset [COLLATE collation]}`
+    /// `NAMES {DEFAULT | charset} [COLLATE collation]`
     fn names(&mut self) -> Rule<Item> {
         let names = self.bump()?;
         if self.token.is(b'=') || self.token.is(b':') {
             return Err(self.refuse_variable(names));
         }
-        if self.eat(K::DEFAULT)? {
-            return Ok(self.in_doubt());
-        }
-        let value = self.computed_value(0)?;
-        if self.eat(K::COLLATE)? {
+        let value = if self.eat(K::DEFAULT)? { None } else { Some(self.computed_value(0)?) };
+        if self.eat(K::COLLATE)? && !self.eat(K::DEFAULT)? {
             self.computed_value(0)?;
         }
-        self.client_charset(names, &value)
+        match value {
+            Some(value) => self.client_charset(names, &value),
+            None => Ok(self.in_doubt()),
+        }
     }
 
     /// `CHARSET x`, `CHARACTER SET x`
@@ -350,10 +350,11 @@ impl Parser<'_> {
             let name = unquote_name(self.bytes(token));
             let setting = setting(&name);
             match setting {
-                Setting::Free | Setting::LiteralCharset | Setting::Limit(_) => {}
+                Setting::Free | Setting::Limit(_) => {}
                 Setting::Tracing => self.changes.push(Change::Tracing),
                 Setting::SqlMode
                 | Setting::ClientCharset
+                | Setting::LiteralCharset
                 | Setting::Isolation
                 | Setting::ReadOnly
                 | Setting::Refused => return Err(self.refuse_variable(token)),
