@@ -106,6 +106,27 @@ on_both! {
         assert!(alice.is_closed(), "the session goes on");
     }
 
+    fn prepares_no_other_text_than_the_judged_one(stage) {
+        if stage.server.flavour == Flavour::MySql {
+            return;
+        }
+        // swe7 has no backquotes: MariaDB would prepare `SELECT 1+?, NEXTVAL(s) -- ?`.
+        let hides = "EXECUTE IMMEDIATE 'SELECT 1+`, NEXTVAL(s) -- `' USING 1";
+        let mut alice = stage.alice();
+        let refusal = alice.query("SET character_set_connection = swe7");
+        assert_eq!(refusal.error().map(|error| error.code), Some(REFUSED));
+        let unknown_column = alice.query(hides);
+        assert_eq!(unknown_column.error().map(|error| error.code), Some(1054));
+        for way in ["collation_connection = @swedish", "collation_database = @swedish"] {
+            let mut alice = stage.alice();
+            alice.query("SET @swedish = CONCAT('swe7', '_bin')").expect_ok();
+            alice.query(&format!("SET {way}")).expect_ok();
+            let _ = alice.try_query("SET CHARACTER SET utf8mb4");
+            let _ = alice.try_query(hides);
+            assert!(alice.is_closed(), "{way}: the session goes on");
+        }
+    }
+
     fn keeps_a_shorter_limit_of_the_user_when_it_reads_back(stage) {
         let mut alice = stage.alice();
         alice.query("SET lock_wait_timeout = 3").expect_ok();

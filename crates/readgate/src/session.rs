@@ -25,7 +25,7 @@ use ledger::WhoTag;
 use mysql_wire::change_user::ChangeUser;
 use mysql_wire::packet::Payload;
 use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, StatusFlags};
-use sql_judge::{Judge, SessionFacts};
+use sql_judge::{Judge, SessionFacts, prepares_as_written};
 
 use crate::context::Context;
 use crate::daemon::{Daemon, SessionLimits};
@@ -269,7 +269,9 @@ impl<'a> Session<'a> {
             Ending::silent(EndingKind::ReplicaFault, format!("reading state back: {fault}"))
         })?;
         let schema = baseline.schema.as_deref();
-        match self.facts.resync(&baseline.sql_mode, &baseline.character_set_client, schema) {
+        let known = prepares_as_written(self.replica.version, &baseline.collation)
+            && self.facts.resync(&baseline.sql_mode, &baseline.character_set_client, schema);
+        match known {
             true => Ok(()),
             false => Err(charset_unknown()),
         }

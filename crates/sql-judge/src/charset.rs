@@ -59,6 +59,19 @@ impl Charset {
         })
     }
 
+    /// Whether literals in this collation, or character set, keep all of ASCII when the server
+    /// converts them. MariaDB prepares a text out of a literal: in swe7, and in `filename`,
+    /// backquotes and others become `?`, and what stood between them is read.
+    pub(crate) fn keeps_literals(flavour: Flavour, collation: &[u8]) -> bool {
+        if flavour == Flavour::MySql {
+            return true;
+        }
+        let name = collation.split(|&byte| byte == b'_').next().unwrap_or_default();
+        let wide: [&[u8]; 4] = [b"ucs2", b"utf16", b"utf16le", b"utf32"];
+        wide.iter().any(|wide| name.eq_ignore_ascii_case(wide))
+            || Self::by_name(flavour, name).is_some()
+    }
+
     /// By the collation id of a handshake. `None` for ids that aren't known, and for
     /// ucs2, utf16, utf16le and utf32, which can't be lexed.
     pub(crate) fn by_collation(flavour: Flavour, id: u16) -> Option<Self> {

@@ -98,9 +98,18 @@ impl SessionFacts {
                 Change::Deallocated(name) => {
                     self.prepared.remove(name);
                 }
+                Change::Called => self.prepared.clear(),
                 Change::InDoubt => self.in_doubt = true,
                 Change::Tracing => {}
             }
+        }
+    }
+
+    /// Takes over what a permitted statement may have done before the replica answered it with
+    /// an error; the rest is read back ([`SessionFacts::resync`]).
+    pub fn apply_failed(&mut self, effects: &Effects) {
+        if effects.changes.iter().any(|change| matches!(change, Change::Called)) {
+            self.prepared.clear();
         }
     }
 
@@ -171,6 +180,12 @@ impl SessionFacts {
     }
 }
 
+/// Whether a text in a literal is prepared as it was judged, in a session with this
+/// `collation_connection`.
+pub fn prepares_as_written(server: ServerVersion, collation_connection: &[u8]) -> bool {
+    Charset::keeps_literals(server.flavour, collation_connection)
+}
+
 fn lex_mode(server: ServerVersion, sql_mode: SqlMode, charset: Charset) -> LexMode {
     LexMode {
         server,
@@ -210,6 +225,8 @@ pub(crate) enum Change {
     Schema(Bytes),
     Prepared(Bytes, Bytes),
     Deallocated(Bytes),
+    /// A routine ran, which may have prepared another text under any name.
+    Called,
     /// What decides how texts are read was set to a value that the text doesn't tell.
     InDoubt,
     /// A trace or a profile of statements was switched.

@@ -33,7 +33,7 @@ mod verdict;
 mod walk;
 
 pub use explain::{Explanation, explain, explain_batch};
-pub use facts::{Effects, SessionFacts};
+pub use facts::{Effects, SessionFacts, prepares_as_written};
 pub use fingerprint::fingerprint;
 pub use footprint::Footprint;
 pub use functions::may_be_allowed;

@@ -14,6 +14,8 @@ pub(crate) enum Setting {
     SqlMode,
     /// `character_set_client`: the same.
     ClientCharset,
+    /// What decides the character set that literals are converted to.
+    LiteralCharset,
     /// Isolation level: SERIALIZABLE would make reads lock.
     Isolation,
     /// `transaction_read_only`: can be set, not unset.
@@ -78,6 +80,10 @@ pub(crate) fn setting(name: &[u8]) -> Setting {
     match &*lower {
         b"sql_mode" => Setting::SqlMode,
         b"character_set_client" => Setting::ClientCharset,
+        b"character_set_connection"
+        | b"character_set_database"
+        | b"collation_connection"
+        | b"collation_database" => Setting::LiteralCharset,
         b"transaction_isolation" | b"tx_isolation" => Setting::Isolation,
         b"transaction_read_only" | b"tx_read_only" | b"session_transaction_read_only" => {
             Setting::ReadOnly
@@ -99,7 +105,9 @@ pub(crate) fn may_be_hinted(name: &[u8]) -> bool {
 }
 
 fn is_tracing(lower: &[u8]) -> bool {
-    lower.starts_with(b"optimizer_trace") || lower.starts_with(b"profiling")
+    lower.starts_with(b"optimizer_trace")
+        || lower.starts_with(b"optimizer_record")
+        || lower.starts_with(b"profiling")
 }
 
 fn is_free(lower: &[u8]) -> bool {
@@ -112,9 +120,8 @@ fn is_free(lower: &[u8]) -> bool {
 /// Sorted.
 #[rustfmt::skip]
 const FREE: &[&str] = &[
-    "autocommit", "big_tables", "block_encryption_mode", "character_set_connection", "character_set_database",
-    "character_set_results", "character_set_server", "collation_connection", "collation_database",
-    "collation_server", "cte_max_recursion_depth", "default_regex_flags", "default_storage_engine",
+    "autocommit", "big_tables", "block_encryption_mode", "character_set_results",
+    "character_set_server", "collation_server", "cte_max_recursion_depth", "default_regex_flags", "default_storage_engine",
     "default_tmp_storage_engine", "default_week_format", "div_precision_increment",
     "end_markers_in_json", "eq_range_index_dive_limit", "expensive_subquery_limit",
     "explain_format", "explain_json_format_version", "foreign_key_checks", "group_concat_max_len",
@@ -160,5 +167,6 @@ mod tests {
         assert_eq!(setting(b"SQL_Select_Limit"), Setting::Free);
         assert_eq!(setting(b"Profiling"), Setting::Tracing);
         assert_eq!(setting(b"optimizer_trace_limit"), Setting::Tracing);
+        assert_eq!(setting(b"optimizer_record_context"), Setting::Tracing);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, ErrPacket, SqlState};
-use sql_judge::{ServerVersion, SessionFacts};
+use sql_judge::{ServerVersion, SessionFacts, prepares_as_written};
 
 use super::prepared::PreparedStatements;
 use super::share::Traces;
@@ -105,6 +105,9 @@ impl<'a> Session<'a> {
 }
 
 pub(super) fn facts(version: ServerVersion, baseline: &Baseline) -> Option<SessionFacts> {
+    if !prepares_as_written(version, &baseline.collation) {
+        return None;
+    }
     SessionFacts::from_session_variables(
         version,
         &baseline.sql_mode,

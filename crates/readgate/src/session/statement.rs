@@ -371,7 +371,10 @@ impl<'p> Run<'p> {
             || self.permit.effects().is_empty();
         match end {
             ResponseEnd::Err(_) if changes_nothing => return Ok(()),
-            ResponseEnd::Err(_) => return Box::pin(session.resync()).await,
+            ResponseEnd::Err(_) => {
+                session.facts.apply_failed(self.permit.effects());
+                return Box::pin(session.resync()).await;
+            }
             ResponseEnd::Ok(_) if self.command == Command::StmtPrepare => return Ok(()),
             ResponseEnd::Ok(status) => session.note_status(*status),
         }

@@ -5,7 +5,7 @@
 use super::{Parser, Rule};
 use crate::lexer::keyword::Keyword;
 use crate::lexer::token::{Kind, Token};
-use crate::text::excerpt;
+use crate::text::{excerpt, unquote_name};
 
 /// Deepest nesting of parentheses.
 pub(super) const MAX_DEPTH: usize = 200;
@@ -164,12 +164,15 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// MariaDB's ORACLE mode: `s.NEXTVAL` moves a sequence without parentheses.
+    /// MariaDB's ORACLE mode: `s.NEXTVAL` moves a sequence without parentheses, in quotes too.
     fn oracle_pseudo_column(&self) -> Rule {
         let [name, dot, ..] = self.before();
-        let is_word = matches!(name.kind, Kind::Word | Kind::Name);
-        let is_step = is_word
-            && matches!(Keyword::find(self.bytes(name)), Keyword::NEXTVAL | Keyword::CURRVAL);
+        let is_name = matches!(name.kind, Kind::Word | Kind::Name | Kind::QuotedName);
+        let is_step = is_name
+            && matches!(
+                Keyword::find(&unquote_name(self.bytes(name))),
+                Keyword::NEXTVAL | Keyword::CURRVAL
+            );
         if is_step && dot.is(b'.') {
             return Err(self.refuse_at(name, "sequence", "NEXTVAL moves a sequence"));
         }

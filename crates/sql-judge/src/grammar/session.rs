@@ -208,6 +208,7 @@ impl Parser<'_> {
             // The opening parenthesis is behind: arguments, then the closing one.
             self.call_arguments()?;
         }
+        self.changes.push(Change::Called);
         Ok(Outcome::Read)
     }
 

@@ -7,6 +7,7 @@ use crate::charset::Charset;
 use crate::facts::Change;
 use crate::lexer::keyword::Keyword as K;
 use crate::lexer::token::{Kind, Token};
+use crate::server::Flavour;
 use crate::settings::{Limited, Setting, setting};
 use crate::sql_mode::SqlMode;
 use crate::text::{excerpt, unquote_name};
@@ -136,6 +137,7 @@ impl Parser<'_> {
                 Some(value) => self.client_charset(token, &value),
                 None => Ok(self.in_doubt()),
             },
+            Setting::LiteralCharset => self.literal_charset(token),
             Setting::Isolation => self.isolation_value(token),
             Setting::ReadOnly => self.read_only_value(token),
             Setting::Limit(limited) => self.limit_value(limited),
@@ -236,20 +238,20 @@ impl Parser<'_> {
 
     // ---- character sets --------------------------------------------------------------
 
-    /// `NAMES {DEFAULT | charset [COLLATE collation]}`
+    /// `NAMES {DEFAULT | charset} [COLLATE collation]`
     fn names(&mut self) -> Rule<Item> {
         let names = self.bump()?;
         if self.token.is(b'=') || self.token.is(b':') {
             return Err(self.refuse_variable(names));
         }
-        if self.eat(K::DEFAULT)? {
-            return Ok(self.in_doubt());
-        }
-        let value = self.computed_value(0)?;
-        if self.eat(K::COLLATE)? {
+        let value = if self.eat(K::DEFAULT)? { None } else { Some(self.computed_value(0)?) };
+        if self.eat(K::COLLATE)? && !self.eat(K::DEFAULT)? {
             self.computed_value(0)?;
         }
-        self.client_charset(names, &value)
+        match value {
+            Some(value) => self.client_charset(names, &value),
+            None => Ok(self.in_doubt()),
+        }
     }
 
     /// `CHARSET x`, `CHARACTER SET x`
@@ -259,7 +261,28 @@ impl Parser<'_> {
             return Ok(self.in_doubt());
         }
         let value = self.computed_value(0)?;
+        if !self.is_mysql() {
+            // That of literals becomes the schema's.
+            self.in_doubt();
+        }
         self.client_charset(word, &value)
+    }
+
+    /// `character_set_connection` and its kin.
+    fn literal_charset(&mut self, at: Token) -> Rule<Item> {
+        let flavour = self.session.server().flavour;
+        if flavour == Flavour::MySql {
+            return self.free_value(Until::Comma);
+        }
+        match self.computable()? {
+            Some(value) if Charset::keeps_literals(flavour, &value) => Ok(Item::Plain),
+            Some(_) => {
+                let reason =
+                    "MariaDB prepares another text than the literal's in this character set";
+                Err(self.refuse_at(at, "unknown_charset", reason))
+            }
+            None => Ok(self.in_doubt()),
+        }
     }
 
     fn client_charset(&mut self, at: Token, name: &[u8]) -> Rule<Item> {
@@ -331,6 +354,7 @@ impl Parser<'_> {
                 Setting::Tracing => self.changes.push(Change::Tracing),
                 Setting::SqlMode
                 | Setting::ClientCharset
+                | Setting::LiteralCharset
                 | Setting::Isolation
                 | Setting::ReadOnly
                 | Setting::Refused => return Err(self.refuse_variable(token)),
