@@ -194,6 +194,37 @@ fn what_a_receiver_that_goes_away_had_not_read_is_sent_to_it_once_more() {
 
 /// One flavour is enough: no server has a part in it.
 #[test]
+fn metrics_tell_how_far_a_receiver_is_behind_and_whether_it_takes_anything() {
+    let stage = stage(Flavour::MariaDb);
+    let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = receiver.local_addr().unwrap();
+    drop(receiver);
+    let (directory, mut config) = stage.own_config("shipping-behind");
+    set(&mut config, "ledger.ship_to", format!("tcp://{address}"));
+    let daemon = Readgate::start(&directory, config);
+    let is_so = |what: &str, wanted: &dyn Fn(f64, f64, f64) -> bool| {
+        wait_for(what, 2 * LIMIT, || {
+            let page = daemon.http("/metrics")?.1;
+            let value = |metric: &str| -> Option<f64> {
+                page.lines().find_map(|line| line.strip_prefix(metric))?.parse().ok()
+            };
+            let all = value("readgate_ledger_last_sequence ")?;
+            let unshipped = value("readgate_shipping_unshipped_records{to=\"syslog\"} ")?;
+            let up = value("readgate_shipping_up{to=\"syslog\"} ")?;
+            wanted(up, unshipped, all).then_some(page)
+        })
+    };
+    let nothing_came = "readgate_shipping_last_arrival_timestamp_seconds{to=\"syslog\"} 0\n";
+    let page = is_so("no receiver", &|up, behind, all| (up, behind) == (0.0, all) && all > 0.0);
+    assert!(page.contains(nothing_came), "{page}");
+    let receiver = TcpListener::bind(address).unwrap();
+    let _stream = arrived(&receiver, |record| record["event"] == "start");
+    let page = is_so("all has come", &|up, behind, _| (up, behind) == (1.0, 0.0));
+    assert!(!page.contains(nothing_came), "{page}");
+}
+
+/// One flavour is enough: no server has a part in it.
+#[test]
 fn a_node_of_another_name_and_a_new_ledger_are_sent_from_their_beginnings() {
     let stage = stage(Flavour::MariaDb);
     let receiver = TcpListener::bind("127.0.0.1:0").unwrap();

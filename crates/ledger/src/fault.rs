@@ -36,6 +36,9 @@ pub enum LedgerError {
     /// A setting that can't work.
     #[error("ledger: {0}")]
     Setting(String),
+    /// What another node had left could not be brought in to its end.
+    #[error("{0}")]
+    Fault(#[from] LedgerFault),
 }
 
 impl LedgerError {
@@ -52,6 +55,7 @@ impl LedgerError {
             Self::InUse(_) => io::Error::other("another process keeps its journal"),
             later @ Self::Later { .. } => io::Error::other(later.to_string()),
             Self::Setting(what) => io::Error::other(what),
+            Self::Fault(fault) => io::Error::other(fault.to_string()),
         }
     }
 }

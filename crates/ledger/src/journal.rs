@@ -17,11 +17,15 @@ use crate::entry::{
     Body, Entry, HEADER, Kind, array_at, body_len, encode_header, entry_len, read_entry,
 };
 use crate::fault::LedgerError;
-use crate::files::misplaced;
+use crate::files::{misplaced, safe_name};
 use crate::map;
 
 /// Bytes before the ring: what the file is, and its salt.
 const PREAMBLE: usize = 4096;
+/// Smallest ring that makes sense: kept room and some records.
+pub(crate) const MIN_JOURNAL: usize = 1 << 20;
+/// How a journal's name begins.
+const NAME: &str = "journal-";
 const FILE_MAGIC: &[u8; 16] = b"readgate-jrnl-1\n";
 
 /// The ring. Owned behind one mutex; the lock on the file lives as long as it. What each entry
@@ -309,6 +313,16 @@ fn new_salt() -> Result<[u8; 4], LedgerError> {
         .fill(&mut salt)
         .map_err(|_| LedgerError::Setting("the system gives no random numbers".into()))?;
     Ok(salt)
+}
+
+/// The name of a node's journal.
+pub(crate) fn journal_name(node: &str) -> String {
+    format!("{NAME}{}", safe_name(node))
+}
+
+/// Whose journal a file is, by its name.
+pub(crate) fn node_of_journal(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()?.strip_prefix(NAME).filter(|node| !node.is_empty())
 }
 
 /// Opens or makes the file, 0600, and takes its lock.

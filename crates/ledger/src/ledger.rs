@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::alike::WholeTexts;
 use crate::encode::{self, Making, Told};
@@ -13,10 +14,11 @@ use crate::fault::{LedgerError, LedgerFault};
 use crate::json;
 use crate::keeper::Keeper;
 use crate::keys::{self, SigningKey};
+use crate::others;
 use crate::own_event::OwnEvent;
 use crate::record::{Event, Intent, Outcome, Refusal, TextForm, TextPlace, Who};
 use crate::recording::{IntentRecorded, Recorded, Recording};
-use crate::recovery;
+use crate::recovery::{self, Opened};
 use crate::redact::RedactionKey;
 use crate::settings::LedgerSettings;
 use crate::shared::{Class, LedgerHealth, Shared, SharedHandle};
@@ -26,6 +28,11 @@ use crate::writer::{Writer, WriterStart};
 /// Shortest text, in bytes, that later intents refer to: the reference has its price for
 /// whoever reads.
 const WORTH_REFERRING: usize = 256;
+
+/// How long another process may keep a journal that this one starts with.
+const LOOKED_AT: Duration = Duration::from_secs(1);
+/// Between two tries for its lock.
+const NAP: Duration = Duration::from_millis(20);
 
 /// A node's ledger. Clones share it; it ends with [`Ledger::close`].
 #[derive(Clone)]
@@ -46,11 +53,26 @@ struct Threads {
 }
 
 impl Ledger {
-    /// Opens the ledger, brings in what a killed daemon left in the journal, and starts
-    /// the ledger thread. Fails if anything of it can't be written: then the daemon must
-    /// not start.
+    /// Opens the ledger, brings in what a killed daemon left in the journal, also one that had
+    /// another node's name, and starts the ledger thread. Fails if anything of it can't be
+    /// written: then the daemon must not start.
     pub fn open(settings: LedgerSettings) -> Result<Self, LedgerError> {
-        let opened = recovery::open(&settings)?;
+        let opened = open_ours(&settings)?;
+        for other in others::settings(&settings)? {
+            match recovery::open(&other) {
+                Ok(left) if left.notice.is_some() => {
+                    let reason = format!("brought in by the start of node {}", settings.node);
+                    Self::start(other, left)?.close(&reason)?;
+                }
+                // Its end was orderly, or it runs.
+                Ok(_) | Err(LedgerError::InUse(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Self::start(settings, opened)
+    }
+
+    fn start(settings: LedgerSettings, opened: Opened) -> Result<Self, LedgerError> {
         let key = OnceLock::new();
         read_key(&key, &settings)?;
         let witness = opened.journal.witness()?;
@@ -76,7 +98,7 @@ impl Ledger {
         let signing = SigningKey::read(&settings.key_file)?;
         let keeper = Keeper::new(shared.clone(), settings.clone(), signing, &opened.newest);
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            let spawned = std::thread::Builder::new().name(name.into()).spawn(run);
+            let spawned = thread::Builder::new().name(name.into()).spawn(run);
             spawned.map_err(LedgerError::io("start a thread for", &settings.directory))
         };
         let (stop_keeper, stop) = channel();
@@ -266,6 +288,17 @@ impl Ledger {
             Ok(()) => Recording::start(&self.shared, class, body),
             Err(error) => Recording::fault(LedgerFault::new(error.to_string())),
         })
+    }
+}
+
+/// Another node's start may be looking just now whether anything was left in the journal.
+fn open_ours(settings: &LedgerSettings) -> Result<Opened, LedgerError> {
+    let until = Instant::now() + LOOKED_AT;
+    loop {
+        match recovery::open(settings) {
+            Err(LedgerError::InUse(_)) if Instant::now() < until => thread::sleep(NAP),
+            done => return done,
+        }
     }
 }
 

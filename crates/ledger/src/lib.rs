@@ -39,6 +39,7 @@ mod lines;
 mod logins;
 mod map;
 mod mask;
+mod others;
 mod own_event;
 mod pace;
 mod readings;

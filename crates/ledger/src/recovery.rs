@@ -15,7 +15,7 @@ use crate::clock::SMALLEST_STEP;
 use crate::entry::{Entry, Kind, now_micros};
 use crate::fault::LedgerError;
 use crate::files::{self, Files};
-use crate::journal::Journal;
+use crate::journal::{Journal, MIN_JOURNAL, journal_name};
 use crate::keys::SigningKey;
 use crate::line::{Chain, Frame, Hash, from_hex, genesis, hex, later_version, micros_of, sha256};
 use crate::lines::time_of;
@@ -23,8 +23,6 @@ use crate::own_event::{OwnEvent, Torn};
 use crate::settings::LedgerSettings;
 use crate::statement;
 
-/// Smallest journal that makes sense: kept room and some records.
-const MIN_JOURNAL: usize = 1 << 20;
 /// What only an orderly close writes: quotes within texts are escaped.
 const CLOSED: &[u8] = b"\"event\":\"checkpoint\",\"why\":\"close\"";
 /// Bytes of a torn tail that are kept in the record about it.
@@ -52,10 +50,10 @@ pub(crate) struct Opened {
 pub(crate) fn open(settings: &LedgerSettings) -> Result<Opened, LedgerError> {
     check(settings)?;
     let directory = &settings.directory;
-    let journal_directory = settings.journal_directory.as_ref().unwrap_or(directory);
+    let journal_directory = settings.folder_of_journals();
     files::make_folder(directory)?;
     files::make_folder(journal_directory)?;
-    let path = journal_directory.join(format!("journal-{}", files::safe_name(&settings.node)));
+    let path = journal_directory.join(journal_name(&settings.node));
     let mut left = BTreeMap::new();
     let journal = Journal::open(&path, settings.journal_bytes, &mut |entry: Entry<'_>| {
         left.insert(entry.sequence, (entry.time, entry.kind, entry.body.to_vec()));

@@ -1,7 +1,7 @@
 //! Where and how a ledger is kept. Every knob has a default that is safe for evidence;
 //! the daemon's configuration sets the few that an owner should decide.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::files::checkpoints_name;
@@ -82,6 +82,10 @@ impl LedgerSettings {
             rotate_bytes: 256 << 20,
             rotate_age: Duration::from_secs(24 * 3600),
         }
+    }
+
+    pub(crate) fn folder_of_journals(&self) -> &Path {
+        self.journal_directory.as_ref().unwrap_or(&self.directory)
     }
 }
 

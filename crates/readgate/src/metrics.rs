@@ -4,6 +4,7 @@ mod feeds;
 mod make;
 mod recent;
 mod reference;
+mod shipping;
 mod sliced;
 pub mod state;
 pub mod tally;

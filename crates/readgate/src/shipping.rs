@@ -2,6 +2,7 @@
 //! receiver, checkpoints to a webhook. Threads of their own, which read the ledger's files:
 //! nothing here can hold up a record, and a receiver that was gone gets the rest later.
 mod receiver;
+pub mod standing;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use rustls::ClientConfig;
 
 use crate::tls::{self, TlsFault};
 use receiver::{Receiver, Stdout, Syslog};
+use standing::Standing;
 use wire::Form;
 
 /// Between two looks at the files.
@@ -46,6 +48,8 @@ pub struct Shipping {
 struct Running {
     wanted: Wanted,
     orders: Arc<Orders>,
+    /// Of what is wanted now.
+    standings: BTreeMap<&'static str, Arc<Standing>>,
     /// Each thread's end closes its own. Of each sort, the newest.
     ended: BTreeMap<&'static str, mpsc::Receiver<()>>,
 }
@@ -88,7 +92,7 @@ impl Shipping {
         if !is_same {
             running.orders.tell(Order::Leave);
             let ended = std::mem::take(&mut running.ended);
-            *running = Running { wanted, orders: Arc::default(), ended };
+            *running = Running { wanted, ended, ..Running::default() };
             self.start(&mut running);
         }
     }
@@ -99,11 +103,13 @@ impl Shipping {
         let tls = running.wanted.tls.clone();
         let (directory, node) = (self.directory.clone(), self.node.clone());
         let newest = self.ledger.health().last_sequence;
-        let records = move |what| Records::new((&directory, &node), newest, what);
+        let records =
+            move |what, standing| Records::new((&directory, &node), newest, what, standing);
         if to_stdout {
             let records = records.clone();
+            let standing = running.stands("stdout", Standing::of_records(newest));
             running.spawn("ship-stdout", move |orders| {
-                let records = records("stdout");
+                let records = records("stdout", standing);
                 let mut stdout = Stdout::after(records.tail.last());
                 records.run(&mut stdout, orders);
             });
@@ -111,16 +117,25 @@ impl Shipping {
         if let Some(endpoint) = syslog {
             let form = Form { node: self.node.clone(), longest };
             let tls = tls.clone();
+            let standing = running.stands("syslog", Standing::of_records(newest));
             running.spawn("ship-syslog", move |orders| {
-                let records = records("syslog");
+                let records = records("syslog", standing);
                 let mut syslog = Syslog::after(records.tail.last(), endpoint, tls, form);
                 records.run(&mut syslog, orders);
             });
         }
         if let Some(endpoint) = anchor_webhook {
             let ledger = self.ledger.clone();
-            running.spawn("anchor", move |orders| anchor(&endpoint, tls, &ledger, orders));
+            let standing = running.stands("webhook", Standing::of_checkpoints());
+            running.spawn("anchor", move |orders| {
+                anchor((&endpoint, tls), &ledger, orders, &standing);
+            });
         }
+    }
+
+    /// How each of the copies that are wanted stands.
+    pub fn standings(&self) -> BTreeMap<&'static str, Arc<Standing>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).standings.clone()
     }
 
     /// Lets what is in the files go out, for at most some seconds. Blocks.
@@ -134,6 +149,12 @@ impl Shipping {
 }
 
 impl Running {
+    fn stands(&mut self, to: &'static str, standing: Standing) -> Arc<Standing> {
+        let standing = Arc::new(standing);
+        self.standings.insert(to, Arc::clone(&standing));
+        standing
+    }
+
     fn spawn(&mut self, name: &'static str, run: impl FnOnce(&Orders) + Send + 'static) {
         let (end, ended) = channel();
         let former = self.ended.remove(name);
@@ -190,20 +211,25 @@ struct Records {
     tail: Tail,
     directory: PathBuf,
     node: String,
-    position: PathBuf,
-    /// What the position says.
-    kept: u64,
+    position: Position,
     what: &'static str,
 }
 
 impl Records {
-    fn new((directory, node): (&Path, &str), newest: u64, what: &'static str) -> Self {
-        let position = directory.join(format!("shipped-{what}-{}", safe_name(node)));
+    fn new(
+        (directory, node): (&Path, &str),
+        newest: u64,
+        what: &'static str,
+        standing: Arc<Standing>,
+    ) -> Self {
+        let path = directory.join(format!("shipped-{what}-{}", safe_name(node)));
         // One beyond the newest record is of a ledger that isn't here any more.
-        let kept = read_position(&position).filter(|kept| *kept <= newest).unwrap_or(0);
+        let kept = read_position(&path).filter(|kept| *kept <= newest).unwrap_or(0);
+        standing.begins_after(kept);
         let tail = Tail::after(kept, directory, node);
         let (directory, node) = (directory.to_owned(), node.to_owned());
-        Self { tail, directory, node, position, kept, what }
+        let position = Position { path, kept, told: kept, standing };
+        Self { tail, directory, node, position, what }
     }
 
     fn run(mut self, receiver: &mut dyn Receiver, orders: &Orders) {
@@ -216,7 +242,7 @@ impl Records {
             if last_pass || leaves {
                 receiver.end();
             }
-            self.keep(receiver.arrived());
+            self.position.keep(receiver.arrived());
             if leaves {
                 return;
             }
@@ -228,6 +254,7 @@ impl Records {
                 Ok(()) | Err(_) => {}
             }
             well = passed.is_ok();
+            self.position.standing.tried(well);
             if last_pass {
                 return;
             }
@@ -241,7 +268,7 @@ impl Records {
 
     fn pass(&mut self, receiver: &mut dyn Receiver, orders: &Orders) -> io::Result<()> {
         let (mut last, mut since) = (self.tail.last(), 0);
-        let (kept, position, what) = (&mut self.kept, &self.position, self.what);
+        let (position, what) = (&mut self.position, self.what);
         self.tail.pass(&mut |sequence, line| {
             if orders.now() == Order::Leave {
                 return Err(io::Error::other("it goes elsewhere now"));
@@ -255,28 +282,40 @@ impl Records {
             since += 1;
             if since % KEEP_AFTER == 0 {
                 receiver.look()?;
-                keep_position(position, kept, receiver.arrived());
+                position.keep(receiver.arrived());
             }
             Ok(())
         })
     }
-
-    fn keep(&mut self, arrived: u64) {
-        keep_position(&self.position, &mut self.kept, arrived);
-    }
 }
 
-/// What was sent before a crash may be sent twice: node and sequence tell.
-fn keep_position(path: &Path, kept: &mut u64, sequence: u64) {
-    if *kept == sequence {
-        return;
-    }
-    let temporary = path.with_extension("new");
-    let done =
-        fs::write(&temporary, sequence.to_string()).and_then(|()| fs::rename(&temporary, path));
-    match done {
-        Ok(()) => *kept = sequence,
-        Err(error) => tracing::debug!(%error, "the position of shipping could not be kept"),
+/// How far a receiver has got, for the next start and for who asks.
+struct Position {
+    path: PathBuf,
+    /// What the file says.
+    kept: u64,
+    /// What was told to who asks.
+    told: u64,
+    standing: Arc<Standing>,
+}
+
+impl Position {
+    /// What was sent before a crash may be sent twice: node and sequence tell.
+    fn keep(&mut self, sequence: u64) {
+        if self.told != sequence {
+            self.standing.has(sequence);
+            self.told = sequence;
+        }
+        if self.kept == sequence {
+            return;
+        }
+        let temporary = self.path.with_extension("new");
+        let done = fs::write(&temporary, sequence.to_string())
+            .and_then(|()| fs::rename(&temporary, &self.path));
+        match done {
+            Ok(()) => self.kept = sequence,
+            Err(error) => tracing::debug!(%error, "the position of shipping could not be kept"),
+        }
     }
 }
 
@@ -285,7 +324,12 @@ fn read_position(path: &Path) -> Option<u64> {
 }
 
 /// Posts each new checkpoint. The newest stands for those before it.
-fn anchor(endpoint: &Endpoint, tls: Option<Arc<ClientConfig>>, ledger: &Ledger, orders: &Orders) {
+fn anchor(
+    (endpoint, tls): (&Endpoint, Option<Arc<ClientConfig>>),
+    ledger: &Ledger,
+    orders: &Orders,
+    standing: &Standing,
+) {
     let mut posted = None;
     let mut well = true;
     loop {
@@ -298,13 +342,17 @@ fn anchor(endpoint: &Endpoint, tls: Option<Arc<ClientConfig>>, ledger: &Ledger, 
         if let (Some(line), true) = (&newest, newest != posted) {
             let done = wire::post(endpoint, tls.clone(), None, line.as_bytes());
             match &done {
-                Ok(()) => posted.clone_from(&newest),
+                Ok(()) => {
+                    posted.clone_from(&newest);
+                    standing.has(0);
+                }
                 Err(error) if well => {
                     tracing::warn!(%error, "a checkpoint can't be posted; tried again");
                 }
                 Err(_) => {}
             }
             well = done.is_ok();
+            standing.tried(well);
         }
         if last_look {
             return;

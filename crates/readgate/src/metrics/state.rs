@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::feeds::FeedGauges;
 use super::make::Maker;
+use super::shipping::ShippingGauges;
 use crate::daemon::Daemon;
 use crate::tls::expiry::CertificateEnd;
 
@@ -28,6 +29,7 @@ pub struct State {
     config: ConfigState,
     replica: ReplicaState,
     feeds: FeedGauges,
+    shipping: ShippingGauges,
 }
 
 struct LedgerState {
@@ -97,6 +99,7 @@ impl State {
             config: ConfigState::new(make)?,
             replica: ReplicaState::new(make)?,
             feeds: FeedGauges::new(make)?,
+            shipping: ShippingGauges::new(make)?,
         })
     }
 
@@ -111,7 +114,9 @@ impl State {
         let live = daemon.live();
         self.config.pending.set(i64::try_from(live.pending.len()).unwrap_or(i64::MAX));
         self.endings(&live.endings());
-        self.ledger.take(&daemon.ledger.health());
+        let ledger = daemon.ledger.health();
+        self.ledger.take(&ledger);
+        self.shipping.take(daemon, ledger.last_sequence);
         self.replica.version(daemon);
         self.feeds.take(daemon);
     }
@@ -318,6 +323,6 @@ fn seconds(time: SystemTime) -> f64 {
 }
 
 /// Counts beyond 2^53 lose their last digits, which no reader of a gauge misses.
-fn number(count: u64) -> f64 {
+pub(super) fn number(count: u64) -> f64 {
     count as f64
 }
