@@ -183,7 +183,7 @@ fn one(session: &mut Session, statement: &[u8], count: &mut Count) {
     if session.is_gone() {
         return;
     }
-    let event = session.last_event();
+    let Some(event) = session.last_event() else { return };
     let is_read = READS.contains(&event.name.as_str()) || event.name.starts_with("show_");
     count.statements += 1;
     let shown = || statement.escape_ascii().to_string();
