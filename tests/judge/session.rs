@@ -178,8 +178,9 @@ impl Session {
 
     /// What the server says of the user's last statement. The row is that statement's from
     /// its beginning on; its digest follows at its end, which may be a moment after the
-    /// client has its answer.
-    pub(crate) fn last_event(&mut self) -> Event {
+    /// client has its answer. `None`: the server has died since, as one does that takes longer
+    /// to tell of its death than the statement may take.
+    pub(crate) fn last_event(&mut self) -> Option<Event> {
         let query = format!(
             "SELECT event_name, digest_text, timer_end IS NOT NULL \
              FROM performance_schema.events_statements_current \
@@ -187,11 +188,15 @@ impl Session {
             self.thread
         );
         wait_for("the statement has ended", Duration::from_secs(10), || {
-            let row: Option<(String, Option<String>, bool)> =
-                self.runtime.block_on(self.watcher.query_first(query.as_str())).ok()?;
+            let row: Result<Option<(String, Option<String>, bool)>, _> =
+                self.runtime.block_on(self.watcher.query_first(query.as_str()));
+            let Ok(row) = row else {
+                self.is_gone = true;
+                return Some(None);
+            };
             let (name, digest, ended) = row.unwrap_or((String::new(), None, true));
             let name = name.rsplit('/').next().unwrap_or_default().to_owned();
-            ended.then_some(Event { name, digest })
+            ended.then_some(Some(Event { name, digest }))
         })
     }
 
@@ -202,9 +207,13 @@ impl Session {
              lock_type FROM performance_schema.metadata_locks WHERE owner_thread_id = {}",
             self.thread
         );
-        let rows: Vec<(String, String, String, String)> =
-            self.runtime.block_on(self.watcher.query(query)).unwrap();
-        rows.into_iter().map(|(sort, schema, name, how)| [sort, schema, name, how]).collect()
+        let rows: Result<Vec<(String, String, String, String)>, _> =
+            self.runtime.block_on(self.watcher.query(query));
+        self.is_gone |= rows.is_err();
+        rows.unwrap_or_default()
+            .into_iter()
+            .map(|(sort, schema, name, how)| [sort, schema, name, how])
+            .collect()
     }
 
     /// The single value that a query of the watcher gives.

@@ -198,12 +198,13 @@ fn one(session: &mut Session, statement: &[u8], count: &mut Count) {
         return;
     }
     let event = session.last_event();
-    if is_alone {
+    if is_alone && !session.is_gone() {
         if succeeded && let Some(fault) = locks::fault(session, &facts, statement, kind, &locked) {
             count.locks.push(format!("{fault}: {}", statement.escape_ascii()));
         }
         session.run(b"COMMIT");
     }
+    let Some(event) = event else { return };
     let is_read = READS.contains(&event.name.as_str()) || event.name.starts_with("show_");
     count.statements += 1;
     let shown = || statement.escape_ascii().to_string();
