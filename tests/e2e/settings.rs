@@ -120,7 +120,7 @@ on_both! {
         for way in ["collation_connection = @swedish", "collation_database = @swedish"] {
             let mut alice = stage.alice();
             alice.query("SET @swedish = CONCAT('swe7', '_bin')").expect_ok();
-            alice.query(&format!("SET {way}")).expect_ok();
+            alice.query(format!("SET {way}")).expect_ok();
             let _ = alice.try_query("SET CHARACTER SET utf8mb4");
             let _ = alice.try_query(hides);
             assert!(alice.is_closed(), "{way}: the session goes on");
