@@ -117,7 +117,6 @@ on_both! {
         assert_eq!(refusal.error().map(|error| error.code), Some(REFUSED));
         let unknown_column = alice.query(hides);
         assert_eq!(unknown_column.error().map(|error| error.code), Some(1054));
-<<<<<<< HEAD
         let mut alice = stage.alice();
         alice.query("SET @swedish = CONCAT('swe7', '_bin')").expect_ok();
         alice.query("SET collation_database = @swedish").expect_ok();
@@ -130,16 +129,6 @@ on_both! {
         alice.query("SET collation_connection = @swedish").expect_ok();
         let _ = alice.try_query(hides);
         assert!(alice.is_closed(), "the session goes on");
-=======
-        for way in ["collation_connection = @swedish", "collation_database = @swedish"] {
-            let mut alice = stage.alice();
-            alice.query("SET @swedish = CONCAT('swe7', '_bin')").expect_ok();
-            alice.query(format!("SET {way}")).expect_ok();
-            let _ = alice.try_query("SET CHARACTER SET utf8mb4");
-            let _ = alice.try_query(hides);
-            assert!(alice.is_closed(), "{way}: the session goes on");
-        }
->>>>>>> day1
     }
 
     fn keeps_a_shorter_limit_of_the_user_when_it_reads_back(stage) {
