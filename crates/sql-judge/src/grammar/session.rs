@@ -54,7 +54,12 @@ impl Parser<'_> {
 
     /// `[WITH CONSISTENT SNAPSHOT | READ ONLY], ...`
     fn start_transaction(&mut self) -> Rule {
-        self.expect(K::TRANSACTION)?;
+        if !self.eat(K::TRANSACTION)? {
+            // START SLAVE, REPLICA, GROUP_REPLICATION: no transaction, as STOP isn't.
+            self.kind = StatementKind::Admin;
+            let reason = "START of anything but a transaction is an order to the server";
+            return Err(self.refuse("admin_statement", reason));
+        }
         while !self.at_end() {
             if self.eat(K::WITH)? {
                 self.expect(K::CONSISTENT)?;
