@@ -295,6 +295,8 @@ on_both! {
     fn airbyte_is_served(stage) { replay(stage, "airbyte"); }
     fn debezium_is_served(stage) { replay(stage, "debezium"); }
     fn dumps_are_served(stage) { replay(stage, "dumps"); }
+    fn phpmyadmin_is_served(stage) { replay(stage, "phpmyadmin"); }
+    fn singer_is_served(stage) { replay(stage, "singer"); }
 
     fn every_table_is_replayed(_stage) {
         let source = include_str!("conversations.rs");
