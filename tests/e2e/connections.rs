@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Barrier;
 use std::time::Duration;
 
@@ -85,6 +86,28 @@ fn comes_back(stage: &Stage, readgate: &Readgate, account: &str, before: &Footpr
 }
 
 on_both! {
+    fn where_open_files_are_short_clients_learn_it_and_the_rest_goes_on(stage) {
+        let (directory, mut config) = stage.own_config("open_files");
+        set(&mut config, "reload.watch", "0s");
+        let readgate = Readgate::start(&directory, config);
+        let id = readgate.id().to_string();
+        let limited = Command::new("prlimit").args(["--pid", &id, "--nofile=128:128"]).status();
+        assert!(limited.unwrap().success());
+        readgate.signal("HUP");
+        readgate.record("config_load", |_| true);
+        let some: Vec<_> = (0..32).map(|_| log_in(stage, &readgate)).collect();
+        let refused = RawClient::connect(readgate.port).map(|_| ()).unwrap_err().to_string();
+        assert!(refused.starts_with("ERROR 1040"), "{refused}");
+        assert_eq!(readgate.http("/readyz").map(|answer| answer.0), Some(200));
+        drop(some);
+        wait_for("there is room again", Duration::from_secs(30), || {
+            let login = Login::user("alice", USER_PASSWORD);
+            let mut client = RawClient::connect(readgate.port).ok()?;
+            client.start_tls(&stage.ca_file(), &login).ok()?;
+            client.login(&login).ok()
+        });
+    }
+
     fn connections_that_come_and_go_leave_nothing_behind(stage) {
         let readgate = counted(stage, "counted_coming");
         leave(log_in(stage, &readgate), true);

@@ -166,6 +166,20 @@ on_both! {
         wait_for("it is right again", LONG, || (reloads(&daemon, "ok") == 2).then_some(()));
     }
 
+    fn a_file_that_a_refused_configuration_lacked_is_waited_for(stage) {
+        let (directory, mut config) = stage.own_config("lacking");
+        set(&mut config, "reload.watch", "100ms");
+        let daemon = Readgate::start(&directory, config);
+        let path = directory.join("proxy.toml");
+        let mut config: toml::Table = fs::read_to_string(&path).unwrap().parse().unwrap();
+        let former = config["listener"][0]["tls"]["certificate_file"].as_str().unwrap().to_owned();
+        set(&mut config, "listener.0.tls.certificate_file", "next.crt");
+        write(&daemon, &config);
+        wait_for("it is refused", LONG, || (reloads(&daemon, "refused") == 1).then_some(()));
+        fs::copy(directory.join(former), directory.join("next.crt")).unwrap();
+        wait_for("it is in force", LONG, || (reloads(&daemon, "ok") == 1).then_some(()));
+    }
+
     fn sigterm_under_load_cuts_no_result(stage) {
         let (directory, config) = stage.own_config("drained");
         let mut daemon = Readgate::start(&directory, config);

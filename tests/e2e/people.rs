@@ -2,6 +2,7 @@
 //! from where.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use access::store::{Author, IdentityStore};
@@ -212,6 +213,26 @@ on_both! {
         stage_alice(stage, readgate.port).query("SELECT 1").expect_ok();
         std::fs::rename(&aside, &file).unwrap();
         wait_for("it is back", soon, || comes_in().ok());
+    }
+
+    fn a_lockout_counts_after_a_backup_of_the_store_too(stage) {
+        let (directory, config, store) = with_store(stage, "backed-up");
+        add(&store, Identity::new(name("bob"), "Bob Builder", "default"), 0);
+        drop(store);
+        let readgate = Readgate::start(&directory, config);
+        let mut bob = login_at(readgate.port, &stage.ca_file(), &Login::user("bob", GIVEN));
+        // What the sqlite3 program's `.backup` does. Whoever closes the store last removes its log.
+        let backup = "import sqlite3, sys; here, there = map(sqlite3.connect, sys.argv[1:])
+here.backup(there); here.close()";
+        let python = std::env::var_os("READGATE_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+        let (from, to) = (directory.join("identities.sqlite"), directory.join("copy.sqlite"));
+        let made = Command::new(python).args(["-c", backup]).args([&from, &to]).status();
+        assert!(made.unwrap().success());
+        let file = directory.join("proxy.toml").display().to_string();
+        let disabled = run(&["user", "disable", "bob", "--reason", "gone", "--config", &file], "");
+        assert!(disabled.status.success(), "{disabled:?}");
+        assert!(bob.is_sent_away(Duration::from_secs(30)), "the session ends");
+        assert_eq!(refusal(stage, readgate.port, "bob", GIVEN).0, 1045);
     }
 
     fn real_clients_show_why_nobody_is_let_in(stage) {

@@ -1,6 +1,7 @@
 //! What a reload says is so: keys that count at once do, and of those that wait for the next
 //! start nobody is told that they are in force.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
 use serde_json::{Value, json};
 use toml::Table;
 
+/// Opening a pipe that nobody reads fails, in place of waiting.
+const O_NONBLOCK: i32 = 0o4000;
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 pub(crate) const IN_FORCE: &str = "in force, 0 sessions ended";
 
@@ -81,6 +84,35 @@ pub(crate) fn enter(stage: &Stage, readgate: &Readgate, user: &str) -> RawClient
 }
 
 on_both! {
+    fn a_file_that_does_not_answer_holds_up_neither_sessions_nor_the_stop(stage) {
+        let (directory, mut config) = operated(stage, "hung");
+        set(&mut config, "limits.workers", 1);
+        set(&mut config, "limits.drain", "1s");
+        let mut daemon = Readgate::start(&directory, config);
+        let mut reader = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let mut operator = login_at(daemon.port, &stage.ca_file(), &Login::user("olga", USER_PASSWORD));
+        let password = directory.join("replica.password");
+        std::fs::remove_file(&password).unwrap();
+        // Whoever opens it for reading waits for what never comes.
+        let made = Command::new("mkfifo").args(["-m", "600"]).arg(&password).status();
+        assert!(made.unwrap().success());
+        operator.send_command(3, b"RELOAD").unwrap();
+        let _held = wait_for("the password is asked for", LONG, || {
+            let mut options = std::fs::OpenOptions::new();
+            options.write(true).custom_flags(O_NONBLOCK).open(&password).ok()
+        });
+        reader.query("SELECT COUNT(*) FROM clinical.subjects").expect_ok();
+        daemon.signal("HUP");
+        wait_for("it is heard", LONG, || daemon.log().contains("SIGHUP").then_some(()));
+        wait_for("it is told", LONG, || daemon.log().contains("a reload takes long").then_some(()));
+        let page = daemon.http("/metrics").unwrap().1;
+        assert!(page.contains("readgate_config_last_reload_ok 0\n"), "{page}");
+        daemon.signal("TERM");
+        let status = wait_for("readgate ends", LONG, || daemon.ended());
+        assert!(status.success(), "{status}");
+        daemon.record("stop", |_| true);
+    }
+
     fn whoever_becomes_an_operator_or_ceases_to_be_one_logs_in_anew(stage) {
         let (readgate, first) = start(stage, "operators");
         let mut alice = enter(stage, &readgate, "alice");

@@ -4,6 +4,7 @@ mod doors;
 mod fault;
 mod ledger_settings;
 mod live;
+mod open_files;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -128,7 +129,7 @@ impl Daemon {
             directory,
             outbox: Arc::new(Outbox::new(config.ledger.directory.clone()).into()),
             doors,
-            limits: ConnectionLimits::new(config.limits.connections),
+            limits: ConnectionLimits::new(open_files::within(config)),
             throttle: LoginThrottle::new(config.throttle),
             denials: Denials::default(),
             shipping: Shipping::new(&ledger, &ledger_settings),
@@ -176,7 +177,7 @@ impl Daemon {
                 door.take_over(new);
             }
         }
-        self.limits.set(config.limits.connections);
+        self.limits.set(open_files::within(config));
         self.throttle.set(config.throttle);
         if let Some(directory) = &self.directory {
             directory.set_policy(config.credentials);

@@ -3,7 +3,7 @@
 pub mod files;
 pub mod validity;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,56 +11,72 @@ use access::HistoryEntry;
 use access::{Arrival, Role, Timestamp};
 use config::{Config, ConfigHash};
 use ledger::Event;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::daemon::{Daemon, Live};
 use crate::recording::within_deadline;
 use crate::registry::{Entry, Order, Reason};
 use crate::tls;
 
-/// Reloads, records the result, and ends the sessions that are no longer allowed. Returns
-/// the configuration that has come into force, if one has.
-pub async fn reload(daemon: &Arc<Daemon>, path: &Path) -> Option<Arc<Config>> {
+/// Reading a configuration and its files takes milliseconds; a mount that hangs takes for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What came of a reload.
+#[derive(Debug, Default)]
+pub struct Reloaded {
+    /// The configuration that was read, if its text is right.
+    pub config: Option<Arc<Config>>,
+    /// Whether it is in force now.
+    pub in_force: bool,
+}
+
+/// Reloads, records the result, and ends the sessions that are no longer allowed. That is done to its
+/// end also if whoever asks for it goes away meanwhile: nothing comes into force without its record.
+pub async fn reload(daemon: &Arc<Daemon>, path: &Path) -> Reloaded {
+    let all = carry_out(Arc::clone(daemon), path.to_owned());
+    tokio::spawn(all).await.unwrap_or_default()
+}
+
+async fn carry_out(daemon: Arc<Daemon>, path: PathBuf) -> Reloaded {
     // A console's reload and one for a changed file would put parts of each in force.
     let _alone = daemon.reloading.lock().await;
     let before = daemon.live();
-    let loaded = Config::load(path).map_err(|error| error.to_string());
-    let result = match loaded {
-        Ok((config, hash)) => put_in_force(daemon, Arc::new(config), hash).await,
-        Err(why) => Err(why),
-    };
+    let (config, result) = read(&daemon, path).await;
+    let in_force = result.is_ok();
     match result {
-        Ok((config, hash)) => {
-            observe(daemon, &config, &hash);
-            let ended = end_the_revoked(daemon);
-            daemon.metrics.reloaded("ok");
-            daemon.signals.config_refused.store(None);
-            tracing::info!(hash = hash.as_str(), ended, "configuration reloaded");
-            let live = daemon.live();
-            warn_of(&live.pending);
-            let event = Event::ConfigLoad {
-                config_hash: hash.as_str(),
-                result: &said(&live.pending, ended),
-                differences: &live.settings.differences(&before.settings),
-                pending: &live.pending,
-            };
-            daemon.record(&event).await;
-            Some(config)
-        }
-        Err(why) => {
-            daemon.metrics.reloaded("refused");
-            daemon.signals.config_refused.store(Some(Arc::new(why.clone())));
-            tracing::error!(why, "configuration refused; the one in force stays");
-            let event = Event::ConfigLoad {
-                config_hash: &before.config_hash,
-                result: &why,
-                differences: &[],
-                pending: &before.pending,
-            };
-            daemon.record(&event).await;
-            None
-        }
+        Ok(()) => told_of_success(&daemon, &before).await,
+        Err(why) => told_of_refusal(&daemon, &before, &why).await,
     }
+    Reloaded { config, in_force }
+}
+
+async fn told_of_success(daemon: &Daemon, before: &Live) {
+    let ended = end_the_revoked(daemon);
+    daemon.metrics.reloaded("ok");
+    daemon.signals.config_refused.store(None);
+    let live = daemon.live();
+    tracing::info!(hash = live.config_hash.as_str(), ended, "configuration reloaded");
+    warn_of(&live.pending);
+    let event = Event::ConfigLoad {
+        config_hash: &live.config_hash,
+        result: &said(&live.pending, ended),
+        differences: &live.settings.differences(&before.settings),
+        pending: &live.pending,
+    };
+    daemon.record(&event).await;
+}
+
+async fn told_of_refusal(daemon: &Daemon, before: &Live, why: &str) {
+    daemon.metrics.reloaded("refused");
+    daemon.signals.config_refused.store(Some(Arc::new(why.to_owned())));
+    tracing::error!(why, "configuration refused; the one in force stays");
+    let event = Event::ConfigLoad {
+        config_hash: &before.config_hash,
+        result: why,
+        differences: &[],
+        pending: &before.pending,
+    };
+    daemon.record(&event).await;
 }
 
 /// Whoever has changed these keys believes that they count.
@@ -87,18 +103,31 @@ pub fn observe(daemon: &Daemon, config: &Config, hash: &ConfigHash) {
     daemon.metrics.state.config_tried(true);
 }
 
-/// Files are read and a store is asked: on a thread that may wait.
-async fn put_in_force(
-    daemon: &Arc<Daemon>,
-    config: Arc<Config>,
-    hash: ConfigHash,
-) -> Result<(Arc<Config>, ConfigHash), String> {
-    let daemon = Arc::clone(daemon);
-    let put = tokio::task::spawn_blocking(move || {
-        daemon.put_in_force(&config, &hash).map_err(|fault| fault.to_string())?;
-        Ok((config, hash))
+/// Reads the configuration and puts it in force. Files are read and a store is asked: on a thread that
+/// may wait, and while it does the operators are told.
+async fn read(daemon: &Arc<Daemon>, path: PathBuf) -> (Option<Arc<Config>>, Result<(), String>) {
+    let reader = Arc::clone(daemon);
+    let mut reading = tokio::task::spawn_blocking(move || match Config::load(&path) {
+        Ok((config, hash)) => {
+            let put = reader.put_in_force(&config, &hash).map_err(|fault| fault.to_string());
+            if put.is_ok() {
+                observe(&reader, &config, &hash);
+            }
+            (Some(Arc::new(config)), put)
+        }
+        Err(error) => (None, Err(error.to_string())),
     });
-    put.await.unwrap_or_else(|error| Err(error.to_string()))
+    let read = match timeout(PATIENCE, &mut reading).await {
+        Ok(read) => read,
+        Err(_) => {
+            let why = "a file of the configuration, or the identity store, doesn't answer";
+            daemon.metrics.state.config_tried(false);
+            daemon.signals.config_refused.store(Some(Arc::new(why.to_owned())));
+            tracing::error!(why, "a reload takes long; the configuration in force stays meanwhile");
+            reading.await
+        }
+    };
+    read.unwrap_or_else(|error| (None, Err(error.to_string())))
 }
 
 /// Looks at the identity store now and then: what has changed counts for logins and live

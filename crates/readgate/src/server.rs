@@ -115,6 +115,14 @@ pub async fn serve(
     close(daemon).await
 }
 
+async fn reload_once(files: &mut FileWatch, daemon: &Arc<Daemon>, path: &Path) {
+    notify::reloading();
+    let seen = files.look().await;
+    let reloaded = reload::reload(daemon, path).await;
+    files.note(path, &reloaded, seen).await;
+    notify::ready();
+}
+
 /// What looks after things beside the connections.
 fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
     let heartbeat = config.replica.heartbeat_query.clone();
@@ -190,7 +198,7 @@ impl Orders {
 
     /// Waits for the order to end; reloads on SIGHUP and when files change meanwhile.
     async fn until_told(&mut self, daemon: &Arc<Daemon>, path: &Path, config: Config) {
-        let mut files = FileWatch::new(path, &config);
+        let mut files = FileWatch::new(path, &config).await;
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
@@ -198,11 +206,11 @@ impl Orders {
                 _ = self.reloads.0.recv() => tracing::info!("SIGHUP: reading the configuration"),
                 () = files.changed() => tracing::info!("a file of the configuration has changed"),
             }
-            notify::reloading();
-            let seen = files.look();
-            let fresh = reload::reload(daemon, path).await;
-            files.note(path, fresh.as_deref(), seen);
-            notify::ready();
+            // A file on a mount that hangs holds up the reload, not the end.
+            tokio::select! {
+                () = reload_once(&mut files, daemon, path) => {}
+                () = self.end() => return,
+            }
         }
     }
 }

@@ -178,7 +178,7 @@ async fn reload(daemon: &Arc<Daemon>) -> Result<Option<Table>, Refused> {
     let Some(place) = daemon.console.place.get() else {
         return Err((UNKNOWN_ERROR, String::from("readgate: still starting")));
     };
-    if reload::reload(daemon, &place.config).await.is_none() {
+    if !reload::reload(daemon, &place.config).await.in_force {
         let text = "readgate: the configuration is wrong, the one in force stays; the reason: \
                     SELECT record FROM ledger_tail WHERE event = 'config_load'";
         return Err((UNKNOWN_ERROR, text.to_owned()));

@@ -27,9 +27,8 @@ const SCHEMA: &str = include_str!("sqlite/schema.sql");
 #[derive(Debug)]
 pub struct SqliteStore {
     place: String,
-    path: PathBuf,
-    /// Device and number of the file that was opened.
-    opened: (u64, u64),
+    /// The file and SQLite's log beside it, with device and number of what was opened.
+    opened: Vec<(PathBuf, (u64, u64))>,
     connection: Mutex<Connection>,
 }
 
@@ -53,21 +52,32 @@ impl SqliteStore {
             let detail = format!("mode {mode:04o} lets others at verifiers; chmod 600 {place}");
             return Err(unreachable(detail));
         }
+        // Whoever closes a file drops all locks that the process has on it, SQLite's too. Without them
+        // the next program that closes the store takes itself for the last and removes its log.
+        drop(file);
         let connection = prepare(path, patience, &place)?;
-        let opened = (metadata.dev(), metadata.ino());
-        let path = path.to_owned();
-        Ok(Self { place, path, opened, connection: Mutex::new(connection) })
+        let mut log = path.as_os_str().to_owned();
+        log.push("-wal");
+        let mut opened = vec![(path.to_owned(), (metadata.dev(), metadata.ino()))];
+        let log = PathBuf::from(log);
+        // None where a file system can't share its memory: SQLite does without then.
+        opened.extend(place_of(&log).ok().map(|found| (log, found)));
+        Ok(Self { place, opened, connection: Mutex::new(connection) })
     }
 
     /// What was opened can be read for ever, also when nobody can reach it any more: changes are
-    /// made in the file of that name.
+    /// made in the files of these names.
     fn is_in_its_place(&self) -> Result<(), StoreError> {
-        let unreachable =
-            |detail: String| StoreError::Unreachable { place: self.place.clone(), detail };
-        let found = self.path.metadata().map_err(|error| unreachable(error.to_string()))?;
-        if (found.dev(), found.ino()) != self.opened {
-            let detail = "another file stands in its place; put it back, or start readgate again";
-            return Err(unreachable(detail.to_owned()));
+        for (path, opened) in &self.opened {
+            let is_so = place_of(path).map(|found| found == *opened);
+            let wrong = match is_so {
+                Ok(true) => continue,
+                Ok(false) => String::from("another file stands in its place"),
+                Err(error) => error.to_string(),
+            };
+            let file = path.display();
+            let detail = format!("{file}: {wrong}; put it back, or start readgate again");
+            return Err(StoreError::Unreachable { place: self.place.clone(), detail });
         }
         Ok(())
     }
@@ -80,6 +90,11 @@ impl SqliteStore {
     fn fault(&self, fault: impl Into<Fault>) -> StoreError {
         fault.into().at(&self.place)
     }
+}
+
+/// Device and number of the file of that name.
+fn place_of(path: &Path) -> std::io::Result<(u64, u64)> {
+    path.metadata().map(|found| (found.dev(), found.ino()))
 }
 
 fn prepare(path: &Path, patience: Duration, place: &str) -> Result<Connection, StoreError> {
@@ -137,6 +152,7 @@ impl IdentityStore for SqliteStore {
         policy: &CredentialPolicy,
         now: Timestamp,
     ) -> Result<Identity, StoreError> {
+        self.is_in_its_place()?;
         let mut connection = self.connection();
         let immediate = TransactionBehavior::Immediate;
         let transaction = connection.transaction_with_behavior(immediate);
@@ -169,6 +185,7 @@ impl IdentityStore for SqliteStore {
         sign_off: &SignOff,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        self.is_in_its_place()?;
         let differences = sign_off.differences();
         let what = Note { user: None, label: SignOff::LABEL, differences: &differences };
         note(&self.connection(), &what, author, now).map_err(|fault| self.fault(fault))

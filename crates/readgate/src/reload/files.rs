@@ -8,6 +8,8 @@ use std::time::Duration;
 use config::{Config, PasswordSource, ReplicaTls};
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::Reloaded;
+
 /// What tells a file from what it was: time of change, inode, size. `None`: not there.
 pub type Stamp = Option<(i64, i64, u64, u64)>;
 /// Files and what they were like.
@@ -22,24 +24,25 @@ pub struct FileWatch {
 
 impl FileWatch {
     /// Watches the files of a configuration that has just been read.
-    pub fn new(path: &Path, config: &Config) -> Self {
-        Self { period: config.reload.watch, loaded: stamps(files(path, Some(config))) }
+    pub async fn new(path: &Path, config: &Config) -> Self {
+        Self { period: config.reload.watch, loaded: stamps(files(path, config)).await }
     }
 
     /// The files as they are now.
-    pub fn look(&self) -> Stamps {
-        stamps(self.loaded.keys().cloned().collect())
+    pub async fn look(&self) -> Stamps {
+        stamps(self.loaded.keys().cloned().collect()).await
     }
 
     /// The files have been read again, `seen` before that. If they were refused, those of
-    /// before are watched on.
-    pub fn note(&mut self, path: &Path, config: Option<&Config>, seen: Stamps) {
-        self.loaded = match config {
-            Some(_) => stamps(files(path, config)),
-            None => BTreeMap::new(),
+    /// before are watched on, and those that the new configuration names beside them: one
+    /// that it lacks may come later.
+    pub async fn note(&mut self, path: &Path, reloaded: &Reloaded, seen: Stamps) {
+        self.loaded = match reloaded.config.as_deref() {
+            Some(config) => stamps(files(path, config)).await,
+            None => Stamps::new(),
         };
         // What changes while it is read counts as a change.
-        let is_watched = |file: &PathBuf| config.is_none() || self.loaded.contains_key(file);
+        let is_watched = |file: &PathBuf| !reloaded.in_force || self.loaded.contains_key(file);
         let seen: Vec<_> = seen.into_iter().filter(|(file, _)| is_watched(file)).collect();
         self.loaded.extend(seen);
     }
@@ -53,7 +56,7 @@ impl FileWatch {
         let mut before = self.loaded.clone();
         loop {
             ticks.tick().await;
-            let now = self.look();
+            let now = self.look().await;
             if now != self.loaded && now == before {
                 return;
             }
@@ -62,9 +65,8 @@ impl FileWatch {
     }
 }
 
-fn files(path: &Path, config: Option<&Config>) -> Vec<PathBuf> {
+fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
     let mut files = vec![path.to_owned()];
-    let Some(config) = config else { return files };
     for listener in &config.listeners {
         files.push(listener.tls.certificate_file.clone());
         files.push(listener.tls.private_key.path().to_owned());
@@ -86,12 +88,14 @@ fn files(path: &Path, config: Option<&Config>) -> Vec<PathBuf> {
     files
 }
 
-fn stamps(files: Vec<PathBuf>) -> Stamps {
+/// On a thread that may wait: a file may be on a mount that hangs.
+async fn stamps(files: Vec<PathBuf>) -> Stamps {
     let stamp = |file: &Path| {
         let found = std::fs::metadata(file).ok()?;
         Some((found.mtime(), found.mtime_nsec(), found.ino(), found.size()))
     };
-    files.into_iter().map(|file| (file.clone(), stamp(&file))).collect()
+    let look = move || files.into_iter().map(|file| (file.clone(), stamp(&file))).collect();
+    tokio::task::spawn_blocking(look).await.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -108,14 +112,15 @@ mod tests {
         let file = directory.path().join("proxy.toml");
         std::fs::write(&file, "a").unwrap();
         let period = Duration::from_secs(2);
-        let mut watch = FileWatch { period: Some(period), loaded: stamps(vec![file.clone()]) };
+        let mut watch =
+            FileWatch { period: Some(period), loaded: stamps(vec![file.clone()]).await };
         assert!(!says_within(&watch, 10 * period).await);
 
         std::fs::write(&file, "longer").unwrap();
         assert!(!says_within(&watch, period / 2).await, "one look is not enough");
         assert!(says_within(&watch, 3 * period).await);
 
-        watch.note(&file, None, watch.look());
+        watch.note(&file, &Reloaded::default(), watch.look().await).await;
         assert!(!says_within(&watch, 10 * period).await);
         std::fs::remove_file(&file).unwrap();
         assert!(says_within(&watch, 3 * period).await, "a file that is gone has changed");
@@ -127,7 +132,7 @@ mod tests {
         let file = directory.path().join("proxy.toml");
         std::fs::write(&file, "").unwrap();
         let period = Duration::from_secs(2);
-        let watch = FileWatch { period: Some(period), loaded: stamps(vec![file.clone()]) };
+        let watch = FileWatch { period: Some(period), loaded: stamps(vec![file.clone()]).await };
         let writing = async {
             for length in 1..20 {
                 std::fs::write(&file, "x".repeat(length)).unwrap();

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
@@ -15,6 +15,8 @@ use crate::daemon::{Daemon, DoorWay};
 
 /// After an accept error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Such errors come with every try: one in this time is told.
+const TOLD_EACH: Duration = Duration::from_secs(60);
 /// A client that has vanished without a word is noticed after idle plus retries.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -48,6 +50,7 @@ async fn accept(
     stopped: impl Future<Output = ()>,
 ) {
     tokio::pin!(stopped);
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -59,7 +62,10 @@ async fn accept(
                 hand_over(&daemon, &door, socket, peer);
             }
             Err(error) => {
-                tracing::warn!(%error, listener = door.name, "accept failed");
+                if told.is_none_or(|told| told.elapsed() > TOLD_EACH) {
+                    tracing::warn!(%error, listener = door.name, "accept failed");
+                    told = Some(Instant::now());
+                }
                 sleep(ACCEPT_PAUSE).await;
             }
         }

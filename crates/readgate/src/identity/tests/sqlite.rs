@@ -151,6 +151,10 @@ fn a_later_version_is_refused() {
     assert!(matches!(folder.open(), Err(StoreError::TooNew { found: 2, known: 1, .. })));
 }
 
+fn bob() -> Change {
+    Change::Add(Box::new(Identity::new(name("bob"), "Bob", "reader")))
+}
+
 #[test]
 fn a_locked_file_is_an_error_and_loses_nothing() {
     let folder = Folder::new("locked");
@@ -158,7 +162,6 @@ fn a_locked_file_is_an_error_and_loses_nothing() {
     add(&store, "alice");
     let other = Connection::open(folder.file()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let bob = || Change::Add(Box::new(Identity::new(name("bob"), "Bob", "reader")));
     assert!(matches!(apply(&store, bob()), Err(StoreError::Busy { .. })));
     assert_eq!(store.load().unwrap().identities.len(), 1);
     other.execute_batch("ROLLBACK").unwrap();
@@ -197,6 +200,17 @@ fn a_file_that_took_the_place_of_the_opened_one_is_not_taken_for_it() {
     fs::copy(&aside, folder.file()).unwrap();
     let why = store.revision().unwrap_err().to_string();
     assert!(why.contains("another file stands in its place"), "{why}");
+    assert!(apply(&store, bob()).is_err(), "a change that nobody would find");
     fs::rename(&aside, folder.file()).unwrap();
     store.revision().unwrap();
+}
+
+#[test]
+fn changes_beside_a_log_that_was_removed_are_not_missed() {
+    let folder = Folder::new("log_removed");
+    let store = folder.open().unwrap();
+    fs::remove_file(folder.file().with_extension("sqlite-wal")).unwrap();
+    let why = store.revision().unwrap_err().to_string();
+    assert!(why.contains("-wal"), "{why}");
+    assert!(apply(&store, bob()).is_err());
 }
