@@ -131,6 +131,18 @@ on_both! {
         assert!(alice.is_closed(), "the session goes on");
     }
 
+    fn reads_a_mode_back_that_an_empty_literal_makes_null(stage) {
+        if stage.server.flavour == Flavour::MySql {
+            return;
+        }
+        let mut alice = stage.alice();
+        alice.query("SET sql_mode = 'ANSI_QUOTES,EMPTY_STRING_IS_NULL'").expect_ok();
+        alice.query("SET sql_mode = REPLACE(@@sql_mode, 'x', '')").expect_ok();
+        // With ANSI_QUOTES, two names; without, a string and code.
+        let refusal = alice.query("SELECT \"\\\" AS \" INTO OUTFILE 'f' -- \"");
+        assert_eq!(refusal.error().map(|error| error.code), Some(REFUSED));
+    }
+
     fn keeps_a_shorter_limit_of_the_user_when_it_reads_back(stage) {
         let mut alice = stage.alice();
         alice.query("SET lock_wait_timeout = 3").expect_ok();

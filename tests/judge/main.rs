@@ -18,6 +18,7 @@ mod generator;
 mod locks;
 mod mutate;
 mod session;
+mod settings;
 mod suite;
 mod tricks;
 #[path = "../../crates/sql-judge/tests/common/mod.rs"]

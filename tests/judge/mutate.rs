@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::generator;
+use crate::settings;
 use crate::values::{Random, unescape};
 
 /// What a mutation tries to bring past the judge.
@@ -154,6 +155,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
 pub(crate) fn next(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let text = mutated(random, seeds);
     match random.below(12) {
+        3 => vec![settings::statement(random)],
         0 => vec![prepared(random, b"PREPARE p FROM ", &text), b"EXECUTE p".to_vec()],
         1 => vec![prepared(random, b"EXECUTE IMMEDIATE ", &text)],
         2 => {

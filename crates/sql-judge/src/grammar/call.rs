@@ -183,9 +183,11 @@ impl Parser<'_> {
     // ---- stored functions ------------------------------------------------------------
 
     /// `schema.name(`: must be listed. The schema's name is compared as it stands, since
-    /// servers may tell `Clin` from `clin`; the function's without regard to case.
+    /// servers may tell `Clin` from `clin`; the function's without regard to case. In ORACLE
+    /// mode the name before the dot may be that of a package in the session's schema.
     fn stored_call(&self, schema: Token, name: Token, earlier: Token) -> Rule {
         let is_listed = schema.is_name()
+            && !self.session.lex_mode().oracle
             && !earlier.is(b'.')
             && self.is_listed(&unquote_name(self.bytes(schema)), name);
         if is_listed { Ok(()) } else { Err(self.unknown_function(name)) }

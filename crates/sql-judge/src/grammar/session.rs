@@ -199,6 +199,11 @@ impl Parser<'_> {
         self.advance()?;
         let first = self.expect_name()?;
         let (schema, routine) = if self.eat_symbol(b'.')? {
+            if self.session.lex_mode().oracle {
+                let reason = "in ORACLE mode this may be a package's routine; USE its schema and \
+                              CALL it by its bare name";
+                return Err(self.refuse_at(first, "call", reason));
+            }
             (unquote_name(self.bytes(first)).to_vec(), self.expect_name()?)
         } else {
             (self.session.schema().unwrap_or_default().to_vec(), first)
