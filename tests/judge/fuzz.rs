@@ -2,97 +2,54 @@
 //! no trace. Seeds are the judge's own tables of rules and `seeds.txt`, to which each find is
 //! added; they run unchanged as well.
 //!
-//! A trace is anything in the binary log, a changed global variable, a new file, a locked row,
-//! or a read of the schema `secret` by a statement that was let through in a role without it.
+//! A trace is anything in the binary log, a changed global variable, a new file, a locked row, a
+//! sequence that moved, or a read of the schema `secret` by a statement that a role without it
+//! may send, or that doesn't name it. What a statement does to the session is followed as the
+//! daemon does it, and held against the server's word.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sql_judge::{Policy, Verdict};
+use sql_judge::{Judge, Policy, ReadPermit, SessionFacts, Verdict, structure};
 
-use crate::generator;
+use crate::mutate;
 use crate::session::Session;
-use crate::values::{Random, unescape};
+use crate::values::Random;
 
 /// Statements between two looks at the server.
 const BATCH: usize = 100;
-const CHARSETS: &[&str] = &["utf8mb4", "latin1", "gbk", "big5", "sjis", "euckr", "ujis"];
-const MODES: &[&str] = &["", "", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "IGNORE_SPACE"];
-const MARIADB_MODES: &[&str] = &["", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "MSSQL", "ORACLE"];
-/// What a mutation tries to bring past the judge.
-const PAYLOADS: &[&[u8]] = &[
-    b",w()",
-    b" INTO OUTFILE 'fuzz'",
-    b" FOR UPDATE",
-    b" LOCK IN SHARE MODE",
-    b";INSERT INTO log VALUES (1)",
-    b",secret.t",
-    b" JOIN secret.t",
-    b" UNION SELECT a FROM secret.t",
-    b",(SELECT a FROM secret.t)",
-    b" UNION TABLE secret.t",
-    b"@@global.max_connections = 77",
-    b"INSERT INTO log VALUES (1)",
-    b"SET GLOBAL max_connections = 77",
-    b"SELECT w()",
-    b"DO w()",
+const CHARSETS: &[&str] = &[
+    "utf8mb4", "latin1", "gbk", "big5", "sjis", "cp932", "euckr", "ujis", "eucjpms", "gb2312",
+    "tis620", "cp1251", "binary", "ascii",
 ];
-/// What lexers disagree about.
-const GLUE: &[&[u8]] = &[
-    b" ",
-    b"/*",
-    b"*/",
-    b"/*!",
-    b"/*!50000 ",
-    b"/*!99999 ",
-    b"/*M!",
-    b"--",
-    b"-- ",
-    b"#",
-    b"\n",
-    b"'",
-    b"\"",
-    b"`",
-    b"\\",
-    b"\\'",
-    b"''",
-    b"(",
-    b")",
-    b",",
-    b";",
-    b".",
-    b"@",
-    b"\xa5\\",
-    b"\x95\\",
-    b"\xa0",
-    b"\0",
-    b"1.e",
-    b"0x",
-    b"N'",
-    b"x'",
-    b"[",
-    b"]",
-    b"{oj ",
-    b"}",
-    b" AS ",
-    b"/*+ */",
-    b"$$",
-    b"\xe3\x80\x80",
-    b" FROM ",
-    b" SELECT ",
-    b" JOIN ",
-    b" WITH ",
-    b" VALUES(a) ",
-    b" TABLE ",
-    b" FOR ",
-    b" USE INDEX ",
+const MODES: &[&str] = &[
+    "",
+    "",
+    "ANSI_QUOTES",
+    "NO_BACKSLASH_ESCAPES",
+    "IGNORE_SPACE",
+    "ANSI,NO_BACKSLASH_ESCAPES",
+    "PIPES_AS_CONCAT,HIGH_NOT_PRECEDENCE",
+];
+const MARIADB_MODES: &[&str] = &[
+    "",
+    "ANSI_QUOTES",
+    "NO_BACKSLASH_ESCAPES",
+    "IGNORE_SPACE",
+    "MSSQL",
+    "ORACLE",
+    "ORACLE",
+    "ORACLE,NO_BACKSLASH_ESCAPES",
+    "MSSQL,NO_BACKSLASH_ESCAPES",
+    "POSTGRESQL",
+    "DB2",
+    "MAXDB,EMPTY_STRING_IS_NULL",
 ];
 
 /// Fuzzes for as long as it is told to; `seed` makes a run repeatable.
 pub(crate) fn run(session: &mut Session, lasts: Duration, seed: u64) {
     prepare(session);
-    let seeds = seeds();
+    let seeds = mutate::seeds();
     let mut random = Random(seed);
     let began = Instant::now();
     let (mut tried, mut ran) = (0, 0);
@@ -103,7 +60,7 @@ pub(crate) fn run(session: &mut Session, lasts: Duration, seed: u64) {
         let settings = format!("SET NAMES {charset}, sql_mode = '{mode}'");
         let mut batch: Vec<Vec<u8>> = kept.by_ref().take(BATCH).collect();
         while batch.len() < BATCH {
-            batch.push(mutated(&mut random, &seeds));
+            batch.extend(mutate::next(&mut random, &seeds));
         }
         tried += batch.len();
         ran += round(session, &settings, &batch);
@@ -144,37 +101,67 @@ fn run_batch(session: &mut Session, settings: &str, batch: &[Vec<u8>]) -> usize 
     for statement in batch {
         let Verdict::Allow(permit) = session.verdict(&facts, statement) else { continue };
         // The transaction holds the locks that are looked for.
-        if matches!(permit.kind().as_str(), "transaction" | "set") && !permit.effects().is_empty()
-            || permit.kind().as_str() == "transaction"
+        let ends = [&b"transaction"[..], b"autocommit", b"completion_type"];
+        if permit.kind().as_str() == "transaction" || ends.iter().any(|word| holds(statement, word))
         {
             continue;
         }
-        let is_narrow = matches!(
-            narrow.judge(&facts, permit.text().clone()),
-            Verdict::Allow(_) | Verdict::Absorb(_)
-        );
-        let secret_reads = is_narrow.then(|| secret_reads(session));
-        ran += usize::from(session.run(statement));
-        if let Some(before) = secret_reads {
-            let shown = statement.escape_ascii();
-            assert_eq!(secret_reads_now(session), before, "{settings}: read `secret`: {shown}");
-        }
-        if !permit.effects().is_empty() {
-            match session.facts() {
-                Some(known) => facts = known,
-                None => return ran,
+        let before = secret_reads(session);
+        let succeeded = session.run(statement);
+        ran += usize::from(succeeded);
+        if secret_reads(session) != before {
+            let shown = format!("{settings}: {}", statement.escape_ascii());
+            assert!(!lets_pass(&narrow, &facts, &permit), "{shown}: read `secret` in a role");
+            if permit.kind().as_str() != "prepare" {
+                let named = structure(&facts, statement).qualified;
+                assert!(named.iter().any(|name| name == "secret.t"), "{shown}: named {named:?}");
             }
+        }
+        if !permit.effects().is_empty() && !follow(session, &mut facts, &permit, succeeded) {
+            return ran;
         }
     }
     ran
 }
 
-fn secret_reads(session: &mut Session) -> String {
-    secret_reads_now(session)
+fn holds(statement: &[u8], word: &[u8]) -> bool {
+    statement.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word))
+}
+
+fn lets_pass(judge: &Judge, facts: &SessionFacts, permit: &ReadPermit) -> bool {
+    let verdict = judge.judge(facts, permit.text().clone());
+    matches!(verdict, Verdict::Allow(_) | Verdict::Absorb(_))
+}
+
+/// Takes over what a statement did to the session as the daemon does, and holds it against
+/// the server's own word. False if the daemon would end the session.
+fn follow(
+    session: &mut Session,
+    facts: &mut SessionFacts,
+    permit: &ReadPermit,
+    succeeded: bool,
+) -> bool {
+    match succeeded {
+        true => facts.apply(permit.effects()),
+        false => facts.apply_failed(permit.effects()),
+    }
+    if facts.in_doubt() || !succeeded {
+        return session.resync(facts);
+    }
+    let known = session.facts().as_ref().map(reading);
+    let shown = permit.text().escape_ascii();
+    assert_eq!(Some(reading(facts)), known, "{shown}: read otherwise than judged");
+    true
+}
+
+/// How texts are read, without the schema and what is prepared.
+fn reading(facts: &SessionFacts) -> String {
+    let all = format!("{facts:?}");
+    all.split(", schema:").next().unwrap_or_default().to_owned()
 }
 
 /// Handles to and rows read from the table that no narrow role may read.
-fn secret_reads_now(session: &mut Session) -> String {
+fn secret_reads(session: &mut Session) -> String {
     session.ask(
         "SELECT COALESCE(SUM(count_read), 0) FROM \
          performance_schema.table_io_waits_summary_by_table WHERE object_schema = 'secret'",
@@ -208,8 +195,14 @@ fn prepare(session: &mut Session) {
         session.watch(&format!("CREATE TABLE test.{table} LIKE test.t"));
         session.watch(&format!("INSERT INTO test.{table} VALUES (1, 1, 1, 1, 1)"));
     }
+    let mut baits =
+        vec!["SELECT w()", "SELECT * FROM t FOR UPDATE", "SET GLOBAL max_connections = 78"];
+    if !session.is_mysql() {
+        session.watch("CREATE SEQUENCE test.q NOCACHE");
+        baits.push("SELECT NEXTVAL(q)");
+    }
     // Each trace shows, or the test would find nothing.
-    for bait in ["SELECT w()", "SELECT * FROM t FOR UPDATE", "SET GLOBAL max_connections = 78"] {
+    for bait in baits {
         session.reconnect();
         let before = traces_at_rest(session);
         assert!(session.run(b"BEGIN") && session.run(bait.as_bytes()), "{bait}");
@@ -217,7 +210,7 @@ fn prepare(session: &mut Session) {
     }
     let before = secret_reads(session);
     assert!(session.run(b"SELECT * FROM secret.t"));
-    assert_ne!(secret_reads_now(session), before, "a read of `secret` leaves no trace");
+    assert_ne!(secret_reads(session), before, "a read of `secret` leaves no trace");
 }
 
 /// The traces when no transaction is open.
@@ -253,60 +246,11 @@ fn traces(session: &mut Session) -> String {
     // The server looks at its transactions every tenth of a second.
     std::thread::sleep(Duration::from_millis(120));
     let _ = write!(traces, " {}", session.ask(locks));
+    if !session.is_mysql() {
+        let _ = write!(traces, " {}", session.ask("SELECT next_not_cached_value FROM test.q"));
+    }
     let files = std::fs::read_dir(session.directory().join("files")).map(Iterator::count);
     let data = std::fs::read_dir(session.directory().join("data/test")).map(Iterator::count);
     let _ = write!(traces, " {files:?} {data:?}");
     traces
-}
-
-// ---- statements ------------------------------------------------------------------------
-
-/// Statements of the judge's tables and of earlier finds.
-fn seeds() -> Vec<Vec<u8>> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files: Vec<_> = std::fs::read_dir(here.join("../crates/sql-judge/tests/rules"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    files.sort();
-    files.push(here.join("judge/seeds.txt"));
-    let texts = files.iter().map(|file| std::fs::read_to_string(file).unwrap());
-    let mut seeds = Vec::new();
-    for text in texts.collect::<Vec<_>>() {
-        let lines = text.lines().filter(|line| !line.starts_with(['#', '@']));
-        let lines = lines.filter_map(|line| line.split_once('|'));
-        seeds.extend(lines.map(|(_, statement)| unescape(statement.trim_start())));
-    }
-    seeds
-}
-
-fn mutated(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
-    if random.below(8) == 0 {
-        return generator::statement(random);
-    }
-    let mut text = seeds[random.below(seeds.len())].clone();
-    text.truncate(4096);
-    for _ in 0..=random.below(4) {
-        let at = random.below(text.len() + 1);
-        match random.below(7) {
-            0 | 1 => drop(text.splice(at..at, random.one(GLUE).iter().copied())),
-            2 | 3 => drop(text.splice(at..at, random.one(PAYLOADS).iter().copied())),
-            4 => {
-                let until = (at + random.below(8)).min(text.len());
-                text.drain(at..until);
-            }
-            5 => {
-                let other = &seeds[random.below(seeds.len())];
-                let from = random.below(other.len() + 1);
-                text.truncate(at);
-                text.extend_from_slice(&other[from..]);
-            }
-            _ => {
-                if let Some(byte) = text.get_mut(at) {
-                    *byte = u8::try_from(random.below(256)).unwrap();
-                }
-            }
-        }
-    }
-    text
 }

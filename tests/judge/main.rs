@@ -15,6 +15,8 @@
 
 mod fuzz;
 mod generator;
+mod locks;
+mod mutate;
 mod session;
 mod suite;
 mod tricks;

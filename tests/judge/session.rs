@@ -21,6 +21,14 @@ pub(crate) struct Event {
     pub(crate) digest: Option<String>,
 }
 
+/// What of the user's session decides how its texts are read.
+struct Variables {
+    sql_mode: Vec<u8>,
+    charset: Vec<u8>,
+    schema: Option<Vec<u8>>,
+    collation: Vec<u8>,
+}
+
 /// The two connections and the judge for their server.
 pub(crate) struct Session {
     runtime: Runtime,
@@ -52,6 +60,7 @@ impl Session {
         let mut run = server("run");
         run.arg(&directory).arg(free_port().to_string());
         run.args(["--performance-schema=ON", "--log-bin-trust-function-creators=1"]);
+        run.arg("--performance-schema-instrument=wait/lock/metadata/sql/mdl=ON");
         let process = Kept::start(&run, &directory.join("output"));
         wait_for("the server answers", Duration::from_secs(60), || {
             let ready = server("ready").arg(&directory).output();
@@ -128,17 +137,28 @@ impl Session {
 
     /// The facts of the user's session, as the server has them now.
     pub(crate) fn facts(&mut self) -> Option<SessionFacts> {
-        let variables = "SELECT @@sql_mode, @@character_set_client, DATABASE()";
-        let row: Option<(String, String, Option<String>)> =
-            self.runtime.block_on(self.user.query_first(variables)).ok()?;
-        let (mode, charset, schema) = row?;
-        let schema = schema.as_ref().map(String::as_bytes);
-        SessionFacts::from_session_variables(
-            self.server,
-            mode.as_bytes(),
-            charset.as_bytes(),
-            schema,
-        )
+        let Variables { sql_mode, charset, schema, .. } = self.variables()?;
+        let schema = schema.as_deref();
+        SessionFacts::from_session_variables(self.server, &sql_mode, &charset, schema)
+    }
+
+    /// Has facts read back from the server; whether the daemon's session would go on.
+    pub(crate) fn resync(&mut self, facts: &mut SessionFacts) -> bool {
+        let Some(Variables { sql_mode, charset, schema, collation }) = self.variables() else {
+            return false;
+        };
+        sql_judge::prepares_as_written(self.server, &collation)
+            && facts.resync(&sql_mode, &charset, schema.as_deref())
+    }
+
+    fn variables(&mut self) -> Option<Variables> {
+        // The limit overrides `sql_select_limit`, the casts `character_set_results`.
+        let query = "SELECT CAST(@@sql_mode AS BINARY), CAST(@@character_set_client AS BINARY), \
+                     CAST(DATABASE() AS BINARY), CAST(@@collation_connection AS BINARY) LIMIT 1";
+        let row: Option<mysql_async::Row> =
+            self.runtime.block_on(self.user.query_first(query)).ok()?;
+        let (sql_mode, charset, schema, collation) = mysql_async::from_row_opt(row?).ok()?;
+        Some(Variables { sql_mode, charset, schema, collation })
     }
 
     /// The judge's word on a statement.
@@ -158,8 +178,9 @@ impl Session {
 
     /// What the server says of the user's last statement. The row is that statement's from
     /// its beginning on; its digest follows at its end, which may be a moment after the
-    /// client has its answer.
-    pub(crate) fn last_event(&mut self) -> Event {
+    /// client has its answer. `None`: the server has died since, as one does that takes longer
+    /// to tell of its death than the statement may take.
+    pub(crate) fn last_event(&mut self) -> Option<Event> {
         let query = format!(
             "SELECT event_name, digest_text, timer_end IS NOT NULL \
              FROM performance_schema.events_statements_current \
@@ -167,12 +188,32 @@ impl Session {
             self.thread
         );
         wait_for("the statement has ended", Duration::from_secs(10), || {
-            let row: Option<(String, Option<String>, bool)> =
-                self.runtime.block_on(self.watcher.query_first(query.as_str())).ok()?;
+            let row: Result<Option<(String, Option<String>, bool)>, _> =
+                self.runtime.block_on(self.watcher.query_first(query.as_str()));
+            let Ok(row) = row else {
+                self.is_gone = true;
+                return Some(None);
+            };
             let (name, digest, ended) = row.unwrap_or((String::new(), None, true));
             let name = name.rsplit('/').next().unwrap_or_default().to_owned();
-            ended.then_some(Event { name, digest })
+            ended.then_some(Some(Event { name, digest }))
         })
+    }
+
+    /// The locks on names that the user's transaction holds: sort, schema, name and how.
+    pub(crate) fn name_locks(&mut self) -> Vec<[String; 4]> {
+        let query = format!(
+            "SELECT DISTINCT object_type, COALESCE(object_schema, ''), COALESCE(object_name, ''), \
+             lock_type FROM performance_schema.metadata_locks WHERE owner_thread_id = {}",
+            self.thread
+        );
+        let rows: Result<Vec<(String, String, String, String)>, _> =
+            self.runtime.block_on(self.watcher.query(query));
+        self.is_gone |= rows.is_err();
+        rows.unwrap_or_default()
+            .into_iter()
+            .map(|(sort, schema, name, how)| [sort, schema, name, how])
+            .collect()
     }
 
     /// The single value that a query of the watcher gives.

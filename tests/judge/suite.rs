@@ -8,6 +8,7 @@ use readgate_tests::place::target;
 use readgate_tests::server::must;
 use sql_judge::{Policy, ServerVersion, SessionFacts, Verdict};
 
+use crate::locks;
 use crate::session::Session;
 use crate::values::Warm;
 
@@ -84,6 +85,8 @@ const NOT_PLAIN: &[&str] = &[
     // MySQL's reading of `1.e(`, which no report needs.
     "ambiguous_number",
 ];
+/// Kinds of statements that are run in transactions of their own, to see what they lock.
+const LOCKING_NOTHING: &[&str] = &["select", "show", "explain", "do", "checksum", "help"];
 /// What the test would rather not do to its server.
 const LEFT_OUT: &[&str] = &[
     "shutdown",
@@ -128,6 +131,7 @@ struct Count {
     digests: usize,
     same_digest: usize,
     differing: Vec<String>,
+    locks: Vec<String>,
 }
 
 /// Runs the files; at least `agreement` of the digests must be the judge's fingerprints. A
@@ -152,7 +156,8 @@ pub(crate) fn run(start: impl Fn() -> Session, agreement: f64) {
         }
     }
     assert!(deadly.len() <= 3, "{deadly:#?}");
-    let Count { statements, reads, refused, escapes, digests, same_digest, differing } = count;
+    let Count { statements, reads, refused, escapes, digests, same_digest, differing, locks } =
+        count;
     println!(
         "{statements} statements, {reads} plain reads of which {} refused, {} escapes, \
          {same_digest} of {digests} digests agree",
@@ -161,6 +166,7 @@ pub(crate) fn run(start: impl Fn() -> Session, agreement: f64) {
     );
     assert!(reads > 2000, "only {reads} reads were found");
     assert!(escapes.is_empty(), "{escapes:#?}");
+    assert!(locks.is_empty(), "{locks:#?}");
     assert!(refused.len() * 1000 <= reads, "{refused:#?}");
     let needed = (f64::from(u32::try_from(digests).unwrap()) * agreement).floor();
     let same = f64::from(u32::try_from(same_digest).unwrap());
@@ -179,11 +185,26 @@ fn one(session: &mut Session, statement: &[u8], count: &mut Count) {
         return;
     };
     let verdict = session.verdict(&facts, statement);
-    let succeeded = session.run(statement);
+    let kind = match &verdict {
+        Verdict::Allow(permit) => permit.kind().as_str(),
+        Verdict::Deny(_) | Verdict::Absorb(_) | Verdict::Own(_) => "",
+    };
+    let is_alone = LOCKING_NOTHING.contains(&kind);
+    let (succeeded, locked) = match is_alone {
+        true => locks::run(session, statement),
+        false => (session.run(statement), Vec::new()),
+    };
     if session.is_gone() {
         return;
     }
     let event = session.last_event();
+    if is_alone && !session.is_gone() {
+        if succeeded && let Some(fault) = locks::fault(session, &facts, statement, kind, &locked) {
+            count.locks.push(format!("{fault}: {}", statement.escape_ascii()));
+        }
+        session.run(b"COMMIT");
+    }
+    let Some(event) = event else { return };
     let is_read = READS.contains(&event.name.as_str()) || event.name.starts_with("show_");
     count.statements += 1;
     let shown = || statement.escape_ascii().to_string();

@@ -34,6 +34,9 @@ pub struct SessionFacts {
     prepared: HashMap<Bytes, PreparedText>,
     /// A statement has changed the session in a way that only the replica can tell.
     in_doubt: bool,
+    /// Literals may be in a character set that alters what is prepared out of them
+    /// ([`prepares_as_written`]).
+    literals_in_doubt: bool,
 }
 
 impl SessionFacts {
@@ -77,7 +80,14 @@ impl SessionFacts {
     ) -> Option<Self> {
         let sql_mode = SqlMode::parse(server.flavour, sql_mode)?;
         let lex_mode = lex_mode(server, sql_mode, charset);
-        Some(Self { lex_mode, sql_mode, schema: None, prepared: HashMap::new(), in_doubt: false })
+        Some(Self {
+            lex_mode,
+            sql_mode,
+            schema: None,
+            prepared: HashMap::new(),
+            in_doubt: false,
+            literals_in_doubt: false,
+        })
     }
 
     /// Takes over what a permitted statement does to the session, once the replica has
@@ -100,6 +110,7 @@ impl SessionFacts {
                 }
                 Change::Called => self.prepared.clear(),
                 Change::InDoubt => self.in_doubt = true,
+                Change::Literals { in_doubt } => self.literals_in_doubt = *in_doubt,
                 Change::Tracing => {}
             }
         }
@@ -134,6 +145,11 @@ impl SessionFacts {
     /// can be judged.
     pub fn in_doubt(&self) -> bool {
         self.in_doubt
+    }
+
+    /// Whether a literal may not be what would be prepared out of it.
+    pub(crate) fn literals_in_doubt(&self) -> bool {
+        self.literals_in_doubt
     }
 
     /// Whether a status flag that the replica sends with each OK says the same of the
@@ -229,6 +245,10 @@ pub(crate) enum Change {
     Called,
     /// What decides how texts are read was set to a value that the text doesn't tell.
     InDoubt,
+    /// The character set of literals became the schema's, or one that is known.
+    Literals {
+        in_doubt: bool,
+    },
     /// A trace or a profile of statements was switched.
     Tracing,
 }

@@ -160,9 +160,8 @@ impl<'t> Tokens<'t> {
         if word.takes_parenthesis() || grouping.contains(&word) {
             return true;
         }
-        let flavour = self.permit.read_as().server.flavour;
-        let class =
-            functions::find(flavour, &unquote_name(self.lexer.bytes(name)), Spelling::Plain);
+        let server = self.permit.read_as().server;
+        let class = functions::find(server, &unquote_name(self.lexer.bytes(name)), Spelling::Plain);
         matches!(class, Some(Class::Pure | Class::Growth | Class::Sleep))
     }
 

@@ -4,7 +4,7 @@
 mod table;
 
 use crate::lexer::keyword::hash;
-use crate::server::Flavour;
+use crate::server::{Flavour, ServerVersion};
 use table::GROUPS;
 
 /// What a built-in function does.
@@ -44,8 +44,9 @@ impl Class {
 /// # Errors
 /// Why not, as the rest of a sentence that begins with the name.
 pub fn may_be_allowed(name: &str) -> Result<(), &'static str> {
-    let find = |flavour| find(flavour, name.as_bytes(), Spelling::Plain);
-    match find(Flavour::MySql).or_else(|| find(Flavour::MariaDb)) {
+    let find = |flavour| entry(flavour, name.as_bytes()).filter(|(_, bits)| *bits != 0);
+    let known = find(Flavour::MySql).or_else(|| find(Flavour::MariaDb));
+    match known.map(|(class, _)| class) {
         Some(class) if class.is_switchable() => Ok(()),
         Some(Class::Pure | Class::Growth) => Err("only computes and passes anyway"),
         Some(Class::Sleep) => Err("has a key of its own, functions.sleep_max"),
@@ -66,9 +67,25 @@ pub(crate) enum Spelling {
     Quoted,
 }
 
+/// The bit of functions that MariaDB has from this version on.
+const LATE: u8 = 8;
+const MARIADB_WITH_LATE: u32 = 110_000;
+
 /// The class of the built-in that this server runs for a call so spelled. `None` if it
 /// would look for a stored or loadable function.
-pub(crate) fn find(flavour: Flavour, name: &[u8], spelling: Spelling) -> Option<Class> {
+pub(crate) fn find(server: ServerVersion, name: &[u8], spelling: Spelling) -> Option<Class> {
+    let (class, bits) = entry(server.flavour, name)?;
+    let needed = match spelling {
+        Spelling::Plain => 1,
+        Spelling::Spaced => 3,
+        Spelling::Quoted => 5,
+    };
+    let is_there = bits & LATE == 0 || server.number >= MARIADB_WITH_LATE;
+    (is_there && bits & needed == needed).then_some(class)
+}
+
+/// What the table says of a name, for one make.
+fn entry(flavour: Flavour, name: &[u8]) -> Option<(Class, u8)> {
     let mut slot = hash(name) & MASK;
     loop {
         let entry = SLOTS.get(slot).filter(|entry| entry.len != 0)?;
@@ -76,13 +93,7 @@ pub(crate) fn find(flavour: Flavour, name: &[u8], spelling: Spelling) -> Option<
         let start = usize::from(entry.start);
         let known = names.as_bytes().get(start..start + usize::from(entry.len))?;
         if name.eq_ignore_ascii_case(known) {
-            let bits = if flavour == Flavour::MySql { *mysql } else { *mariadb };
-            let needed = match spelling {
-                Spelling::Plain => 1,
-                Spelling::Spaced => 3,
-                Spelling::Quoted => 5,
-            };
-            return (bits & needed == needed).then_some(*class);
+            return Some((*class, if flavour == Flavour::MySql { *mysql } else { *mariadb }));
         }
         slot = (slot + 1) & MASK;
     }
@@ -138,18 +149,19 @@ const fn slots() -> [Entry; SIZE] {
 mod tests {
     use super::*;
 
+    const MYSQL: ServerVersion = ServerVersion { flavour: Flavour::MySql, number: 90704 };
+    const MARIADB: ServerVersion = ServerVersion { flavour: Flavour::MariaDb, number: 120002 };
+    const MARIADB_10: ServerVersion = ServerVersion { number: 101119, ..MARIADB };
+
     #[test]
     fn every_name_of_the_table_is_found() {
         for (mysql, mariadb, class, names) in GROUPS {
             for name in names.split(' ') {
                 let lower = name.to_lowercase();
-                for (flavour, bits) in [(Flavour::MySql, mysql), (Flavour::MariaDb, mariadb)] {
+                for (server, bits) in [(MYSQL, mysql), (MARIADB, mariadb)] {
                     let expected = (bits & 1 == 1).then_some(*class);
-                    assert_eq!(
-                        find(flavour, lower.as_bytes(), Spelling::Plain),
-                        expected,
-                        "{name}"
-                    );
+                    let found = find(server, lower.as_bytes(), Spelling::Plain);
+                    assert_eq!(found, expected, "{name}");
                 }
             }
         }
@@ -157,7 +169,7 @@ mod tests {
 
     #[test]
     fn only_functions_that_change_nothing_can_be_allowed() {
-        for name in ["get_lock", "RELEASE_ALL_LOCKS", "BENCHMARK", "MASTER_GTID_WAIT"] {
+        for name in ["get_lock", "RELEASE_ALL_LOCKS", "BENCHMARK", "KDF", "MASTER_GTID_WAIT"] {
             assert_eq!(may_be_allowed(name), Ok(()), "{name}");
         }
         for name in
@@ -170,16 +182,20 @@ mod tests {
     #[test]
     fn a_keyword_function_spelled_otherwise_is_a_stored_function() {
         for spelling in [Spelling::Spaced, Spelling::Quoted] {
-            assert_eq!(find(Flavour::MySql, b"count", spelling), None);
-            assert_eq!(find(Flavour::MySql, b"concat", spelling), Some(Class::Pure));
+            assert_eq!(find(MYSQL, b"count", spelling), None);
+            assert_eq!(find(MYSQL, b"concat", spelling), Some(Class::Pure));
         }
-        assert_eq!(find(Flavour::MariaDb, b"if", Spelling::Quoted), None);
+        assert_eq!(find(MARIADB, b"if", Spelling::Quoted), None);
+        assert_eq!(find(MARIADB, b"rank", Spelling::Spaced), None);
+        assert_eq!(find(MYSQL, b"rank", Spelling::Spaced), Some(Class::Pure));
     }
 
     #[test]
     fn a_function_of_one_server_is_unknown_to_the_other() {
-        assert_eq!(find(Flavour::MySql, b"json_detailed", Spelling::Plain), None);
-        assert_eq!(find(Flavour::MariaDb, b"any_value", Spelling::Plain), None);
-        assert_eq!(find(Flavour::MySql, b"no_such_function", Spelling::Plain), None);
+        assert_eq!(find(MYSQL, b"json_detailed", Spelling::Plain), None);
+        assert_eq!(find(MARIADB, b"any_value", Spelling::Plain), None);
+        assert_eq!(find(MYSQL, b"no_such_function", Spelling::Plain), None);
+        assert_eq!(find(MARIADB_10, b"uuid_v7", Spelling::Plain), None);
+        assert_eq!(find(MARIADB, b"uuid_v7", Spelling::Plain), Some(Class::Pure));
     }
 }

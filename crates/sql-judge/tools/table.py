@@ -12,7 +12,8 @@ import textwrap
 EFFECTS = {
     "Lock": "GET_LOCK RELEASE_LOCK RELEASE_ALL_LOCKS",
     "Sleep": "SLEEP",
-    "Burn": "BENCHMARK",
+    # The rounds of crypt() and of a key's derivation are an argument, and nothing stops them.
+    "Burn": "BENCHMARK ENCRYPT KDF",
     "File": "LOAD_FILE",
     "Sequence": "NEXTVAL LASTVAL SETVAL",
     "Wait": "MASTER_POS_WAIT SOURCE_POS_WAIT MASTER_GTID_WAIT WAIT_FOR_EXECUTED_GTID_SET"
@@ -29,22 +30,26 @@ EFFECTS = {
               " ST_ASGEOJSON ASWKT ST_ASWKT ASTEXT ST_ASTEXT CONCAT_WS GROUP_CONCAT",
 }
 # Words with a syntax of their own, which a plain call does not find: (MySQL, MariaDB).
-# 1 callable, 2 also after white space, 4 also in backticks.
+# 1 callable, 2 also after white space, 4 also in backticks, 8 only from MariaDB 11 on.
 SYNTAX = {name: (3, 3) for name in (
     "CONVERT GET_FORMAT TIMESTAMPADD TIMESTAMPDIFF JSON_TABLE JSON_VALUE DEFAULT VALUE MATCH"
-    " ROW_NUMBER RANK DENSE_RANK CUME_DIST PERCENT_RANK NTILE LEAD LAG FIRST_VALUE LAST_VALUE"
-    " NTH_VALUE NEXTVAL LASTVAL SETVAL INSERT").split()}
+    " ROW_NUMBER LAST_VALUE NEXTVAL LASTVAL SETVAL INSERT").split()}
+# After white space these are names of stored functions to MariaDB.
+SYNTAX |= {name: (3, 1) for name in (
+    "RANK DENSE_RANK CUME_DIST PERCENT_RANK NTILE LEAD LAG FIRST_VALUE NTH_VALUE").split()}
 SYNTAX |= {name: (1, 1) for name in "CAST EXTRACT POSITION DATE_ADD DATE_SUB".split()}
-SYNTAX |= {name: (0, 3) for name in "COLUMN_GET MEDIAN PERCENTILE_CONT PERCENTILE_DISC".split()}
+SYNTAX |= {name: (0, 1) for name in "MEDIAN PERCENTILE_CONT PERCENTILE_DISC".split()}
+SYNTAX["COLUMN_GET"] = (0, 3)
 # Built-ins of versions that were not at hand, Aurora's, and MySQL's that are now in a component.
 OTHERS = {name: (7, 0) for name in
           "AURORA_VERSION MD5 SHA SHA1 WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS".split()}
-OTHERS |= {name: (0, 7) for name in
+OTHERS |= {name: (0, 7) for name in "CRC32C NATURAL_SORT_KEY RANDOM_BYTES SFORMAT".split()}
+OTHERS |= {name: (0, 15) for name in
            "UUID_V4 UUID_V7 VEC_DISTANCE VEC_DISTANCE_EUCLIDEAN VEC_DISTANCE_COSINE VEC_FROMTEXT"
            " VEC_TOTEXT JSON_SCHEMA_VALID JSON_ARRAY_INTERSECT JSON_OBJECT_FILTER_KEYS"
-           " JSON_OBJECT_TO_ARRAY JSON_KEY_VALUE KDF FORMAT_PICO_TIME CRC32C NATURAL_SORT_KEY"
-           " RANDOM_BYTES SFORMAT ST_VALIDATE ST_SIMPLIFY ST_GEOHASH ST_ISVALID ST_COLLECT"
-           " ST_LATFROMGEOHASH ST_LONGFROMGEOHASH ST_POINTFROMGEOHASH".split()}
+           " JSON_OBJECT_TO_ARRAY JSON_KEY_VALUE KDF FORMAT_PICO_TIME ST_VALIDATE ST_SIMPLIFY"
+           " ST_GEOHASH ST_ISVALID ST_COLLECT ST_LATFROMGEOHASH ST_LONGFROMGEOHASH"
+           " ST_POINTFROMGEOHASH".split()}
 # Words that the grammar treats itself, and functions that users can't call.
 OWN = set("""ALL DISTINCT DISTINCTROW NOT BINARY STRAIGHT_JOIN SQL_BIG_RESULT SQL_BUFFER_RESULT
 SQL_CACHE SQL_CALC_FOUND_ROWS SQL_NO_CACHE SQL_SMALL_RESULT HIGH_PRIORITY UNIQUE ROW CHARACTER
@@ -58,7 +63,8 @@ HEAD = '''//! The built-in functions of both servers. Made by `tools/table.py`: 
 use super::Class;
 
 /// Names that share how they may be written and what they do: bits for MySQL, bits for
-/// MariaDB (1 callable, 2 also after white space, 4 also in backticks), class, names.
+/// MariaDB (1 callable, 2 also after white space, 4 also in backticks, 8 only from MariaDB 11
+/// on), class, names.
 #[rustfmt::skip]
 pub(super) const GROUPS: &[(u8, u8, Class, &str)] = &['''
 
@@ -85,7 +91,7 @@ def main(mysql_path, mariadb_path):
             if more:
                 bits = [max(pair) for pair in zip(bits, more)]
         kind = effects.get(name, "Pure")
-        if kind not in ("Pure", "Growth"):
+        if kind not in ("Pure", "Growth", "Burn"):
             bits = [7, 7]
         groups.setdefault((bits[0], bits[1], kind), []).append(name)
     print(HEAD)

@@ -1,12 +1,14 @@
 //! The lines of a ledger file with their hashes, in order. Hashing takes nearly all of a
 //! verifier's time and needs no order: as many threads as there are cores take turns to read
-//! a chunk of whole lines, and each hashes its own.
+//! a chunk of whole lines, and each hashes its own. What else is read of a line is read there
+//! too, out of a cache that holds it.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use memchr::memmem::Finder;
 use memchr::{memchr_iter, memrchr};
 
 use crate::line::{Frame, Hash, sha256};
@@ -24,6 +26,49 @@ pub(super) struct Line<'a> {
     pub(super) hash: Hash,
     /// `None`: not of our form.
     pub(super) frame: Option<Frame>,
+    pub(super) event: Event,
+}
+
+/// What a line tells, as far as the walk over them takes note of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Event {
+    Checkpoint { closes: bool },
+    Gap,
+    KeyRotated,
+    Other,
+}
+
+/// Finds the lines' events.
+struct Events {
+    member: Finder<'static>,
+    /// Where the last line's began: nearly always there in the next one too.
+    at: usize,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { member: Finder::new(b",\"event\":\""), at: 0 }
+    }
+}
+
+impl Events {
+    fn of(&mut self, line: &[u8]) -> Event {
+        // Within a text the quotes would be escaped: the first hit is the member itself.
+        let needle = self.member.needle();
+        if !line.get(self.at..).is_some_and(|rest| rest.starts_with(needle)) {
+            self.at = self.member.find(line).unwrap_or(line.len());
+        }
+        let event = line.get(self.at + needle.len()..).unwrap_or_default();
+        // Most are none of these.
+        match event.first() {
+            Some(b'c') if event.starts_with(b"checkpoint\"") => {
+                Event::Checkpoint { closes: event.starts_with(b"checkpoint\",\"why\":\"close\"") }
+            }
+            Some(b'g') if event.starts_with(b"gap\"") => Event::Gap,
+            Some(b'k') if event.starts_with(b"key_rotated\"") => Event::KeyRotated,
+            _ => Event::Other,
+        }
+    }
 }
 
 /// What a file had beside its lines.
@@ -53,7 +98,7 @@ pub(super) fn each_line(
             let lost = |_| io::Error::other("a thread that hashes has failed");
             let chunk = chunk?.recv().map_err(lost)?;
             chunk.each_line(take);
-            end.bytes += u64::try_from(chunk.bytes.len()).unwrap_or(u64::MAX);
+            end.bytes += u64::try_from(chunk.filled).unwrap_or(u64::MAX);
             end.is_torn |= chunk.is_torn();
             let is_last = chunk.is_last;
             spare.lock().unwrap_or_else(PoisonError::into_inner).push(chunk);
@@ -98,62 +143,101 @@ struct Source<R> {
 impl<R: Read> Source<R> {
     /// Fills an empty or used chunk with whole lines; the last one also with what follows them.
     fn fill(&mut self, chunk: &mut Chunk) -> io::Result<()> {
-        chunk.bytes.clear();
         chunk.lines.clear();
-        chunk.bytes.append(&mut self.rest);
-        let mut most = CHUNK;
+        chunk.begin(&mut self.rest);
         loop {
-            let have = chunk.bytes.len();
-            if have >= LONGEST {
+            if chunk.filled >= LONGEST {
                 return Err(io::Error::other("a line has no end"));
             }
-            let room = most.saturating_sub(have);
-            chunk.bytes.reserve(room);
-            let reader = self.reader.by_ref().take(u64::try_from(room).unwrap_or(u64::MAX));
-            chunk.is_last = { reader }.read_to_end(&mut chunk.bytes)? < room;
-            if let Some(at) = memrchr(b'\n', &chunk.bytes).filter(|_| !chunk.is_last) {
-                self.rest.extend_from_slice(chunk.bytes.get(at + 1..).unwrap_or_default());
-                chunk.bytes.truncate(at + 1);
-                return Ok(());
-            }
+            chunk.is_last = self.read(chunk)?;
             if chunk.is_last {
                 return Ok(());
             }
-            most = 2 * chunk.bytes.len();
+            if let Some(at) = memrchr(b'\n', chunk.bytes()) {
+                self.rest.extend_from_slice(chunk.bytes().get(at + 1..).unwrap_or_default());
+                chunk.filled = at + 1;
+                return Ok(());
+            }
+            chunk.buffer.resize(2 * chunk.filled, 0);
         }
+    }
+
+    /// Reads until the buffer is full. True: there is no more to read.
+    fn read(&mut self, chunk: &mut Chunk) -> io::Result<bool> {
+        while let Some(room) = chunk.buffer.get_mut(chunk.filled..).filter(|room| !room.is_empty())
+        {
+            match self.reader.read(room) {
+                Ok(0) => return Ok(true),
+                Ok(more) => chunk.filled += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 }
 
 /// Whole lines.
 #[derive(Default)]
 struct Chunk {
-    bytes: Vec<u8>,
-    /// Where each ends, its hash, what its frame says.
-    lines: Vec<(usize, Hash, Option<Frame>)>,
+    /// What is read into: stays as it is from one use to the next, so that nothing needs to
+    /// clear it before.
+    buffer: Vec<u8>,
+    /// How much of it was read.
+    filled: usize,
+    lines: Vec<Hashed>,
     is_last: bool,
 }
 
+/// A line that ends there.
+struct Hashed {
+    end: usize,
+    hash: Hash,
+    frame: Option<Frame>,
+    event: Event,
+}
+
 impl Chunk {
+    /// Starts with what an earlier chunk left, which it takes.
+    fn begin(&mut self, rest: &mut Vec<u8>) {
+        let least = CHUNK.max(2 * rest.len());
+        if self.buffer.len() < least {
+            self.buffer.resize(least, 0);
+        }
+        self.filled = rest.len();
+        if let Some(room) = self.buffer.get_mut(..rest.len()) {
+            room.copy_from_slice(rest);
+        }
+        rest.clear();
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.filled).unwrap_or_default()
+    }
+
     fn hash(&mut self) {
-        let mut start = 0;
-        for end in memchr_iter(b'\n', &self.bytes) {
-            let line = self.bytes.get(start..end).unwrap_or_default();
-            self.lines.push((end, sha256(line), Frame::read(line)));
+        let mut lines = std::mem::take(&mut self.lines);
+        let (mut start, mut events) = (0, Events::default());
+        for end in memchr_iter(b'\n', self.bytes()) {
+            let line = self.bytes().get(start..end).unwrap_or_default();
+            let (hash, frame, event) = (sha256(line), Frame::read(line), events.of(line));
+            lines.push(Hashed { end, hash, frame, event });
             start = end + 1;
         }
+        self.lines = lines;
     }
 
     fn each_line(&self, take: &mut dyn FnMut(&Line<'_>)) {
         let mut start = 0;
-        for &(end, hash, frame) in &self.lines {
-            let bytes = self.bytes.get(start..end).unwrap_or_default();
-            take(&Line { bytes, hash, frame });
+        for &Hashed { end, hash, frame, event } in &self.lines {
+            let bytes = self.bytes().get(start..end).unwrap_or_default();
+            take(&Line { bytes, hash, frame, event });
             start = end + 1;
         }
     }
 
     fn is_torn(&self) -> bool {
-        self.bytes.last().is_some_and(|byte| *byte != b'\n')
+        self.bytes().last().is_some_and(|byte| *byte != b'\n')
     }
 }
 

@@ -5,10 +5,9 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 
-use memchr::memmem::Finder;
 use serde::Deserialize;
 
-use super::hashed::{self, Line};
+use super::hashed::{self, Event, Line};
 use super::input::{Anchor, node_of};
 use super::report::{Finding, NodeReport, What};
 use super::trust::Trust;
@@ -37,9 +36,6 @@ pub(super) struct NodeCheck {
     /// Nothing may be missing at the start.
     whole: bool,
     pub(super) anchors: BTreeMap<u64, Vec<Hash>>,
-    event: Finder<'static>,
-    /// Where the last line's event began: nearly always there in the next one too.
-    event_at: usize,
 }
 
 /// Whether it is the file's own content that can't be read, not the disk or the right to it.
@@ -85,8 +81,6 @@ impl NodeCheck {
             whole,
             given_key: key.is_some(),
             anchors: by_sequence,
-            event: Finder::new(b",\"event\":\""),
-            event_at: 0,
         }
     }
 
@@ -148,7 +142,7 @@ impl NodeCheck {
             Prev::Hash(_) | Prev::Reported | Prev::Unknown => {}
         }
         self.prev = if self.strange { Prev::Reported } else { Prev::Hash(line.hash) };
-        self.event(line.bytes, &frame, &line.hash);
+        self.event(line, &frame);
     }
 
     /// Lays a broken link to one of its two lines: if the line after them fits the second,
@@ -212,24 +206,17 @@ impl NodeCheck {
         false
     }
 
-    fn event(&mut self, line: &[u8], frame: &Frame, hash: &Hash) {
+    fn event(&mut self, line: &Line<'_>, frame: &Frame) {
         self.report.closed = false;
         self.report.after_last_checkpoint += 1;
-        // Within a text the quotes would be escaped: the first hit is the member itself.
-        let needle = self.event.needle();
-        if !line.get(self.event_at..).is_some_and(|rest| rest.starts_with(needle)) {
-            self.event_at = self.event.find(line).unwrap_or(line.len());
-        }
-        let event = line.get(self.event_at + needle.len()..).unwrap_or_default();
-        if event.starts_with(b"checkpoint\"") {
-            self.checkpoint(line, event.starts_with(b"checkpoint\",\"why\":\"close\""));
-        } else if event.starts_with(b"gap\"") {
-            self.gap(line);
-        } else if event.starts_with(b"key_rotated\"") {
-            self.rotation(line);
+        match line.event {
+            Event::Checkpoint { closes } => self.checkpoint(line.bytes, closes),
+            Event::Gap => self.gap(line.bytes),
+            Event::KeyRotated => self.rotation(line.bytes),
+            Event::Other => {}
         }
         if let Some(anchored) = self.anchors.remove(&frame.sequence) {
-            if anchored.iter().all(|anchored| anchored == hash) {
+            if anchored.iter().all(|anchored| *anchored == line.hash) {
                 self.report.anchors_met += 1;
             } else {
                 self.find(What::AnchorDiffers);

@@ -79,8 +79,8 @@ impl Parser<'_> {
         if after_operand || after_word || self.groups(name, walk) {
             return Ok(Call::Group);
         }
-        let flavour = self.session.server().flavour;
-        match functions::find(flavour, &self.called_name(name), self.spelling(name)) {
+        let server = self.session.server();
+        match functions::find(server, &self.called_name(name), self.spelling(name)) {
             Some(class) => Ok(Call::BuiltIn(class)),
             None if self.is_allowed_in_schema(name) => Ok(Call::Allowed),
             None => Ok(Call::MaybeColumns),
@@ -98,10 +98,33 @@ impl Parser<'_> {
             | Keyword::OF
             | Keyword::VECTOR
             | Keyword::ESCAPE => self.is_mysql(),
-            Keyword::SQL_CACHE => !self.is_mysql(),
+            // MariaDB reserves none of these.
+            Keyword::SQL_CACHE | Keyword::SQL_NO_CACHE | Keyword::SQL_BUFFER_RESULT => {
+                !self.is_mysql() && self.follows_select()
+            }
             Keyword::MINUS => self.session.lex_mode().oracle,
             keyword => keyword.takes_parenthesis(),
         }
+    }
+
+    /// Whether the name before the parenthesis stands where options of SELECT do.
+    fn follows_select(&self) -> bool {
+        const OPTIONS: [Keyword; 11] = [
+            Keyword::ALL,
+            Keyword::DISTINCT,
+            Keyword::DISTINCTROW,
+            Keyword::HIGH_PRIORITY,
+            Keyword::STRAIGHT_JOIN,
+            Keyword::SQL_BIG_RESULT,
+            Keyword::SQL_SMALL_RESULT,
+            Keyword::SQL_CALC_FOUND_ROWS,
+            Keyword::SQL_BUFFER_RESULT,
+            Keyword::SQL_CACHE,
+            Keyword::SQL_NO_CACHE,
+        ];
+        let [_, previous @ ..] = self.before();
+        let is_option = |token: &&Token| OPTIONS.iter().any(|&option| token.is_word(option));
+        previous.iter().find(|token| !is_option(token)).is_some_and(|t| t.is_word(Keyword::SELECT))
     }
 
     fn called_name(&self, name: Token) -> Cow<'_, [u8]> {

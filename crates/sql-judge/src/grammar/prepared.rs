@@ -89,6 +89,11 @@ impl Parser<'_> {
             let reason = "only a plain string in ASCII can be prepared, so that it can be judged";
             return Err(self.refuse("prepare_source", reason));
         };
+        if self.session.all().literals_in_doubt() {
+            let reason = "after SET CHARACTER SET the server may prepare another text than this; \
+                          SET NAMES tells it how to read it";
+            return Err(self.refuse("in_doubt", reason));
+        }
         self.advance()?;
         Ok(Bytes::from(value))
     }

@@ -248,10 +248,9 @@ impl Parser<'_> {
         if self.eat(K::COLLATE)? && !self.eat(K::DEFAULT)? {
             self.computed_value(0)?;
         }
-        match value {
-            Some(value) => self.client_charset(names, &value),
-            None => Ok(self.in_doubt()),
-        }
+        let Some(value) = value else { return Ok(self.in_doubt()) };
+        self.changes.push(Change::Literals { in_doubt: false });
+        self.client_charset(names, &value)
     }
 
     /// `CHARSET x`, `CHARACTER SET x`
@@ -261,10 +260,7 @@ impl Parser<'_> {
             return Ok(self.in_doubt());
         }
         let value = self.computed_value(0)?;
-        if !self.is_mysql() {
-            // That of literals becomes the schema's.
-            self.in_doubt();
-        }
+        self.changes.push(Change::Literals { in_doubt: !self.is_mysql() });
         self.client_charset(word, &value)
     }
 

@@ -43,7 +43,9 @@ impl Parser<'_> {
         };
         self.advance()?;
         // `'a' 'b'` is one string to the server.
-        if self.token.kind == Kind::Text {
+        let is_longer = self.token.kind == Kind::Text;
+        let is_null = value.is_empty() && self.session.all().sql_mode().has("EMPTY_STRING_IS_NULL");
+        if is_longer || is_null {
             return Err(self.not_computable());
         }
         Ok(value)
