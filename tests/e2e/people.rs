@@ -285,6 +285,39 @@ here.backup(there); here.close()";
         assert_eq!(alice.query("SELECT 1").value(), "1", "what is left of the day can be read");
     }
 
+    fn the_bytes_of_a_day_outlive_the_daemon_where_files_are_encrypted(stage) {
+        let (directory, mut config) = stage.own_config("bytes-encrypted");
+        let role: Table = "name = 'default'\nbytes_per_day = '2MiB'".parse().unwrap();
+        set(&mut config, "role", vec![Value::Table(role)]);
+        set(&mut config, "ledger.file_bytes", "1MiB");
+        set(
+            &mut config,
+            "ledger.encrypt_to",
+            "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj",
+        );
+        let mut readgate = Readgate::start(&directory, config);
+        let mut alice = stage_alice(stage, readgate.port);
+        alice.query("SELECT REPEAT('x', 1900000)").expect_ok();
+        for number in 0..40 {
+            let text = format!("{number:03}").repeat(16_000);
+            alice.query(format!("SELECT LENGTH('{text}')")).expect_ok();
+        }
+        wait_for("a file is encrypted", Duration::from_secs(60), || {
+            let files = std::fs::read_dir(directory.join("ledger")).unwrap();
+            let is_sealed = |path: &Path| path.extension().is_some_and(|end| end == "age");
+            files.map(|entry| entry.unwrap().path()).any(|path| is_sealed(&path)).then_some(())
+        });
+        readgate.signal("TERM");
+        wait_for("readgate ends", Duration::from_secs(20), || readgate.ended());
+        readgate.restart();
+        wait_for("readgate is ready", Duration::from_secs(20), || {
+            (readgate.http("/readyz")?.0 == 200).then_some(())
+        });
+        let mut alice = stage_alice(stage, readgate.port);
+        let error = alice.query("SELECT REPEAT('x', 400000)").expect_error();
+        assert_eq!(error.code, 1226, "{error}");
+    }
+
     fn real_clients_show_that_their_source_is_not_listed(stage) {
         let (directory, mut config) = stage.own_config("unlisted");
         set(&mut config, "source.0.networks", vec!["127.0.0.9/32"]);

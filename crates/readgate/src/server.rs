@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use access::Timestamp;
 use config::{Config, ConfigHash, LoadError, PasswordSource};
 use ledger::Event;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 use crate::daemon::{BUILD, Daemon, StartFault, host_name};
 use crate::reload::files::FileWatch;
 use crate::shipping::Wanted;
-use crate::{feeds, notices, ops, reload, replica_watch};
+use crate::{feeds, notices, ops, reload, replica_watch, usage};
 use drain::drain;
 use sockets::Inherited;
 
@@ -129,6 +130,7 @@ fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
     tokio::spawn(replica_watch::watch(Arc::clone(daemon), heartbeat));
     tokio::spawn(reload::validity::watch(Arc::clone(daemon)));
     tokio::spawn(feeds::watch(Arc::clone(daemon)));
+    tokio::spawn(usage::keep_noted(Arc::clone(daemon)));
     let node = config.ledger.settings(&host_name()).node;
     tokio::spawn(notices::watch(Arc::clone(daemon), node));
     if let Some(identities) = &config.identities {
@@ -140,6 +142,9 @@ fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
 /// The ledger ends last, and what is left of it to be sent goes out.
 async fn close(daemon: Arc<Daemon>) -> Result<(), ServeFault> {
     let closed = tokio::task::spawn_blocking(move || {
+        if let Err(error) = daemon.usage.note(Timestamp::now()) {
+            tracing::warn!(%error, "the bytes of the day can't be written down");
+        }
         let closed = daemon.ledger.close("signal");
         daemon.shipping.finish();
         closed

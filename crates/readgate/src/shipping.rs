@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use config::{Endpoint, LedgerConfig};
 use ledger::{Ledger, LedgerSettings, Tail, safe_name};
@@ -27,6 +27,8 @@ use wire::Form;
 const LOOK: Duration = Duration::from_millis(300);
 /// Between two tries after a failure.
 const RETRY: Duration = Duration::from_secs(5);
+/// How soon another cause of a failure is told.
+const TOLD_EACH: Duration = Duration::from_secs(60);
 /// Between two looks for a new checkpoint.
 const CHECKPOINT_LOOK: Duration = Duration::from_secs(1);
 /// How long a stop waits for what is still to be sent.
@@ -233,7 +235,7 @@ impl Records {
     }
 
     fn run(mut self, receiver: &mut dyn Receiver, orders: &Orders) {
-        let mut well = true;
+        let mut told = Told::default();
         loop {
             // Read before the pass, so that one more follows the last record.
             let last_pass = orders.now() != Order::GoOn;
@@ -246,14 +248,8 @@ impl Records {
             if leaves {
                 return;
             }
-            match &passed {
-                Ok(()) if !well => tracing::info!(to = self.what, "records are shipped again"),
-                Err(error) if well => {
-                    tracing::warn!(to = self.what, %error, "records can't be shipped; tried again");
-                }
-                Ok(()) | Err(_) => {}
-            }
-            well = passed.is_ok();
+            let well = passed.is_ok();
+            self.tell(passed, &mut told);
             self.position.standing.tried(well);
             if last_pass {
                 return;
@@ -263,6 +259,18 @@ impl Records {
                 self.tail = Tail::after(receiver.sent(), &self.directory, &self.node);
             }
             orders.rest(if well { LOOK } else { RETRY });
+        }
+    }
+
+    fn tell(&self, passed: io::Result<()>, told: &mut Told) {
+        match passed.map_err(|error| error.to_string()) {
+            Ok(()) if told.0.take().is_some() => {
+                tracing::info!(to = self.what, "records are shipped again");
+            }
+            Err(error) if told.lacks(&error, Instant::now()) => {
+                tracing::warn!(to = self.what, error, "records can't be shipped; tried again");
+            }
+            Ok(()) | Err(_) => {}
         }
     }
 
@@ -286,6 +294,25 @@ impl Records {
             }
             Ok(())
         })
+    }
+}
+
+/// The failure that the log has told last, and when.
+#[derive(Default)]
+struct Told(Option<(String, Instant)>);
+
+impl Told {
+    /// Whether this one is to be told: the first, and later a new cause, such as a certificate that
+    /// has ended behind a server that was down. Notes that it is.
+    fn lacks(&mut self, error: &str, now: Instant) -> bool {
+        let is_told = |(before, at): &(String, Instant)| {
+            before == error || now.saturating_duration_since(*at) < TOLD_EACH
+        };
+        let lacks = !self.0.as_ref().is_some_and(is_told);
+        if lacks {
+            self.0 = Some((error.to_owned(), now));
+        }
+        lacks
     }
 }
 
@@ -358,5 +385,20 @@ fn anchor(
             return;
         }
         orders.rest(if well { CHECKPOINT_LOOK } else { RETRY });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_cause_is_told_once_and_not_too_soon() {
+        let (begin, mut told) = (Instant::now(), Told::default());
+        assert!(told.lacks("refused", begin));
+        assert!(!told.lacks("refused", begin + 2 * TOLD_EACH));
+        assert!(!told.lacks("expired", begin + TOLD_EACH / 2));
+        assert!(told.lacks("expired", begin + TOLD_EACH));
+        assert!(!told.lacks("refused", begin + TOLD_EACH));
     }
 }

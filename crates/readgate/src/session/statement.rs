@@ -238,8 +238,9 @@ impl<'p> Run<'p> {
             named: &named,
             hash: passed.hash.take(),
         };
-        recording::outcome(session, intent, &report, relayed.as_ref()).await?;
+        // First: what was noted of the day knows then all that the ledger has recorded before.
         limits::count(session, relayed.as_ref().map_or(walker.bytes(), |held| held.bytes));
+        recording::outcome(session, intent, &report, relayed.as_ref()).await?;
         let held = match relayed {
             Ok(held) => held,
             Err(RelayFault::Over(over)) => {
