@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::HistoryEntry;
+use access::store::{HistoryEntry, StoreError};
 use access::{Arrival, Role, Timestamp};
 use config::{Config, ConfigHash};
 use ledger::Event;
@@ -156,14 +156,24 @@ pub async fn watch_identities(daemon: Arc<Daemon>, period: Duration) {
 /// # Errors
 /// Why the store can't be asked: then what was known before goes on counting.
 pub async fn take_over(daemon: &Arc<Daemon>) -> Result<(), String> {
-    let looking = Arc::clone(daemon);
-    let taken = tokio::task::spawn_blocking(move || looking.take_changes()).await;
-    let changed = taken.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    if changed {
+    if asked(daemon, Daemon::take_changes).await? {
         let ended = end_the_revoked(daemon);
         tracing::info!(ended, "users have changed");
     }
-    record_changes(daemon).await
+    // Each by itself: what can't be had of one keeps the other from nobody.
+    let recorded = record_changes(daemon).await;
+    let learned = asked(daemon, Daemon::take_blocks).await;
+    recorded.and(learned)
+}
+
+/// Asks the identity store, on a thread that may wait.
+async fn asked<T: Send + 'static>(
+    daemon: &Arc<Daemon>,
+    question: fn(&Daemon) -> Result<T, StoreError>,
+) -> Result<T, String> {
+    let asking = Arc::clone(daemon);
+    let answer = tokio::task::spawn_blocking(move || question(&asking)).await;
+    answer.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 /// Tells the ledger what it doesn't hold of the store's history.
