@@ -28,14 +28,17 @@ pub(crate) enum Class {
     Wait,
     /// Changes settings of the server.
     Admin,
+    /// Was a built-in of earlier versions: now a component's, or any function of that name.
+    Former,
 }
 
 impl Class {
     /// Whether configuration may let functions of this class pass: those that use up time
-    /// or locks of the session alone. LOAD_FILE reads files that are not the replica's data,
-    /// sequences and settings are written: there is no reading use of these.
+    /// or locks of the session alone, and those whose component the replica may have. LOAD_FILE
+    /// reads files that are not the replica's data, sequences and settings are written: there
+    /// is no reading use of these.
     pub(crate) fn is_switchable(self) -> bool {
-        matches!(self, Self::Lock | Self::Burn | Self::Wait)
+        matches!(self, Self::Lock | Self::Burn | Self::Wait | Self::Former)
     }
 }
 
@@ -46,7 +49,7 @@ impl Class {
 pub fn may_be_allowed(name: &str) -> Result<(), &'static str> {
     let find = |flavour| entry(flavour, name.as_bytes()).filter(|(_, bits)| *bits != 0);
     let known = find(Flavour::MySql).or_else(|| find(Flavour::MariaDb));
-    match known.map(|(class, _)| class) {
+    match known.map(|(class, bits)| if bits & GONE != 0 { Class::Former } else { class }) {
         Some(class) if class.is_switchable() => Ok(()),
         Some(Class::Pure | Class::Growth) => Err("only computes and passes anyway"),
         Some(Class::Sleep) => Err("has a key of its own, functions.sleep_max"),
@@ -67,9 +70,13 @@ pub(crate) enum Spelling {
     Quoted,
 }
 
-/// The bit of functions that MariaDB has from this version on.
+/// The bit of functions that came with these versions.
 const LATE: u8 = 8;
+const MYSQL_WITH_LATE: u32 = 90_000;
 const MARIADB_WITH_LATE: u32 = 110_000;
+/// The bit of functions that MySQL has no more from this version on.
+const GONE: u8 = 16;
+const MYSQL_WITHOUT_GONE: u32 = 90_600;
 
 /// The class of the built-in that this server runs for a call so spelled. `None` if it
 /// would look for a stored or loadable function.
@@ -80,7 +87,13 @@ pub(crate) fn find(server: ServerVersion, name: &[u8], spelling: Spelling) -> Op
         Spelling::Spaced => 3,
         Spelling::Quoted => 5,
     };
-    let is_there = bits & LATE == 0 || server.number >= MARIADB_WITH_LATE;
+    let with_late = match server.flavour {
+        Flavour::MySql => MYSQL_WITH_LATE,
+        Flavour::MariaDb => MARIADB_WITH_LATE,
+    };
+    let is_there = bits & LATE == 0 || server.number >= with_late;
+    let is_gone = bits & GONE != 0 && server.number >= MYSQL_WITHOUT_GONE;
+    let class = if is_gone { Class::Former } else { class };
     (is_there && bits & needed == needed).then_some(class)
 }
 
@@ -159,7 +172,8 @@ mod tests {
             for name in names.split(' ') {
                 let lower = name.to_lowercase();
                 for (server, bits) in [(MYSQL, mysql), (MARIADB, mariadb)] {
-                    let expected = (bits & 1 == 1).then_some(*class);
+                    let class = if bits & GONE == 0 { *class } else { Class::Former };
+                    let expected = (bits & 1 == 1).then_some(class);
                     let found = find(server, lower.as_bytes(), Spelling::Plain);
                     assert_eq!(found, expected, "{name}");
                 }
@@ -169,7 +183,8 @@ mod tests {
 
     #[test]
     fn only_functions_that_change_nothing_can_be_allowed() {
-        for name in ["get_lock", "RELEASE_ALL_LOCKS", "BENCHMARK", "KDF", "MASTER_GTID_WAIT"] {
+        for name in ["get_lock", "RELEASE_ALL_LOCKS", "BENCHMARK", "KDF", "MASTER_GTID_WAIT", "md5"]
+        {
             assert_eq!(may_be_allowed(name), Ok(()), "{name}");
         }
         for name in
@@ -195,6 +210,12 @@ mod tests {
         assert_eq!(find(MYSQL, b"json_detailed", Spelling::Plain), None);
         assert_eq!(find(MARIADB, b"any_value", Spelling::Plain), None);
         assert_eq!(find(MYSQL, b"no_such_function", Spelling::Plain), None);
+        let mysql = |number| ServerVersion { number, ..MYSQL };
+        assert_eq!(find(mysql(80_040), b"md5", Spelling::Plain), Some(Class::Pure));
+        assert_eq!(find(mysql(90_600), b"md5", Spelling::Plain), Some(Class::Former));
+        assert_eq!(find(MARIADB, b"md5", Spelling::Plain), Some(Class::Pure));
+        assert_eq!(find(mysql(80_040), b"to_vector", Spelling::Plain), None);
+        assert_eq!(find(mysql(90_000), b"to_vector", Spelling::Plain), Some(Class::Pure));
         assert_eq!(find(MARIADB_10, b"uuid_v7", Spelling::Plain), None);
         assert_eq!(find(MARIADB, b"uuid_v7", Spelling::Plain), Some(Class::Pure));
     }

@@ -153,6 +153,10 @@ impl Parser<'_> {
             Class::Sequence => ("sequence", "reads or moves a sequence"),
             Class::Wait => ("replication_wait", "waits for replication"),
             Class::Admin => ("admin_function", "changes settings of the replica"),
+            Class::Former if self.is_allowed_in_schema(name) => return Ok(()),
+            Class::Former => {
+                ("unknown_function", "is a component's here, or a stored one; it isn't listed")
+            }
         };
         let called = excerpt(self.bytes(name)).to_uppercase();
         Err(self.refuse_at(name, rule, format!("the function {called} {why}")))
