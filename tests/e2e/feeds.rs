@@ -52,7 +52,9 @@ fn status(daemon: &Readgate) -> Value {
 /// The first feed, once it is in that state.
 fn in_state(daemon: &Readgate, state: &str) -> Value {
     wait_for(&format!("the feed is {state}"), SOON, || {
-        Some(status(daemon)["feeds"][0].clone()).filter(|feed| feed["state"] == state)
+        // A daemon that has just been started may not answer yet.
+        let page: Value = serde_json::from_str(&daemon.http("/status.json")?.1).ok()?;
+        Some(page["feeds"][0].clone()).filter(|feed| feed["state"] == state)
     })
 }
 
@@ -150,6 +152,28 @@ on_both! {
         for record in daemon.ledger() {
             let found = readgate_tests::json_schema::disagreements(&schema, &record);
             assert!(found.is_empty(), "{found:?} in {record}");
+        }
+    }
+
+    fn what_follows_from_a_stale_feed_changes_with_the_reload(stage) {
+        let (directory, mut config) = stage.own_config("feed_reload");
+        fs::create_dir(directory.join("in")).unwrap();
+        feed(&mut config, "name = 'lab'\nfolder = 'in'\npattern = '*'\nmax_age = '1h'\nwhen_stale = 'warn'");
+        set(&mut config, "reload.watch", "0s");
+        let daemon = Readgate::start(&directory, config);
+        in_state(&daemon, "missing");
+        let file = directory.join("proxy.toml");
+        let written = fs::read_to_string(&file).unwrap();
+        let mut alice = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let loads = || {
+            daemon.ledger().iter().filter(|record| record["event"] == "config_load").count()
+        };
+        for (when_stale, is_refused) in [("refuse", true), ("serve", false), ("refuse", true)] {
+            let before = loads();
+            fs::write(&file, written.replace("\"warn\"", &format!("{when_stale:?}"))).unwrap();
+            daemon.signal("HUP");
+            wait_for("the reload", SOON, || (loads() > before).then_some(()));
+            assert_eq!(alice.query("SELECT 1").error().is_some(), is_refused, "{when_stale}");
         }
     }
 

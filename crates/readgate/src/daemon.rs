@@ -188,6 +188,7 @@ impl Daemon {
         self.pool.target.accounts.store(Arc::new(accounts));
         self.pool.target.bounds.store(Arc::new(configured::bounds(&config.limits)));
         self.live.store(Arc::new(live));
+        feeds::put_in_force(self);
         self.judges.forget();
         self.look_at_walls.notify_one();
         self.validities_changed.notify_one();

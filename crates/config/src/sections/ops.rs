@@ -40,7 +40,7 @@ pub(crate) static OPS: Section = Section {
             Kind::Count(0, 100_000),
             "200",
             "1000",
-            "So many users have metrics of their own, by first login; those that come later count together as `other`. With 0 no user's name stands in the metrics.",
+            "So many users have metrics of their own, by first login; those that come later count together as `other`. With 0 no user's name stands in the metrics; a reload to fewer leaves those that stand there until the next start.",
         ),
     ],
     sections: &[],
