@@ -14,6 +14,9 @@ use crate::text::{excerpt, unquote_name};
 /// Deepest nesting of functions whose value outgrows their arguments.
 const MAX_GROWTH: u32 = 8;
 
+/// MariaDB has packages outside of ORACLE mode from this version on.
+const MARIADB_WITH_PACKAGES: u32 = 110_400;
+
 /// What a parenthesis after a name is.
 enum Call {
     Group,
@@ -187,14 +190,33 @@ impl Parser<'_> {
     // ---- stored functions ------------------------------------------------------------
 
     /// `schema.name(`: must be listed. The schema's name is compared as it stands, since
-    /// servers may tell `Clin` from `clin`; the function's without regard to case. In ORACLE
-    /// mode the name before the dot may be that of a package in the session's schema.
+    /// servers may tell `Clin` from `clin`; the function's without regard to case.
     fn stored_call(&self, schema: Token, name: Token, earlier: Token) -> Rule {
         let is_listed = schema.is_name()
-            && !self.session.lex_mode().oracle
             && !earlier.is(b'.')
             && self.is_listed(&unquote_name(self.bytes(schema)), name);
-        if is_listed { Ok(()) } else { Err(self.unknown_function(name)) }
+        if !is_listed {
+            return Err(self.unknown_function(name));
+        }
+        self.no_package(schema, "unknown_function")
+    }
+
+    /// Refuses `schema.routine` where a package of that name in the session's schema would come
+    /// first: in MariaDB's ORACLE mode, and from 11.4 on in every mode. A session without a
+    /// schema has no packages, and within `schema` those who make its packages make its listed
+    /// routines as well.
+    pub(super) fn no_package(&self, schema: Token, rule: &'static str) -> Rule {
+        let server = self.session.server();
+        let has_packages = !self.is_mysql() && server.number >= MARIADB_WITH_PACKAGES;
+        let elsewhere = |own: &[u8]| own != &*unquote_name(self.bytes(schema));
+        if (has_packages || self.session.lex_mode().oracle)
+            && self.session.schema().is_some_and(elsewhere)
+        {
+            let reason = "this may be a package's routine of the session's schema; USE the schema \
+                          of the listed one first";
+            return Err(self.refuse_at(schema, rule, reason));
+        }
+        Ok(())
     }
 
     fn is_allowed_in_schema(&self, name: Token) -> bool {
