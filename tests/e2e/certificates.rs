@@ -2,11 +2,15 @@
 //! else's.
 
 use std::io;
+use std::time::Duration;
 
 use readgate_tests::config::set;
 use readgate_tests::raw::{Login, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::stage::{Stage, USER_PASSWORD};
+use toml::{Table, Value};
+
+const LONG: Duration = Duration::from_secs(30);
 
 /// A daemon that asks for certificates, with these keys in `[listener.tls.clients]`.
 fn asking(stage: &Stage, name: &str, keys: &[(&str, bool)]) -> Readgate {
@@ -94,6 +98,42 @@ on_both! {
         let mut client = RawClient::connect(readgate.port).expect("a greeting");
         let tls = client.start_tls_as(&certs, &alice, Some("mallory"));
         assert!(tls.is_err() || client.receive().is_err(), "a revoked certificate");
+    }
+
+    fn a_session_ends_when_its_listener_takes_its_like_no_more(stage) {
+        let (directory, mut config) = stage.own_config("certificate_withdrawn");
+        let certs = stage.ca_file();
+        set(&mut config, "listener.0.tls.required", false);
+        set(&mut config, "listener.0.tls.clients.ca_file", certs.display().to_string());
+        set(&mut config, "listener.0.tls.clients.required", false);
+        set(&mut config, "user.0.certificates", vec!["cn:alice", "cn:mallory"]);
+        set(&mut config, "reload.watch", "0s");
+        let readgate = Readgate::start(&directory, config);
+        let file = directory.join("proxy.toml");
+        let mut config: Table = std::fs::read_to_string(&file).unwrap().parse().unwrap();
+        let enter = |person, user| {
+            log_in(stage, &readgate, person, (user, USER_PASSWORD)).expect("TLS").expect("in")
+        };
+        let mut sessions = [enter(Some("alice"), "alice"), enter(Some("mallory"), "alice"), enter(None, "olga")];
+        let mut plain = RawClient::connect(readgate.port).unwrap();
+        plain.login(&Login::user("olga", USER_PASSWORD)).expect("in without TLS");
+        let mut reload_with = |key: &str, value: Value| {
+            set(&mut config, &format!("listener.0.{key}"), value);
+            std::fs::write(&file, config.to_string()).unwrap();
+            readgate.signal("HUP");
+            let is_it = |load: &serde_json::Value| load["differences"].to_string().contains(key);
+            let load = readgate.record("config_load", is_it);
+            assert_eq!(load["result"], "in force, 1 sessions ended", "{load}");
+        };
+        let list = certs.with_file_name("people.crl").display().to_string();
+        reload_with("tls.clients.crl_file", list.into());
+        assert!(sessions[1].is_sent_away(LONG), "its certificate is revoked");
+        reload_with("tls.clients.required", true.into());
+        assert!(sessions[2].is_sent_away(LONG), "it has none");
+        plain.query("SELECT 1").expect_ok();
+        reload_with("tls.required", true.into());
+        assert!(plain.is_sent_away(LONG), "it speaks no TLS");
+        assert_eq!(sessions[0].query("SELECT 1").value(), "1");
     }
 
     fn a_user_with_listed_certificates_must_present_one(stage) {

@@ -1,6 +1,7 @@
 //! Stored users with real clients: what becomes of their credentials, whom they may be, and
 //! from where.
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -224,15 +225,47 @@ on_both! {
         // What the sqlite3 program's `.backup` does. Whoever closes the store last removes its log.
         let backup = "import sqlite3, sys; here, there = map(sqlite3.connect, sys.argv[1:])
 here.backup(there); here.close()";
-        let python = std::env::var_os("READGATE_TEST_PYTHON").unwrap_or_else(|| "python3".into());
         let (from, to) = (directory.join("identities.sqlite"), directory.join("copy.sqlite"));
-        let made = Command::new(python).args(["-c", backup]).args([&from, &to]).status();
-        assert!(made.unwrap().success());
-        let file = directory.join("proxy.toml").display().to_string();
-        let disabled = run(&["user", "disable", "bob", "--reason", "gone", "--config", &file], "");
-        assert!(disabled.status.success(), "{disabled:?}");
+        by_hand(backup, &[from.as_os_str(), to.as_os_str()]);
+        disable_bob(&directory);
         assert!(bob.is_sent_away(Duration::from_secs(30)), "the session ends");
         assert_eq!(refusal(stage, readgate.port, "bob", GIVEN).0, 1045);
+    }
+
+    fn a_lockout_counts_where_the_store_has_lost_its_blocks(stage) {
+        let (directory, config, store) = with_store(stage, "no-blocks");
+        add(&store, Identity::new(name("bob"), "Bob Builder", "default"), 0);
+        let readgate = Readgate::start(&directory, config);
+        let mut bob = login_at(readgate.port, &stage.ca_file(), &Login::user("bob", GIVEN));
+        change_store_by_hand(&directory, "ALTER TABLE block RENAME TO elsewhere");
+        disable_bob(&directory);
+        assert!(bob.is_sent_away(Duration::from_secs(30)), "the session ends");
+        assert_eq!(refusal(stage, readgate.port, "bob", GIVEN).0, 1045);
+        readgate.record("access_change", |change| change["change"] == "user_altered");
+    }
+
+    fn stored_users_wait_where_the_store_can_not_be_read_whole(stage) {
+        let (directory, mut config, store) = with_store(stage, "damaged-row");
+        set(&mut config, "identities.stale_after", "1s");
+        add(&store, Identity::new(name("bob"), "Bob Builder", "default"), 0);
+        let readgate = Readgate::start(&directory, config);
+        let mut bob = login_at(readgate.port, &stage.ca_file(), &Login::user("bob", GIVEN));
+        change_store_by_hand(
+            &directory,
+            "INSERT INTO user (name, full_name, role, status, valid_until, plugins)
+             VALUES ('eve', 'Eve', 'default', 'enabled', 'some day', 'caching_sha2_password')",
+        );
+        // It can be written, and yet nobody learns of it.
+        disable_bob(&directory);
+        wait_for("bob is kept out", Duration::from_secs(10), || {
+            let login = Login::user("bob", GIVEN);
+            let mut bob = RawClient::connect(readgate.port).unwrap();
+            bob.start_tls(&stage.ca_file(), &login).unwrap();
+            bob.login(&login).is_err_and(|error| error.code == 1105).then_some(())
+        });
+        bob.query("SELECT 1").expect_ok();
+        change_store_by_hand(&directory, "UPDATE user SET valid_until = NULL WHERE name = 'eve'");
+        assert!(bob.is_sent_away(Duration::from_secs(30)), "what has waited counts");
     }
 
     fn real_clients_show_why_nobody_is_let_in(stage) {
@@ -339,6 +372,25 @@ here.backup(there); here.close()";
         });
         assert_eq!(readgate.log().matches("connections refused").count(), 1, "{}", readgate.log());
     }
+}
+
+/// What somebody does to the file with the sqlite3 program.
+fn change_store_by_hand(directory: &Path, sql: &str) {
+    let program = "import sqlite3, sys; store = sqlite3.connect(sys.argv[1], timeout=20)
+store.execute(sys.argv[2]); store.commit(); store.close()";
+    by_hand(program, &[directory.join("identities.sqlite").as_os_str(), sql.as_ref()]);
+}
+
+fn by_hand(program: &str, arguments: &[&OsStr]) {
+    let python = std::env::var_os("READGATE_TEST_PYTHON").unwrap_or_else(|| "python3".into());
+    let done = Command::new(python).args(["-c", program]).args(arguments).status();
+    assert!(done.unwrap().success());
+}
+
+fn disable_bob(directory: &Path) {
+    let file = directory.join("proxy.toml").display().to_string();
+    let disabled = run(&["user", "disable", "bob", "--reason", "gone", "--config", &file], "");
+    assert!(disabled.status.success(), "{disabled:?}");
 }
 
 fn stage_alice(stage: &Stage, port: u16) -> RawClient {

@@ -165,6 +165,21 @@ on_both! {
         }
     }
 
+    fn a_user_has_as_many_connections_as_the_role_says(stage) {
+        let (directory, mut config) = stage.own_config("role-connections");
+        let roles: Table = "[[role]]\nname = \"reader\"\nconnections = 2".parse().unwrap();
+        set(&mut config, "role", roles["role"].clone());
+        set(&mut config, "user.0.role", "reader");
+        let readgate = Readgate::start(&directory, config);
+        let _two = [enter(stage, &readgate, "alice"), enter(stage, &readgate, "alice")];
+        let login = Login::user("alice", USER_PASSWORD);
+        let mut third = RawClient::connect(readgate.port).unwrap();
+        third.start_tls(&stage.ca_file(), &login).unwrap();
+        let error = third.login(&login).expect_err("a third one");
+        assert_eq!(error.code, 1226, "{error}");
+        enter(stage, &readgate, "olga");
+    }
+
     fn a_role_that_a_reload_narrows_is_narrow_in_running_sessions_too(stage) {
         let (directory, mut config) = stage.own_config("narrowed");
         let roles: Table = "[[role]]\nname = \"reader\"".parse().unwrap();

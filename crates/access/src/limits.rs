@@ -16,7 +16,7 @@ pub struct LimitSettings {
     pub connections: u32,
     /// Of one source address (one /64 network with IPv6).
     pub connections_per_source: u32,
-    /// Of one user, unless the user's own entry or role says otherwise.
+    /// Of one user, unless the user's own entry says otherwise or the role says fewer.
     pub connections_per_user: u32,
 }
 
@@ -29,7 +29,7 @@ pub enum LimitReached {
     /// `limits.connections_per_source`.
     #[error("connections per source: {0}")]
     Source(u32),
-    /// `limits.connections_per_user`, or the user's own.
+    /// `limits.connections_per_user`, the role's, or the user's own.
     #[error("connections per user: {0}")]
     User(u32),
 }
@@ -61,6 +61,11 @@ impl ConnectionLimits {
         self.counts().settings = settings;
     }
 
+    /// The most connections of a user of whom nothing else is said.
+    pub fn of_a_user(&self) -> u32 {
+        self.counts().settings.connections_per_user
+    }
+
     /// Takes a slot for a connection that has no user yet.
     pub fn admit_source(&self, source: &SourceAdmitted) -> Result<SourceSlot, LimitReached> {
         let key = source_key(source.addr());
@@ -81,7 +86,7 @@ impl ConnectionLimits {
         let user = named.user();
         let name = user.name.as_str().to_owned();
         let mut counts = self.counts();
-        let most = user.max_connections.unwrap_or(counts.settings.connections_per_user);
+        let most = user.connection_limit(counts.settings.connections_per_user);
         if !take(&mut counts.by_user, name.clone(), most) {
             return Err(LimitReached::User(most));
         }

@@ -30,13 +30,17 @@ fn source(addr: &str) -> SourceAdmitted {
 
 /// Logs a user in by the only way there is.
 fn named(name: &str, max_connections: Option<u32>) -> NamedUser {
+    of_role(name, max_connections, Role::named("reader"))
+}
+
+fn of_role(name: &str, max_connections: Option<u32>, role: Role) -> NamedUser {
     let secret = Password::new("secret");
     let plugins = vec![AuthPlugin::MysqlNativePassword];
     let users = Users::new([User {
         credentials: vec![Credential::of_password(CredentialId(1), &secret, &plugins)],
         plugins,
         max_connections,
-        ..User::new(UserName::new(name).unwrap(), "Test", Arc::new(Role::named("reader")))
+        ..User::new(UserName::new(name).unwrap(), "Test", Arc::new(role))
     }]);
     let nonce = Nonce::generate().unwrap();
     let sha = |bytes: &[u8]| {
@@ -110,6 +114,24 @@ fn a_users_own_limit_counts_first() {
     let _slots = (limits.admit_user(&tool).unwrap(), limits.admit_user(&tool).unwrap());
     assert_eq!(limits.admit_user(&tool).unwrap_err(), LimitReached::User(2));
     assert_eq!(limits.admit_user(&named("none", Some(0))).unwrap_err(), LimitReached::User(0));
+}
+
+#[test]
+fn a_role_narrows_everybodys_limit_and_not_a_users_own() {
+    let limits = ConnectionLimits::new(LimitSettings { connections_per_user: 3, ..SETTINGS });
+    let role = |connections| {
+        let mut role = Role::named("analyst");
+        role.limits.connections = Some(connections);
+        role
+    };
+    let most = |named: NamedUser| {
+        let slots: Vec<_> = std::iter::from_fn(|| limits.admit_user(&named).ok()).take(9).collect();
+        slots.len()
+    };
+    assert_eq!(most(of_role("few", None, role(2))), 2);
+    assert_eq!(most(of_role("none", None, role(0))), 0);
+    assert_eq!(most(of_role("many", None, role(5))), 3);
+    assert_eq!(most(of_role("own", Some(4), role(2))), 4);
 }
 
 #[test]

@@ -160,9 +160,11 @@ impl User {
         })
     }
 
-    /// The most connections of this user at a time that its own entry or its role says.
-    pub fn connection_limit(&self) -> Option<u32> {
-        self.max_connections.or(self.role.limits.connections)
+    /// The most connections of this user at a time: its own entry's number, else the lower of
+    /// its role's and everybody's.
+    pub fn connection_limit(&self, everybodys: u32) -> u32 {
+        let of_role = self.role.limits.connections.unwrap_or(everybodys);
+        self.max_connections.unwrap_or(of_role.min(everybodys))
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use access::ClientCertificate;
+use rustls::pki_types::CertificateDer;
 use tokio_rustls::TlsStream;
 
 use crate::daemon::{Daemon, DoorWay};
@@ -28,6 +29,8 @@ pub struct Context {
     pub tls: Option<(String, String)>,
     /// The client's certificate, verified by TLS.
     pub certificate: Option<Arc<ClientCertificate>>,
+    /// That certificate and those that lead to its authority, as they came.
+    pub chain: Arc<[CertificateDer<'static>]>,
     /// User name as given, lossily decoded.
     pub user: Option<String>,
     /// Warm connection to the replica whose id the greeting repeats.
@@ -55,16 +58,18 @@ impl Context {
             accepted: Instant::now(),
             tls: None,
             certificate: None,
+            chain: Arc::default(),
             user: None,
             session: None,
         }
     }
 
-    /// Notes TLS version and cipher suite.
+    /// Notes TLS version, cipher suite and the certificates that came.
     pub fn note_tls(&mut self, tls: Option<&TlsStream<TlsSocket>>) {
         let Some((_, connection)) = tls.map(TlsStream::get_ref) else {
             return;
         };
+        self.chain = connection.peer_certificates().unwrap_or_default().into();
         let version = connection.protocol_version().and_then(|v| v.as_str());
         let suite = connection.negotiated_cipher_suite().and_then(|s| s.suite().as_str());
         self.tls = Some((

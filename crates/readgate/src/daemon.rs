@@ -199,25 +199,27 @@ impl Daemon {
     pub fn take_changes(&self) -> Result<bool, StoreError> {
         let Some(directory) = &self.directory else { return Ok(false) };
         let live = self.live();
-        let mut users_changed = false;
-        if directory.revision()? != live.revision {
-            let Listed { users, revision, unusable } =
-                directory.list(&live.configured, &live.roles)?;
-            for unusable in unusable {
-                tracing::warn!(%unusable, "a stored user can't log in");
-            }
-            // Where a reload came between, the next look decides.
-            let fresh = Arc::new(live.with_users(users, revision));
-            self.live.compare_and_swap(&live, fresh);
-            self.judges.forget();
-            self.validities_changed.notify_one();
-            users_changed = true;
+        let news = directory.news(live.revision, &live.configured, &live.roles)?;
+        let Some(Listed { users, revision, unusable }) = news else { return Ok(false) };
+        for unusable in unusable {
+            tracing::warn!(%unusable, "a stored user can't log in");
         }
+        // Where a reload came between, the next look decides.
+        let fresh = Arc::new(live.with_users(users, revision));
+        self.live.compare_and_swap(&live, fresh);
+        self.judges.forget();
+        self.validities_changed.notify_one();
+        Ok(true)
+    }
+
+    /// Learns what other nodes block. Blocks.
+    pub fn take_blocks(&self) -> Result<(), StoreError> {
+        let Some(directory) = &self.directory else { return Ok(()) };
         let now = Timestamp::now();
         for block in directory.blocks(now)? {
             self.throttle.learn(&block, now, Instant::now());
         }
-        Ok(users_changed)
+        Ok(())
     }
 
     /// Counts a connection that is refused for its address, and logs it now and then.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use access::{NamedUser, Timestamp};
 use mysql_auth::Nonce;
+use rustls::pki_types::CertificateDer;
 
 use orders::Voice;
 pub use orders::{Order, Orders, Reason};
@@ -60,6 +61,8 @@ pub struct Card {
     pub listener: String,
     /// Whether it speaks TLS.
     pub encrypted: bool,
+    /// The certificates that its client has shown, its own first.
+    pub chain: Arc<[CertificateDer<'static>]>,
     /// The account that it has on the replica; an operator's has none.
     pub account: Option<Arc<Account>>,
     /// The replica's id of its session, while it has one there.
@@ -74,6 +77,7 @@ impl Card {
             named: named.clone(),
             listener: context.listener.clone(),
             encrypted,
+            chain: Arc::clone(&context.chain),
             account: None,
             replica_session: None,
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::HistoryEntry;
+use access::store::{HistoryEntry, StoreError};
 use access::{Arrival, Role, Timestamp};
 use config::{Config, ConfigHash};
 use ledger::Event;
@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::daemon::{Daemon, Live};
 use crate::recording::within_deadline;
-use crate::registry::{Entry, Order, Reason};
+use crate::registry::{Card, Entry, Order, Reason};
 use crate::tls;
 
 /// Reading a configuration and its files takes milliseconds; a mount that hangs takes for ever.
@@ -51,7 +51,7 @@ async fn carry_out(daemon: Arc<Daemon>, path: PathBuf) -> Reloaded {
 }
 
 async fn told_of_success(daemon: &Daemon, before: &Live) {
-    let ended = end_the_revoked(daemon);
+    let ended = end_the_shut_out(daemon);
     daemon.metrics.reloaded("ok");
     daemon.signals.config_refused.store(None);
     let live = daemon.live();
@@ -156,14 +156,24 @@ pub async fn watch_identities(daemon: Arc<Daemon>, period: Duration) {
 /// # Errors
 /// Why the store can't be asked: then what was known before goes on counting.
 pub async fn take_over(daemon: &Arc<Daemon>) -> Result<(), String> {
-    let looking = Arc::clone(daemon);
-    let taken = tokio::task::spawn_blocking(move || looking.take_changes()).await;
-    let changed = taken.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    if changed {
+    if asked(daemon, Daemon::take_changes).await? {
         let ended = end_the_revoked(daemon);
         tracing::info!(ended, "users have changed");
     }
-    record_changes(daemon).await
+    // Each by itself: what can't be had of one keeps the other from nobody.
+    let recorded = record_changes(daemon).await;
+    let learned = asked(daemon, Daemon::take_blocks).await;
+    recorded.and(learned)
+}
+
+/// Asks the identity store, on a thread that may wait.
+async fn asked<T: Send + 'static>(
+    daemon: &Arc<Daemon>,
+    question: fn(&Daemon) -> Result<T, StoreError>,
+) -> Result<T, String> {
+    let asking = Arc::clone(daemon);
+    let answer = tokio::task::spawn_blocking(move || question(&asking)).await;
+    answer.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
 }
 
 /// Tells the ledger what it doesn't hold of the store's history.
@@ -222,12 +232,30 @@ fn end_the_revoked(daemon: &Daemon) -> usize {
     daemon.registry.order_all(revoked, |entry| !still_allowed(daemon, &live, entry))
 }
 
-/// Ends a session that was let in by users or sources that have changed meanwhile.
+/// The same, and those that their listener takes no more. Listeners change at a reload alone:
+/// certificates, which take time to look at, are looked at then.
+fn end_the_shut_out(daemon: &Daemon) -> usize {
+    let live = daemon.live();
+    let revoked = Order::EndNow(Reason::Revoked);
+    daemon.registry.order_all(revoked, |entry| is_shut_out(daemon, &live, entry))
+}
+
+/// Ends a session that was let in by users, sources or a listener that have changed meanwhile.
 pub fn end_if_revoked(daemon: &Daemon, connection_id: u32) {
     let live = daemon.live();
-    daemon.registry.order_if(connection_id, Order::EndNow(Reason::Revoked), |entry| {
-        !still_allowed(daemon, &live, entry)
-    });
+    let revoked = Order::EndNow(Reason::Revoked);
+    daemon.registry.order_if(connection_id, revoked, |entry| is_shut_out(daemon, &live, entry));
+}
+
+fn is_shut_out(daemon: &Daemon, live: &Live, entry: &Entry) -> bool {
+    !still_allowed(daemon, live, entry) || !its_listener_takes(daemon, entry)
+}
+
+/// Whether the client may come the way it came, by TLS and by its certificate.
+fn its_listener_takes(daemon: &Daemon, entry: &Entry) -> bool {
+    let Card { listener, encrypted, chain, .. } = &entry.card;
+    let door = daemon.doors.iter().find(|door| door.name == *listener);
+    door.is_some_and(|door| door.still_takes(*encrypted, chain))
 }
 
 fn still_allowed(daemon: &Daemon, live: &Live, entry: &Entry) -> bool {

@@ -39,15 +39,22 @@ pub enum TlsFault {
     Randomness,
 }
 
-/// The door's side: certificate chain from a PEM file and its key. Sessions are resumed by
+/// What clients' certificates must be.
+pub type ClientVerifier = Arc<dyn ClientCertVerifier>;
+
+/// The door's side, and what it asks of clients' certificates if it does: certificate chain from a PEM file and its key. Sessions are resumed by
 /// ticket, except where clients show certificates: a certificate that was revoked or has
 /// expired must not live on in a ticket.
-pub fn acceptor(listener: &ListenerTls, key_pem: &[u8]) -> Result<TlsAcceptor, TlsFault> {
+pub fn acceptor(
+    listener: &ListenerTls,
+    key_pem: &[u8],
+) -> Result<(TlsAcceptor, Option<ClientVerifier>), TlsFault> {
+    let clients = listener.clients.as_ref().map(client_verifier).transpose()?;
     let chain = certificates(&listener.certificate_file)?;
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsFault::Key)?;
     let builder = ServerConfig::builder_with_provider(door_provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
-    let mut server = match &listener.clients {
+    let mut server = match clients.clone() {
         None => {
             let mut server = builder.with_no_client_auth().with_single_cert(chain, key)?;
             let ticketer = rustls::crypto::ring::Ticketer::new();
@@ -56,8 +63,7 @@ pub fn acceptor(listener: &ListenerTls, key_pem: &[u8]) -> Result<TlsAcceptor, T
             server.send_tls13_tickets = 1;
             server
         }
-        Some(client) => {
-            let verifier = client_verifier(client)?;
+        Some(verifier) => {
             let builder = builder.with_client_cert_verifier(verifier);
             let mut server = builder.with_single_cert(chain, key)?;
             server.session_storage = Arc::new(NoServerSessionStorage {});
@@ -66,10 +72,11 @@ pub fn acceptor(listener: &ListenerTls, key_pem: &[u8]) -> Result<TlsAcceptor, T
         }
     };
     server.ignore_client_order = true;
-    Ok(TlsAcceptor::from(Arc::new(server)))
+    Ok((TlsAcceptor::from(Arc::new(server)), clients))
 }
 
-fn client_verifier(client: &ClientTls) -> Result<Arc<dyn ClientCertVerifier>, TlsFault> {
+/// By the authorities and lists that the files hold now.
+fn client_verifier(client: &ClientTls) -> Result<ClientVerifier, TlsFault> {
     let authorities = roots(&client.ca_file)?;
     let mut verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider());

@@ -83,7 +83,12 @@ pub(crate) static ROLE: Section = Section {
             "true",
             "Whether its users are operators: their sessions go to the console and never to the replica.",
         ),
-        optional("connections", Kind::Count(0, 1_000_000), "20", "Connections at a time."),
+        optional(
+            "connections",
+            Kind::Count(0, 1_000_000),
+            "20",
+            "Connections at a time, if fewer than `limits.connections_per_user`.",
+        ),
         optional(
             "statement_timeout",
             Kind::Duration("1ms", "30d"),

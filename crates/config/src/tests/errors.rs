@@ -125,7 +125,7 @@ fn a_user_gets_the_role_it_names() {
     let config = Config::parse(&text, Path::new("proxy.toml")).unwrap();
     let alice = config.users.find(b"alice").unwrap();
     assert_eq!(alice.role.name, "analyst");
-    assert_eq!(alice.connection_limit(), Some(3));
+    assert_eq!(alice.connection_limit(200), 3);
     assert_eq!(alice.role.limits.result_bytes, Some(2 << 40));
     assert_eq!(alice.role.functions, vec![String::from("clin.age_at")]);
     let names: Vec<&str> = config.roles.iter().map(|role| role.name.as_str()).collect();

@@ -59,7 +59,7 @@ fn the_commented_keys_of_the_shipped_file_are_valid_and_its_defaults_true() {
     let parsed = Config::parse(&uncommented, Path::new("/etc/readgate/proxy.toml"));
     let config = parsed.unwrap_or_else(|errors| panic!("\n{errors}"));
     assert_eq!(config.roles[0].name, "analyst");
-    assert_eq!(config.users.find(b"alice").unwrap().connection_limit(), Some(20));
+    assert_eq!(config.users.find(b"alice").unwrap().connection_limit(200), 20);
     let place = config.identities.unwrap().place;
     assert!(matches!(place, IdentityPlace::File(file) if file.ends_with("identities.sqlite")));
     assert_eq!(config.credentials.valid_for, Some(Duration::from_secs(365 * 86_400)));

@@ -93,6 +93,7 @@ fn sessions(daemon: &Daemon) -> Vec<Row> {
 
 fn users(daemon: &Daemon) -> Vec<Row> {
     let live = daemon.live();
+    let of_a_user = daemon.limits.of_a_user();
     let all = daemon.registry.all();
     let row = |user: &Arc<access::User>| {
         let sessions = all.iter().filter(|(_, entry)| entry.card.user == user.name.as_str());
@@ -110,7 +111,7 @@ fn users(daemon: &Daemon) -> Vec<Row> {
             optional(user.valid_until),
             text(plugins.join(", ")),
             optional(user.sources.as_ref().map(|set| set.names().join(", "))),
-            user.connection_limit().map_or(Value::Null, number),
+            number(user.connection_limit(of_a_user)),
             number(sessions.count()),
             number(user.credentials.len()),
             optional(newest.map(access::Credential::life)),

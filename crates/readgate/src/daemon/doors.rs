@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use config::Config;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use tokio_rustls::TlsAcceptor;
 
 use super::StartFault;
-use crate::tls;
+use crate::tls::{self, ClientVerifier};
 
 /// A listener: its name and its TLS, which a reload may swap.
 pub struct DoorWay {
@@ -15,6 +16,7 @@ pub struct DoorWay {
     pub name: String,
     acceptor: ArcSwap<TlsAcceptor>,
     required: AtomicBool,
+    clients: ArcSwap<Option<ClientVerifier>>,
 }
 
 impl DoorWay {
@@ -27,6 +29,22 @@ impl DoorWay {
     pub(super) fn take_over(&self, other: &Self) {
         self.acceptor.store(other.acceptor.load_full());
         self.required.store(other.requires_tls(), Ordering::Relaxed);
+        self.clients.store(other.clients.load_full());
+    }
+
+    /// Whether a client that came in like this would be let in now: with TLS or without, and with
+    /// these certificates, its own first.
+    pub fn still_takes(&self, encrypted: bool, chain: &[CertificateDer<'_>]) -> bool {
+        if !encrypted {
+            return !self.requires_tls();
+        }
+        match (&**self.clients.load(), chain) {
+            (None, _) => true,
+            (Some(verifier), []) => !verifier.client_auth_mandatory(),
+            (Some(verifier), [own, others @ ..]) => {
+                verifier.verify_client_cert(own, others, UnixTime::now()).is_ok()
+            }
+        }
     }
 
     /// Whether a client that won't use TLS is refused.
@@ -39,11 +57,12 @@ impl DoorWay {
 pub(super) fn opened(config: &Config) -> Result<Vec<Arc<DoorWay>>, StartFault> {
     let open = |listener: &config::Listener| {
         let tls = &listener.tls;
-        let acceptor = tls::acceptor(tls, &tls.private_key.read()?)?;
+        let (acceptor, clients) = tls::acceptor(tls, &tls.private_key.read()?)?;
         Ok(Arc::new(DoorWay {
             name: listener.name.clone(),
             acceptor: ArcSwap::from_pointee(acceptor),
             required: AtomicBool::new(tls.required),
+            clients: ArcSwap::from_pointee(clients),
         }))
     };
     config.listeners.iter().map(open).collect()

@@ -22,7 +22,7 @@ pub struct Directory {
     /// A reload may swap it.
     policy: ArcSwap<CredentialPolicy>,
     stale_after: Duration,
-    /// When the store last answered.
+    /// When the store was last asked something that it then answered whole.
     seen: Mutex<Instant>,
 }
 
@@ -76,14 +76,22 @@ impl Directory {
         Ok(Listed { users, revision: snapshot.revision, unusable })
     }
 
-    /// Number of the store's last change.
+    /// The users where they are not of that revision any more. A store that tells its revision
+    /// and nothing else hasn't answered: what it keeps back may be who is disabled.
     ///
     /// # Errors
-    /// If the store can't be asked.
-    pub fn revision(&self) -> Result<u64, StoreError> {
-        let revision = self.store.revision()?;
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        Ok(revision)
+    /// If the store can't be asked, or can't be read whole.
+    pub fn news(
+        &self,
+        known: u64,
+        configured: &Users,
+        roles: &[Arc<Role>],
+    ) -> Result<Option<Listed>, StoreError> {
+        let asked = Instant::now();
+        let is_known = self.store.revision()? == known;
+        let news = (!is_known).then(|| self.list(configured, roles)).transpose()?;
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+        Ok(news)
     }
 
     /// Whether the store has been out of reach for so long that its users must not log in:
