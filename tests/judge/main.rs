@@ -23,6 +23,7 @@ mod suite;
 mod tricks;
 #[path = "../../crates/sql-judge/tests/common/mod.rs"]
 mod values;
+mod words;
 
 use std::time::Duration;
 
@@ -36,6 +37,16 @@ fn mariadb_runs_no_hidden_call_that_the_judge_lets_through() {
 #[test]
 fn mysql_runs_no_hidden_call_that_the_judge_lets_through() {
     tricks::run(&mut session::Session::start(Flavour::MySql, "mysql-tricks"));
+}
+
+#[test]
+fn mariadb_looks_for_no_stored_function_behind_a_word_that_passes() {
+    words::run(&mut session::Session::start(Flavour::MariaDb, "mariadb-words"));
+}
+
+#[test]
+fn mysql_looks_for_no_stored_function_behind_a_word_that_passes() {
+    words::run(&mut session::Session::start(Flavour::MySql, "mysql-words"));
 }
 
 /// How long each fuzzing test lasts: a moment, or what READGATE_FUZZ_MINUTES says; the seed is

@@ -135,6 +135,15 @@ impl Session {
         }
     }
 
+    /// The error that the server answers a statement of the user with.
+    pub(crate) fn error(&mut self, statement: &[u8]) -> Option<u16> {
+        match self.runtime.block_on(self.user.query_drop(statement)) {
+            Err(mysql_async::Error::Server(error)) => Some(error.code),
+            Err(error) => panic!("{}: {error}", statement.escape_ascii()),
+            Ok(()) => None,
+        }
+    }
+
     /// The facts of the user's session, as the server has them now.
     pub(crate) fn facts(&mut self) -> Option<SessionFacts> {
         let Variables { sql_mode, charset, schema, .. } = self.variables()?;
@@ -221,6 +230,11 @@ impl Session {
         let value: Option<mysql_async::Value> =
             self.runtime.block_on(self.watcher.query_first(query)).unwrap();
         value.map(|value| value.as_sql(true)).unwrap_or_default().trim_matches('\'').to_owned()
+    }
+
+    /// The single column that a query of the watcher gives.
+    pub(crate) fn list(&mut self, query: &str) -> Vec<String> {
+        self.runtime.block_on(self.watcher.query(query)).unwrap()
     }
 
     /// The second column of the first row that the watcher gets.

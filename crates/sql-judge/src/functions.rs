@@ -12,6 +12,9 @@ use table::GROUPS;
 pub(crate) enum Class {
     /// Computes a value.
     Pure,
+    /// Computes a value if its arguments have this shape; else MariaDB looks for a stored
+    /// function of that name.
+    Shaped(Shape),
     /// Computes a value that may be several times longer than its arguments.
     Growth,
     /// Takes or frees a user lock.
@@ -30,6 +33,17 @@ pub(crate) enum Class {
     Admin,
     /// Was a built-in of earlier versions: now a component's, or any function of that name.
     Former,
+}
+
+/// What the arguments of a built-in must be like for it to be the built-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// At least one.
+    Some,
+    /// Two.
+    Pair,
+    /// `..., 'path' COLUMNS (...)`
+    Columns,
 }
 
 impl Class {
@@ -51,7 +65,9 @@ pub fn may_be_allowed(name: &str) -> Result<(), &'static str> {
     let known = find(Flavour::MySql).or_else(|| find(Flavour::MariaDb));
     match known.map(|(class, bits)| if bits & GONE != 0 { Class::Former } else { class }) {
         Some(class) if class.is_switchable() => Ok(()),
-        Some(Class::Pure | Class::Growth) => Err("only computes and passes anyway"),
+        Some(Class::Pure | Class::Growth | Class::Shaped(_)) => {
+            Err("only computes and passes anyway")
+        }
         Some(Class::Sleep) => Err("has a key of its own, functions.sleep_max"),
         Some(Class::File) => Err("reads files of the replica's machine and never passes"),
         Some(_) => Err("changes the replica and never passes"),
@@ -70,10 +86,10 @@ pub(crate) enum Spelling {
     Quoted,
 }
 
-/// The bit of functions that came with these versions.
-const LATE: u8 = 8;
-const MYSQL_WITH_LATE: u32 = 90_000;
-const MARIADB_WITH_LATE: u32 = 110_000;
+/// Bits of functions that came with a version: the first of MySQL and of MariaDB that has
+/// them. Of MariaDB these are the versions with long support.
+const LATE: [(u8, u32, u32); 4] =
+    [(8, 90_000, 110_400), (32, 0, 110_800), (64, 0, 120_300), (128, 0, 101_100)];
 /// The bit of functions that MySQL has no more from this version on.
 const GONE: u8 = 16;
 const MYSQL_WITHOUT_GONE: u32 = 90_600;
@@ -87,11 +103,10 @@ pub(crate) fn find(server: ServerVersion, name: &[u8], spelling: Spelling) -> Op
         Spelling::Spaced => 3,
         Spelling::Quoted => 5,
     };
-    let with_late = match server.flavour {
-        Flavour::MySql => MYSQL_WITH_LATE,
-        Flavour::MariaDb => MARIADB_WITH_LATE,
-    };
-    let is_there = bits & LATE == 0 || server.number >= with_late;
+    let is_there = LATE.iter().all(|&(bit, mysql, mariadb)| {
+        let first = if server.flavour == Flavour::MySql { mysql } else { mariadb };
+        bits & bit == 0 || server.number >= first
+    });
     let is_gone = bits & GONE != 0 && server.number >= MYSQL_WITHOUT_GONE;
     let class = if is_gone { Class::Former } else { class };
     (is_there && bits & needed == needed).then_some(class)
@@ -163,7 +178,7 @@ mod tests {
     use super::*;
 
     const MYSQL: ServerVersion = ServerVersion { flavour: Flavour::MySql, number: 90704 };
-    const MARIADB: ServerVersion = ServerVersion { flavour: Flavour::MariaDb, number: 120002 };
+    const MARIADB: ServerVersion = ServerVersion { flavour: Flavour::MariaDb, number: 120301 };
     const MARIADB_10: ServerVersion = ServerVersion { number: 101119, ..MARIADB };
 
     #[test]
@@ -218,5 +233,12 @@ mod tests {
         assert_eq!(find(mysql(90_000), b"to_vector", Spelling::Plain), Some(Class::Pure));
         assert_eq!(find(MARIADB_10, b"uuid_v7", Spelling::Plain), None);
         assert_eq!(find(MARIADB, b"uuid_v7", Spelling::Plain), Some(Class::Pure));
+        let mariadb = |number| ServerVersion { number, ..MARIADB };
+        assert_eq!(find(mariadb(100_622), b"sformat", Spelling::Plain), None);
+        assert_eq!(find(MARIADB_10, b"sformat", Spelling::Plain), Some(Class::Pure));
+        assert_eq!(find(mariadb(110_409), b"kdf", Spelling::Plain), Some(Class::Burn));
+        assert_eq!(find(mariadb(110_409), b"uuid_v7", Spelling::Plain), None);
+        assert_eq!(find(mariadb(110_806), b"format_bytes", Spelling::Plain), Some(Class::Pure));
+        assert_eq!(find(mariadb(110_806), b"st_simplify", Spelling::Plain), None);
     }
 }

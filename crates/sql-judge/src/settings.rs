@@ -133,7 +133,7 @@ const FREE: &[&str] = &[
     "max_error_count", "max_heap_table_size", "max_join_size",
     "max_length_for_sort_data", "max_points_in_geometry", "max_recursive_iterations",
     "max_rowid_filter_size", "max_seeks_for_key", "max_session_mem_used", "max_sort_length", 
-    "mrr_buffer_size", "net_read_timeout", "net_retry_count", "net_write_timeout", "new", "old",
+    "mhnsw_ef_search", "mrr_buffer_size", "net_read_timeout", "net_retry_count", "net_write_timeout", "new", "note_verbosity", "old",
     "old_mode", "old_passwords", "print_identified_with_as_hex",
     "progress_report_time", "query_cache_strip_comments", "query_cache_type",
     "query_cache_wlock_invalidate", "rand_seed1", "rand_seed2", "range_optimizer_max_mem_size",
@@ -165,6 +165,7 @@ mod tests {
         }
         assert_eq!(setting(&[b'a'; 300]), Setting::Refused);
         assert_eq!(setting(b"SQL_Select_Limit"), Setting::Free);
+        assert_eq!(setting(b"mhnsw_ef_search"), Setting::Free);
         assert_eq!(setting(b"Profiling"), Setting::Tracing);
         assert_eq!(setting(b"optimizer_trace_limit"), Setting::Tracing);
         assert_eq!(setting(b"optimizer_record_context"), Setting::Tracing);

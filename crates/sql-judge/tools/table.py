@@ -30,7 +30,7 @@ EFFECTS = {
               " ST_ASGEOJSON ASWKT ST_ASWKT ASTEXT ST_ASTEXT CONCAT_WS GROUP_CONCAT",
 }
 # Words with a syntax of their own, which a plain call does not find: (MySQL, MariaDB).
-# 1 callable, 2 also after white space, 4 also in backticks, 8 only from MariaDB 11 on.
+# 1 callable, 2 also after white space, 4 also in backticks; since when: src/functions/table.rs.
 SYNTAX = {name: (3, 3) for name in (
     "CONVERT GET_FORMAT TIMESTAMPADD TIMESTAMPDIFF JSON_TABLE JSON_VALUE DEFAULT VALUE MATCH"
     " ROW_NUMBER LAST_VALUE NEXTVAL LASTVAL SETVAL INSERT").split()}
@@ -42,14 +42,25 @@ SYNTAX |= {name: (0, 1) for name in "MEDIAN PERCENTILE_CONT PERCENTILE_DISC".spl
 SYNTAX["COLUMN_GET"] = (0, 3)
 # Built-ins of versions that were not at hand, Aurora's, and MySQL's that are now in a component.
 OTHERS = {name: (7, 0) for name in
-          "AURORA_VERSION MD5 SHA SHA1 WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS".split()}
-OTHERS |= {name: (0, 7) for name in "CRC32C NATURAL_SORT_KEY RANDOM_BYTES SFORMAT".split()}
+          "AURORA_VERSION WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS".split()}
+OTHERS |= {name: (23, 7) for name in "MD5 SHA SHA1".split()}
+OTHERS |= {name: (15, 0) for name in
+           "ETAG FROM_VECTOR STRING_TO_VECTOR TO_VECTOR VECTOR_DIM VECTOR_TO_STRING".split()}
+OTHERS |= {name: (0, 135) for name in
+           "CRC32C JSON_EQUALS JSON_NORMALIZE JSON_OVERLAPS NATURAL_SORT_KEY RANDOM_BYTES"
+           " SFORMAT".split()}
 OTHERS |= {name: (0, 15) for name in
-           "UUID_V4 UUID_V7 VEC_DISTANCE VEC_DISTANCE_EUCLIDEAN VEC_DISTANCE_COSINE VEC_FROMTEXT"
-           " VEC_TOTEXT JSON_SCHEMA_VALID JSON_ARRAY_INTERSECT JSON_OBJECT_FILTER_KEYS"
-           " JSON_OBJECT_TO_ARRAY JSON_KEY_VALUE KDF FORMAT_PICO_TIME ST_VALIDATE ST_SIMPLIFY"
-           " ST_GEOHASH ST_ISVALID ST_COLLECT ST_LATFROMGEOHASH ST_LONGFROMGEOHASH"
-           " ST_POINTFROMGEOHASH".split()}
+           "FORMAT_PICO_TIME JSON_ARRAY_INTERSECT JSON_KEY_VALUE JSON_OBJECT_FILTER_KEYS"
+           " JSON_OBJECT_TO_ARRAY JSON_SCHEMA_VALID KDF".split()}
+OTHERS |= {name: (0, 39) for name in
+           "FORMAT_BYTES UUID_V4 UUID_V7 VEC_DISTANCE VEC_DISTANCE_COSINE"
+           " VEC_DISTANCE_EUCLIDEAN VEC_FROMTEXT VEC_TOTEXT".split()}
+OTHERS |= {name: (0, 71) for name in
+           "ST_COLLECT ST_GEOHASH ST_ISVALID ST_LATFROMGEOHASH ST_LONGFROMGEOHASH"
+           " ST_POINTFROMGEOHASH ST_SIMPLIFY ST_VALIDATE".split()}
+# Stored functions to MariaDB, unless the arguments have this shape.
+SHAPES = {"POINT": "Pair", "JSON_TABLE": "Columns"} | {name: "Some" for name in (
+    "GEOMETRYCOLLECTION LINESTRING MULTILINESTRING MULTIPOINT MULTIPOLYGON POLYGON").split()}
 # Words that the grammar treats itself, and functions that users can't call.
 OWN = set("""ALL DISTINCT DISTINCTROW NOT BINARY STRAIGHT_JOIN SQL_BIG_RESULT SQL_BUFFER_RESULT
 SQL_CACHE SQL_CALC_FOUND_ROWS SQL_NO_CACHE SQL_SMALL_RESULT HIGH_PRIORITY UNIQUE ROW CHARACTER
@@ -60,11 +71,12 @@ HIDDEN = ("INTERNAL_", "GET_DD_", "CAN_ACCESS_", "SQL_TSI_")
 
 HEAD = '''//! The built-in functions of both servers. Made by `tools/table.py`: change it there.
 
-use super::Class;
+use super::{Class, Shape};
 
 /// Names that share how they may be written and what they do: bits for MySQL, bits for
-/// MariaDB (1 callable, 2 also after white space, 4 also in backticks, 8 only from MariaDB 11
-/// on), class, names.
+/// MariaDB (1 callable, 2 also after white space, 4 also in backticks, 8 only from MySQL 9 or
+/// MariaDB 11.4 on, 16 no more from MySQL 9.6 on, 32, 64 and 128 only from MariaDB 11.8, 12.3 and
+/// 10.11 on), class, names.
 #[rustfmt::skip]
 pub(super) const GROUPS: &[(u8, u8, Class, &str)] = &['''
 
@@ -89,10 +101,11 @@ def main(mysql_path, mariadb_path):
         bits = [mysql.get(name, 0), mariadb.get(name, 0)]
         for more in (SYNTAX.get(name), OTHERS.get(name)):
             if more:
-                bits = [max(pair) for pair in zip(bits, more)]
+                bits = [one | other for one, other in zip(bits, more)]
         kind = effects.get(name, "Pure")
         if kind not in ("Pure", "Growth", "Burn"):
             bits = [7, 7]
+        kind = f"Shaped(Shape::{SHAPES[name]})" if name in SHAPES else kind
         groups.setdefault((bits[0], bits[1], kind), []).append(name)
     print(HEAD)
     for (my, maria, kind), names in sorted(groups.items(), key=lambda item: (item[0][2], item[0])):

@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use super::query::{ColumnList, MAX_DEPTH, Walk};
+use super::query::{ColumnList, Held, MAX_DEPTH, Walk};
 use super::{Parser, Refusal, Rule};
-use crate::functions::{self, Class, Spelling};
+use crate::functions::{self, Class, Shape, Spelling};
 use crate::lexer::Gap;
 use crate::lexer::keyword::Keyword;
 use crate::lexer::token::{Kind, Token};
@@ -13,6 +13,9 @@ use crate::text::{excerpt, unquote_name};
 
 /// Deepest nesting of functions whose value outgrows their arguments.
 const MAX_GROWTH: u32 = 8;
+
+/// MariaDB has packages outside of ORACLE mode from this version on.
+const MARIADB_WITH_PACKAGES: u32 = 110_400;
 
 /// What a parenthesis after a name is.
 enum Call {
@@ -22,18 +25,27 @@ enum Call {
     MaybeColumns,
 }
 
+fn held_by(call: &Call) -> Held {
+    match call {
+        Call::BuiltIn(Class::Growth) => Held::Growing,
+        Call::BuiltIn(Class::Shaped(Shape::Pair)) => Held::Pair(0),
+        Call::BuiltIn(Class::Shaped(Shape::Columns)) => Held::Columns,
+        Call::BuiltIn(_) | Call::Group | Call::Allowed | Call::MaybeColumns => Held::Anything,
+    }
+}
+
 impl Parser<'_> {
     pub(super) fn open(&mut self, walk: &mut Walk) -> Rule {
         let [name, ..] = self.before();
         let call = if name.is_name() { self.call_before(walk)? } else { Call::Group };
-        let grows = matches!(call, Call::BuiltIn(Class::Growth));
-        let Some(slot) = walk.grows.get_mut(walk.depth) else {
+        let held = held_by(&call);
+        let Some(slot) = walk.held.get_mut(walk.depth) else {
             let reason = format!("parentheses are nested more than {MAX_DEPTH} deep");
             return Err(self.refuse("too_deep", reason));
         };
-        *slot = grows;
+        *slot = held;
         walk.depth += 1;
-        walk.growing += u32::from(grows);
+        walk.growing += u32::from(held == Held::Growing);
         if walk.growing > MAX_GROWTH {
             let reason = format!(
                 "functions that lengthen their arguments are nested more than {MAX_GROWTH} deep"
@@ -56,7 +68,12 @@ impl Parser<'_> {
             return Err(self.refuse("unclosed_parenthesis", "a `)` closes nothing"));
         };
         walk.depth = depth;
-        walk.growing -= u32::from(walk.grows.get(depth).copied().unwrap_or(false));
+        match walk.held.get(depth) {
+            Some(Held::Growing) => walk.growing -= 1,
+            Some(Held::Pair(commas)) if *commas != 1 => return Err(self.misshapen(self.token)),
+            Some(Held::Columns) => return Err(self.misshapen(self.token)),
+            Some(Held::Pair(_) | Held::Anything) | None => {}
+        }
         self.advance()?;
         Ok(())
     }
@@ -76,7 +93,7 @@ impl Parser<'_> {
                 Kind::AtAt | Kind::Text | Kind::Number | Kind::UserVariable | Kind::QuotedName
             );
         let after_word = previous.is_word(Keyword::AS) || previous.is_word(Keyword::PROCEDURE);
-        if after_operand || after_word || self.groups(name, walk) {
+        if self.groups(name, walk) || after_operand || after_word {
             return Ok(Call::Group);
         }
         let server = self.session.server();
@@ -144,7 +161,8 @@ impl Parser<'_> {
 
     fn built_in(&mut self, name: Token, class: Class) -> Rule {
         let (rule, why) = match class {
-            Class::Pure | Class::Growth => return Ok(()),
+            Class::Shaped(Shape::Some) if self.token.is(b')') => return Err(self.misshapen(name)),
+            Class::Pure | Class::Growth | Class::Shaped(_) => return Ok(()),
             Class::Sleep => return self.sleep_argument(name),
             class if class.is_switchable() && self.is_switched_on(name) => return Ok(()),
             Class::Lock => ("user_lock", "takes or frees user locks"),
@@ -160,6 +178,12 @@ impl Parser<'_> {
         };
         let called = excerpt(self.bytes(name)).to_uppercase();
         Err(self.refuse_at(name, rule, format!("the function {called} {why}")))
+    }
+
+    /// A built-in without the arguments that make it one: a stored function to MariaDB.
+    fn misshapen(&self, at: Token) -> Box<Refusal> {
+        let reason = "with these arguments the name is no built-in function's";
+        self.refuse_at(at, "unknown_function", reason)
     }
 
     /// Whether the policy lists a built-in function.
@@ -187,14 +211,33 @@ impl Parser<'_> {
     // ---- stored functions ------------------------------------------------------------
 
     /// `schema.name(`: must be listed. The schema's name is compared as it stands, since
-    /// servers may tell `Clin` from `clin`; the function's without regard to case. In ORACLE
-    /// mode the name before the dot may be that of a package in the session's schema.
+    /// servers may tell `Clin` from `clin`; the function's without regard to case.
     fn stored_call(&self, schema: Token, name: Token, earlier: Token) -> Rule {
         let is_listed = schema.is_name()
-            && !self.session.lex_mode().oracle
             && !earlier.is(b'.')
             && self.is_listed(&unquote_name(self.bytes(schema)), name);
-        if is_listed { Ok(()) } else { Err(self.unknown_function(name)) }
+        if !is_listed {
+            return Err(self.unknown_function(name));
+        }
+        self.no_package(schema, "unknown_function")
+    }
+
+    /// Refuses `schema.routine` where a package of that name in the session's schema would come
+    /// first: in MariaDB's ORACLE mode, and from 11.4 on in every mode. A session without a
+    /// schema has no packages, and within `schema` those who make its packages make its listed
+    /// routines as well.
+    pub(super) fn no_package(&self, schema: Token, rule: &'static str) -> Rule {
+        let server = self.session.server();
+        let has_packages = !self.is_mysql() && server.number >= MARIADB_WITH_PACKAGES;
+        let elsewhere = |own: &[u8]| own != &*unquote_name(self.bytes(schema));
+        if (has_packages || self.session.lex_mode().oracle)
+            && self.session.schema().is_some_and(elsewhere)
+        {
+            let reason = "this may be a package's routine of the session's schema; USE the schema \
+                          of the listed one first";
+            return Err(self.refuse_at(schema, rule, reason));
+        }
+        Ok(())
     }
 
     fn is_allowed_in_schema(&self, name: Token) -> bool {

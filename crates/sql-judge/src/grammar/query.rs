@@ -40,6 +40,18 @@ impl ColumnList {
     }
 }
 
+/// What parentheses hold, as far as it matters at their end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    Anything,
+    /// Arguments of a function whose value may grow.
+    Growing,
+    /// Arguments that must be two, behind so many commas.
+    Pair(u8),
+    /// Arguments that must end in COLUMNS, which hasn't come yet.
+    Columns,
+}
+
 /// The state of a walk over an expression.
 pub(super) struct Walk {
     until: Until,
@@ -47,11 +59,34 @@ pub(super) struct Walk {
     pub(super) depth: usize,
     /// How many of them hold the arguments of a function whose value may grow.
     pub(super) growing: u32,
-    /// Which of them.
-    pub(super) grows: [bool; MAX_DEPTH],
+    /// What each of them holds.
+    pub(super) held: [Held; MAX_DEPTH],
     pub(super) columns: ColumnList,
     /// Behind MATCH, before its AGAINST.
     pub(super) in_match: bool,
+}
+
+impl Walk {
+    /// What the innermost open parentheses hold.
+    fn innermost(&mut self) -> Option<&mut Held> {
+        self.held.get_mut(self.depth.checked_sub(1)?)
+    }
+
+    fn comma(&mut self) {
+        if let Some(Held::Pair(commas)) = self.innermost() {
+            *commas = commas.saturating_add(1);
+        }
+    }
+
+    /// `'path' COLUMNS (`: no argument of a stored function can be written so.
+    fn columns_of_table(&mut self, path: Token) {
+        if let Some(held) = self.innermost()
+            && *held == Held::Columns
+            && path.kind == Kind::Text
+        {
+            *held = Held::Anything;
+        }
+    }
 }
 
 impl Parser<'_> {
@@ -69,7 +104,7 @@ impl Parser<'_> {
             until,
             depth: 0,
             growing: 0,
-            grows: [false; MAX_DEPTH],
+            held: [Held::Anything; MAX_DEPTH],
             columns,
             in_match: false,
         };
@@ -83,6 +118,9 @@ impl Parser<'_> {
             } else if self.token.is(b')') {
                 self.close(&mut walk)?;
             } else if self.token.keyword == Keyword::None {
+                if self.token.is(b',') {
+                    walk.comma();
+                }
                 self.advance()?;
                 if oracle {
                     self.oracle_pseudo_column()?;
@@ -144,6 +182,11 @@ impl Parser<'_> {
             }
             Keyword::SELECT | Keyword::TABLE => {
                 self.has_subquery |= self.kind.locks_what_it_reads();
+                Ok(())
+            }
+            Keyword::COLUMNS if next.is(b'(') => {
+                let [_, path, ..] = self.before();
+                walk.columns_of_table(path);
                 Ok(())
             }
             Keyword::MATCH => {

@@ -198,12 +198,8 @@ impl Parser<'_> {
         self.kind = StatementKind::Call;
         self.advance()?;
         let first = self.expect_name()?;
-        let (schema, routine) = if self.eat_symbol(b'.')? {
-            if self.session.lex_mode().oracle {
-                let reason = "in ORACLE mode this may be a package's routine; USE its schema and \
-                              CALL it by its bare name";
-                return Err(self.refuse_at(first, "call", reason));
-            }
+        let is_qualified = self.eat_symbol(b'.')?;
+        let (schema, routine) = if is_qualified {
             (unquote_name(self.bytes(first)).to_vec(), self.expect_name()?)
         } else {
             (self.session.schema().unwrap_or_default().to_vec(), first)
@@ -213,6 +209,9 @@ impl Parser<'_> {
         let mut listed = listed.filter(|(known, _)| known.as_bytes() == schema);
         if !listed.any(|(_, known)| known.as_bytes().eq_ignore_ascii_case(&routine_name)) {
             return Err(self.refuse_at(first, "call", "CALL of a routine that is not listed"));
+        }
+        if is_qualified {
+            self.no_package(first, "call")?;
         }
         if self.eat_symbol(b'(')? {
             // The opening parenthesis is behind: arguments, then the closing one.
