@@ -126,6 +126,9 @@ impl Session {
             Ok(Ok(())) => true,
             Ok(Err(mysql_async::Error::Server(_))) => false,
             Ok(Err(_)) | Err(_) => {
+                // The server goes on with a statement whose client has left.
+                let kill = format!("KILL {}", self.user.id());
+                let _ = self.runtime.block_on(self.watcher.query_drop(kill));
                 self.is_gone = self.runtime.block_on(self.watcher.ping()).is_err();
                 if !self.is_gone {
                     self.reconnect();
