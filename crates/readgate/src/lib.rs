@@ -35,5 +35,6 @@ pub mod shipping;
 pub mod slices;
 pub mod tls;
 pub mod usage;
+pub mod whole_file;
 
 pub mod cli;

@@ -2,9 +2,8 @@
 //! role. Kept in memory; after a restart the ledger says what they were, and for what may stand in
 //! encrypted files by then, a note beside it.
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use crate::daemon::Daemon;
+use crate::whole_file;
 
 const FILE: &str = "bytes-of-day";
 /// How often it is written down.
@@ -94,12 +94,7 @@ impl DailyBytes {
         if noted.bytes.is_empty() {
             return Ok(());
         }
-        let fresh = self.directory.join(format!("{FILE}.new"));
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(&serde_json::to_vec(&noted)?)?;
-        file.sync_all()?;
-        fs::rename(&fresh, self.directory.join(FILE))
+        whole_file::write(&self.directory, FILE, 0o600, &serde_json::to_vec(&noted)?)
     }
 
     /// Bytes read on that day so far.

@@ -162,7 +162,7 @@ impl<'t> Tokens<'t> {
         }
         let server = self.permit.read_as().server;
         let class = functions::find(server, &unquote_name(self.lexer.bytes(name)), Spelling::Plain);
-        matches!(class, Some(Class::Pure | Class::Growth | Class::Sleep))
+        class.is_some_and(|class| class.only_computes() || class == Class::Sleep)
     }
 
     /// `SET NAMES ...`, or assignments of single words and literals to variables that can be
@@ -246,6 +246,7 @@ mod tests {
             "SELECT @@session.sql_mode, @@version",
             "SELECT CAST(a AS CHAR(10)) FROM (SELECT 1 AS a) x",
             "SELECT 'connection_id()', \"@a\"",
+            "SELECT POINT(1, 2) FROM JSON_TABLE('[1]', '$' COLUMNS (a INT PATH '$')) AS t",
             "SHOW TABLES",
             "SHOW TABLE STATUS",
             "SHOW GLOBAL STATUS",

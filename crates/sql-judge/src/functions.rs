@@ -47,6 +47,11 @@ pub(crate) enum Shape {
 }
 
 impl Class {
+    /// Whether nothing but a value comes of a call that passes.
+    pub(crate) fn only_computes(self) -> bool {
+        matches!(self, Self::Pure | Self::Growth | Self::Shaped(_))
+    }
+
     /// Whether configuration may let functions of this class pass: those that use up time
     /// or locks of the session alone, and those whose component the replica may have. LOAD_FILE
     /// reads files that are not the replica's data, sequences and settings are written: there
@@ -65,9 +70,7 @@ pub fn may_be_allowed(name: &str) -> Result<(), &'static str> {
     let known = find(Flavour::MySql).or_else(|| find(Flavour::MariaDb));
     match known.map(|(class, bits)| if bits & GONE != 0 { Class::Former } else { class }) {
         Some(class) if class.is_switchable() => Ok(()),
-        Some(Class::Pure | Class::Growth | Class::Shaped(_)) => {
-            Err("only computes and passes anyway")
-        }
+        Some(class) if class.only_computes() => Err("only computes and passes anyway"),
         Some(Class::Sleep) => Err("has a key of its own, functions.sleep_max"),
         Some(Class::File) => Err("reads files of the replica's machine and never passes"),
         Some(_) => Err("changes the replica and never passes"),

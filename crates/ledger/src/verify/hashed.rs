@@ -216,15 +216,14 @@ impl Chunk {
     }
 
     fn hash(&mut self) {
-        let mut lines = std::mem::take(&mut self.lines);
+        let bytes = self.buffer.get(..self.filled).unwrap_or_default();
         let (mut start, mut events) = (0, Events::default());
-        for end in memchr_iter(b'\n', self.bytes()) {
-            let line = self.bytes().get(start..end).unwrap_or_default();
+        for end in memchr_iter(b'\n', bytes) {
+            let line = bytes.get(start..end).unwrap_or_default();
             let (hash, frame, event) = (sha256(line), Frame::read(line), events.of(line));
-            lines.push(Hashed { end, hash, frame, event });
+            self.lines.push(Hashed { end, hash, frame, event });
             start = end + 1;
         }
-        self.lines = lines;
     }
 
     fn each_line(&self, take: &mut dyn FnMut(&Line<'_>)) {

@@ -3,14 +3,15 @@
 //!
 //! Where it stands is kept in a file beside the ledger. What is about to be recorded is noted
 //! there before, so that after a crash in between the ledger itself says how far it came.
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::PathBuf;
 
 use access::Timestamp;
 use access::store::{HistoryEntry, IdentityStore, StoreError};
 use ledger::cli::Search;
 use serde::{Deserialize, Serialize};
+
+use crate::whole_file;
 
 const FILE: &str = "identities.position";
 
@@ -144,14 +145,8 @@ impl Outbox {
         }
     }
 
-    /// Whole or not at all, and on the disk.
     fn write(&self, position: &Position) -> io::Result<()> {
-        let fresh = self.directory.join(format!("{FILE}.new"));
-        let mut file = File::create(&fresh)?;
-        file.write_all(&serde_json::to_vec(position)?)?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, self.directory.join(FILE))?;
-        File::open(&self.directory)?.sync_all()
+        whole_file::write(&self.directory, FILE, 0o666, &serde_json::to_vec(position)?)
     }
 }
 
