@@ -19,7 +19,7 @@ use crate::whole_file;
 
 const FILE: &str = "bytes-of-day";
 /// How often it is written down.
-const EACH: Duration = Duration::from_secs(30);
+pub const EACH: Duration = Duration::from_secs(30);
 /// Users that have read something today; bounded by the number of users.
 #[derive(Debug)]
 pub struct DailyBytes {
