@@ -139,11 +139,8 @@ on_both! {
         readgate.signal("TERM");
         let status = wait_for("readgate ends", Duration::from_secs(60), || readgate.ended());
         assert!(status.success(), "{status}");
-        if let Ok(payload) = alice.receive() {
-            let error = ServerError::parse(&payload).expect("an ERR if anything");
-            assert_eq!((error.code, error.state.as_str()), (1053, "08S01"), "{error}");
-        }
-        assert!(alice.is_closed());
+        // Words that nobody asked for would be the answer to the next statement.
+        assert!(alice.receive().is_err());
         readgate.record("stop", |_| true);
     }
 }

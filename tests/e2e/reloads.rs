@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use access::store::{Author, IdentityStore};
-use access::{Change, CredentialPolicy, Identity, Password, Timestamp, UserName};
+use access::{Change, CredentialPolicy, Identity, Password, Sha2Verifier, Timestamp, UserName};
 use readgate::identity::SqliteStore;
 use readgate_tests::config::set;
 use readgate_tests::place::{free_port, script, wait_for};
@@ -15,7 +15,7 @@ use readgate_tests::protocol::Login;
 use readgate_tests::raw::RawClient;
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Flavour;
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use readgate_tests::stage::{DRIVER_PASSWORD, Stage, USER_PASSWORD, login_at};
 use serde_json::{Value, json};
 use toml::Table;
 
@@ -126,6 +126,22 @@ on_both! {
         assert!(alice.is_sent_away(LONG), "operators see no data");
         enter(stage, &readgate, "alice").query("SELECT user FROM sessions").expect_ok();
         enter(stage, &readgate, "olga").query("SELECT COUNT(*) FROM clinical.studies").expect_ok();
+    }
+
+    fn sessions_end_with_the_verifier_that_they_were_proven_by(stage) {
+        let (readgate, first) = start(stage, "other_verifier");
+        let mut alice = enter(stage, &readgate, "alice");
+        let mut dora = login_at(readgate.port, &stage.ca_file(), &Login::user("dora", DRIVER_PASSWORD));
+        let (mut config, chosen) = (first.clone(), "another password");
+        let verifier = Sha2Verifier::from_password(&Password::new(chosen)).to_text();
+        set(&mut config, "user.0.caching_sha2_verifier", verifier.as_str());
+        let load = reload(&readgate, &config);
+        assert_eq!(load["result"], "in force, 1 sessions ended", "{load}");
+        assert!(alice.is_sent_away(LONG), "whoever knew the former password stayed");
+        dora.query("SELECT 1").expect_ok();
+        let mut again = login_at(readgate.port, &stage.ca_file(), &Login::user("alice", chosen));
+        assert_eq!(reload(&readgate, &config)["result"], IN_FORCE);
+        again.query("SELECT 1").expect_ok();
     }
 
     fn a_key_that_waits_for_the_next_start_is_said_to_wait_until_it_does_not(stage) {

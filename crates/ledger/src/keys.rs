@@ -96,8 +96,12 @@ impl SigningKey {
 /// sign a ledger, or find out values.
 pub(crate) fn read_secret(path: &Path, refused: u32) -> Result<Vec<u8>, LedgerError> {
     let mut file = fs::File::open(path).map_err(LedgerError::io("read", path))?;
-    let mode =
-        file.metadata().map_err(LedgerError::io("read", path))?.permissions().mode() & 0o7777;
+    let metadata = file.metadata().map_err(LedgerError::io("read", path))?;
+    if metadata.is_dir() {
+        let what = format!("{}: a folder; name the key's file in it", path.display());
+        return Err(LedgerError::Setting(what));
+    }
+    let mode = metadata.permissions().mode() & 0o7777;
     if mode & refused != 0 {
         let path = path.display();
         let what =

@@ -55,6 +55,14 @@ impl NativeVerifier {
     }
 }
 
+impl PartialEq for NativeVerifier {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for NativeVerifier {}
+
 impl fmt::Debug for NativeVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("NativeVerifier(..)")

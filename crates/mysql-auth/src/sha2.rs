@@ -62,6 +62,14 @@ impl Sha2Verifier {
     }
 }
 
+impl PartialEq for Sha2Verifier {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Sha2Verifier {}
+
 impl fmt::Debug for Sha2Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sha2Verifier(..)")

@@ -16,10 +16,11 @@ const PACKET_TOO_LARGE: u16 = 1153;
 const OUT_OF_ORDER: u16 = 1156;
 /// ER_MALFORMED_PACKET.
 const MALFORMED: u16 = 1835;
-/// ER_SESSION_WAS_KILLED.
-const SESSION_WAS_KILLED: u16 = 3169;
-/// ER_CLIENT_INTERACTION_TIMEOUT.
-const IDLE_TIMEOUT: u16 = 4031;
+/// MariaDB's ER_CONNECTION_KILLED; MySQL gives this number to nothing.
+const CONNECTION_KILLED: u16 = 1927;
+/// ER_CLIENT_INTERACTION_TIMEOUT, the one error that tells clients of both servers that the
+/// connection is over, so that pools make another.
+const SESSION_IS_OVER: u16 = 4031;
 
 /// Kinds of endings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -122,33 +123,46 @@ impl Ending {
     /// A client that was idle for longer than the limit.
     pub fn idle() -> Self {
         let text = "The client was disconnected by the server because of inactivity.";
-        let err = ErrPacket::new(IDLE_TIMEOUT, SqlState::GENERAL, text);
+        let err = ErrPacket::new(SESSION_IS_OVER, SqlState::GENERAL, text);
         Self::told(EndingKind::IdleTimeout, "idle_timeout", err)
     }
 
     /// An order to end.
     pub fn ordered(reason: Reason) -> Self {
         let (kind, code, sqlstate, text) = match reason {
-            Reason::Killed => {
-                (EndingKind::Killed, SESSION_WAS_KILLED, SqlState::GENERAL, "Connection was killed")
-            }
+            Reason::Killed => (
+                EndingKind::Killed,
+                CONNECTION_KILLED,
+                SqlState::INTERRUPTED,
+                "Connection was killed",
+            ),
             Reason::Shutdown => {
                 (EndingKind::Shutdown, SERVER_SHUTDOWN, SqlState::LINK, "readgate is shutting down")
             }
             Reason::Revoked => (
                 EndingKind::Revoked,
-                SESSION_WAS_KILLED,
+                SESSION_IS_OVER,
                 SqlState::GENERAL,
                 "readgate: access was withdrawn",
             ),
             Reason::SessionTime => (
                 EndingKind::SessionTime,
-                IDLE_TIMEOUT,
+                SESSION_IS_OVER,
                 SqlState::GENERAL,
                 "readgate: the session has lasted as long as the role's session_time allows",
             ),
         };
         Self::told(kind, kind.label(), ErrPacket::new(code, sqlstate, text))
+    }
+
+    /// The same for a session with nothing under way. One that is killed, or met by a stop, is
+    /// closed without a word, as servers do: its client takes the connection for lost, and a pool
+    /// makes another. Words that nobody asked for would be the answer to the next statement.
+    pub fn at_rest(self) -> Self {
+        match matches!(self.kind, EndingKind::Killed | EndingKind::Shutdown) {
+            true => Self { farewell: None, ..self },
+            false => self,
+        }
     }
 }
 

@@ -201,7 +201,7 @@ impl<'a> Session<'a> {
     async fn wait_for_command(&mut self, wait: &mut Wait) -> Result<Option<Payload>, Ending> {
         // Of a client that sends ahead there is always a command: nothing below waits for an order.
         if self.orders.current() != Order::GoOn {
-            return Err(ordered(&self.orders));
+            return Err(ordered(&self.orders).at_rest());
         }
         loop {
             let Self { client, replica, orders, limits, idle, .. } = self;
@@ -210,7 +210,7 @@ impl<'a> Session<'a> {
                 payload = client.read_payload(limits.max_payload) => {
                     return payload.map(Some).map_err(Ending::from);
                 }
-                () = orders.end_when_idle() => return Err(ordered(orders)),
+                () = orders.end_when_idle() => return Err(ordered(orders).at_rest()),
                 unasked = replica.channel.fill() => {
                     return Err(replica_spoke_unasked(replica, unasked));
                 }

@@ -21,7 +21,7 @@ use crate::whole_file;
 
 const FILE: &str = "bytes-of-day";
 /// How often it is written down.
-const EACH: Duration = Duration::from_secs(30);
+pub const EACH: Duration = Duration::from_secs(30);
 
 /// What all users have read today.
 #[derive(Debug)]

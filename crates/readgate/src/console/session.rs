@@ -130,12 +130,12 @@ impl<'a> Operator<'a> {
     async fn wait_for_command(&mut self) -> Result<Payload, Ending> {
         let Self { client, orders, limits, .. } = self;
         if orders.current() != Order::GoOn {
-            return Err(ordered(orders));
+            return Err(ordered(orders).at_rest());
         }
         tokio::select! {
             biased;
             payload = client.read_payload(limits.max_payload) => payload.map_err(Ending::from),
-            () = orders.end_when_idle() => Err(ordered(orders)),
+            () = orders.end_when_idle() => Err(ordered(orders).at_rest()),
             () = sleep(limits.idle_timeout) => Err(Ending::idle()),
         }
     }

@@ -13,6 +13,11 @@ use ring::digest::{Context, SHA256, digest};
 /// A longer value is kept by its length and hash alone, in bytes.
 const KEPT_WHOLE: usize = 1024;
 
+/// What a value that was sent ahead takes here at most, in bytes, as measured.
+const EACH_LONG: usize = 512;
+/// What stands for a value that isn't to be recorded.
+const CONCEALED: &[u8] = b"***";
+
 /// Nothing came along.
 pub static NOTHING: Carried = Carried { binds: Vec::new(), attributes: Vec::new() };
 
@@ -68,6 +73,16 @@ impl Carried {
             binds.push(bound(index, value, long_data));
         })?;
         Ok(Self { binds, ..Self::of_query(attributes) })
+    }
+
+    /// The same without the values of these parameters.
+    pub fn concealing(mut self, secret: &[u16]) -> Self {
+        for &parameter in secret {
+            if let Some(bind) = self.binds.get_mut(usize::from(parameter)) {
+                bind.value = BindValue::Bytes(Cow::Borrowed(CONCEALED));
+            }
+        }
+        self
     }
 
     /// The values in the ledger's terms.
@@ -134,9 +149,9 @@ impl LongData {
         long.hash.0.update(bytes);
     }
 
-    /// Whether nothing was sent ahead.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// Bytes that more of the value for a parameter takes here, whatever it is.
+    pub fn room_for(&self, parameter: u16) -> usize {
+        if self.0.contains_key(&parameter) { 0 } else { EACH_LONG }
     }
 
     /// The next execution starts without.

@@ -72,11 +72,8 @@ async fn kill(session: &Session<'_>, target: &Entry, query_only: bool) -> Result
 
 /// As the server does: the KILL itself is what gets interrupted.
 async fn kill_oneself(session: &mut Session<'_>, query_only: bool) -> Result<bool, Ending> {
-    let err = ErrPacket::new(
-        QUERY_INTERRUPTED,
-        SqlState::new(*b"70100"),
-        "Query execution was interrupted",
-    );
+    let err =
+        ErrPacket::new(QUERY_INTERRUPTED, SqlState::INTERRUPTED, "Query execution was interrupted");
     if query_only {
         session.send_err(&err).await?;
         return Ok(false);

@@ -44,7 +44,7 @@ pub struct PreparedStatements {
 #[derive(Debug)]
 enum Prepared {
     /// A read, prepared on the replica.
-    Read(PreparedRead),
+    Read(Box<PreparedRead>),
     /// Answered with OK at each execution; the replica has never heard of it.
     Absorbed(Absorbed, Bytes),
 }
@@ -65,8 +65,12 @@ struct PreparedRead {
     intent: u64,
     /// What executions have said of its parameters.
     parameters: Parameters,
-    /// Long data sent for the next execution, in bytes.
+    /// Those that stand where a password would.
+    secret: Vec<u16>,
+    /// What long data sent for the next execution takes, in bytes, at the replica and here.
     long_data: usize,
+    /// Whether more of it came than a session may have.
+    is_overlong: bool,
     /// What it holds, for the record.
     long_values: LongData,
     /// What the text names.
@@ -80,7 +84,7 @@ struct PreparedRead {
 impl PreparedRead {
     /// What was sent ahead is used up.
     fn forget_long_data(&mut self) {
-        self.long_data = 0;
+        (self.long_data, self.is_overlong) = (0, false);
         self.parameters.sent_ahead.clear();
         self.long_values.clear();
     }
@@ -121,6 +125,15 @@ impl PreparedStatements {
     /// Bytes of all texts.
     fn bytes(&self) -> usize {
         self.by_id.values().map(|prepared| prepared.text().len()).sum()
+    }
+
+    /// Bytes of all long data.
+    fn long_data(&self) -> usize {
+        let of = |prepared: &Prepared| match prepared {
+            Prepared::Read(read) => read.long_data,
+            Prepared::Absorbed(..) => 0,
+        };
+        self.by_id.values().map(of).sum()
     }
 
     fn insert(&mut self, id: u32, prepared: Prepared) {
@@ -200,17 +213,24 @@ async fn prepare_read(
     let run = Run::of_text(Command::StmtPrepare, &permit, false);
     let ran = run.to_the_end(session, received).await?;
     if let Some(prepare_ok) = ran.prepared {
+        let count = prepare_ok.parameters;
+        let looking = move |_: &Judge, _: &SessionFacts, text: &Bytes| {
+            ledger::password_parameters(text, count)
+        };
+        let secret = aside::look(session, permit.text(), looking).await?;
         let read = PreparedRead {
             permit,
             intent: ran.intent,
-            parameters: Parameters::new(prepare_ok.parameters),
+            parameters: Parameters::new(count),
+            secret,
             long_data: 0,
+            is_overlong: false,
             long_values: LongData::default(),
             named: ran.named,
             told_redacted: session.redacts(),
             got: Got::default(),
         };
-        session.prepared.insert(prepare_ok.statement_id, Prepared::Read(read));
+        session.prepared.insert(prepare_ok.statement_id, Prepared::Read(Box::new(read)));
     }
     Ok(())
 }
@@ -248,7 +268,6 @@ async fn run_prepared(
     let Some(id) = session.prepared.resolve(&body) else {
         return unknown(session, &body).await;
     };
-    let most = session.limits.max_payload;
     let read = match session.prepared.by_id.get_mut(&id) {
         Some(Prepared::Read(read)) => read,
         Some(Prepared::Absorbed(absorbed, text)) if command == Command::StmtExecute => {
@@ -257,12 +276,13 @@ async fn run_prepared(
         }
         Some(Prepared::Absorbed(..)) | None => return unknown(session, &body).await,
     };
-    let has_long_data = command == Command::StmtExecute && !read.long_values.is_empty();
-    if has_long_data && read.long_data > most {
+    if command == Command::StmtExecute && read.is_overlong {
         forget_long_data(session, id).await?;
-        let text = "readgate: parameters sent as long data are larger than limits.max_payload";
+        let text = "readgate: parameters sent as long data are larger than limits.max_payload, \
+                    all of the session together";
         return session.send_err(&ErrPacket::new(TOO_LARGE, SqlState::LINK, text)).await;
     }
+    let has_long_data = command == Command::StmtExecute && read.long_data > 0;
     let permit = read.permit.clone();
     let prepared = PreparedRef { statement_id: id, intent: read.intent };
     let (named, told_redacted) = (Arc::clone(&read.named), read.told_redacted);
@@ -331,7 +351,8 @@ fn taken_apart(
         false => (body, Vec::new()),
     };
     let carried = Carried::of_execution(&body, &mut read.parameters, &read.long_values, attributes)
-        .map_err(|malformed| Ending::malformed(malformed.to_string()))?;
+        .map_err(|malformed| Ending::malformed(malformed.to_string()))?
+        .concealing(&read.secret);
     read.forget_long_data();
     Ok((body, carried))
 }
@@ -357,17 +378,19 @@ pub async fn send_long_data(session: &mut Session<'_>, body: Bytes) -> Result<()
     let Some(id) = session.prepared.resolve(&body) else {
         return Ok(());
     };
-    let most = session.limits.max_payload;
+    let (most, held) = (session.limits.max_payload, session.prepared.long_data());
     let Some(read) = session.prepared.read_mut(id) else {
         return Ok(());
     };
-    read.long_data = read.long_data.saturating_add(body.len());
     let parameter = u16::from_le_bytes([low, high]);
-    read.parameters.sent_ahead.insert(parameter);
-    read.long_values.add(parameter, body.get(6..).unwrap_or_default());
-    if read.long_data > most {
+    let more = body.len() + read.long_values.room_for(parameter);
+    read.is_overlong |= held.saturating_add(more) > most;
+    if read.is_overlong {
         return Ok(());
     }
+    read.long_data += more;
+    read.parameters.sent_ahead.insert(parameter);
+    read.long_values.add(parameter, body.get(6..).unwrap_or_default());
     let body = with_id(body, id);
     send(session, Command::StmtSendLongData, &body).await
 }
