@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use mysql_wire::compression::Algorithm;
+use mysql_wire::error_code::{ER_CON_COUNT_ERROR, ER_SERVER_ISNT_AVAILABLE};
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, Command, ErrPacket, SqlState, StatusFlags};
 use rustls::pki_types::ServerName;
@@ -31,14 +32,6 @@ use crate::tls::TlsFault;
 use account::{Account, Accounts};
 use guard::GuardSettings;
 use login::LoggedIn;
-
-/// ER_SERVER_ISNT_AVAILABLE: nothing comes from the replica, or no more. Not one of the numbers that
-/// clients say of themselves (2003, 2013): MariaDB's C library takes an error from 2000 to 2999 or
-/// from 5000 to 5999 for a malformed packet, and shows nothing of its text.
-pub const NOT_AVAILABLE: u16 = 3168;
-
-/// ER_CON_COUNT_ERROR.
-const CON_COUNT_ERROR: u16 = 1040;
 
 /// Everything needed to open sessions on one replica.
 pub struct ReplicaTarget {
@@ -216,7 +209,7 @@ impl ReplicaFault {
             Self::Writable => return writable(),
         };
         let message = format!("readgate: no session on the replica '{replica}': {why}");
-        ErrPacket::new(NOT_AVAILABLE, SqlState::LINK, message)
+        ErrPacket::new(ER_SERVER_ISNT_AVAILABLE, SqlState::LINK, message)
     }
 
     /// Whether what the client asked for was the reason, and neither account nor replica.
@@ -268,13 +261,13 @@ impl ReplicaFault {
 /// ER_CON_COUNT_ERROR, as a server says it whose connections are all in use.
 fn all_in_use(replica: &str) -> ErrPacket {
     let message = format!("readgate: all connections to the replica '{replica}' are in use");
-    ErrPacket::new(CON_COUNT_ERROR, SqlState::new(*b"08004"), message)
+    ErrPacket::new(ER_CON_COUNT_ERROR, SqlState::new(*b"08004"), message)
 }
 
 /// In the words of the wall that is down.
 fn writable() -> ErrPacket {
     let message = "readgate: no service: the replica is not read-only (replica.writable)";
-    ErrPacket::new(NOT_AVAILABLE, SqlState::LINK, message.to_owned())
+    ErrPacket::new(ER_SERVER_ISNT_AVAILABLE, SqlState::LINK, message.to_owned())
 }
 
 impl ReplicaTarget {

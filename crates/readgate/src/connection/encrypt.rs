@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use access::{ClientCertificate, SourceAdmitted, SourceSlot};
 use mysql_auth::Nonce;
+use mysql_wire::error_code::ER_SECURE_TRANSPORT_REQUIRED;
 use mysql_wire::handshake_response::HandshakeResponse41;
 use mysql_wire::{Capabilities, ErrPacket, SqlState};
 use tokio_rustls::TlsStream;
@@ -15,9 +16,6 @@ use crate::ending::{Ending, EndingKind};
 use crate::packet_stream::PacketStream;
 use crate::tls::certificate;
 use crate::tls::socket::TlsSocket;
-
-/// ER_SECURE_TRANSPORT_REQUIRED.
-const SECURE_TRANSPORT_REQUIRED: u16 = 3159;
 
 /// A client whose handshake response came the way the listener demands.
 #[derive(Debug)]
@@ -77,6 +75,6 @@ fn certificate_of(channel: &PacketStream) -> Result<Option<Arc<ClientCertificate
 fn tls_required() -> Ending {
     let text = "Connections using insecure transport are prohibited while \
                 --require_secure_transport=ON.";
-    let err = ErrPacket::new(SECURE_TRANSPORT_REQUIRED, SqlState::GENERAL, text);
+    let err = ErrPacket::new(ER_SECURE_TRANSPORT_REQUIRED, SqlState::GENERAL, text);
     Ending::told(EndingKind::TlsFailed, "no TLS", err)
 }

@@ -7,6 +7,7 @@ use access::SourceSlot;
 use bytes::Bytes;
 use ledger::WhoTag;
 use mysql_wire::change_user::ChangeUser;
+use mysql_wire::error_code::ER_UNKNOWN_COM_ERROR;
 use mysql_wire::ok_packet::encode_eof;
 use mysql_wire::packet::Payload;
 use mysql_wire::query_attributes::QueryBody;
@@ -26,8 +27,6 @@ use crate::registry::{Card, Order, Orders, Registered};
 use crate::reload;
 use crate::session::{Leaving, Left, flush, ordered};
 
-/// ER_UNKNOWN_COM_ERROR.
-const UNKNOWN_COMMAND: u16 = 1047;
 /// What the ledger names where others have a replica.
 const CONSOLE: &str = "console";
 /// The one status that there is.
@@ -184,7 +183,7 @@ impl<'a> Operator<'a> {
                 Ok(())
             }
             Some(Command::FieldList | Command::ChangeUser) | None => {
-                let err = ErrPacket::new(UNKNOWN_COMMAND, SqlState::LINK, "Unknown command");
+                let err = ErrPacket::new(ER_UNKNOWN_COM_ERROR, SqlState::LINK, "Unknown command");
                 self.err(&err).await
             }
         }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use mysql_wire::error_code::ER_UNKNOWN_COM_ERROR;
 use mysql_wire::ok_packet::encode_eof;
 use mysql_wire::packet::Payload;
 use mysql_wire::query_attributes::QueryBody;
@@ -12,9 +13,6 @@ use super::carried::Carried;
 use super::passthrough::{self, Harmless};
 use super::{Session, prepared, statement};
 use crate::ending::{Ending, EndingKind};
-
-/// ER_UNKNOWN_COM_ERROR.
-const UNKNOWN_COMMAND: u16 = 1047;
 
 /// How a command came.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +72,7 @@ fn query_text(session: &Session<'_>, body: Bytes) -> Result<(Bytes, Carried), Ma
 }
 
 async fn unknown(session: &mut Session<'_>) -> Result<(), Ending> {
-    session.send_err(&ErrPacket::new(UNKNOWN_COMMAND, SqlState::LINK, "Unknown command")).await
+    session.send_err(&ErrPacket::new(ER_UNKNOWN_COM_ERROR, SqlState::LINK, "Unknown command")).await
 }
 
 /// Several statements in one query, on or off. They are split here, so the replica is

@@ -1,6 +1,7 @@
 //! A statement that is not forwarded: recorded, answered, and the session goes on.
 use bytes::Bytes;
 use ledger::Refusal;
+use mysql_wire::error_code::ER_OPTION_PREVENTS_STATEMENT;
 use mysql_wire::{Command, ErrPacket, SqlState};
 use sql_judge::{Absorbed, Denial, ReadPermit};
 
@@ -9,9 +10,6 @@ use crate::console::{self, Refused};
 use crate::ending::Ending;
 use crate::recording::{self, Form};
 use crate::replica_watch::Stale;
-
-/// ER_OPTION_PREVENTS_STATEMENT, as a server with --read-only answers.
-pub const OPTION_PREVENTS_STATEMENT: u16 = 1290;
 
 /// Refuses a statement: ERR 1290 with the judge's reason.
 pub async fn deny(
@@ -47,7 +45,8 @@ pub async fn deny(
     let why = (!session.redacts()).then_some(message.as_str());
     statements.refused(&session.tally, denial.rule, denial.kind.as_str(), why);
     let err = match recorded {
-        Ok(()) => ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
+        // As a server with --read-only answers.
+        Ok(()) => ErrPacket::new(ER_OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
         Err(why) => ledger_down(&why),
     };
     session.send_err(&err).await
@@ -110,7 +109,8 @@ pub async fn stale(
     let statements = &session.daemon.metrics.statements;
     statements.refused(&session.tally, rule, refusal.kind, Some(&message));
     let err = match recorded {
-        Ok(()) => ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
+        // As a server with --read-only answers.
+        Ok(()) => ErrPacket::new(ER_OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
         Err(why) => ledger_down(&why),
     };
     session.send_err(&err).await
@@ -119,5 +119,5 @@ pub async fn stale(
 /// The ledger can't record, so nothing is forwarded.
 pub fn ledger_down(why: &str) -> ErrPacket {
     let text = format!("readgate: refused, the ledger can't record it: {why}");
-    ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, text)
+    ErrPacket::new(ER_OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, text)
 }

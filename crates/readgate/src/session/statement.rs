@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use ledger::{Intent, IntentRecorded, PreparedRef};
+use mysql_wire::error_code::{ER_MALFORMED_PACKET, ER_SERVER_ISNT_AVAILABLE, ER_WRONG_ARGUMENTS};
 use mysql_wire::packet::is_packet_of;
 use mysql_wire::prepare::PrepareOk;
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
@@ -20,15 +21,11 @@ use super::limits::Got;
 use super::{Session, aside, limits, overtime, own, password, refuse};
 use crate::ending::Ending;
 use crate::recording::{self, ByText, Form, Named, RunReport};
+use crate::replica::ReplicaSession;
 use crate::replica::relay::{self, Passed, RelayFault};
-use crate::replica::{NOT_AVAILABLE, ReplicaSession};
 
-/// ER_MALFORMED_PACKET.
-const MALFORMED: u16 = 1835;
 /// Of an execution whose preparation's record has it.
 static NO_TEXT: Bytes = Bytes::new();
-/// ER_WRONG_ARGUMENTS.
-const WRONG_ARGUMENTS: u16 = 1210;
 
 /// COM_QUERY. With several statements in it, all are judged before the first is sent: a
 /// refused one refuses the whole text, and nothing of it has run.
@@ -167,12 +164,12 @@ pub struct Ran {
 impl Ran {
     /// Whether the replica has used up what was sent ahead for an execution.
     pub fn was_taken(&self) -> bool {
-        self.was_read() && self.error != Some(WRONG_ARGUMENTS)
+        self.was_read() && self.error != Some(ER_WRONG_ARGUMENTS)
     }
 
     /// Whether it has at least read an execution's types.
     pub fn was_read(&self) -> bool {
-        self.intent != 0 && self.error != Some(MALFORMED)
+        self.intent != 0 && self.error != Some(ER_MALFORMED_PACKET)
     }
 
     fn refused() -> Self {
@@ -439,7 +436,7 @@ async fn broken_off(
         | RelayFault::Over(_)
         | RelayFault::Overtime => {
             let text = "readgate: lost connection to the replica during the statement";
-            ending.farewell = Some(ErrPacket::new(NOT_AVAILABLE, SqlState::LINK, text));
+            ending.farewell = Some(ErrPacket::new(ER_SERVER_ISNT_AVAILABLE, SqlState::LINK, text));
         }
     }
     // An ERR may stand between packets, never inside one.
