@@ -57,6 +57,7 @@ mod tag;
 mod tail;
 mod texts;
 pub mod verify;
+pub mod whole_file;
 mod writer;
 
 pub use age_file::Recipient;
