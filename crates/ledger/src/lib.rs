@@ -62,7 +62,7 @@ mod writer;
 
 pub use age_file::Recipient;
 pub use fault::{LedgerError, LedgerFault};
-pub use files::safe_name;
+pub use files::{newest_file, safe_name};
 pub use keys::{PublicKey, keygen, rotate_key};
 pub use ledger::Ledger;
 pub use mask::tells_password;

@@ -75,6 +75,8 @@ pub struct Place {
     pub config: PathBuf,
     /// The ledger's folder.
     pub ledger: PathBuf,
+    /// The node's name, which its files there have in theirs.
+    pub node: String,
     /// The node's own copy of its checkpoints.
     pub checkpoints: PathBuf,
 }
@@ -83,7 +85,8 @@ impl Console {
     /// Says where the files are. Counts once, when the daemon starts to serve.
     pub fn found(&self, config: PathBuf, ledger: &LedgerSettings) {
         let checkpoints = ledger.anchors.first().cloned().unwrap_or_default();
-        let place = Place { config, ledger: ledger.directory.clone(), checkpoints };
+        let (folder, node) = (ledger.directory.clone(), ledger.node.clone());
+        let place = Place { config, ledger: folder, node, checkpoints };
         let _ = self.place.set(place);
     }
 }
