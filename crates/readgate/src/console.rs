@@ -28,6 +28,9 @@ use tokio::sync::Semaphore;
 pub use recent::{Denied, Recent, Refused};
 pub use statistics::{Ran, Statistics};
 
+/// What the ledger names where others have a replica, and as the kind of an operator's statements.
+pub const CONSOLE: &str = "console";
+
 /// Queries of all operators that run at a time; more wait.
 const QUERIES_AT_A_TIME: usize = 2;
 

@@ -83,7 +83,7 @@ impl Context {
         self.user = Some(String::from_utf8_lossy(name).chars().take(NAME_LIMIT).collect());
     }
 
-    /// Counts a forwarded statement.
+    /// Counts a statement that was forwarded, or answered by the console.
     pub fn count_statement(&mut self) {
         if let Some(note) = &mut self.session {
             note.statements += 1;

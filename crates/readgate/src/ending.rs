@@ -6,7 +6,7 @@ use mysql_wire::error_code::{
     ER_SESSION_WAS_KILLED,
 };
 use mysql_wire::packet::PacketFault;
-use mysql_wire::{ErrPacket, SqlState};
+use mysql_wire::{ErrPacket, Malformed, SqlState};
 
 use crate::packet_stream::StreamFault;
 use crate::registry::Reason;
@@ -175,6 +175,12 @@ impl From<StreamFault> for Ending {
 }
 
 /// Writing to the client failed: it is gone.
+impl From<Malformed> for Ending {
+    fn from(malformed: Malformed) -> Self {
+        Self::malformed(malformed.to_string())
+    }
+}
+
 impl From<std::io::Error> for Ending {
     fn from(error: std::io::Error) -> Self {
         Self::silent(EndingKind::ClientGone, error.to_string())

@@ -10,7 +10,7 @@ use mysql_wire::error_code::{
     ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_NET_PACKET_TOO_LARGE, ER_STMT_HAS_NO_OPEN_CURSOR,
     ER_UNKNOWN_STMT_HANDLER, ER_WRONG_ARGUMENTS,
 };
-use mysql_wire::execute::{Parameters, without_attributes};
+use mysql_wire::execute::Parameters;
 use mysql_wire::prepare::{PrepareOk, statement_id};
 use mysql_wire::{Capabilities, Command, ErrPacket, Malformed, SqlState};
 
@@ -94,8 +94,7 @@ pub async fn execute(
     body: &Bytes,
     received: Instant,
 ) -> Result<(), Ending> {
-    let has_attributes =
-        operator.logged_in.negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES);
+    let negotiated = operator.logged_in.negotiated;
     let most = operator.limits.max_payload;
     let Some((id, prepared)) = operator.prepared.named(body) else {
         return unknown(operator, body).await;
@@ -105,8 +104,7 @@ pub async fn execute(
         let text = "readgate: parameters sent as long data are larger than limits.max_payload";
         return operator.err(&ErrPacket::new(ER_NET_PACKET_TOO_LARGE, SqlState::LINK, text)).await;
     }
-    let read = prepared.read_execution(body, has_attributes);
-    let (tokens, carried) = read.map_err(|malformed| Ending::malformed(malformed.to_string()))?;
+    let (tokens, carried) = prepared.read_execution(body, negotiated)?;
     let reference = PreparedRef { statement_id: id, intent: prepared.intent };
     prepared.forget_sent_ahead();
     let asked = Asked {
@@ -205,12 +203,10 @@ impl Prepared {
     fn read_execution(
         &mut self,
         body: &Bytes,
-        has_attributes: bool,
+        negotiated: Capabilities,
     ) -> Result<(Vec<Token>, Carried), Malformed> {
-        let (body, attributes) = match has_attributes {
-            true => without_attributes(body, &mut self.parameters)?,
-            false => (body.clone(), Vec::new()),
-        };
+        let (parameters, long) = (&mut self.parameters, &self.long_record);
+        let (body, carried) = Carried::of_execution(body, negotiated, parameters, long)?;
         let values = bound_values(&body, &mut self.parameters)?;
         let mut values =
             (0_u16..).zip(&values).map(|(index, value)| value_token(value, self.long.get(&index)));
@@ -218,10 +214,7 @@ impl Prepared {
             true => values.next().unwrap_or(Token::Mark('?')),
             false => token.clone(),
         };
-        let tokens = self.tokens.iter().map(put).collect();
-        let carried =
-            Carried::of_execution(&body, &mut self.parameters, &self.long_record, attributes)?;
-        Ok((tokens, carried))
+        Ok((self.tokens.iter().map(put).collect(), carried))
     }
 }
 

@@ -11,6 +11,7 @@ use mysql_wire::error_code::{
 use mysql_wire::{Command, ErrPacket, SqlState};
 use rusqlite::Connection;
 
+use super::CONSOLE;
 use super::answer::{self, Rows, Table};
 use super::dialect::{Token, significant, to_sqlite, tokens};
 use super::engine::{self, QueryFault};
@@ -24,9 +25,6 @@ use crate::ending::{Ending, EndingKind};
 use crate::recording::{Form, within_deadline};
 use crate::session::carried::{Carried, NOTHING};
 use crate::session::refuse::ledger_down;
-
-/// Kind of an operator's statements in the ledger.
-const KIND: &str = "console";
 
 /// First words of what clients set up their session with; it does nothing here.
 const SETTING_UP: [&str; 6] = ["SET", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"];
@@ -77,9 +75,7 @@ pub async fn run(
         Ok(intent) => intent,
         Err(why) => return operator.err(&ledger_down(&why)).await,
     };
-    if let Some(note) = &mut operator.context.session {
-        note.statements += 1;
-    }
+    operator.context.count_statement();
     let asker = asker(operator);
     let wish = wish(&asked.tokens, &asker);
     let answered = answer(operator, wish, asker).await;
@@ -267,7 +263,7 @@ async fn record_intent(
         command: asked.command.name(),
         schema: operator.schema.map(str::as_bytes),
         text,
-        kind: KIND,
+        kind: CONSOLE,
         form: form.as_ref(),
         prepared: asked.prepared,
         binds,

@@ -12,13 +12,12 @@ use ledger::{Event, Who};
 use mysql_auth::{AuthPlugin, Nonce, ReplicaLogin};
 
 use crate::connection::login::{count_failure, note_failure, wait_for_turn};
+use crate::console::CONSOLE;
 use crate::daemon::{Daemon, Live};
 use crate::recording::{console_policy, within_deadline};
 
 /// What the ledger calls the way in.
 const LISTENER: &str = "ops";
-/// What the ledger names where others have a replica.
-const CONSOLE: &str = "console";
 
 /// An operator who has logged in at the page.
 #[derive(Debug)]

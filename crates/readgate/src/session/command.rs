@@ -6,8 +6,7 @@ use bytes::Bytes;
 use mysql_wire::error_code::ER_UNKNOWN_COM_ERROR;
 use mysql_wire::ok_packet::encode_eof;
 use mysql_wire::packet::Payload;
-use mysql_wire::query_attributes::QueryBody;
-use mysql_wire::{Command, ErrPacket, Malformed, Reader, SqlState};
+use mysql_wire::{Command, ErrPacket, Reader, SqlState};
 
 use super::carried::Carried;
 use super::passthrough::{self, Harmless};
@@ -38,13 +37,10 @@ pub async fn run(
     };
     match command {
         Command::Quit => Err(Ending::silent(EndingKind::Quit, "quit")),
-        Command::Query => match query_text(session, body) {
-            Ok((text, carried)) => {
-                let came = Came { packet, received };
-                statement::query(session, text, &carried, came).await
-            }
-            Err(malformed) => Err(Ending::malformed(malformed.to_string())),
-        },
+        Command::Query => {
+            let (text, carried) = Carried::of_query(body, session.negotiated)?;
+            statement::query(session, text, &carried, Came { packet, received }).await
+        }
         Command::InitDb => statement::init_db(session, body, received).await,
         Command::FieldList => statement::field_list(session, body, received).await,
         Command::StmtPrepare => prepared::prepare(session, body, received).await,
@@ -60,15 +56,6 @@ pub async fn run(
         // Seen before, as it ends the session.
         Command::ChangeUser => unknown(session).await,
     }
-}
-
-/// The text of a query, and the attributes in front of it where they are negotiated.
-fn query_text(session: &Session<'_>, body: Bytes) -> Result<(Bytes, Carried), Malformed> {
-    if !session.has_query_attributes() {
-        return Ok((body, Carried::default()));
-    }
-    let QueryBody { attributes, text_offset } = QueryBody::parse(&body)?;
-    Ok((body.slice(text_offset.min(body.len())..), Carried::of_query(attributes)))
 }
 
 async fn unknown(session: &mut Session<'_>) -> Result<(), Ending> {

@@ -10,7 +10,7 @@ use mysql_wire::error_code::{
     ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_NET_PACKET_TOO_LARGE, ER_UNKNOWN_STMT_HANDLER,
     ER_UNSUPPORTED_PS,
 };
-use mysql_wire::execute::{Parameters, without_attributes};
+use mysql_wire::execute::Parameters;
 use mysql_wire::prepare::{PrepareOk, statement_id};
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 use mysql_wire::{Command, ErrPacket, SqlState};
@@ -321,19 +321,13 @@ fn taken_apart(
     id: u32,
     body: Bytes,
 ) -> Result<(Bytes, Carried), Ending> {
-    let with_attributes = session.has_query_attributes();
+    let negotiated = session.negotiated;
     let Some(read) = session.prepared.read_mut(id) else {
         return Ok((body, Carried::default()));
     };
-    let (body, attributes) = match with_attributes {
-        true => without_attributes(&body, &mut read.parameters)
-            .map_err(|malformed| Ending::malformed(malformed.to_string()))?,
-        false => (body, Vec::new()),
-    };
-    let carried = Carried::of_execution(&body, &mut read.parameters, &read.long_values, attributes)
-        .map_err(|malformed| Ending::malformed(malformed.to_string()))?;
+    let taken = Carried::of_execution(&body, negotiated, &mut read.parameters, &read.long_values)?;
     read.forget_long_data();
-    Ok((body, carried))
+    Ok(taken)
 }
 
 /// The server may read a prepared text again, under the modes of that moment.
