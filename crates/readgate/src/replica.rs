@@ -23,7 +23,7 @@ use mysql_wire::error_code::{ER_CON_COUNT_ERROR, ER_SERVER_ISNT_AVAILABLE};
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, Command, ErrPacket, SqlState, StatusFlags};
 use rustls::pki_types::ServerName;
-use sql_judge::ServerVersion;
+use sql_judge::{Flavour, ServerVersion};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -32,6 +32,9 @@ use crate::tls::TlsFault;
 use account::{Account, Accounts};
 use guard::GuardSettings;
 use login::LoggedIn;
+
+/// Id of utf8mb4_general_ci, which every server has.
+const UTF8MB4: u8 = 45;
 
 /// Everything needed to open sessions on one replica.
 pub struct ReplicaTarget {
@@ -83,6 +86,18 @@ pub struct ReplicaProfile {
     pub collation: u8,
 }
 
+impl ReplicaProfile {
+    /// What is said of a replica that nobody has seen yet.
+    fn unseen() -> Self {
+        Self {
+            version_text: b"8.0.0-readgate".to_vec(),
+            version: ServerVersion { flavour: Flavour::MySql, number: 80_000 },
+            offered: Capabilities::all().mysqls(),
+            collation: UTF8MB4,
+        }
+    }
+}
+
 /// What a session on the replica should be like.
 #[derive(Debug, Clone)]
 pub struct SessionWish {
@@ -125,7 +140,7 @@ pub struct ReplicaSession {
 impl ReplicaSession {
     /// Longest run of a statement, as the guard has set it.
     pub fn statement_timeout(&self) -> Option<Duration> {
-        Some(self.guard.statement_timeout).filter(|limit| !limit.is_zero())
+        self.guard.statement_timeout
     }
 }
 
@@ -271,6 +286,11 @@ fn writable() -> ErrPacket {
 }
 
 impl ReplicaTarget {
+    /// What it said of itself when it was last seen, or what is said of one that never was.
+    pub fn seen(&self) -> Arc<ReplicaProfile> {
+        self.profile.load_full().unwrap_or_else(|| Arc::new(ReplicaProfile::unseen()))
+    }
+
     /// Opens a session on a new connection: connect, TLS, login, guard, all within the
     /// deadline.
     pub async fn open(&self, wish: &Arc<SessionWish>) -> Result<ReplicaSession, ReplicaFault> {

@@ -40,8 +40,9 @@ pub async fn encrypt(
     greeted: Greeted,
 ) -> Result<Encrypted, Ending> {
     let Greeted { source, slot, nonce, offered, first, wants_tls } = greeted;
-    let payload = match (wants_tls, door.acceptor()) {
-        (true, Some(acceptor)) => {
+    let payload = match wants_tls {
+        true => {
+            let acceptor = door.acceptor();
             let handshake = |socket: TlsSocket| acceptor.accept(socket.holding_tickets());
             channel
                 .upgrade(handshake)
@@ -51,9 +52,8 @@ pub async fn encrypt(
             context.certificate = certificate_of(channel)?;
             channel.read_payload(LOGIN_PAYLOAD_LIMIT).await?
         }
-        (true, None) => return Err(Ending::bad_handshake("TLS was not offered")),
-        (false, _) if door.requires_tls() => return Err(tls_required()),
-        (false, _) => first,
+        false if door.requires_tls() => return Err(tls_required()),
+        false => first,
     };
     let response = HandshakeResponse41::parse(&payload.bytes)
         .map_err(|malformed| Ending::bad_handshake(malformed.to_string()))?;

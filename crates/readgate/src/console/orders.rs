@@ -7,13 +7,13 @@ use access::store::Author;
 use access::{Alteration, Change, NamedUser, UserName, UserStatus};
 use bytes::Bytes;
 use ledger::Event;
-use sql_judge::{Flavour, ServerVersion, SessionFacts};
+use sql_judge::{ServerVersion, SessionFacts};
 
 use super::answer::Table;
 use super::dialect::Token;
 use super::tables::knows_user;
 use crate::daemon::Daemon;
-use crate::registry::{Order as Ending, Reason};
+use crate::registry::{self, Reason};
 use crate::reload;
 use mysql_wire::error_code::{ER_CANNOT_USER, ER_NO_SUCH_THREAD, ER_UNKNOWN_ERROR};
 
@@ -161,7 +161,7 @@ async fn kill(
         return killed.map(|()| None).map_err(|fault| (ER_UNKNOWN_ERROR, fault.to_string()));
     }
     if !query_only {
-        entry.order(Ending::EndNow(Reason::Killed));
+        entry.order(registry::Order::EndNow(Reason::Killed));
     }
     Ok(None)
 }
@@ -230,7 +230,7 @@ fn explain_judge(daemon: &Daemon, sql: String, role: Option<String>) -> Result<T
     let role = live.roles.iter().find(|role| role.name == name);
     let role =
         role.ok_or_else(|| (ER_UNKNOWN_ERROR, format!("readgate: there is no role {name}")))?;
-    let version = server_version(daemon);
+    let version = daemon.pool.target.seen().version;
     let facts = facts(daemon, version).ok_or_else(|| {
         (ER_UNKNOWN_ERROR, String::from("readgate: no replica has been seen yet"))
     })?;
@@ -249,12 +249,6 @@ fn explain_judge(daemon: &Daemon, sql: String, role: Option<String>) -> Result<T
         item("shape", explained.fingerprint),
     ];
     Ok(Table::of_texts(&["item", "value"], rows))
-}
-
-/// The replica's version as last seen, or one that no replica was seen to differ from.
-pub fn server_version(daemon: &Daemon) -> ServerVersion {
-    let profile = daemon.pool.target.profile.load_full();
-    profile.map_or(ServerVersion { flavour: Flavour::MySql, number: 80_000 }, |seen| seen.version)
 }
 
 /// Facts of a session that has changed nothing.

@@ -17,7 +17,7 @@ use super::dialect::{Token, significant, to_sqlite, tokens};
 use super::engine::{self, QueryFault};
 use super::functions::{self, Asker};
 use super::introspection::{SCHEMAS, snapshot};
-use super::orders::{Giver, Order, facts, server_version};
+use super::orders::{Giver, Order, facts};
 use super::session::Operator;
 use super::show;
 use crate::daemon::Daemon;
@@ -140,14 +140,13 @@ pub fn unknown_schema(name: &[u8]) -> ErrPacket {
 }
 
 fn asker(operator: &Operator<'_>) -> Asker {
-    let profile = operator.daemon.pool.target.profile.load_full();
-    let version = profile.map(|seen| String::from_utf8_lossy(&seen.version_text).into_owned());
+    let replica = operator.daemon.pool.target.seen();
     let named = &operator.logged_in.named;
     Asker {
         user: format!("{}@{}", named.user().name, named.source().addr()),
         connection_id: operator.context.connection_id,
         schema: operator.schema,
-        version: version.unwrap_or_else(|| String::from("8.0.0-readgate")),
+        version: String::from_utf8_lossy(&replica.version_text).into_owned(),
     }
 }
 
@@ -252,10 +251,10 @@ async fn record_intent(
     let text = asked.text;
     let daemon: &Daemon = operator.daemon;
     let redacts = daemon.live().records.redacts(&operator.logged_in.named.user().role.name);
-    let form = match facts(daemon, server_version(daemon)) {
+    let form = match facts(daemon, daemon.pool.target.seen().version) {
         Some(facts) => Form::by(redacts, &facts, text),
-        None if redacts => Form::HASHED,
-        None => Form::FULL,
+        None if redacts => Form::Hashed,
+        None => Form::Full,
     };
     let binds = asked.carried.binds();
     let attributes = asked.carried.attributes();

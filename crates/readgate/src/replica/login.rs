@@ -19,7 +19,7 @@ use sql_judge::ServerVersion;
 use tokio::sync::OwnedSemaphorePermit;
 use zeroize::Zeroizing;
 
-use super::{ReplicaFault, ReplicaProfile, ReplicaTarget, ReplicaTrust, SessionWish};
+use super::{ReplicaFault, ReplicaProfile, ReplicaTarget, ReplicaTrust, SessionWish, UTF8MB4};
 use crate::packet_stream::{PacketStream, StreamFault};
 
 /// Largest payload believed during login.
@@ -30,9 +30,6 @@ const MAX_ROUNDS: usize = 8;
 const SCHEMA_ERRORS: [u16; 2] = [ER_DBACCESS_DENIED_ERROR, ER_BAD_DB_ERROR];
 /// No place for another connection at the moment.
 const CROWDED: [u16; 3] = [ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED];
-
-/// Collation utf8mb4_general_ci, which every server has.
-const UTF8MB4: u8 = 45;
 
 /// What every session of ours asks for.
 const ALWAYS: Capabilities = Capabilities::CLIENT_LONG_FLAG

@@ -5,7 +5,7 @@ use mysql_wire::error_code::{ER_KILL_DENIED_ERROR, ER_NO_SUCH_THREAD, ER_QUERY_I
 use mysql_wire::{ErrPacket, SqlState};
 
 use super::Session;
-use crate::ending::Ending;
+use crate::ending::{Ending, EndingKind};
 use crate::registry::{Entry, Found, Order, Reason};
 use crate::replica::ReplicaFault;
 
@@ -77,7 +77,7 @@ async fn kill_oneself(session: &mut Session<'_>, query_only: bool) -> Result<boo
         session.send_err(&err).await?;
         return Ok(false);
     }
-    Err(Ending::told(crate::ending::EndingKind::Killed, "killed itself", err))
+    Err(Ending::told(EndingKind::Killed, "killed itself", err))
 }
 
 fn error(code: u16, message: String) -> ErrPacket {

@@ -295,7 +295,7 @@ impl<'p> Run<'p> {
             false => self.permit.text(),
         };
         let is_name = matches!(self.command, Command::InitDb | Command::FieldList);
-        let form = if is_name { Form::FULL } else { Form::of(session, text).await };
+        let form = if is_name { Form::Full } else { Form::of(session, text).await };
         let (binds, attributes) = (self.carried.binds(), self.carried.attributes());
         let end_user = session.records.asserted.of(self.carried);
         let may_refer = session.records.may_refer && self.command == Command::Query;
