@@ -121,8 +121,7 @@ pub async fn choose(session: &mut Session<'_>, wish: Wish) -> Result<(), Ending>
             session.send_ok(false).await
         }
         (Some(refused), Ok(())) => {
-            session.context.count_refusal();
-            session.daemon.metrics.statements.refused(&session.tally, "password", "password", None);
+            refuse::note(session, ("password", "password"), SHOWN, None);
             session.send_err(&refused.err_packet()).await
         }
         (_, Err(why)) => session.send_err(&refuse::ledger_down(&why)).await,

@@ -11,7 +11,7 @@ use ledger::{Intent, IntentRecorded, PreparedRef};
 use mysql_wire::error_code::{ER_MALFORMED_PACKET, ER_SERVER_ISNT_AVAILABLE, ER_WRONG_ARGUMENTS};
 use mysql_wire::packet::is_packet_of;
 use mysql_wire::prepare::PrepareOk;
-use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
+use mysql_wire::response::{Caps, Expect, ResponseEnd, ResponseWalker};
 use mysql_wire::{Command, ErrPacket, SqlState};
 use sql_judge::{Footprint, ReadPermit, SessionFacts, Verdict};
 
@@ -190,25 +190,10 @@ impl<'p> Run<'p> {
         session: &mut Session<'_>,
         received: Instant,
     ) -> Result<Ran, Ending> {
-        if session.daemon.walls.load().stale.is_some() {
-            refuse::stale(session, self.command, self.permit).await?;
+        let Some((caps, intent)) = self.begin(session).await? else {
             return Ok(Ran::refused());
-        }
-        let got = self.execution.as_ref().map_or(Got::default(), |execution| execution.got);
-        let caps = match limits::caps(session, got) {
-            Ok(caps) => caps,
-            Err(err) => {
-                session.send_err(&err).await?;
-                return Ok(Ran::refused());
-            }
         };
-        let intent = match self.record_intent(session).await {
-            Ok(intent) => intent,
-            Err(why) => {
-                session.send_err(&refuse::ledger_down(&why)).await?;
-                return Ok(Ran::refused());
-            }
-        };
+        let got = self.got();
         let sequence = intent.sequence();
         session.context.count_statement();
         session.replica.is_personal |= self.permit.effects().leave_texts();
@@ -269,6 +254,33 @@ impl<'p> Run<'p> {
         Ok(Ran { succeeded, intent: sequence, prepared, named, got, error })
     }
 
+    /// What must be so before it is forwarded: the data is not too old, limits leave room, and it
+    /// is on record. `None`: it isn't, and the client was told so.
+    async fn begin(
+        &self,
+        session: &mut Session<'_>,
+    ) -> Result<Option<(Caps, IntentRecorded)>, Ending> {
+        let stale = session.daemon.walls.load().stale.clone();
+        if let Some(stale) = stale {
+            refuse::stale(session, self.command, self.permit, &stale).await?;
+            return Ok(None);
+        }
+        let err = match limits::caps(session, self.got()) {
+            Ok(caps) => match self.record_intent(session).await {
+                Ok(intent) => return Ok(Some((caps, intent))),
+                Err(why) => refuse::ledger_down(&why),
+            },
+            Err(err) => err,
+        };
+        session.send_err(&err).await?;
+        Ok(None)
+    }
+
+    /// What the client has of an execution's result already.
+    fn got(&self) -> Got {
+        self.execution.as_ref().map_or(Got::default(), |execution| execution.got)
+    }
+
     /// A replica that doesn't take it in its time has not got it whole: there is nothing to stop.
     async fn forward(
         &self,
@@ -317,7 +329,6 @@ impl<'p> Run<'p> {
         recording::intent(session, &intent).await
     }
 
-    /// What the text names; for an execution, what the prepared one did.
     /// What it leaves in its session; `None`: nobody asks.
     async fn footprint(&self, session: &Session<'_>) -> Option<Footprint> {
         session.daemon.pool.share_idle()?;
@@ -329,6 +340,7 @@ impl<'p> Run<'p> {
         Some(looking.await.unwrap_or(Footprint::Lasting))
     }
 
+    /// What the text names; for an execution, what the prepared one did.
     async fn named(&self, session: &Session<'_>) -> Arc<Named> {
         match (&self.execution, self.command) {
             (Some(execution), _) => Arc::clone(&execution.named),
