@@ -277,7 +277,7 @@ async fn caching_sha2(
         FastAuth::Denied(denied) => Err(denied),
         // Without TLS a password could only come under RSA. It isn't asked for: the verifiers
         // kept here answer every right password by its scramble, so this one was wrong.
-        FastAuth::FullNeeded(full) if !channel.is_encrypted() => Err(full.give_up()),
+        FastAuth::FullNeeded(full) if !channel.is_encrypted() => Err(full.so_far()),
         // Being asked tells the client as much, which needn't stay for the rest.
         FastAuth::FullNeeded(full) => {
             turn.fail(full.so_far());
@@ -299,10 +299,10 @@ async fn full_exchange(
     full: FullAuth,
 ) -> Result<NamedUser, LoginDenied> {
     if channel.send(&[&[AUTH_MORE_DATA, FULL_AUTH]]).await.is_err() {
-        return Err(full.give_up());
+        return Err(full.so_far());
     }
     let Ok(answer) = channel.read_payload(LOGIN_PAYLOAD_LIMIT).await else {
-        return Err(full.give_up());
+        return Err(full.so_far());
     };
     let password = Password::new(answer.bytes.strip_suffix(&[0]).unwrap_or(&answer.bytes));
     full.verify(&password)
