@@ -71,11 +71,6 @@ pub struct Intent<'a> {
     pub binds: &'a [Bind<'a>],
     /// Query attributes that came with the statement, in order.
     pub attributes: &'a [Bind<'a>],
-    /// The statement's shape with its literals taken out, as a short hash, if known
-    /// before forwarding.
-    pub fingerprint: Option<&'a str>,
-    /// Tables read, `schema.table`, if known before forwarding.
-    pub tables: &'a [String],
     /// End user that a reporting tool says it acts for. Asserted, not verified.
     pub end_user: Option<&'a str>,
 }

@@ -324,7 +324,6 @@ impl<'p> Run<'p> {
             binds,
             attributes: &attributes,
             end_user: end_user.as_deref(),
-            ..Intent::default()
         };
         recording::intent(session, &intent).await
     }
