@@ -1,5 +1,5 @@
-//! What is known of a connection, for log, metrics and ledger. Observation only: no step
-//! decides by it.
+//! What is known of a connection: for log, metrics and ledger, and what one step leaves for a
+//! later one (the peer's address, a certificate, the warm connection of the greeting).
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;

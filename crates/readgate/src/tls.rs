@@ -42,9 +42,9 @@ pub enum TlsFault {
 /// What clients' certificates must be.
 pub type ClientVerifier = Arc<dyn ClientCertVerifier>;
 
-/// The door's side, and what it asks of clients' certificates if it does: certificate chain from a PEM file and its key. Sessions are resumed by
-/// ticket, except where clients show certificates: a certificate that was revoked or has
-/// expired must not live on in a ticket.
+/// The door's side, and what it asks of clients' certificates if it does: certificate chain from a
+/// PEM file and its key. Sessions are resumed by ticket, except where clients show certificates: a
+/// certificate that was revoked or has expired must not live on in a ticket.
 pub fn acceptor(
     listener: &ListenerTls,
     key_pem: &[u8],

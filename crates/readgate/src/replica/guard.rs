@@ -143,8 +143,8 @@ fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 2] {
     ]
 }
 
-/// As bytes (the flag as a number), whatever character set the user has asked results in; with a LIMIT of its own,
-/// whatever sql_select_limit is.
+/// As bytes (the flag as a number), whatever character set the user has asked results in; with a
+/// LIMIT of its own, whatever sql_select_limit is.
 fn question(version: ServerVersion) -> String {
     let read_only = format!("@@session.{} + 0", read_only(version));
     let columns = [
@@ -160,8 +160,8 @@ fn question(version: ServerVersion) -> String {
     format!("SELECT {} LIMIT 1", columns.join(", "))
 }
 
-/// Aurora's readers have innodb_read_only in place of the other. MariaDB's newer ones name degrees of it;
-/// as a text, since a number beside one leaves a warning for the user to find.
+/// Aurora's readers have innodb_read_only in place of the other. MariaDB's newer ones name degrees
+/// of it; as a text, since a number beside one leaves a warning for the user to find.
 fn server_is_writable(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::MySql => "NOT (@@global.read_only OR @@global.innodb_read_only)",
