@@ -20,6 +20,7 @@ use toml::{Table, Value};
 
 use crate::clients::{Target, command_line};
 use crate::ops::post;
+use crate::reloads::{reload, written};
 
 const GIVEN: &str = "Xk3-handed.over_Once,by-an.operator_44-letters";
 const CHOSEN: &str = "Vk7-quiet.Lantern_2x,over-the.harbour_at-9pm'";
@@ -322,6 +323,31 @@ here.backup(there); here.close()";
         assert_eq!(error.code, 1226, "{error}");
         assert!(error.to_string().contains("bytes_per_day"), "{error}");
         assert_eq!(alice.query("SELECT 1").value(), "1", "what is left of the day can be read");
+    }
+
+    fn bytes_read_before_a_limit_came_count(stage) {
+        let (directory, config) = stage.own_config("bytes-before-limit");
+        let mut readgate = Readgate::start(&directory, config);
+        let unlimited = written(&readgate);
+        let limited = |limit: &str| {
+            let mut config = unlimited.clone();
+            let role: Table = format!("name = 'default'\nbytes_per_day = '{limit}'").parse().unwrap();
+            set(&mut config, "role", vec![Value::Table(role)]);
+            config
+        };
+        let read = |readgate: &Readgate, bytes: u32| {
+            stage_alice(stage, readgate.port).query(format!("SELECT REPEAT('x', {bytes})"))
+        };
+        read(&readgate, 40_000).expect_ok();
+        reload(&readgate, &limited("64KiB"));
+        assert_eq!(read(&readgate, 40_000).expect_error().code, 1226, "read before the reload");
+        reload(&readgate, &unlimited);
+        read(&readgate, 60_000).expect_ok();
+        readgate.record("outcome", |record| record["bytes"].as_u64() > Some(60_000));
+        readgate.kill();
+        std::fs::write(directory.join("proxy.toml"), limited("120KiB").to_string()).unwrap();
+        readgate.restart();
+        assert_eq!(read(&readgate, 40_000).expect_error().code, 1226, "read without a limit");
     }
 
     fn the_bytes_of_a_day_outlive_the_daemon_where_files_are_encrypted(stage) {

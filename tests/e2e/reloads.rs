@@ -33,7 +33,7 @@ fn operated(stage: &Stage, name: &str) -> (PathBuf, Table) {
 }
 
 /// The configuration as the daemon was started with it.
-fn written(readgate: &Readgate) -> Table {
+pub(crate) fn written(readgate: &Readgate) -> Table {
     std::fs::read_to_string(readgate.directory.join("proxy.toml")).unwrap().parse().unwrap()
 }
 

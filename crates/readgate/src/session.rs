@@ -40,6 +40,7 @@ use crate::registry::{Order, Orders, Registered};
 use crate::replica::ReplicaSession;
 use crate::replica::pool::Warm;
 use crate::role_policy::RoleJudge;
+use crate::usage::BytesRead;
 use opening::charset_unknown;
 use prepared::PreparedStatements;
 use share::{Rested, Traces};
@@ -75,6 +76,7 @@ pub struct Session<'a, R = ReplicaSession> {
     /// Whether one query may hold several statements.
     multi_statements: bool,
     limits: SessionLimits,
+    read_today: Arc<BytesRead>,
     idle: IdleTimer,
     tally: Tally,
     orders: Orders,
@@ -343,6 +345,7 @@ impl<'a, R> Session<'a, R> {
             names: self.names,
             multi_statements: self.multi_statements,
             limits: self.limits,
+            read_today: self.read_today,
             idle: self.idle,
             tally: self.tally,
             orders: self.orders,

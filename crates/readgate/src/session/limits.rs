@@ -37,7 +37,7 @@ pub fn caps(session: &Session<'_>, got: Got) -> Result<Caps, ErrPacket> {
     let rows = limits.result_rows.map(|cap| cap.saturating_sub(got.rows));
     let caps = Caps { rows, bytes: bytes_left(limits, got) };
     let Some(per_day) = limits.bytes_per_day else { return Ok(caps) };
-    let used = session.daemon.usage.of(&session.user, today());
+    let used = session.read_today.on(today());
     match per_day.checked_sub(used).filter(|left| *left > 0) {
         Some(left) => {
             Ok(Caps { bytes: Some(caps.bytes.map_or(left, |cap| cap.min(left))), ..caps })
@@ -48,9 +48,7 @@ pub fn caps(session: &Session<'_>, got: Got) -> Result<Caps, ErrPacket> {
 
 /// Counts a response against the day's bytes.
 pub fn count(session: &Session<'_>, bytes: u64) {
-    if session.role.limits.bytes_per_day.is_some() {
-        session.daemon.usage.add(&session.user, today(), bytes);
-    }
+    session.read_today.add(today(), bytes);
 }
 
 /// Ends a response that exceeds a cap: the client gets an error that names the limit, the

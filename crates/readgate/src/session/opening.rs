@@ -84,6 +84,7 @@ impl<'a> Session<'a> {
             names: baseline.names(replica.version),
             multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
             limits: daemon.live().session_limits.narrowed(&user.role.limits),
+            read_today: daemon.usage.of(user.name.as_str()),
             replica,
             traces: Traces::default(),
             idle: IdleTimer::default(),
