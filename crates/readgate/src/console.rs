@@ -26,7 +26,7 @@ use sql_judge::SessionFacts;
 use tokio::sync::Semaphore;
 
 pub use recent::{Denied, Recent, Refused};
-pub use statistics::{Ran, Statistics};
+pub use statistics::Statistics;
 
 /// What the ledger names where others have a replica, and as the kind of an operator's statements.
 pub const CONSOLE: &str = "console";

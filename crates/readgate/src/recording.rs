@@ -311,19 +311,12 @@ pub async fn outcome(
         names: Some(&report.named.names),
         result_sha256: result_sha256.as_deref(),
     };
-    session.tally(&Ran {
-        kind: report.permit.kind().as_str(),
-        end,
-        took: duration,
-        at_replica: report.at_replica,
-        rows: report.rows,
-        bytes,
-    });
+    let (kind, at_replica, rows) = (report.permit.kind().as_str(), report.at_replica, report.rows);
+    let ran = Ran { kind, end, took: duration, at_replica, rows, bytes };
+    session.tally(&ran);
     if let Some(fingerprint) = report.named.fingerprint() {
-        let ran = console::Ran { took: duration, rows: report.rows, bytes, failed: end != "ok" };
         let shape = || console::shape(session.facts(), report.permit.text());
-        let kind = report.permit.kind().as_str();
-        session.daemon().console.statements.note(fingerprint, kind, &ran, shape);
+        session.daemon().console.statements.note(fingerprint, &ran, shape);
     }
     within_deadline(session.daemon().ledger.outcome(session.tag(), intent, &outcome))
         .await
