@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::charset::Charset;
+use crate::digest_text::digest_text;
 use crate::facts::SessionFacts;
-use crate::fingerprint::fingerprint;
 use crate::judge::{Judge, Policy};
 use crate::literals::{Literal, LiteralKind, literals};
 use crate::server::{Flavour, ServerVersion};
@@ -50,7 +50,7 @@ pub fn explain(judge: &Judge, facts: &SessionFacts, text: Bytes) -> Explanation 
         offset: 0,
         kind: verdicts.first().map_or(StatementKind::Unknown, kind_of),
         structure,
-        fingerprint: fingerprint(facts, &text),
+        fingerprint: digest_text(facts, &text),
         literals: positions(facts, &text),
     };
     for verdict in verdicts {

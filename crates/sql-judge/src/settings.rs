@@ -132,7 +132,7 @@ const FREE: &[&str] = &[
     "lc_messages", "lc_time_names", "low_priority_updates",
     "max_error_count", "max_heap_table_size", "max_join_size",
     "max_length_for_sort_data", "max_points_in_geometry", "max_recursive_iterations",
-    "max_rowid_filter_size", "max_seeks_for_key", "max_session_mem_used", "max_sort_length", 
+    "max_rowid_filter_size", "max_seeks_for_key", "max_session_mem_used", "max_sort_length",
     "mhnsw_ef_search", "mrr_buffer_size", "net_read_timeout", "net_retry_count", "net_write_timeout", "new", "note_verbosity", "old",
     "old_mode", "old_passwords", "print_identified_with_as_hex",
     "progress_report_time", "query_cache_strip_comments", "query_cache_type",
