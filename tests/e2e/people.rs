@@ -11,14 +11,15 @@ use access::{
     Change, CredentialId, CredentialPolicy, Identity, Password, SourceSet, Timestamp, UserName,
 };
 use readgate::identity::SqliteStore;
-use readgate_tests::config::set;
+use readgate_tests::config::{make_operators, set};
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::{Readgate, run};
-use readgate_tests::stage::{Stage, login_at};
+use readgate_tests::stage::{Stage, login_at, try_login_at};
 use toml::{Table, Value};
 
 use crate::clients::{Target, command_line};
+use crate::ops::post;
 use crate::reloads::{reload, written};
 
 const GIVEN: &str = "Xk3-handed.over_Once,by-an.operator_44-letters";
@@ -61,9 +62,7 @@ fn with_store(stage: &Stage, test: &str) -> (std::path::PathBuf, Table, SqliteSt
 
 fn refusal(stage: &Stage, port: u16, user: &str, password: &str) -> (u16, String) {
     let login = Login::user(user, password);
-    let mut client = RawClient::connect(port).unwrap();
-    client.start_tls(&stage.ca_file(), &login).unwrap();
-    let error = client.login(&login).expect_err("nobody is let in");
+    let error = try_login_at(port, &stage.ca_file(), &login).expect_err("nobody is let in");
     (error.code, error.to_string())
 }
 
@@ -196,7 +195,10 @@ on_both! {
     fn a_file_of_users_that_is_not_in_its_place_is_out_of_reach(stage) {
         let (directory, mut config, store) = with_store(stage, "moved");
         set(&mut config, "identities.stale_after", "1s");
+        make_operators(&mut config, &[]);
+        set(&mut config, "ops.operators", true);
         add(&store, Identity::new(name("bob"), "Bob Builder", "default"), 0);
+        add(&store, Identity::new(name("opal"), "Opal Operator", "operator"), 0);
         drop(store);
         let readgate = Readgate::start(&directory, config);
         let mut bob = login_at(readgate.port, &stage.ca_file(), &Login::user("bob", GIVEN));
@@ -204,13 +206,19 @@ on_both! {
         let aside = directory.join("aside.sqlite");
         let comes_in = || {
             let login = Login::user("bob", GIVEN);
-            let mut bob = RawClient::connect(readgate.port).unwrap();
-            bob.start_tls(&stage.ca_file(), &login).unwrap();
-            bob.login(&login).map_err(|error| error.code)
+            let came = try_login_at(readgate.port, &stage.ca_file(), &login);
+            came.map(drop).map_err(|error| error.code)
         };
         let soon = Duration::from_secs(10);
         std::fs::rename(&file, &aside).unwrap();
         wait_for("a file that is gone is noticed", soon, || (comes_in() == Err(1105)).then_some(()));
+        let form = serde_json::json!({ "user": "opal", "password": GIVEN }).to_string();
+        let answer = post(&readgate, "/login", "X-Readgate: 1\r\n", &form);
+        assert!(answer.starts_with("HTTP/1.0 503"), "{answer}");
+        readgate.record("login_failed", |record| {
+            let reason = record["reason"].as_str().unwrap();
+            record["user"] == "opal" && record["listener"] == "ops" && reason.contains("out of reach")
+        });
         bob.query("SELECT 1").expect_ok();
         stage_alice(stage, readgate.port).query("SELECT 1").expect_ok();
         std::fs::rename(&aside, &file).unwrap();
@@ -260,9 +268,7 @@ here.backup(there); here.close()";
         disable_bob(&directory);
         wait_for("bob is kept out", Duration::from_secs(10), || {
             let login = Login::user("bob", GIVEN);
-            let mut bob = RawClient::connect(readgate.port).unwrap();
-            bob.start_tls(&stage.ca_file(), &login).unwrap();
-            bob.login(&login).is_err_and(|error| error.code == 1105).then_some(())
+            try_login_at(readgate.port, &stage.ca_file(), &login).is_err_and(|error| error.code == 1105).then_some(())
         });
         bob.query("SELECT 1").expect_ok();
         change_store_by_hand(&directory, "UPDATE user SET valid_until = NULL WHERE name = 'eve'");

@@ -13,11 +13,11 @@ use std::time::Duration;
 use access::{Date, Timestamp, day_of};
 use config::Config;
 use ledger::cli::Search;
+use ledger::whole_file;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use crate::daemon::Daemon;
-use crate::whole_file;
 
 const FILE: &str = "bytes-of-day";
 /// How often it is written down.

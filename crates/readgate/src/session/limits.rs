@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use access::RoleLimits;
 use bytes::Buf;
+use mysql_wire::error_code::ER_USER_LIMIT_REACHED;
 use mysql_wire::response::{Caps, Over, ResponseWalker};
 use mysql_wire::{ErrPacket, SqlState};
 use tokio::time::timeout;
@@ -12,8 +13,6 @@ use super::Session;
 use crate::clock::today;
 use crate::ending::{Ending, EndingKind};
 
-/// ER_USER_LIMIT_REACHED.
-const USER_LIMIT_REACHED: u16 = 1226;
 /// A statement that was stopped has this long to end on the replica.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -111,7 +110,7 @@ fn exceeded(user: &str, limit: &str, value: u64) -> ErrPacket {
     let text = format!(
         "readgate: user '{user}' has exceeded the '{limit}' limit of the role (value: {value})"
     );
-    ErrPacket::new(USER_LIMIT_REACHED, SqlState::ACCESS, text)
+    ErrPacket::new(ER_USER_LIMIT_REACHED, SqlState::ACCESS, text)
 }
 
 async fn drain(session: &mut Session<'_>, walker: &mut ResponseWalker) -> Result<(), Ending> {
