@@ -134,6 +134,7 @@ on_both! {
             // Nobody logs in meanwhile; who does then has the new one.
             wait_for("another one", SOON, || kept().filter(|id| *id != first));
         }
+        until_settled();
         let mut client = stage.enter(&readgate, "alice");
         let id = client.query("SELECT CONNECTION_ID()").value();
         assert_eq!(id, client.greeting.connection_id.to_string());

@@ -347,6 +347,7 @@ here.backup(there); here.close()";
         readgate.kill();
         std::fs::write(directory.join("proxy.toml"), limited("120KiB").to_string()).unwrap();
         readgate.restart();
+        readgate.wait_until_ready();
         assert_eq!(read(&readgate, 40_000).expect_error().code, 1226, "read without a limit");
     }
 

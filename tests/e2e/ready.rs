@@ -79,8 +79,12 @@ on_both! {
             first.query(state).expect_ok();
         }
         drop(first);
+        // Another may be kept in its place until it is ready itself, which the guard's question ends.
+        let before = wait_for("the first one's is ready again", Duration::from_secs(5), || {
+            let lines = logged(stage, &id);
+            lines.last()?.contains("@@global.init_connect").then_some(lines.len())
+        });
         until_kept(&readgate);
-        let before = logged(stage, &id).len();
         let mut second = stage.enter(&readgate, "alice");
         assert_eq!(id_of(&mut second), id);
         let after = logged(stage, &id).split_off(before);

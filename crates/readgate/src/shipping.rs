@@ -33,7 +33,9 @@ const TOLD_EACH: Duration = Duration::from_secs(60);
 const CHECKPOINT_LOOK: Duration = Duration::from_secs(1);
 /// How long a stop waits for what is still to be sent.
 const FINISH: Duration = Duration::from_secs(3);
-/// Records after which the way is looked after and the position kept.
+/// Records after which the way is looked after.
+const LOOK_AFTER: u64 = 1000;
+/// Records after which the position is kept, which the disk is waited for.
 const KEEP_AFTER: u64 = 10_000;
 
 /// What is being shipped of a ledger. A reload that wants something else ends what runs, and
@@ -289,8 +291,11 @@ impl Records {
             receiver.send(sequence, line)?;
             last = sequence;
             since += 1;
-            if since % KEEP_AFTER == 0 {
+            if since % LOOK_AFTER == 0 {
                 receiver.look()?;
+                position.tell(receiver.arrived());
+            }
+            if since % KEEP_AFTER == 0 {
                 position.keep(receiver.arrived());
             }
             Ok(())
@@ -329,12 +334,16 @@ struct Position {
 }
 
 impl Position {
-    /// What was sent before a crash may be sent twice: node and sequence tell.
-    fn keep(&mut self, sequence: u64) {
+    fn tell(&mut self, sequence: u64) {
         if self.told != sequence {
             self.standing.has(sequence);
             self.told = sequence;
         }
+    }
+
+    /// What was sent before a crash may be sent twice: node and sequence tell.
+    fn keep(&mut self, sequence: u64) {
+        self.tell(sequence);
         if self.kept == sequence {
             return;
         }

@@ -19,6 +19,8 @@ struct Cause<'c> {
     rule: &'static str,
     kind: &'static str,
     reason: &'c str,
+    /// Whether the reason may repeat values of the text.
+    quotes: bool,
     /// Byte offset in the text.
     offset: usize,
 }
@@ -34,6 +36,7 @@ pub async fn deny(
         rule: denial.rule,
         kind: denial.kind.as_str(),
         reason: &denial.reason,
+        quotes: true,
         offset: denial.offset,
     };
     refuse(session, command, text, &cause).await
@@ -47,7 +50,7 @@ pub async fn stale(
     stale: &Stale,
 ) -> Result<(), Ending> {
     let kind = permit.kind().as_str();
-    let cause = Cause { rule: stale.rule, kind, reason: &stale.why, offset: 0 };
+    let cause = Cause { rule: stale.rule, kind, reason: &stale.why, quotes: false, offset: 0 };
     refuse(session, command, permit.text(), &cause).await
 }
 
@@ -71,7 +74,7 @@ async fn refuse(
         offset: cause.offset as u64,
     };
     let recorded = recording::refusal(session, &refusal).await;
-    let shown = (!session.redacts()).then_some(message.as_str());
+    let shown = (!cause.quotes || !session.redacts()).then_some(message.as_str());
     note(session, (cause.rule, cause.kind), text, shown);
     let err = match recorded {
         // As a server with --read-only answers.
