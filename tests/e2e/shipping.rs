@@ -263,11 +263,12 @@ fn a_receiver_with_another_authoritys_certificate_gets_nothing() {
     let stage = stage(Flavour::MariaDb);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let daemon = shipping_to(stage, "shipping-stranger", port);
+    // First: the daemon waits for its receiver's side of TLS no longer than its deadline.
     let strange = stage.own_directory("strange-authority");
     let made =
         Command::new(readgate_tests::place::script("certificates.sh")).arg(&strange).status();
     assert!(made.unwrap().success());
+    let daemon = shipping_to(stage, "shipping-stranger", port);
     let (socket, _) = listener.accept().unwrap();
     socket.set_read_timeout(Some(LIMIT)).unwrap();
     let server = tls_server(&strange, "readgate");
