@@ -117,11 +117,14 @@ impl SessionFacts {
     }
 
     /// Takes over what a permitted statement may have done before the replica answered it with
-    /// an error; the rest is read back ([`SessionFacts::resync`]).
-    pub fn apply_failed(&mut self, effects: &Effects) {
-        if effects.changes.iter().any(|change| matches!(change, Change::Called)) {
+    /// an error. Whether that may be more, which is to be read back ([`SessionFacts::resync`]).
+    #[must_use]
+    pub fn apply_failed(&mut self, effects: &Effects) -> bool {
+        let is_call = |change: &Change| matches!(change, Change::Called);
+        if effects.changes.iter().any(is_call) {
             self.prepared.clear();
         }
+        !effects.changes.iter().all(is_call)
     }
 
     /// Takes over what the replica itself says of the session, read back after something
@@ -221,7 +224,7 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Whether the session stays as it is.
+    /// Whether the session stays as it is, as far as judging goes.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
     }

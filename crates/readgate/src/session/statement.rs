@@ -197,6 +197,7 @@ impl<'p> Run<'p> {
             refuse::stale(session, self.command, self.permit).await?;
             return Ok(Ran::refused());
         }
+        session.tighten_for(self.permit).await?;
         let got = self.execution.as_ref().map_or(Got::default(), |execution| execution.got);
         let caps = match limits::caps(session, got) {
             Ok(caps) => caps,
@@ -215,6 +216,7 @@ impl<'p> Run<'p> {
         let sequence = intent.sequence();
         session.context.count_statement();
         session.replica.is_personal |= self.permit.effects().leave_texts();
+        session.replica.is_loose |= self.permit.runs_routine();
         let footprint = self.footprint(session).await;
         footprint.into_iter().for_each(|footprint| session.traces.before(footprint));
         let sent = Instant::now();
@@ -245,6 +247,8 @@ impl<'p> Run<'p> {
             Ok(held) => held,
             Err(RelayFault::Over(over)) => {
                 session.traces.blur();
+                // It is read back there.
+                let _: bool = session.facts.apply_failed(self.permit.effects());
                 let now = got.and(&walker);
                 Box::pin(limits::stop(session, &mut walker, (over, got))).await?;
                 return Ok(Ran { intent: sequence, got: now, ..Ran::refused() });
@@ -373,8 +377,10 @@ impl<'p> Run<'p> {
         match end {
             ResponseEnd::Err(_) if changes_nothing => return Ok(()),
             ResponseEnd::Err(_) => {
-                session.facts.apply_failed(self.permit.effects());
-                return Box::pin(session.resync()).await;
+                return match session.facts.apply_failed(self.permit.effects()) {
+                    true => Box::pin(session.resync()).await,
+                    false => Ok(()),
+                };
             }
             ResponseEnd::Ok(_) if self.command == Command::StmtPrepare => return Ok(()),
             ResponseEnd::Ok(status) => session.note_status(*status),

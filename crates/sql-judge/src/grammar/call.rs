@@ -59,7 +59,11 @@ impl Parser<'_> {
                 walk.columns = ColumnList::Inside(name);
                 Ok(())
             }
-            Call::Group | Call::Allowed => Ok(()),
+            Call::Allowed => {
+                self.runs_routine = true;
+                Ok(())
+            }
+            Call::Group => Ok(()),
         }
     }
 
@@ -171,7 +175,10 @@ impl Parser<'_> {
             Class::Sequence => ("sequence", "reads or moves a sequence"),
             Class::Wait => ("replication_wait", "waits for replication"),
             Class::Admin => ("admin_function", "changes settings of the replica"),
-            Class::Former if self.is_allowed_in_schema(name) => return Ok(()),
+            Class::Former if self.is_allowed_in_schema(name) => {
+                self.runs_routine = true;
+                return Ok(());
+            }
             Class::Former => {
                 ("unknown_function", "is a component's here, or a stored one; it isn't listed")
             }
