@@ -298,8 +298,9 @@ impl Judge {
     ) -> Verdict {
         let is_executed = changes.is_empty();
         let mut runs_routine = false;
-        match self.judge_inner(&facts.in_schema(inner.schema), inner.text) {
+        match self.judge_inner(&facts.in_schema(inner.schema.clone()), inner.text.clone()) {
             Verdict::Allow(permit) if is_executed => {
+                changes.push(Change::Executed(inner));
                 changes.extend(permit.effects().changes.iter().cloned());
                 runs_routine = permit.runs_routine();
             }

@@ -8,6 +8,7 @@ use crate::facts::SessionFacts;
 use crate::lexer::keyword::Keyword as K;
 use crate::lexer::sight::{Looked, Sight};
 use crate::lexer::token::{Kind, Token};
+use crate::server::Flavour;
 use crate::text::{readable_name, unquote_name};
 use crate::walk::{Event, Name, Path, Walk};
 use reserved::is_reserved;
@@ -38,6 +39,7 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
     let looked = Looked::default();
     let mut reader = Reader {
         walk: Walk::new(Sight::new(facts.lex_mode(), text, &looked)),
+        is_mysql: facts.server().flavour == Flavour::MySql,
         depth: 0,
         scopes: vec![Scope::default()],
         common: Vec::new(),
@@ -78,6 +80,7 @@ struct CommonList {
 
 struct Reader<'t> {
     walk: Walk<'t>,
+    is_mysql: bool,
     depth: usize,
     /// Queries that are open, the innermost last.
     scopes: Vec<Scope>,
@@ -182,7 +185,8 @@ impl Reader<'_> {
     fn table(&mut self, path: Path) {
         let name = self.text(path);
         let is_bare = path.parts().is_some_and(|parts| parts.len() == 1);
-        let is_common = is_bare && self.common.iter().any(|(_, common)| *common == name);
+        let is_common =
+            is_bare && self.common.iter().any(|(_, common)| self.are_same(common, &name));
         let last = path.parts().and_then(<[Token]>::last).copied().unwrap_or(path.first());
         self.last_table = Some(last.offset());
         let alias = self.token_text(last);
@@ -232,15 +236,20 @@ impl Reader<'_> {
             list.pending = Some(name);
             return;
         }
-        // All names of a recursive list can be read in all of its bodies.
-        let mut index = 0;
-        let start = list.start;
-        let as_table = self.bare(name.clone());
-        self.tables.retain(|table| {
-            index += 1;
-            index <= start || !table.is_bare || table.name != as_table
-        });
+        // In MariaDB all names of a recursive list can be read in all of its bodies.
+        if !self.is_mysql {
+            let start = list.start;
+            let mut of_list = self.tables.split_off(start);
+            of_list.retain(|table| !table.is_bare || !self.are_same(&table.name, &name));
+            self.tables.append(&mut of_list);
+        }
         self.common.push((depth, name));
+    }
+
+    /// Whether a table's bare name is that of a common table expression: to MariaDB without regard
+    /// to case.
+    fn are_same(&self, common: &str, table: &str) -> bool {
+        common == table || (!self.is_mysql && common.eq_ignore_ascii_case(table))
     }
 
     fn common_ends(&mut self) {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::facts::{Effects, SessionFacts};
 use crate::lexer::LexMode;
 use crate::memory::{Known, Memos, PlainRead, recall, remember};
+use crate::structure::{Structure, structure};
 
 /// The answer to one statement.
 #[derive(Debug)]
@@ -86,6 +87,15 @@ impl ReadPermit {
     /// What to [`crate::SessionFacts::apply`] after the replica's OK.
     pub fn effects(&self) -> &Effects {
         &self.effects
+    }
+    /// What the text names, in this session; of one that prepares or executes another, what that
+    /// one does.
+    pub fn structure(&self, facts: &SessionFacts) -> Structure {
+        match self.effects.inner() {
+            Some((text, None)) => structure(facts, text),
+            Some((text, Some(schema))) => structure(&facts.in_schema(schema.clone()), text),
+            None => structure(facts, &self.text),
+        }
     }
     /// Whether a listed routine runs, which may set what users may not: that the session writes,
     /// first of all.

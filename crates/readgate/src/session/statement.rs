@@ -398,7 +398,7 @@ impl<'p> Run<'p> {
 /// What the permitted text names, kept with it if it is one that comes again.
 fn named(permit: &ReadPermit, facts: &SessionFacts) -> Arc<Named> {
     let by_text = permit.remember(|| ByText {
-        named: permit.remember_alike(|| Named::by(facts, permit.text())),
+        named: permit.remember_alike(|| Named::by(facts, permit)),
         ..ByText::default()
     });
     Arc::clone(&by_text.named)
