@@ -16,12 +16,15 @@ use scope::{Scope, Source};
 
 /// Most names that are kept of each sort.
 const MAX_NAMES: usize = 256;
+/// Stands for those beyond them.
+const MORE: &str = "...";
 
 /// What a text names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Structure {
     /// Tables and views as written, without quotes: `t` or `s.t`; each once, in order. Behind
-    /// EXPLAIN FOR SCHEMA with that schema. Common table expressions are none.
+    /// EXPLAIN FOR SCHEMA with that schema. Common table expressions are none. Beyond 256 stands
+    /// `...` for the rest, of columns and functions too.
     pub tables: Vec<String>,
     /// The same with the session's schema where the text gives none and the session has one.
     pub qualified: Vec<String>,
@@ -59,7 +62,7 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
 }
 
 /// A table that was named, before it is known whether it is a common table expression.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct NamedTable {
     name: String,
     is_bare: bool,
@@ -195,10 +198,8 @@ impl Reader<'_> {
         } else {
             let name = if is_bare { self.bare(name) } else { name };
             self.source(Source { alias, table: Some(name.clone()) });
-            if self.tables.len() < 4 * MAX_NAMES {
-                let lacks_schema = is_bare && self.explained_in.is_none();
-                self.tables.push(NamedTable { name, is_bare, lacks_schema });
-            }
+            let lacks_schema = is_bare && self.explained_in.is_none();
+            self.keep_table(NamedTable { name, is_bare, lacks_schema });
         }
     }
 
@@ -213,7 +214,14 @@ impl Reader<'_> {
     fn described(&mut self, path: Path) {
         let name = self.text(path);
         let lacks_schema = path.parts().is_some_and(|parts| parts.len() == 1);
-        self.tables.push(NamedTable { name, is_bare: false, lacks_schema });
+        self.keep_table(NamedTable { name, is_bare: false, lacks_schema });
+    }
+
+    /// Each once, and so many that more than [`MAX_NAMES`] are told as such.
+    fn keep_table(&mut self, table: NamedTable) {
+        if self.tables.len() < 8 * MAX_NAMES && !self.tables.contains(&table) {
+            self.tables.push(table);
+        }
     }
 
     fn source(&mut self, source: Source) {
@@ -352,8 +360,8 @@ const UNITS: &[&str] =
     &["MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR"];
 
 fn keep(names: &mut Vec<String>, name: String) {
-    if names.len() < MAX_NAMES && !names.contains(&name) {
-        names.push(name);
+    if names.len() <= MAX_NAMES && !names.contains(&name) {
+        names.push(if names.len() < MAX_NAMES { name } else { MORE.to_owned() });
     }
 }
 

@@ -216,8 +216,17 @@ fn several_statements_are_kept_apart() {
 }
 
 #[test]
-fn a_flood_of_names_is_cut_off() {
+fn a_flood_of_names_is_cut_off_and_says_so() {
     let many: Vec<String> = (0..5000).map(|n| format!("t{n}")).collect();
     let found = of(&format!("SELECT {} FROM {}", many.join(","), many.join(",")));
-    assert_eq!(found.tables.len(), MAX_NAMES);
+    let columns = of(&format!("SELECT {} FROM t", many.join(","))).columns;
+    for names in [found.tables, found.qualified, columns] {
+        assert_eq!((names.len(), names.contains(&MORE.to_owned())), (MAX_NAMES + 1, true));
+    }
+}
+
+#[test]
+fn no_table_is_missed_behind_one_that_is_named_many_times() {
+    let many = ["SELECT a FROM t", &" UNION ALL SELECT a FROM t".repeat(9000)].concat();
+    assert_eq!(tables(&format!("{many} UNION ALL SELECT b FROM u")), "t u");
 }
