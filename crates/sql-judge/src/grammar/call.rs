@@ -119,10 +119,9 @@ impl Parser<'_> {
             | Keyword::OF
             | Keyword::VECTOR
             | Keyword::ESCAPE => self.is_mysql(),
-            // MariaDB reserves none of these.
-            Keyword::SQL_CACHE | Keyword::SQL_NO_CACHE | Keyword::SQL_BUFFER_RESULT => {
-                !self.is_mysql() && self.follows_select()
-            }
+            // MariaDB reserves none of these, and MySQL doesn't know SQL_CACHE any more.
+            Keyword::SQL_NO_CACHE | Keyword::SQL_BUFFER_RESULT => self.follows_select(),
+            Keyword::SQL_CACHE => !self.is_mysql() && self.follows_select(),
             Keyword::MINUS => self.session.lex_mode().oracle,
             keyword => keyword.takes_parenthesis(),
         }
