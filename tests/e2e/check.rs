@@ -83,6 +83,18 @@ fn says_what_is_wrong_with_broken_toml() {
     assert!(said.contains('1'), "{said}");
 }
 
+#[test]
+fn names_both_files_of_a_certificate_and_a_key_that_do_not_go_together() {
+    let stage = stage(Flavour::MariaDb);
+    let of_daemon = fs::read_to_string(stage.readgate.directory.join("proxy.toml")).unwrap();
+    let mut config: Table = of_daemon.parse().unwrap();
+    let other = stage.ca_file().with_file_name("alice.crt").display().to_string();
+    set(&mut config, "listener.0.tls.certificate_file", other.as_str());
+    let (accepted, said) = check("unpaired", &config.to_string());
+    let about = format!("readgate.key: it is not the key of the certificate in {other}");
+    assert!(!accepted && said.contains(&about), "{said}");
+}
+
 /// What makes `serve` refuse to start, `check` must know: somebody relies on it before a restart.
 #[test]
 fn misses_each_file_that_the_daemon_would_miss() {

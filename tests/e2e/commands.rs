@@ -1,9 +1,8 @@
 //! The commands beside plain statements, and those that must not exist.
 
 use readgate_tests::config::set;
-use readgate_tests::raw::{Login, RawClient, ServerError};
+use readgate_tests::raw::{Prepared, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
-use readgate_tests::stage::{USER_PASSWORD, login_at};
 
 /// Every command byte that readgate does not serve, with an argument that would do harm.
 const UNSERVED: &[(u8, &[u8])] = &[
@@ -119,7 +118,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("prepared_texts");
         set(&mut config, "limits.max_payload", "64KiB");
         let readgate = Readgate::start(&directory, config);
-        let mut alice = login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let mut alice = stage.enter(&readgate, "alice");
         let filling = "x".repeat(20 << 10);
         let texts = [
             format!("SELECT '{filling}'"),
@@ -143,7 +142,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("long_data");
         set(&mut config, "limits.max_payload", "1MiB");
         let readgate = Readgate::start(&directory, config);
-        let mut alice = login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let mut alice = stage.enter(&readgate, "alice");
         let statement = alice.prepare("SELECT LENGTH(?)").unwrap();
         for _ in 0..3 {
             let piece = [&statement.id.to_le_bytes()[..], &[0, 0], &vec![b'x'; 700 << 10]].concat();
@@ -158,6 +157,30 @@ on_both! {
         assert_eq!(u32::from_le_bytes(row[2..6].try_into().unwrap()), 3);
         let intent = readgate.record("intent", |record| record["command"] == "execute");
         assert_eq!(intent["binds"][0]["value"], "abc", "{intent}");
+    }
+
+    fn the_long_data_of_a_sessions_prepared_statements_has_a_limit_together(stage) {
+        let (directory, mut config) = stage.own_config("long_data_together");
+        set(&mut config, "limits.max_payload", "64KiB");
+        let readgate = Readgate::start(&directory, config);
+        let mut alice = stage.enter(&readgate, "alice");
+        let mut prepare = |marks: usize| alice.prepare(&format!("SELECT 0{}", ", ?".repeat(marks))).unwrap();
+        let (one, other, many) = (prepare(1), prepare(1), prepare(200));
+        let mut send_ahead = |statement: &Prepared, parameter: u16, bytes: usize| {
+            let id = statement.id.to_le_bytes();
+            let piece = [&id[..], &parameter.to_le_bytes(), &vec![b'x'; bytes]].concat();
+            alice.send_command(0x18, &piece).unwrap();
+        };
+        send_ahead(&one, 0, 40 << 10);
+        send_ahead(&other, 0, 40 << 10);
+        // Each takes room, however short it is.
+        (0..200).for_each(|parameter| send_ahead(&many, parameter, 1));
+        let blobs = |marks: usize| [vec![0; marks.div_ceil(8)], vec![1], [252, 0].repeat(marks)].concat();
+        for (statement, marks) in [(&other, 1), (&many, 200)] {
+            let error = alice.execute(statement, 0, &blobs(marks)).expect_error();
+            assert_eq!(error.code, 1153, "{error}");
+        }
+        alice.execute(&one, 0, &blobs(1)).expect_ok();
     }
 
     fn long_data_that_is_cut_short_shifts_no_answer(stage) {

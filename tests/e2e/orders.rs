@@ -1,6 +1,7 @@
 //! Orders to a session (KILL, a user who is disabled, the end of its time) reach it whatever its
 //! client does: reads slowly, reads nothing, sends ahead.
 
+use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
 use std::thread;
 use std::time::Duration;
 
@@ -57,6 +58,15 @@ on_both! {
         victim.send_command(3, ENDLESS.as_bytes()).expect("sent");
         let id = kill(stage, &victim);
         is_recorded_as_killed(stage, id);
+    }
+
+    fn a_killed_session_that_had_nothing_to_do_is_closed_without_a_word_as_by_the_server(stage) {
+        for enter in [Stage::direct, Stage::alice] {
+            let (mut victim, mut killer) = (enter(stage), enter(stage));
+            killer.query(format!("KILL CONNECTION {}", victim.greeting.connection_id)).expect_ok();
+            let said = victim.receive().map_err(|error| error.kind());
+            assert!(matches!(said, Err(UnexpectedEof | ConnectionReset)), "{said:?}");
+        }
     }
 
     fn a_killed_session_ends_though_its_client_sends_ahead_and_reads_no_answer(stage) {

@@ -180,7 +180,8 @@ impl NamedUser {
     /// has passed. Gives the user as it is now.
     ///
     /// `listener` is what the session's listener accepts now. A credential that was
-    /// replaced since ends no session; one that was revoked or has expired does.
+    /// replaced since ends no session; one that was revoked, has expired, or has another verifier
+    /// by now does.
     ///
     /// # Errors
     /// Why the session must end.
@@ -195,9 +196,11 @@ impl NamedUser {
         let admitted = arrival.networks.admit(listener, addr, today);
         admitted.map_err(|_| DenyCause::SourceNotForUser)?;
         standing(&user, arrival)?;
-        let proven =
-            user.credentials.iter().find(|credential| Some(credential.id) == self.credential);
-        let Some(proven) = proven else { return Ok(user) };
+        let Some(id) = self.credential else { return Ok(user) };
+        let (then, now) = (self.user.credential(id), user.credential(id));
+        // One that a configuration has changed, or nobody lists any more, has no overlap.
+        let proven = now.filter(|now| then.is_some_and(|then| self.method.is_same(then, now)));
+        let proven = proven.ok_or(DenyCause::CredentialRevoked)?;
         if proven.expires_at().is_some_and(|end| end <= arrival.now) {
             return Err(DenyCause::CredentialExpired);
         }

@@ -9,7 +9,7 @@ use ring::digest::{SHA256, digest};
 
 use crate::Date;
 use crate::certificate::CertificateName;
-use crate::credential::Credential;
+use crate::credential::{Credential, CredentialId};
 use crate::role::Role;
 use crate::source::SourceSet;
 
@@ -152,6 +152,11 @@ impl User {
             && self.valid_until.is_none_or(|last| day <= last)
     }
 
+    /// The credential of that number, if it has one.
+    pub fn credential(&self, id: CredentialId) -> Option<&Credential> {
+        self.credentials.iter().find(|credential| credential.id == id)
+    }
+
     /// The plugins the user and its role allow, preferred first.
     pub fn allowed_plugins(&self) -> impl Iterator<Item = AuthPlugin> {
         self.plugins.iter().copied().filter(|plugin| match plugin {
@@ -252,7 +257,6 @@ mod tests {
     use mysql_auth::Password;
 
     use super::*;
-    use crate::credential::CredentialId;
 
     const SHA2: &[AuthPlugin] = &[AuthPlugin::CachingSha2Password];
     const NATIVE: &[AuthPlugin] = &[AuthPlugin::MysqlNativePassword];

@@ -262,7 +262,7 @@ impl Ledger {
         // It ends after the file at hand. Its panic would have hurt nothing else.
         let _ = keeper.join();
         let stopped = self.event(&Event::Stop { reason });
-        self.shared.change(|state| state.closing = true);
+        self.shared.change(|state| state.closing = Some(Instant::now()));
         self.shared.nudge();
         let ended = writer.join().map_err(|_| LedgerFault::new("its thread failed"));
         drop(stopped);

@@ -1,7 +1,8 @@
 //! Takes passwords out of statement texts before they are recorded, also out of texts
 //! that no server would parse: every string literal that follows `IDENTIFIED BY`, and what
 //! follows `PASSWORD` as a value. Where it isn't certain what is a literal it rather masks too
-//! much; where it is, the values of a read stay, for they are evidence.
+//! much; where it is, the values of a read stay, for they are evidence. Passwords in addresses
+//! (`mysql://user:password@host`) go wherever they stand.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -10,8 +11,11 @@ use aho_corasick::packed::Searcher;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder};
 
 mod lex;
+mod masked;
+mod url;
 
 use lex::{after_blanks, blank_len, comment_len, is_name_byte, starts_with_word};
+use masked::Masked;
 
 /// What stands in a record for a password.
 const MASK: &[u8] = b"'***'";
@@ -29,25 +33,44 @@ const PASSWORD: usize = 0;
 /// Bytes of the longest such word.
 pub(crate) const LONGEST_ANNOUNCING: usize = "identified".len();
 
-/// Pairs of letters without which no word announces a password; few texts hold one, and many
+/// Pairs of letters without which nothing announces a password; few texts hold one, and many
 /// bytes at once are searched for them. `None` on processors where that can't be done.
 static PAIRS: LazyLock<Option<Searcher>> =
-    LazyLock::new(|| Searcher::new(["sw", "sW", "Sw", "SW", "fi", "fI", "Fi", "FI"]));
+    LazyLock::new(|| Searcher::new(["sw", "sW", "Sw", "SW", "fi", "fI", "Fi", "FI", ":/"]));
 
-/// Whether a word that announces a password may be there.
+/// Whether a word that announces a password may be there, or an address.
 fn may_announce(text: &[u8]) -> bool {
     PAIRS.as_ref().is_none_or(|pairs| pairs.find(text).is_some())
 }
 
-/// Whether a word that announces a password is there. Without one nothing is masked.
+/// Whether a word that announces a password is there, or an address. Without one nothing is
+/// masked.
 pub(crate) fn announces_password(text: &[u8]) -> bool {
-    may_announce(text) && ANNOUNCES.as_ref().is_none_or(|words| words.is_match(text))
+    may_announce(text)
+        && (ANNOUNCES.as_ref().is_none_or(|words| words.is_match(text)) || url::is_in(text))
 }
 
-/// Whether the ledger masks something in the text. What a server says of such a text, which
-/// quotes it, is to be kept nowhere either.
+/// Whether the ledger masks something in the text, or in what is bound to it. What a server says
+/// of such a text, which quotes it, is to be kept nowhere either.
 pub fn tells_password(text: &[u8]) -> bool {
-    matches!(passwords(text), Cow::Owned(_))
+    announces_password(text) && {
+        let masked = mask(text);
+        masked.text != text || !masked.secret.is_empty()
+    }
+}
+
+/// Which parameters of a statement to prepare, which has `count` of them, stand where a password
+/// would: those that are bound to them are no more to be recorded than it. In order.
+pub fn password_parameters(text: &[u8], count: u16) -> Vec<u16> {
+    if count == 0 || !announces_password(text) {
+        return Vec::new();
+    }
+    let masked = mask(text);
+    match masked.parameters == usize::from(count) {
+        true => masked.secret,
+        // The server counts others: which they are can't be told.
+        false => (0..count).collect(),
+    }
 }
 
 /// The text with passwords masked; borrowed if there is none.
@@ -55,27 +78,39 @@ pub(crate) fn passwords(text: &[u8]) -> Cow<'_, [u8]> {
     if !announces_password(text) {
         return Cow::Borrowed(text);
     }
-    let mut masked = Vec::with_capacity(text.len());
+    let masked = mask(text).text;
+    if masked == text { Cow::Borrowed(text) } else { Cow::Owned(masked) }
+}
+
+fn mask(text: &[u8]) -> Masked {
+    let mut masked = Masked::default();
     match lex::is_certain(text) {
         true => mask_code(text, &mut masked),
         false => mask_anywhere(text, &mut masked),
     }
-    if masked == text { Cow::Borrowed(text) } else { Cow::Owned(masked) }
+    masked.text = url::without_passwords(masked.text);
+    masked
 }
 
 /// Masks what words announce, but not what literals only tell of.
-fn mask_code(text: &[u8], masked: &mut Vec<u8>) {
+fn mask_code(text: &[u8], masked: &mut Masked) {
     let mut rest = text;
     while let Some(&byte) = rest.first() {
         rest = match byte {
             b'\'' | b'"' => pass_literal(rest, masked),
             b'`' => pass_name(rest, lex::quoted_name_len(rest), masked),
+            b'?' => {
+                masked.push_parameter(false);
+                rest.get(1..).unwrap_or_default()
+            }
             _ if is_name_byte(byte) => pass_word(rest, masked),
             _ => match comment_len(rest) {
                 Some(len) => {
                     // A statement that somebody has commented out has its password still.
                     let (comment, after) = rest.split_at(len.min(rest.len()));
-                    mask_anywhere(comment, masked);
+                    let mut inner = Masked::default();
+                    mask_anywhere(comment, &mut inner);
+                    masked.extend_from_slice(&inner.text);
                     after
                 }
                 None => copy(rest, 1, masked),
@@ -85,14 +120,14 @@ fn mask_code(text: &[u8], masked: &mut Vec<u8>) {
 }
 
 /// Copies what stands at the beginning of `text`; returns the rest.
-fn copy<'a>(text: &'a [u8], len: usize, masked: &mut Vec<u8>) -> &'a [u8] {
+fn copy<'a>(text: &'a [u8], len: usize, masked: &mut Masked) -> &'a [u8] {
     let (copied, rest) = text.split_at(len.min(text.len()));
     masked.extend_from_slice(copied);
     rest
 }
 
 /// A literal that nothing has announced: a value of a read, or a statement to prepare.
-fn pass_literal<'a>(text: &'a [u8], masked: &mut Vec<u8>) -> &'a [u8] {
+fn pass_literal<'a>(text: &'a [u8], masked: &mut Masked) -> &'a [u8] {
     let len = lex::literal_len(text).unwrap_or(text.len());
     match holds_password(text.get(1..len.saturating_sub(1)).unwrap_or_default()) {
         true => masked.extend_from_slice(MASK),
@@ -122,7 +157,7 @@ fn holds_password(inside: &[u8]) -> bool {
 }
 
 /// A word, and what it announces.
-fn pass_word<'a>(text: &'a [u8], masked: &mut Vec<u8>) -> &'a [u8] {
+fn pass_word<'a>(text: &'a [u8], masked: &mut Masked) -> &'a [u8] {
     let len = text.iter().take_while(|byte| is_name_byte(**byte)).count();
     let (word, after) = text.split_at_checked(len).unwrap_or((text, &[]));
     if word.eq_ignore_ascii_case(b"identified") && takes_password(after) {
@@ -133,7 +168,7 @@ fn pass_word<'a>(text: &'a [u8], masked: &mut Vec<u8>) -> &'a [u8] {
 }
 
 /// A name, quoted or not: `MASTER_PASSWORD` announces as `PASSWORD` does.
-fn pass_name<'a>(text: &'a [u8], len: usize, masked: &mut Vec<u8>) -> &'a [u8] {
+fn pass_name<'a>(text: &'a [u8], len: usize, masked: &mut Masked) -> &'a [u8] {
     let (name, after) = text.split_at_checked(len).unwrap_or((text, &[]));
     masked.extend_from_slice(name);
     // Without its closing quote.
@@ -147,7 +182,7 @@ fn pass_name<'a>(text: &'a [u8], len: usize, masked: &mut Vec<u8>) -> &'a [u8] {
 
 /// For what can't be told into words and literals: what follows any of the words, wherever it
 /// stands.
-fn mask_anywhere(text: &[u8], masked: &mut Vec<u8>) {
+fn mask_anywhere(text: &[u8], masked: &mut Masked) {
     // Two fixed words always build; without them everything would be masked.
     let Some(words) = &*ANNOUNCES else {
         return masked.extend_from_slice(MASK);
@@ -186,7 +221,7 @@ fn takes_password(after: &[u8]) -> bool {
 /// Copies `text` to `masked`, the literals in it replaced: all up to a semicolon, or one
 /// that stands where a value is given, and the one it replaces. Returns what it has not
 /// looked at.
-fn mask_literals<'a>(text: &'a [u8], mut all: bool, masked: &mut Vec<u8>) -> &'a [u8] {
+fn mask_literals<'a>(text: &'a [u8], mut all: bool, masked: &mut Masked) -> &'a [u8] {
     let mut rest = text;
     // A value comes: anything but a plain literal, such as a call, is masked whole.
     let mut value = false;
@@ -200,6 +235,14 @@ fn mask_literals<'a>(text: &'a [u8], mut all: bool, masked: &mut Vec<u8>) -> &'a
                 rest = rest.get(len..).unwrap_or_default();
                 // `SET PASSWORD = '...' REPLACE '...'`
                 all |= after_blanks(rest).is_none_or(|next| starts_with_word(next, b"replace"));
+                if !all {
+                    return rest;
+                }
+                continue;
+            }
+            b'?' => {
+                masked.push_parameter(true);
+                rest = tail;
                 if !all {
                     return rest;
                 }
@@ -274,6 +317,7 @@ mod tests {
             "ALTER USER b IDENTIFIED 'sesame'",
             "ALTER USER b IDENTIFIED VIA p USING PASSWORD('sesame') OR q",
             "START REPLICA USER='u' PASSWORD='sesame'",
+            "SELECT PASSWORD(?), PASSWORD('sesame')",
         ] {
             let masked = passwords(text.as_bytes());
             let masked = String::from_utf8_lossy(&masked);
@@ -291,6 +335,25 @@ mod tests {
                 let masked = passwords(text.as_bytes());
                 assert!(!String::from_utf8_lossy(&masked).contains("sesame"), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn parameters_that_stand_for_passwords_are_told_by_their_numbers() {
+        for (text, count, secret) in [
+            ("SELECT PASSWORD(?)", 1, &[0][..]),
+            ("SELECT ?, PASSWORD( /* ? */ ?), '?', `?`, ? -- ?", 3, &[1]),
+            ("SELECT 1 FROM t WHERE mrn = ? AND password = ? AND name = ?", 3, &[1]),
+            ("SELECT PASSWORD(CONCAT(?, ?)), ?", 3, &[0, 1, 2]),
+            ("SELECT password FROM t WHERE name = ?", 1, &[]),
+            ("SELECT mrn FROM t WHERE name = ?", 1, &[]),
+            // What a server of another version doesn't run, it doesn't count either.
+            ("SELECT ? /*!99999 + ? */ FROM t WHERE password = ?", 2, &[0, 1]),
+            ("SELECT 'a\\', PASSWORD(?), ?", 2, &[0, 1]),
+        ] {
+            assert_eq!(password_parameters(text.as_bytes(), count), secret, "{text}");
+            assert_eq!(tells_password(text.as_bytes()), !secret.is_empty(), "{text}");
+            assert!(matches!(passwords(text.as_bytes()), Cow::Borrowed(_)), "{text}");
         }
     }
 

@@ -23,6 +23,10 @@ const LINE_BYTES: u64 = 180;
 /// the journal full are turned away instead of waiting.
 const STUCK: Duration = Duration::from_secs(5);
 
+/// How long a close still takes what others record. Records that go on coming would keep it
+/// from its end.
+const LAST_RECORDS: Duration = Duration::from_secs(3);
+
 /// Which room a record may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -109,7 +113,7 @@ pub(crate) struct State {
     pub(crate) fault: Option<LedgerFault>,
     pub(crate) rest: Rest,
     /// Set by `close`; the thread empties the journal and ends.
-    pub(crate) closing: bool,
+    pub(crate) closing: Option<Instant>,
     /// The thread has ended.
     pub(crate) ended: bool,
     pub(crate) journal: Journal,
@@ -157,7 +161,7 @@ impl Shared {
             journal,
             fault: None,
             rest: Rest::None,
-            closing: false,
+            closing: None,
             ended: false,
             written: last,
             synced: last,
@@ -262,7 +266,7 @@ impl Shared {
             return Err(fault("the record is larger than the journal takes"));
         }
         let is_intent = matches!(class, Class::Intent | Class::Referring(_));
-        if state.ended || (state.closing && is_intent) {
+        if state.ended || !state.is_open_for(class) {
             return Err(fault("it is closed"));
         }
         if let (Some(fault), true) = (&state.fault, is_intent) {
@@ -401,6 +405,15 @@ impl Shared {
 }
 
 impl State {
+    /// A close takes no new statements, the ends of those under way, and for a while the rest.
+    fn is_open_for(&self, class: Class) -> bool {
+        match (self.closing, class) {
+            (None, _) | (Some(_), Class::Outcome | Class::Own) => true,
+            (Some(since), Class::Event) => since.elapsed() < LAST_RECORDS,
+            (Some(_), Class::Intent | Class::Referring(_)) => false,
+        }
+    }
+
     fn has_room(&self, class: Class, len: usize) -> bool {
         let outcomes = self.open_intents * OUTCOME_ROOM;
         let kept = match class {

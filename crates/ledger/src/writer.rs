@@ -225,7 +225,7 @@ impl Writer {
         };
         let delay = self.pace.delay();
         let due = if has_more { delay + delay / 4 } else { delay };
-        if since.elapsed() < due && !self.shared.lock().closing {
+        if since.elapsed() < due && self.shared.lock().closing.is_none() {
             return Ok(());
         }
         self.force()
@@ -267,7 +267,7 @@ impl Writer {
     /// Rests until there may be work. True when the ledger is closed and nothing is left.
     fn rest(&mut self) -> bool {
         let mut state = self.shared.lock();
-        if state.closing && state.journal.used() == 0 && self.due.asked.is_none() {
+        if state.closing.is_some() && state.journal.used() == 0 && self.due.asked.is_none() {
             if self.due.closed && self.unsynced_since.is_none() {
                 // Under the same lock: what comes from here on is refused, and not left behind.
                 state.ended = true;
@@ -313,7 +313,7 @@ impl Writer {
         self.shared.rest(rest, most, |state| {
             let used = state.journal.used();
             let now = each || rest == Rest::Sleep || used > state.journal.capacity() / 2;
-            state.closing || !state.changes.is_empty() || (used > 0 && now)
+            state.closing.is_some() || !state.changes.is_empty() || (used > 0 && now)
         });
     }
 
@@ -400,7 +400,7 @@ impl Writer {
         let mut closing = false;
         self.shared.change(|state| {
             refused = state.refused;
-            closing = state.closing;
+            closing = state.closing.is_some();
             state.fault = Some(fault);
         });
         if self.failing.is_none() {

@@ -7,10 +7,11 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use common::life::{RECIPIENT, check, fill, found, names, settings, wait_until};
-use ledger::{Ledger, LedgerSettings, Recipient, Tail};
+use ledger::{Event, Ledger, LedgerSettings, Recipient, Tail};
 
 /// Fills a ledger whose files are encrypted and removed at once, and lets `look` read it meanwhile.
 fn while_files_are_put_away(folder: &Path, keep_for: Option<Duration>, look: impl Fn()) {
@@ -22,7 +23,7 @@ fn while_files_are_put_away(folder: &Path, keep_for: Option<Duration>, look: imp
     fill(&ledger, 20);
     wait_until("the first records", || found(folder, "intent") > 0);
     let is_over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..12 {
                 fill(&ledger, 20);
@@ -69,6 +70,26 @@ fn a_close_waits_for_no_more_than_the_file_that_is_being_put_away() {
     let left = names(folder, ".jsonl").len();
     assert!(left > files / 2, "{left} of {files} were left");
     assert!(check(folder).is_intact());
+}
+
+#[test]
+fn a_close_comes_to_its_end_while_records_go_on_coming() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = LedgerSettings { compress: false, ..settings(folder.path()) };
+    let ledger = Ledger::open(LedgerSettings { rotate_bytes: 1 << 30, ..settings }).unwrap();
+    let others = [(); 3].map(|()| {
+        let ledger = ledger.clone();
+        thread::spawn(move || while ledger.event(&Event::Stop { reason: "late" }).wait().is_ok() {})
+    });
+    let closing = {
+        let ledger = ledger.clone();
+        thread::spawn(move || ledger.close("test"))
+    };
+    wait_until("the end", || closing.is_finished());
+    closing.join().unwrap().unwrap();
+    assert_eq!(ledger.health().queued_bytes, 0);
+    others.into_iter().for_each(|other| other.join().unwrap());
+    assert!(check(folder.path()).is_intact());
 }
 
 #[test]

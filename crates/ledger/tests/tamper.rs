@@ -354,6 +354,8 @@ fn a_rotation_that_was_cut_short_leaves_the_key_in_force_and_can_be_made_again()
     let (from, to) = rotate_key(key_file).unwrap();
     assert_eq!(from, old);
     assert!(rotate_key(key_file).is_err(), "one at a time");
+    let of_a_folder = rotate_key(folder.path()).unwrap_err().to_string();
+    assert!(of_a_folder.contains("name the key's file in it"), "{of_a_folder}");
     let public = fs::read_to_string(key_file.with_extension("pub")).unwrap();
     assert_eq!(public.trim(), to.to_hex());
     write(settings, 5);

@@ -22,6 +22,9 @@ impl SqlState {
     /// `42000`, syntax error or access rule violation.
     pub const ACCESS: Self = Self(*b"42000");
 
+    /// `70100`, interrupted by a KILL.
+    pub const INTERRUPTED: Self = Self(*b"70100");
+
     /// A SQLSTATE of five bytes.
     pub const fn new(bytes: [u8; 5]) -> Self {
         Self(bytes)

@@ -21,13 +21,27 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::runtime::Runtime;
 
 use crate::server::Reloads;
+use crate::{usage, workers};
 
-/// EX_CONFIG of sysexits(3): the configuration is wrong.
-pub const EXIT_CONFIG: u8 = 78;
-/// EX_UNAVAILABLE of sysexits(3): an address is taken, the ledger can't be opened.
+/// The answer is no. Other codes are those of sysexits(3).
+const EXIT_NO: u8 = 1;
+/// EX_DATAERR: the input is wrong.
+const EXIT_DATA: u8 = 65;
+/// EX_NOINPUT: something can't be read.
+const EXIT_INPUT: u8 = 66;
+/// EX_UNAVAILABLE: an address is taken, the ledger can't be opened.
 pub const EXIT_UNAVAILABLE: u8 = 69;
+/// EX_CANTCREAT: a file can't be written.
+const EXIT_CANT_CREATE: u8 = 73;
+/// EX_IOERR: what is asked for can't be printed.
+const EXIT_IO: u8 = 74;
+/// EX_NOPERM: no right to it, or a reading that can't be recorded.
+const EXIT_NO_PERMISSION: u8 = 77;
+/// EX_CONFIG: the configuration is wrong.
+pub const EXIT_CONFIG: u8 = 78;
 /// How long the end waits for work that is under way on other threads.
 const LAST_WORK: Duration = Duration::from_secs(1);
 
@@ -141,11 +155,10 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }
-    let runtime =
-        match tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => return fail(EXIT_UNAVAILABLE, &error.to_string()),
-        };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(EXIT_UNAVAILABLE, &error.to_string()),
+    };
     let served = runtime.block_on(async {
         let reloads = Reloads::expect()?;
         let (config, hash) = config::Config::load(&path)?;
@@ -161,6 +174,14 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
         Err(fault) if fault.is_of_configuration() => fail(EXIT_CONFIG, &fault.to_string()),
         Err(fault) => fail(EXIT_UNAVAILABLE, &fault.to_string()),
     }
+}
+
+/// Once there is a thread that may wait, there is one for as long as the daemon runs: something
+/// asks for it each [`usage::EACH`], and a runtime that has none and can't make one panics.
+fn runtime() -> std::io::Result<Runtime> {
+    workers::room_for(2)?;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(1).thread_keep_alive(usage::EACH * 4).enable_all().build()
 }
 
 /// Passwords pass through this process's memory; none may end in a core file.

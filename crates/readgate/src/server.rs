@@ -17,9 +17,13 @@ use tokio::sync::watch;
 use crate::daemon::{BUILD, Daemon, StartFault, host_name};
 use crate::reload::files::FileWatch;
 use crate::shipping::Wanted;
+use crate::workers::room_for;
 use crate::{feeds, notices, ops, reload, replica_watch, usage};
 use drain::drain;
 use sockets::Inherited;
+
+/// Threads for what may wait, such as a file: so many are needed at once soon after the start.
+const THREADS_THAT_WAIT: usize = 3;
 
 /// Why the daemon ended otherwise than by order.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +70,7 @@ pub async fn serve(
 ) -> Result<(), ServeFault> {
     let mut inherited = Inherited::take();
     let daemon = Daemon::new(&config, &hash)?;
+    room_for(THREADS_THAT_WAIT).map_err(StartFault::Workers)?;
     // Before anybody can see that it is there: who can, may order it to end in good order.
     let mut orders = Orders::new(reloads)?;
     let mut sockets = Vec::new();

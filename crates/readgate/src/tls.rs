@@ -25,9 +25,6 @@ pub enum TlsFault {
         /// What is wrong with it.
         why: String,
     },
-    /// The key file holds no key.
-    #[error("no private key in the key file; PEM with BEGIN PRIVATE KEY is needed")]
-    Key,
     /// rustls won't take them.
     #[error("{0}")]
     Rustls(#[from] rustls::Error),
@@ -42,21 +39,32 @@ pub enum TlsFault {
 /// What clients' certificates must be.
 pub type ClientVerifier = Arc<dyn ClientCertVerifier>;
 
-/// The door's side, and what it asks of clients' certificates if it does: certificate chain from a PEM file and its key. Sessions are resumed by
-/// ticket, except where clients show certificates: a certificate that was revoked or has
-/// expired must not live on in a ticket.
+/// The door's side, and what it asks of clients' certificates if it does: certificate chain from a
+/// PEM file and its key. Sessions are resumed by ticket, except where clients show certificates: a
+/// certificate that was revoked or has expired must not live on in a ticket.
 pub fn acceptor(
     listener: &ListenerTls,
     key_pem: &[u8],
 ) -> Result<(TlsAcceptor, Option<ClientVerifier>), TlsFault> {
     let clients = listener.clients.as_ref().map(client_verifier).transpose()?;
     let chain = certificates(&listener.certificate_file)?;
-    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsFault::Key)?;
+    let key_file = listener.private_key.path();
+    let no_key = &"no private key in it; PEM with BEGIN PRIVATE KEY is needed";
+    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| fault(key_file, no_key))?;
+    let unpaired = |error| {
+        let certificate = &listener.certificate_file;
+        if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            let what = format!("it is not the key of the certificate in {}", certificate.display());
+            return fault(key_file, &what);
+        }
+        fault(certificate, &error)
+    };
     let builder = ServerConfig::builder_with_provider(door_provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
     let mut server = match clients.clone() {
         None => {
-            let mut server = builder.with_no_client_auth().with_single_cert(chain, key)?;
+            let mut server =
+                builder.with_no_client_auth().with_single_cert(chain, key).map_err(unpaired)?;
             let ticketer = rustls::crypto::ring::Ticketer::new();
             server.ticketer = ticketer.map_err(|_| TlsFault::Randomness)?;
             // A client that comes back gets the next one then.
@@ -65,7 +73,7 @@ pub fn acceptor(
         }
         Some(verifier) => {
             let builder = builder.with_client_cert_verifier(verifier);
-            let mut server = builder.with_single_cert(chain, key)?;
+            let mut server = builder.with_single_cert(chain, key).map_err(unpaired)?;
             server.session_storage = Arc::new(NoServerSessionStorage {});
             server.send_tls13_tickets = 0;
             server

@@ -7,9 +7,10 @@ use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::iter;
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -107,15 +108,43 @@ impl Workers {
 }
 
 impl Worker {
+    /// Its runtime is made in its thread: where that can't be had, none is left to be dropped by
+    /// a thread that may not.
     fn start(index: usize) -> io::Result<Self> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        let handle = runtime.handle().clone();
+        let (tell, told) = channel();
         thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
             INDEX.set(index);
-            runtime.block_on(beat());
+            let made = Builder::new_current_thread().enable_all().build();
+            let _ = tell.send(made.as_ref().map(|runtime| runtime.handle().clone()).map_err(same));
+            if let Ok(runtime) = made {
+                runtime.block_on(beat());
+            }
         })?;
+        let handle = told.recv().map_err(io::Error::other)??;
         Ok(Self { handle, load: Arc::default() })
     }
+}
+
+fn same(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
+}
+
+/// Whether the system has that many more threads, by making them. The runtime panics where it
+/// needs one and can't have it.
+///
+/// # Errors
+/// It has not; says what limits them.
+pub fn room_for(count: usize) -> io::Result<()> {
+    let gate = Mutex::new(());
+    let made = thread::scope(|scope| {
+        let _shut = gate.lock();
+        let make = || thread::Builder::new().spawn_scoped(scope, || drop(gate.lock())).map(drop);
+        (0..count).try_for_each(|_| make())
+    });
+    made.map_err(|error| {
+        let what = "no room for threads; see `ulimit -u`, TasksMax= and the limit of pids";
+        io::Error::new(error.kind(), format!("{what}: {error}"))
+    })
 }
 
 /// A timer that is always due soon. A runtime without one is woken through the kernel by
@@ -145,7 +174,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream as Client;
-    use std::sync::mpsc::{Sender, channel};
+    use std::sync::mpsc::Sender;
 
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;

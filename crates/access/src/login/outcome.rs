@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::certificate::ClientCertificate;
-use crate::credential::CredentialId;
+use crate::credential::{Credential, CredentialId};
 use crate::source::SourceAdmitted;
 use crate::user::User;
 
@@ -63,6 +63,17 @@ pub(super) enum Method {
     CachingSha2Full,
     Native,
     Certificate,
+}
+
+impl Method {
+    /// Whether what proves a client by this method is the same in both.
+    pub(super) fn is_same(self, then: &Credential, now: &Credential) -> bool {
+        match self {
+            Self::CachingSha2Fast | Self::CachingSha2Full => then.sha2 == now.sha2,
+            Self::Native => then.native == now.native,
+            Self::Certificate => true,
+        }
+    }
 }
 
 /// A login that failed. Prints the real reason, for the ledger alone: the client gets

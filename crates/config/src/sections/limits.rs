@@ -85,7 +85,8 @@ pub(crate) static LIMITS: Section = Section {
             Kind::Count(1, 1_000_000),
             "4096",
             "4096",
-            "Prepared statements of one session; their texts together are at most `max_payload`.",
+            "Prepared statements of one session; their texts together are at most `max_payload`, and \
+             so is what is sent ahead for their parameters (long data).",
         ),
         default(
             "drain",

@@ -6,7 +6,11 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ledger::PreparedRef;
-use mysql_wire::execute::{Parameters, without_attributes};
+use mysql_wire::error_code::{
+    ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_NET_PACKET_TOO_LARGE, ER_UNKNOWN_STMT_HANDLER,
+    ER_UNSUPPORTED_PS,
+};
+use mysql_wire::execute::Parameters;
 use mysql_wire::prepare::{PrepareOk, statement_id};
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 use mysql_wire::{Command, ErrPacket, SqlState};
@@ -22,12 +26,6 @@ use crate::daemon::Daemon;
 use crate::ending::Ending;
 use crate::recording::Named;
 
-/// ER_UNKNOWN_STMT_HANDLER.
-const UNKNOWN_HANDLER: u16 = 1243;
-/// ER_MAX_PREPARED_STMT_COUNT_REACHED.
-const TOO_MANY_PREPARED: u16 = 1461;
-/// ER_NET_PACKET_TOO_LARGE.
-const TOO_LARGE: u16 = 1153;
 /// Ids of absorbed statements start here, far above a replica's own.
 const FIRST_ABSORBED: u32 = 1 << 31;
 /// MariaDB's clients name the statement that they prepared last by this id.
@@ -44,7 +42,7 @@ pub struct PreparedStatements {
 #[derive(Debug)]
 enum Prepared {
     /// A read, prepared on the replica.
-    Read(PreparedRead),
+    Read(Box<PreparedRead>),
     /// Answered with OK at each execution; the replica has never heard of it.
     Absorbed(Absorbed, Bytes),
 }
@@ -65,8 +63,12 @@ struct PreparedRead {
     intent: u64,
     /// What executions have said of its parameters.
     parameters: Parameters,
-    /// Long data sent for the next execution, in bytes.
+    /// Those that stand where a password would.
+    secret: Vec<u16>,
+    /// What long data sent for the next execution takes, in bytes, at the replica and here.
     long_data: usize,
+    /// Whether more of it came than a session may have.
+    is_overlong: bool,
     /// What it holds, for the record.
     long_values: LongData,
     /// What the text names.
@@ -80,7 +82,7 @@ struct PreparedRead {
 impl PreparedRead {
     /// What was sent ahead is used up.
     fn forget_long_data(&mut self) {
-        self.long_data = 0;
+        (self.long_data, self.is_overlong) = (0, false);
         self.parameters.sent_ahead.clear();
         self.long_values.clear();
     }
@@ -121,6 +123,15 @@ impl PreparedStatements {
     /// Bytes of all texts.
     fn bytes(&self) -> usize {
         self.by_id.values().map(|prepared| prepared.text().len()).sum()
+    }
+
+    /// Bytes of all long data.
+    fn long_data(&self) -> usize {
+        let of = |prepared: &Prepared| match prepared {
+            Prepared::Read(read) => read.long_data,
+            Prepared::Absorbed(..) => 0,
+        };
+        self.by_id.values().map(of).sum()
     }
 
     fn insert(&mut self, id: u32, prepared: Prepared) {
@@ -189,7 +200,7 @@ fn no_room(session: &Session<'_>, text: &[u8]) -> Option<ErrPacket> {
     } else {
         return None;
     };
-    Some(ErrPacket::new(TOO_MANY_PREPARED, SqlState::ACCESS, text))
+    Some(ErrPacket::new(ER_MAX_PREPARED_STMT_COUNT_REACHED, SqlState::ACCESS, text))
 }
 
 async fn prepare_read(
@@ -200,17 +211,24 @@ async fn prepare_read(
     let run = Run::of_text(Command::StmtPrepare, &permit, false);
     let ran = run.to_the_end(session, received).await?;
     if let Some(prepare_ok) = ran.prepared {
+        let count = prepare_ok.parameters;
+        let looking = move |_: &Judge, _: &SessionFacts, text: &Bytes| {
+            ledger::password_parameters(text, count)
+        };
+        let secret = aside::look(session, permit.text(), looking).await?;
         let read = PreparedRead {
             permit,
             intent: ran.intent,
-            parameters: Parameters::new(prepare_ok.parameters),
+            parameters: Parameters::new(count),
+            secret,
             long_data: 0,
+            is_overlong: false,
             long_values: LongData::default(),
             named: ran.named,
             told_redacted: session.redacts(),
             got: Got::default(),
         };
-        session.prepared.insert(prepare_ok.statement_id, Prepared::Read(read));
+        session.prepared.insert(prepare_ok.statement_id, Prepared::Read(Box::new(read)));
     }
     Ok(())
 }
@@ -248,7 +266,6 @@ async fn run_prepared(
     let Some(id) = session.prepared.resolve(&body) else {
         return unknown(session, &body).await;
     };
-    let most = session.limits.max_payload;
     let read = match session.prepared.by_id.get_mut(&id) {
         Some(Prepared::Read(read)) => read,
         Some(Prepared::Absorbed(absorbed, text)) if command == Command::StmtExecute => {
@@ -257,12 +274,15 @@ async fn run_prepared(
         }
         Some(Prepared::Absorbed(..)) | None => return unknown(session, &body).await,
     };
-    let has_long_data = command == Command::StmtExecute && !read.long_values.is_empty();
-    if has_long_data && read.long_data > most {
+    if command == Command::StmtExecute && read.is_overlong {
         forget_long_data(session, id).await?;
-        let text = "readgate: parameters sent as long data are larger than limits.max_payload";
-        return session.send_err(&ErrPacket::new(TOO_LARGE, SqlState::LINK, text)).await;
+        let text = "readgate: parameters sent as long data are larger than limits.max_payload, \
+                    all of the session together";
+        return session
+            .send_err(&ErrPacket::new(ER_NET_PACKET_TOO_LARGE, SqlState::LINK, text))
+            .await;
     }
+    let has_long_data = command == Command::StmtExecute && read.long_data > 0;
     let permit = read.permit.clone();
     let prepared = PreparedRef { statement_id: id, intent: read.intent };
     let (named, told_redacted) = (Arc::clone(&read.named), read.told_redacted);
@@ -321,19 +341,15 @@ fn taken_apart(
     id: u32,
     body: Bytes,
 ) -> Result<(Bytes, Carried), Ending> {
-    let with_attributes = session.has_query_attributes();
+    let negotiated = session.negotiated;
     let Some(read) = session.prepared.read_mut(id) else {
         return Ok((body, Carried::default()));
     };
-    let (body, attributes) = match with_attributes {
-        true => without_attributes(&body, &mut read.parameters)
-            .map_err(|malformed| Ending::malformed(malformed.to_string()))?,
-        false => (body, Vec::new()),
-    };
-    let carried = Carried::of_execution(&body, &mut read.parameters, &read.long_values, attributes)
-        .map_err(|malformed| Ending::malformed(malformed.to_string()))?;
+    let (body, carried) =
+        Carried::of_execution(&body, negotiated, &mut read.parameters, &read.long_values)?;
+    let taken = (body, carried.concealing(&read.secret));
     read.forget_long_data();
-    Ok((body, carried))
+    Ok(taken)
 }
 
 /// The server may read a prepared text again, under the modes of that moment.
@@ -357,17 +373,19 @@ pub async fn send_long_data(session: &mut Session<'_>, body: Bytes) -> Result<()
     let Some(id) = session.prepared.resolve(&body) else {
         return Ok(());
     };
-    let most = session.limits.max_payload;
+    let (most, held) = (session.limits.max_payload, session.prepared.long_data());
     let Some(read) = session.prepared.read_mut(id) else {
         return Ok(());
     };
-    read.long_data = read.long_data.saturating_add(body.len());
     let parameter = u16::from_le_bytes([low, high]);
-    read.parameters.sent_ahead.insert(parameter);
-    read.long_values.add(parameter, body.get(6..).unwrap_or_default());
-    if read.long_data > most {
+    let more = body.len() + read.long_values.room_for(parameter);
+    read.is_overlong |= held.saturating_add(more) > most;
+    if read.is_overlong {
         return Ok(());
     }
+    read.long_data += more;
+    read.parameters.sent_ahead.insert(parameter);
+    read.long_values.add(parameter, body.get(6..).unwrap_or_default());
     let body = with_id(body, id);
     send(session, Command::StmtSendLongData, &body).await
 }
@@ -416,11 +434,11 @@ fn with_id(body: Bytes, id: u32) -> Bytes {
 async fn unknown(session: &mut Session<'_>, body: &[u8]) -> Result<(), Ending> {
     let id = statement_id(body).unwrap_or(0);
     let text = format!("Unknown prepared statement handler ({id}) given to readgate");
-    session.send_err(&ErrPacket::new(UNKNOWN_HANDLER, SqlState::GENERAL, text)).await
+    session.send_err(&ErrPacket::new(ER_UNKNOWN_STMT_HANDLER, SqlState::GENERAL, text)).await
 }
 
 /// What readgate answers itself has no prepared form.
 async fn unsupported(session: &mut Session<'_>) -> Result<(), Ending> {
     let text = "This command is not supported in the prepared statement protocol yet";
-    session.send_err(&ErrPacket::new(1295, SqlState::GENERAL, text)).await
+    session.send_err(&ErrPacket::new(ER_UNSUPPORTED_PS, SqlState::GENERAL, text)).await
 }

@@ -193,7 +193,7 @@ impl<'a> Session<'a, Lent> {
                 payload = client.read_payload(limits.max_payload) => {
                     return payload.map_err(Ending::from);
                 }
-                () = orders.end_when_idle() => return Err(ordered(orders)),
+                () = orders.end_when_idle() => return Err(ordered(orders).at_rest()),
                 idle = idle.pass(wait) => match idle {
                     Idle::Nap => client.release_buffers(),
                     Idle::Share => {}
