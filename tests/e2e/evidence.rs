@@ -114,6 +114,11 @@ on_both! {
         let two = outcome_of("SELECT 'shape', 2 FROM subjects LIMIT 1");
         assert_eq!(one["fingerprint"], two["fingerprint"]);
         assert_eq!(one["tables"][0], "clinical.subjects");
+        for text in ["PREPARE shape FROM 'SELECT 3 FROM subjects'", "EXECUTE shape"] {
+            alice.query(text).expect_ok();
+            let outcome = outcome_of(text);
+            assert_eq!(outcome["tables"][0], "clinical.subjects", "{text}: {outcome}");
+        }
     }
 
     fn a_redacted_ledger_holds_no_value_of_any_statement(stage) {

@@ -59,6 +59,7 @@ mod references;
 mod refusals;
 mod reloads;
 mod roles;
+mod routines;
 mod settings;
 mod sharing;
 mod shipping;

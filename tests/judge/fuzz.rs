@@ -141,11 +141,14 @@ fn follow(
     permit: &ReadPermit,
     succeeded: bool,
 ) -> bool {
-    match succeeded {
-        true => facts.apply(permit.effects()),
+    let in_doubt = match succeeded {
+        true => {
+            facts.apply(permit.effects());
+            facts.in_doubt()
+        }
         false => facts.apply_failed(permit.effects()),
-    }
-    if facts.in_doubt() || !succeeded {
+    };
+    if in_doubt {
         return session.resync(facts);
     }
     let known = session.facts().as_ref().map(reading);

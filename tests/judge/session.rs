@@ -228,6 +228,15 @@ impl Session {
             .collect()
     }
 
+    /// Whether a table is the user's session's alone.
+    pub(crate) fn is_temporary(&mut self, table: &str) -> bool {
+        let query = format!("SHOW CREATE TABLE {table}");
+        let row: Result<Option<mysql_async::Row>, _> =
+            self.runtime.block_on(self.user.query_first(query));
+        let definition = row.ok().flatten().and_then(|row| row.get_opt::<Vec<u8>, usize>(1));
+        definition.is_some_and(|text| text.is_ok_and(|text| text.starts_with(b"CREATE TEMPORARY")))
+    }
+
     /// The single value that a query of the watcher gives.
     pub(crate) fn ask(&mut self, query: &str) -> String {
         let value: Option<mysql_async::Value> =

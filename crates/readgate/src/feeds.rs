@@ -74,13 +74,15 @@ impl Feeds {
         let mut known = self.known();
         known.all_were_seen |= feeds.iter().all(|feed| known.standings.contains_key(&feed.name));
         let trouble = |feed: &Arc<Feed>| {
-            let why = match known.standings.get(&feed.name) {
-                Some((_, standing)) if !standing.state.is_stale() => return None,
-                Some((_, standing)) => standing.sentence(&feed.name),
+            let standing = known.standings.get(&feed.name).map(|(_, standing)| standing);
+            let why = match standing {
+                Some(standing) if !standing.state.is_stale() => return None,
+                Some(standing) => standing.sentence(&feed.name),
                 None if known.all_were_seen => return None,
                 None => format!("feed {:?} has not been looked at yet", feed.name),
             };
-            Some(FeedTrouble { why, when_stale: feed.when_stale })
+            let is_unseen = standing.is_none();
+            Some(FeedTrouble { why, when_stale: feed.when_stale, is_unseen })
         };
         walls.feeds(feeds.iter().filter_map(trouble).collect());
     }

@@ -62,10 +62,9 @@ pub struct Named {
 
 impl Named {
     /// What this text names in this session.
-    pub fn by(facts: &SessionFacts, text: &[u8]) -> Self {
-        let sql_judge::Structure { qualified: tables, columns, .. } =
-            sql_judge::structure(facts, text);
-        let fingerprint = short_hash(&sql_judge::shape(facts, text));
+    pub fn by(facts: &SessionFacts, permit: &ReadPermit) -> Self {
+        let sql_judge::Structure { qualified: tables, columns, .. } = permit.structure(facts);
+        let fingerprint = short_hash(&sql_judge::shape(facts, permit.text()));
         let names = Names::new(Some(&fingerprint), &tables, &columns);
         Self { fingerprint, has_tables: !tables.is_empty(), names }
     }

@@ -135,6 +135,8 @@ pub struct ReplicaSession {
     pub wish: Arc<SessionWish>,
     /// Session variables after the guard.
     pub baseline: guard::Baseline,
+    /// A routine has run that may have set something else than the guard did.
+    pub is_loose: bool,
 }
 
 impl ReplicaSession {
@@ -353,15 +355,21 @@ impl ReplicaTarget {
         names: Option<&str>,
     ) -> Result<guard::Baseline, ReplicaFault> {
         let guard = session.guard.clone();
+        session.is_loose = false;
         self.within_deadline(guard::set_again(session, &guard, names)).await
     }
 
-    /// Reads a session's state back.
+    /// Reads a session's state back; behind a routine it is made read-only again first.
     pub async fn read_again(
         &self,
         session: &mut ReplicaSession,
     ) -> Result<guard::Baseline, ReplicaFault> {
-        self.within_deadline(guard::read_again(session)).await
+        let baseline = match session.is_loose {
+            true => self.within_deadline(guard::tighten(session)).await?,
+            false => self.within_deadline(guard::read_again(session)).await?,
+        };
+        session.is_loose = false;
+        Ok(baseline)
     }
 
     /// Runs work on the replica within the deadline for it.

@@ -110,6 +110,7 @@ impl Watch {
         if self.checked.is_none() {
             // Its walls have never been seen: that they haven't is what counts.
             daemon.metrics.state.replica_lag(&daemon.pool.target.name, None, false);
+            daemon.walls.not_there();
             return;
         }
         let worst = self.told.map(|(at, seconds)| seconds + at.elapsed().as_secs_f64());

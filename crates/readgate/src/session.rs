@@ -25,7 +25,7 @@ use ledger::WhoTag;
 use mysql_wire::change_user::ChangeUser;
 use mysql_wire::packet::Payload;
 use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, StatusFlags};
-use sql_judge::{Judge, SessionFacts, prepares_as_written};
+use sql_judge::{Judge, ReadPermit, SessionFacts, prepares_as_written};
 
 use crate::context::Context;
 use crate::daemon::{Daemon, SessionLimits};
@@ -37,8 +37,8 @@ use crate::packet_stream::PacketStream;
 use crate::patience;
 use crate::recording::SessionRecords;
 use crate::registry::{Order, Orders, Registered};
-use crate::replica::ReplicaSession;
 use crate::replica::pool::Warm;
+use crate::replica::{ReplicaFault, ReplicaSession};
 use crate::role_policy::RoleJudge;
 use crate::usage::BytesRead;
 use opening::charset_unknown;
@@ -288,6 +288,19 @@ impl<'a> Session<'a> {
             true => Ok(()),
             false => Err(charset_unknown()),
         }
+    }
+
+    /// Puts the guard in force again behind a routine that may have set something else. Before the
+    /// next statement and not at once: what the routine left, such as warnings, may be asked for.
+    async fn tighten_for(&mut self, next: &ReadPermit) -> Result<(), Ending> {
+        if !self.replica.is_loose || next.asks_diagnostics() {
+            return Ok(());
+        }
+        Box::pin(self.resync()).await.map_err(|ending| {
+            let fault = ReplicaFault::Guard("behind a routine".to_owned());
+            let farewell = fault.err_packet(&self.daemon.pool.target.name);
+            Ending { farewell: ending.farewell.or(Some(farewell)), ..ending }
+        })
     }
 
     /// The replica says with each OK whether a backslash escapes: a session in which the

@@ -42,7 +42,10 @@ pub struct Explanation {
 /// several statements is rejected unless all of them pass.
 pub fn explain(judge: &Judge, facts: &SessionFacts, text: Bytes) -> Explanation {
     let verdicts = judge.judge_several(facts, text.clone());
-    let structure = structure::structure(facts, &text);
+    let structure = match verdicts.as_slice() {
+        [Verdict::Allow(permit)] => permit.structure(facts),
+        _ => structure::structure(facts, &text),
+    };
     let mut explanation = Explanation {
         verdict: "allow",
         rule: "",

@@ -111,17 +111,20 @@ impl SessionFacts {
                 Change::Called => self.prepared.clear(),
                 Change::InDoubt => self.in_doubt = true,
                 Change::Literals { in_doubt } => self.literals_in_doubt = *in_doubt,
-                Change::Tracing => {}
+                Change::Tracing | Change::Executed(_) => {}
             }
         }
     }
 
     /// Takes over what a permitted statement may have done before the replica answered it with
-    /// an error; the rest is read back ([`SessionFacts::resync`]).
-    pub fn apply_failed(&mut self, effects: &Effects) {
+    /// an error. Whether that may be more, which is to be read back ([`SessionFacts::resync`]).
+    #[must_use]
+    pub fn apply_failed(&mut self, effects: &Effects) -> bool {
         if effects.changes.iter().any(|change| matches!(change, Change::Called)) {
             self.prepared.clear();
         }
+        let is_done = |change: &Change| matches!(change, Change::Called | Change::Executed(_));
+        !effects.changes.iter().all(is_done)
     }
 
     /// Takes over what the replica itself says of the session, read back after something
@@ -221,9 +224,20 @@ pub struct Effects {
 }
 
 impl Effects {
-    /// Whether the session stays as it is.
+    /// Whether the session stays as it is, as far as judging goes.
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
+    }
+
+    /// The text inside a statement that prepares or executes one, and the schema of its names if
+    /// that isn't the session's.
+    pub(crate) fn inner(&self) -> Option<(&Bytes, Option<&Option<Bytes>>)> {
+        self.changes.iter().find_map(|change| {
+            if let Change::Executed(PreparedText { text, schema }) = change {
+                return Some((text, Some(schema)));
+            }
+            if let Change::Prepared(_, text) = change { Some((text, None)) } else { None }
+        })
     }
 
     /// Whether the server may keep texts of this session's statements from now on, which whoever
@@ -241,6 +255,8 @@ pub(crate) enum Change {
     Schema(Bytes),
     Prepared(Bytes, Bytes),
     Deallocated(Bytes),
+    /// What EXECUTE ran; its own changes stand beside it.
+    Executed(PreparedText),
     /// A routine ran, which may have prepared another text under any name.
     Called,
     /// What decides how texts are read was set to a value that the text doesn't tell.

@@ -48,6 +48,23 @@ const DIAGNOSTICS: &[&str] =
 /// collation that can't be read: only NAMES and `character_set_results = NULL` leave none in
 /// doubt. In lower case, sorted.
 const RESTORABLE: &[&str] = &["autocommit", "character_set_results", "sql_mode"];
+/// Words that make a statement which does nothing but ask what the one before it left. In lower
+/// case, sorted.
+const ASKING: &[&str] = &[
+    "as",
+    "count",
+    "error_count",
+    "errors",
+    "found_rows",
+    "limit",
+    "offset",
+    "row_count",
+    "select",
+    "session",
+    "show",
+    "warning_count",
+    "warnings",
+];
 /// LIMIT and OFFSET with more digits than this leave a FOUND_ROWS() that is costly to make.
 const SHORT_NUMBER: usize = 5;
 
@@ -80,6 +97,16 @@ impl ReadPermit {
             | StatementKind::Admin
             | StatementKind::Unknown => Footprint::Lasting,
         }
+    }
+}
+
+impl ReadPermit {
+    /// Whether it asks for the diagnostics of the statement before it, and does nothing else. It
+    /// is made of a few words: nothing that could write is hidden in it.
+    pub fn asks_diagnostics(&self) -> bool {
+        let may_ask = matches!(self.kind(), StatementKind::Select | StatementKind::Show);
+        self.kind() == StatementKind::Diagnostics
+            || (may_ask && Tokens::of(self).ask().unwrap_or(false))
     }
 }
 
@@ -136,6 +163,26 @@ impl<'t> Tokens<'t> {
             }
             let [latest, _] = self.before;
             self.before = [token, latest];
+        }
+    }
+
+    /// Whether all tokens are [`ASKING`] or what goes with that; a name behind AS is any.
+    fn ask(mut self) -> Option<bool> {
+        loop {
+            let token = self.next()?;
+            let [before, _] = self.before;
+            let is_known = match token.kind {
+                Kind::End => return Some(true),
+                Kind::Word | Kind::Name => before.is_word(K::AS) || self.is_one_of(token, ASKING),
+                Kind::QuotedName => before.is_word(K::AS),
+                Kind::Symbol => matches!(token.byte, b'(' | b')' | b'*' | b',' | b';' | b'.'),
+                Kind::Number | Kind::AtAt => true,
+                Kind::Text | Kind::UserVariable | Kind::Hint => false,
+            };
+            if !is_known {
+                return Some(false);
+            }
+            self.before = [token, before];
         }
     }
 
@@ -214,15 +261,22 @@ mod tests {
     use super::*;
     use crate::{Flavour, Judge, Policy, ServerVersion, SessionFacts, Verdict};
 
-    fn footprint(flavour: Flavour, text: &str) -> Footprint {
+    fn judge(server: ServerVersion) -> Judge {
+        let allowed_functions = vec!["clinical.age_at".to_owned(), "GET_LOCK".to_owned()];
+        Judge::new(server, Policy { allowed_functions, ..Policy::default() })
+    }
+
+    fn permit(flavour: Flavour, text: &str) -> ReadPermit {
         let number = if flavour == Flavour::MySql { 90_700 } else { 101_100 };
         let server = ServerVersion { flavour, number };
         let facts = SessionFacts::new(server, b"", 45, Some(b"clinical")).unwrap();
-        let allowed_functions = vec!["clinical.age_at".to_owned(), "GET_LOCK".to_owned()];
-        let judge = Judge::new(server, Policy { allowed_functions, ..Policy::default() });
-        let verdict = judge.judge(&facts, bytes::Bytes::copy_from_slice(text.as_bytes()));
+        let verdict = judge(server).judge(&facts, bytes::Bytes::copy_from_slice(text.as_bytes()));
         let Verdict::Allow(permit) = verdict else { panic!("{text}: {verdict:?}") };
-        permit.footprint()
+        permit
+    }
+
+    fn footprint(flavour: Flavour, text: &str) -> Footprint {
+        permit(flavour, text).footprint()
     }
 
     fn all_are(expected: Footprint, texts: &[&str]) {
@@ -273,6 +327,52 @@ mod tests {
             "SELECT a FROM t LIMIT 5 OFFSET 2000000",
         ];
         all_are(Footprint::Diagnostics, &texts);
+    }
+
+    #[test]
+    fn what_only_asks_is_told() {
+        let asks = |text: &str| permit(Flavour::MariaDb, text).asks_diagnostics();
+        for text in [
+            "SHOW WARNINGS",
+            "show errors limit 1, 5;",
+            "SHOW COUNT(*) WARNINGS",
+            "GET DIAGNOSTICS @n = NUMBER",
+            "SELECT FOUND_ROWS() AS `all`, ROW_COUNT()",
+            "SELECT @@session.warning_count, @@error_count AS n",
+        ] {
+            assert!(asks(text), "{text}");
+        }
+        for text in [
+            "SELECT 1 AS n FROM t",
+            "SELECT FOUND_ROWS(), age_at(1)",
+            "SHOW TABLES",
+            "SELECT FOUND_ROWS() INTO @n",
+            "SELECT 'a'",
+            "DO 1",
+        ] {
+            assert!(!asks(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_runs_a_listed_routine_is_told_each_time() {
+        let listed = |text: &str| permit(Flavour::MySql, text).runs_routine();
+        for text in ["SELECT age_at(1)", "SELECT 1 + clinical . age_at(2)", "DO age_at(1)"] {
+            assert!(listed(text), "{text}");
+        }
+        assert!(!listed("SELECT COUNT(1), GET_LOCK('a', 1)"));
+        let server = ServerVersion { flavour: Flavour::MySql, number: 90_700 };
+        let judge = judge(server);
+        let facts = SessionFacts::new(server, b"", 45, Some(b"clinical")).unwrap();
+        for number in 0..5 {
+            let text = format!("SELECT age_at({number})");
+            for _ in 0..3 {
+                let Verdict::Allow(permit) = judge.judge(&facts, text.clone().into()) else {
+                    panic!("refused");
+                };
+                assert!(permit.runs_routine(), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -72,6 +72,8 @@ pub(crate) struct Parser<'a> {
     pub(crate) kind: StatementKind,
     /// What it will change in the session.
     pub(crate) changes: Vec<Change>,
+    /// A routine that the policy lists is called.
+    pub(crate) runs_routine: bool,
     /// Text of a prepared statement that remains to be judged as one of its own.
     pub(crate) inner: Option<PreparedText>,
     /// Whether the tables that the text names are still to be held against the policy.
@@ -108,6 +110,7 @@ impl<'a> Parser<'a> {
             explained_in: None,
             kind,
             changes: Vec::new(),
+            runs_routine: false,
             inner: None,
             has_subquery: false,
             must_look: policy.restricts_schemas()

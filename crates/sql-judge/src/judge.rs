@@ -9,7 +9,7 @@ use crate::access;
 use crate::facts::{Change, Effects, PreparedText, SessionFacts};
 use crate::grammar::{Outcome, Parser, Refusal};
 use crate::lexer::sight::{Looked, Session, Sight};
-use crate::memory::{Memory, Unknown};
+use crate::memory::{Memory, PlainRead, Unknown};
 use crate::server::ServerVersion;
 use crate::settings::Limits;
 use crate::verdict::{Absorbed, Denial, OwnStatement, ReadPermit, StatementKind, Verdict};
@@ -63,6 +63,7 @@ struct Read {
     outcome: Outcome,
     kind: StatementKind,
     changes: Vec<Change>,
+    runs_routine: bool,
     inner: Option<PreparedText>,
     next: Option<usize>,
 }
@@ -241,7 +242,7 @@ impl Judge {
         let session = Session::new(facts, &looked);
         let sight = Sight::new(facts.lex_mode(), text, &looked);
         let read = self.read(session, &sight);
-        let Read { outcome, kind, changes, inner, next } = match read {
+        let Read { outcome, kind, changes, runs_routine, inner, next } = match read {
             Ok(read) => read,
             Err((refusal, kind)) => {
                 return Judged { verdict: refused(*refusal, kind), next: None };
@@ -252,9 +253,10 @@ impl Judge {
                 Some(inner) => self.permit(facts, text, kind, changes, inner),
                 None => {
                     let is_plain = changes.is_empty() && next.is_none();
-                    let memos = self.memory.keep(facts, unknown, is_plain.then_some(kind), &looked);
+                    let plain = is_plain.then_some(PlainRead { kind, runs_routine });
+                    let memos = self.memory.keep(facts, unknown, plain, &looked);
                     let permit = ReadPermit::new(text.clone(), kind, Effects { changes }, facts);
-                    Verdict::Allow(permit.with_memos(memos))
+                    Verdict::Allow(permit.with_memos(memos).with_routine(runs_routine))
                 }
             },
             Outcome::Absorb(reason) => Verdict::Absorb(Absorbed { kind, reason }),
@@ -280,7 +282,8 @@ impl Judge {
         if let Some(refusal) = forbidden.flatten().or_else(|| locking().flatten()) {
             return Err((Box::new(refusal), kind));
         }
-        Ok(Read { outcome, kind, changes: parser.changes, inner: parser.inner, next })
+        let Parser { changes, runs_routine, inner, .. } = parser;
+        Ok(Read { outcome, kind, changes, runs_routine, inner, next })
     }
 
     /// The permit for a text that the grammar found a read with a statement inside it
@@ -294,9 +297,12 @@ impl Judge {
         inner: PreparedText,
     ) -> Verdict {
         let is_executed = changes.is_empty();
-        match self.judge_inner(&facts.in_schema(inner.schema), inner.text) {
+        let mut runs_routine = false;
+        match self.judge_inner(&facts.in_schema(inner.schema.clone()), inner.text.clone()) {
             Verdict::Allow(permit) if is_executed => {
+                changes.push(Change::Executed(inner));
                 changes.extend(permit.effects().changes.iter().cloned());
+                runs_routine = permit.runs_routine();
             }
             Verdict::Allow(_) => {}
             Verdict::Absorb(_) | Verdict::Own(_) => {
@@ -309,7 +315,8 @@ impl Judge {
             }
         }
         let effects = Effects { changes };
-        Verdict::Allow(ReadPermit::new(text.clone(), kind, effects, facts))
+        let permit = ReadPermit::new(text.clone(), kind, effects, facts);
+        Verdict::Allow(permit.with_routine(runs_routine))
     }
 }
 

@@ -54,25 +54,32 @@ impl Memos {
     }
 }
 
+/// What is kept of a read that changes nothing that judging goes by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PlainRead {
+    pub(crate) kind: StatementKind,
+    pub(crate) runs_routine: bool,
+}
+
 /// A text that is a plain read.
 #[derive(Debug, Clone)]
 pub(crate) struct Known {
-    pub(crate) kind: StatementKind,
+    pub(crate) read: PlainRead,
     pub(crate) memos: Memos,
 }
 
 /// Texts of one skeleton.
 #[derive(Debug, Clone, Default)]
 struct Alike {
-    /// Of what kind they are if all of them are plain reads.
-    read: Option<StatementKind>,
+    /// What they are if all of them are plain reads.
+    read: Option<PlainRead>,
     memo: Memo,
 }
 
 /// Texts of one skeleton that are plain reads, all of them.
 #[derive(Debug, Clone)]
 struct Reads {
-    kind: StatementKind,
+    read: PlainRead,
     memo: Memo,
 }
 
@@ -122,8 +129,8 @@ impl Memory {
             Some(Alike { read: None, memo }) => {
                 Err(Unknown { text, place, skeleton: None, alike: Some(memo) })
             }
-            Some(Alike { read: Some(kind), memo }) => {
-                let reads = Reads { kind, memo };
+            Some(Alike { read: Some(read), memo }) => {
+                let reads = Reads { read, memo };
                 self.patterns.keep(facts, text, skeleton, &reads);
                 Ok(self.one_of(reads, place, facts, text))
             }
@@ -138,31 +145,31 @@ impl Memory {
         facts: &SessionFacts,
         text: &[u8],
     ) -> Known {
-        let Reads { kind, memo } = reads;
-        let known = Known { kind, memos: Memos::of_text(Some(&memo)) };
+        let Reads { read, memo } = reads;
+        let known = Known { read, memos: Memos::of_text(Some(&memo)) };
         let kept = place.and_then(|place| self.verdicts.note(place, facts, text, known));
-        kept.unwrap_or(Known { kind, memos: Memos { text: None, alike: Some(memo) } })
+        kept.unwrap_or(Known { read, memos: Memos { text: None, alike: Some(memo) } })
     }
 
-    /// Keeps that the text was judged a read: a plain one if `kind` is given, and then by
+    /// Keeps that the text was judged a read: a plain one if that is given, and then by
     /// looking at this.
     pub(crate) fn keep(
         &self,
         facts: &SessionFacts,
         unknown: Unknown<'_>,
-        kind: Option<StatementKind>,
+        plain: Option<PlainRead>,
         looked: &Looked,
     ) -> Memos {
         let Unknown { text, place, skeleton, alike } = unknown;
-        let kind = kind.filter(|_| !looked.at_session());
-        let read = kind.filter(|_| !looked.at_values());
+        let plain = plain.filter(|_| !looked.at_session());
+        let read = plain.filter(|_| !looked.at_values());
         let alike = alike.or_else(|| {
             let (skeleton, place) = skeleton?;
             let texts = Alike { read, memo: Memo::default() };
             let kept = self.skeletons.note(place, facts, skeleton.bytes(), texts)?;
             Some(kept.memo)
         });
-        let known = kind.map(|kind| Known { kind, memos: Memos::of_text(alike.as_ref()) });
+        let known = plain.map(|read| Known { read, memos: Memos::of_text(alike.as_ref()) });
         let kept = place
             .zip(known)
             .and_then(|(place, known)| self.verdicts.note(place, facts, text, known));

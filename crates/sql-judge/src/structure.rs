@@ -8,6 +8,7 @@ use crate::facts::SessionFacts;
 use crate::lexer::keyword::Keyword as K;
 use crate::lexer::sight::{Looked, Sight};
 use crate::lexer::token::{Kind, Token};
+use crate::server::Flavour;
 use crate::text::{readable_name, unquote_name};
 use crate::walk::{Event, Name, Path, Walk};
 use reserved::is_reserved;
@@ -15,12 +16,15 @@ use scope::{Scope, Source};
 
 /// Most names that are kept of each sort.
 const MAX_NAMES: usize = 256;
+/// Stands for those beyond them.
+const MORE: &str = "...";
 
 /// What a text names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Structure {
     /// Tables and views as written, without quotes: `t` or `s.t`; each once, in order. Behind
-    /// EXPLAIN FOR SCHEMA with that schema. Common table expressions are none.
+    /// EXPLAIN FOR SCHEMA with that schema. Common table expressions are none. Beyond 256 stands
+    /// `...` for the rest, of columns and functions too.
     pub tables: Vec<String>,
     /// The same with the session's schema where the text gives none and the session has one.
     pub qualified: Vec<String>,
@@ -38,6 +42,7 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
     let looked = Looked::default();
     let mut reader = Reader {
         walk: Walk::new(Sight::new(facts.lex_mode(), text, &looked)),
+        is_mysql: facts.server().flavour == Flavour::MySql,
         depth: 0,
         scopes: vec![Scope::default()],
         common: Vec::new(),
@@ -57,7 +62,7 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
 }
 
 /// A table that was named, before it is known whether it is a common table expression.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct NamedTable {
     name: String,
     is_bare: bool,
@@ -78,6 +83,7 @@ struct CommonList {
 
 struct Reader<'t> {
     walk: Walk<'t>,
+    is_mysql: bool,
     depth: usize,
     /// Queries that are open, the innermost last.
     scopes: Vec<Scope>,
@@ -182,7 +188,8 @@ impl Reader<'_> {
     fn table(&mut self, path: Path) {
         let name = self.text(path);
         let is_bare = path.parts().is_some_and(|parts| parts.len() == 1);
-        let is_common = is_bare && self.common.iter().any(|(_, common)| *common == name);
+        let is_common =
+            is_bare && self.common.iter().any(|(_, common)| self.are_same(common, &name));
         let last = path.parts().and_then(<[Token]>::last).copied().unwrap_or(path.first());
         self.last_table = Some(last.offset());
         let alias = self.token_text(last);
@@ -191,10 +198,8 @@ impl Reader<'_> {
         } else {
             let name = if is_bare { self.bare(name) } else { name };
             self.source(Source { alias, table: Some(name.clone()) });
-            if self.tables.len() < 4 * MAX_NAMES {
-                let lacks_schema = is_bare && self.explained_in.is_none();
-                self.tables.push(NamedTable { name, is_bare, lacks_schema });
-            }
+            let lacks_schema = is_bare && self.explained_in.is_none();
+            self.keep_table(NamedTable { name, is_bare, lacks_schema });
         }
     }
 
@@ -209,7 +214,14 @@ impl Reader<'_> {
     fn described(&mut self, path: Path) {
         let name = self.text(path);
         let lacks_schema = path.parts().is_some_and(|parts| parts.len() == 1);
-        self.tables.push(NamedTable { name, is_bare: false, lacks_schema });
+        self.keep_table(NamedTable { name, is_bare: false, lacks_schema });
+    }
+
+    /// Each once, and so many that more than [`MAX_NAMES`] are told as such.
+    fn keep_table(&mut self, table: NamedTable) {
+        if self.tables.len() < 8 * MAX_NAMES && !self.tables.contains(&table) {
+            self.tables.push(table);
+        }
     }
 
     fn source(&mut self, source: Source) {
@@ -232,15 +244,20 @@ impl Reader<'_> {
             list.pending = Some(name);
             return;
         }
-        // All names of a recursive list can be read in all of its bodies.
-        let mut index = 0;
-        let start = list.start;
-        let as_table = self.bare(name.clone());
-        self.tables.retain(|table| {
-            index += 1;
-            index <= start || !table.is_bare || table.name != as_table
-        });
+        // In MariaDB all names of a recursive list can be read in all of its bodies.
+        if !self.is_mysql {
+            let start = list.start;
+            let mut of_list = self.tables.split_off(start);
+            of_list.retain(|table| !table.is_bare || !self.are_same(&table.name, &name));
+            self.tables.append(&mut of_list);
+        }
         self.common.push((depth, name));
+    }
+
+    /// Whether a table's bare name is that of a common table expression: to MariaDB without regard
+    /// to case.
+    fn are_same(&self, common: &str, table: &str) -> bool {
+        common == table || (!self.is_mysql && common.eq_ignore_ascii_case(table))
     }
 
     fn common_ends(&mut self) {
@@ -343,8 +360,8 @@ const UNITS: &[&str] =
     &["MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR"];
 
 fn keep(names: &mut Vec<String>, name: String) {
-    if names.len() < MAX_NAMES && !names.contains(&name) {
-        names.push(name);
+    if names.len() <= MAX_NAMES && !names.contains(&name) {
+        names.push(if names.len() < MAX_NAMES { name } else { MORE.to_owned() });
     }
 }
 

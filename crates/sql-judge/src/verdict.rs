@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use crate::facts::{Effects, SessionFacts};
 use crate::lexer::LexMode;
-use crate::memory::{Known, Memos, recall, remember};
+use crate::memory::{Known, Memos, PlainRead, recall, remember};
+use crate::structure::{Structure, structure};
 
 /// The answer to one statement.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub enum Verdict {
 pub struct ReadPermit {
     text: Bytes,
     kind: StatementKind,
+    runs_routine: bool,
     effects: Effects,
     read_as: LexMode,
     schema: Option<Bytes>,
@@ -42,17 +44,25 @@ impl ReadPermit {
         facts: &SessionFacts,
     ) -> Self {
         let (read_as, schema) = (facts.lex_mode(), facts.schema_bytes());
-        Self { text, kind, effects, read_as, schema, memos: Memos::default() }
+        let memos = Memos::default();
+        Self { text, kind, runs_routine: false, effects, read_as, schema, memos }
     }
 
     /// The permit for a plain read of which the judge knows already.
     pub(crate) fn of_known(text: Bytes, known: Known, facts: &SessionFacts) -> Self {
-        Self::new(text, known.kind, Effects::default(), facts).with_memos(known.memos)
+        let Known { read: PlainRead { kind, runs_routine }, memos } = known;
+        let permit = Self::new(text, kind, Effects::default(), facts);
+        permit.with_memos(memos).with_routine(runs_routine)
     }
 
     /// With what others find out about it.
     pub(crate) fn with_memos(self, memos: Memos) -> Self {
         Self { memos, ..self }
+    }
+
+    /// With whether a listed routine runs in it.
+    pub(crate) fn with_routine(self, runs_routine: bool) -> Self {
+        Self { runs_routine, ..self }
     }
 
     /// What `make` found out about the text, from now on or from an earlier time: it must
@@ -86,6 +96,22 @@ impl ReadPermit {
     /// What to [`crate::SessionFacts::apply`] after the replica's OK.
     pub fn effects(&self) -> &Effects {
         &self.effects
+    }
+
+    /// What the text names, in this session; of one that prepares or executes another, what that
+    /// one does.
+    pub fn structure(&self, facts: &SessionFacts) -> Structure {
+        match self.effects.inner() {
+            Some((text, None)) => structure(facts, text),
+            Some((text, Some(schema))) => structure(&facts.in_schema(schema.clone()), text),
+            None => structure(facts, &self.text),
+        }
+    }
+
+    /// Whether a listed routine runs, which may set what users may not: that the session writes,
+    /// first of all.
+    pub fn runs_routine(&self) -> bool {
+        self.runs_routine
     }
 
     /// How the text was read.

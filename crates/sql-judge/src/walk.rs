@@ -25,7 +25,7 @@ enum With {
     Named { recursive: bool },
     /// Behind AS.
     BeforeBody { recursive: bool },
-    /// A comma would bring the next.
+    /// A comma right behind it would bring the next.
     AfterBody { recursive: bool },
 }
 
@@ -112,6 +112,16 @@ impl<'t> Walk<'t> {
     fn dot_follows(&self) -> bool {
         let mut ahead = self.sight.clone();
         ahead.next().is_ok_and(|token| token.is(b'.'))
+    }
+
+    /// Whether `AS (` follows.
+    fn as_parenthesis_follows(&self) -> bool {
+        self.is(K::AS) && self.sight.clone().next().is_ok_and(|token| token.is(b'('))
+    }
+
+    /// Whether a token is this word, which is none of the keywords.
+    fn is_unquoted(&self, token: Token, word: &[u8]) -> bool {
+        token.is_name() && self.bytes(token).eq_ignore_ascii_case(word)
     }
 
     fn level(&self) -> Level {
@@ -281,12 +291,14 @@ impl<'t> Walk<'t> {
                 Some(self.closed())
             }
             b',' => {
-                self.change(|level| {
-                    level.wants_table = level.in_from;
-                    if let With::AfterBody { recursive } = level.with {
-                        level.with = With::BeforeName { recursive };
-                    }
-                });
+                let mut with = level.with;
+                // MariaDB: `) CYCLE a, b RESTRICT, next AS (`.
+                if let With::AfterBody { recursive } = with
+                    && (before.is(b')') || self.is_unquoted(before, b"RESTRICT"))
+                {
+                    with = With::BeforeName { recursive };
+                }
+                self.change(|level| (level.wants_table, level.with) = (level.in_from, with));
                 None
             }
             // `{oj t LEFT JOIN ...}`
@@ -329,11 +341,14 @@ impl<'t> Walk<'t> {
         let is_call = self.token.is(b'(') && !word.takes_parenthesis();
         if level.wants_table {
             self.change(|level| level.wants_table = false);
-            let is_dual = path.count == 1 && self.bytes(path.first()).eq_ignore_ascii_case(b"DUAL");
-            return match is_call && path.count == 1 {
-                true => Some(Event::Function { name: path, is_table: true }),
-                false => (!is_dual).then_some(Event::Table(path)),
-            };
+            let is_dual = path.count == 1 && self.is_unquoted(path.first(), b"DUAL");
+            if is_call && path.count == 1 {
+                return Some(Event::Function { name: path, is_table: true });
+            }
+            // `WINDOW w AS (...), v AS (...)`: windows go on where tables would.
+            if !self.as_parenthesis_follows() {
+                return (!is_dual).then_some(Event::Table(path));
+            }
         }
         if is_call {
             return Some(Event::Function { name: path, is_table: false });
@@ -344,7 +359,7 @@ impl<'t> Walk<'t> {
 
     /// Follows the words that begin and end clauses; `None` if this is none of them.
     fn clause(&mut self, level: Level) -> Option<Option<Event>> {
-        let [before, _] = self.before;
+        let [before, earlier] = self.before;
         let is_start = before.is(b'(') || self.levels.len() == 1;
         #[expect(clippy::wildcard_enum_match_arm, reason = "other words begin no clause")]
         match self.token.keyword {
@@ -356,15 +371,22 @@ impl<'t> Walk<'t> {
                 self.bump();
                 return Some(Some(Event::Select { is_table }));
             }
+            // MariaDB: `FOR SYSTEM_TIME FROM ... TO ...`
+            K::FROM if earlier.is_word(K::FOR) && self.is_unquoted(before, b"SYSTEM_TIME") => {}
             K::FROM if level.is_query => {
                 self.change(|level| (level.in_from, level.wants_table) = (true, true));
             }
-            K::JOIN | K::STRAIGHT_JOIN if level.in_from => {
+            K::JOIN | K::STRAIGHT_JOIN if level.in_from && !before.is_word(K::FOR) => {
                 self.change(|level| level.wants_table = true);
             }
             K::TABLE => self.change(|level| level.wants_table = true),
-            // A function as well: `ON VALUES(a) = 1, t`.
-            K::VALUES => self.change(|level| level.wants_table = false),
+            // Rows, unless it is the function: `ON VALUES(a) = 1, t`.
+            K::VALUES => {
+                let begins_rows = level.is_table && before.is(b'(');
+                self.change(|level| {
+                    (level.in_from, level.wants_table) = (level.in_from && !begins_rows, false);
+                });
+            }
             K::WITH if is_start && !level.is_query => {
                 self.change(|level| (level.in_from, level.wants_table) = (false, false));
                 self.bump();
@@ -375,7 +397,7 @@ impl<'t> Walk<'t> {
                 }
             }
             // `USE INDEX FOR ORDER BY (i), t`: the clause goes on.
-            K::GROUP | K::ORDER if before.is_word(K::FOR) => {}
+            K::GROUP | K::ORDER | K::JOIN if before.is_word(K::FOR) => {}
             K::WHERE | K::GROUP | K::HAVING | K::ORDER | K::LIMIT | K::UNION => {
                 self.change(|level| (level.in_from, level.wants_table) = (false, false));
             }

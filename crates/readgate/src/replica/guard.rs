@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mysql_wire::StatusFlags;
 use sql_judge::{Flavour, Limits, ServerVersion};
 
 use super::login::LoggedIn;
@@ -84,7 +85,7 @@ pub async fn put_in_force(
     let statements = statements(connection.version, &guard);
     let baseline = answer_to(&mut connection, &statements).await?;
     connection.is_personal |= baseline.has_init_connect;
-    Ok(ReplicaSession { connection, guard, wish: Arc::clone(wish), baseline })
+    Ok(ReplicaSession { connection, guard, wish: Arc::clone(wish), baseline, is_loose: false })
 }
 
 /// Sets and verifies the guard of a session that was reset, behind what it is to say first.
@@ -105,6 +106,13 @@ pub async fn read_again(connection: &mut LoggedIn) -> Result<Baseline, ReplicaFa
     answer_to(connection, &[question]).await
 }
 
+/// Has the session read-only again, whatever a routine has set in it. The limits stay: readgate
+/// has a clock of its own.
+pub async fn tighten(connection: &mut LoggedIn) -> Result<Baseline, ReplicaFault> {
+    let read_only = format!("SET SESSION {} = 1", read_only(connection.version));
+    after(connection, vec![read_only]).await
+}
+
 /// Runs statements of our own, then reads the session's state back.
 pub async fn after(
     connection: &mut LoggedIn,
@@ -118,10 +126,10 @@ async fn answer_to(
     connection: &mut LoggedIn,
     statements: &[String],
 ) -> Result<Baseline, ReplicaFault> {
-    let rows = text_query::run_all(&mut connection.channel, statements)
+    let (rows, status) = text_query::run_all(&mut connection.channel, statements)
         .await
         .map_err(|fault| ReplicaFault::Guard(fault.to_string()))?;
-    read_back(rows)
+    read_back(rows, status)
 }
 
 /// One statement for all, and one question: a replica wakes us for each.
@@ -178,7 +186,13 @@ fn read_only(version: ServerVersion) -> &'static str {
     if is_old_mariadb { "tx_read_only" } else { "transaction_read_only" }
 }
 
-fn read_back(rows: Vec<TextRow>) -> Result<Baseline, ReplicaFault> {
+/// A transaction that was begun to write still may, whatever the session is.
+fn read_back(rows: Vec<TextRow>, status: StatusFlags) -> Result<Baseline, ReplicaFault> {
+    let may_write = status.contains(StatusFlags::SERVER_STATUS_IN_TRANS)
+        && !status.contains(StatusFlags::SERVER_STATUS_IN_TRANS_READONLY);
+    if may_write {
+        return Err(ReplicaFault::Guard("a transaction that may write is open".to_owned()));
+    }
     let not_in_force = || ReplicaFault::Guard("the session is not read-only".to_owned());
     let row = rows.into_iter().next().ok_or_else(not_in_force)?;
     let [read_only, sql_mode, charset, collation, schema, writable, init_connect] =
@@ -207,8 +221,13 @@ mod tests {
             let server = [None, Some(b"0".to_vec()), Some(b"0".to_vec())];
             [Some(flag.to_vec())].into_iter().chain(rest).chain(server).collect()
         };
-        assert!(read_back(vec![row(b"1")]).is_ok());
-        assert!(read_back(vec![row(b"0")]).is_err());
-        assert!(read_back(Vec::new()).is_err());
+        let idle = StatusFlags::SERVER_STATUS_AUTOCOMMIT;
+        assert!(read_back(vec![row(b"1")], idle).is_ok());
+        assert!(read_back(vec![row(b"0")], idle).is_err());
+        assert!(read_back(Vec::new(), idle).is_err());
+        let writes = idle | StatusFlags::SERVER_STATUS_IN_TRANS;
+        assert!(read_back(vec![row(b"1")], writes).is_err());
+        let reads = writes | StatusFlags::SERVER_STATUS_IN_TRANS_READONLY;
+        assert!(read_back(vec![row(b"1")], reads).is_ok());
     }
 }

@@ -1,7 +1,7 @@
 //! readgate's own small statements on the replica (guard, checks, KILL): send a text, read
 //! all of a small result. Users' statements never come this way.
 use mysql_wire::err_packet::ERR_HEADER;
-use mysql_wire::ok_packet::{EOF_HEADER, OK_HEADER};
+use mysql_wire::ok_packet::{EOF_HEADER, OK_HEADER, parse_eof};
 use mysql_wire::{Command, ErrPacket, Malformed, OkPacket, Reader, StatusFlags};
 
 use crate::packet_stream::{PacketStream, StreamFault};
@@ -31,11 +31,19 @@ impl From<Malformed> for QueryFault {
     }
 }
 
+/// What a statement was answered with.
+#[derive(Default)]
+struct Answer {
+    names: Vec<Vec<u8>>,
+    rows: Vec<TextRow>,
+    status: StatusFlags,
+}
+
 /// Runs one statement.
 pub async fn run(channel: &mut PacketStream, text: &str) -> Result<Vec<TextRow>, QueryFault> {
     queue(channel, text);
     channel.flush().await.map_err(StreamFault::Io)?;
-    read_answer(channel).await
+    Ok(read_answer(channel).await?.rows)
 }
 
 /// Names of columns, and rows.
@@ -45,23 +53,25 @@ pub type NamedAnswer = (Vec<Vec<u8>>, Vec<TextRow>);
 pub async fn run_named(channel: &mut PacketStream, text: &str) -> Result<NamedAnswer, QueryFault> {
     queue(channel, text);
     channel.flush().await.map_err(StreamFault::Io)?;
-    read_named(channel).await
+    let Answer { names, rows, .. } = read_answer(channel).await?;
+    Ok((names, rows))
 }
 
-/// Runs statements with one round trip; the answer of the last one.
+/// Runs statements with one round trip; the answer of the last one, and the session's status
+/// after it.
 pub async fn run_all(
     channel: &mut PacketStream,
     texts: &[String],
-) -> Result<Vec<TextRow>, QueryFault> {
+) -> Result<(Vec<TextRow>, StatusFlags), QueryFault> {
     for text in texts {
         queue(channel, text);
     }
     channel.flush().await.map_err(StreamFault::Io)?;
-    let mut last = Vec::new();
+    let mut last = Answer::default();
     for _ in texts {
         last = read_answer(channel).await?;
     }
-    Ok(last)
+    Ok((last.rows, last.status))
 }
 
 /// Runs a command that has no body and is answered with OK; the session's status after it.
@@ -84,15 +94,14 @@ fn queue(channel: &mut PacketStream, text: &str) {
     channel.queue(&[&[Command::Query.byte()], text.as_bytes()]);
 }
 
-async fn read_answer(channel: &mut PacketStream) -> Result<Vec<TextRow>, QueryFault> {
-    read_named(channel).await.map(|(_, rows)| rows)
-}
-
-async fn read_named(channel: &mut PacketStream) -> Result<NamedAnswer, QueryFault> {
+async fn read_answer(channel: &mut PacketStream) -> Result<Answer, QueryFault> {
     channel.sequence_id = 1;
     let first = channel.read_payload(ANSWER_LIMIT).await?.bytes;
     match first.first() {
-        Some(&OK_HEADER) => return Ok((Vec::new(), Vec::new())),
+        Some(&OK_HEADER) => {
+            let status = OkPacket::parse(&first)?.status;
+            return Ok(Answer { status, ..Answer::default() });
+        }
         Some(&ERR_HEADER) => return Err(QueryFault::Replica(ErrPacket::parse(&first)?)),
         _ => {}
     }
@@ -112,7 +121,14 @@ async fn read_named(channel: &mut PacketStream) -> Result<NamedAnswer, QueryFaul
             Some(&ERR_HEADER) => return Err(QueryFault::Replica(ErrPacket::parse(&payload)?)),
             // 5 bytes: a classic EOF, of which there are two; longer: the OK that ends rows.
             Some(&EOF_HEADER) if payload.len() == 5 && may_be_definitions_eof => {}
-            Some(&EOF_HEADER) if payload.len() < 0xff_ffff => return Ok((names, rows)),
+            Some(&EOF_HEADER) if payload.len() == 5 => {
+                let (_, status) = parse_eof(&payload)?;
+                return Ok(Answer { names, rows, status });
+            }
+            Some(&EOF_HEADER) if payload.len() < 0xff_ffff => {
+                let status = OkPacket::parse(&payload)?.status;
+                return Ok(Answer { names, rows, status });
+            }
             _ => rows.push(row(&payload)?),
         }
         may_be_definitions_eof = false;

@@ -7,6 +7,8 @@ use arc_swap::{ArcSwap, Guard};
 use config::WhenBehind;
 use mysql_wire::error_code::ER_SERVER_ISNT_AVAILABLE;
 use mysql_wire::{ErrPacket, SqlState};
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::lag::Lag;
 use crate::replica::account::Account;
@@ -41,6 +43,8 @@ pub struct FeedTrouble {
     pub why: String,
     /// What config makes of it.
     pub when_stale: WhenBehind,
+    /// It has not been looked at yet: that is all that is wrong.
+    pub is_unseen: bool,
 }
 
 /// The walls as they stand: put together of what the watch of the replica and that of the
@@ -48,13 +52,34 @@ pub struct FeedTrouble {
 pub struct StandingWalls {
     now: ArcSwap<Walls>,
     parts: Mutex<(Walls, Vec<FeedTrouble>)>,
+    /// Told of each look; false: the replica could not be looked at, and never was.
+    looks: watch::Sender<bool>,
 }
 
 impl StandingWalls {
     /// Nothing has been looked at yet.
     pub fn unseen(policy: &WallPolicy) -> Self {
         let replica = Walls::unseen(policy);
-        Self { now: ArcSwap::from_pointee(replica.clone()), parts: Mutex::new((replica, vec![])) }
+        let now = ArcSwap::from_pointee(replica.clone());
+        Self { now, parts: Mutex::new((replica, vec![])), looks: watch::Sender::new(true) }
+    }
+
+    /// Waits for the first look at what this account's sessions need, which a start or a reload
+    /// has begun: who comes in that moment is not to be refused. For no longer than `most`, and
+    /// not for a replica that is not there.
+    pub async fn seen(&self, account: &Account, most: Duration) {
+        if !self.load().awaits_a_look(account) {
+            return;
+        }
+        let mut looks = self.looks.subscribe();
+        let seen = looks.wait_for(|is_there| !is_there || !self.load().awaits_a_look(account));
+        // Late or in time: what is known then decides.
+        let _ = timeout(most, seen).await;
+    }
+
+    /// The replica can't be looked at, and never was.
+    pub fn not_there(&self) {
+        self.looks.send_replace(false);
     }
 
     /// As they stand.
@@ -67,6 +92,7 @@ impl StandingWalls {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut parts.0, walls);
         self.now.store(Arc::new(parts.0.clone().with_feeds(&parts.1)));
+        self.looks.send_replace(true);
         before
     }
 
@@ -76,6 +102,7 @@ impl StandingWalls {
         if parts.1 != troubles {
             parts.1 = troubles;
             self.now.store(Arc::new(parts.0.clone().with_feeds(&parts.1)));
+            self.looks.send_modify(|_| {});
         }
     }
 }
@@ -97,6 +124,8 @@ pub struct Walls {
     pub stale: Option<Stale>,
     /// The replica is too far behind, whatever config makes of it.
     pub is_behind: bool,
+    /// Statements are refused until a feed has been looked at.
+    awaits_a_feed: bool,
 }
 
 /// How an account stands.
@@ -138,6 +167,7 @@ impl Walls {
             unasked: policy.refuse_excess_rights.then(|| unasked.to_owned()),
             stale: None,
             is_behind: false,
+            awaits_a_feed: false,
         }
     }
 
@@ -174,12 +204,13 @@ impl Walls {
 
     /// Feeds have the same say as the replica's lag.
     fn with_feeds(mut self, troubles: &[FeedTrouble]) -> Self {
-        for FeedTrouble { why, when_stale } in troubles {
+        for FeedTrouble { why, when_stale, is_unseen } in troubles {
             match when_stale {
                 WhenBehind::Serve => {}
                 WhenBehind::Warn => self.problems.push(why.clone()),
                 WhenBehind::Refuse => {
                     self.problems.push(why.clone());
+                    self.awaits_a_feed |= is_unseen;
                     let stale = Stale { rule: "feed_stale", why: why.clone() };
                     self.stale.get_or_insert(stale);
                 }
@@ -196,6 +227,14 @@ impl Walls {
             None => self.unasked.as_deref(),
         };
         self.no_service.as_deref().or(refusal)
+    }
+
+    /// Whether an account's sessions have no service only until the first look has come to its end.
+    fn awaits_a_look(&self, account: &Account) -> bool {
+        let was_asked = self.accounts.iter().any(|asked| asked.user == account.user);
+        // A look tells of some account; where it has told of others, something else may be wrong.
+        let is_unseen = self.accounts.is_empty() || self.no_service.is_none();
+        self.awaits_a_feed || (!was_asked && is_unseen && self.refusal_of(account).is_some())
     }
 
     /// Why the replica's own account has no service, if it has none.
@@ -355,7 +394,11 @@ mod tests {
     #[test]
     fn a_stale_feed_has_the_same_say_and_hides_nothing_of_the_replica() {
         let walls = StandingWalls::unseen(&REFUSE);
-        let trouble = |when_stale| FeedTrouble { why: "feed \"lab\" is late".into(), when_stale };
+        let trouble = |when_stale| FeedTrouble {
+            why: "feed \"lab\" is late".into(),
+            when_stale,
+            is_unseen: false,
+        };
         walls.feeds(vec![trouble(WhenBehind::Refuse)]);
         assert!(walls.load().refusal().is_some(), "not checked yet");
         walls.replica(Walls::sound(&REFUSE));
@@ -365,6 +408,42 @@ mod tests {
         assert_eq!((walls.load().problems.len(), walls.load().no_service()), (1, None));
         walls.feeds(vec![trouble(WhenBehind::Serve)]);
         assert_eq!(**walls.load(), Walls::sound(&REFUSE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_before_the_first_look_waits_for_it_and_no_longer() {
+        let (soon, shared) = (Duration::from_secs(4), account("shared"));
+        let sound = |names: &[&str]| {
+            let accounts = names.iter().map(|name| found(Some(name), Ok(&[]))).collect();
+            let findings = Findings { accounts, is_writable: false };
+            Walls::of(&findings, &Lag::Seconds(0.0), &REFUSE)
+        };
+        let walls = StandingWalls::unseen(&REFUSE);
+        let begun = tokio::time::Instant::now();
+        let unseen =
+            FeedTrouble { why: "unseen".into(), when_stale: REFUSE.when_behind, is_unseen: true };
+        walls.feeds(vec![unseen]);
+        let looking = async {
+            tokio::task::yield_now().await;
+            walls.replica(sound(&["shared"]));
+            tokio::task::yield_now().await;
+            walls.feeds(vec![]);
+        };
+        tokio::join!(walls.seen(&shared, soon), looking);
+        assert!(begun.elapsed().is_zero() && walls.load().err_packet(&shared).is_none());
+        // One that a reload has brought, and the look after it.
+        let new = account("new");
+        let looking = async {
+            tokio::task::yield_now().await;
+            walls.replica(sound(&["shared", "new"]));
+        };
+        tokio::join!(walls.seen(&new, soon), looking);
+        assert!(begun.elapsed().is_zero() && walls.load().err_packet(&new).is_none());
+        walls.seen(&account("newer"), soon).await;
+        assert_eq!(begun.elapsed(), soon);
+        walls.not_there();
+        walls.seen(&account("newer"), soon).await;
+        assert_eq!(begun.elapsed(), soon, "nobody waits for what isn't there");
     }
 
     #[test]

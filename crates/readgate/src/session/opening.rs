@@ -43,6 +43,7 @@ impl<'a> Session<'a> {
             attributes: attributes_for_replica(&logged_in),
             statement_timeout: logged_in.named.user().role.limits.statement_timeout,
         });
+        daemon.walls.seen(&account, daemon.pool.target.deadline()).await;
         if let Some(err) = daemon.walls.load().err_packet(&account) {
             return Err(Ending::told(EndingKind::ReplicaFault, "no service: walls", err));
         }

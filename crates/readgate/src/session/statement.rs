@@ -197,6 +197,7 @@ impl<'p> Run<'p> {
         let sequence = intent.sequence();
         session.context.count_statement();
         session.replica.is_personal |= self.permit.effects().leave_texts();
+        session.replica.is_loose |= self.permit.runs_routine();
         let footprint = self.footprint(session).await;
         footprint.into_iter().for_each(|footprint| session.traces.before(footprint));
         let sent = Instant::now();
@@ -227,6 +228,8 @@ impl<'p> Run<'p> {
             Ok(held) => held,
             Err(RelayFault::Over(over)) => {
                 session.traces.blur();
+                // It is read back there.
+                let _: bool = session.facts.apply_failed(self.permit.effects());
                 let now = got.and(&walker);
                 Box::pin(limits::stop(session, &mut walker, (over, got))).await?;
                 return Ok(Ran { intent: sequence, got: now, ..Ran::refused() });
@@ -265,6 +268,7 @@ impl<'p> Run<'p> {
             refuse::stale(session, self.command, self.permit, &stale).await?;
             return Ok(None);
         }
+        session.tighten_for(self.permit).await?;
         let err = match limits::caps(session, self.got()) {
             Ok(caps) => match self.record_intent(session).await {
                 Ok(intent) => return Ok(Some((caps, intent))),
@@ -381,8 +385,10 @@ impl<'p> Run<'p> {
         match end {
             ResponseEnd::Err(_) if changes_nothing => return Ok(()),
             ResponseEnd::Err(_) => {
-                session.facts.apply_failed(self.permit.effects());
-                return Box::pin(session.resync()).await;
+                return match session.facts.apply_failed(self.permit.effects()) {
+                    true => Box::pin(session.resync()).await,
+                    false => Ok(()),
+                };
             }
             ResponseEnd::Ok(_) if self.command == Command::StmtPrepare => return Ok(()),
             ResponseEnd::Ok(status) => session.note_status(*status),
@@ -400,7 +406,7 @@ impl<'p> Run<'p> {
 /// What the permitted text names, kept with it if it is one that comes again.
 fn named(permit: &ReadPermit, facts: &SessionFacts) -> Arc<Named> {
     let by_text = permit.remember(|| ByText {
-        named: permit.remember_alike(|| Named::by(facts, permit.text())),
+        named: permit.remember_alike(|| Named::by(facts, permit)),
         ..ByText::default()
     });
     Arc::clone(&by_text.named)

@@ -59,7 +59,11 @@ impl Parser<'_> {
                 walk.columns = ColumnList::Inside(name);
                 Ok(())
             }
-            Call::Group | Call::Allowed => Ok(()),
+            Call::Allowed => {
+                self.runs_routine = true;
+                Ok(())
+            }
+            Call::Group => Ok(()),
         }
     }
 
@@ -115,10 +119,9 @@ impl Parser<'_> {
             | Keyword::OF
             | Keyword::VECTOR
             | Keyword::ESCAPE => self.is_mysql(),
-            // MariaDB reserves none of these.
-            Keyword::SQL_CACHE | Keyword::SQL_NO_CACHE | Keyword::SQL_BUFFER_RESULT => {
-                !self.is_mysql() && self.follows_select()
-            }
+            // MariaDB reserves none of these, and MySQL doesn't know SQL_CACHE any more.
+            Keyword::SQL_NO_CACHE | Keyword::SQL_BUFFER_RESULT => self.follows_select(),
+            Keyword::SQL_CACHE => !self.is_mysql() && self.follows_select(),
             Keyword::MINUS => self.session.lex_mode().oracle,
             keyword => keyword.takes_parenthesis(),
         }
@@ -171,7 +174,10 @@ impl Parser<'_> {
             Class::Sequence => ("sequence", "reads or moves a sequence"),
             Class::Wait => ("replication_wait", "waits for replication"),
             Class::Admin => ("admin_function", "changes settings of the replica"),
-            Class::Former if self.is_allowed_in_schema(name) => return Ok(()),
+            Class::Former if self.is_allowed_in_schema(name) => {
+                self.runs_routine = true;
+                return Ok(());
+            }
             Class::Former => {
                 ("unknown_function", "is a component's here, or a stored one; it isn't listed")
             }

@@ -218,6 +218,7 @@ impl Parser<'_> {
             self.call_arguments()?;
         }
         self.changes.push(Change::Called);
+        self.runs_routine = true;
         Ok(Outcome::Read)
     }
 

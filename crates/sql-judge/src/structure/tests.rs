@@ -2,9 +2,14 @@
 
 use super::*;
 use crate::server::ServerVersion;
+use crate::{Judge, Policy, Verdict};
 
 fn of(text: &str) -> Structure {
-    let server = ServerVersion::from_greeting(b"9.7.4").unwrap();
+    to("9.7.4", text)
+}
+
+fn to(server: &str, text: &str) -> Structure {
+    let server = ServerVersion::from_greeting(server.as_bytes()).unwrap();
     let facts = SessionFacts::new(server, b"", 255, Some(b"clin")).unwrap();
     structure(&facts, text.as_bytes())
 }
@@ -45,12 +50,67 @@ fn tables_are_found_wherever_they_stand() {
 }
 
 #[test]
+fn what_prepares_or_executes_a_text_names_what_that_does() {
+    let server = ServerVersion::from_greeting(b"10.11.14-MariaDB").unwrap();
+    let mut facts = SessionFacts::new(server, b"", 45, Some(b"clin")).unwrap();
+    let judge = Judge::new(server, Policy::default());
+    for (text, expected) in [
+        ("PREPARE p FROM 'SELECT x FROM t'", "clin.t"),
+        ("USE other", ""),
+        // Its names stay bound to the schema of then.
+        ("EXECUTE p", "clin.t"),
+        ("EXECUTE IMMEDIATE 'SELECT ? FROM s.t, u' USING 1", "s.t other.u"),
+        ("DEALLOCATE PREPARE p", ""),
+    ] {
+        let Verdict::Allow(permit) = judge.judge(&facts, text.into()) else { panic!("{text}") };
+        assert_eq!(permit.structure(&facts).qualified.join(" "), expected, "{text}");
+        facts.apply(permit.effects());
+    }
+}
+
+#[test]
+fn what_stands_where_tables_do_is_none() {
+    for (text, expected) in [
+        ("SELECT 1 FROM a WINDOW w AS (ORDER BY x), v AS (w) ORDER BY y", "a"),
+        ("SELECT 1 FROM a USE INDEX FOR JOIN (i, PRIMARY), b", "a b"),
+        ("SELECT 1 FROM a JOIN b IGNORE KEY FOR JOIN (i) JOIN c FORCE KEY (j)", "a b c"),
+        ("SELECT 1 FROM (VALUES ROW(1, (SELECT 2 FROM a)), ROW(3, 4)) AS v, b", "a b"),
+        ("SELECT 1 FROM a JOIN b ON (VALUES(x) = 1), c", "a b c"),
+    ] {
+        assert_eq!(tables(text), expected, "{text}");
+    }
+    for (text, expected) in [
+        ("SELECT 1 FROM a FOR SYSTEM_TIME FROM TIMESTAMP '2020-01-01' TO NOW() AS x, b", "a b"),
+        ("SELECT 1 FROM a FOR SYSTEM_TIME FROM CURRENT_TIMESTAMP TO CURRENT_TIMESTAMP", "a"),
+        ("SELECT 1 system_time FROM a", "a"),
+        ("SELECT 1 FROM (VALUES (1, 2), (3, 4)) AS v, b", "b"),
+        ("SELECT 1 FROM a window, b", "a b"),
+    ] {
+        assert_eq!(to("10.11.14-MariaDB", text).tables.join(" "), expected, "{text}");
+    }
+}
+
+#[test]
+fn common_table_expressions_of_mariadb_are_no_tables() {
+    for (text, expected) in [
+        ("WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT * FROM t) SELECT * FROM a", "t"),
+        ("WITH A AS (SELECT 1) SELECT * FROM a, t", "t"),
+        ("WITH RECURSIVE a(x) AS (SELECT 1) CYCLE x, b RESTRICT SELECT * FROM a, b", "b"),
+        ("WITH RECURSIVE a AS (SELECT 1) CYCLE x RESTRICT, b AS (SELECT 1) SELECT * FROM b", ""),
+    ] {
+        assert_eq!(to("10.11.14-MariaDB", text).tables.join(" "), expected, "{text}");
+    }
+}
+
+#[test]
 fn common_table_expressions_are_no_tables() {
     for (text, expected) in [
         ("WITH a AS (SELECT * FROM t) SELECT * FROM a", "t"),
         ("WITH a AS (SELECT * FROM t), b (x) AS (SELECT * FROM a) SELECT * FROM a, b", "t"),
         ("WITH RECURSIVE a AS (SELECT 1 UNION SELECT n FROM a) SELECT * FROM a", ""),
-        ("WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT * FROM t) SELECT * FROM a", "t"),
+        // To MySQL a later one is a table still.
+        ("WITH RECURSIVE a AS (SELECT * FROM b), b AS (SELECT * FROM t) SELECT * FROM a", "b t"),
+        ("WITH A AS (SELECT 1) SELECT * FROM a", "a"),
         // The body of one that isn't recursive reads the table of that name.
         ("WITH t AS (SELECT * FROM t) SELECT * FROM t", "t"),
         // One that counts in a subquery only.
@@ -69,7 +129,10 @@ fn bare_tables_are_those_of_the_schema_that_explain_names() {
         ("EXPLAIN FOR SCHEMA other SELECT * FROM t JOIN s.u", "other.t s.u"),
         ("EXPLAIN FORMAT = JSON INTO @x FOR DATABASE `other` (SELECT 1 FROM t)", "other.t"),
         ("EXPLAIN FOR SCHEMA other WITH c AS (SELECT 1 FROM t) SELECT * FROM c", "other.t"),
-        ("EXPLAIN FOR SCHEMA o WITH RECURSIVE c AS (SELECT 1 FROM d), d AS (SELECT 1) TABLE c", ""),
+        (
+            "EXPLAIN FOR SCHEMA o WITH RECURSIVE c AS (SELECT 1 FROM d), d AS (SELECT 1) TABLE c",
+            "o.d",
+        ),
         ("EXPLAIN FOR SCHEMA other SELECT 1; SELECT * FROM t", "t"),
         ("SELECT SUBSTRING(a, 1 FOR SCHEMA()) FROM t", "t"),
     ] {
@@ -153,8 +216,17 @@ fn several_statements_are_kept_apart() {
 }
 
 #[test]
-fn a_flood_of_names_is_cut_off() {
+fn a_flood_of_names_is_cut_off_and_says_so() {
     let many: Vec<String> = (0..5000).map(|n| format!("t{n}")).collect();
     let found = of(&format!("SELECT {} FROM {}", many.join(","), many.join(",")));
-    assert_eq!(found.tables.len(), MAX_NAMES);
+    let columns = of(&format!("SELECT {} FROM t", many.join(","))).columns;
+    for names in [found.tables, found.qualified, columns] {
+        assert_eq!((names.len(), names.contains(&MORE.to_owned())), (MAX_NAMES + 1, true));
+    }
+}
+
+#[test]
+fn no_table_is_missed_behind_one_that_is_named_many_times() {
+    let many = ["SELECT a FROM t", &" UNION ALL SELECT a FROM t".repeat(9000)].concat();
+    assert_eq!(tables(&format!("{many} UNION ALL SELECT b FROM u")), "t u");
 }

@@ -1,0 +1,153 @@
+//! Listed routines run with their definers' rights, and may set what users may not: what they
+//! leave of a session, before it goes on.
+
+use readgate_tests::config::set;
+use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::readgate::Readgate;
+use readgate_tests::server::{ADMIN_PASSWORD, SHARED_PASSWORD};
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use toml::Table;
+
+const REFUSED: u16 = 1290;
+const USER_LIMIT_REACHED: u16 = 1226;
+const READ_ONLY_TRANSACTION: u16 = 1792;
+const NOT_AVAILABLE: u16 = 3168;
+
+/// In a schema of the test's own, under an account that no other test has:
+const ROUTINES: &[&str] = &[
+    "CREATE TABLE t (a INT) ENGINE=InnoDB",
+    "CREATE PROCEDURE writes() INSERT INTO t VALUES (1)",
+    "CREATE PROCEDURE loosen() SET SESSION TRANSACTION READ WRITE",
+    "CREATE PROCEDURE loosen_next() SET TRANSACTION READ WRITE",
+    "CREATE PROCEDURE begins() START TRANSACTION READ WRITE",
+    "CREATE FUNCTION loosened() RETURNS INT READS SQL DATA BEGIN \
+     SET SESSION TRANSACTION READ WRITE; RETURN 1; END",
+    "CREATE PROCEDURE fails() BEGIN SET SESSION TRANSACTION READ WRITE; \
+     SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'of the routine'; END",
+    "CREATE PROCEDURE long_one() BEGIN SET SESSION TRANSACTION READ WRITE; \
+     PREPARE s FROM 'SELECT 2'; SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4; END",
+];
+
+/// A daemon of the test's own whose users may run these, and what its results may hold.
+fn daemon(stage: &Stage, schema: &str) -> Readgate {
+    let (directory, mut config) = stage.own_config(schema);
+    let login = Login::user("admin", ADMIN_PASSWORD);
+    let mut admin = login_at(stage.server.port, &stage.ca_file(), &login);
+    let schema_of_its_own = [
+        format!("DROP DATABASE IF EXISTS {schema}"),
+        format!("CREATE DATABASE {schema}"),
+        format!("CREATE USER IF NOT EXISTS {schema} IDENTIFIED BY '{SHARED_PASSWORD}'"),
+        format!("GRANT SELECT, PROCESS, REPLICATION CLIENT ON *.* TO {schema}"),
+        format!("GRANT EXECUTE ON {schema}.* TO {schema}"),
+        format!("USE {schema}"),
+    ];
+    schema_of_its_own.iter().for_each(|sql| admin.query(sql).expect_ok());
+    ROUTINES.iter().for_each(|sql| admin.query(sql).expect_ok());
+    set(&mut config, "replica.account.user", schema);
+    let role: Table = "[[role]]\nname = \"brief\"\nresult_rows = 3".parse().unwrap();
+    set(&mut config, "role", role["role"].clone());
+    set(&mut config, "user.0.role", "brief");
+    let listed = |names: &[&str]| -> Vec<String> {
+        names.iter().map(|name| format!("{schema}.{name}")).collect()
+    };
+    set(&mut config, "functions.allow", listed(&["loosened"]));
+    let calls = ["writes", "loosen", "loosen_next", "begins", "fails", "long_one"];
+    set(&mut config, "functions.call", listed(&calls));
+    Readgate::start(&directory, config)
+}
+
+fn enter(stage: &Stage, readgate: &Readgate, schema: &str) -> RawClient {
+    let login = Login::user("alice", USER_PASSWORD).in_schema(schema);
+    login_at(readgate.port, &stage.ca_file(), &login)
+}
+
+on_both! {
+    fn no_statement_behind_a_routine_may_write(stage) {
+        let schema = "routine_guard";
+        let readgate = daemon(stage, schema);
+        for loosening in [
+            "CALL loosen()",
+            "CALL loosen_next()",
+            "SELECT loosened()",
+            "SELECT 1, loosened()",
+            "PREPARE p FROM 'CALL loosen()'; EXECUTE p",
+            "CALL fails()",
+            "CALL long_one()",
+        ] {
+            // The second time the judge knows the text.
+            for _ in 0..3 {
+                let mut alice = enter(stage, &readgate, schema);
+                let mut last = None;
+                for statement in loosening.split("; ") {
+                    last = alice.query(statement).error().map(|error| error.code);
+                }
+                let expected = match loosening {
+                    "CALL fails()" => Some(1644),
+                    "CALL long_one()" => Some(USER_LIMIT_REACHED),
+                    _ => None,
+                };
+                assert_eq!(last, expected, "{loosening}");
+                // In MySQL what a function has set counts from the next transaction on.
+                alice.query("SELECT COUNT(*) FROM t").expect_ok();
+                let error = alice.query("CALL writes()").expect_error();
+                assert_eq!(error.code, READ_ONLY_TRANSACTION, "{loosening}: {error}");
+                assert_eq!(alice.query("SELECT COUNT(*) FROM t").value(), "0", "{loosening}");
+            }
+        }
+        let mut alice = enter(stage, &readgate, schema);
+        for loosening in ["CALL loosen()", "SELECT loosened()"] {
+            let loosening = alice.prepare(loosening).unwrap();
+            alice.execute(&loosening, 0, &[]).expect_ok();
+            let error = alice.query("CALL writes()").expect_error();
+            assert_eq!(error.code, READ_ONLY_TRANSACTION);
+        }
+    }
+
+    fn a_session_in_a_transaction_that_may_write_ends(stage) {
+        let schema = "routine_transaction";
+        let readgate = daemon(stage, schema);
+        let mut alice = enter(stage, &readgate, schema);
+        alice.query("CALL begins()").expect_ok();
+        let error = alice.query("CALL writes()").expect_error();
+        assert_eq!(error.code, NOT_AVAILABLE, "{error}");
+        assert!(alice.is_closed());
+        assert_eq!(stage.direct().query(format!("SELECT COUNT(*) FROM {schema}.t")).value(), "0");
+        // One that only reads goes on.
+        let mut alice = enter(stage, &readgate, schema);
+        alice.query("START TRANSACTION WITH CONSISTENT SNAPSHOT").expect_ok();
+        alice.query("SELECT loosened()").expect_ok();
+        assert_eq!(alice.query("SELECT COUNT(*) FROM t").value(), "0");
+        alice.query("SET autocommit = 0").expect_ok();
+        alice.query("SELECT loosened(), COUNT(*) FROM t").expect_ok();
+        let error = alice.query("CALL writes()").expect_error();
+        assert_eq!(error.code, READ_ONLY_TRANSACTION, "{error}");
+    }
+
+    fn what_a_routine_left_can_be_asked_for(stage) {
+        let schema = "routine_diagnostics";
+        let readgate = daemon(stage, schema);
+        let mut alice = enter(stage, &readgate, schema);
+        let warning = "SELECT loosened(), CAST('x' AS SIGNED)";
+        alice.query(warning).expect_ok();
+        for asking in ["SHOW WARNINGS", "SHOW WARNINGS LIMIT 1", "SHOW COUNT(*) WARNINGS"] {
+            assert_eq!(alice.query(asking).rows().len(), 1, "{asking}");
+        }
+        let three = "SELECT SQL_CALC_FOUND_ROWS loosened(), a FROM \
+                     (SELECT 1 AS a UNION SELECT 2 UNION SELECT 3) AS t LIMIT 1";
+        alice.query(three).expect_ok();
+        assert_eq!(alice.query("SELECT FOUND_ROWS() AS n").value(), "3");
+        assert_eq!(alice.query("CALL fails()").expect_error().code, 1644);
+        assert_eq!(alice.query("SHOW ERRORS").rows().len(), 1);
+        let error = alice.query("CALL writes()").expect_error();
+        assert_eq!(error.code, READ_ONLY_TRANSACTION, "{error}");
+    }
+
+    fn names_prepared_before_a_routine_are_unknown_behind_one_that_was_stopped(stage) {
+        let schema = "routine_names";
+        let readgate = daemon(stage, schema);
+        let mut alice = enter(stage, &readgate, schema);
+        alice.query("PREPARE s FROM 'SELECT 1'").expect_ok();
+        assert_eq!(alice.query("CALL long_one()").expect_error().code, USER_LIMIT_REACHED);
+        assert_eq!(alice.query("EXECUTE s").expect_error().code, REFUSED);
+    }
+}
