@@ -9,7 +9,7 @@ use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::SHARED_PASSWORD;
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
 use toml::Table;
 
 /// ER_TABLEACCESS_DENIED_ERROR, which readgate itself never says.
@@ -51,15 +51,10 @@ fn blinding(stage: &Stage, name: &str) -> Blinding {
     Blinding { directory, config, user }
 }
 
-fn enter(stage: &Stage, readgate: &Readgate, user: &str) -> RawClient {
-    login_at(readgate.port, &stage.ca_file(), &Login::user(user, USER_PASSWORD))
-}
-
 fn try_enter(stage: &Stage, readgate: &Readgate, user: &str) -> Result<RawClient, (u16, String)> {
     let login = Login::user(user, USER_PASSWORD);
-    let mut client = RawClient::connect(readgate.port).expect("a greeting");
-    client.start_tls(&stage.ca_file(), &login).expect("TLS");
-    client.login(&login).map(|()| client).map_err(|error| (error.code, error.message))
+    try_login_at(readgate.port, &stage.ca_file(), &login)
+        .map_err(|error| (error.code, error.message))
 }
 
 /// Writes the configuration with the daemon's ports and has it read.
@@ -89,10 +84,10 @@ on_both! {
         let readgate = Readgate::start(&directory, config);
         // Connections go from one account to the other and back.
         for _ in 0..4 {
-            let mut alice = enter(stage, &readgate, "alice");
+            let mut alice = stage.enter(&readgate, "alice");
             alice.query(SECRET).expect_ok();
             drop(alice);
-            let mut olga = enter(stage, &readgate, "olga");
+            let mut olga = stage.enter(&readgate, "olga");
             olga.query(OPEN).expect_ok();
             let error = olga.query(SECRET).expect_error();
             assert_eq!((error.code, error.state.as_str()), (TABLE_DENIED, "42000"), "{error}");
@@ -115,7 +110,7 @@ on_both! {
         let refused = log.lines().find(|line| line.contains(&user) && line.contains("TLS"));
         assert!(refused.is_some(), "the replica has seen {user} log in");
 
-        let mut olga = enter(stage, &readgate, "olga");
+        let mut olga = stage.enter(&readgate, "olga");
         let mut dora = login_at(
             readgate.port,
             &stage.ca_file(),
@@ -131,9 +126,9 @@ on_both! {
     fn statements_end_under_the_account_that_they_run_under(stage) {
         let Blinding { directory, config, .. } = blinding(stage, "kills");
         let readgate = Readgate::start(&directory, config);
-        let mut killer = enter(stage, &readgate, "olga");
+        let mut killer = stage.enter(&readgate, "olga");
         std::thread::scope(|scope| {
-            let mut victim = enter(stage, &readgate, "olga");
+            let mut victim = stage.enter(&readgate, "olga");
             let id = victim.query("SELECT CONNECTION_ID()").value();
             let slept = scope.spawn(move || victim.query("SELECT SLEEP(50), 'by KILL'"));
             wait_for("it runs", Duration::from_secs(5), || running(stage, "by KILL").then_some(()));
@@ -142,7 +137,7 @@ on_both! {
         });
         assert!(!running(stage, "by KILL"));
 
-        let mut gone = enter(stage, &readgate, "olga");
+        let mut gone = stage.enter(&readgate, "olga");
         gone.send_command(0x03, b"SELECT SLEEP(50), 'by leaving'").unwrap();
         let up = || running(stage, "by leaving").then_some(());
         wait_for("it runs", Duration::from_secs(5), up);
@@ -163,8 +158,8 @@ on_both! {
             user: user.clone(),
         };
         let readgate = Readgate::start(&directory, config.clone());
-        let mut alice = enter(stage, &readgate, "alice");
-        let mut olga = enter(stage, &readgate, "olga");
+        let mut alice = stage.enter(&readgate, "alice");
+        let mut olga = stage.enter(&readgate, "olga");
 
         // An account that isn't there: nothing changes for anybody.
         let mut wrong = config.clone();
@@ -179,7 +174,7 @@ on_both! {
         reload(&readgate, blinding(&blind));
         assert!(alice.is_sent_away(SOON), "she would go on seeing what she should not");
         olga.query(OPEN).expect_ok();
-        let mut alice = enter(stage, &readgate, "alice");
+        let mut alice = stage.enter(&readgate, "alice");
         assert_eq!(alice.query(SECRET).expect_error().code, TABLE_DENIED);
 
         // Another account under the same name.
@@ -200,10 +195,10 @@ on_both! {
         let Blinding { directory, config, user } = blinding(stage, "writes");
         stage.server.sql(&format!("GRANT INSERT ON clinical.sites TO {user}"));
         let readgate = Readgate::start(&directory, config);
-        let (code, message) = try_enter(stage, &readgate, "olga").err().expect("no service");
+        let (code, message) = try_enter(stage, &readgate, "olga").expect_err("no service");
         assert_eq!(code, 3168, "{message}");
         assert!(message.contains("the role's account can do more than read"), "{message}");
-        enter(stage, &readgate, "alice").query(SECRET).expect_ok();
+        stage.enter(&readgate, "alice").query(SECRET).expect_ok();
         let (status, said) = readgate.http("/readyz").unwrap();
         assert_eq!(status, 200, "{said}");
         assert!(said.contains("check: the account 'blinded' can do more than read: INSERT"), "{said}");

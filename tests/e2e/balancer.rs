@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use readgate_tests::config::set;
+use readgate_tests::config::{make_operators, set};
 use readgate_tests::keeper::Kept;
 use readgate_tests::place::{free_port, repository, wait_for};
 use readgate_tests::raw::{Login, RawClient};
@@ -17,9 +17,7 @@ const SOON: Duration = Duration::from_secs(15);
 
 /// A node that believes the balancer and has olga as its operator.
 fn configure(config: &mut Table, name: &str) {
-    let roles: Table = "[[role]]\nname = \"operator\"\noperator = true\n".parse().unwrap();
-    set(config, "role", roles["role"].clone());
-    set(config, "user.1.role", "operator");
+    make_operators(config, &[1]);
     set(config, "ledger.node", name);
     let balancer = Value::Array(vec!["127.0.0.1".into()]);
     set(config, "listener.0.proxy_protocol_from", balancer);

@@ -36,7 +36,7 @@ fn log_in(
 }
 
 fn denied(stage: &Stage, readgate: &Readgate, person: Option<&str>, who: (&str, &str), why: &str) {
-    let error = log_in(stage, readgate, person, who).expect("TLS").err().expect("no login");
+    let error = log_in(stage, readgate, person, who).expect("TLS").expect_err("no login");
     assert_eq!((error.code, error.state.as_str()), (1045, "28000"), "{error}");
     readgate.record("login_failed", |record| {
         record["user"] == who.0 && record["reason"].as_str().is_some_and(|r| r.contains(why))

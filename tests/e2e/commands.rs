@@ -1,9 +1,8 @@
 //! The commands beside plain statements, and those that must not exist.
 
 use readgate_tests::config::set;
-use readgate_tests::raw::{Login, Prepared, RawClient, ServerError};
+use readgate_tests::raw::{Prepared, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
-use readgate_tests::stage::{USER_PASSWORD, login_at};
 
 /// Every command byte that readgate does not serve, with an argument that would do harm.
 const UNSERVED: &[(u8, &[u8])] = &[
@@ -119,7 +118,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("prepared_texts");
         set(&mut config, "limits.max_payload", "64KiB");
         let readgate = Readgate::start(&directory, config);
-        let mut alice = login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let mut alice = stage.enter(&readgate, "alice");
         let filling = "x".repeat(20 << 10);
         let texts = [
             format!("SELECT '{filling}'"),
@@ -143,7 +142,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("long_data");
         set(&mut config, "limits.max_payload", "1MiB");
         let readgate = Readgate::start(&directory, config);
-        let mut alice = login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let mut alice = stage.enter(&readgate, "alice");
         let statement = alice.prepare("SELECT LENGTH(?)").unwrap();
         for _ in 0..3 {
             let piece = [&statement.id.to_le_bytes()[..], &[0, 0], &vec![b'x'; 700 << 10]].concat();
@@ -164,7 +163,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("long_data_together");
         set(&mut config, "limits.max_payload", "64KiB");
         let readgate = Readgate::start(&directory, config);
-        let mut alice = login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let mut alice = stage.enter(&readgate, "alice");
         let mut prepare = |marks: usize| alice.prepare(&format!("SELECT 0{}", ", ?".repeat(marks))).unwrap();
         let (one, other, many) = (prepare(1), prepare(1), prepare(200));
         let mut send_ahead = |statement: &Prepared, parameter: u16, bytes: usize| {

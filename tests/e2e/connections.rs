@@ -11,7 +11,7 @@ use readgate_tests::config::set;
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use readgate_tests::stage::{Stage, USER_PASSWORD};
 
 /// Growth that the bar allows.
 const MOST_GROWTH: u64 = 32 << 20;
@@ -41,10 +41,6 @@ fn replica_sessions(stage: &Stage, account: &str) -> usize {
     let count =
         format!("SELECT COUNT(*) FROM information_schema.processlist WHERE user = '{account}'");
     stage.server.sql(&count).trim().parse().expect("a number")
-}
-
-fn log_in(stage: &Stage, readgate: &Readgate) -> RawClient {
-    login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD))
 }
 
 /// Leaves as clients do: COM_QUIT, or just gone.
@@ -95,7 +91,7 @@ on_both! {
         assert!(limited.unwrap().success());
         readgate.signal("HUP");
         readgate.record("config_load", |_| true);
-        let some: Vec<_> = (0..32).map(|_| log_in(stage, &readgate)).collect();
+        let some: Vec<_> = (0..32).map(|_| stage.enter(&readgate, "alice")).collect();
         let refused = RawClient::connect(readgate.port).map(|_| ()).unwrap_err().to_string();
         assert!(refused.starts_with("ERROR 1040"), "{refused}");
         assert_eq!(readgate.http("/readyz").map(|answer| answer.0), Some(200));
@@ -110,14 +106,14 @@ on_both! {
 
     fn connections_that_come_and_go_leave_nothing_behind(stage) {
         let readgate = counted(stage, "counted_coming");
-        leave(log_in(stage, &readgate), true);
+        leave(stage.enter(&readgate, "alice"), true);
         let before = footprint(&readgate);
         // 2,000 that connect and go after the greeting, as probes do.
         for _ in 0..2_000 {
             drop(RawClient::connect(readgate.port).expect("a greeting"));
         }
         for number in 0..200 {
-            let mut client = log_in(stage, &readgate);
+            let mut client = stage.enter(&readgate, "alice");
             assert_eq!(client.query("SELECT 1").value(), "1");
             leave(client, number % 2 == 0);
         }
@@ -126,12 +122,12 @@ on_both! {
 
     fn a_hundred_and_fifty_log_in_at_once(stage) {
         let readgate = counted(stage, "counted_at_once");
-        leave(log_in(stage, &readgate), true);
+        leave(stage.enter(&readgate, "alice"), true);
         let before = footprint(&readgate);
         let start = Barrier::new(150);
         let log_in_with_the_others = |number: usize| {
             start.wait();
-            let mut client = log_in(stage, &readgate);
+            let mut client = stage.enter(&readgate, "alice");
             assert_eq!(client.query(format!("SELECT {number}")).value(), number.to_string());
             client
         };
@@ -151,7 +147,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("long_text");
         set(&mut config, "limits.workers", 1);
         let readgate = Readgate::start(&directory, config);
-        let (mut long, mut other) = (log_in(stage, &readgate), log_in(stage, &readgate));
+        let (mut long, mut other) = (stage.enter(&readgate, "alice"), stage.enter(&readgate, "alice"));
         let names = ",a".repeat(8 << 20);
         let text = format!("SELECT a{names} FROM clinical.studies FOR UPDATE");
         long.send_command(3, text.as_bytes()).expect("sent");

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use readgate_tests::config::set;
+use readgate_tests::config::{make_operators, set};
 use readgate_tests::place::wait_for;
+use readgate_tests::protocol::capability;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::{Readgate, run};
+use readgate_tests::server::Flavour;
 use readgate_tests::stage::{DRIVER_PASSWORD, Stage, USER_PASSWORD, login_at};
-use toml::Table;
 
 use crate::clients::{Target, command_line};
 
@@ -19,18 +20,10 @@ const SOON: Duration = Duration::from_secs(10);
 /// A daemon of the test's own, in which olga and dora are operators.
 pub(crate) fn daemon(stage: &Stage, name: &str) -> Readgate {
     let (directory, mut config) = stage.own_config(name);
-    let roles: Table = "[[role]]\nname = \"operator\"\noperator = true\n".parse().unwrap();
-    set(&mut config, "role", roles["role"].clone());
-    set(&mut config, "user.1.role", "operator");
-    set(&mut config, "user.3.role", "operator");
+    make_operators(&mut config, &[1, 3]);
     set(&mut config, "identities.file", directory.join("ids.db").display().to_string());
     set(&mut config, "identities.refresh", "500ms");
     Readgate::start(&directory, config)
-}
-
-/// Logs in a user of the stage.
-pub(crate) fn enter(stage: &Stage, readgate: &Readgate, user: &str) -> RawClient {
-    login_at(readgate.port, &stage.ca_file(), &Login::user(user, USER_PASSWORD))
 }
 
 /// All rows as text; NULL as nothing.
@@ -59,7 +52,7 @@ fn printed(client: &str, stage: &Stage, readgate: &Readgate, sql: &str) -> Strin
 on_both! {
     fn operators_see_sessions_statements_refusals_and_denials(stage) {
         let readgate = daemon(stage, "console-sees");
-        let mut alice = enter(stage, &readgate, "alice");
+        let mut alice = stage.enter(&readgate, "alice");
         for number in 0..5 {
             alice.query(format!("SELECT 'secret-{number}', COUNT(*) FROM clinical.studies")).expect_ok();
         }
@@ -69,7 +62,7 @@ on_both! {
         stranger.start_tls(&stage.ca_file(), &wrong).unwrap();
         stranger.login(&wrong).unwrap_err();
 
-        let mut olga = enter(stage, &readgate, "olga");
+        let mut olga = stage.enter(&readgate, "olga");
         let sessions = rows(&mut olga, "SELECT user, role FROM sessions ORDER BY user");
         assert_eq!(sessions, [["alice", "default"], ["olga", "operator"]]);
         let statement = "SELECT count, errors, row_count, shape FROM readgate.statements WHERE shape LIKE '%studies%'";
@@ -103,7 +96,7 @@ on_both! {
 
     fn each_statement_of_an_operator_is_recorded_and_none_reaches_the_replica(stage) {
         let readgate = daemon(stage, "console-records");
-        let mut olga = enter(stage, &readgate, "olga");
+        let mut olga = stage.enter(&readgate, "olga");
         assert_eq!(one(&mut olga, "SELECT 'mark of the operator'"), "mark of the operator");
         let intent = readgate.record("intent", |record| {
             record["text"] == "SELECT 'mark of the operator'" && record["user"] == "olga"
@@ -130,6 +123,14 @@ on_both! {
         readgate.record("outcome", |record| record["intent"] == execution["seq"] && record["rows"] == 1);
         let log = stage.server.general_log();
         assert!(!log.contains("mark of the operator"), "the replica has seen it");
+        // MariaDB's clients have no query attributes.
+        if stage.server.flavour == Flavour::MySql {
+            let login = Login::user("olga", USER_PASSWORD).with(capability::QUERY_ATTRIBUTES);
+            let mut told = login_at(readgate.port, &stage.ca_file(), &login);
+            told.query(b"\x01\x01\x00\x01\xfe\x00\x06reader\x04ZoraSELECT 'for Zora'").expect_ok();
+            let intent = readgate.record("intent", |record| record["text"] == "SELECT 'for Zora'");
+            assert_eq!(intent["attributes"][0]["value"], "Zora", "{intent}");
+        }
         let id = one(&mut olga, "SELECT CONNECTION_ID()");
         let held = format!("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID = {id}");
         let mut direct = stage.direct();
@@ -140,8 +141,8 @@ on_both! {
 
     fn operators_kill_lock_and_reload(stage) {
         let readgate = daemon(stage, "console-orders");
-        let mut olga = enter(stage, &readgate, "olga");
-        let mut alice = enter(stage, &readgate, "alice");
+        let mut olga = stage.enter(&readgate, "olga");
+        let mut alice = stage.enter(&readgate, "alice");
         let id = one(&mut olga, "SELECT id FROM sessions WHERE user = 'alice'");
         assert_eq!(olga.query("KILL 4000000").expect_error().code, 1094);
         olga.query(format!("KILL {id}")).expect_ok();
@@ -175,7 +176,7 @@ on_both! {
 
     fn the_judge_explains_itself(stage) {
         let readgate = daemon(stage, "console-judge");
-        let mut olga = enter(stage, &readgate, "olga");
+        let mut olga = stage.enter(&readgate, "olga");
         let explained = rows(&mut olga, "EXPLAIN JUDGE 'DELETE FROM clinical.studies'");
         assert_eq!(explained[0], ["verdict", "reject"]);
         let explained = rows(&mut olga, "EXPLAIN JUDGE 'SELECT ''x'' FROM clinical.studies' FOR ROLE operator;");
@@ -186,7 +187,7 @@ on_both! {
 
     fn drain_ends_the_daemon_in_good_order(stage) {
         let mut readgate = daemon(stage, "console-drain");
-        let mut olga = enter(stage, &readgate, "olga");
+        let mut olga = stage.enter(&readgate, "olga");
         olga.query("DRAIN").expect_ok();
         let ended = wait_for("the daemon ends", SOON, || readgate.ended());
         assert_eq!(ended.code(), Some(0));
@@ -210,7 +211,7 @@ on_both! {
 
     fn what_tools_send_at_connect_is_answered(stage) {
         let readgate = daemon(stage, "console-tools");
-        let mut olga = enter(stage, &readgate, "olga");
+        let mut olga = stage.enter(&readgate, "olga");
         for sql in TOOLS {
             let response = olga.query(sql);
             if let Some(error) = response.error() {

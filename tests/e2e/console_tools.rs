@@ -8,7 +8,7 @@ use readgate_tests::place::repository;
 use readgate_tests::readgate::Readgate;
 use readgate_tests::stage::{DRIVER_PASSWORD, Stage};
 
-use crate::console::{daemon, enter};
+use crate::console::daemon;
 use crate::drivers::cache;
 
 /// What each driver's program prints.
@@ -72,7 +72,7 @@ on_both! {
         let readgate = daemon(stage, "console-recorded");
         let mut said = 0;
         for tool in ["connector-j", "connector-j-8", "dbeaver", "grafana", "heidisql", "workbench"] {
-            let mut olga = enter(stage, &readgate, "olga");
+            let mut olga = stage.enter(&readgate, "olga");
             for line in conversation(tool).lines {
                 let text = line.text.replace("clinical", "readgate");
                 let is_said = ["same", "like"].contains(&line.how.as_str());

@@ -12,7 +12,7 @@ use readgate_tests::protocol::{LAST_ROW_SENT, lenenc_number, lenenc_text, text_r
 use readgate_tests::raw::{Login, RawClient, Response, ServerError, capability as c};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::SHARED_PASSWORD;
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use readgate_tests::stage::Stage;
 
 /// Two connections that are told the same.
 struct Pair {
@@ -313,7 +313,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("cancel");
         set(&mut config, "functions.sleep_max", "60s");
         let readgate = Readgate::start(&directory, config);
-        let alice = || login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let alice = || stage.enter(&readgate, "alice");
         for (form, by_greeting) in [("KILL QUERY {}", true), ("KILL QUERY {}", false), ("KILL /*!50000 QUERY */ {}", true)] {
             let mut running = alice();
             let announced = running.greeting.connection_id.to_string();

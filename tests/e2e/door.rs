@@ -7,7 +7,7 @@ use readgate_tests::config::set;
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, capability, tls_config};
 use readgate_tests::readgate::Readgate;
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
 use serde_json::Value;
 
 /// Everything the server said in a login that must fail, with names and nonces blanked out.
@@ -83,9 +83,7 @@ on_both! {
 
     fn says_that_the_schema_of_the_login_is_unknown(stage) {
         let login = Login::user("alice", USER_PASSWORD).in_schema("no_such_schema");
-        let mut alice = RawClient::connect(stage.readgate.port).expect("a greeting");
-        alice.start_tls(&stage.ca_file(), &login).expect("TLS");
-        let error = alice.login(&login).expect_err("the login fails");
+        let error = try_login_at(stage.readgate.port, &stage.ca_file(), &login).expect_err("the login fails");
         // The shared account may see every schema, so the server says that there is none.
         assert_eq!((error.code, error.state.as_str()), (1049, "42000"), "{error}");
     }
@@ -94,9 +92,7 @@ on_both! {
         // ucs2, utf16, utf32.
         for collation in [35, 54, 60] {
             let login = Login::user("alice", USER_PASSWORD).in_collation(collation);
-            let mut alice = RawClient::connect(stage.readgate.port).expect("a greeting");
-            alice.start_tls(&stage.ca_file(), &login).expect("TLS");
-            let error = alice.login(&login).expect_err("the login fails");
+            let error = try_login_at(stage.readgate.port, &stage.ca_file(), &login).expect_err("the login fails");
             assert_eq!((error.code, error.state.as_str()), (1231, "42000"), "{error}");
             assert!(error.message.contains("character_set_client"), "{error}");
         }
@@ -159,7 +155,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("other_source");
         set(&mut config, "source.0.networks", vec!["127.0.0.9/32"]);
         let readgate = Readgate::start(&directory, config);
-        let error = RawClient::connect(readgate.port).err().expect("no greeting").to_string();
+        let error = RawClient::connect(readgate.port).expect_err("no greeting").to_string();
         assert!(error.starts_with("ERROR 1130 "), "{error}");
         let record = readgate.record("source_denied", |_| true);
         assert_eq!(record["source"], "127.0.0.1");
@@ -171,7 +167,7 @@ on_both! {
         set(&mut config, "listener.0.sources", Vec::<String>::new());
         let mut readgate = Readgate::start(&directory, config);
         for _ in 0..20 {
-            RawClient::connect(readgate.port).err().expect("no greeting");
+            RawClient::connect(readgate.port).expect_err("no greeting");
         }
         readgate.signal("TERM");
         wait_for("it ends", Duration::from_secs(20), || readgate.ended());
@@ -189,7 +185,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("no_source");
         set(&mut config, "listener.0.sources", Vec::<String>::new());
         let readgate = Readgate::start(&directory, config);
-        let error = RawClient::connect(readgate.port).err().expect("no greeting").to_string();
+        let error = RawClient::connect(readgate.port).expect_err("no greeting").to_string();
         assert!(error.starts_with("ERROR 1130 "), "{error}");
     }
 }

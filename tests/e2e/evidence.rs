@@ -71,8 +71,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("hashed");
         set(&mut config, "ledger.hash_results", true);
         let daemon = Readgate::start(&directory, config);
-        let login = Login::user("alice", USER_PASSWORD);
-        let mut alice = login_at(daemon.port, &stage.ca_file(), &login);
+        let mut alice = stage.enter(&daemon, "alice");
         alice.received.clear();
         alice.query("SELECT 'hashed', 7 UNION SELECT 'twice', 8").expect_ok();
         let mut context = ring::digest::Context::new(&ring::digest::SHA256);
@@ -121,8 +120,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("redacted");
         set(&mut config, "ledger.text", "redacted");
         let daemon = Readgate::start(&directory, config);
-        let login = Login::user("alice", USER_PASSWORD);
-        let mut alice = login_at(daemon.port, &stage.ca_file(), &login);
+        let mut alice = stage.enter(&daemon, "alice");
         alice.query("SELECT 'Zaphod', 424242 /* Zaphod */ -- Zaphod").expect_ok();
         alice.query("SELECT * FROM clinical.subjects WHERE site_id = 'Zaphod' + nothing()").expect_error();
         alice.query("DELETE FROM clinical.subjects WHERE subject_id = 'Zaphod'").expect_error();
@@ -150,8 +148,7 @@ on_both! {
             let (directory, mut config) = stage.own_config(&format!("again-{by_reference}"));
             set(&mut config, "ledger.text_by_reference", by_reference);
             let daemon = Readgate::start(&directory, config);
-            let login = Login::user("alice", USER_PASSWORD);
-            let mut alice = login_at(daemon.port, &stage.ca_file(), &login);
+            let mut alice = stage.enter(&daemon, "alice");
             (0..6).for_each(|_| alice.query(&text).expect_ok());
             drop(alice);
             daemon.record("disconnect", |_| true);
@@ -189,8 +186,7 @@ on_both! {
         let schema = serde_json::from_str(&schema).unwrap();
         let (directory, config) = stage.own_config("schema");
         let mut daemon = Readgate::start(&directory, config);
-        let login = Login::user("alice", USER_PASSWORD);
-        let mut alice = login_at(daemon.port, &stage.ca_file(), &login);
+        let mut alice = stage.enter(&daemon, "alice");
         alice.query("SELECT * FROM clinical.subjects LIMIT 3").expect_ok();
         alice.query("SELECT * FROM clinical.none").expect_error();
         alice.query("DROP TABLE clinical.subjects").expect_error();
@@ -281,8 +277,7 @@ fn records_go_to_a_syslog_receiver_and_checkpoints_to_a_webhook() {
     set(&mut config, "ledger.ship_to", format!("tcp://127.0.0.1:{}", port(&syslog)));
     set(&mut config, "ledger.anchor_webhook", format!("http://127.0.0.1:{}/a", port(&webhook)));
     let daemon = Readgate::start(&directory, config);
-    let login = Login::user("alice", USER_PASSWORD);
-    login_at(daemon.port, &stage.ca_file(), &login).query("SELECT 'shipped'").expect_ok();
+    stage.enter(&daemon, "alice").query("SELECT 'shipped'").expect_ok();
     let shipped = received(&syslog, "", |text| text.contains("SELECT 'shipped'"));
     assert!(shipped.contains(" readgate - start - {\"v\":2,\"seq\":1,"), "{shipped}");
     daemon.signal("TERM");

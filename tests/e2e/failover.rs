@@ -10,7 +10,7 @@ use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::{SHARED_PASSWORD, Server};
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
 use toml::Table;
 
 use crate::clients::{Target, command_line};
@@ -26,9 +26,7 @@ fn alice() -> Login {
 
 fn try_login(stage: &Stage, readgate: &Readgate, user: &str) -> Result<RawClient, ServerError> {
     let login = Login::user(user, USER_PASSWORD);
-    let mut client = RawClient::connect(readgate.port).expect("a greeting");
-    client.start_tls(&stage.ca_file(), &login).expect("TLS");
-    client.login(&login).map(|()| client)
+    try_login_at(readgate.port, &stage.ca_file(), &login)
 }
 
 /// An account of the test's own that may have so many connections.
@@ -44,10 +42,8 @@ fn fill(stage: &Stage, user: &str) -> Vec<RawClient> {
     let login = Login::user(user, SHARED_PASSWORD);
     let mut others = Vec::new();
     loop {
-        let mut other = RawClient::connect(stage.server.port).expect("a greeting");
-        other.start_tls(&stage.ca_file(), &login).expect("TLS");
-        match other.login(&login) {
-            Ok(()) => others.push(other),
+        match try_login_at(stage.server.port, &stage.ca_file(), &login) {
+            Ok(other) => others.push(other),
             Err(error) => {
                 assert!([1203, 1226].contains(&error.code), "{error}");
                 return others;
@@ -68,7 +64,8 @@ fn until_more(readgate: &Readgate, series: &str, more: u64) {
     wait_for(series, SOON, || (counted(readgate, series)? >= before + more).then_some(()));
 }
 
-/// Whether the kernel asks the peers of all connections to that port for signs of life, and when next.
+/// Whether the kernel asks the peers of all connections to that port for signs of life, and when
+/// next.
 fn keepalives(port: u16) -> Vec<bool> {
     let remote = format!("0100007F:{port:04X}");
     let table = fs::read_to_string("/proc/net/tcp").expect("the kernel's table");
@@ -92,7 +89,7 @@ on_both! {
         let mut before = enter().expect("she is let in");
         before.query("SELECT 1").expect_ok();
         server.sql("SET GLOBAL read_only = 0");
-        let error = enter().err().expect("no service");
+        let error = enter().expect_err("no service");
         assert_eq!((error.code, error.state.as_str()), (3168, "08S01"), "{error}");
         assert!(error.message.contains("not read-only"), "{error}");
         assert!(before.is_sent_away(SOON), "who is in goes at the next look");
@@ -117,7 +114,7 @@ on_both! {
         set(&mut config, "limits.workers", 1);
         set(&mut config, "replica.warm_connections", 1);
         let readgate = Readgate::start(&directory, config);
-        drop(login_at(readgate.port, &stage.ca_file(), &alice()));
+        drop(stage.enter(&readgate, "alice"));
         let kept = || {
             let id = RawClient::connect(readgate.port).expect("a greeting").greeting.connection_id;
             (id < NOT_THE_REPLICAS).then_some(id)
@@ -137,7 +134,8 @@ on_both! {
             // Nobody logs in meanwhile; who does then has the new one.
             wait_for("another one", SOON, || kept().filter(|id| *id != first));
         }
-        let mut client = login_at(readgate.port, &stage.ca_file(), &alice());
+        until_settled();
+        let mut client = stage.enter(&readgate, "alice");
         let id = client.query("SELECT CONNECTION_ID()").value();
         assert_eq!(id, client.greeting.connection_id.to_string());
     }
@@ -154,11 +152,11 @@ on_both! {
         set(&mut config, "functions.sleep_max", "60s");
         set(&mut config, "limits.statement_timeout", "2m");
         let readgate = Readgate::start(&directory, config);
-        let mut first = login_at(readgate.port, &stage.ca_file(), &alice());
-        let mut second = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut first = stage.enter(&readgate, "alice");
+        let mut second = stage.enter(&readgate, "alice");
         until_more(&readgate, "readgate_replica_opens_total{result=\"ok\"} ", 1);
         let others = fill(stage, "crowded_shared");
-        let error = try_login(stage, &readgate, "alice").err().expect("no room");
+        let error = try_login(stage, &readgate, "alice").expect_err("no room");
         assert_eq!((error.code, error.state.as_str()), (1040, "08004"), "{error}");
         until_more(&readgate, "readgate_replica_opens_total{result=\"full\"} ", 3);
         let (status, said) = readgate.http("/readyz").expect("an answer");

@@ -12,15 +12,13 @@ use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Server;
-use readgate_tests::stage::{USER_PASSWORD, login_at};
+use readgate_tests::stage::{USER_PASSWORD, login_at, try_login_at};
 
 /// What `alice` is told at `readgate`, which must not take longer than the bar allows.
 fn refused_login(ca_file: &Path, readgate: &Readgate) -> ServerError {
     let begun = Instant::now();
     let login = Login::user("alice", USER_PASSWORD);
-    let mut client = RawClient::connect(readgate.port).expect("a greeting");
-    client.start_tls(ca_file, &login).expect("TLS");
-    let error = client.login(&login).expect_err("there is no replica");
+    let error = try_login_at(readgate.port, ca_file, &login).expect_err("there is no replica");
     assert!(begun.elapsed() < Duration::from_secs(6), "it took {:?}", begun.elapsed());
     error
 }
@@ -86,7 +84,7 @@ on_both! {
         let (seen, enough) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let answered = Arc::new(AtomicUsize::new(0));
         let clients: Vec<_> = (0..4).map(|client| {
-            let mut alice = login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+            let mut alice = stage.enter(&readgate, "alice");
             let (seen, answered, enough) = (seen.clone(), answered.clone(), enough.clone());
             thread::spawn(move || {
                 for number in 0.. {
@@ -134,7 +132,7 @@ on_both! {
     fn ends_sessions_in_order_on_sigterm(stage) {
         let (directory, config) = stage.own_config("sigterm");
         let mut readgate = Readgate::start(&directory, config);
-        let mut alice = login_at(readgate.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let mut alice = stage.enter(&readgate, "alice");
         assert_eq!(alice.query("SELECT 1").value(), "1");
         readgate.signal("TERM");
         let status = wait_for("readgate ends", Duration::from_secs(60), || readgate.ended());

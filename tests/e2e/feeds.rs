@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use readgate_tests::config::set;
+use readgate_tests::config::{make_operators, set};
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, ServerError};
 use readgate_tests::readgate::{self, Readgate};
@@ -78,8 +78,7 @@ on_both! {
         let folder = directory.join("in");
         fs::create_dir_all(&folder).unwrap();
         let daemon = Readgate::start(&directory, config.clone());
-        let login = Login::user("alice", USER_PASSWORD);
-        let mut alice = login_at(daemon.port, &stage.ca_file(), &login);
+        let mut alice = stage.enter(&daemon, "alice");
         served(&mut alice);
 
         // A reload brings the feed.
@@ -99,6 +98,7 @@ on_both! {
         daemon.record("refusal", |record| record["rule"] == "feed_stale");
         daemon.record("feed_state", |record| record["feed"] == "lab" && record["state"] == "missing");
         let mut late = RawClient::connect(daemon.port).unwrap();
+        let login = Login::user("alice", USER_PASSWORD);
         late.start_tls(&stage.ca_file(), &login).unwrap();
         let no_service = late.login(&login).expect_err("no service").to_string();
         assert!(no_service.contains("feed \"lab\" is missing"), "{no_service}");
@@ -164,7 +164,7 @@ on_both! {
         in_state(&daemon, "missing");
         let file = directory.join("proxy.toml");
         let written = fs::read_to_string(&file).unwrap();
-        let mut alice = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let mut alice = stage.enter(&daemon, "alice");
         let loads = || {
             daemon.ledger().iter().filter(|record| record["event"] == "config_load").count()
         };
@@ -196,7 +196,7 @@ on_both! {
         let state = |name: &str| feeds.as_array().unwrap().iter().find(|f| f["name"] == name).unwrap()["state"].clone();
         assert_eq!((state("past"), state("coming")), ("late".into(), "waiting".into()), "{feeds}");
         // The policy is to warn, which is the default.
-        let mut alice = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let mut alice = stage.enter(&daemon, "alice");
         alice.query("SELECT 1").expect_ok();
         let (code, said) = daemon.http("/readyz").unwrap();
         assert!(code == 200 && said.contains("check: feed \"past\" is late since"), "{code} {said}");
@@ -242,13 +242,11 @@ on_both! {
 
     fn operators_see_feeds_in_the_console(stage) {
         let (directory, mut config) = stage.own_config("feed_console");
-        let roles: Table = "[[role]]\nname = \"operator\"\noperator = true\n".parse().unwrap();
-        set(&mut config, "role", roles["role"].clone());
-        set(&mut config, "user.1.role", "operator");
+        make_operators(&mut config, &[1]);
         feed(&mut config, "name = \"seconds\"\nmax_age = \"1h\"\nfreshness_query = \"SELECT 30\"\n");
         let daemon = Readgate::start(&directory, config);
         in_state(&daemon, "fresh");
-        let mut olga = login_at(daemon.port, &stage.ca_file(), &Login::user("olga", USER_PASSWORD));
+        let mut olga = stage.enter(&daemon, "olga");
         let shown = olga.query("SELECT CONCAT(name, ' ', state, ' ', when_stale, ' ', age_s >= 30) FROM feeds");
         assert_eq!(shown.value(), "seconds fresh warn 1");
     }

@@ -4,7 +4,7 @@ use readgate_tests::config::set;
 use readgate_tests::protocol::scramble;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
-use readgate_tests::stage::{Stage, USER_PASSWORD};
+use readgate_tests::stage::{Stage, USER_PASSWORD, try_login_at};
 
 /// Failures that block.
 const BLOCKING: usize = 3;
@@ -31,9 +31,7 @@ fn begun(stage: &Stage, readgate: &Readgate, login: &Login) -> RawClient {
 /// Whether the right password is let in.
 fn gets_in(stage: &Stage, readgate: &Readgate) -> bool {
     let login = Login::user("alice", USER_PASSWORD);
-    let mut alice = RawClient::connect(readgate.port).expect("a greeting");
-    alice.start_tls(&stage.ca_file(), &login).expect("TLS");
-    alice.login(&login).is_ok()
+    try_login_at(readgate.port, &stage.ca_file(), &login).is_ok()
 }
 
 /// The block is on record, beside what it was for.

@@ -5,12 +5,12 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use readgate_tests::config::set;
+use readgate_tests::config::{make_operators, set};
 use readgate_tests::place::wait_for;
-use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::raw::Login;
 use readgate_tests::readgate::{self, Readgate};
 use readgate_tests::server::Flavour;
-use readgate_tests::stage::{USER_PASSWORD, login_at};
+use readgate_tests::stage::{USER_PASSWORD, try_login_at};
 use serde_json::Value;
 
 /// One flavour is enough: no server has a part in it.
@@ -21,7 +21,7 @@ fn a_ledger_file_is_closed_at_the_size_that_is_configured() {
     set(&mut config, "ledger.file_bytes", "1MiB");
     set(&mut config, "ledger.compress", false);
     let daemon = Readgate::start(&directory, config);
-    let mut alice = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+    let mut alice = stage.enter(&daemon, "alice");
     let text = "x".repeat(40_000);
     for number in 0..40 {
         assert_eq!(alice.query(format!("SELECT '{text}', {number}")).rows().len(), 1);
@@ -55,7 +55,7 @@ fn an_anchor_that_hangs_holds_up_no_statement_and_no_stop() {
     let mut said = holder.stdout.take().unwrap();
     said.read_exact(&mut [0; 5]).unwrap();
     let mut daemon = Readgate::start(&directory, config);
-    let mut alice = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+    let mut alice = stage.enter(&daemon, "alice");
     let text = "x".repeat(40_000);
     for number in 0..40 {
         assert_eq!(alice.query(format!("SELECT '{text}', {number}")).rows().len(), 1);
@@ -111,14 +111,12 @@ on_both! {
 
     fn who_changes_user_is_led_to_the_login_that_counted(stage) {
         let (directory, mut config) = stage.own_config("changes-user");
-        let roles: toml::Table = "[[role]]\nname = \"operator\"\noperator = true\n".parse().unwrap();
-        set(&mut config, "role", roles["role"].clone());
-        set(&mut config, "user.1.role", "operator");
+        make_operators(&mut config, &[1]);
         // The connection to the replica is another one after each rest.
         set(&mut config, "replica.share_idle", "10ms");
         let daemon = Readgate::start(&directory, config);
-        let mut client = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
-        let mut other = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let mut client = stage.enter(&daemon, "alice");
+        let mut other = stage.enter(&daemon, "alice");
         for round in 0..3 {
             for user in ["olga", "alice"] {
                 client.query(format!("SELECT '{round}', 'before {user}'")).expect_ok();
@@ -191,9 +189,7 @@ on_both! {
 
     fn never_holds_a_password(stage) {
         let login = Login::user("alice", "a wrong secret to look for");
-        let mut client = RawClient::connect(stage.readgate.port).unwrap();
-        client.start_tls(&stage.ca_file(), &login).unwrap();
-        client.login(&login).unwrap_err();
+        try_login_at(stage.readgate.port, &stage.ca_file(), &login).unwrap_err();
         stage.readgate.record("login_failed", |record| record["user"] == "alice");
         let records = format!("{:?}", stage.readgate.ledger());
         let log = stage.readgate.log();

@@ -11,9 +11,8 @@ use readgate_tests::config::set;
 use readgate_tests::keeper::Kept;
 use readgate_tests::place::{free_port, wait_for};
 use readgate_tests::protocol::Login;
-use readgate_tests::raw::RawClient;
 use readgate_tests::readgate::Readgate;
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
 use serde_json::Value;
 
 /// Sums of all series of a metric, by the value of one label.
@@ -82,9 +81,7 @@ fn load(stage: &Stage, daemon: &Readgate) {
 
 fn fail_to_log_in(stage: &Stage, daemon: &Readgate) {
     let login = Login::user("alice", "wrong");
-    let mut client = RawClient::connect(daemon.port).expect("a greeting");
-    client.start_tls(&stage.ca_file(), &login).expect("TLS");
-    client.login(&login).expect_err("a wrong password");
+    try_login_at(daemon.port, &stage.ca_file(), &login).expect_err("a wrong password");
 }
 
 on_both! {

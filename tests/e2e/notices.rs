@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use readgate_tests::config::set;
 use readgate_tests::place::wait_for;
-use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::raw::Login;
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::{Flavour, Server};
-use readgate_tests::stage::{DRIVER_PASSWORD, Stage, login_at, stage};
+use readgate_tests::stage::{DRIVER_PASSWORD, Stage, login_at, stage, try_login_at};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -363,9 +363,7 @@ fn a_receiver_that_hangs_holds_nothing_up_and_what_it_is_told_of_is_chosen() {
 
     let wrong = Login::user("alice", "not the password");
     let refused = || {
-        let mut client = RawClient::connect(daemon.port).unwrap();
-        client.start_tls(&stage.ca_file(), &wrong).unwrap();
-        assert!(client.login(&wrong).is_err());
+        assert!(try_login_at(daemon.port, &stage.ca_file(), &wrong).is_err());
     };
     for _ in 0..5 {
         refused();

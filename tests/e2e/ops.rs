@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use readgate_tests::config::set;
+use readgate_tests::config::{make_operators, set};
 use readgate_tests::place::wait_for;
 use readgate_tests::readgate::{Readgate, exchange};
 use readgate_tests::stage::USER_PASSWORD;
@@ -167,7 +167,8 @@ fn the_status_page_asks_for_the_operators_password_before_mariadb_is_shown() {
     assert_eq!(status_with(&daemon, cookie_of(&answer)), 200);
 }
 
-fn post(daemon: &Readgate, path: &str, head: &str, body: &str) -> String {
+/// The whole answer to a POST at the ops address.
+pub(crate) fn post(daemon: &Readgate, path: &str, head: &str, body: &str) -> String {
     let length = body.len();
     let request = format!(
         "POST {path} HTTP/1.0\r\nHost: ops\r\n{head}Content-Length: {length}\r\n\r\n{body}"
@@ -191,9 +192,7 @@ fn status_with(daemon: &Readgate, cookie: &str) -> u16 {
 fn operators_log_in_to_the_status_page_of_mariadb_by_name_and_are_on_record() {
     let stage = readgate_tests::stage::stage(readgate_tests::server::Flavour::MariaDb);
     let (directory, mut config) = stage.own_config("ops_operators");
-    let roles: toml::Table = "[[role]]\nname = \"operator\"\noperator = true\n".parse().unwrap();
-    set(&mut config, "role", roles["role"].clone());
-    set(&mut config, "user.1.role", "operator");
+    make_operators(&mut config, &[1]);
     set(&mut config, "ops.operators", true);
     let daemon = Readgate::start(&directory, config);
     let (code, ways) = daemon.http("/status.json").unwrap();

@@ -11,14 +11,16 @@ use access::{
     Change, CredentialId, CredentialPolicy, Identity, Password, SourceSet, Timestamp, UserName,
 };
 use readgate::identity::SqliteStore;
-use readgate_tests::config::set;
+use readgate_tests::config::{make_operators, set};
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::{Readgate, run};
-use readgate_tests::stage::{Stage, login_at};
+use readgate_tests::stage::{Stage, login_at, try_login_at};
 use toml::{Table, Value};
 
 use crate::clients::{Target, command_line};
+use crate::ops::post;
+use crate::reloads::{reload, written};
 
 const GIVEN: &str = "Xk3-handed.over_Once,by-an.operator_44-letters";
 const CHOSEN: &str = "Vk7-quiet.Lantern_2x,over-the.harbour_at-9pm'";
@@ -60,9 +62,7 @@ fn with_store(stage: &Stage, test: &str) -> (std::path::PathBuf, Table, SqliteSt
 
 fn refusal(stage: &Stage, port: u16, user: &str, password: &str) -> (u16, String) {
     let login = Login::user(user, password);
-    let mut client = RawClient::connect(port).unwrap();
-    client.start_tls(&stage.ca_file(), &login).unwrap();
-    let error = client.login(&login).expect_err("nobody is let in");
+    let error = try_login_at(port, &stage.ca_file(), &login).expect_err("nobody is let in");
     (error.code, error.to_string())
 }
 
@@ -195,7 +195,10 @@ on_both! {
     fn a_file_of_users_that_is_not_in_its_place_is_out_of_reach(stage) {
         let (directory, mut config, store) = with_store(stage, "moved");
         set(&mut config, "identities.stale_after", "1s");
+        make_operators(&mut config, &[]);
+        set(&mut config, "ops.operators", true);
         add(&store, Identity::new(name("bob"), "Bob Builder", "default"), 0);
+        add(&store, Identity::new(name("opal"), "Opal Operator", "operator"), 0);
         drop(store);
         let readgate = Readgate::start(&directory, config);
         let mut bob = login_at(readgate.port, &stage.ca_file(), &Login::user("bob", GIVEN));
@@ -203,13 +206,19 @@ on_both! {
         let aside = directory.join("aside.sqlite");
         let comes_in = || {
             let login = Login::user("bob", GIVEN);
-            let mut bob = RawClient::connect(readgate.port).unwrap();
-            bob.start_tls(&stage.ca_file(), &login).unwrap();
-            bob.login(&login).map_err(|error| error.code)
+            let came = try_login_at(readgate.port, &stage.ca_file(), &login);
+            came.map(drop).map_err(|error| error.code)
         };
         let soon = Duration::from_secs(10);
         std::fs::rename(&file, &aside).unwrap();
         wait_for("a file that is gone is noticed", soon, || (comes_in() == Err(1105)).then_some(()));
+        let form = serde_json::json!({ "user": "opal", "password": GIVEN }).to_string();
+        let answer = post(&readgate, "/login", "X-Readgate: 1\r\n", &form);
+        assert!(answer.starts_with("HTTP/1.0 503"), "{answer}");
+        readgate.record("login_failed", |record| {
+            let reason = record["reason"].as_str().unwrap();
+            record["user"] == "opal" && record["listener"] == "ops" && reason.contains("out of reach")
+        });
         bob.query("SELECT 1").expect_ok();
         stage_alice(stage, readgate.port).query("SELECT 1").expect_ok();
         std::fs::rename(&aside, &file).unwrap();
@@ -259,9 +268,7 @@ here.backup(there); here.close()";
         disable_bob(&directory);
         wait_for("bob is kept out", Duration::from_secs(10), || {
             let login = Login::user("bob", GIVEN);
-            let mut bob = RawClient::connect(readgate.port).unwrap();
-            bob.start_tls(&stage.ca_file(), &login).unwrap();
-            bob.login(&login).is_err_and(|error| error.code == 1105).then_some(())
+            try_login_at(readgate.port, &stage.ca_file(), &login).is_err_and(|error| error.code == 1105).then_some(())
         });
         bob.query("SELECT 1").expect_ok();
         change_store_by_hand(&directory, "UPDATE user SET valid_until = NULL WHERE name = 'eve'");
@@ -316,6 +323,32 @@ here.backup(there); here.close()";
         assert_eq!(error.code, 1226, "{error}");
         assert!(error.to_string().contains("bytes_per_day"), "{error}");
         assert_eq!(alice.query("SELECT 1").value(), "1", "what is left of the day can be read");
+    }
+
+    fn bytes_read_before_a_limit_came_count(stage) {
+        let (directory, config) = stage.own_config("bytes-before-limit");
+        let mut readgate = Readgate::start(&directory, config);
+        let unlimited = written(&readgate);
+        let limited = |limit: &str| {
+            let mut config = unlimited.clone();
+            let role: Table = format!("name = 'default'\nbytes_per_day = '{limit}'").parse().unwrap();
+            set(&mut config, "role", vec![Value::Table(role)]);
+            config
+        };
+        let read = |readgate: &Readgate, bytes: u32| {
+            stage_alice(stage, readgate.port).query(format!("SELECT REPEAT('x', {bytes})"))
+        };
+        read(&readgate, 40_000).expect_ok();
+        reload(&readgate, &limited("64KiB"));
+        assert_eq!(read(&readgate, 40_000).expect_error().code, 1226, "read before the reload");
+        reload(&readgate, &unlimited);
+        read(&readgate, 60_000).expect_ok();
+        readgate.record("outcome", |record| record["bytes"].as_u64() > Some(60_000));
+        readgate.kill();
+        std::fs::write(directory.join("proxy.toml"), limited("120KiB").to_string()).unwrap();
+        readgate.restart();
+        readgate.wait_until_ready();
+        assert_eq!(read(&readgate, 40_000).expect_error().code, 1226, "read without a limit");
     }
 
     fn the_bytes_of_a_day_outlive_the_daemon_where_files_are_encrypted(stage) {

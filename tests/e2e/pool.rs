@@ -38,10 +38,10 @@ on_both! {
         set(&mut config, "replica.warm_connections", 1);
         set(&mut config, "replica.longest_wait", "3s");
         let readgate = Readgate::start(&directory, config);
-        let mut first = login_at(readgate.port, &stage.ca_file(), &alice());
-        let second = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut first = stage.enter(&readgate, "alice");
+        let second = stage.enter(&readgate, "alice");
         let asked = Instant::now();
-        let error = try_alice(stage, &readgate).err().expect("no third");
+        let error = try_alice(stage, &readgate).expect_err("no third");
         assert_eq!((error.code, error.state.as_str()), (1040, "08004"), "{error}");
         assert!(error.message.starts_with("readgate: all connections"), "{error}");
         assert!(asked.elapsed() >= Duration::from_secs(3), "it waited");
@@ -80,8 +80,8 @@ on_both! {
         ));
         let readgate = Readgate::start(&directory, config);
         // One of the three is the watch of the replica.
-        let first = login_at(readgate.port, &stage.ca_file(), &alice());
-        let mut second = login_at(readgate.port, &stage.ca_file(), &alice());
+        let first = stage.enter(&readgate, "alice");
+        let mut second = stage.enter(&readgate, "alice");
         gets_the_place_of(stage, &readgate, first);
         assert_eq!(second.query("SELECT 1").value(), "1");
     }
@@ -132,19 +132,19 @@ on_both! {
             let offered = RawClient::connect(stage.server.port).expect("a greeting").greeting.offered;
             if algorithm == "zstd" && offered & (1 << 26) == 0 {
                 let readgate = Readgate::start_unready(&directory, config);
-                let error = try_alice(stage, &readgate).err().expect("no session");
+                let error = try_alice(stage, &readgate).expect_err("no session");
                 assert_eq!(error.code, 3168, "{error}");
                 continue;
             }
             let readgate = Readgate::start(&directory, config);
-            let mut client = login_at(readgate.port, &stage.ca_file(), &alice());
+            let mut client = stage.enter(&readgate, "alice");
             let status = client.query("SHOW STATUS LIKE 'Compression'");
             assert_eq!(status.rows()[0][1].as_deref(), Some(b"ON".as_slice()), "{algorithm}");
             let wide = "SELECT * FROM clinical.lab_results ORDER BY result_id LIMIT 20000";
             assert_eq!(client.query(wide).payloads, stage.direct().query(wide).payloads);
             // A lent connection goes on compressed.
             drop(client);
-            let mut next = login_at(readgate.port, &stage.ca_file(), &alice());
+            let mut next = stage.enter(&readgate, "alice");
             assert_eq!(next.query("SELECT REPEAT('x', 3000000)").value().len(), 3_000_000);
         }
     }
@@ -157,7 +157,7 @@ on_both! {
         set(&mut config, "role", role["role"].clone());
         set(&mut config, "user.0.role", "brief");
         let readgate = Readgate::start(&directory, config);
-        let mut client = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut client = stage.enter(&readgate, "alice");
         let error = client.query("SELECT SLEEP(50), 'brief'").expect_error();
         assert_eq!((error.code, error.state.as_str()), (4031, "HY000"), "{error}");
         assert!(client.is_closed());

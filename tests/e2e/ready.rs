@@ -71,17 +71,21 @@ on_both! {
     fn the_next_login_of_the_same_person_does_not_wait_for_the_replica(stage) {
         let readgate = with_one_kept(stage, "ready_again");
         // The first one makes known of which kind clients are.
-        drop(login_at(readgate.port, &stage.ca_file(), &alice()));
+        drop(stage.enter(&readgate, "alice"));
         until_kept(&readgate);
-        let mut first = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut first = stage.enter(&readgate, "alice");
         let id = id_of(&mut first);
         for state in ["SET @left = 'behind'", "USE clinical", "SET NAMES latin1", "BEGIN"] {
             first.query(state).expect_ok();
         }
         drop(first);
+        // Another may be kept in its place until it is ready itself, which the guard's question ends.
+        let before = wait_for("the first one's is ready again", Duration::from_secs(5), || {
+            let lines = logged(stage, &id);
+            lines.last()?.contains("@@global.init_connect").then_some(lines.len())
+        });
         until_kept(&readgate);
-        let before = logged(stage, &id).len();
-        let mut second = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut second = stage.enter(&readgate, "alice");
         assert_eq!(id_of(&mut second), id);
         let after = logged(stage, &id).split_off(before);
         assert!(after.iter().all(|line| line.contains("SELECT CONNECTION_ID()")), "{after:?}");
@@ -96,9 +100,9 @@ on_both! {
 
     fn a_kept_connection_that_the_replica_has_closed_is_not_lent(stage) {
         let readgate = with_one_kept(stage, "ready_closed");
-        drop(login_at(readgate.port, &stage.ca_file(), &alice()));
+        drop(stage.enter(&readgate, "alice"));
         until_kept(&readgate);
-        let mut first = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut first = stage.enter(&readgate, "alice");
         let id = id_of(&mut first);
         drop(first);
         until_kept(&readgate);
@@ -107,13 +111,13 @@ on_both! {
             let left = "SELECT COUNT(*) FROM information_schema.processlist WHERE id = ";
             (stage.server.sql(&format!("{left}{id}")).trim().ends_with('0')).then_some(())
         });
-        let mut second = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut second = stage.enter(&readgate, "alice");
         assert_ne!(id_of(&mut second), id);
     }
 
     fn a_login_that_wishes_otherwise_is_logged_in_anew(stage) {
         let readgate = with_one_kept(stage, "ready_otherwise");
-        drop(login_at(readgate.port, &stage.ca_file(), &alice()));
+        drop(stage.enter(&readgate, "alice"));
         until_kept(&readgate);
         let in_clinical = alice().in_schema("clinical");
         for login in [&in_clinical, &alice(), &in_clinical] {
@@ -168,7 +172,7 @@ on_both! {
     fn a_connection_that_keeps_texts_of_statements_is_nobody_elses(stage) {
         let readgate = with_one_kept(stage, "traced");
         for how in ["queried", "prepared"] {
-            let mut client = login_at(readgate.port, &stage.ca_file(), &alice());
+            let mut client = stage.enter(&readgate, "alice");
             let id = id_of(&mut client);
             traced(&mut client, how);
             assert!(kept_texts(&mut client).contains("4711"), "one's own");

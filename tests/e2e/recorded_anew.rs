@@ -11,7 +11,7 @@ use readgate_tests::server::Flavour;
 use readgate_tests::stage::{USER_PASSWORD, login_at, stage};
 use serde_json::{Value, json};
 
-use crate::reloads::{IN_FORCE, LONG, enter, reload, start};
+use crate::reloads::{IN_FORCE, LONG, reload, start};
 
 /// A reload after which everything counts; the sequence of its record.
 fn reloaded(readgate: &Readgate, config: &toml::Table) -> u64 {
@@ -43,7 +43,7 @@ on_both! {
         let (readgate, mut config) = start(stage, "redacted_anew");
         let key = readgate.directory.join("ledger/redaction.key");
         let long = format!("SELECT 'Slartibartfast', '{}'", "l".repeat(300));
-        let (mut alice, mut olga) = (enter(stage, &readgate, "alice"), enter(stage, &readgate, "olga"));
+        let (mut alice, mut olga) = (stage.enter(&readgate, "alice"), stage.enter(&readgate, "olga"));
         (0..6).for_each(|_| alice.query(&long).expect_ok());
         let before = alice.prepare("SELECT ?, 'Zaphod'").unwrap();
         alice.execute(&before, 0, &bound("Beeblebrox")).expect_ok();
@@ -106,7 +106,7 @@ on_both! {
         let (readgate, mut config) = start(stage, "hashed_anew");
         set(&mut config, "functions.sleep_max", "1h");
         reloaded(&readgate, &config);
-        let mut alice = enter(stage, &readgate, "alice");
+        let mut alice = stage.enter(&readgate, "alice");
         let text = "SELECT 'Zaphod' FROM (SELECT SLEEP(600)) AS one";
         alice.send_command(3, text.as_bytes()).unwrap();
         let under_way = readgate.record("intent", |record| record["text"] == text);
@@ -114,7 +114,7 @@ on_both! {
         set(&mut config, "ledger.text", "redacted");
         let from = reloaded(&readgate, &config);
         let session = &under_way["session"];
-        enter(stage, &readgate, "alice").query(format!("KILL QUERY {session}")).expect_ok();
+        stage.enter(&readgate, "alice").query(format!("KILL QUERY {session}")).expect_ok();
         alice.read_response().unwrap();
         alice.query("SELECT 'Ford'").expect_ok();
         let outcome = readgate.record("outcome", |record| record["intent"] == under_way["seq"]);
@@ -142,7 +142,7 @@ fn a_reload_that_can_not_redact_is_refused_and_the_former_way_goes_on() {
     let readgate = Readgate::start(&directory, config);
     let written = std::fs::read_to_string(directory.join("proxy.toml")).unwrap();
     let mut config: toml::Table = written.parse().unwrap();
-    let mut alice = enter(stage, &readgate, "alice");
+    let mut alice = stage.enter(&readgate, "alice");
     set(&mut config, "ledger.text", "redacted");
     set(&mut config, "ledger.hash_results", true);
     let load = reload(&readgate, &config);

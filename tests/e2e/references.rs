@@ -1,5 +1,6 @@
-//! A record that names another one's text (`text_of`, `text_like`) names, in its own file, what tells
-//! the text that ran, whatever sessions share it and whatever becomes of daemon and files meanwhile.
+//! A record that names another one's text (`text_of`, `text_like`) names, in its own file, what
+//! tells the text that ran, whatever sessions share it and whatever becomes of daemon and files
+//! meanwhile.
 
 use std::collections::HashMap;
 use std::fs;
@@ -9,10 +10,10 @@ use std::time::Duration;
 
 use readgate_tests::config::set;
 use readgate_tests::place::{wait_for, wait_until_ok};
-use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::raw::Login;
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Flavour;
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
 use serde_json::Value;
 
 const SESSIONS: usize = 6;
@@ -49,9 +50,7 @@ fn ask_on(stage: &Stage, port: u16, number: usize, answers: &AtomicUsize) {
 fn until_it_serves(stage: &Stage, port: u16) {
     let login = Login::user("alice", USER_PASSWORD);
     wait_until_ok("alice is let in", Duration::from_secs(10), || {
-        let mut client = RawClient::connect(port).unwrap();
-        client.start_tls(&stage.ca_file(), &login).unwrap();
-        client.login(&login).map_err(|error| error.to_string())
+        try_login_at(port, &stage.ca_file(), &login).map_err(|error| error.to_string())
     });
 }
 
@@ -143,8 +142,8 @@ fn what_a_record_refers_to_is_what_ran_through_kills_and_renames() {
                     let moved = newest.with_extension(format!("jsonl.{round}{part}"));
                     fs::rename(newest, moved).unwrap();
                 }
-                // Killed before it is noticed, the daemon finds no file at all at its next start, and
-                // in the journal what is left of those that were moved.
+                // Killed before it is noticed, the daemon finds no file at all at its next start,
+                // and in the journal what is left of those that were moved.
                 wait_for("the next file", Duration::from_secs(30), || {
                     let is_plain = |file: &PathBuf| file.extension() == Some("jsonl".as_ref());
                     files(&folder).iter().any(is_plain).then_some(())

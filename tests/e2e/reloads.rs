@@ -9,13 +9,13 @@ use std::time::Duration;
 use access::store::{Author, IdentityStore};
 use access::{Change, CredentialPolicy, Identity, Password, Sha2Verifier, Timestamp, UserName};
 use readgate::identity::SqliteStore;
-use readgate_tests::config::set;
+use readgate_tests::config::{make_operators, set};
 use readgate_tests::place::{free_port, script, wait_for};
 use readgate_tests::protocol::Login;
 use readgate_tests::raw::RawClient;
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Flavour;
-use readgate_tests::stage::{DRIVER_PASSWORD, Stage, USER_PASSWORD, login_at};
+use readgate_tests::stage::{DRIVER_PASSWORD, Stage, USER_PASSWORD, login_at, try_login_at};
 use serde_json::{Value, json};
 use toml::Table;
 
@@ -28,14 +28,12 @@ pub(crate) const IN_FORCE: &str = "in force, 0 sessions ended";
 fn operated(stage: &Stage, name: &str) -> (PathBuf, Table) {
     let (directory, mut config) = stage.own_config(name);
     set(&mut config, "reload.watch", "0s");
-    let roles: Table = "[[role]]\nname = \"operator\"\noperator = true\n".parse().unwrap();
-    set(&mut config, "role", roles["role"].clone());
-    set(&mut config, "user.1.role", "operator");
+    make_operators(&mut config, &[1]);
     (directory, config)
 }
 
 /// The configuration as the daemon was started with it.
-fn written(readgate: &Readgate) -> Table {
+pub(crate) fn written(readgate: &Readgate) -> Table {
     std::fs::read_to_string(readgate.directory.join("proxy.toml")).unwrap().parse().unwrap()
 }
 
@@ -79,18 +77,14 @@ fn shown(readgate: &Readgate) -> Value {
     status["config_pending"].clone()
 }
 
-pub(crate) fn enter(stage: &Stage, readgate: &Readgate, user: &str) -> RawClient {
-    login_at(readgate.port, &stage.ca_file(), &Login::user(user, USER_PASSWORD))
-}
-
 on_both! {
     fn a_file_that_does_not_answer_holds_up_neither_sessions_nor_the_stop(stage) {
         let (directory, mut config) = operated(stage, "hung");
         set(&mut config, "limits.workers", 1);
         set(&mut config, "limits.drain", "1s");
         let mut daemon = Readgate::start(&directory, config);
-        let mut reader = login_at(daemon.port, &stage.ca_file(), &Login::user("alice", USER_PASSWORD));
-        let mut operator = login_at(daemon.port, &stage.ca_file(), &Login::user("olga", USER_PASSWORD));
+        let mut reader = stage.enter(&daemon, "alice");
+        let mut operator = stage.enter(&daemon, "olga");
         let password = directory.join("replica.password");
         std::fs::remove_file(&password).unwrap();
         // Whoever opens it for reading waits for what never comes.
@@ -115,8 +109,8 @@ on_both! {
 
     fn whoever_becomes_an_operator_or_ceases_to_be_one_logs_in_anew(stage) {
         let (readgate, first) = start(stage, "operators");
-        let mut alice = enter(stage, &readgate, "alice");
-        let mut olga = enter(stage, &readgate, "olga");
+        let mut alice = stage.enter(&readgate, "alice");
+        let mut olga = stage.enter(&readgate, "olga");
         let mut config = first.clone();
         set(&mut config, "user.0.role", "operator");
         set(&mut config, "user.1.role", "default");
@@ -124,13 +118,13 @@ on_both! {
         assert_eq!(load["result"], "in force, 2 sessions ended", "{load}");
         assert!(olga.is_sent_away(LONG), "who is no operator any more has no console");
         assert!(alice.is_sent_away(LONG), "operators see no data");
-        enter(stage, &readgate, "alice").query("SELECT user FROM sessions").expect_ok();
-        enter(stage, &readgate, "olga").query("SELECT COUNT(*) FROM clinical.studies").expect_ok();
+        stage.enter(&readgate, "alice").query("SELECT user FROM sessions").expect_ok();
+        stage.enter(&readgate, "olga").query("SELECT COUNT(*) FROM clinical.studies").expect_ok();
     }
 
     fn sessions_end_with_the_verifier_that_they_were_proven_by(stage) {
         let (readgate, first) = start(stage, "other_verifier");
-        let mut alice = enter(stage, &readgate, "alice");
+        let mut alice = stage.enter(&readgate, "alice");
         let mut dora = login_at(readgate.port, &stage.ca_file(), &Login::user("dora", DRIVER_PASSWORD));
         let (mut config, chosen) = (first.clone(), "another password");
         let verifier = Sha2Verifier::from_password(&Password::new(chosen)).to_text();
@@ -161,7 +155,7 @@ on_both! {
         assert_eq!((waiting(&readgate), shown(&readgate)), (2, keys.clone()));
         assert_eq!(warnings(&readgate, "limits.workers, replica.longest_wait"), 1, "{}", readgate.log());
         let asked = "SELECT name, value FROM config WHERE pending ORDER BY name";
-        let rows = enter(stage, &readgate, "olga").query(asked).rows().len();
+        let rows = stage.enter(&readgate, "olga").query(asked).rows().len();
         assert_eq!(rows, 2);
 
         // It goes on waiting, whatever else is changed.
@@ -198,7 +192,7 @@ on_both! {
         set(&mut config, "replica.warm_connections", 0);
         let readgate = Readgate::start(&directory, config);
         let config = written(&readgate);
-        enter(stage, &readgate, "alice").query("SELECT 1").expect_ok();
+        stage.enter(&readgate, "alice").query("SELECT 1").expect_ok();
 
         let strange = directory.join("strange");
         let made = Command::new(script("certificates.sh")).arg(&strange).status().unwrap();
@@ -206,9 +200,7 @@ on_both! {
         std::fs::copy(strange.join("ca.crt"), &ca_file).unwrap();
         assert_eq!(reload(&readgate, &config)["result"], IN_FORCE);
         let login = Login::user("alice", USER_PASSWORD);
-        let mut client = RawClient::connect(readgate.port).unwrap();
-        client.start_tls(&stage.ca_file(), &login).unwrap();
-        let error = client.login(&login).unwrap_err();
+        let error = try_login_at(readgate.port, &stage.ca_file(), &login).unwrap_err();
         assert_eq!((error.code, error.message.contains("certificate")), (3168, true), "{error}");
 
         // One that can't be read changes nothing.
@@ -218,7 +210,7 @@ on_both! {
 
         std::fs::copy(stage.ca_file(), &ca_file).unwrap();
         assert_eq!(reload(&readgate, &config)["result"], IN_FORCE);
-        enter(stage, &readgate, "alice").query("SELECT 1").expect_ok();
+        stage.enter(&readgate, "alice").query("SELECT 1").expect_ok();
     }
 
     fn a_listener_that_is_new_or_gone_waits(stage) {
@@ -232,18 +224,18 @@ on_both! {
         let load = reload(&readgate, &config);
         assert_eq!(load["pending"], json!(["listener[further].address", "listener[further].name"]));
         assert!(RawClient::connect(port).is_err(), "it listens");
-        enter(stage, &readgate, "alice").query("SELECT 1").expect_ok();
+        stage.enter(&readgate, "alice").query("SELECT 1").expect_ok();
 
         // Its socket stays, and lets nobody in.
         config["listener"].as_array_mut().unwrap().remove(0);
         let load = reload(&readgate, &config);
         let waits = load["pending"].as_array().unwrap();
         assert_eq!(waits.len(), 4, "{load}");
-        let error = RawClient::connect(readgate.port).err().expect("refused");
+        let error = RawClient::connect(readgate.port).expect_err("refused");
         assert!(error.to_string().contains("is not allowed to connect"), "{error}");
 
         assert_eq!(reload(&readgate, &first)["pending"], Value::Null);
-        enter(stage, &readgate, "alice").query("SELECT 1").expect_ok();
+        stage.enter(&readgate, "alice").query("SELECT 1").expect_ok();
     }
 
     fn limits_that_the_replica_keeps_count_for_logins_after_a_reload(stage) {
@@ -256,7 +248,7 @@ on_both! {
             let lock_wait = client.query("SELECT @@lock_wait_timeout").value();
             (client.query(statement_timeout).value(), lock_wait)
         };
-        let mut stays = enter(stage, &readgate, "alice");
+        let mut stays = stage.enter(&readgate, "alice");
         let before = limits(&mut stays);
         // Connections that wait were guarded for their next session under the limits of before.
         let warm = || {
@@ -267,7 +259,7 @@ on_both! {
             ready.is_some_and(|count| count != "0").then_some(())
         };
         for _ in 0..4 {
-            limits(&mut enter(stage, &readgate, "alice"));
+            limits(&mut stage.enter(&readgate, "alice"));
         }
         wait_for("connections wait", LONG, warm);
 
@@ -277,7 +269,7 @@ on_both! {
         let load = reload(&readgate, &config);
         assert_eq!((&load["result"], &load["pending"]), (&json!(IN_FORCE), &Value::Null), "{load}");
         for _ in 0..6 {
-            let now = limits(&mut enter(stage, &readgate, "alice"));
+            let now = limits(&mut stage.enter(&readgate, "alice"));
             assert_eq!(now, ("77000".to_owned(), "7".to_owned()));
         }
         assert_eq!(limits(&mut stays), before, "a session keeps what it began with");
@@ -286,11 +278,11 @@ on_both! {
             Flavour::MariaDb => "SET max_statement_time = 78",
             Flavour::MySql => "SET max_execution_time = 78000",
         };
-        let mut alice = enter(stage, &readgate, "alice");
+        let mut alice = stage.enter(&readgate, "alice");
         alice.query(longer).expect_ok();
         assert_eq!(limits(&mut alice).0, "77000");
         let console = "SELECT value FROM limits WHERE name = 'statement_timeout'";
-        assert_eq!(enter(stage, &readgate, "olga").query(console).value(), "77");
+        assert_eq!(stage.enter(&readgate, "olga").query(console).value(), "77");
     }
     fn a_drain_that_the_consoles_reload_brings_counts(stage) {
         let (directory, mut config) = operated(stage, "new_drain");
@@ -298,12 +290,12 @@ on_both! {
         set(&mut config, "functions.sleep_max", "1h");
         let mut readgate = Readgate::start(&directory, config);
         let mut config = written(&readgate);
-        let mut alice = enter(stage, &readgate, "alice");
+        let mut alice = stage.enter(&readgate, "alice");
         alice.send_command(3, b"SELECT SLEEP(600)").unwrap();
         readgate.record("intent", |record| record["text"] == "SELECT SLEEP(600)");
         set(&mut config, "limits.drain", "0s");
         std::fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
-        enter(stage, &readgate, "olga").query("RELOAD").expect_ok();
+        stage.enter(&readgate, "olga").query("RELOAD").expect_ok();
         readgate.signal("TERM");
         assert!(wait_for("readgate ends", LONG, || readgate.ended()).success());
     }

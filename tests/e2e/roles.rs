@@ -5,7 +5,7 @@ use readgate_tests::protocol::lenenc;
 use readgate_tests::raw::{Login, RawClient, Response, ServerError};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Flavour;
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use readgate_tests::stage::{Stage, USER_PASSWORD, try_login_at};
 use toml::Table;
 
 const REFUSED: u16 = 1290;
@@ -30,10 +30,6 @@ fn daemon(stage: &Stage, name: &str) -> Readgate {
     set(&mut config, "user.0.role", "narrow");
     set(&mut config, "user.1.role", "open");
     Readgate::start(&directory, config)
-}
-
-fn enter(stage: &Stage, readgate: &Readgate, user: &str) -> RawClient {
-    login_at(readgate.port, &stage.ca_file(), &Login::user(user, USER_PASSWORD))
 }
 
 fn refused(client: &mut RawClient, sql: &str) {
@@ -70,7 +66,7 @@ on_both! {
         stage.server.sql("CREATE DATABASE IF NOT EXISTS other");
         stage.server.sql("CREATE TABLE IF NOT EXISTS other.mark_table (a INT)");
         let readgate = daemon(stage, "role-schemas");
-        let mut alice = enter(stage, &readgate, "alice");
+        let mut alice = stage.enter(&readgate, "alice");
         for sql in [
             "SELECT COUNT(*) FROM clinical.studies AS other",
             "SELECT COUNT(other.title) FROM clinical.studies AS other",
@@ -103,15 +99,13 @@ on_both! {
         assert_eq!(seen, None, "the replica has seen it");
 
         let login = Login::user("alice", USER_PASSWORD).in_schema("other");
-        let mut client = RawClient::connect(readgate.port).unwrap();
-        client.start_tls(&stage.ca_file(), &login).unwrap();
-        assert_eq!(client.login(&login).unwrap_err().code, 1044);
+        assert_eq!(try_login_at(readgate.port, &stage.ca_file(), &login).unwrap_err().code, 1044);
     }
 
     fn a_role_adds_functions_to_the_general_ones(stage) {
         let readgate = daemon(stage, "role-functions");
         let (mut alice, mut olga) =
-            (enter(stage, &readgate, "alice"), enter(stage, &readgate, "olga"));
+            (stage.enter(&readgate, "alice"), stage.enter(&readgate, "olga"));
         assert_eq!(alice.query("SELECT GET_LOCK('readgate', 0)").value(), "1");
         assert_eq!(alice.query("SELECT RELEASE_LOCK('readgate')").value(), "1");
         refused(&mut alice, "SELECT RELEASE_ALL_LOCKS()");
@@ -125,8 +119,8 @@ on_both! {
     fn others_sessions_are_hidden_unless_the_role_shows_them(stage) {
         let readgate = daemon(stage, "role-others");
         let (mut alice, mut olga) =
-            (enter(stage, &readgate, "alice"), enter(stage, &readgate, "olga"));
-        let mut second = enter(stage, &readgate, "alice");
+            (stage.enter(&readgate, "alice"), stage.enter(&readgate, "olga"));
+        let mut second = stage.enter(&readgate, "alice");
         for sql in [
             "SELECT * FROM information_schema.PROCESSLIST",
             "SELECT * FROM performance_schema.threads",
@@ -171,13 +165,11 @@ on_both! {
         set(&mut config, "role", roles["role"].clone());
         set(&mut config, "user.0.role", "reader");
         let readgate = Readgate::start(&directory, config);
-        let _two = [enter(stage, &readgate, "alice"), enter(stage, &readgate, "alice")];
+        let _two = [stage.enter(&readgate, "alice"), stage.enter(&readgate, "alice")];
         let login = Login::user("alice", USER_PASSWORD);
-        let mut third = RawClient::connect(readgate.port).unwrap();
-        third.start_tls(&stage.ca_file(), &login).unwrap();
-        let error = third.login(&login).expect_err("a third one");
+        let error = try_login_at(readgate.port, &stage.ca_file(), &login).expect_err("a third one");
         assert_eq!(error.code, 1226, "{error}");
-        enter(stage, &readgate, "olga");
+        stage.enter(&readgate, "olga");
     }
 
     fn a_role_that_a_reload_narrows_is_narrow_in_running_sessions_too(stage) {
@@ -186,13 +178,13 @@ on_both! {
         set(&mut config, "role", roles["role"].clone());
         set(&mut config, "user.0.role", "reader");
         let readgate = Readgate::start(&directory, config.clone());
-        let mut alice = enter(stage, &readgate, "alice");
+        let mut alice = stage.enter(&readgate, "alice");
         let count = "SELECT COUNT(*) FROM clinical.sites";
         let (prepared, harmless) = (alice.prepare(count).unwrap(), alice.prepare("SELECT 1").unwrap());
         let sites = alice.query(count).value();
         alice.execute(&prepared, 0, &[]).expect_ok();
         // So long a text is looked at elsewhere.
-        let mut other = enter(stage, &readgate, "alice");
+        let mut other = stage.enter(&readgate, "alice");
         let long = format!("{count} -- {}", "long ".repeat(10 << 10));
         let (long, short) = (other.prepare(&long).unwrap(), other.prepare("SELECT 1").unwrap());
 
@@ -227,7 +219,7 @@ on_both! {
         set(&mut config, "role", role["role"].clone());
         set(&mut config, "user.0.role", "brief");
         let readgate = Readgate::start(&directory, config);
-        let mut alice = enter(stage, &readgate, "alice");
+        let mut alice = stage.enter(&readgate, "alice");
         let response = alice.query("SELECT * FROM clinical.lab_results");
         let error = response.expect_error();
         assert_eq!((error.code, error.state.as_str()), (1226, "42000"), "{error}");
@@ -256,7 +248,7 @@ on_both! {
         set(&mut config, "user.1.role", "bytes");
         let readgate = Readgate::start(&directory, config);
         for (user, limit, most) in [("alice", "'result_rows'", 100), ("olga", "'result_bytes'", 4096)] {
-            let mut client = enter(stage, &readgate, user);
+            let mut client = stage.enter(&readgate, user);
             let statement = client.prepare("SELECT 'ten bytes.' FROM clinical.lab_results").unwrap();
             // The second execution's result is another one.
             for _ in 0..2 {

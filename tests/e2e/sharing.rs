@@ -286,7 +286,7 @@ on_both! {
         let readgate = sharing(stage, "sharing_fifty", 2);
         let mut sessions = Vec::new();
         for number in 0..50 {
-            let mut session = login_at(readgate.port, &stage.ca_file(), &alice());
+            let mut session = stage.enter(&readgate, "alice");
             if number % 2 == 0 {
                 session.query("USE clinical").expect_ok();
             }
@@ -308,9 +308,9 @@ on_both! {
         set(&mut config, "replica.connections", 1);
         set(&mut config, "replica.longest_wait", "1s");
         let readgate = Readgate::start(&directory, config);
-        let mut first = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut first = stage.enter(&readgate, "alice");
         until_lent(&readgate, 1);
-        let mut second = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut second = stage.enter(&readgate, "alice");
         second.query("SET @kept = 1").expect_ok();
         let error = first.query("SELECT 1").expect_error();
         assert_eq!((error.code, error.state.as_str()), (1040, "08004"), "{error}");
@@ -321,10 +321,10 @@ on_both! {
 
     fn a_kill_reaches_a_session_wherever_it_is(stage) {
         let readgate = sharing(stage, "sharing_kill", 2);
-        let mut victim = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut victim = stage.enter(&readgate, "alice");
         let id = victim.greeting.connection_id;
         until_lent(&readgate, 1);
-        let mut killer = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut killer = stage.enter(&readgate, "alice");
         // Nothing runs, so there is nothing to end.
         killer.query(format!("KILL QUERY {id}")).expect_ok();
         assert_eq!(victim.query("SELECT 3").value(), "3");
@@ -334,7 +334,7 @@ on_both! {
         killer.query(format!("KILL QUERY {own}")).expect_ok();
         assert_eq!(victim.query("SELECT CONNECTION_ID()").value(), own);
         drop(victim);
-        let mut other = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut other = stage.enter(&readgate, "alice");
         until_lent(&readgate, 2);
         let mut stranger = login_at(readgate.port, &stage.ca_file(), &logins()[2]);
         let denied = stranger.query(format!("KILL {}", other.greeting.connection_id));
@@ -349,7 +349,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("sharing_disabled");
         set(&mut config, "replica.share_idle", "10ms");
         let readgate = Readgate::start(&directory, config.clone());
-        let mut session = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut session = stage.enter(&readgate, "alice");
         until_lent(&readgate, 1);
         set(&mut config, "listener.0.address", format!("127.0.0.1:{}", readgate.port));
         set(&mut config, "ops.address", format!("127.0.0.1:{}", readgate.ops_port));
@@ -406,7 +406,7 @@ on_both! {
 
     fn commands_of_a_session_without_a_connection_are_answered_as_ever(stage) {
         let readgate = sharing(stage, "sharing_change", 1);
-        let mut session = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut session = stage.enter(&readgate, "alice");
         session.query("SET NAMES latin1").expect_ok();
         until_lent(&readgate, 1);
         session.send_command(25, &7u32.to_le_bytes()).expect("closing nothing is not answered");

@@ -32,8 +32,7 @@ fn shipping_to(stage: &Stage, name: &str, port: u16) -> Readgate {
     set(&mut config, "ledger.ship_to", format!("tls://localhost:{port}"));
     set(&mut config, "ledger.ship_ca_file", stage.ca_file().display().to_string());
     let daemon = Readgate::start(&directory, config);
-    let login = Login::user("alice", USER_PASSWORD);
-    login_at(daemon.port, &stage.ca_file(), &login).query("SELECT 'shipped in TLS'").expect_ok();
+    stage.enter(&daemon, "alice").query("SELECT 'shipped in TLS'").expect_ok();
     daemon
 }
 
@@ -160,7 +159,7 @@ fn a_reload_sends_what_follows_to_another_receiver_and_leaves_nothing_out() {
         all.append(&mut take_records(&mut rest));
     };
     goes_on_at(former, None);
-    reloads::enter(stage, &readgate, "alice").query("SELECT 'shipped by nobody yet'").expect_ok();
+    stage.enter(&readgate, "alice").query("SELECT 'shipped by nobody yet'").expect_ok();
     goes_on_at(next, Some(former));
     goes_on_at(former, None);
     let sequences: Vec<u64> = all.iter().map(|record| record["seq"].as_u64().unwrap()).collect();
@@ -178,7 +177,7 @@ fn what_a_receiver_that_goes_away_had_not_read_is_sent_to_it_once_more() {
     reloads::reload(&readgate, &config);
     let mut all = BTreeSet::new();
     for round in 0..3 {
-        let mut client = reloads::enter(stage, &readgate, "alice");
+        let mut client = stage.enter(&readgate, "alice");
         client.query(format!("SELECT 'before {round}'")).expect_ok();
         let is_it = |record: &Value| record["text"] == format!("SELECT 'before {round}'");
         let (records, stream) = arrived(&receiver, is_it);
@@ -236,7 +235,7 @@ fn a_node_of_another_name_and_a_new_ledger_are_sent_from_their_beginnings() {
     fs::write(directory.join("ledger/shipped-syslog-renamed"), "1000000").unwrap();
     set(&mut config, "ledger.node", "renamed");
     let readgate = Readgate::start(&directory, config);
-    reloads::enter(stage, &readgate, "alice").query("SELECT 1").expect_ok();
+    stage.enter(&readgate, "alice").query("SELECT 1").expect_ok();
     let (records, _stream) = arrived(&receiver, |record| record["event"] == "outcome");
     assert_eq!((&records[0]["seq"], &records[0]["node"]), (&json!(1), &json!("renamed")));
 }
@@ -278,8 +277,7 @@ fn a_receiver_with_another_authoritys_certificate_gets_nothing() {
     assert!(got.is_empty(), "{}", String::from_utf8_lossy(&got));
     assert_eq!(refused.kind(), ErrorKind::InvalidData, "{refused}");
     // The ledger goes on without it, and the log says why nothing is sent.
-    let login = Login::user("alice", USER_PASSWORD);
-    login_at(daemon.port, &stage.ca_file(), &login).query("SELECT 'not shipped'").expect_ok();
+    stage.enter(&daemon, "alice").query("SELECT 'not shipped'").expect_ok();
     wait_for("a warning", LIMIT, || daemon.log().contains("certificate").then_some(()));
 }
 

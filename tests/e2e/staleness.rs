@@ -4,13 +4,12 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use readgate_tests::config::set;
+use readgate_tests::config::{make_operators, set};
 use readgate_tests::place::{script, wait_for};
 use readgate_tests::protocol::Login;
-use readgate_tests::raw::RawClient;
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::{ADMIN_PASSWORD, Flavour, Server, must};
-use readgate_tests::stage::{USER_PASSWORD, login_at};
+use readgate_tests::stage::{USER_PASSWORD, login_at, try_login_at};
 
 /// Longer than readgate takes to look again.
 const SOON: Duration = Duration::from_secs(20);
@@ -75,6 +74,7 @@ on_both! {
         set(&mut config, "replica.max_lag", "60s");
         set(&mut config, "replica.when_behind", "refuse");
         set(&mut config, "replica.heartbeat_query", "SELECT MAX(behind) FROM clinical.heartbeat");
+        make_operators(&mut config, &[1]);
         let daemon = Readgate::start(&directory, config);
         let login = Login::user("alice", USER_PASSWORD);
         let mut alice = login_at(daemon.port, &server.ca_file(), &login);
@@ -89,12 +89,13 @@ on_both! {
         assert!(error.to_string().contains("more than 60 s behind"), "{error}");
         assert!(alice.execute(&statement, 0, b"").error().is_some());
         daemon.record("refusal", |record| record["rule"] == "replica_behind");
+        let olga = Login::user("olga", USER_PASSWORD);
+        let seen = "SELECT COUNT(*) > 1 FROM refusals WHERE user = 'alice' AND rule = 'replica_behind'";
+        assert_eq!(login_at(daemon.port, &server.ca_file(), &olga).query(seen).value(), "1");
         daemon.record("replica_check", |r| r["result"].as_str().unwrap().contains("60 s behind"));
         let (status, said) = daemon.http("/readyz").unwrap();
         assert!(status == 503 && said.contains("60 s behind"), "{status} {said}");
-        let mut late = RawClient::connect(daemon.port).unwrap();
-        late.start_tls(&server.ca_file(), &login).unwrap();
-        let refused = late.login(&login).expect_err("no service");
+        let refused = try_login_at(daemon.port, &server.ca_file(), &login).expect_err("no service");
         assert!(refused.to_string().contains("more than 60 s behind"), "{refused}");
 
         set_lag(&server, "NULL");
@@ -142,8 +143,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("no_replication");
         set(&mut config, "replica.max_lag", "60s");
         let daemon = Readgate::start(&directory, config);
-        let login = Login::user("alice", USER_PASSWORD);
-        login_at(daemon.port, &stage.ca_file(), &login).query("SELECT 1").expect_ok();
+        stage.enter(&daemon, "alice").query("SELECT 1").expect_ok();
         let said = wait_for("a warning", SOON, || {
             Some(daemon.http("/readyz")?.1).filter(|said| said.contains("check: how far"))
         });

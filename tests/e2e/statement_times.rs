@@ -32,7 +32,7 @@ on_both! {
         set(&mut config, "functions.sleep_max", "60s");
         set(&mut config, "limits.statement_timeout", "1s");
         let readgate = Readgate::start(&directory, config);
-        let mut client = login_at(readgate.port, &stage.ca_file(), &alice());
+        let mut client = stage.enter(&readgate, "alice");
         let texts = [
             "DO SLEEP(50), 'beyond'".to_owned(),
             "SET @beyond = SLEEP(50)".to_owned(),

@@ -74,8 +74,7 @@ fn unharmed(stage: &Stage, readgate: &mut Readgate) {
     assert_eq!(readgate.ended(), None);
     let log = readgate.log();
     assert!(!log.contains("panicked"), "{log}");
-    let login = Login::user("alice", USER_PASSWORD);
-    let mut alice = login_at(readgate.port, &stage.ca_file(), &login);
+    let mut alice = stage.enter(readgate, "alice");
     assert_eq!(alice.query("SELECT 'unharmed'").value(), "unharmed");
 }
 

@@ -133,7 +133,7 @@ struct Count {
     locks: Vec<String>,
 }
 
-/// Runs the files; at least `agreement` of the digests must be the judge's fingerprints. A
+/// Runs the files; at least `agreement` of the digests must be the judge's digest texts. A
 /// server older than the suite may die of what the suite has learnt since: it is started
 /// anew, and the rest of that file left out.
 pub(crate) fn run(start: impl Fn() -> Session, agreement: f64) {
@@ -217,12 +217,12 @@ fn one(session: &mut Session, statement: &[u8], count: &mut Count) {
         }
         Verdict::Allow(_) => {
             if let Some(digest) = event.digest.filter(|_| succeeded && plain_digest(&lower)) {
-                let fingerprint = sql_judge::fingerprint(&facts, statement);
+                let ours = sql_judge::digest_text(&facts, statement);
                 count.digests += 1;
-                if fingerprint == digest {
+                if ours == digest {
                     count.same_digest += 1;
                 } else if count.differing.len() < 20 {
-                    count.differing.push(format!("{digest}\n  {fingerprint}"));
+                    count.differing.push(format!("{digest}\n  {ours}"));
                 }
             }
         }

@@ -34,6 +34,16 @@ pub fn set(config: &mut Table, path: &str, value: impl Into<Value>) {
     table.insert(last.to_owned(), value.into());
 }
 
+/// Makes users operators, whom the console serves: a role of that name, for the users at these
+/// places.
+pub fn make_operators(config: &mut Table, users: &[usize]) {
+    let roles: Table = "[[role]]\nname = \"operator\"\noperator = true\n".parse().expect("TOML");
+    set(config, "role", roles["role"].clone());
+    for user in users {
+        set(config, &format!("user.{user}.role"), "operator");
+    }
+}
+
 /// The configuration that most suites use: this server as the replica, the users of
 /// [`crate::stage`], one listener with TLS, everything under `directory`.
 pub fn for_server(server: &Server, directory: &Path, users: &str) -> Table {

@@ -66,6 +66,12 @@ pub fn tls_config(ca_file: &Path, person: Option<&str>) -> Arc<ClientConfig> {
     })
 }
 
+impl std::fmt::Debug for RawClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RawClient")
+    }
+}
+
 impl RawClient {
     /// Connects and reads the greeting; `Err` with [`io::ErrorKind::ConnectionRefused`] and a
     /// [`ServerError`] in it if an ERR came in its place.

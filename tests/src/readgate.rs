@@ -53,10 +53,15 @@ impl Readgate {
     /// Starts it with free ports and waits until it is ready.
     pub fn start(directory: &Path, config: Table) -> Self {
         let started = Self::start_unready(directory, config);
-        wait_for("readgate is ready", Duration::from_secs(20), || {
-            (started.http("/readyz")?.0 == 200).then_some(())
-        });
+        started.wait_until_ready();
         started
+    }
+
+    /// Waits until it serves: it listens before it has looked at the replica.
+    pub fn wait_until_ready(&self) {
+        wait_for("readgate is ready", Duration::from_secs(20), || {
+            (self.http("/readyz")?.0 == 200).then_some(())
+        });
     }
 
     /// Starts it and waits until it listens, ready or not.

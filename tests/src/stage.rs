@@ -8,7 +8,7 @@ use toml::Table;
 
 use crate::config;
 use crate::place::scratch;
-use crate::raw::{Login, RawClient};
+use crate::raw::{Login, RawClient, ServerError};
 use crate::readgate::{self, Readgate};
 use crate::server::{Flavour, SHARED_PASSWORD, Server};
 
@@ -53,10 +53,7 @@ impl Stage {
 
     /// Folder and configuration for a daemon that one test has to itself.
     pub fn own_config(&self, name: &str) -> (PathBuf, Table) {
-        let directory = self.directory.join(name);
-        std::fs::create_dir_all(&directory).expect("the folder can be made");
-        let config = config::for_server(&self.server, &directory, &self.users);
-        (directory, config)
+        self.own_config_for(&self.server, name)
     }
 
     /// The same in front of another server.
@@ -74,7 +71,12 @@ impl Stage {
 
     /// `alice`, logged in at the shared daemon.
     pub fn alice(&self) -> RawClient {
-        login_at(self.readgate.port, &self.ca_file(), &Login::user("alice", USER_PASSWORD))
+        self.enter(&self.readgate, "alice")
+    }
+
+    /// `alice` or `olga`, logged in at a daemon in front of this stage's server.
+    pub fn enter(&self, readgate: &Readgate, user: &str) -> RawClient {
+        login_at(readgate.port, &self.ca_file(), &Login::user(user, USER_PASSWORD))
     }
 
     /// The shared account straight at the server, in a session as readgate keeps it.
@@ -93,10 +95,15 @@ impl Stage {
 
 /// A client that connects with TLS and must be let in.
 pub fn login_at(port: u16, ca_file: &Path, login: &Login) -> RawClient {
+    let client = try_login_at(port, ca_file, login);
+    client.unwrap_or_else(|error| panic!("{} is let in: {error}", login.user))
+}
+
+/// A client that must come as far as TLS, and is let in or not.
+pub fn try_login_at(port: u16, ca_file: &Path, login: &Login) -> Result<RawClient, ServerError> {
     let mut client = RawClient::connect(port).expect("the port answers");
     client.start_tls(ca_file, login).expect("the server speaks TLS");
-    client.login(login).unwrap_or_else(|error| panic!("{} is let in: {error}", login.user));
-    client
+    client.login(login).map(|()| client)
 }
 
 fn users() -> String {

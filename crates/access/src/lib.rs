@@ -19,10 +19,10 @@ pub mod store;
 pub mod throttle;
 pub mod user;
 
-/// A moment.
 /// Verifiers and secrets, for those that make users; nobody else needs the crate itself.
 pub use mysql_auth;
 
+/// A moment.
 pub use jiff::Timestamp;
 /// What credentials are made of, for those who know this crate alone.
 pub use mysql_auth::{AuthPlugin, NativeVerifier, Password, Sha2Verifier};

@@ -243,14 +243,7 @@ impl Rule {
         key: K,
         now: Instant,
     ) -> bool {
-        if counts.len() >= ENTRIES_MAX && !counts.contains_key(&key) {
-            self.make_room(counts, now);
-        }
-        let fresh = Strikes { failures: 0, last: now, next: now, blocked_until: None };
-        let strikes = counts.entry(key).or_insert(fresh);
-        if self.is_forgotten(strikes, now) {
-            *strikes = fresh;
-        }
+        let strikes = self.entry(counts, key, now);
         strikes.failures = strikes.failures.saturating_add(1);
         strikes.last = now;
         strikes.next = strikes.next.max(now + self.delay(strikes.failures));
@@ -270,15 +263,29 @@ impl Rule {
         now: Instant,
         remaining: Duration,
     ) {
+        let strikes = self.entry(counts, key, now);
+        let until = now + remaining;
+        strikes.last = now;
+        strikes.blocked_until =
+            Some(strikes.blocked_until.map_or(until, |earlier| earlier.max(until)));
+    }
+
+    /// What is counted of a key, without what is forgotten by now.
+    fn entry<'c, K: Hash + Eq + Clone>(
+        &self,
+        counts: &'c mut HashMap<K, Strikes>,
+        key: K,
+        now: Instant,
+    ) -> &'c mut Strikes {
         if counts.len() >= ENTRIES_MAX && !counts.contains_key(&key) {
             self.make_room(counts, now);
         }
         let fresh = Strikes { failures: 0, last: now, next: now, blocked_until: None };
         let strikes = counts.entry(key).or_insert(fresh);
-        let until = now + remaining;
-        strikes.last = now;
-        strikes.blocked_until =
-            Some(strikes.blocked_until.map_or(until, |earlier| earlier.max(until)));
+        if self.is_forgotten(strikes, now) {
+            *strikes = fresh;
+        }
+        strikes
     }
 
     /// The wait that so many failures cost.

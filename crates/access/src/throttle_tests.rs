@@ -213,3 +213,18 @@ fn a_block_of_another_node_can_be_of_a_whole_source_and_never_too_long() {
     throttle.learn(&old, now, later);
     assert_eq!(throttle.ask(&from, b"anyone", later), Attempt::After(Duration::ZERO));
 }
+
+#[test]
+fn a_block_of_another_node_does_not_bring_forgotten_failures_back() {
+    let (throttle, from, mut clock) = start();
+    for _ in 0..7 {
+        fail(&throttle, &from, "alice", &mut clock);
+    }
+    let quiet = clock.pass(SETTINGS.block_time);
+    let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let blocked = Blocked { whole_source: false, remaining: Duration::from_secs(60) };
+    throttle.learn(&SharedBlock::new(&from, b"alice", blocked, now), now, quiet);
+    clock.pass(blocked.remaining);
+    let waits: Vec<u128> = (0..4).map(|_| fail(&throttle, &from, "alice", &mut clock)).collect();
+    assert_eq!(waits, [0, 0, 0, 500]);
+}

@@ -26,6 +26,7 @@ use crate::error::Wrong;
 use crate::keys::{Counts, Form, Section};
 use crate::model::{Config, Replica};
 use crate::nearest::nearest;
+use crate::secret::{PasswordSource, SecretFile};
 use crate::table::{Placed, Table};
 use crate::values;
 
@@ -175,6 +176,32 @@ fn suggestion<'k>(name: &str, known: impl IntoIterator<Item = &'k str>, otherwis
     match nearest(name, known) {
         Some(near) => format!("did you mean {near:?}?"),
         None => otherwise.to_owned(),
+    }
+}
+
+/// The file, variable or credential that a password is in; `Some(None)`: none is named.
+fn password_source(table: &Table<'_, '_>) -> Option<Option<PasswordSource>> {
+    let file = table.optional("password_file", values::text);
+    let variable = table.optional("password_env", values::text);
+    let credential = table.optional("password_credential", values::name);
+    let file = file?.map(|path| SecretFile::new(table.document().resolve(&path)));
+    let in_file = file.map(PasswordSource::File);
+    let in_variable = variable?.map(PasswordSource::Environment);
+    let in_credential = credential?.map(PasswordSource::Credential);
+    Some(in_file.or(in_variable).or(in_credential))
+}
+
+/// Notes if not exactly one of the keys that say where a password is was given.
+fn check_password_keys(table: &Table<'_, '_>, keys: &[&str]) {
+    let given: Vec<&str> = keys.iter().copied().filter(|key| table.has(key)).collect();
+    let Some((first, others)) = given.split_first() else {
+        let right = "add one of password_file, password_env, password_credential";
+        table.problem("password_file", Wrong::new("is missing", right));
+        return;
+    };
+    for key in others {
+        let wrong = format!("is given beside {first}");
+        table.problem(key, Wrong::new(wrong, "keep exactly one of them"));
     }
 }
 

@@ -1,6 +1,8 @@
 //! Bounds of time as people give them: the beginning of a record's time, so that they can be
 //! compared with it as text. What can't be compared is refused, never taken for a time.
 
+use jiff::civil::Date;
+
 /// How a record's time is written; a digit stands for any.
 const FORM: &str = "2026-01-31T08:00:00.000000";
 /// Where a bound may end: after the year, month, day, hour, minute, second, or behind its point.
@@ -42,10 +44,13 @@ pub fn are_in_order(from: Option<&str>, to: Option<&str>) -> bool {
     from.get(..common) <= to.get(..common)
 }
 
-/// The last day that a bound begins with or holds.
-pub(crate) fn last_day(bound: &str) -> String {
-    let rest = "9999-12-31".get(bound.len()..).unwrap_or_default();
-    format!("{bound}{rest}")
+/// The last day that a bound begins with or holds. For one that its month doesn't have, as bounds
+/// may name it, the month's last.
+pub(crate) fn last_day(bound: &str) -> Option<Date> {
+    let part = |at: std::ops::Range<usize>| bound.get(at)?.parse::<i8>().ok();
+    let month = Date::new(bound.get(..4)?.parse().ok()?, part(5..7).unwrap_or(12), 1).ok()?;
+    let named = part(8..10).and_then(|day| Date::new(month.year(), month.month(), day).ok());
+    Some(named.unwrap_or(month.last_of_month()))
 }
 
 #[cfg(test)]
@@ -64,6 +69,19 @@ mod tests {
             ("2026-01-31T08:15:00.000001Z", "2026-01-31T08:15:00.000001"),
         ] {
             assert_eq!(time_bound(given).as_deref(), Ok(read));
+        }
+    }
+
+    #[test]
+    fn the_last_day_of_a_bound_is_one_that_the_calendar_has() {
+        for (bound, last) in [
+            ("2026", "2026-12-31"),
+            ("2026-11", "2026-11-30"),
+            ("2024-02", "2024-02-29"),
+            ("2026-02-31", "2026-02-28"),
+            ("2026-01-05T08:15", "2026-01-05"),
+        ] {
+            assert_eq!(last_day(bound).unwrap().to_string(), last, "{bound}");
         }
     }
 

@@ -70,7 +70,6 @@ pub(crate) fn intent(
         Told::Of(sequence) => number!(out, "text_of", sequence),
         Told::Like(like) => likeness(out, &like),
     }
-    optional(out, "fingerprint", intent.fingerprint);
     if let Some(prepared) = &intent.prepared {
         name!(out, "prepared");
         out.extend_from_slice(b"{\"statement_id\":");
@@ -81,7 +80,6 @@ pub(crate) fn intent(
     let how = with.values(intent.form);
     push_binds(out, "binds", intent.binds, how);
     push_binds(out, "attributes", intent.attributes, how);
-    list(out, "tables", intent.tables);
     if let Some(end_user) = intent.end_user {
         push_end_user(out, end_user);
     }

@@ -94,6 +94,13 @@ pub(crate) fn list_all(directory: &Path, node: &str) -> io::Result<Vec<(u64, Pat
     Ok(files)
 }
 
+/// The node's newest file that is still as it was written, if there is one.
+pub fn newest_file(directory: &Path, node: &str) -> io::Result<Option<PathBuf>> {
+    let is_plain = |path: &PathBuf| path.to_string_lossy().ends_with(PLAIN);
+    let files = list_all(directory, node)?.into_iter().rev();
+    Ok(files.map(|(_, path)| path).find(is_plain))
+}
+
 /// The folder and, once something was written, the newest file in it.
 pub(crate) struct Files {
     directory: PathBuf,
@@ -273,4 +280,27 @@ fn create(directory: &Path, node: &str, sequence: u64) -> io::Result<Current> {
     // The name must be on the disk before its content can count as being there.
     File::open(directory)?.sync_all()?;
     Ok(Current { file, path, len: 0, since: Instant::now() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_file_is_the_nodes_own_and_as_it_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let newest = || newest_file(folder.path(), "east").unwrap();
+        assert_eq!(newest(), None);
+        for name in [
+            "ledger-east-000000000001.jsonl.zst",
+            "ledger-east-000000000100.jsonl",
+            "ledger-east-000000000100.restored.jsonl",
+            "ledger-east-000000000200.jsonl.zst",
+            "ledger-east-1-000000000300.jsonl",
+            "ledger-west-000000000900.jsonl",
+        ] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        assert!(newest().unwrap().ends_with("ledger-east-000000000100.jsonl"));
+    }
 }

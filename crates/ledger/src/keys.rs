@@ -2,9 +2,9 @@
 //! The old key signs the new one and the new one the old, so that a verifier who trusts
 //! the old one can follow.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::LedgerError;
 use crate::line::{from_hex, hex, sha256};
+use crate::whole_file::write_new;
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
 const END: &str = "-----END PRIVATE KEY-----";
@@ -195,12 +196,6 @@ pub(crate) fn rotation_recorded(path: &Path) -> io::Result<()> {
 
 fn rotation_path(path: &Path) -> PathBuf {
     path.with_extension("rotation")
-}
-
-fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }
 
 /// Old and new key, each signed by both.

@@ -5,15 +5,17 @@
 //! kernel's hands: it survives `kill -9` of the daemon. No async runtime in here; waits
 //! are plain [`std::future::Future`]s that any runtime can poll.
 //!
-//! A record's way, and the files in reading order: [`Ledger`] takes it ([`ledger`]),
-//! encodes it ([`tag`], [`encode`], [`redact`], [`mask`], [`bind`], [`json`]), puts it into the journal under one short lock
-//! ([`shared`], [`journal`], [`mod@entry`], [`map`]) and hands back a [`Recording`] ([`recording`]). The
-//! ledger thread ([`writer`]) turns journal entries into chained lines ([`line`]) of the
-//! ledger files ([`files`]) and forces them to the disk in time ([`pace`]). At start, what a killed daemon left in the journal is
-//! brought into the files first ([`recovery`]). A second thread ([`keeper`]) puts closed
-//! files away ([`archive`], [`age`], [`mod@statement`]) and takes in who has read them
-//! ([`readings`]). Afterwards, on any machine, [`mod@verify`]
-//! tells whether anything was changed.
+//! A record's way, and the files in reading order: [`Ledger`] takes it ([`ledger`]), encodes it
+//! ([`tag`], [`encode`], [`redact`], [`mask`], [`bind`], [`json`]; a text that is like
+//! an earlier one, by [`alike`]), puts it into the journal under one short lock ([`shared`],
+//! [`journal`], [`mod@entry`], [`map`]) and hands back a [`Recording`] ([`recording`]). The ledger
+//! thread ([`writer`], [`batch`]) turns journal entries into chained lines ([`line`]) of the ledger
+//! files ([`files`]) and forces them to the disk in time ([`pace`]); signed checkpoints
+//! ([`checkpoint`], [`keys`]) get their copies ([`anchors`]). At start, what a killed daemon left
+//! in the journal is brought into the files first ([`recovery`]). A second thread ([`keeper`])
+//! puts closed files away ([`archive`], [`mod@statement`]) and takes in who has read them
+//! ([`readings`]). Whoever ships records follows the files ([`tail`]). Afterwards, on any machine,
+//! [`mod@verify`] tells whether anything was changed.
 
 mod alike;
 mod anchors;
@@ -57,11 +59,12 @@ mod tag;
 mod tail;
 mod texts;
 pub mod verify;
+pub mod whole_file;
 mod writer;
 
 pub use age_file::Recipient;
 pub use fault::{LedgerError, LedgerFault};
-pub use files::safe_name;
+pub use files::{newest_file, safe_name};
 pub use keys::{PublicKey, keygen, rotate_key};
 pub use ledger::Ledger;
 pub use mask::{password_parameters, tells_password};

@@ -7,6 +7,7 @@
 //! `readgate ledger 1 ` and the node's name. So `head -n1 FILE | tr -d '\n' | sha256sum`
 //! gives what the second line must name.
 
+use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 
 use crate::checkpoint;
@@ -220,33 +221,14 @@ impl Stamp {
 
 /// Microseconds since 1970 of a stamp as records have it.
 pub(crate) fn micros_of(stamp: &str) -> Option<u64> {
-    let number = |at: std::ops::Range<usize>| stamp.get(at)?.parse::<u64>().ok();
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    // As in `second_text`: a year begins with March.
-    let of_march = |month: u64| (month + 9) % 12;
-    let year = year.checked_sub(u64::from(month <= 2))?;
-    let of_year = (153 * of_march(month) + 2) / 5 + day.checked_sub(1)?;
-    let (era, of_era) = (year / 400, year % 400);
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year;
-    let of_day = number(11..13)? * 3600 + number(14..16)? * 60 + number(17..19)?;
-    let seconds = days.checked_sub(719_468)? * 86_400 + of_day;
-    Some(seconds * 1_000_000 + number(20..26)?)
+    let moment: Timestamp = stamp.parse().ok()?;
+    moment.as_microsecond().try_into().ok()
 }
 
-/// `2026-01-31T23:59:59` of seconds since 1970, proleptic Gregorian.
+/// `2026-01-31T23:59:59` of seconds since 1970.
 fn second_text(seconds: u64) -> String {
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    // Days since 0000-03-01, in eras of 400 years: leap days then come last in a year.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+    let moment = i64::try_from(seconds).ok().and_then(|second| Timestamp::from_second(second).ok());
+    moment.unwrap_or(Timestamp::MAX).strftime("%Y-%m-%dT%H:%M:%S").to_string()
 }
 
 #[cfg(test)]

@@ -2,15 +2,15 @@
 //! the daemon takes it into the chain. A folder without a journal is a copy: reading a copy
 //! is its holder's affair.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::entry::now_micros;
 use crate::line::Stamp;
+use crate::whole_file;
 
 /// A larger note is none of ours, in bytes.
 const LARGEST: u64 = 64 << 10;
@@ -80,15 +80,9 @@ fn leave(directory: &Path, by: &str, uid: u32, what: &str) -> io::Result<()> {
         what: what.chars().take(2000).collect(),
         read_at: String::from_utf8_lossy(&read_at).into_owned(),
     };
-    let name = format!("{now}-{}", std::process::id());
-    let temporary = folder(directory).join(format!("{name}.new"));
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o640).open(&temporary)?;
-    file.set_permissions(fs::Permissions::from_mode(0o640))?;
-    file.write_all(&serde_json::to_vec(&reading)?)?;
-    file.sync_all()?;
-    fs::rename(&temporary, folder(directory).join(format!("{name}.json")))?;
-    File::open(folder(directory))?.sync_all()
+    let name = format!("{now}-{}.json", std::process::id());
+    // The daemon reads it by the folder's group.
+    whole_file::write(&folder(directory), &name, 0o640, &serde_json::to_vec(&reading)?)
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -71,11 +71,6 @@ pub struct Intent<'a> {
     pub binds: &'a [Bind<'a>],
     /// Query attributes that came with the statement, in order.
     pub attributes: &'a [Bind<'a>],
-    /// The statement's shape with its literals taken out, as a short hash, if known
-    /// before forwarding.
-    pub fingerprint: Option<&'a str>,
-    /// Tables read, `schema.table`, if known before forwarding.
-    pub tables: &'a [String],
     /// End user that a reporting tool says it acts for. Asserted, not verified.
     pub end_user: Option<&'a str>,
 }
@@ -175,7 +170,7 @@ pub struct Outcome<'a> {
     pub bytes: u64,
     /// From the command's arrival to its last packet.
     pub duration: Duration,
-    /// `ok`, `error`, `client_gone`, `replica_gone`, `killed`, `timeout`.
+    /// `ok`, `error`, `client_gone`, `replica_gone`, `killed`, `over_limit`.
     pub end: &'static str,
     /// Error of the replica, if it sent one.
     pub error: Option<ReplicaError<'a>>,
@@ -224,7 +219,7 @@ pub struct ReplicaError<'a> {
 pub enum Event<'a> {
     /// The daemon started.
     Start {
-        /// Version and commit.
+        /// Its name and version.
         program: &'a str,
         /// SHA-256 of the configuration's bytes, hex.
         config_hash: &'a str,

@@ -1,18 +1,15 @@
 //! Keyed hashes in the place of values: whoever lacks the key learns whether two values
 //! are equal, and nothing else, not even by trying all dates of birth.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use ring::hmac::{self, HMAC_SHA256};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::fault::LedgerError;
-use crate::keys;
 use crate::line::{hex, push_hex};
 use crate::record::{Literal, LiteralKind};
+use crate::{keys, whole_file};
 
 /// Least bytes of a key file.
 const MIN_KEY: usize = 32;
@@ -55,12 +52,8 @@ fn make(path: &Path) -> Result<(), LedgerError> {
     SystemRandom::new()
         .fill(&mut key)
         .map_err(|_| LedgerError::Setting("the system gives no random numbers".into()))?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let mut file = options.open(path).map_err(LedgerError::io("make", path))?;
-    writeln!(file, "{}", hex(&key))
-        .and_then(|()| file.sync_all())
-        .map_err(LedgerError::io("write", path))
+    let line = format!("{}\n", hex(&key));
+    whole_file::write_new(path, 0o600, line.as_bytes()).map_err(LedgerError::io("make", path))
 }
 
 /// Appends `string#<16 hex>`. Without a key nothing of the value remains.

@@ -14,7 +14,7 @@ pub struct LedgerSettings {
     pub directory: PathBuf,
     /// Name of this node, in each record and in the names of the files.
     pub node: String,
-    /// Version and commit, in each record.
+    /// Version of the program, in each checkpoint.
     pub build: String,
     /// Against power loss.
     pub sync: SyncPolicy,

@@ -9,6 +9,7 @@
 mod hashed;
 mod input;
 mod node;
+mod pair;
 mod report;
 mod trust;
 mod vouched;

@@ -12,19 +12,19 @@ use common::{ok, query, report_request, who};
 use ledger::cli::{Format, Search, search, search_csv, search_follow, show, stats, verify_to};
 use ledger::report::{Report, ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
-use ledger::{Event, Intent, Ledger, LedgerSettings, Names, Outcome, Refusal, TextForm, Who};
+use ledger::{Event, Ledger, LedgerSettings, Names, Outcome, Refusal, TextForm, Who};
 
 /// Two users; bob's text tries to pass for alice's record.
 fn made() -> (tempfile::TempDir, Vec<PathBuf>) {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
-    let tables = ["clin.visit".to_owned()];
+    let names = Names::new(None, &["clin.visit".to_owned()], &[]);
     let alice = ledger.tag(&who(1));
     let bob = ledger.tag(&Who { user: "bob", ..who(2) });
     for _ in 0..2 {
-        let intent = Intent { tables: &tables, ..query(b"SELECT 1") };
-        let recorded = ledger.intent(&alice, &intent).wait().unwrap();
-        ledger.outcome(&alice, recorded, &ok()).wait().unwrap();
+        let recorded = ledger.intent(&alice, &query(b"SELECT 1")).wait().unwrap();
+        let outcome = Outcome { names: Some(&names), ..ok() };
+        ledger.outcome(&alice, recorded, &outcome).wait().unwrap();
     }
     let forged = query(b"SELECT '\",\"user\":\"alice\",\"x\":\"'");
     let recorded = ledger.intent(&bob, &forged).wait().unwrap();

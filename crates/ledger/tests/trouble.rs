@@ -89,6 +89,19 @@ fn a_full_disk_stops_statements_and_room_brings_them_back() {
 }
 
 #[test]
+fn a_key_that_finds_no_room_leaves_nothing_behind() {
+    let Some(disk) = SmallDisk::mount("16k") else {
+        return;
+    };
+    let (filler, key) = (disk.0.join("filler"), disk.0.join("signing.key"));
+    fs::write(&filler, vec![0; 16 << 10]).unwrap();
+    ledger::keygen(&key).unwrap_err();
+    assert!(!key.exists(), "half a key");
+    fs::remove_file(&filler).unwrap();
+    ledger::keygen(&key).unwrap();
+}
+
+#[test]
 fn a_ledger_killed_on_a_full_disk_opens_again_once_there_is_room() {
     let Some(disk) = SmallDisk::mount("3m") else {
         return;

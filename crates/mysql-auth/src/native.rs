@@ -81,9 +81,10 @@ pub(crate) fn scramble(password: &Password, nonce: &Nonce) -> Vec<u8> {
 }
 
 fn sha1(parts: &[&[u8]]) -> [u8; SHA1_LEN] {
-    let joined = parts.concat();
+    let mut joined = parts.concat();
     let mut out = [0; SHA1_LEN];
     out.copy_from_slice(digest(&SHA1_FOR_LEGACY_USE_ONLY, &joined).as_ref());
+    joined.zeroize();
     out
 }
 

@@ -107,7 +107,7 @@ pub(crate) fn encode_hex(prefix: &str, bytes: &[u8]) -> String {
 /// Decodes exactly `N` bytes of hexadecimal.
 pub(crate) fn decode_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut out = [0; N];
-    if text.len() != 2 * N || !text.is_ascii() {
+    if text.len() != 2 * N || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }
     for (byte, index) in out.iter_mut().zip((0..).step_by(2)) {
@@ -148,5 +148,7 @@ mod tests {
         assert!(Sha2Verifier::parse("$sha2fast$00").is_none());
         assert!(Sha2Verifier::parse(&verifier.to_text()[1..]).is_none());
         assert!(Sha2Verifier::parse(&verifier.to_text().replace('a', "é")).is_none());
+        let signed = format!("$sha2fast${}", "+f".repeat(32));
+        assert!(Sha2Verifier::parse(&signed).is_none(), "numbers may have a sign, digits none");
     }
 }

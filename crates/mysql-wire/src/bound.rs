@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::execute::{FIXED_LEN, Parameters, names_types};
 use crate::query_attributes::binary_value;
+use crate::reader::is_set;
 use crate::{Malformed, Reader};
 
 /// One value and the type that the client gave it.
@@ -67,12 +68,10 @@ pub fn each_bound_value<'a>(
         if flags & 0x7f != 0 {
             return Err(reader.malformed());
         }
-        let is_null =
-            nulls.get(usize::from(index / 8)).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
         // The server looks for long data first: a value sent ahead counts, NULL bit or not.
         let content = if known.sent_ahead.contains(&index) {
             Content::SentAhead
-        } else if is_null {
+        } else if is_set(nulls, usize::from(index)) {
             Content::Null
         } else {
             let raw = binary_value(&mut reader, type_code)?;

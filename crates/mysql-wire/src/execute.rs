@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::query_attributes::{QueryAttribute, binary_value};
+use crate::reader::is_set;
 use crate::{Malformed, Reader};
 
 /// Flag of the execution: a count of parameters is there though the statement has none.
@@ -93,8 +94,7 @@ pub fn without_attributes(
         false => put_values(&mut out, &mut reader, &own_nulls, known)?,
     }
     for (index, attribute) in (parameters..).zip(&mut attributes) {
-        let is_null = nulls.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
-        if !is_null {
+        if !is_set(nulls, index) {
             attribute.value = Some(binary_value(&mut reader, attribute.type_code)?.to_vec());
         }
     }
@@ -139,9 +139,7 @@ fn put_values(
 ) -> Result<(), Malformed> {
     // The types come first: there may be as many as there are numbers.
     for (code, index) in known.types.iter().zip(0_u16..) {
-        let is_null =
-            nulls.get(usize::from(index / 8)).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
-        if is_null || known.sent_ahead.contains(&index) {
+        if is_set(nulls, usize::from(index)) || known.sent_ahead.contains(&index) {
             continue;
         }
         let [type_code, _] = code.to_le_bytes();

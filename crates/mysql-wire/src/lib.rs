@@ -10,6 +10,7 @@ pub mod change_user;
 pub mod command;
 pub mod compression;
 pub mod err_packet;
+pub mod error_code;
 pub mod execute;
 pub mod greeting;
 pub mod handshake_response;

@@ -1,12 +1,11 @@
 //! Query attributes: values that a client puts in front of a COM_QUERY's text.
 //!
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query.html>
+use crate::reader::is_set;
 use crate::{Malformed, Reader};
 
 /// More attributes than this in one query are malformed.
 const MAX_ATTRIBUTES: u64 = 1024;
-/// What an own query starts with where attributes are negotiated: none, in one set.
-pub const NO_ATTRIBUTES: [u8; 2] = [0, 1];
 
 /// One attribute, its value as the wire has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,18 +62,17 @@ fn parse_attributes(reader: &mut Reader<'_>, count: u64) -> Result<Vec<QueryAttr
         });
     }
     for (index, attribute) in attributes.iter_mut().enumerate() {
-        let is_null = nulls.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1);
-        if !is_null {
+        if !is_set(nulls, index) {
             attribute.value = Some(binary_value(reader, attribute.type_code)?.to_vec());
         }
     }
     Ok(attributes)
 }
 
-/// The bytes of one value in the binary protocol. Of types that no client binds, servers take
-/// as many bytes as each of them likes (MariaDB none for INT24, YEAR, BIT, GEOMETRY; for NULL, which
-/// clients mark by its bit, 10.11.14 a string and others none): they are malformed here, or the values
-/// behind them would be read differently.
+/// The bytes of one value in the binary protocol. Of types that no client binds, servers take as
+/// many bytes as each of them likes (MariaDB none for INT24, YEAR, BIT, GEOMETRY; for NULL, which
+/// clients mark by its bit, 10.11.14 a string and others none): they are malformed here, or the
+/// values behind them would be read differently.
 ///
 /// <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_binary_resultset.html>
 pub fn binary_value<'a>(reader: &mut Reader<'a>, type_code: u8) -> Result<&'a [u8], Malformed> {

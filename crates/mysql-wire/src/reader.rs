@@ -5,6 +5,11 @@
 #[error("malformed {0}")]
 pub struct Malformed(pub &'static str);
 
+/// Whether a bit of a NULL bitmap is set: a statement's parameters, eight a byte, lowest first.
+pub(crate) fn is_set(bits: &[u8], index: usize) -> bool {
+    bits.get(index / 8).is_some_and(|bits| bits >> (index % 8) & 1 == 1)
+}
+
 /// Reads a payload front to back.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {

@@ -26,10 +26,22 @@ use tokio::runtime::Runtime;
 use crate::server::Reloads;
 use crate::{usage, workers};
 
-/// EX_CONFIG of sysexits(3): the configuration is wrong.
-pub const EXIT_CONFIG: u8 = 78;
-/// EX_UNAVAILABLE of sysexits(3): an address is taken, the ledger can't be opened.
+/// The answer is no. Other codes are those of sysexits(3).
+const EXIT_NO: u8 = 1;
+/// EX_DATAERR: the input is wrong.
+const EXIT_DATA: u8 = 65;
+/// EX_NOINPUT: something can't be read.
+const EXIT_INPUT: u8 = 66;
+/// EX_UNAVAILABLE: an address is taken, the ledger can't be opened.
 pub const EXIT_UNAVAILABLE: u8 = 69;
+/// EX_CANTCREAT: a file can't be written.
+const EXIT_CANT_CREATE: u8 = 73;
+/// EX_IOERR: what is asked for can't be printed.
+const EXIT_IO: u8 = 74;
+/// EX_NOPERM: no right to it, or a reading that can't be recorded.
+const EXIT_NO_PERMISSION: u8 = 77;
+/// EX_CONFIG: the configuration is wrong.
+pub const EXIT_CONFIG: u8 = 78;
 /// How long the end waits for work that is under way on other threads.
 const LAST_WORK: Duration = Duration::from_secs(1);
 

@@ -47,7 +47,7 @@ async fn live(
     timeout_at(deadline, identified).await.map_err(|_| late())??;
     let admitted = admit::admit(daemon, door, channel, context).await?;
     let mut logged_in = timeout_at(deadline, async {
-        let greeted = greet::greet(daemon, door, channel, context, admitted).await?;
+        let greeted = greet::greet(daemon, channel, context, admitted).await?;
         let encrypted = encrypt::encrypt(door, channel, context, greeted).await?;
         login::log_in(daemon, channel, context, encrypted).await
     })

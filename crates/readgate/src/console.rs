@@ -26,7 +26,10 @@ use sql_judge::SessionFacts;
 use tokio::sync::Semaphore;
 
 pub use recent::{Denied, Recent, Refused};
-pub use statistics::{Ran, Statistics};
+pub use statistics::Statistics;
+
+/// What the ledger names where others have a replica, and as the kind of an operator's statements.
+pub const CONSOLE: &str = "console";
 
 /// Queries of all operators that run at a time; more wait.
 const QUERIES_AT_A_TIME: usize = 2;
@@ -39,7 +42,7 @@ const SHAPED: usize = 16 << 10;
 /// The shape of a text as the console shows it: of a long one, its beginning's.
 pub fn shape(facts: &SessionFacts, text: &[u8]) -> String {
     let head = text.get(..SHAPED).unwrap_or(text);
-    sql_judge::fingerprint(facts, head).chars().take(SHOWN).collect()
+    sql_judge::digest_text(facts, head).chars().take(SHOWN).collect()
 }
 
 /// What the console keeps between two queries.
@@ -75,6 +78,8 @@ pub struct Place {
     pub config: PathBuf,
     /// The ledger's folder.
     pub ledger: PathBuf,
+    /// The node's name, which its files there have in theirs.
+    pub node: String,
     /// The node's own copy of its checkpoints.
     pub checkpoints: PathBuf,
 }
@@ -83,7 +88,8 @@ impl Console {
     /// Says where the files are. Counts once, when the daemon starts to serve.
     pub fn found(&self, config: PathBuf, ledger: &LedgerSettings) {
         let checkpoints = ledger.anchors.first().cloned().unwrap_or_default();
-        let place = Place { config, ledger: ledger.directory.clone(), checkpoints };
+        let (folder, node) = (ledger.directory.clone(), ledger.node.clone());
+        let place = Place { config, ledger: folder, node, checkpoints };
         let _ = self.place.set(place);
     }
 }

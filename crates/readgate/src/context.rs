@@ -1,5 +1,5 @@
-//! What is known of a connection, for log, metrics and ledger. Observation only: no step
-//! decides by it.
+//! What is known of a connection: for log, metrics and ledger, and what one step leaves for a
+//! later one (the peer's address, a certificate, the warm connection of the greeting).
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -83,7 +83,7 @@ impl Context {
         self.user = Some(String::from_utf8_lossy(name).chars().take(NAME_LIMIT).collect());
     }
 
-    /// Counts a forwarded statement.
+    /// Counts a statement that was forwarded, or answered by the console.
     pub fn count_statement(&mut self) {
         if let Some(note) = &mut self.session {
             note.statements += 1;

@@ -49,7 +49,7 @@ pub use live::{DoorPolicy, Live, SessionLimits};
 /// client is told.
 const STORE_PATIENCE: Duration = Duration::from_secs(4);
 
-/// Version and commit, in the ledger's records and `readgate version`.
+/// Name and version, in the ledger's `start` records and `readgate version`.
 pub const BUILD: &str = concat!("readgate ", env!("CARGO_PKG_VERSION"));
 
 /// The daemon.

@@ -1,26 +1,18 @@
 //! How a connection finished: whose doing it was (a closed set, the metric's label), what
 //! the ledger is told, and what the client may read.
+use mysql_wire::error_code::{
+    ER_CLIENT_INTERACTION_TIMEOUT, ER_CONNECTION_KILLED, ER_HANDSHAKE_ERROR, ER_MALFORMED_PACKET,
+    ER_NET_PACKET_TOO_LARGE, ER_NET_PACKETS_OUT_OF_ORDER, ER_SERVER_SHUTDOWN,
+};
 use mysql_wire::packet::PacketFault;
-use mysql_wire::{ErrPacket, SqlState};
+use mysql_wire::{ErrPacket, Malformed, SqlState};
 
 use crate::packet_stream::StreamFault;
 use crate::registry::Reason;
 
-/// ER_HANDSHAKE_ERROR.
-const HANDSHAKE_ERROR: u16 = 1043;
-/// ER_SERVER_SHUTDOWN.
-const SERVER_SHUTDOWN: u16 = 1053;
-/// ER_NET_PACKET_TOO_LARGE.
-const PACKET_TOO_LARGE: u16 = 1153;
-/// ER_NET_PACKETS_OUT_OF_ORDER.
-const OUT_OF_ORDER: u16 = 1156;
-/// ER_MALFORMED_PACKET.
-const MALFORMED: u16 = 1835;
-/// MariaDB's ER_CONNECTION_KILLED; MySQL gives this number to nothing.
-const CONNECTION_KILLED: u16 = 1927;
-/// ER_CLIENT_INTERACTION_TIMEOUT, the one error that tells clients of both servers that the
-/// connection is over, so that pools make another.
-const SESSION_IS_OVER: u16 = 4031;
+/// The one error that tells clients of both servers that the connection is over, so that pools
+/// make another.
+const SESSION_IS_OVER: u16 = ER_CLIENT_INTERACTION_TIMEOUT;
 
 /// Kinds of endings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -110,13 +102,14 @@ impl Ending {
 
     /// A client that can't be understood during login.
     pub fn bad_handshake(detail: impl Into<String>) -> Self {
-        let err = ErrPacket::new(HANDSHAKE_ERROR, SqlState::LINK, "Bad handshake");
+        let err = ErrPacket::new(ER_HANDSHAKE_ERROR, SqlState::LINK, "Bad handshake");
         Self::told(EndingKind::ClientFault, detail, err)
     }
 
     /// A payload that can't be read, in the command phase.
     pub fn malformed(detail: impl Into<String>) -> Self {
-        let err = ErrPacket::new(MALFORMED, SqlState::GENERAL, "readgate: malformed packet");
+        let err =
+            ErrPacket::new(ER_MALFORMED_PACKET, SqlState::GENERAL, "readgate: malformed packet");
         Self::told(EndingKind::ClientFault, detail, err)
     }
 
@@ -132,13 +125,16 @@ impl Ending {
         let (kind, code, sqlstate, text) = match reason {
             Reason::Killed => (
                 EndingKind::Killed,
-                CONNECTION_KILLED,
+                ER_CONNECTION_KILLED,
                 SqlState::INTERRUPTED,
                 "Connection was killed",
             ),
-            Reason::Shutdown => {
-                (EndingKind::Shutdown, SERVER_SHUTDOWN, SqlState::LINK, "readgate is shutting down")
-            }
+            Reason::Shutdown => (
+                EndingKind::Shutdown,
+                ER_SERVER_SHUTDOWN,
+                SqlState::LINK,
+                "readgate is shutting down",
+            ),
             Reason::Revoked => (
                 EndingKind::Revoked,
                 SESSION_IS_OVER,
@@ -176,14 +172,14 @@ impl From<StreamFault> for Ending {
             }
             StreamFault::Packet(PacketFault::OutOfOrder { .. }) => {
                 let text = "Got packets out of order";
-                let err = ErrPacket::new(OUT_OF_ORDER, SqlState::LINK, text);
+                let err = ErrPacket::new(ER_NET_PACKETS_OUT_OF_ORDER, SqlState::LINK, text);
                 Self::told(EndingKind::ClientFault, detail, err)
             }
             StreamFault::Packet(PacketFault::TooLarge { limit }) => {
                 let text = format!(
                     "Got a packet bigger than 'max_allowed_packet' bytes (readgate: {limit})"
                 );
-                let err = ErrPacket::new(PACKET_TOO_LARGE, SqlState::LINK, text);
+                let err = ErrPacket::new(ER_NET_PACKET_TOO_LARGE, SqlState::LINK, text);
                 Self::told(EndingKind::ClientFault, detail, err)
             }
             StreamFault::Malformed(_) => Self::malformed(detail),
@@ -192,6 +188,12 @@ impl From<StreamFault> for Ending {
 }
 
 /// Writing to the client failed: it is gone.
+impl From<Malformed> for Ending {
+    fn from(malformed: Malformed) -> Self {
+        Self::malformed(malformed.to_string())
+    }
+}
+
 impl From<std::io::Error> for Ending {
     fn from(error: std::io::Error) -> Self {
         Self::silent(EndingKind::ClientGone, error.to_string())

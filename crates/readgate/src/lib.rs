@@ -35,6 +35,5 @@ pub mod shipping;
 pub mod slices;
 pub mod tls;
 pub mod usage;
-pub mod whole_file;
 
 pub mod cli;

@@ -2,7 +2,6 @@
 //! becomes a label, and of users only so many as config says.
 mod feeds;
 mod make;
-mod recent;
 mod reference;
 mod shipping;
 mod sliced;

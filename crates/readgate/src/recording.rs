@@ -198,45 +198,48 @@ impl Asserted {
 }
 
 /// How a text may stand in its record.
-pub struct Form(Option<Option<Vec<Literal>>>);
+pub enum Form {
+    /// As it is.
+    Full,
+    /// Without its values, which stand at these places.
+    Redacted(Vec<Literal>),
+    /// Nothing of it but length and keyed hash.
+    Hashed,
+}
 
 impl Form {
-    /// As it is.
-    pub const FULL: Self = Self(None);
-
-    /// Nothing of it but length and keyed hash.
-    pub const HASHED: Self = Self(Some(None));
-
     /// As the session's role has it.
     pub async fn of(session: &Session<'_>, text: &Bytes) -> Self {
         if !session.redacts() {
-            return Self::FULL;
+            return Self::Full;
         }
         let looking = aside::look(session, text, |_, facts, text| Self::by(true, facts, text));
-        looking.await.unwrap_or(Self::HASHED)
+        looking.await.unwrap_or(Self::Hashed)
     }
 
-    /// With or without its values.
+    /// With or without its values. Where those can't be told apart, nothing of it stays.
     pub fn by(redacts: bool, facts: &SessionFacts, text: &[u8]) -> Self {
+        if !redacts {
+            return Self::Full;
+        }
         let kind = |kind| match kind {
             sql_judge::LiteralKind::String => LiteralKind::String,
             sql_judge::LiteralKind::Number => LiteralKind::Number,
             sql_judge::LiteralKind::Comment => LiteralKind::Comment,
         };
-        Self(redacts.then(|| {
-            let found = sql_judge::literals(facts, text)?;
-            Some(
-                found.into_iter().map(|l| Literal { range: l.range, kind: kind(l.kind) }).collect(),
-            )
-        }))
+        let literal = |l: sql_judge::Literal| Literal { range: l.range, kind: kind(l.kind) };
+        match sql_judge::literals(facts, text) {
+            Some(found) => Self::Redacted(found.into_iter().map(literal).collect()),
+            None => Self::Hashed,
+        }
     }
 
     /// In the ledger's terms.
     pub fn as_ref(&self) -> TextForm<'_> {
-        match &self.0 {
-            None => TextForm::Full,
-            Some(Some(literals)) => TextForm::Redacted(literals),
-            Some(None) => TextForm::Hashed,
+        match self {
+            Self::Full => TextForm::Full,
+            Self::Redacted(literals) => TextForm::Redacted(literals),
+            Self::Hashed => TextForm::Hashed,
         }
     }
 }
@@ -308,19 +311,12 @@ pub async fn outcome(
         names: Some(&report.named.names),
         result_sha256: result_sha256.as_deref(),
     };
-    session.tally(&Ran {
-        kind: report.permit.kind().as_str(),
-        end,
-        took: duration,
-        at_replica: report.at_replica,
-        rows: report.rows,
-        bytes,
-    });
+    let (kind, at_replica, rows) = (report.permit.kind().as_str(), report.at_replica, report.rows);
+    let ran = Ran { kind, end, took: duration, at_replica, rows, bytes };
+    session.tally(&ran);
     if let Some(fingerprint) = report.named.fingerprint() {
-        let ran = console::Ran { took: duration, rows: report.rows, bytes, failed: end != "ok" };
         let shape = || console::shape(session.facts(), report.permit.text());
-        let kind = report.permit.kind().as_str();
-        session.daemon().console.statements.note(fingerprint, kind, &ran, shape);
+        session.daemon().console.statements.note(fingerprint, &ran, shape);
     }
     within_deadline(session.daemon().ledger.outcome(session.tag(), intent, &outcome))
         .await

@@ -1,5 +1,5 @@
-//! SIGHUP, or a file that has changed: reads the configuration again. A valid one comes into force as a whole and
-//! live sessions are checked against it; an invalid one changes nothing.
+//! SIGHUP, or a file that has changed: reads the configuration again. A valid one comes into force
+//! as a whole and live sessions are checked against it; an invalid one changes nothing.
 pub mod files;
 pub mod validity;
 
@@ -30,8 +30,9 @@ pub struct Reloaded {
     pub in_force: bool,
 }
 
-/// Reloads, records the result, and ends the sessions that are no longer allowed. That is done to its
-/// end also if whoever asks for it goes away meanwhile: nothing comes into force without its record.
+/// Reloads, records the result, and ends the sessions that are no longer allowed. That is done to
+/// its end also if whoever asks for it goes away meanwhile: nothing comes into force without its
+/// record.
 pub async fn reload(daemon: &Arc<Daemon>, path: &Path) -> Reloaded {
     let all = carry_out(Arc::clone(daemon), path.to_owned());
     tokio::spawn(all).await.unwrap_or_default()
@@ -103,8 +104,8 @@ pub fn observe(daemon: &Daemon, config: &Config, hash: &ConfigHash) {
     daemon.metrics.state.config_tried(true);
 }
 
-/// Reads the configuration and puts it in force. Files are read and a store is asked: on a thread that
-/// may wait, and while it does the operators are told.
+/// Reads the configuration and puts it in force. Files are read and a store is asked: on a thread
+/// that may wait, and while it does the operators are told.
 async fn read(daemon: &Arc<Daemon>, path: PathBuf) -> (Option<Arc<Config>>, Result<(), String>) {
     let reader = Arc::clone(daemon);
     let mut reading = tokio::task::spawn_blocking(move || match Config::load(&path) {

@@ -19,10 +19,11 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use mysql_wire::compression::Algorithm;
+use mysql_wire::error_code::{ER_CON_COUNT_ERROR, ER_SERVER_ISNT_AVAILABLE};
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, Command, ErrPacket, SqlState, StatusFlags};
 use rustls::pki_types::ServerName;
-use sql_judge::ServerVersion;
+use sql_judge::{Flavour, ServerVersion};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -32,13 +33,8 @@ use account::{Account, Accounts};
 use guard::GuardSettings;
 use login::LoggedIn;
 
-/// ER_SERVER_ISNT_AVAILABLE: nothing comes from the replica, or no more. Not one of the numbers that
-/// clients say of themselves (2003, 2013): MariaDB's C library takes an error from 2000 to 2999 or
-/// from 5000 to 5999 for a malformed packet, and shows nothing of its text.
-pub const NOT_AVAILABLE: u16 = 3168;
-
-/// ER_CON_COUNT_ERROR.
-const CON_COUNT_ERROR: u16 = 1040;
+/// Id of utf8mb4_general_ci, which every server has.
+const UTF8MB4: u8 = 45;
 
 /// Everything needed to open sessions on one replica.
 pub struct ReplicaTarget {
@@ -90,6 +86,18 @@ pub struct ReplicaProfile {
     pub collation: u8,
 }
 
+impl ReplicaProfile {
+    /// What is said of a replica that nobody has seen yet.
+    fn unseen() -> Self {
+        Self {
+            version_text: b"8.0.0-readgate".to_vec(),
+            version: ServerVersion { flavour: Flavour::MySql, number: 80_000 },
+            offered: Capabilities::all().mysqls(),
+            collation: UTF8MB4,
+        }
+    }
+}
+
 /// What a session on the replica should be like.
 #[derive(Debug, Clone)]
 pub struct SessionWish {
@@ -132,7 +140,7 @@ pub struct ReplicaSession {
 impl ReplicaSession {
     /// Longest run of a statement, as the guard has set it.
     pub fn statement_timeout(&self) -> Option<Duration> {
-        Some(self.guard.statement_timeout).filter(|limit| !limit.is_zero())
+        self.guard.statement_timeout
     }
 }
 
@@ -216,7 +224,7 @@ impl ReplicaFault {
             Self::Writable => return writable(),
         };
         let message = format!("readgate: no session on the replica '{replica}': {why}");
-        ErrPacket::new(NOT_AVAILABLE, SqlState::LINK, message)
+        ErrPacket::new(ER_SERVER_ISNT_AVAILABLE, SqlState::LINK, message)
     }
 
     /// Whether what the client asked for was the reason, and neither account nor replica.
@@ -268,16 +276,21 @@ impl ReplicaFault {
 /// ER_CON_COUNT_ERROR, as a server says it whose connections are all in use.
 fn all_in_use(replica: &str) -> ErrPacket {
     let message = format!("readgate: all connections to the replica '{replica}' are in use");
-    ErrPacket::new(CON_COUNT_ERROR, SqlState::new(*b"08004"), message)
+    ErrPacket::new(ER_CON_COUNT_ERROR, SqlState::new(*b"08004"), message)
 }
 
 /// In the words of the wall that is down.
 fn writable() -> ErrPacket {
     let message = "readgate: no service: the replica is not read-only (replica.writable)";
-    ErrPacket::new(NOT_AVAILABLE, SqlState::LINK, message.to_owned())
+    ErrPacket::new(ER_SERVER_ISNT_AVAILABLE, SqlState::LINK, message.to_owned())
 }
 
 impl ReplicaTarget {
+    /// What it said of itself when it was last seen, or what is said of one that never was.
+    pub fn seen(&self) -> Arc<ReplicaProfile> {
+        self.profile.load_full().unwrap_or_else(|| Arc::new(ReplicaProfile::unseen()))
+    }
+
     /// Opens a session on a new connection: connect, TLS, login, guard, all within the
     /// deadline.
     pub async fn open(&self, wish: &Arc<SessionWish>) -> Result<ReplicaSession, ReplicaFault> {

@@ -103,8 +103,8 @@ impl Watch {
         pool.or_spare(opened, &wish).await
     }
 
-    /// The replica has not told how far it is behind. At worst it stands still since it did: that is
-    /// no reason to refuse anything before it makes it too far.
+    /// The replica has not told how far it is behind. At worst it stands still since it did: that
+    /// is no reason to refuse anything before it makes it too far.
     async fn judge_unasked(&self, fault: &ReplicaFault) {
         let daemon = &self.daemon;
         if self.checked.is_none() {
@@ -172,8 +172,8 @@ impl Watch {
         lag::ask(target, session, self.heartbeat.as_deref()).await
     }
 
-    /// Puts what was found in force, and records it if it isn't what it was. `told`: the seconds for
-    /// the metric, if they are known.
+    /// Puts what was found in force, and records it if it isn't what it was. `told`: the seconds
+    /// for the metric, if they are known.
     async fn judge(&self, lag: &Lag, told: Option<f64>) {
         let daemon = &self.daemon;
         let replica = &daemon.pool.target.name;

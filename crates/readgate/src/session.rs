@@ -40,6 +40,7 @@ use crate::registry::{Order, Orders, Registered};
 use crate::replica::ReplicaSession;
 use crate::replica::pool::Warm;
 use crate::role_policy::RoleJudge;
+use crate::usage::BytesRead;
 use opening::charset_unknown;
 use prepared::PreparedStatements;
 use share::{Rested, Traces};
@@ -75,6 +76,7 @@ pub struct Session<'a, R = ReplicaSession> {
     /// Whether one query may hold several statements.
     multi_statements: bool,
     limits: SessionLimits,
+    read_today: Arc<BytesRead>,
     idle: IdleTimer,
     tally: Tally,
     orders: Orders,
@@ -88,6 +90,22 @@ pub enum Leaving {
     Ended(Ending),
     /// The client wants to be somebody else.
     ToBecome(Left),
+}
+
+impl Leaving {
+    /// By COM_CHANGE_USER; `slot`, `negotiated` and `collation` are the session's.
+    pub fn by_change_user(
+        payload: &Payload,
+        slot: SourceSlot,
+        negotiated: Capabilities,
+        collation: u16,
+    ) -> Self {
+        let body = payload.bytes.get(1..).unwrap_or_default();
+        match ChangeUser::parse(body, negotiated) {
+            Ok(request) => Self::ToBecome(Left { request, slot, negotiated, collation }),
+            Err(malformed) => Self::Ended(malformed.into()),
+        }
+    }
 }
 
 /// What a session leaves to the next one on the same connection.
@@ -257,11 +275,6 @@ impl<'a> Session<'a> {
         self.send(&OkPacket::plain(status).encode()).await
     }
 
-    /// Whether queries and executions may carry attributes, which the replica never sees.
-    fn has_query_attributes(&self) -> bool {
-        self.negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES)
-    }
-
     /// Reads the session's state back from the replica.
     async fn resync(&mut self) -> Result<(), Ending> {
         let baseline = self.daemon.pool.target.read_again(&mut self.replica).await;
@@ -305,14 +318,8 @@ impl<'a, R> Session<'a, R> {
 
     /// The session is over, whoever the client becomes.
     fn leave(self, payload: &Payload) -> Leaving {
-        let body = payload.bytes.get(1..).unwrap_or_default();
-        let request = match ChangeUser::parse(body, self.negotiated) {
-            Ok(request) => request,
-            Err(malformed) => return Leaving::Ended(Ending::malformed(malformed.to_string())),
-        };
         let (slot, _) = self.slots;
-        let (negotiated, collation) = (self.negotiated, self.collation);
-        Leaving::ToBecome(Left { request, slot, negotiated, collation })
+        Leaving::by_change_user(payload, slot, self.negotiated, self.collation)
     }
 
     /// The same session with something else of the replica, and what it had.
@@ -338,6 +345,7 @@ impl<'a, R> Session<'a, R> {
             names: self.names,
             multi_statements: self.multi_statements,
             limits: self.limits,
+            read_today: self.read_today,
             idle: self.idle,
             tally: self.tally,
             orders: self.orders,

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use config::{Endpoint, LedgerConfig};
-use ledger::{Ledger, LedgerSettings, Tail, safe_name};
+use ledger::{Ledger, LedgerSettings, Tail, safe_name, whole_file};
 use rustls::ClientConfig;
 
 use crate::tls::{self, TlsFault};
@@ -33,8 +33,10 @@ const TOLD_EACH: Duration = Duration::from_secs(60);
 const CHECKPOINT_LOOK: Duration = Duration::from_secs(1);
 /// How long a stop waits for what is still to be sent.
 const FINISH: Duration = Duration::from_secs(3);
-/// Records after which the way is looked after and the position kept.
-const KEEP_AFTER: u64 = 1000;
+/// Records after which the way is looked after.
+const LOOK_AFTER: u64 = 1000;
+/// Records after which the position is kept, which the disk is waited for.
+const KEEP_AFTER: u64 = 10_000;
 
 /// What is being shipped of a ledger. A reload that wants something else ends what runs, and
 /// what follows it begins when that has ended: no two of a sort run at a time. Ends with
@@ -224,13 +226,14 @@ impl Records {
         what: &'static str,
         standing: Arc<Standing>,
     ) -> Self {
-        let path = directory.join(format!("shipped-{what}-{}", safe_name(node)));
+        let file = format!("shipped-{what}-{}", safe_name(node));
         // One beyond the newest record is of a ledger that isn't here any more.
-        let kept = read_position(&path).filter(|kept| *kept <= newest).unwrap_or(0);
+        let kept = read_position(&directory.join(&file)).filter(|kept| *kept <= newest);
+        let kept = kept.unwrap_or(0);
         standing.begins_after(kept);
         let tail = Tail::after(kept, directory, node);
         let (directory, node) = (directory.to_owned(), node.to_owned());
-        let position = Position { path, kept, told: kept, standing };
+        let position = Position { directory: directory.clone(), file, kept, told: kept, standing };
         Self { tail, directory, node, position, what }
     }
 
@@ -288,8 +291,11 @@ impl Records {
             receiver.send(sequence, line)?;
             last = sequence;
             since += 1;
-            if since % KEEP_AFTER == 0 {
+            if since % LOOK_AFTER == 0 {
                 receiver.look()?;
+                position.tell(receiver.arrived());
+            }
+            if since % KEEP_AFTER == 0 {
                 position.keep(receiver.arrived());
             }
             Ok(())
@@ -318,7 +324,8 @@ impl Told {
 
 /// How far a receiver has got, for the next start and for who asks.
 struct Position {
-    path: PathBuf,
+    directory: PathBuf,
+    file: String,
     /// What the file says.
     kept: u64,
     /// What was told to who asks.
@@ -327,19 +334,21 @@ struct Position {
 }
 
 impl Position {
-    /// What was sent before a crash may be sent twice: node and sequence tell.
-    fn keep(&mut self, sequence: u64) {
+    fn tell(&mut self, sequence: u64) {
         if self.told != sequence {
             self.standing.has(sequence);
             self.told = sequence;
         }
+    }
+
+    /// What was sent before a crash may be sent twice: node and sequence tell.
+    fn keep(&mut self, sequence: u64) {
+        self.tell(sequence);
         if self.kept == sequence {
             return;
         }
-        let temporary = self.path.with_extension("new");
-        let done = fs::write(&temporary, sequence.to_string())
-            .and_then(|()| fs::rename(&temporary, &self.path));
-        match done {
+        let text = sequence.to_string();
+        match whole_file::write(&self.directory, &self.file, 0o600, text.as_bytes()) {
             Ok(()) => self.kept = sequence,
             Err(error) => tracing::debug!(%error, "the position of shipping could not be kept"),
         }

@@ -39,9 +39,9 @@ pub enum TlsFault {
 /// What clients' certificates must be.
 pub type ClientVerifier = Arc<dyn ClientCertVerifier>;
 
-/// The door's side, and what it asks of clients' certificates if it does: certificate chain from a PEM file and its key. Sessions are resumed by
-/// ticket, except where clients show certificates: a certificate that was revoked or has
-/// expired must not live on in a ticket.
+/// The door's side, and what it asks of clients' certificates if it does: certificate chain from a
+/// PEM file and its key. Sessions are resumed by ticket, except where clients show certificates: a
+/// certificate that was revoked or has expired must not live on in a ticket.
 pub fn acceptor(
     listener: &ListenerTls,
     key_pem: &[u8],
@@ -51,12 +51,13 @@ pub fn acceptor(
     let key_file = listener.private_key.path();
     let no_key = &"no private key in it; PEM with BEGIN PRIVATE KEY is needed";
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| fault(key_file, no_key))?;
-    let unpaired = |error| match error {
-        rustls::Error::InconsistentKeys(_) => {
-            let certificate = listener.certificate_file.display();
-            fault(key_file, &format!("it is not the key of the certificate in {certificate}"))
+    let unpaired = |error| {
+        let certificate = &listener.certificate_file;
+        if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            let what = format!("it is not the key of the certificate in {}", certificate.display());
+            return fault(key_file, &what);
         }
-        other => fault(&listener.certificate_file, &other),
+        fault(certificate, &error)
     };
     let builder = ServerConfig::builder_with_provider(door_provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;

@@ -1,31 +1,43 @@
 //! Bytes that each user has read today (UTC) on this node, for the daily limit of their
-//! role. Kept in memory; after a restart the ledger says what they were, and for what may stand in
-//! encrypted files by then, a note beside it.
+//! role. Every user's are counted, with a limit or without, as a reload may bring one. Kept in memory;
+//! after a restart the ledger says what they were, and for what may stand in encrypted files by then,
+//! a note beside it.
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use access::{Date, Timestamp, day_of};
 use config::Config;
 use ledger::cli::Search;
+use ledger::whole_file;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use crate::daemon::Daemon;
-use crate::whole_file;
 
 const FILE: &str = "bytes-of-day";
 /// How often it is written down.
 pub const EACH: Duration = Duration::from_secs(30);
-/// Users that have read something today; bounded by the number of users.
+
+/// What all users have read today.
 #[derive(Debug)]
 pub struct DailyBytes {
     directory: PathBuf,
-    all: Mutex<HashMap<String, (Date, u64)>>,
+    began: Timestamp,
+    /// Whether what was read before `began` is counted too. Until then nothing is noted: the next
+    /// start would take it for the whole day's.
+    recalled: AtomicBool,
+    /// Users since the start; bounded by the number of users.
+    users: Mutex<HashMap<String, Arc<BytesRead>>>,
 }
+
+/// What one user has read on the day that is named.
+#[derive(Debug, Default)]
+pub struct BytesRead(Mutex<(Date, u64)>);
 
 /// What is written down.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,44 +49,53 @@ struct Noted {
 }
 
 impl DailyBytes {
-    fn none(directory: PathBuf) -> Self {
-        Self { directory, all: Mutex::default() }
+    /// Counts from now on, for a ledger in that folder.
+    fn begin(directory: PathBuf, began: Timestamp) -> Self {
+        Self { directory, began, recalled: AtomicBool::new(false), users: Mutex::default() }
     }
 
-    /// As configured: the ledger is read only where a limit asks for it.
+    /// As configured: the start waits for what the ledger says only where a limit asks for it.
     ///
     /// # Errors
     /// If its files can't be read.
     pub fn wanted_by(config: &Config) -> io::Result<Self> {
-        let directory = config.ledger.directory.clone();
-        match config.roles.iter().any(|role| role.limits.bytes_per_day.is_some()) {
-            true => Self::known_in(directory, crate::clock::today()),
-            false => Ok(Self::none(directory)),
+        let bytes = Self::begin(config.ledger.directory.clone(), Timestamp::now());
+        if config.roles.iter().any(|role| role.limits.bytes_per_day.is_some()) {
+            bytes.recall()?;
         }
+        Ok(bytes)
     }
 
-    /// What the ledger in that folder, and the note beside it, know of the day.
+    /// Adds what the ledger and the note beside it know of the day before the start. Once.
     ///
     /// # Errors
-    /// If its files can't be read.
-    pub fn known_in(directory: PathBuf, day: Date) -> io::Result<Self> {
-        let bytes = Self::none(directory);
+    /// If the ledger's files can't be read.
+    fn recall(&self) -> io::Result<()> {
+        if self.recalled.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let day = day_of(self.began);
         let today = day.to_string();
-        let noted = Noted::read(&bytes.directory).filter(|noted| noted.day == today);
-        let (from, noted) = match noted {
+        let noted = Noted::read(&self.directory).filter(|noted| noted.day == today);
+        let (from, mut read) = match noted {
             Some(noted) => (noted.until.max(today), noted.bytes),
             None => (today, BTreeMap::new()),
         };
-        for (user, count) in noted {
-            bytes.add(&user, day, count);
+        let outcomes = Search {
+            event: Some(String::from("outcome")),
+            from: Some(from),
+            to: Some(stamp(self.began)),
+            ..Search::default()
+        };
+        let stats = ledger::cli::stats(std::slice::from_ref(&self.directory), &outcomes)?;
+        for (user, stats) in stats {
+            *read.entry(user).or_default() += stats.bytes;
         }
-        let outcomes =
-            Search { event: Some(String::from("outcome")), from: Some(from), ..Search::default() };
-        for (user, stats) in ledger::cli::stats(std::slice::from_ref(&bytes.directory), &outcomes)?
-        {
-            bytes.add(&user, day, stats.bytes);
+        for (user, bytes) in read {
+            self.of(&user).recall(day, bytes);
         }
-        Ok(bytes)
+        self.recalled.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// Writes down what has been read on the day of `until`, which is now. Outcomes recorded before are in
@@ -83,35 +104,57 @@ impl DailyBytes {
     /// # Errors
     /// If it can't be written.
     pub fn note(&self, until: Timestamp) -> io::Result<()> {
-        let day = day_of(until);
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let of_day = all.into_iter().filter(|(_, (counted, _))| *counted == day);
-        let noted = Noted {
-            day: day.to_string(),
-            until: until.strftime("%Y-%m-%dT%H:%M:%S%.6f").to_string(),
-            bytes: of_day.map(|(user, (_, bytes))| (user, bytes)).collect(),
-        };
-        if noted.bytes.is_empty() {
+        if !self.recalled.load(Ordering::Acquire) {
             return Ok(());
         }
+        let day = day_of(until);
+        let users = self.users.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let of_day = users.into_iter().map(|(user, read)| (user, read.on(day)));
+        let noted = Noted {
+            day: day.to_string(),
+            until: stamp(until),
+            bytes: of_day.filter(|(_, bytes)| *bytes > 0).collect(),
+        };
         whole_file::write(&self.directory, FILE, 0o600, &serde_json::to_vec(&noted)?)
     }
 
-    /// Bytes read on that day so far.
-    pub fn of(&self, user: &str, day: Date) -> u64 {
-        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(user).filter(|(counted, _)| *counted == day).map_or(0, |(_, bytes)| *bytes)
+    /// Of one user, for as long as a session of theirs wants to know and count.
+    pub fn of(&self, user: &str) -> Arc<BytesRead> {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        match users.get(user) {
+            Some(read) => Arc::clone(read),
+            None => Arc::clone(users.entry(user.to_owned()).or_default()),
+        }
+    }
+}
+
+impl BytesRead {
+    /// On that day so far.
+    pub fn on(&self, day: Date) -> u64 {
+        let (counted, bytes) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted == day { bytes } else { 0 }
     }
 
     /// Adds what a response held.
-    pub fn add(&self, user: &str, day: Date, bytes: u64) {
-        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = all.entry(user.to_owned()).or_insert((day, 0));
-        if entry.0 != day {
-            *entry = (day, 0);
+    pub fn add(&self, day: Date, bytes: u64) {
+        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if read.0 != day {
+            *read = (day, 0);
         }
-        entry.1 = entry.1.saturating_add(bytes);
+        read.1 = read.1.saturating_add(bytes);
     }
+
+    /// Adds what was read earlier; nothing if a later day has begun meanwhile.
+    fn recall(&self, day: Date, bytes: u64) {
+        if self.0.lock().unwrap_or_else(PoisonError::into_inner).0 <= day {
+            self.add(day, bytes);
+        }
+    }
+}
+
+/// As records give their time.
+fn stamp(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S%.6f").to_string()
 }
 
 impl Noted {
@@ -124,12 +167,15 @@ impl Noted {
 /// Writes it down now and then, as long as the daemon runs.
 pub async fn keep_noted(daemon: Arc<Daemon>) {
     loop {
-        sleep(EACH).await;
         let noting = Arc::clone(&daemon);
-        let noted = tokio::task::spawn_blocking(move || noting.usage.note(Timestamp::now()));
+        let noted = tokio::task::spawn_blocking(move || {
+            noting.usage.recall()?;
+            noting.usage.note(Timestamp::now())
+        });
         if let Ok(Err(error)) = noted.await {
-            tracing::warn!(%error, "the bytes of the day can't be written down");
+            tracing::warn!(%error, "the bytes of the day can't be recalled or written down");
         }
+        sleep(EACH).await;
     }
 }
 
@@ -137,32 +183,57 @@ pub async fn keep_noted(daemon: Arc<Daemon>) {
 mod tests {
     use super::*;
 
+    const MONDAY: &str = "2026-11-23T12:00:00.5Z";
+    const TUESDAY: &str = "2026-11-24T12:00:00.5Z";
+
+    fn begun(folder: &Path, at: &str) -> DailyBytes {
+        DailyBytes::begin(folder.to_owned(), at.parse().unwrap())
+    }
+
+    fn day(at: &str) -> Date {
+        day_of(at.parse().unwrap())
+    }
+
     #[test]
     fn a_new_day_starts_at_nothing() {
-        let (monday, tuesday): (Date, Date) =
-            ("2026-11-23".parse().unwrap(), "2026-11-24".parse().unwrap());
-        let bytes = DailyBytes::none(PathBuf::new());
-        bytes.add("alice", monday, 10);
-        bytes.add("alice", monday, 5);
-        assert_eq!((bytes.of("alice", monday), bytes.of("alice", tuesday)), (15, 0));
-        bytes.add("alice", tuesday, 1);
-        assert_eq!((bytes.of("alice", tuesday), bytes.of("bob", tuesday)), (1, 0));
+        let bytes = begun(Path::new(""), MONDAY);
+        let alice = bytes.of("alice");
+        alice.add(day(MONDAY), 10);
+        bytes.of("alice").add(day(MONDAY), 5);
+        assert_eq!((alice.on(day(MONDAY)), alice.on(day(TUESDAY))), (15, 0));
+        alice.add(day(TUESDAY), 1);
+        assert_eq!((alice.on(day(TUESDAY)), bytes.of("bob").on(day(TUESDAY))), (1, 0));
     }
 
     #[test]
     fn what_was_noted_counts_on_its_day_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let noon: Timestamp = "2026-11-23T12:00:00.5Z".parse().unwrap();
-        let (monday, tuesday): (Date, Date) =
-            ("2026-11-23".parse().unwrap(), "2026-11-24".parse().unwrap());
-        let bytes = DailyBytes::none(folder.path().to_owned());
-        bytes.add("alice", monday, 10);
-        bytes.note(noon).unwrap();
-        let known = |day| DailyBytes::known_in(folder.path().to_owned(), day).unwrap();
-        assert_eq!(known(monday).of("alice", monday), 10);
-        assert_eq!(known(tuesday).of("alice", tuesday), 0);
+        let bytes = begun(folder.path(), MONDAY);
+        bytes.of("alice").add(day(MONDAY), 10);
+        bytes.recall().unwrap();
+        bytes.note(MONDAY.parse().unwrap()).unwrap();
+        let recalled = |at| {
+            let bytes = begun(folder.path(), at);
+            bytes.of("alice").add(day(at), 1);
+            bytes.recall().unwrap();
+            bytes.recall().unwrap();
+            bytes.of("alice").on(day(at))
+        };
+        assert_eq!((recalled(MONDAY), recalled(TUESDAY)), (11, 1));
         assert_eq!(Noted::read(folder.path()).unwrap().until, "2026-11-23T12:00:00.500000");
         fs::write(folder.path().join(FILE), "{").unwrap();
-        assert_eq!(known(monday).of("alice", monday), 0);
+        assert_eq!(recalled(MONDAY), 1);
+    }
+
+    #[test]
+    fn nothing_is_noted_before_the_day_is_known_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = begun(folder.path(), MONDAY);
+        bytes.of("alice").add(day(MONDAY), 10);
+        bytes.note(MONDAY.parse().unwrap()).unwrap();
+        assert_eq!(Noted::read(folder.path()), None);
+        bytes.recall().unwrap();
+        bytes.note(MONDAY.parse().unwrap()).unwrap();
+        assert!(Noted::read(folder.path()).is_some());
     }
 }

@@ -9,9 +9,9 @@
 mod access;
 mod cache;
 mod charset;
+mod digest_text;
 mod explain;
 mod facts;
-mod fingerprint;
 mod footprint;
 mod functions;
 mod grammar;
@@ -32,9 +32,9 @@ mod text;
 mod verdict;
 mod walk;
 
+pub use digest_text::digest_text;
 pub use explain::{Explanation, explain, explain_batch};
 pub use facts::{Effects, SessionFacts, prepares_as_written};
-pub use fingerprint::fingerprint;
 pub use footprint::Footprint;
 pub use functions::may_be_allowed;
 pub use judge::{Judge, Policy, Verdicts};

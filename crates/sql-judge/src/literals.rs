@@ -62,7 +62,7 @@ pub fn literals(facts: &SessionFacts, text: &[u8]) -> Option<Vec<Literal>> {
 
 /// The shape of a text in this session: its tokens with values as `?`, lists of values as
 /// one, words in capitals, comments left out. Equal for texts that differ in values alone.
-/// One pass and one buffer, unlike [`crate::fingerprint`]; for hashing, not for reading.
+/// One pass and one buffer, unlike [`crate::digest_text`]; for hashing, not for reading.
 pub fn shape(facts: &SessionFacts, text: &[u8]) -> Vec<u8> {
     let mut lexer = Lexer::new(facts.lex_mode(), text);
     let mut outline = Outline::new(text.len());

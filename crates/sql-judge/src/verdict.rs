@@ -44,45 +44,55 @@ impl ReadPermit {
         let (read_as, schema) = (facts.lex_mode(), facts.schema_bytes());
         Self { text, kind, effects, read_as, schema, memos: Memos::default() }
     }
+
     /// The permit for a plain read of which the judge knows already.
     pub(crate) fn of_known(text: Bytes, known: Known, facts: &SessionFacts) -> Self {
         Self::new(text, known.kind, Effects::default(), facts).with_memos(known.memos)
     }
+
     /// With what others find out about it.
     pub(crate) fn with_memos(self, memos: Memos) -> Self {
         Self { memos, ..self }
     }
+
     /// What `make` found out about the text, from now on or from an earlier time: it must
     /// depend on nothing but the text, its reading mode, the default schema and the policy.
     pub fn remember<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         remember(self.memos.text.as_ref(), make)
     }
+
     /// The same, or found out earlier about a text that differs in values, comments and white
     /// space alone. It must not depend on those: [`crate::structure()`] and [`crate::shape`]
     /// don't.
     pub fn remember_alike<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         remember(self.memos.alike.as_ref(), make)
     }
+
     /// What was found out about this text before, if it is kept.
     pub fn recall<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         recall(self.memos.text.as_ref()?)
     }
+
     /// The judged bytes: these, and no others, may be sent.
     pub fn text(&self) -> &Bytes {
         &self.text
     }
+
     /// What sort of statement it is, for metrics and ledger.
     pub fn kind(&self) -> StatementKind {
         self.kind
     }
+
     /// What to [`crate::SessionFacts::apply`] after the replica's OK.
     pub fn effects(&self) -> &Effects {
         &self.effects
     }
+
     /// How the text was read.
     pub(crate) fn read_as(&self) -> LexMode {
         self.read_as
     }
+
     /// The default schema that its names are bound to.
     pub(crate) fn schema(&self) -> Option<Bytes> {
         self.schema.clone()

@@ -1,10 +1,11 @@
 //! Runs the table files beside it: each line is a statement and the verdict it must get.
 //!
-//! `@ mysql 9.7.4`, `@ mariadb 10.11.19` or `@ both` choose the server; `@ mode X` the
-//! sql_mode, `@ collation N` the client's character set, `@ schema X` the default schema;
-//! `@ functions A B`, `@ schemas A B` (or `all`) and `@ others hidden` (or `shown`) what a
-//! role may do; each until the next `@` of that sort. A line is `allow`, `absorb`, `own`, `several` (all allowed), `several deny rule` or `deny rule`, then
-//! `|`, then the statement, in which `\xNN`, `\n`, `\t`, `\0` and `\\` stand for bytes.
+//! `@ mysql 9.7.4`, `@ mariadb 10.11.19` or `@ both` choose the server; `@ mode X` the sql_mode, `@
+//! collation N` the client's character set, `@ schema X` the default schema; `@ functions A B`, `@
+//! schemas A B` (or `all`) and `@ others hidden` (or `shown`) what a role may do; each until the
+//! next `@` of that sort. A line is `allow`, `absorb`, `own`, `several` (all allowed), `several
+//! deny rule` or `deny rule`, then `|`, then the statement, in which `\xNN`, `\n`, `\t`, `\0` and
+//! `\\` stand for bytes.
 
 #![allow(
     clippy::unwrap_used,

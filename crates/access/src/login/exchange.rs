@@ -74,11 +74,6 @@ impl FullAuth {
         self.fast
     }
 
-    /// Without full authentication, where the password can't be asked for.
-    pub fn give_up(self) -> LoginDenied {
-        self.fast
-    }
-
     /// Full authentication. `password` is what the client sent, without the closing NUL.
     pub fn verify(self, password: &Password) -> Result<NamedUser, LoginDenied> {
         let right = matching(&self.verifiers, |verifier| verifier.verify_password(password));

@@ -4,7 +4,8 @@ use crate::document::Value;
 use crate::error::Wrong;
 use crate::keys::{Counts, Form, Kind, Section, default, optional};
 use crate::model::{HostPort, Identities, IdentityPlace, SharedStore};
-use crate::secret::{PasswordSource, SecretFile};
+use crate::secret::PasswordSource;
+use crate::sections::{check_password_keys, password_source};
 use crate::table::Table;
 use crate::values;
 
@@ -132,31 +133,13 @@ struct Beside {
 fn read_shared(table: &Table<'_, '_>) -> Option<Beside> {
     let ca_file = table.optional("ca_file", values::text);
     let server_name = table.optional("server_name", values::server_name);
-    let file = table.optional("password_file", values::text);
-    let env = table.optional("password_env", values::text);
-    let credential = table.optional("password_credential", values::name);
-    let password = match (file?, env?, credential?) {
-        (Some(path), ..) => {
-            Some(PasswordSource::File(SecretFile::new(table.document().resolve(&path))))
-        }
-        (None, Some(variable), _) => Some(PasswordSource::Environment(variable)),
-        (None, None, Some(name)) => Some(PasswordSource::Credential(name)),
-        (None, None, None) => None,
-    };
-    Some(Beside { ca_file: ca_file?, server_name: server_name?, password })
+    let password = password_source(table);
+    Some(Beside { ca_file: ca_file?, server_name: server_name?, password: password? })
 }
 
 impl Beside {
     fn at(self, table: &Table<'_, '_>, url: Url) -> Option<IdentityPlace> {
-        let given: Vec<&str> = PASSWORD_KEYS.into_iter().filter(|key| table.has(key)).collect();
-        if self.password.is_none() {
-            let right = "add one of password_file, password_env, password_credential";
-            table.problem("password_file", Wrong::new("is missing", right));
-        }
-        for key in given.iter().skip(1) {
-            let wrong = format!("is given beside {}", given.first().copied().unwrap_or_default());
-            table.problem(key, Wrong::new(wrong, "keep exactly one of them"));
-        }
+        check_password_keys(table, &PASSWORD_KEYS);
         if self.ca_file.is_none() {
             let right = "add ca_file = \"certs/ca.crt\", the CA of the server's certificate";
             table.problem("ca_file", Wrong::new("is missing", right));

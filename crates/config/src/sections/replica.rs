@@ -6,8 +6,8 @@ use crate::keys::{Counts, Form, Key, Kind, Section, default, optional, required}
 use crate::model::{
     HostPort, Replica, ReplicaAccount, ReplicaCompression, ReplicaTls, RoleAccount, WhenBehind,
 };
-use crate::secret::{PasswordSource, SecretFile};
-use crate::sections::Unique;
+use crate::secret::PasswordSource;
+use crate::sections::{Unique, check_password_keys, password_source};
 use crate::table::Table;
 use crate::values;
 
@@ -295,31 +295,15 @@ fn read_role_accounts(replica: &Table<'_, '_>) -> Option<Vec<RoleAccount>> {
 
 fn read_account(table: &Table<'_, '_>) -> Option<ReplicaAccount> {
     let user = table.get("user", values::text);
-    let file = table.optional("password_file", values::text);
-    let env = table.optional("password_env", values::text);
-    let credential = table.optional("password_credential", values::name);
+    let source = password_source(table);
     let inline = table.optional("password", values::secret);
     let inline_allowed = table.get("insecure_inline_password", values::flag)?;
-    let given: Vec<&str> = PASSWORD_KEYS.into_iter().filter(|key| table.has(key)).collect();
-    if given.is_empty() {
-        let right = "add one of password_file, password_env, password_credential";
-        table.problem("password_file", Wrong::new("is missing", right));
-    }
-    for key in given.iter().skip(1) {
-        let wrong = format!("is given beside {}", given.first().copied().unwrap_or_default());
-        table.problem(key, Wrong::new(wrong, "keep exactly one of them"));
-    }
+    check_password_keys(table, &PASSWORD_KEYS);
     if table.has("password") && !inline_allowed {
         let wrong = "a password stands in the configuration";
         let right = "use password_file, or set insecure_inline_password = true";
         table.problem("password", Wrong::new(wrong, right));
     }
-    let password_source = match (file?, env?, credential?, inline?) {
-        (Some(path), ..) => PasswordSource::File(SecretFile::new(table.document().resolve(&path))),
-        (None, Some(variable), ..) => PasswordSource::Environment(variable),
-        (None, None, Some(name), _) => PasswordSource::Credential(name),
-        (None, None, None, Some(text)) => PasswordSource::Inline(Password::new(text)),
-        (None, None, None, None) => return None,
-    };
-    Some(ReplicaAccount { user: user?, password_source })
+    let inline = inline?.map(|text| PasswordSource::Inline(Password::new(text)));
+    Some(ReplicaAccount { user: user?, password_source: source?.or(inline)? })
 }

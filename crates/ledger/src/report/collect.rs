@@ -176,8 +176,8 @@ impl<'r> Collector<'r> {
         for (user, day, what) in self.usual.unusual_days(self.request.from.as_deref()) {
             self.note("unusual_volume", user, what, &day);
         }
-        let last = self.request.to.as_deref().map_or_else(|| self.report.last.clone(), last_day);
-        for (user, seen) in self.usual.dormant(&last, self.request.dormant_days) {
+        let last = last_day(self.request.to.as_deref().unwrap_or(&self.report.last));
+        for (user, seen) in self.usual.dormant(last, self.request.dormant_days) {
             self.note("dormant", user, format!("last seen {seen}"), &seen);
         }
         self.report.notable.sort_by(|one, other| one.time.cmp(&other.time));

@@ -11,6 +11,7 @@ use std::thread;
 use memchr::memmem::Finder;
 use memchr::{memchr_iter, memrchr};
 
+use super::pair::sha256_of_two;
 use crate::line::{Frame, Hash, sha256};
 
 /// Bytes read at once; small enough to stay in the processor's cache until hashed.
@@ -217,12 +218,25 @@ impl Chunk {
 
     fn hash(&mut self) {
         let bytes = self.buffer.get(..self.filled).unwrap_or_default();
-        let (mut start, mut events) = (0, Events::default());
-        for end in memchr_iter(b'\n', bytes) {
+        let mut events = Events::default();
+        let mut start = 0;
+        let mut lines = memchr_iter(b'\n', bytes).map(|end| {
             let line = bytes.get(start..end).unwrap_or_default();
-            let (hash, frame, event) = (sha256(line), Frame::read(line), events.of(line));
-            self.lines.push(Hashed { end, hash, frame, event });
             start = end + 1;
+            (end, line)
+        });
+        let mut hashed = |end, line, hash| {
+            let (frame, event) = (Frame::read(line), events.of(line));
+            self.lines.push(Hashed { end, hash, frame, event });
+        };
+        while let Some((end, line)) = lines.next() {
+            let Some((next_end, next)) = lines.next() else {
+                hashed(end, line, sha256(line));
+                break;
+            };
+            let (hash, next_hash) = sha256_of_two(line, next);
+            hashed(end, line, hash);
+            hashed(next_end, next, next_hash);
         }
     }
 

@@ -239,7 +239,8 @@ impl Inputs {
     }
 
     /// Takes the copies of checkpoints in a file, and gives how many lines it holds. What other
-    /// programs do to a text on its way, a mark at its begin and carriage returns, is no part of them.
+    /// programs do to a text on its way, a mark at its begin and carriage returns, is no part of
+    /// them.
     fn anchor_file(&mut self, path: &Path) -> Result<usize, VerifyError> {
         let bytes = fs::read(path).map_err(failed(path))?;
         let text = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&bytes);

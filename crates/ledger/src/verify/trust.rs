@@ -18,7 +18,8 @@ pub(super) struct Trust {
 struct Rotated {
     old: PublicKey,
     new: PublicKey,
-    /// What is to be said of it, and of what the old key signed before, unless the new one is trusted.
+    /// What is to be said of it, and of what the old key signed before, unless the new one is
+    /// trusted.
     held: Vec<Finding>,
 }
 
@@ -53,8 +54,8 @@ impl Trust {
         }
     }
 
-    /// A rotation from `old` to `new`, properly signed. `finding` is what is to be said if neither is
-    /// ever trusted.
+    /// A rotation from `old` to `new`, properly signed. `finding` is what is to be said if neither
+    /// is ever trusted.
     pub(super) fn rotation(&mut self, old: PublicKey, new: PublicKey, finding: Finding) {
         let mut held = Vec::new();
         if self.key.is_none_or(|key| key == old) {

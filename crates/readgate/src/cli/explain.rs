@@ -10,12 +10,7 @@ use sql_judge::{Explanation, Judge, Policy, ServerVersion, SessionFacts};
 
 use crate::role_policy;
 
-use super::{EXIT_CONFIG, fail, say};
-
-/// EX_DATAERR of sysexits(3).
-const EXIT_DATA: u8 = 65;
-/// Exit code when a statement is refused.
-const EXIT_REFUSED: u8 = 1;
+use super::{EXIT_CONFIG, EXIT_DATA, EXIT_INPUT, EXIT_IO, EXIT_NO, fail, say};
 
 /// What to explain, and for which server and session.
 #[derive(Debug, Args)]
@@ -66,7 +61,7 @@ enum Flavour {
 pub fn run(arguments: &ExplainArguments) -> ExitCode {
     match explain(arguments) {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(EXIT_REFUSED),
+        Ok(false) => ExitCode::from(EXIT_NO),
         Err((code, why)) => fail(code, &why),
     }
 }
@@ -77,7 +72,7 @@ fn explain(arguments: &ExplainArguments) -> Result<bool, (u8, String)> {
     if arguments.batch {
         let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
         sql_judge::explain_batch(BufReader::new(input), BufWriter::new(output), server, &policy)
-            .map_err(|error| (74, error.to_string()))?;
+            .map_err(|error| (EXIT_IO, error.to_string()))?;
         return Ok(true);
     }
     let schema = arguments.schema.as_ref().map(String::as_bytes);
@@ -86,7 +81,8 @@ fn explain(arguments: &ExplainArguments) -> Result<bool, (u8, String)> {
         .ok_or_else(|| (EXIT_DATA, "this character set or sql_mode is not known".to_owned()))?;
     let judge = Judge::new(server, policy);
     if let Some(path) = &arguments.file {
-        let text = std::fs::read(path).map_err(|e| (66, format!("{}: {e}", path.display())))?;
+        let text =
+            std::fs::read(path).map_err(|e| (EXIT_INPUT, format!("{}: {e}", path.display())))?;
         return Ok(explain_file(&judge, &facts, Bytes::from(text), arguments.json));
     }
     let text = Bytes::from(arguments.sql.clone().unwrap_or_default());

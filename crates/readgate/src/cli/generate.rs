@@ -6,10 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::{Arguments, fail};
-
-/// EX_CANTCREAT of sysexits(3).
-const EXIT_CANT_CREATE: u8 = 73;
+use super::{Arguments, EXIT_CANT_CREATE, fail};
 
 /// `readgate generate ...`
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use mysql_auth::{NativeVerifier, Password, Sha2Verifier};
 use zeroize::Zeroizing;
 
-use super::{fail, say};
+use super::{EXIT_DATA, EXIT_INPUT, fail, say};
 
 /// Longest password that MySQL clients send.
 const LONGEST: u64 = 255;
@@ -18,11 +18,11 @@ pub fn run() -> ExitCode {
         say("# Type the password and end with Enter and Ctrl-D.");
     }
     if let Err(error) = std::io::stdin().take(LONGEST + 2).read_to_end(&mut input) {
-        return fail(66, &error.to_string());
+        return fail(EXIT_INPUT, &error.to_string());
     }
     let line = input.strip_suffix(b"\n").unwrap_or(&input);
     if line.is_empty() || line.len() as u64 > LONGEST || line.contains(&0) {
-        return fail(65, "the password must have 1 to 255 bytes and no NUL");
+        return fail(EXIT_DATA, "the password must have 1 to 255 bytes and no NUL");
     }
     let password = Password::new(line);
     say(&format!(

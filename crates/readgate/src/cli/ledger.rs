@@ -10,16 +10,7 @@ use ledger::report::{ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
 use ledger::{PublicKey, keygen, note_reading, rotate_key};
 
-use super::{fail, note, say};
-
-/// EX_DATAERR of sysexits(3).
-const EXIT_DATA: u8 = 65;
-/// EX_NOINPUT of sysexits(3): files that can't be read.
-const EXIT_INPUT: u8 = 66;
-/// EX_NOPERM of sysexits(3): the reading can't be recorded.
-const EXIT_NO_PERMISSION: u8 = 77;
-/// Exit code when a ledger isn't intact, or nothing was found.
-const EXIT_NOT_SO: u8 = 1;
+use super::{EXIT_DATA, EXIT_INPUT, EXIT_NO, EXIT_NO_PERMISSION, fail, note, say};
 
 /// What to do with a ledger.
 #[derive(Debug, Subcommand)]
@@ -207,7 +198,7 @@ impl SearchArguments {
 pub fn run(command: &LedgerCommand) -> ExitCode {
     match carry_out(command) {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(EXIT_NOT_SO),
+        Ok(false) => ExitCode::from(EXIT_NO),
         Err((code, why)) => fail(code, &why),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use access::{Date, SourceEntry, SourceSet, Timestamp, UserStore, Users, day_of};
 use clap::{Args, Subcommand};
 use config::Config;
+use ipnet::IpNet;
 
 use super::activity::{Activity, Denials};
 use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, json, say};
@@ -65,13 +66,18 @@ pub(super) enum SourcesCommand {
 pub(super) const DENIED_COLUMNS: &[&str] = &["network", "refused", "last"];
 
 /// The networks that were refused, most first.
-pub(super) fn denied_rows(activity: &Activity) -> Vec<Vec<String>> {
+fn most_denied(activity: &Activity) -> Vec<(&IpNet, &Denials)> {
     let mut denials: Vec<_> = activity.denials.iter().collect();
     denials.sort_by_key(|(_, denials)| std::cmp::Reverse(denials.count));
-    let row = |(network, denials): (&ipnet::IpNet, &Denials)| {
+    denials
+}
+
+/// The same as a table.
+pub(super) fn denied_rows(activity: &Activity) -> Vec<Vec<String>> {
+    let row = |(network, denials): (&IpNet, &Denials)| {
         vec![network.to_string(), denials.count.to_string(), denials.last.clone()]
     };
-    denials.into_iter().map(row).collect()
+    most_denied(activity).into_iter().map(row).collect()
 }
 
 fn denied(config: &Config, ledgers: Vec<PathBuf>, days: u32, as_json: bool) -> ExitCode {
@@ -80,14 +86,14 @@ fn denied(config: &Config, ledgers: Vec<PathBuf>, days: u32, as_json: bool) -> E
     let since = Timestamp::now().checked_sub(period).unwrap_or(Timestamp::MIN);
     match Activity::read(&given, since) {
         Ok(activity) if as_json => {
-            let row = |(network, denials): (&ipnet::IpNet, &Denials)| {
+            let row = |(network, denials): (&IpNet, &Denials)| {
                 serde_json::json!({
                     "network": network.to_string(),
                     "refused": denials.count,
                     "last": denials.last,
                 })
             };
-            print(&json::lines(activity.denials.iter().map(row)));
+            print(&json::lines(most_denied(&activity).into_iter().map(row)));
             ExitCode::SUCCESS
         }
         Ok(activity) => {
@@ -233,4 +239,20 @@ fn table<'e>(entries: impl Iterator<Item = &'e SourceEntry>) -> String {
         ));
     }
     lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_network_that_was_refused_most_comes_first() {
+        let mut activity = Activity::default();
+        for (network, count) in [("192.0.2.0/24", 1), ("198.51.100.0/24", 9), ("10.0.0.0/8", 4)] {
+            let denials = Denials { count, ..Denials::default() };
+            activity.denials.insert(network.parse().unwrap(), denials);
+        }
+        let counts: Vec<u64> = most_denied(&activity).iter().map(|(_, one)| one.count).collect();
+        assert_eq!(counts, [9, 4, 1]);
+    }
 }

@@ -10,10 +10,8 @@ use clap::Args;
 use config::Config;
 use serde_json::{Map, Value, json};
 
-use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, say};
+use super::{EXIT_CONFIG, EXIT_NO, EXIT_UNAVAILABLE, fail, say};
 
-/// Exit code: it answers, and is not ready.
-const EXIT_NOT_READY: u8 = 1;
 /// Most bytes of an answer.
 const MOST: u64 = 16 << 20;
 
@@ -54,7 +52,7 @@ pub(super) fn run(arguments: &StatusArguments) -> ExitCode {
         say(if code == 200 { "ready" } else { "NOT ready" });
         say(ready.trim_end());
     }
-    if code == 200 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NOT_READY) }
+    if code == 200 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) }
 }
 
 fn address(arguments: &StatusArguments) -> Result<SocketAddr, String> {

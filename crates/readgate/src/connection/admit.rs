@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use access::{LimitReached, SourceAdmitted, SourceSlot};
 use ledger::Event;
+use mysql_wire::error_code::{ER_CON_COUNT_ERROR, ER_HOST_NOT_PRIVILEGED};
 use mysql_wire::{ErrPacket, SqlState};
 use tokio::time::timeout;
 
@@ -12,10 +13,6 @@ use crate::daemon::{Daemon, DoorWay};
 use crate::ending::{Ending, EndingKind};
 use crate::packet_stream::PacketStream;
 
-/// ER_HOST_NOT_PRIVILEGED.
-const HOST_NOT_PRIVILEGED: u16 = 1130;
-/// ER_CON_COUNT_ERROR.
-const TOO_MANY_CONNECTIONS: u16 = 1040;
 /// A refused source is given this long to take its ERR packet.
 const REFUSAL_DEADLINE: Duration = Duration::from_secs(2);
 
@@ -59,7 +56,7 @@ pub fn check_source(daemon: &Daemon, context: &Context) -> Option<SourceAdmitted
 pub fn not_allowed(context: &Context) -> ErrPacket {
     let host = context.peer.ip().to_canonical();
     let text = format!("Host '{host}' is not allowed to connect to this MySQL server");
-    ErrPacket::new(HOST_NOT_PRIVILEGED, SqlState::GENERAL, text)
+    ErrPacket::new(ER_HOST_NOT_PRIVILEGED, SqlState::GENERAL, text)
 }
 
 async fn refuse_source(
@@ -81,7 +78,7 @@ async fn refuse_source(
 
 async fn refuse_for_room(channel: &mut PacketStream, reached: LimitReached) {
     let text = format!("readgate: too many connections ({reached})");
-    say(channel, &ErrPacket::new(TOO_MANY_CONNECTIONS, SqlState::GENERAL, text)).await;
+    say(channel, &ErrPacket::new(ER_CON_COUNT_ERROR, SqlState::GENERAL, text)).await;
 }
 
 /// The connection ends either way: whether the peer takes its refusal changes nothing.

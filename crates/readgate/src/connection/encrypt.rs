@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use access::{ClientCertificate, SourceAdmitted, SourceSlot};
 use mysql_auth::Nonce;
+use mysql_wire::error_code::ER_SECURE_TRANSPORT_REQUIRED;
 use mysql_wire::handshake_response::HandshakeResponse41;
 use mysql_wire::{Capabilities, ErrPacket, SqlState};
 use tokio_rustls::TlsStream;
@@ -15,9 +16,6 @@ use crate::ending::{Ending, EndingKind};
 use crate::packet_stream::PacketStream;
 use crate::tls::certificate;
 use crate::tls::socket::TlsSocket;
-
-/// ER_SECURE_TRANSPORT_REQUIRED.
-const SECURE_TRANSPORT_REQUIRED: u16 = 3159;
 
 /// A client whose handshake response came the way the listener demands.
 #[derive(Debug)]
@@ -42,8 +40,9 @@ pub async fn encrypt(
     greeted: Greeted,
 ) -> Result<Encrypted, Ending> {
     let Greeted { source, slot, nonce, offered, first, wants_tls } = greeted;
-    let payload = match (wants_tls, door.acceptor()) {
-        (true, Some(acceptor)) => {
+    let payload = match wants_tls {
+        true => {
+            let acceptor = door.acceptor();
             let handshake = |socket: TlsSocket| acceptor.accept(socket.holding_tickets());
             channel
                 .upgrade(handshake)
@@ -53,9 +52,8 @@ pub async fn encrypt(
             context.certificate = certificate_of(channel)?;
             channel.read_payload(LOGIN_PAYLOAD_LIMIT).await?
         }
-        (true, None) => return Err(Ending::bad_handshake("TLS was not offered")),
-        (false, _) if door.requires_tls() => return Err(tls_required()),
-        (false, _) => first,
+        false if door.requires_tls() => return Err(tls_required()),
+        false => first,
     };
     let response = HandshakeResponse41::parse(&payload.bytes)
         .map_err(|malformed| Ending::bad_handshake(malformed.to_string()))?;
@@ -77,6 +75,6 @@ fn certificate_of(channel: &PacketStream) -> Result<Option<Arc<ClientCertificate
 fn tls_required() -> Ending {
     let text = "Connections using insecure transport are prohibited while \
                 --require_secure_transport=ON.";
-    let err = ErrPacket::new(SECURE_TRANSPORT_REQUIRED, SqlState::GENERAL, text);
+    let err = ErrPacket::new(ER_SECURE_TRANSPORT_REQUIRED, SqlState::GENERAL, text);
     Ending::told(EndingKind::TlsFailed, "no TLS", err)
 }

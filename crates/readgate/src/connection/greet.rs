@@ -9,7 +9,7 @@ use mysql_wire::{Capabilities, Reader, StatusFlags};
 
 use super::admit::Admitted;
 use crate::context::Context;
-use crate::daemon::{Daemon, DoorWay};
+use crate::daemon::Daemon;
 use crate::ending::{Ending, EndingKind};
 use crate::packet_stream::PacketStream;
 
@@ -38,13 +38,11 @@ const CARRIED: Capabilities = Capabilities::CLIENT_FOUND_ROWS
     .union(Capabilities::MARIADB_CLIENT_EXTENDED_METADATA);
 
 /// What readgate offers whatever the replica does.
-const OWN: Capabilities = Capabilities::CLIENT_MULTI_STATEMENTS
+const OWN: Capabilities = Capabilities::CLIENT_SSL
+    .union(Capabilities::CLIENT_MULTI_STATEMENTS)
     .union(Capabilities::CLIENT_COMPRESS)
     .union(Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM)
     .union(Capabilities::CLIENT_CONNECT_ATTRS);
-
-/// utf8mb4_general_ci, for as long as no replica has been seen.
-const FALLBACK_COLLATION: u8 = 45;
 
 /// A client that has answered the greeting.
 #[derive(Debug)]
@@ -66,7 +64,6 @@ pub struct Greeted {
 /// Sends the greeting and reads the first payload.
 pub async fn greet(
     daemon: &Daemon,
-    door: &DoorWay,
     channel: &mut PacketStream,
     context: &mut Context,
     admitted: Admitted,
@@ -77,7 +74,7 @@ pub async fn greet(
     }
     let nonce = Nonce::generate()
         .map_err(|fault| Ending::silent(EndingKind::Internal, fault.to_string()))?;
-    let greeting = greeting(daemon, door, context.connection_id, &nonce);
+    let greeting = greeting(daemon, context.connection_id, &nonce);
     let offered = greeting.offered;
     channel.send_first(&[&greeting.encode()]).await?;
     let first = channel.read_payload_exactly(LOGIN_PAYLOAD_LIMIT).await?;
@@ -89,20 +86,14 @@ pub async fn greet(
     Ok(Greeted { source, slot, nonce, offered, first, wants_tls })
 }
 
-fn greeting(daemon: &Daemon, door: &DoorWay, connection_id: u32, nonce: &Nonce) -> HandshakeV10 {
-    let profile = daemon.pool.target.profile.load_full();
-    let (version, carried, collation) = match &profile {
-        Some(seen) => (seen.version_text.clone(), seen.offered & CARRIED, seen.collation),
-        None => (b"8.0.0-readgate".to_vec(), CARRIED.mysqls(), FALLBACK_COLLATION),
-    };
-    let mut offered = (carried | OWN).with_long_password();
-    offered.set(Capabilities::CLIENT_SSL, door.acceptor().is_some());
+fn greeting(daemon: &Daemon, connection_id: u32, nonce: &Nonce) -> HandshakeV10 {
+    let replica = daemon.pool.target.seen();
     HandshakeV10 {
-        server_version: version,
+        server_version: replica.version_text.clone(),
         connection_id,
         nonce: nonce.as_bytes().to_vec(),
-        offered,
-        collation,
+        offered: (replica.offered & CARRIED | OWN).with_long_password(),
+        collation: replica.collation,
         status: StatusFlags::SERVER_STATUS_AUTOCOMMIT,
         auth_plugin: AuthPlugin::CachingSha2Password.name().into(),
     }

@@ -10,6 +10,7 @@ use access::{
 };
 use mysql_auth::{AuthPlugin, Nonce, Password};
 use mysql_wire::compression::Algorithm;
+use mysql_wire::error_code::{ER_ACCESS_DENIED_ERROR, ER_UNKNOWN_ERROR, ER_USER_LIMIT_REACHED};
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, ErrPacket, SqlState};
 
@@ -22,12 +23,6 @@ use crate::ending::{Ending, EndingKind};
 use crate::packet_stream::PacketStream;
 use crate::session::Left;
 
-/// ER_ACCESS_DENIED_ERROR.
-const ACCESS_DENIED: u16 = 1045;
-/// ER_USER_LIMIT_REACHED.
-const USER_LIMIT_REACHED: u16 = 1226;
-/// ER_UNKNOWN_ERROR.
-const UNKNOWN_ERROR: u16 = 1105;
 /// First byte of AuthMoreData.
 const AUTH_MORE_DATA: u8 = 0x01;
 /// First byte of AuthSwitchRequest.
@@ -180,12 +175,12 @@ async fn prove(
     daemon.throttle.succeeded(&permit, claim.user);
     let user_slot = daemon.limits.admit_user(&named).map_err(|reached| {
         let text = format!("readgate: user '{}' has reached a limit: {reached}", named.user().name);
-        let err = ErrPacket::new(USER_LIMIT_REACHED, SqlState::ACCESS, text);
+        let err = ErrPacket::new(ER_USER_LIMIT_REACHED, SqlState::ACCESS, text);
         Ending::told(EndingKind::OverLimit, reached.to_string(), err)
     })?;
     daemon.confirm(&named).await.map_err(|why| {
         let text = "readgate: the store of users can't be used at this moment; try again later";
-        let err = ErrPacket::new(UNKNOWN_ERROR, SqlState::GENERAL, text);
+        let err = ErrPacket::new(ER_UNKNOWN_ERROR, SqlState::GENERAL, text);
         Ending::told(EndingKind::LoginDenied, why, err)
     })?;
     Ok((named, user_slot))
@@ -282,7 +277,7 @@ async fn caching_sha2(
         FastAuth::Denied(denied) => Err(denied),
         // Without TLS a password could only come under RSA. It isn't asked for: the verifiers
         // kept here answer every right password by its scramble, so this one was wrong.
-        FastAuth::FullNeeded(full) if !channel.is_encrypted() => Err(full.give_up()),
+        FastAuth::FullNeeded(full) if !channel.is_encrypted() => Err(full.so_far()),
         // Being asked tells the client as much, which needn't stay for the rest.
         FastAuth::FullNeeded(full) => {
             turn.fail(full.so_far());
@@ -304,10 +299,10 @@ async fn full_exchange(
     full: FullAuth,
 ) -> Result<NamedUser, LoginDenied> {
     if channel.send(&[&[AUTH_MORE_DATA, FULL_AUTH]]).await.is_err() {
-        return Err(full.give_up());
+        return Err(full.so_far());
     }
     let Ok(answer) = channel.read_payload(LOGIN_PAYLOAD_LIMIT).await else {
-        return Err(full.give_up());
+        return Err(full.so_far());
     };
     let password = Password::new(answer.bytes.strip_suffix(&[0]).unwrap_or(&answer.bytes));
     full.verify(&password)
@@ -326,7 +321,7 @@ fn access_denied(
     if let Some(advice) = denied.advice() {
         text = format!("{text}; readgate: {advice}");
     }
-    let err = ErrPacket::new(ACCESS_DENIED, SqlState::AUTHORISATION, text);
+    let err = ErrPacket::new(ER_ACCESS_DENIED_ERROR, SqlState::AUTHORISATION, text);
     let detail = match blocked {
         None => denied.to_string(),
         Some(Blocked { whole_source, remaining }) => {

@@ -2,7 +2,7 @@
 //! as the privacy setting has them. Reads a bounded piece from the end.
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::types::Value;
 use serde_json::Value as Json;
@@ -18,7 +18,7 @@ const RECORDS: usize = 1000;
 /// The latest records, oldest first.
 pub fn records(daemon: &Daemon) -> Vec<Row> {
     let Some(place) = daemon.console.place.get() else { return Vec::new() };
-    let newest = newest_file(&place.ledger).ok().flatten();
+    let newest = ledger::newest_file(&place.ledger, &place.node).ok().flatten();
     let lines = newest.and_then(|file| last_lines(&file).ok()).unwrap_or_default();
     lines.iter().filter_map(|line| record(line)).collect()
 }
@@ -72,20 +72,6 @@ fn time(record: &Json) -> Value {
     }
 }
 
-/// File names tell the first sequence with leading zeros, so the last by name is the newest.
-fn newest_file(directory: &Path) -> io::Result<Option<PathBuf>> {
-    let mut newest: Option<PathBuf> = None;
-    for entry in std::fs::read_dir(directory)? {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_plain = name.starts_with("ledger-") && name.ends_with(".jsonl");
-        if is_plain && newest.as_ref().is_none_or(|newest| *newest < path) {
-            newest = Some(path);
-        }
-    }
-    Ok(newest)
-}
-
 /// The last whole lines of a file.
 fn last_lines(path: &Path) -> io::Result<Vec<String>> {
     let mut file = File::open(path)?;
@@ -117,9 +103,6 @@ mod tests {
         let lines = last_lines(&file).unwrap();
         assert!(lines.len() < 33 && lines.iter().all(|line| line.len() > 1 << 16), "whole lines");
         assert!(lines.last().unwrap().starts_with("99 "));
-        std::fs::write(folder.join("ledger-n-000000000009.jsonl"), "").unwrap();
-        let newest = newest_file(&folder).unwrap().unwrap();
-        assert!(newest.ends_with("ledger-n-000000000009.jsonl"));
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

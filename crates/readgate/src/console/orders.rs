@@ -7,23 +7,15 @@ use access::store::Author;
 use access::{Alteration, Change, NamedUser, UserName, UserStatus};
 use bytes::Bytes;
 use ledger::Event;
-use sql_judge::{Flavour, ServerVersion, SessionFacts};
+use sql_judge::{ServerVersion, SessionFacts};
 
 use super::answer::Table;
 use super::dialect::Token;
 use super::tables::knows_user;
 use crate::daemon::Daemon;
-use crate::registry::{Order as Ending, Reason};
+use crate::registry::{self, Reason};
 use crate::reload;
-
-/// ER_NO_SUCH_THREAD.
-const NO_SUCH_THREAD: u16 = 1094;
-/// ER_CANNOT_USER.
-const CANNOT_USER: u16 = 1396;
-/// ER_UNKNOWN_ERROR.
-const UNKNOWN_ERROR: u16 = 1105;
-/// ER_SYNTAX_ERROR.
-pub const SYNTAX_ERROR: u16 = 1064;
+use mysql_wire::error_code::{ER_CANNOT_USER, ER_NO_SUCH_THREAD, ER_UNKNOWN_ERROR};
 
 /// One order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,29 +151,29 @@ async fn kill(
     };
     daemon.record(&event).await;
     let Some((_, entry)) = target else {
-        return Err((NO_SUCH_THREAD, format!("Unknown thread id: {id}")));
+        return Err((ER_NO_SUCH_THREAD, format!("Unknown thread id: {id}")));
     };
     // An operator's session has nothing on the replica, nor has one that shares its connection
     // at the moment.
     let card = &entry.card;
     if let (true, Some(account), Some(id)) = (query_only, &card.account, card.replica_session) {
         let killed = daemon.pool.kill(account, id, true).await;
-        return killed.map(|()| None).map_err(|fault| (UNKNOWN_ERROR, fault.to_string()));
+        return killed.map(|()| None).map_err(|fault| (ER_UNKNOWN_ERROR, fault.to_string()));
     }
     if !query_only {
-        entry.order(Ending::EndNow(Reason::Killed));
+        entry.order(registry::Order::EndNow(Reason::Killed));
     }
     Ok(None)
 }
 
 async fn reload(daemon: &Arc<Daemon>) -> Result<Option<Table>, Refused> {
     let Some(place) = daemon.console.place.get() else {
-        return Err((UNKNOWN_ERROR, String::from("readgate: still starting")));
+        return Err((ER_UNKNOWN_ERROR, String::from("readgate: still starting")));
     };
     if !reload::reload(daemon, &place.config).await.in_force {
         let text = "readgate: the configuration is wrong, the one in force stays; the reason: \
                     SELECT record FROM ledger_tail WHERE event = 'config_load'";
-        return Err((UNKNOWN_ERROR, text.to_owned()));
+        return Err((ER_UNKNOWN_ERROR, text.to_owned()));
     }
     Ok(None)
 }
@@ -189,7 +181,9 @@ async fn reload(daemon: &Arc<Daemon>) -> Result<Option<Table>, Refused> {
 /// The same way as SIGTERM from outside.
 fn drain() -> Result<Option<Table>, Refused> {
     use rustix::process::{Signal, getpid, kill_process};
-    kill_process(getpid(), Signal::TERM).map(|()| None).map_err(|e| (UNKNOWN_ERROR, e.to_string()))
+    kill_process(getpid(), Signal::TERM)
+        .map(|()| None)
+        .map_err(|e| (ER_UNKNOWN_ERROR, e.to_string()))
 }
 
 async fn set_status(
@@ -198,7 +192,7 @@ async fn set_status(
     (user, status): (&str, UserStatus),
     reason: Option<String>,
 ) -> Result<Option<Table>, Refused> {
-    let cannot = |why: String| (CANNOT_USER, format!("readgate: {why}"));
+    let cannot = |why: String| (ER_CANNOT_USER, format!("readgate: {why}"));
     let name = UserName::new(user).map_err(|error| cannot(error.to_string()))?;
     if !knows_user(daemon, user) {
         return Err(cannot(format!("there is no user {user}")));
@@ -234,10 +228,12 @@ fn explain_judge(daemon: &Daemon, sql: String, role: Option<String>) -> Result<T
     let live = daemon.live();
     let name = role.as_deref().unwrap_or(access::role::DEFAULT_ROLE);
     let role = live.roles.iter().find(|role| role.name == name);
-    let role = role.ok_or_else(|| (UNKNOWN_ERROR, format!("readgate: there is no role {name}")))?;
-    let version = server_version(daemon);
-    let facts = facts(daemon, version)
-        .ok_or_else(|| (UNKNOWN_ERROR, String::from("readgate: no replica has been seen yet")))?;
+    let role =
+        role.ok_or_else(|| (ER_UNKNOWN_ERROR, format!("readgate: there is no role {name}")))?;
+    let version = daemon.pool.target.seen().version;
+    let facts = facts(daemon, version).ok_or_else(|| {
+        (ER_UNKNOWN_ERROR, String::from("readgate: no replica has been seen yet"))
+    })?;
     let text = Bytes::from(sql);
     let explained = sql_judge::explain(&daemon.judge(version, role).judge, &facts, text);
     let item = |name: &str, value: String| vec![name.to_owned(), value];
@@ -253,12 +249,6 @@ fn explain_judge(daemon: &Daemon, sql: String, role: Option<String>) -> Result<T
         item("shape", explained.fingerprint),
     ];
     Ok(Table::of_texts(&["item", "value"], rows))
-}
-
-/// The replica's version as last seen, or one that no replica was seen to differ from.
-pub fn server_version(daemon: &Daemon) -> ServerVersion {
-    let profile = daemon.pool.target.profile.load_full();
-    profile.map_or(ServerVersion { flavour: Flavour::MySql, number: 80_000 }, |seen| seen.version)
 }
 
 /// Facts of a session that has changed nothing.

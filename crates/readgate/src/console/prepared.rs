@@ -6,7 +6,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use ledger::PreparedRef;
 use mysql_wire::bound::{BoundValue, Content, bound_values, is_number};
-use mysql_wire::execute::{Parameters, without_attributes};
+use mysql_wire::error_code::{
+    ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_NET_PACKET_TOO_LARGE, ER_STMT_HAS_NO_OPEN_CURSOR,
+    ER_UNKNOWN_STMT_HANDLER, ER_WRONG_ARGUMENTS,
+};
+use mysql_wire::execute::Parameters;
 use mysql_wire::prepare::{PrepareOk, statement_id};
 use mysql_wire::{Capabilities, Command, ErrPacket, Malformed, SqlState};
 
@@ -17,16 +21,6 @@ use super::statement::{self, Asked};
 use crate::ending::Ending;
 use crate::session::carried::{Carried, LongData};
 
-/// ER_UNKNOWN_STMT_HANDLER.
-const UNKNOWN_HANDLER: u16 = 1243;
-/// ER_MAX_PREPARED_STMT_COUNT_REACHED.
-const TOO_MANY_PREPARED: u16 = 1461;
-/// ER_STMT_HAS_NO_OPEN_CURSOR: executions send all rows at once.
-const NO_CURSOR: u16 = 1421;
-/// ER_NET_PACKET_TOO_LARGE.
-const TOO_LARGE: u16 = 1153;
-/// ER_WRONG_ARGUMENTS, for a count of parameters that does not fit.
-const WRONG_ARGUMENTS: u16 = 1210;
 /// MariaDB's clients name the statement that they prepared last by this id.
 const LAST_PREPARED: u32 = u32::MAX;
 
@@ -65,7 +59,9 @@ pub async fn prepare(
             "readgate: can't create more than {most} prepared statements in a session \
              (limits.prepared_statements)"
         );
-        return operator.err(&ErrPacket::new(TOO_MANY_PREPARED, SqlState::ACCESS, text)).await;
+        return operator
+            .err(&ErrPacket::new(ER_MAX_PREPARED_STMT_COUNT_REACHED, SqlState::ACCESS, text))
+            .await;
     }
     let asked = Asked::text(Command::StmtPrepare, text);
     let marks = asked.tokens.iter().filter(|token| **token == Token::Mark('?')).count();
@@ -75,7 +71,7 @@ pub async fn prepare(
     let counts = (u16::try_from(marks), u16::try_from(described.columns.len()));
     let (Ok(parameters), Ok(columns)) = counts else {
         let text = "readgate: too many parameters or columns for a prepared statement";
-        return operator.err(&ErrPacket::new(WRONG_ARGUMENTS, SqlState::GENERAL, text)).await;
+        return operator.err(&ErrPacket::new(ER_WRONG_ARGUMENTS, SqlState::GENERAL, text)).await;
     };
     let prepared = Prepared {
         tokens: asked.tokens,
@@ -98,8 +94,7 @@ pub async fn execute(
     body: &Bytes,
     received: Instant,
 ) -> Result<(), Ending> {
-    let has_attributes =
-        operator.logged_in.negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES);
+    let negotiated = operator.logged_in.negotiated;
     let most = operator.limits.max_payload;
     let Some((id, prepared)) = operator.prepared.named(body) else {
         return unknown(operator, body).await;
@@ -107,10 +102,9 @@ pub async fn execute(
     if prepared.long_bytes > most {
         prepared.forget_sent_ahead();
         let text = "readgate: parameters sent as long data are larger than limits.max_payload";
-        return operator.err(&ErrPacket::new(TOO_LARGE, SqlState::LINK, text)).await;
+        return operator.err(&ErrPacket::new(ER_NET_PACKET_TOO_LARGE, SqlState::LINK, text)).await;
     }
-    let read = prepared.read_execution(body, has_attributes);
-    let (tokens, carried) = read.map_err(|malformed| Ending::malformed(malformed.to_string()))?;
+    let (tokens, carried) = prepared.read_execution(body, negotiated)?;
     let reference = PreparedRef { statement_id: id, intent: prepared.intent };
     prepared.forget_sent_ahead();
     let asked = Asked {
@@ -137,13 +131,13 @@ pub async fn reset(operator: &mut Operator<'_>, body: &Bytes) -> Result<(), Endi
 /// COM_STMT_FETCH.
 pub async fn fetch(operator: &mut Operator<'_>) -> Result<(), Ending> {
     let text = "readgate: the console's prepared statements have no cursor";
-    operator.err(&ErrPacket::new(NO_CURSOR, SqlState::GENERAL, text)).await
+    operator.err(&ErrPacket::new(ER_STMT_HAS_NO_OPEN_CURSOR, SqlState::GENERAL, text)).await
 }
 
 async fn unknown(operator: &mut Operator<'_>, body: &[u8]) -> Result<(), Ending> {
     let id = statement_id(body).unwrap_or(0);
     let text = format!("Unknown prepared statement handler ({id}) given to readgate");
-    operator.err(&ErrPacket::new(UNKNOWN_HANDLER, SqlState::GENERAL, text)).await
+    operator.err(&ErrPacket::new(ER_UNKNOWN_STMT_HANDLER, SqlState::GENERAL, text)).await
 }
 
 impl PreparedStatements {
@@ -209,12 +203,10 @@ impl Prepared {
     fn read_execution(
         &mut self,
         body: &Bytes,
-        has_attributes: bool,
+        negotiated: Capabilities,
     ) -> Result<(Vec<Token>, Carried), Malformed> {
-        let (body, attributes) = match has_attributes {
-            true => without_attributes(body, &mut self.parameters)?,
-            false => (body.clone(), Vec::new()),
-        };
+        let (parameters, long) = (&mut self.parameters, &self.long_record);
+        let (body, carried) = Carried::of_execution(body, negotiated, parameters, long)?;
         let values = bound_values(&body, &mut self.parameters)?;
         let mut values =
             (0_u16..).zip(&values).map(|(index, value)| value_token(value, self.long.get(&index)));
@@ -222,10 +214,7 @@ impl Prepared {
             true => values.next().unwrap_or(Token::Mark('?')),
             false => token.clone(),
         };
-        let tokens = self.tokens.iter().map(put).collect();
-        let carried =
-            Carried::of_execution(&body, &mut self.parameters, &self.long_record, attributes)?;
-        Ok((tokens, carried))
+        Ok((self.tokens.iter().map(put).collect(), carried))
     }
 }
 

@@ -1,5 +1,5 @@
-//! The latest refusals and denials, for the console. Bounded; the ledger has all of them.
-//! Texts are kept without their values, so no privacy setting can be gone around here.
+//! The latest refusals and denials, for console and status page. Bounded; the ledger has all of
+//! them. Texts are kept without their values, so no privacy setting can be gone around here.
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -29,6 +29,12 @@ impl<T: Clone> Recent<T> {
         kept.push_back((Timestamp::now(), entry));
     }
 
+    /// The latest, newest first; so many at most.
+    pub fn newest(&self, most: usize) -> Vec<(Timestamp, T)> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().rev().take(most).cloned().collect()
+    }
+
     /// All that are kept, oldest first.
     pub fn all(&self) -> Vec<(Timestamp, T)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
@@ -50,6 +56,8 @@ pub struct Refused {
     pub kind: &'static str,
     /// Its text without values.
     pub shape: String,
+    /// What the client was told; `None` where that may repeat values that nobody is to see.
+    pub reason: Option<String>,
 }
 
 /// A connection that was turned away before it had a session.
@@ -77,5 +85,7 @@ mod tests {
         (0..KEPT + 5).for_each(|number| recent.note(number));
         let all: Vec<usize> = recent.all().into_iter().map(|(_, number)| number).collect();
         assert_eq!((all.len(), all.first(), all.last()), (KEPT, Some(&5), Some(&(KEPT + 4))));
+        let newest: Vec<usize> = recent.newest(2).into_iter().map(|(_, number)| number).collect();
+        assert_eq!(newest, [KEPT + 4, KEPT + 3]);
     }
 }

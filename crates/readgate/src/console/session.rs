@@ -3,16 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use access::SourceSlot;
-use bytes::Bytes;
 use ledger::WhoTag;
-use mysql_wire::change_user::ChangeUser;
+use mysql_wire::error_code::ER_UNKNOWN_COM_ERROR;
 use mysql_wire::ok_packet::encode_eof;
 use mysql_wire::packet::Payload;
-use mysql_wire::query_attributes::QueryBody;
 use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, SqlState, StatusFlags};
 use tokio::time::sleep;
 
+use super::CONSOLE;
 use super::prepared::{self, PreparedStatements};
 use super::statement::{self, Asked};
 use crate::connection::login::LoggedIn;
@@ -24,12 +22,9 @@ use crate::packet_stream::PacketStream;
 use crate::recording;
 use crate::registry::{Card, Order, Orders, Registered};
 use crate::reload;
-use crate::session::{Leaving, Left, flush, ordered};
+use crate::session::carried::Carried;
+use crate::session::{Leaving, flush, ordered};
 
-/// ER_UNKNOWN_COM_ERROR.
-const UNKNOWN_COMMAND: u16 = 1047;
-/// What the ledger names where others have a replica.
-const CONSOLE: &str = "console";
 /// The one status that there is.
 pub const STATUS: StatusFlags = StatusFlags::SERVER_STATUS_AUTOCOMMIT;
 
@@ -148,8 +143,9 @@ impl<'a> Operator<'a> {
         match Command::from_byte(first) {
             Some(Command::Quit) => Err(Ending::silent(EndingKind::Quit, "quit")),
             Some(Command::Query) => {
-                let text = self.text(body)?;
-                statement::run(self, &Asked::text(Command::Query, &text), Instant::now()).await
+                let (text, carried) = Carried::of_query(body, self.logged_in.negotiated)?;
+                let asked = Asked { carried: &carried, ..Asked::text(Command::Query, &text) };
+                statement::run(self, &asked, Instant::now()).await
             }
             Some(Command::InitDb) => {
                 let text = format!("USE `{}`", String::from_utf8_lossy(&body).replace('`', "``"));
@@ -184,29 +180,16 @@ impl<'a> Operator<'a> {
                 Ok(())
             }
             Some(Command::FieldList | Command::ChangeUser) | None => {
-                let err = ErrPacket::new(UNKNOWN_COMMAND, SqlState::LINK, "Unknown command");
+                let err = ErrPacket::new(ER_UNKNOWN_COM_ERROR, SqlState::LINK, "Unknown command");
                 self.err(&err).await
             }
         }
     }
 
-    fn text(&self, body: Bytes) -> Result<Bytes, Ending> {
-        if !self.logged_in.negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES) {
-            return Ok(body);
-        }
-        let parsed = QueryBody::parse(&body).map_err(|m| Ending::malformed(m.to_string()))?;
-        Ok(body.slice(parsed.text_offset.min(body.len())..))
-    }
-
-    /// COM_CHANGE_USER: the connection goes on as somebody else's.
+    /// The session is over, whoever the client becomes.
     fn leave(self, payload: &Payload) -> Leaving {
-        let LoggedIn { slots, negotiated, collation, .. } = self.logged_in;
-        let body = payload.bytes.get(1..).unwrap_or_default();
-        let slot: SourceSlot = slots.0;
-        match ChangeUser::parse(body, negotiated) {
-            Ok(request) => Leaving::ToBecome(Left { request, slot, negotiated, collation }),
-            Err(malformed) => Leaving::Ended(Ending::malformed(malformed.to_string())),
-        }
+        let LoggedIn { slots: (slot, _), negotiated, collation, .. } = self.logged_in;
+        Leaving::by_change_user(payload, slot, negotiated, collation)
     }
 
     /// Tells the client OK.

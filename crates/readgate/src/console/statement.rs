@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use ledger::{Intent, IntentRecorded, Outcome, PreparedRef, ReplicaError};
+use mysql_wire::error_code::{
+    ER_BAD_DB_ERROR, ER_NO_SUCH_TABLE, ER_PARSE_ERROR, ER_QUERY_TIMEOUT, ER_UNKNOWN_ERROR,
+};
 use mysql_wire::{Command, ErrPacket, SqlState};
 use rusqlite::Connection;
 
+use super::CONSOLE;
 use super::answer::{self, Rows, Table};
 use super::dialect::{Token, significant, to_sqlite, tokens};
 use super::engine::{self, QueryFault};
 use super::functions::{self, Asker};
 use super::introspection::{SCHEMAS, snapshot};
-use super::orders::{Giver, Order, SYNTAX_ERROR, facts, server_version};
+use super::orders::{Giver, Order, facts};
 use super::session::Operator;
 use super::show;
 use crate::daemon::Daemon;
@@ -21,17 +25,6 @@ use crate::ending::{Ending, EndingKind};
 use crate::recording::{Form, within_deadline};
 use crate::session::carried::{Carried, NOTHING};
 use crate::session::refuse::ledger_down;
-
-/// ER_BAD_DB_ERROR.
-const BAD_DB: u16 = 1049;
-/// ER_NO_SUCH_TABLE.
-const NO_SUCH_TABLE: u16 = 1146;
-/// ER_UNKNOWN_ERROR.
-const UNKNOWN_ERROR: u16 = 1105;
-/// ER_QUERY_TIMEOUT.
-const QUERY_TIMEOUT: u16 = 3024;
-/// Kind of an operator's statements in the ledger.
-const KIND: &str = "console";
 
 /// First words of what clients set up their session with; it does nothing here.
 const SETTING_UP: [&str; 6] = ["SET", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"];
@@ -82,9 +75,7 @@ pub async fn run(
         Ok(intent) => intent,
         Err(why) => return operator.err(&ledger_down(&why)).await,
     };
-    if let Some(note) = &mut operator.context.session {
-        note.statements += 1;
-    }
+    operator.context.count_statement();
     let asker = asker(operator);
     let wish = wish(&asked.tokens, &asker);
     let answered = answer(operator, wish, asker).await;
@@ -142,21 +133,20 @@ pub fn schema(name: &[u8]) -> Option<&'static str> {
     SCHEMAS.into_iter().find(|known| known.as_bytes().eq_ignore_ascii_case(name))
 }
 
-/// ERR 1049.
+/// What is said of a schema that the console has not.
 pub fn unknown_schema(name: &[u8]) -> ErrPacket {
     let text = format!("Unknown database '{}'", String::from_utf8_lossy(name));
-    ErrPacket::new(BAD_DB, SqlState::ACCESS, text)
+    ErrPacket::new(ER_BAD_DB_ERROR, SqlState::ACCESS, text)
 }
 
 fn asker(operator: &Operator<'_>) -> Asker {
-    let profile = operator.daemon.pool.target.profile.load_full();
-    let version = profile.map(|seen| String::from_utf8_lossy(&seen.version_text).into_owned());
+    let replica = operator.daemon.pool.target.seen();
     let named = &operator.logged_in.named;
     Asker {
         user: format!("{}@{}", named.user().name, named.source().addr()),
         connection_id: operator.context.connection_id,
         schema: operator.schema,
-        version: version.unwrap_or_else(|| String::from("8.0.0-readgate")),
+        version: String::from_utf8_lossy(&replica.version_text).into_owned(),
     }
 }
 
@@ -217,7 +207,7 @@ async fn answer(
 fn unknown() -> ErrPacket {
     let text = "readgate: the console answers SELECT, SHOW, DESCRIBE and its own orders; HELP \
                 lists them";
-    ErrPacket::new(SYNTAX_ERROR, SqlState::ACCESS, text)
+    ErrPacket::new(ER_PARSE_ERROR, SqlState::ACCESS, text)
 }
 
 /// On a thread that may wait: a snapshot, its bounds, the query.
@@ -227,7 +217,7 @@ async fn query(
     asker: Asker,
     run: fn(&Connection, &str) -> Result<Table, QueryFault>,
 ) -> Result<Table, ErrPacket> {
-    let internal = |why: String| ErrPacket::new(UNKNOWN_ERROR, SqlState::GENERAL, why);
+    let internal = |why: String| ErrPacket::new(ER_UNKNOWN_ERROR, SqlState::GENERAL, why);
     let place = daemon.console.queries.acquire().await.map_err(|e| internal(e.to_string()))?;
     let asked = Arc::clone(daemon);
     let ran = tokio::task::spawn_blocking(move || -> Result<Table, QueryFault> {
@@ -244,12 +234,12 @@ async fn query(
 fn fault_packet(fault: &QueryFault) -> ErrPacket {
     let text = fault.to_string();
     let (code, state) = match fault {
-        QueryFault::TooLong => (QUERY_TIMEOUT, SqlState::GENERAL),
-        QueryFault::TooMuch(_) => (UNKNOWN_ERROR, SqlState::GENERAL),
+        QueryFault::TooLong => (ER_QUERY_TIMEOUT, SqlState::GENERAL),
+        QueryFault::TooMuch(_) => (ER_UNKNOWN_ERROR, SqlState::GENERAL),
         QueryFault::Sqlite(_) if text.contains("no such table") => {
-            (NO_SUCH_TABLE, SqlState::new(*b"42S02"))
+            (ER_NO_SUCH_TABLE, SqlState::new(*b"42S02"))
         }
-        QueryFault::Sqlite(_) => (SYNTAX_ERROR, SqlState::ACCESS),
+        QueryFault::Sqlite(_) => (ER_PARSE_ERROR, SqlState::ACCESS),
     };
     ErrPacket::new(code, state, format!("readgate: {text}"))
 }
@@ -261,10 +251,10 @@ async fn record_intent(
     let text = asked.text;
     let daemon: &Daemon = operator.daemon;
     let redacts = daemon.live().records.redacts(&operator.logged_in.named.user().role.name);
-    let form = match facts(daemon, server_version(daemon)) {
+    let form = match facts(daemon, daemon.pool.target.seen().version) {
         Some(facts) => Form::by(redacts, &facts, text),
-        None if redacts => Form::HASHED,
-        None => Form::FULL,
+        None if redacts => Form::Hashed,
+        None => Form::Full,
     };
     let binds = asked.carried.binds();
     let attributes = asked.carried.attributes();
@@ -272,7 +262,7 @@ async fn record_intent(
         command: asked.command.name(),
         schema: operator.schema.map(str::as_bytes),
         text,
-        kind: KIND,
+        kind: CONSOLE,
         form: form.as_ref(),
         prepared: asked.prepared,
         binds,

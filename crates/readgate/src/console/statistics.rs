@@ -7,6 +7,7 @@ use std::time::Duration;
 use access::Timestamp;
 use foldhash::quality::RandomState;
 
+use crate::metrics::tally::Ran;
 use crate::slices::Slices;
 
 /// Shapes that a slice counts by themselves.
@@ -21,19 +22,6 @@ const OTHER: &str = "other";
 pub struct Statistics(Slices<Mutex<Shapes>>);
 
 type Shapes = HashMap<String, Shape, RandomState>;
-
-/// How one run ended.
-#[derive(Debug, Clone, Copy)]
-pub struct Ran {
-    /// From the command to its last packet.
-    pub took: Duration,
-    /// Rows relayed.
-    pub rows: u64,
-    /// Bytes relayed.
-    pub bytes: u64,
-    /// Whether it ended otherwise than well.
-    pub failed: bool,
-}
 
 /// The runs of one shape.
 #[derive(Debug, Clone)]
@@ -61,15 +49,8 @@ pub struct Shape {
 
 impl Statistics {
     /// Counts a run. `text` is asked for once for each shape that a slice sees.
-    pub fn note(
-        &self,
-        fingerprint: &str,
-        kind: &'static str,
-        ran: &Ran,
-        text: impl FnOnce() -> String,
-    ) {
-        let ran = (ran, Timestamp::now());
-        note(&mut locked(self.0.own()), fingerprint, kind, ran, text);
+    pub fn note(&self, fingerprint: &str, ran: &Ran, text: impl FnOnce() -> String) {
+        note(&mut locked(self.0.own()), fingerprint, (ran, Timestamp::now()), text);
     }
 
     /// All shapes with their fingerprints.
@@ -94,7 +75,6 @@ fn locked(slice: &Mutex<Shapes>) -> MutexGuard<'_, Shapes> {
 fn note(
     shapes: &mut Shapes,
     fingerprint: &str,
-    kind: &'static str,
     (ran, now): (&Ran, Timestamp),
     text: impl FnOnce() -> String,
 ) {
@@ -105,7 +85,7 @@ fn note(
     let key = if is_full { OTHER } else { fingerprint };
     let shape = shapes.entry(key.to_owned()).or_insert_with(|| {
         let text = if is_full { String::new() } else { text() };
-        Shape::new(text, kind, now)
+        Shape::new(text, ran.kind, now)
     });
     shape.count(ran, now);
 }
@@ -128,7 +108,7 @@ impl Shape {
 
     fn count(&mut self, ran: &Ran, now: Timestamp) {
         self.count += 1;
-        self.errors += u64::from(ran.failed);
+        self.errors += u64::from(ran.end != "ok");
         self.rows += ran.rows;
         self.bytes += ran.bytes;
         self.time += ran.took;
@@ -152,8 +132,8 @@ impl Shape {
         }
     }
 
-    /// A duration that this share of the runs, in hundredths, doesn't exceed; a fifth too
-    /// long at most.
+    /// A duration that this share of the runs, in hundredths, doesn't exceed; a quarter
+    /// too long at most.
     pub fn percentile(&self, hundredths: u64) -> Duration {
         let all: u64 = self.durations.iter().copied().map(u64::from).sum();
         let wanted = (all * hundredths).div_ceil(100).max(1);
@@ -187,14 +167,16 @@ mod tests {
     use super::*;
 
     fn ran(micros: u64) -> Ran {
-        Ran { took: Duration::from_micros(micros), rows: 2, bytes: 10, failed: micros > 900 }
+        let took = Duration::from_micros(micros);
+        let end = if micros > 900 { "error" } else { "ok" };
+        Ran { kind: "select", end, took, at_replica: took, rows: 2, bytes: 10 }
     }
 
     #[test]
     fn percentiles_are_a_quarter_off_at_most() {
         let statistics = Statistics::default();
         for micros in 1..=1000 {
-            statistics.note("a", "select", &ran(micros), || String::from("SELECT ?"));
+            statistics.note("a", &ran(micros), || String::from("SELECT ?"));
         }
         let (_, shape) = statistics.all().remove(0);
         assert_eq!((shape.count, shape.errors, shape.rows), (1000, 100, 2000));
@@ -209,8 +191,8 @@ mod tests {
         let statistics = Statistics::default();
         for (slice, micros) in statistics.0.iter().zip([10, 20, 1000]) {
             let (shapes, now) = (&mut *locked(slice), Timestamp::now());
-            note(shapes, "a", "select", (&ran(micros), now), || String::from("SELECT ?"));
-            note(shapes, &micros.to_string(), "select", (&ran(1), now), String::new);
+            note(shapes, "a", (&ran(micros), now), || String::from("SELECT ?"));
+            note(shapes, &micros.to_string(), (&ran(1), now), String::new);
         }
         let mut all = statistics.all();
         all.sort_by(|(one, _), (other, _)| one.cmp(other));
@@ -226,7 +208,7 @@ mod tests {
     fn shapes_beyond_the_bound_count_together() {
         let statistics = Statistics::default();
         for number in 0..SHAPES + 50 {
-            statistics.note(&number.to_string(), "select", &ran(5), String::new);
+            statistics.note(&number.to_string(), &ran(5), String::new);
         }
         let all = statistics.all();
         assert_eq!(all.len(), SHAPES + 1);

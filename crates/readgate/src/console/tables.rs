@@ -306,7 +306,11 @@ fn limits(daemon: &Daemon) -> Vec<Row> {
         vec![text("max_payload"), number(limits.max_payload), text("bytes")],
         vec![text("prepared_statements"), number(limits.prepared_statements), text("")],
         vec![text("workers"), number(daemon.workers.count()), text("")],
-        vec![text("statement_timeout"), seconds(guard.statement_timeout), text("s")],
+        vec![
+            text("statement_timeout"),
+            guard.statement_timeout.map_or(Value::Null, seconds),
+            text("s"),
+        ],
         vec![text("lock_wait_timeout"), seconds(guard.lock_wait_timeout), text("s")],
     ]
 }

@@ -21,8 +21,8 @@ pub struct DoorWay {
 
 impl DoorWay {
     /// TLS with the certificate in force.
-    pub fn acceptor(&self) -> Option<TlsAcceptor> {
-        Some(TlsAcceptor::clone(&self.acceptor.load()))
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::clone(&self.acceptor.load())
     }
 
     /// Goes on as the other one is.

@@ -1,6 +1,6 @@
 //! Open files, of which each client needs one and each connection to the replica another. Where the
-//! system allows fewer than the configuration may need, fewer clients are let in: each learns why, and
-//! what is left is for the ledger, the replica's watch and the ops address.
+//! system allows fewer than the configuration may need, fewer clients are let in: each learns why,
+//! and what is left is for the ledger, the replica's watch and the ops address.
 use config::Config;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -30,7 +30,8 @@ pub(super) fn within(config: &Config) -> LimitSettings {
     LimitSettings { connections, ..wanted }
 }
 
-/// How many files may be open, after the process's own limit was raised as far as it is needed and may be.
+/// How many files may be open, after the process's own limit was raised as far as it is needed and
+/// may be.
 fn raised_to(needed: u64) -> u64 {
     let now = getrlimit(Resource::Nofile);
     let (Some(current), most) = (now.current, now.maximum.unwrap_or(u64::MAX)) else {

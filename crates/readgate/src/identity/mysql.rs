@@ -11,6 +11,7 @@ use access::{
 use config::SharedStore;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, FromRowError};
+use mysql_wire::error_code::ER_NO_SUCH_TABLE;
 
 use super::text::Unreadable;
 use line::Line;
@@ -18,8 +19,6 @@ use rows::Note;
 
 const VERSION: i64 = 1;
 const SCHEMA: &str = include_str!("mysql/schema.sql");
-/// ER_NO_SUCH_TABLE.
-const NO_SUCH_TABLE: u16 = 1146;
 
 /// An identity store in a MySQL.
 #[derive(Debug)]
@@ -37,7 +36,7 @@ impl MySqlStore {
         let found = line.run(async |connection: &mut Conn| {
             match version(connection).await {
                 Err(Fault::Client(mysql_async::Error::Server(error)))
-                    if error.code == NO_SUCH_TABLE => {}
+                    if error.code == ER_NO_SUCH_TABLE => {}
                 other => return other,
             }
             for statement in SCHEMA.split(";\n").filter(|text| !text.trim().is_empty()) {

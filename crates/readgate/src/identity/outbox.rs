@@ -9,9 +9,8 @@ use std::path::PathBuf;
 use access::Timestamp;
 use access::store::{HistoryEntry, IdentityStore, StoreError};
 use ledger::cli::Search;
+use ledger::whole_file;
 use serde::{Deserialize, Serialize};
-
-use crate::whole_file;
 
 const FILE: &str = "identities.position";
 
@@ -146,7 +145,7 @@ impl Outbox {
     }
 
     fn write(&self, position: &Position) -> io::Result<()> {
-        whole_file::write(&self.directory, FILE, 0o666, &serde_json::to_vec(position)?)
+        whole_file::write(&self.directory, FILE, 0o600, &serde_json::to_vec(position)?)
     }
 }
 

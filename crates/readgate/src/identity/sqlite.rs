@@ -52,8 +52,9 @@ impl SqliteStore {
             let detail = format!("mode {mode:04o} lets others at verifiers; chmod 600 {place}");
             return Err(unreachable(detail));
         }
-        // Whoever closes a file drops all locks that the process has on it, SQLite's too. Without them
-        // the next program that closes the store takes itself for the last and removes its log.
+        // Whoever closes a file drops all locks that the process has on it, SQLite's too. Without
+        // them the next program that closes the store takes itself for the last and removes its
+        // log.
         drop(file);
         let connection = prepare(path, patience, &place)?;
         let mut log = path.as_os_str().to_owned();

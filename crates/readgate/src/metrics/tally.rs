@@ -7,10 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::IntCounterVec;
-use serde_json::Value;
 
 use super::make::Maker;
-use super::recent::Recent;
 use super::sliced::{Count, Counts, Latencies, Latency, Took};
 pub use super::totals::Totals;
 
@@ -28,7 +26,6 @@ pub struct Statements {
     user_duration: Latencies,
     user_rows: Counts,
     user_bytes: Counts,
-    recent: Recent,
     named: Mutex<HashSet<String>>,
     most_named: AtomicUsize,
 }
@@ -94,7 +91,6 @@ impl Statements {
                 "Bytes of answers that users have read, before TLS and compression.",
                 &OF_USER,
             )?,
-            recent: Recent::default(),
             named: Mutex::default(),
             most_named: AtomicUsize::new(usize::MAX),
         })
@@ -120,11 +116,9 @@ impl Statements {
 
     /// What a session of that user counts with.
     pub fn tally(&self, user: &str, role: &str) -> Tally {
-        let name = user.to_owned();
         let user = self.label(user);
         let of = |verdict| self.by_user.with_label_values(&[user, role, verdict]);
         Tally {
-            name,
             kinds: Vec::new(),
             allowed: of("allowed"),
             refused: of("refused"),
@@ -135,15 +129,8 @@ impl Statements {
         }
     }
 
-    /// A statement was refused. The reason is shown to operators, if it may be.
-    pub fn refused(
-        &self,
-        tally: &Tally,
-        rule: &'static str,
-        kind: &'static str,
-        why: Option<&str>,
-    ) {
-        self.recent.note(&tally.name, rule, kind, why);
+    /// A statement was refused.
+    pub fn refused(&self, tally: &Tally, rule: &str, kind: &str) {
         self.by_kind.with_label_values(&["refused", kind, "refused"]).inc();
         self.refusals.with_label_values(&[rule]).inc();
         tally.refused.inc();
@@ -153,11 +140,6 @@ impl Statements {
     pub fn absorbed(&self, tally: &Tally, kind: &str) {
         self.by_kind.with_label_values(&["absorbed", kind, "ok"]).inc();
         tally.absorbed.inc();
-    }
-
-    /// The latest refusals, newest first.
-    pub fn recent_refusals(&self) -> Vec<Value> {
-        self.recent.shown()
     }
 
     /// All statements so far.
@@ -179,7 +161,6 @@ impl Statements {
 /// The series that a session counts with.
 #[derive(Debug)]
 pub struct Tally {
-    name: String,
     kinds: Vec<Series>,
     allowed: Count,
     refused: Count,

@@ -12,13 +12,12 @@ use ledger::{Event, Who};
 use mysql_auth::{AuthPlugin, Nonce, ReplicaLogin};
 
 use crate::connection::login::{count_failure, note_failure, wait_for_turn};
+use crate::console::CONSOLE;
 use crate::daemon::{Daemon, Live};
 use crate::recording::{console_policy, within_deadline};
 
 /// What the ledger calls the way in.
 const LISTENER: &str = "ops";
-/// What the ledger names where others have a replica.
-const CONSOLE: &str = "console";
 
 /// An operator who has logged in at the page.
 #[derive(Debug)]
@@ -51,28 +50,29 @@ pub(super) async fn log_in(
     password: Password,
 ) -> Result<Operator, NotIn> {
     let session = daemon.registry.next_connection_id();
-    match prove(daemon, peer, name.as_bytes(), password).await {
-        Ok(named) => {
-            daemon.confirm(&named).await.map_err(NotIn::Unavailable)?;
-            let operator = Operator { named, session };
-            operator.record_login(daemon, peer).await.map_err(NotIn::Unavailable)?;
-            daemon.metrics.login("ok");
-            Ok(operator)
-        }
-        Err(reason) => {
-            daemon.metrics.login("login_denied");
-            let event = Event::LoginFailed {
-                session: u64::from(session),
-                source: peer.ip().to_canonical(),
-                source_port: peer.port(),
-                listener: LISTENER,
-                user: Some(name),
-                reason: &reason,
-            };
-            daemon.record(&event).await;
-            Err(NotIn::Denied)
-        }
-    }
+    let (reason, not_in) = match prove(daemon, peer, name.as_bytes(), password).await {
+        Ok(named) => match daemon.confirm(&named).await {
+            Ok(()) => {
+                let operator = Operator { named, session };
+                operator.record_login(daemon, peer).await.map_err(NotIn::Unavailable)?;
+                daemon.metrics.login("ok");
+                return Ok(operator);
+            }
+            Err(why) => (format!("login_denied: {why}"), NotIn::Unavailable(why)),
+        },
+        Err(reason) => (reason, NotIn::Denied),
+    };
+    daemon.metrics.login("login_denied");
+    let event = Event::LoginFailed {
+        session: u64::from(session),
+        source: peer.ip().to_canonical(),
+        source_port: peer.port(),
+        listener: LISTENER,
+        user: Some(name),
+        reason: &reason,
+    };
+    daemon.record(&event).await;
+    Err(not_in)
 }
 
 async fn prove(

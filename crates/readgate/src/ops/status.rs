@@ -5,11 +5,14 @@ use ledger::LedgerHealth;
 use serde_json::{Value, json};
 
 use super::history::History;
+use crate::console::Refused;
 use crate::daemon::{BUILD, Daemon};
 use crate::feeds::Standing;
 
 /// Sessions that are listed one by one.
 const LISTED: usize = 200;
+/// Refusals that are.
+const REFUSALS: usize = 50;
 
 /// Everything at this moment.
 pub(super) fn of(daemon: &Daemon, history: &History) -> Value {
@@ -38,11 +41,20 @@ pub(super) fn of(daemon: &Daemon, history: &History) -> Value {
             "refused": totals.refused,
             "absorbed": totals.absorbed,
         },
-        "refusals": daemon.metrics.statements.recent_refusals(),
+        "refusals": refusals(daemon),
         "certificates": daemon.metrics.state.certificate_ends(),
         "endings": endings(&live.endings()),
         "history": history.shown(),
     })
+}
+
+fn refusals(daemon: &Daemon) -> Vec<Value> {
+    let one = |(at, refused): (Timestamp, Refused)| {
+        let time = at.strftime("%Y-%m-%d %H:%M:%S").to_string();
+        let Refused { user, rule, kind, reason, .. } = refused;
+        json!({ "time": time, "user": user, "rule": rule, "kind": kind, "reason": reason })
+    };
+    daemon.console.refusals.newest(REFUSALS).into_iter().map(one).collect()
 }
 
 fn replica(daemon: &Daemon) -> Value {

@@ -1,5 +1,5 @@
-//! Notices that the configuration, a certificate, a key or a password has changed, by looking at the
-//! files now and then: that works on every file system, and for links that are switched.
+//! Notices that the configuration, a certificate, a key or a password has changed, by looking at
+//! the files now and then: that works on every file system, and for links that are switched.
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

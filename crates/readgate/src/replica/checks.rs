@@ -1,4 +1,5 @@
-//! The third wall: is the replica read-only, and can its accounts do nothing but read? Asked at start and periodically; what comes of it, config decides.
+//! The third wall: is the replica read-only, and can its accounts do nothing but read? Asked at
+//! start and periodically; what comes of it, config decides.
 use std::sync::Arc;
 
 use super::account::Account;
@@ -45,9 +46,9 @@ impl Findings {
     }
 }
 
-/// Asks for the rights of the accounts: in a session of the replica's own, and in one of each other.
-/// What was found `before` of one that the replica has no place for, say, goes on counting: its
-/// sessions are no less safe for it.
+/// Asks for the rights of the accounts: in a session of the replica's own, and in one of each
+/// other. What was found `before` of one that the replica has no place for, say, goes on counting:
+/// its sessions are no less safe for it.
 pub async fn rights(
     target: &ReplicaTarget,
     own: &mut ReplicaSession,

@@ -56,7 +56,7 @@ pub fn bounds(limits: &Limits) -> Bounds {
     Bounds {
         deadline: limits.replica_timeout,
         guard: GuardSettings {
-            statement_timeout: limits.statement_timeout.unwrap_or_default(),
+            statement_timeout: limits.statement_timeout,
             lock_wait_timeout: limits.lock_wait_timeout,
         },
     }

@@ -16,8 +16,8 @@ const MARIADB_TRANSACTION_READ_ONLY: u32 = 110_101;
 /// Bounds that the guard sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuardSettings {
-    /// Longest run of a statement; zero is no limit.
-    pub statement_timeout: Duration,
+    /// Longest run of a statement; `None`: no limit.
+    pub statement_timeout: Option<Duration>,
     /// Longest wait for a lock.
     pub lock_wait_timeout: Duration,
 }
@@ -25,19 +25,13 @@ pub struct GuardSettings {
 impl GuardSettings {
     /// With a shorter statement timeout, where a role has one.
     pub fn narrowed(&self, statement_timeout: Option<Duration>) -> Self {
-        let general = Some(self.statement_timeout).filter(|limit| !limit.is_zero());
-        let shortest = general.into_iter().chain(statement_timeout).min();
-        Self { statement_timeout: shortest.unwrap_or_default(), ..self.clone() }
+        let shortest = self.statement_timeout.into_iter().chain(statement_timeout).min();
+        Self { statement_timeout: shortest, ..self.clone() }
     }
-}
 
-impl GuardSettings {
     /// The same for the judge: users may set shorter times, not longer ones.
     pub fn limits(&self) -> Limits {
-        Limits {
-            statement: Some(self.statement_timeout).filter(|limit| !limit.is_zero()),
-            lock_wait: Some(self.lock_wait_timeout),
-        }
+        Limits { statement: self.statement_timeout, lock_wait: Some(self.lock_wait_timeout) }
     }
 }
 
@@ -133,13 +127,11 @@ async fn answer_to(
 /// One statement for all, and one question: a replica wakes us for each.
 fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 2] {
     let lock_wait = settings.lock_wait_timeout.as_secs().max(1);
+    // To both servers zero is no limit.
+    let longest = settings.statement_timeout.unwrap_or_default();
     let time_limit = match version.flavour {
-        Flavour::MySql => {
-            format!("max_execution_time = {}", settings.statement_timeout.as_millis())
-        }
-        Flavour::MariaDb => {
-            format!("max_statement_time = {}", settings.statement_timeout.as_secs_f64())
-        }
+        Flavour::MySql => format!("max_execution_time = {}", longest.as_millis()),
+        Flavour::MariaDb => format!("max_statement_time = {}", longest.as_secs_f64()),
     };
     [
         format!(
@@ -151,8 +143,8 @@ fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 2] {
     ]
 }
 
-/// As bytes (the flag as a number), whatever character set the user has asked results in; with a LIMIT of its own,
-/// whatever sql_select_limit is.
+/// As bytes (the flag as a number), whatever character set the user has asked results in; with a
+/// LIMIT of its own, whatever sql_select_limit is.
 fn question(version: ServerVersion) -> String {
     let read_only = format!("@@session.{} + 0", read_only(version));
     let columns = [
@@ -168,8 +160,8 @@ fn question(version: ServerVersion) -> String {
     format!("SELECT {} LIMIT 1", columns.join(", "))
 }
 
-/// Aurora's readers have innodb_read_only in place of the other. MariaDB's newer ones name degrees of it;
-/// as a text, since a number beside one leaves a warning for the user to find.
+/// Aurora's readers have innodb_read_only in place of the other. MariaDB's newer ones name degrees
+/// of it; as a text, since a number beside one leaves a warning for the user to find.
 fn server_is_writable(flavour: Flavour) -> &'static str {
     match flavour {
         Flavour::MySql => "NOT (@@global.read_only OR @@global.innodb_read_only)",

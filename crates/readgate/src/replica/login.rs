@@ -7,6 +7,10 @@ use std::time::Instant;
 use mysql_auth::ReplicaLogin;
 use mysql_wire::change_user::ChangeUser;
 use mysql_wire::compression::Algorithm;
+use mysql_wire::error_code::{
+    ER_BAD_DB_ERROR, ER_CON_COUNT_ERROR, ER_DBACCESS_DENIED_ERROR, ER_TOO_MANY_USER_CONNECTIONS,
+    ER_USER_LIMIT_REACHED, ER_WRONG_VALUE_FOR_VAR,
+};
 use mysql_wire::greeting::HandshakeV10;
 use mysql_wire::handshake_response::{HandshakeResponse41, ResponseHead};
 use mysql_wire::response::ResponseForm;
@@ -15,23 +19,17 @@ use sql_judge::ServerVersion;
 use tokio::sync::OwnedSemaphorePermit;
 use zeroize::Zeroizing;
 
-use super::{ReplicaFault, ReplicaProfile, ReplicaTarget, ReplicaTrust, SessionWish};
+use super::{ReplicaFault, ReplicaProfile, ReplicaTarget, ReplicaTrust, SessionWish, UTF8MB4};
 use crate::packet_stream::{PacketStream, StreamFault};
 
 /// Largest payload believed during login.
 const LOGIN_LIMIT: usize = 64 * 1024;
 /// A login has a handful of rounds; a replica that goes on is broken.
 const MAX_ROUNDS: usize = 8;
-/// ER_DBACCESS_DENIED_ERROR and ER_BAD_DB_ERROR: about the schema, not the account.
-const SCHEMA_ERRORS: [u16; 2] = [1044, 1049];
-/// ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED: no place for
-/// another connection at the moment.
-const CROWDED: [u16; 3] = [1040, 1203, 1226];
-/// ER_WRONG_VALUE_FOR_VAR, which a login with ucs2, utf16 or utf32 is answered with.
-const CHARACTER_SET_ERROR: u16 = 1231;
-
-/// Collation utf8mb4_general_ci, which every server has.
-const UTF8MB4: u8 = 45;
+/// About the schema, not the account.
+const SCHEMA_ERRORS: [u16; 2] = [ER_DBACCESS_DENIED_ERROR, ER_BAD_DB_ERROR];
+/// No place for another connection at the moment.
+const CROWDED: [u16; 3] = [ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED];
 
 /// What every session of ours asks for.
 const ALWAYS: Capabilities = Capabilities::CLIENT_LONG_FLAG
@@ -253,7 +251,8 @@ async fn exchange(
 fn refusal(err: ErrPacket) -> ReplicaFault {
     match err.code {
         code if SCHEMA_ERRORS.contains(&code) => ReplicaFault::Schema(err),
-        CHARACTER_SET_ERROR => ReplicaFault::CharacterSet(err),
+        // What a login with ucs2, utf16 or utf32 is answered with.
+        ER_WRONG_VALUE_FOR_VAR => ReplicaFault::CharacterSet(err),
         code if CROWDED.contains(&code) => ReplicaFault::Crowded(code),
         _ => ReplicaFault::Account(err),
     }

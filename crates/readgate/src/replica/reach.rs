@@ -1,5 +1,5 @@
-//! A TCP connection to the replica: to whichever address of its name answers, and watched, so that a
-//! host that is gone without a word is noticed.
+//! A TCP connection to the replica: to whichever address of its name answers, and watched, so that
+//! a host that is gone without a word is noticed.
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;

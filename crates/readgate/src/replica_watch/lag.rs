@@ -4,16 +4,15 @@ use sql_judge::Flavour;
 
 use crate::replica::text_query::{self, NamedAnswer, QueryFault, TextRow};
 use crate::replica::{ReplicaFault, ReplicaSession, ReplicaTarget};
+use mysql_wire::error_code::{ER_PARSE_ERROR, ER_UNKNOWN_SYSTEM_VARIABLE, ER_UNKNOWN_TABLE};
 
 /// What Aurora's readers know of themselves (documentation of Aurora MySQL,
 /// `information_schema.replica_host_status`). Error 1193 elsewhere.
 const AURORA: &str = "SELECT MAX(replica_lag_in_milliseconds) / 1000 \
     FROM information_schema.replica_host_status \
     WHERE server_id = @@aurora_server_id AND session_id <> 'MASTER_SESSION_ID'";
-/// ER_UNKNOWN_SYSTEM_VARIABLE and ER_UNKNOWN_TABLE: not Aurora.
-const NOT_AURORA: [u16; 2] = [1193, 1109];
-/// ER_PARSE_ERROR: a server that doesn't know the newer name.
-const PARSE_ERROR: u16 = 1064;
+/// What servers answer that are not Aurora.
+const NOT_AURORA: [u16; 2] = [ER_UNKNOWN_SYSTEM_VARIABLE, ER_UNKNOWN_TABLE];
 /// What the number is called, by age of the server.
 const COLUMNS: [&str; 2] = ["Seconds_Behind_Source", "Seconds_Behind_Master"];
 
@@ -77,7 +76,8 @@ async fn by_replication(session: &mut ReplicaSession) -> Result<Lag, QueryFault>
         }
     }
     match text_query::run_named(&mut session.channel, "SHOW REPLICA STATUS").await {
-        Err(QueryFault::Replica(err)) if err.code == PARSE_ERROR => {
+        // It doesn't know the newer name.
+        Err(QueryFault::Replica(err)) if err.code == ER_PARSE_ERROR => {
             Ok(of_status(&text_query::run_named(&mut session.channel, "SHOW SLAVE STATUS").await?))
         }
         answer => Ok(of_status(&answer?)),

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use config::WhenBehind;
+use mysql_wire::error_code::ER_SERVER_ISNT_AVAILABLE;
 use mysql_wire::{ErrPacket, SqlState};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::lag::Lag;
-use crate::replica::NOT_AVAILABLE;
 use crate::replica::account::Account;
 use crate::replica::checks::{AccountFindings, Findings};
 
@@ -255,7 +255,11 @@ impl Walls {
     /// What a client is told that can't have a session under an account.
     pub fn err_packet(&self, account: &Account) -> Option<ErrPacket> {
         let why = self.refusal_of(account).or(self.why_stale())?;
-        Some(ErrPacket::new(NOT_AVAILABLE, SqlState::LINK, format!("readgate: no service: {why}")))
+        Some(ErrPacket::new(
+            ER_SERVER_ISNT_AVAILABLE,
+            SqlState::LINK,
+            format!("readgate: no service: {why}"),
+        ))
     }
 }
 
@@ -337,7 +341,7 @@ mod tests {
         let (now, shared) = (Lag::Seconds(0.0), account("shared"));
         let refused = Walls::of(&findings, &now, &REFUSE);
         let err = refused.err_packet(&shared).expect("no service");
-        assert_eq!((err.code, err.sqlstate), (NOT_AVAILABLE, SqlState::LINK));
+        assert_eq!((err.code, err.sqlstate), (ER_SERVER_ISNT_AVAILABLE, SqlState::LINK));
         let read_only = Findings { is_writable: false, ..findings.clone() };
         let err = Walls::of(&read_only, &now, &REFUSE).err_packet(&shared).expect("no service");
         assert!(String::from_utf8_lossy(&err.message).contains("replica.excess_rights"));

@@ -3,11 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use ledger::{Bind, BindValue};
-use mysql_wire::Malformed;
 use mysql_wire::bound::{BoundValue, Content, each_bound_value, is_number, text, type_name};
-use mysql_wire::execute::Parameters;
-use mysql_wire::query_attributes::QueryAttribute;
+use mysql_wire::execute::{Parameters, without_attributes};
+use mysql_wire::query_attributes::{QueryAttribute, QueryBody};
+use mysql_wire::{Capabilities, Malformed};
 use ring::digest::{Context, SHA256, digest};
 
 /// A longer value is kept by its length and hash alone, in bytes.
@@ -54,25 +55,35 @@ impl std::fmt::Debug for Hash {
 }
 
 impl Carried {
-    /// The attributes of a query.
-    pub fn of_query(attributes: Vec<QueryAttribute>) -> Self {
-        let attributes = attributes.into_iter().map(Kept::attribute).collect();
-        Self { binds: Vec::new(), attributes }
+    /// The text of a COM_QUERY's body, and the attributes in front of it where they are
+    /// negotiated.
+    pub fn of_query(body: Bytes, negotiated: Capabilities) -> Result<(Bytes, Self), Malformed> {
+        if !negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES) {
+            return Ok((body, Self::default()));
+        }
+        let QueryBody { attributes, text_offset } = QueryBody::parse(&body)?;
+        let text = body.slice(text_offset.min(body.len())..);
+        Ok((text, Self { binds: Vec::new(), attributes: kept_attributes(attributes) }))
     }
 
-    /// Values and attributes of an execution. One that can't be read is not for the server to
-    /// read: its record would not say what has run.
+    /// The body of a COM_STMT_EXECUTE without attributes, which a replica never sees, and its
+    /// values and attributes. One that can't be read is not for the server to read: its record
+    /// would not say what has run.
     pub fn of_execution(
-        body: &[u8],
+        body: &Bytes,
+        negotiated: Capabilities,
         known: &mut Parameters,
         long_data: &LongData,
-        attributes: Vec<QueryAttribute>,
-    ) -> Result<Self, Malformed> {
+    ) -> Result<(Bytes, Self), Malformed> {
+        let (body, attributes) = match negotiated.contains(Capabilities::CLIENT_QUERY_ATTRIBUTES) {
+            true => without_attributes(body, known)?,
+            false => (body.clone(), Vec::new()),
+        };
         let mut binds = Vec::with_capacity(usize::from(known.count));
-        each_bound_value(body, known, |index, value| {
+        each_bound_value(&body, known, |index, value| {
             binds.push(bound(index, value, long_data));
         })?;
-        Ok(Self { binds, ..Self::of_query(attributes) })
+        Ok((body, Self { binds, attributes: kept_attributes(attributes) }))
     }
 
     /// The same without the values of these parameters.
@@ -103,6 +114,10 @@ impl Carried {
             BindValue::Null | BindValue::Digest { .. } => None,
         }
     }
+}
+
+fn kept_attributes(attributes: Vec<QueryAttribute>) -> Vec<Kept> {
+    attributes.into_iter().map(Kept::attribute).collect()
 }
 
 impl Kept {

@@ -3,18 +3,15 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use mysql_wire::error_code::ER_UNKNOWN_COM_ERROR;
 use mysql_wire::ok_packet::encode_eof;
 use mysql_wire::packet::Payload;
-use mysql_wire::query_attributes::QueryBody;
-use mysql_wire::{Command, ErrPacket, Malformed, Reader, SqlState};
+use mysql_wire::{Command, ErrPacket, Reader, SqlState};
 
 use super::carried::Carried;
 use super::passthrough::{self, Harmless};
 use super::{Session, prepared, statement};
 use crate::ending::{Ending, EndingKind};
-
-/// ER_UNKNOWN_COM_ERROR.
-const UNKNOWN_COMMAND: u16 = 1047;
 
 /// How a command came.
 #[derive(Debug, Clone, Copy)]
@@ -40,13 +37,10 @@ pub async fn run(
     };
     match command {
         Command::Quit => Err(Ending::silent(EndingKind::Quit, "quit")),
-        Command::Query => match query_text(session, body) {
-            Ok((text, carried)) => {
-                let came = Came { packet, received };
-                statement::query(session, text, &carried, came).await
-            }
-            Err(malformed) => Err(Ending::malformed(malformed.to_string())),
-        },
+        Command::Query => {
+            let (text, carried) = Carried::of_query(body, session.negotiated)?;
+            statement::query(session, text, &carried, Came { packet, received }).await
+        }
         Command::InitDb => statement::init_db(session, body, received).await,
         Command::FieldList => statement::field_list(session, body, received).await,
         Command::StmtPrepare => prepared::prepare(session, body, received).await,
@@ -64,17 +58,8 @@ pub async fn run(
     }
 }
 
-/// The text of a query, and the attributes in front of it where they are negotiated.
-fn query_text(session: &Session<'_>, body: Bytes) -> Result<(Bytes, Carried), Malformed> {
-    if !session.has_query_attributes() {
-        return Ok((body, Carried::default()));
-    }
-    let QueryBody { attributes, text_offset } = QueryBody::parse(&body)?;
-    Ok((body.slice(text_offset.min(body.len())..), Carried::of_query(attributes)))
-}
-
 async fn unknown(session: &mut Session<'_>) -> Result<(), Ending> {
-    session.send_err(&ErrPacket::new(UNKNOWN_COMMAND, SqlState::LINK, "Unknown command")).await
+    session.send_err(&ErrPacket::new(ER_UNKNOWN_COM_ERROR, SqlState::LINK, "Unknown command")).await
 }
 
 /// Several statements in one query, on or off. They are split here, so the replica is

@@ -1,19 +1,13 @@
 //! KILL by a client: of the same user's own sessions only, by the id of the greeting or
 //! by the replica's CONNECTION_ID(). readgate carries it out itself.
 use ledger::Event;
+use mysql_wire::error_code::{ER_KILL_DENIED_ERROR, ER_NO_SUCH_THREAD, ER_QUERY_INTERRUPTED};
 use mysql_wire::{ErrPacket, SqlState};
 
 use super::Session;
-use crate::ending::Ending;
+use crate::ending::{Ending, EndingKind};
 use crate::registry::{Entry, Found, Order, Reason};
 use crate::replica::ReplicaFault;
-
-/// ER_NO_SUCH_THREAD.
-const NO_SUCH_THREAD: u16 = 1094;
-/// ER_KILL_DENIED_ERROR.
-const KILL_DENIED: u16 = 1095;
-/// ER_QUERY_INTERRUPTED.
-const QUERY_INTERRUPTED: u16 = 1317;
 
 /// Runs a KILL. True if it succeeded.
 pub async fn run(
@@ -47,11 +41,13 @@ pub async fn run(
             }
             Err(fault) => fault.err_packet(&session.daemon.pool.target.name),
         },
-        Found::AnothersSession => error(KILL_DENIED, format!("You are not owner of thread {id}")),
+        Found::AnothersSession => {
+            error(ER_KILL_DENIED_ERROR, format!("You are not owner of thread {id}"))
+        }
         Found::Nothing => {
             let text =
                 format!("Unknown thread id: {id} (readgate: no session on this node has it)");
-            error(NO_SUCH_THREAD, text)
+            error(ER_NO_SUCH_THREAD, text)
         }
     };
     session.send_err(&err).await?;
@@ -72,13 +68,16 @@ async fn kill(session: &Session<'_>, target: &Entry, query_only: bool) -> Result
 
 /// As the server does: the KILL itself is what gets interrupted.
 async fn kill_oneself(session: &mut Session<'_>, query_only: bool) -> Result<bool, Ending> {
-    let err =
-        ErrPacket::new(QUERY_INTERRUPTED, SqlState::INTERRUPTED, "Query execution was interrupted");
+    let err = ErrPacket::new(
+        ER_QUERY_INTERRUPTED,
+        SqlState::INTERRUPTED,
+        "Query execution was interrupted",
+    );
     if query_only {
         session.send_err(&err).await?;
         return Ok(false);
     }
-    Err(Ending::told(crate::ending::EndingKind::Killed, "killed itself", err))
+    Err(Ending::told(EndingKind::Killed, "killed itself", err))
 }
 
 fn error(code: u16, message: String) -> ErrPacket {

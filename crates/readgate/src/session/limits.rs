@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use access::RoleLimits;
 use bytes::Buf;
+use mysql_wire::error_code::ER_USER_LIMIT_REACHED;
 use mysql_wire::response::{Caps, Over, ResponseWalker};
 use mysql_wire::{ErrPacket, SqlState};
 use tokio::time::timeout;
@@ -12,8 +13,6 @@ use super::Session;
 use crate::clock::today;
 use crate::ending::{Ending, EndingKind};
 
-/// ER_USER_LIMIT_REACHED.
-const USER_LIMIT_REACHED: u16 = 1226;
 /// A statement that was stopped has this long to end on the replica.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -38,7 +37,7 @@ pub fn caps(session: &Session<'_>, got: Got) -> Result<Caps, ErrPacket> {
     let rows = limits.result_rows.map(|cap| cap.saturating_sub(got.rows));
     let caps = Caps { rows, bytes: bytes_left(limits, got) };
     let Some(per_day) = limits.bytes_per_day else { return Ok(caps) };
-    let used = session.daemon.usage.of(&session.user, today());
+    let used = session.read_today.on(today());
     match per_day.checked_sub(used).filter(|left| *left > 0) {
         Some(left) => {
             Ok(Caps { bytes: Some(caps.bytes.map_or(left, |cap| cap.min(left))), ..caps })
@@ -49,9 +48,7 @@ pub fn caps(session: &Session<'_>, got: Got) -> Result<Caps, ErrPacket> {
 
 /// Counts a response against the day's bytes.
 pub fn count(session: &Session<'_>, bytes: u64) {
-    if session.role.limits.bytes_per_day.is_some() {
-        session.daemon.usage.add(&session.user, today(), bytes);
-    }
+    session.read_today.add(today(), bytes);
 }
 
 /// Ends a response that exceeds a cap: the client gets an error that names the limit, the
@@ -113,7 +110,7 @@ fn exceeded(user: &str, limit: &str, value: u64) -> ErrPacket {
     let text = format!(
         "readgate: user '{user}' has exceeded the '{limit}' limit of the role (value: {value})"
     );
-    ErrPacket::new(USER_LIMIT_REACHED, SqlState::ACCESS, text)
+    ErrPacket::new(ER_USER_LIMIT_REACHED, SqlState::ACCESS, text)
 }
 
 async fn drain(session: &mut Session<'_>, walker: &mut ResponseWalker) -> Result<(), Ending> {

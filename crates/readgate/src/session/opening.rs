@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use mysql_wire::error_code::{ER_DBACCESS_DENIED_ERROR, ER_UNKNOWN_CHARACTER_SET};
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, ErrPacket, SqlState};
 use sql_judge::{ServerVersion, SessionFacts, prepares_as_written};
@@ -24,11 +25,6 @@ use crate::replica::account::Account;
 use crate::replica::guard::Baseline;
 use crate::replica::{ReplicaFault, SessionWish};
 use crate::role_policy::RoleJudge;
-
-/// ER_INTERNAL_ERROR-like: the replica's session state can't be followed.
-const UNKNOWN_CHARSET: u16 = 1115;
-/// ER_DBACCESS_DENIED_ERROR.
-const SCHEMA_DENIED: u16 = 1044;
 
 impl<'a> Session<'a> {
     /// Opens the session on the replica, records the login, and tells the client OK.
@@ -89,6 +85,7 @@ impl<'a> Session<'a> {
             names: baseline.names(replica.version),
             multi_statements: logged_in.negotiated.contains(Capabilities::CLIENT_MULTI_STATEMENTS),
             limits: daemon.live().session_limits.narrowed(&user.role.limits),
+            read_today: daemon.usage.of(user.name.as_str()),
             replica,
             traces: Traces::default(),
             idle: IdleTimer::default(),
@@ -120,7 +117,7 @@ pub(super) fn facts(version: ServerVersion, baseline: &Baseline) -> Option<Sessi
 pub(super) fn charset_unknown() -> Ending {
     let text = "readgate: the session's character set or sql_mode is not one that readgate \
                 can judge statements in";
-    let err = ErrPacket::new(UNKNOWN_CHARSET, SqlState::ACCESS, text);
+    let err = ErrPacket::new(ER_UNKNOWN_CHARACTER_SET, SqlState::ACCESS, text);
     Ending::told(EndingKind::LoginDenied, "character set or sql_mode unknown", err)
 }
 
@@ -148,7 +145,7 @@ fn schema_of(
             return Ok(Some(schema.clone()));
         }
         let text = "readgate: access denied to this schema (the role's schemas)";
-        let err = ErrPacket::new(SCHEMA_DENIED, SqlState::ACCESS, text);
+        let err = ErrPacket::new(ER_DBACCESS_DENIED_ERROR, SqlState::ACCESS, text);
         return Err(Ending::told(EndingKind::LoginDenied, "schema not of the role", err));
     }
     let default = account.default_schema.as_ref().map(|schema| schema.clone().into_bytes());

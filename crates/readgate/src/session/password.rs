@@ -4,18 +4,15 @@
 use access::{ChangeError, NamedUser, Password, StoreError, Weak};
 use bytes::Bytes;
 use ledger::{Refusal, TextForm};
+use mysql_wire::error_code::{
+    ER_CREDENTIALS_CONTRADICT_TO_HISTORY, ER_NOT_VALID_PASSWORD, ER_UNKNOWN_ERROR,
+};
 use mysql_wire::{Command, ErrPacket, SqlState};
 
 use super::{Session, refuse};
 use crate::ending::Ending;
 use crate::{recording, reload};
 
-/// ER_NOT_VALID_PASSWORD.
-const NOT_VALID: u16 = 1819;
-/// ER_CREDENTIALS_CONTRADICT_TO_HISTORY.
-const USED_BEFORE: u16 = 3638;
-/// ER_UNKNOWN_ERROR.
-const UNKNOWN_ERROR: u16 = 1105;
 /// What the ledger has for the text.
 const SHOWN: &[u8] = b"ALTER USER USER() IDENTIFIED BY '***'";
 
@@ -124,8 +121,7 @@ pub async fn choose(session: &mut Session<'_>, wish: Wish) -> Result<(), Ending>
             session.send_ok(false).await
         }
         (Some(refused), Ok(())) => {
-            session.context.count_refusal();
-            session.daemon.metrics.statements.refused(&session.tally, "password", "password", None);
+            refuse::note(session, ("password", "password"), SHOWN, None);
             session.send_err(&refused.err_packet()).await
         }
         (_, Err(why)) => session.send_err(&refuse::ledger_down(&why)).await,
@@ -176,17 +172,17 @@ impl Refused {
         let general =
             |code, text: &str| ErrPacket::new(code, SqlState::GENERAL, format!("readgate: {text}"));
         match self {
-            Self::Weak(weak) => general(NOT_VALID, &weak.to_string()),
+            Self::Weak(weak) => general(ER_NOT_VALID_PASSWORD, &weak.to_string()),
             Self::Store(StoreError::Change(error @ ChangeError::PasswordUsedBefore)) => {
-                general(USED_BEFORE, &error.to_string())
+                general(ER_CREDENTIALS_CONTRADICT_TO_HISTORY, &error.to_string())
             }
             Self::NotStored => {
                 let text = "your password is kept in the configuration; ask who keeps that";
-                general(UNKNOWN_ERROR, text)
+                general(ER_UNKNOWN_ERROR, text)
             }
             Self::Store(_) | Self::Broken(_) => {
                 let text = "the store of users can't be used at this moment; try again later";
-                general(UNKNOWN_ERROR, text)
+                general(ER_UNKNOWN_ERROR, text)
             }
         }
     }

@@ -6,7 +6,11 @@ use std::time::Instant;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ledger::PreparedRef;
-use mysql_wire::execute::{Parameters, without_attributes};
+use mysql_wire::error_code::{
+    ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_NET_PACKET_TOO_LARGE, ER_UNKNOWN_STMT_HANDLER,
+    ER_UNSUPPORTED_PS,
+};
+use mysql_wire::execute::Parameters;
 use mysql_wire::prepare::{PrepareOk, statement_id};
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 use mysql_wire::{Command, ErrPacket, SqlState};
@@ -22,12 +26,6 @@ use crate::daemon::Daemon;
 use crate::ending::Ending;
 use crate::recording::Named;
 
-/// ER_UNKNOWN_STMT_HANDLER.
-const UNKNOWN_HANDLER: u16 = 1243;
-/// ER_MAX_PREPARED_STMT_COUNT_REACHED.
-const TOO_MANY_PREPARED: u16 = 1461;
-/// ER_NET_PACKET_TOO_LARGE.
-const TOO_LARGE: u16 = 1153;
 /// Ids of absorbed statements start here, far above a replica's own.
 const FIRST_ABSORBED: u32 = 1 << 31;
 /// MariaDB's clients name the statement that they prepared last by this id.
@@ -202,7 +200,7 @@ fn no_room(session: &Session<'_>, text: &[u8]) -> Option<ErrPacket> {
     } else {
         return None;
     };
-    Some(ErrPacket::new(TOO_MANY_PREPARED, SqlState::ACCESS, text))
+    Some(ErrPacket::new(ER_MAX_PREPARED_STMT_COUNT_REACHED, SqlState::ACCESS, text))
 }
 
 async fn prepare_read(
@@ -280,7 +278,9 @@ async fn run_prepared(
         forget_long_data(session, id).await?;
         let text = "readgate: parameters sent as long data are larger than limits.max_payload, \
                     all of the session together";
-        return session.send_err(&ErrPacket::new(TOO_LARGE, SqlState::LINK, text)).await;
+        return session
+            .send_err(&ErrPacket::new(ER_NET_PACKET_TOO_LARGE, SqlState::LINK, text))
+            .await;
     }
     let has_long_data = command == Command::StmtExecute && read.long_data > 0;
     let permit = read.permit.clone();
@@ -341,20 +341,15 @@ fn taken_apart(
     id: u32,
     body: Bytes,
 ) -> Result<(Bytes, Carried), Ending> {
-    let with_attributes = session.has_query_attributes();
+    let negotiated = session.negotiated;
     let Some(read) = session.prepared.read_mut(id) else {
         return Ok((body, Carried::default()));
     };
-    let (body, attributes) = match with_attributes {
-        true => without_attributes(&body, &mut read.parameters)
-            .map_err(|malformed| Ending::malformed(malformed.to_string()))?,
-        false => (body, Vec::new()),
-    };
-    let carried = Carried::of_execution(&body, &mut read.parameters, &read.long_values, attributes)
-        .map_err(|malformed| Ending::malformed(malformed.to_string()))?
-        .concealing(&read.secret);
+    let (body, carried) =
+        Carried::of_execution(&body, negotiated, &mut read.parameters, &read.long_values)?;
+    let taken = (body, carried.concealing(&read.secret));
     read.forget_long_data();
-    Ok((body, carried))
+    Ok(taken)
 }
 
 /// The server may read a prepared text again, under the modes of that moment.
@@ -439,11 +434,11 @@ fn with_id(body: Bytes, id: u32) -> Bytes {
 async fn unknown(session: &mut Session<'_>, body: &[u8]) -> Result<(), Ending> {
     let id = statement_id(body).unwrap_or(0);
     let text = format!("Unknown prepared statement handler ({id}) given to readgate");
-    session.send_err(&ErrPacket::new(UNKNOWN_HANDLER, SqlState::GENERAL, text)).await
+    session.send_err(&ErrPacket::new(ER_UNKNOWN_STMT_HANDLER, SqlState::GENERAL, text)).await
 }
 
 /// What readgate answers itself has no prepared form.
 async fn unsupported(session: &mut Session<'_>) -> Result<(), Ending> {
     let text = "This command is not supported in the prepared statement protocol yet";
-    session.send_err(&ErrPacket::new(1295, SqlState::GENERAL, text)).await
+    session.send_err(&ErrPacket::new(ER_UNSUPPORTED_PS, SqlState::GENERAL, text)).await
 }

@@ -1,6 +1,7 @@
 //! A statement that is not forwarded: recorded, answered, and the session goes on.
 use bytes::Bytes;
 use ledger::Refusal;
+use mysql_wire::error_code::ER_OPTION_PREVENTS_STATEMENT;
 use mysql_wire::{Command, ErrPacket, SqlState};
 use sql_judge::{Absorbed, Denial, ReadPermit};
 
@@ -10,8 +11,19 @@ use crate::ending::Ending;
 use crate::recording::{self, Form};
 use crate::replica_watch::Stale;
 
-/// ER_OPTION_PREVENTS_STATEMENT, as a server with --read-only answers.
-pub const OPTION_PREVENTS_STATEMENT: u16 = 1290;
+/// Characters of a reason that operators are shown.
+const SHOWN: usize = 300;
+
+/// Why a statement is refused.
+struct Cause<'c> {
+    rule: &'static str,
+    kind: &'static str,
+    reason: &'c str,
+    /// Whether the reason may repeat values of the text.
+    quotes: bool,
+    /// Byte offset in the text.
+    offset: usize,
+}
 
 /// Refuses a statement: ERR 1290 with the judge's reason.
 pub async fn deny(
@@ -20,37 +32,76 @@ pub async fn deny(
     text: &Bytes,
     denial: &Denial,
 ) -> Result<(), Ending> {
-    let message = format!("readgate: {}", denial.reason);
+    let cause = Cause {
+        rule: denial.rule,
+        kind: denial.kind.as_str(),
+        reason: &denial.reason,
+        quotes: true,
+        offset: denial.offset,
+    };
+    refuse(session, command, text, &cause).await
+}
+
+/// Refuses a read of data that is too old: the replica is behind, or a feed is stale.
+pub async fn stale(
+    session: &mut Session<'_>,
+    command: Command,
+    permit: &ReadPermit,
+    stale: &Stale,
+) -> Result<(), Ending> {
+    let kind = permit.kind().as_str();
+    let cause = Cause { rule: stale.rule, kind, reason: &stale.why, quotes: false, offset: 0 };
+    refuse(session, command, permit.text(), &cause).await
+}
+
+async fn refuse(
+    session: &mut Session<'_>,
+    command: Command,
+    text: &Bytes,
+    cause: &Cause<'_>,
+) -> Result<(), Ending> {
+    let message = format!("readgate: {}", cause.reason);
     let form = Form::of(session, text).await;
     let refusal = Refusal {
         command: command.name(),
         schema: session.facts.schema(),
         text,
-        kind: denial.kind.as_str(),
+        kind: cause.kind,
         form: form.as_ref(),
         verdict: "refused",
-        rule: denial.rule,
+        rule: cause.rule,
         reason: &message,
-        offset: denial.offset as u64,
+        offset: cause.offset as u64,
     };
     let recorded = recording::refusal(session, &refusal).await;
+    let shown = (!cause.quotes || !session.redacts()).then_some(message.as_str());
+    note(session, (cause.rule, cause.kind), text, shown);
+    let err = match recorded {
+        // As a server with --read-only answers.
+        Ok(()) => ErrPacket::new(ER_OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
+        Err(why) => ledger_down(&why),
+    };
+    session.send_err(&err).await
+}
+
+/// Counts a refusal and shows it to operators, with its reason if they may see it.
+pub fn note(
+    session: &mut Session<'_>,
+    (rule, kind): (&'static str, &'static str),
+    text: &[u8],
+    reason: Option<&str>,
+) {
     session.context.count_refusal();
+    session.daemon.metrics.statements.refused(&session.tally, rule, kind);
     session.daemon.console.refusals.note(Refused {
         session: session.context.connection_id,
         user: session.user.clone(),
         role: session.role.name.clone(),
-        rule: denial.rule,
-        kind: denial.kind.as_str(),
+        rule,
+        kind,
         shape: console::shape(&session.facts, text),
+        reason: reason.map(|reason| reason.chars().take(SHOWN).collect()),
     });
-    let statements = &session.daemon.metrics.statements;
-    let why = (!session.redacts()).then_some(message.as_str());
-    statements.refused(&session.tally, denial.rule, denial.kind.as_str(), why);
-    let err = match recorded {
-        Ok(()) => ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
-        Err(why) => ledger_down(&why),
-    };
-    session.send_err(&err).await
 }
 
 /// Answers OK to a statement that must not be forwarded as it is. False if it couldn't be
@@ -82,42 +133,8 @@ pub async fn absorb(
     Ok(true)
 }
 
-/// Refuses a read of data that is too old: the replica is behind, or a feed is stale.
-pub async fn stale(
-    session: &mut Session<'_>,
-    command: Command,
-    permit: &ReadPermit,
-) -> Result<(), Ending> {
-    // It may have come back to service since the caller looked.
-    let unknown = || Stale { rule: "replica_behind", why: "the data was too old".into() };
-    let Stale { rule, why } = session.daemon.walls.load().stale.clone().unwrap_or_else(unknown);
-    let message = format!("readgate: {why}");
-    let text = permit.text();
-    let form = Form::of(session, text).await;
-    let refusal = Refusal {
-        command: command.name(),
-        schema: session.facts.schema(),
-        text,
-        kind: permit.kind().as_str(),
-        form: form.as_ref(),
-        verdict: "refused",
-        rule,
-        reason: &message,
-        offset: 0,
-    };
-    let recorded = recording::refusal(session, &refusal).await;
-    session.context.count_refusal();
-    let statements = &session.daemon.metrics.statements;
-    statements.refused(&session.tally, rule, refusal.kind, Some(&message));
-    let err = match recorded {
-        Ok(()) => ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
-        Err(why) => ledger_down(&why),
-    };
-    session.send_err(&err).await
-}
-
 /// The ledger can't record, so nothing is forwarded.
 pub fn ledger_down(why: &str) -> ErrPacket {
     let text = format!("readgate: refused, the ledger can't record it: {why}");
-    ErrPacket::new(OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, text)
+    ErrPacket::new(ER_OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, text)
 }

@@ -8,9 +8,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use ledger::{Intent, IntentRecorded, PreparedRef};
+use mysql_wire::error_code::{ER_MALFORMED_PACKET, ER_SERVER_ISNT_AVAILABLE, ER_WRONG_ARGUMENTS};
 use mysql_wire::packet::is_packet_of;
 use mysql_wire::prepare::PrepareOk;
-use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
+use mysql_wire::response::{Caps, Expect, ResponseEnd, ResponseWalker};
 use mysql_wire::{Command, ErrPacket, SqlState};
 use sql_judge::{Footprint, ReadPermit, SessionFacts, Verdict};
 
@@ -20,15 +21,11 @@ use super::limits::Got;
 use super::{Session, aside, limits, overtime, own, password, refuse};
 use crate::ending::Ending;
 use crate::recording::{self, ByText, Form, Named, RunReport};
+use crate::replica::ReplicaSession;
 use crate::replica::relay::{self, Passed, RelayFault};
-use crate::replica::{NOT_AVAILABLE, ReplicaSession};
 
-/// ER_MALFORMED_PACKET.
-const MALFORMED: u16 = 1835;
 /// Of an execution whose preparation's record has it.
 static NO_TEXT: Bytes = Bytes::new();
-/// ER_WRONG_ARGUMENTS.
-const WRONG_ARGUMENTS: u16 = 1210;
 
 /// COM_QUERY. With several statements in it, all are judged before the first is sent: a
 /// refused one refuses the whole text, and nothing of it has run.
@@ -167,12 +164,12 @@ pub struct Ran {
 impl Ran {
     /// Whether the replica has used up what was sent ahead for an execution.
     pub fn was_taken(&self) -> bool {
-        self.was_read() && self.error != Some(WRONG_ARGUMENTS)
+        self.was_read() && self.error != Some(ER_WRONG_ARGUMENTS)
     }
 
     /// Whether it has at least read an execution's types.
     pub fn was_read(&self) -> bool {
-        self.intent != 0 && self.error != Some(MALFORMED)
+        self.intent != 0 && self.error != Some(ER_MALFORMED_PACKET)
     }
 
     fn refused() -> Self {
@@ -193,25 +190,10 @@ impl<'p> Run<'p> {
         session: &mut Session<'_>,
         received: Instant,
     ) -> Result<Ran, Ending> {
-        if session.daemon.walls.load().stale.is_some() {
-            refuse::stale(session, self.command, self.permit).await?;
+        let Some((caps, intent)) = self.begin(session).await? else {
             return Ok(Ran::refused());
-        }
-        let got = self.execution.as_ref().map_or(Got::default(), |execution| execution.got);
-        let caps = match limits::caps(session, got) {
-            Ok(caps) => caps,
-            Err(err) => {
-                session.send_err(&err).await?;
-                return Ok(Ran::refused());
-            }
         };
-        let intent = match self.record_intent(session).await {
-            Ok(intent) => intent,
-            Err(why) => {
-                session.send_err(&refuse::ledger_down(&why)).await?;
-                return Ok(Ran::refused());
-            }
-        };
+        let got = self.got();
         let sequence = intent.sequence();
         session.context.count_statement();
         session.replica.is_personal |= self.permit.effects().leave_texts();
@@ -272,6 +254,33 @@ impl<'p> Run<'p> {
         Ok(Ran { succeeded, intent: sequence, prepared, named, got, error })
     }
 
+    /// What must be so before it is forwarded: the data is not too old, limits leave room, and it
+    /// is on record. `None`: it isn't, and the client was told so.
+    async fn begin(
+        &self,
+        session: &mut Session<'_>,
+    ) -> Result<Option<(Caps, IntentRecorded)>, Ending> {
+        let stale = session.daemon.walls.load().stale.clone();
+        if let Some(stale) = stale {
+            refuse::stale(session, self.command, self.permit, &stale).await?;
+            return Ok(None);
+        }
+        let err = match limits::caps(session, self.got()) {
+            Ok(caps) => match self.record_intent(session).await {
+                Ok(intent) => return Ok(Some((caps, intent))),
+                Err(why) => refuse::ledger_down(&why),
+            },
+            Err(err) => err,
+        };
+        session.send_err(&err).await?;
+        Ok(None)
+    }
+
+    /// What the client has of an execution's result already.
+    fn got(&self) -> Got {
+        self.execution.as_ref().map_or(Got::default(), |execution| execution.got)
+    }
+
     /// A replica that doesn't take it in its time has not got it whole: there is nothing to stop.
     async fn forward(
         &self,
@@ -298,7 +307,7 @@ impl<'p> Run<'p> {
             false => self.permit.text(),
         };
         let is_name = matches!(self.command, Command::InitDb | Command::FieldList);
-        let form = if is_name { Form::FULL } else { Form::of(session, text).await };
+        let form = if is_name { Form::Full } else { Form::of(session, text).await };
         let (binds, attributes) = (self.carried.binds(), self.carried.attributes());
         let end_user = session.records.asserted.of(self.carried);
         let may_refer = session.records.may_refer && self.command == Command::Query;
@@ -315,12 +324,10 @@ impl<'p> Run<'p> {
             binds,
             attributes: &attributes,
             end_user: end_user.as_deref(),
-            ..Intent::default()
         };
         recording::intent(session, &intent).await
     }
 
-    /// What the text names; for an execution, what the prepared one did.
     /// What it leaves in its session; `None`: nobody asks.
     async fn footprint(&self, session: &Session<'_>) -> Option<Footprint> {
         session.daemon.pool.share_idle()?;
@@ -332,6 +339,7 @@ impl<'p> Run<'p> {
         Some(looking.await.unwrap_or(Footprint::Lasting))
     }
 
+    /// What the text names; for an execution, what the prepared one did.
     async fn named(&self, session: &Session<'_>) -> Arc<Named> {
         match (&self.execution, self.command) {
             (Some(execution), _) => Arc::clone(&execution.named),
@@ -439,7 +447,7 @@ async fn broken_off(
         | RelayFault::Over(_)
         | RelayFault::Overtime => {
             let text = "readgate: lost connection to the replica during the statement";
-            ending.farewell = Some(ErrPacket::new(NOT_AVAILABLE, SqlState::LINK, text));
+            ending.farewell = Some(ErrPacket::new(ER_SERVER_ISNT_AVAILABLE, SqlState::LINK, text));
         }
     }
     // An ERR may stand between packets, never inside one.

@@ -150,8 +150,8 @@ impl Read for Wire {
 /// How a record becomes a syslog message.
 pub(super) struct Form {
     pub(super) node: String,
-    /// Bytes of the longest one that the receiver takes. What comes of a longer one is the receiver's
-    /// choice: it may hang up each time, or lose all that follows.
+    /// Bytes of the longest one that the receiver takes. What comes of a longer one is the
+    /// receiver's choice: it may hang up each time, or lose all that follows.
     pub(super) longest: usize,
 }
 

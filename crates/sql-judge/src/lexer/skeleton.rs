@@ -2,10 +2,10 @@
 //! rules may see of it ([`super::sight`]). Texts of one skeleton, read in one mode, can't be
 //! told apart by a rule that looks at no value.
 //!
-//! Each token is a mark and what belongs to it, so that a skeleton can be read in one way
-//! only: a plain word ends where no byte of a name follows, and no mark or symbol is one; what
-//! may hold any byte has its length in front. Of a long list of values its first few stand for all: behind two pairs of value and
-//! comma the rules are where they were, however many follow.
+//! Each token is a mark and what belongs to it, so that a skeleton can be read in one way only: a
+//! plain word ends where no byte of a name follows, and no mark or symbol is one; what may hold any
+//! byte has its length in front. Of a long list of values its first few stand for all: behind two
+//! pairs of value and comma the rules are where they were, however many follow.
 
 use super::runs::{digits_end, name_end, space_end};
 use super::token::{Kind, Token};

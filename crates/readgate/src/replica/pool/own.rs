@@ -3,14 +3,12 @@
 use std::sync::{Arc, PoisonError};
 
 use mysql_wire::Capabilities;
+use mysql_wire::error_code::ER_NO_SUCH_THREAD;
 use mysql_wire::handshake_response::Attribute;
 
 use super::Pool;
 use crate::replica::account::Account;
 use crate::replica::{ReplicaFault, ReplicaSession, SessionWish, text_query};
-
-/// ER_NO_SUCH_THREAD: a session to be killed has ended by itself.
-const NO_SUCH_THREAD: u16 = 1094;
 
 impl Pool {
     /// Ends a statement or a session of ours on the replica, over another connection of the
@@ -31,7 +29,7 @@ impl Pool {
             .within_deadline(async { Ok(text_query::run(&mut session.channel, &text).await) })
             .await?;
         match done {
-            Err(text_query::QueryFault::Replica(err)) if err.code != NO_SUCH_THREAD => {
+            Err(text_query::QueryFault::Replica(err)) if err.code != ER_NO_SUCH_THREAD => {
                 Err(ReplicaFault::Guard(format!("KILL: error {}", err.code)))
             }
             Err(text_query::QueryFault::Stream(fault)) => Err(fault.into()),

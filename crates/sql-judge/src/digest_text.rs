@@ -1,6 +1,6 @@
-//! The fingerprint of a statement: its text with every value replaced, as the servers
-//! compute their DIGEST_TEXT. Statements that differ in values alone share it. For the
-//! ledger and for metrics, never for a verdict.
+//! The DIGEST_TEXT of a statement, as the servers compute it: its text with every value
+//! replaced. Statements that differ in values alone share it. For operators to read, never for
+//! a verdict; what the ledger calls a fingerprint is a hash of [`crate::shape`].
 
 mod words;
 
@@ -9,11 +9,11 @@ use crate::lexer::token::{Kind, Token};
 use crate::lexer::{Gap, LexMode, Lexer};
 use crate::text::unquote_name;
 
-/// Most pieces of a fingerprint, about as many as the servers' default digest length
+/// Most pieces of one, about as many as the servers' default digest length
 /// holds. What follows is left out, and `...` stands for it.
 const MAX_PIECES: usize = 400;
 
-/// A part of a fingerprint.
+/// A part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Piece {
     /// `?`
@@ -36,9 +36,9 @@ enum Piece {
     Other(String),
 }
 
-/// The fingerprint of a text in this session: what of it can be lexed, and no more than
+/// The digest text of a text in this session: what of it can be lexed, and no more than
 /// the servers keep by default.
-pub fn fingerprint(facts: &SessionFacts, text: &[u8]) -> String {
+pub fn digest_text(facts: &SessionFacts, text: &[u8]) -> String {
     let mode = facts.lex_mode();
     let mut digest = Digest { mode, lexer: Lexer::new(mode, text), pieces: Vec::new() };
     let mut token = digest.next();
