@@ -217,7 +217,7 @@ on_both! {
         assert!(answer.starts_with("HTTP/1.0 503"), "{answer}");
         readgate.record("login_failed", |record| {
             let reason = record["reason"].as_str().unwrap();
-            record["user"] == "opal" && record["listener"] == "ops" && reason.contains("out of reach")
+            record["user"] == "opal" && record["listener"] == "ops" && reason.contains("the identity store")
         });
         bob.query("SELECT 1").expect_ok();
         stage_alice(stage, readgate.port).query("SELECT 1").expect_ok();
