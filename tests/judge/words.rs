@@ -31,6 +31,10 @@ const PLACES: &[&str] = &[
     "WITH ? (a) AS (SELECT 1) SELECT ? (1)",
     "VALUES (?(1))",
     "SET @a = ? (1)",
+    "SET @a = ?(), @b = 1",
+    "SET @a = `?`(NULL, TRUE), @b = ?(NULL), @c = 1",
+    "SET STATEMENT max_statement_time = ?() FOR SELECT 1",
+    "SELECT ?(NULL, TRUE), 1",
     "DO 1, ?(1)",
     "SHOW STATUS WHERE ? (1)",
 ];

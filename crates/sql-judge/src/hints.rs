@@ -8,8 +8,7 @@ use crate::settings::{self, Limited, Limits};
 /// end when every quote is closed and none holds a backslash.
 pub(crate) fn check(inside: &[u8]) -> Result<(), (&'static str, &'static str)> {
     check_quotes(inside)?;
-    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..);
-    let mut words = inside.split(|byte| !is_word(byte)).filter(|word| !word.is_empty());
+    let mut words = words(inside);
     while let Some(word) = words.next() {
         if word.eq_ignore_ascii_case(b"RESOURCE_GROUP") {
             return Err(("hint_resource_group", "the RESOURCE_GROUP hint is not for reads"));
@@ -26,8 +25,7 @@ pub(crate) fn check(inside: &[u8]) -> Result<(), (&'static str, &'static str)> {
 
 /// Whether every MAX_EXECUTION_TIME in a hint keeps within the limit.
 pub(crate) fn keeps_limit(hint: &[u8], limits: &Limits) -> bool {
-    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    let mut words = hint.split(|byte| !is_word(byte)).filter(|word| !word.is_empty());
+    let mut words = words(hint);
     while let Some(word) = words.next() {
         if word.eq_ignore_ascii_case(b"MAX_EXECUTION_TIME") {
             let value = words.next().unwrap_or_default();
@@ -37,6 +35,13 @@ pub(crate) fn keeps_limit(hint: &[u8], limits: &Limits) -> bool {
         }
     }
     true
+}
+
+/// The words of a hint. Those in other letters are none that mean anything here, and in some character
+/// sets a byte beyond ASCII is white space to the server.
+fn words(hint: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$');
+    hint.split(move |byte| !is_word(byte)).filter(|word| !word.is_empty())
 }
 
 fn check_quotes(inside: &[u8]) -> Result<(), (&'static str, &'static str)> {
@@ -75,6 +80,10 @@ mod tests {
             "QB_NAME('a\\')",
         ] {
             assert!(check(hint.as_bytes()).is_err(), "{hint}");
+        }
+        // White space in latin1 and cp852.
+        for hint in [&b"\xa0SET_VAR(sql_log_bin=0)"[..], b"\xffRESOURCE_GROUP(rg)"] {
+            assert!(check(hint).is_err(), "{}", hint.escape_ascii());
         }
     }
 }

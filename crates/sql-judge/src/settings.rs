@@ -47,6 +47,10 @@ pub struct Limits {
     pub lock_wait: Option<Duration>,
 }
 
+/// The shortest time that users may set, in seconds: a server rounds less than its own unit to 0,
+/// which is no limit.
+const SHORTEST: f64 = 0.001;
+
 impl Limits {
     /// Whether a literal keeps within the limit.
     pub(crate) fn allow(&self, limited: Limited, literal: &[u8]) -> bool {
@@ -57,7 +61,8 @@ impl Limits {
         };
         let Some(limit) = limit else { return true };
         let value = std::str::from_utf8(literal).ok().and_then(|text| text.parse::<f64>().ok());
-        value.is_some_and(|value| value > 0.0 && value / unit <= limit.as_secs_f64())
+        let seconds = value.map(|value| value / unit);
+        seconds.is_some_and(|seconds| seconds >= SHORTEST && seconds <= limit.as_secs_f64())
     }
 
     /// Whether a limit of this sort is set at all.

@@ -349,10 +349,16 @@ fn is_no_column(name: Name, before: Token, word: &[u8]) -> bool {
         |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
     behind.iter().any(|&keyword| before.is_word(keyword))
         || before.is(b'{')
-        || name.next.kind == Kind::Text
+        || (name.next.kind == Kind::Text && introduces_text(word))
         || (name.next.is_word(K::FROM) && !name.is_query)
         || (before.is(b'(') && name.next.is(b',') && is_one_of(UNITS))
         || is_one_of(&["UNBOUNDED", "CURRENT", "BOOLEAN", "UNKNOWN"])
+}
+
+/// Whether a word says what the literal behind it is; others have it as their alias.
+fn introduces_text(word: &[u8]) -> bool {
+    let types = ["DATE", "TIME", "TIMESTAMP"];
+    word.starts_with(b"_") || types.iter().any(|kind| word.eq_ignore_ascii_case(kind.as_bytes()))
 }
 
 /// First arguments of TIMESTAMPDIFF and TIMESTAMPADD.

@@ -433,7 +433,5 @@ impl<'t> Walk<'t> {
 
 /// Words behind which a list of columns begins.
 fn is_select_word(token: Token) -> bool {
-    [K::SELECT, K::ALL, K::DISTINCT, K::DISTINCTROW, K::SQL_NO_CACHE, K::SQL_CACHE]
-        .iter()
-        .any(|&word| token.is_word(word))
+    token.is_word(K::SELECT) || token.is_select_option()
 }

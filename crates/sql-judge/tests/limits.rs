@@ -43,6 +43,7 @@ fn a_longer_limit_or_none_is_answered_and_not_set() {
         "SET max_execution_time = DEFAULT",
         "SET max_execution_time = 1 + 1",
         "SET @@max_statement_time = 0.000000",
+        "SET max_statement_time = 1e-7",
         "SET lock_wait_timeout = 31536000",
     ] {
         assert_eq!(verdict("9.7.4", statement), "absorb", "{statement}");

@@ -129,22 +129,9 @@ impl Parser<'_> {
 
     /// Whether the name before the parenthesis stands where options of SELECT do.
     fn follows_select(&self) -> bool {
-        const OPTIONS: [Keyword; 11] = [
-            Keyword::ALL,
-            Keyword::DISTINCT,
-            Keyword::DISTINCTROW,
-            Keyword::HIGH_PRIORITY,
-            Keyword::STRAIGHT_JOIN,
-            Keyword::SQL_BIG_RESULT,
-            Keyword::SQL_SMALL_RESULT,
-            Keyword::SQL_CALC_FOUND_ROWS,
-            Keyword::SQL_BUFFER_RESULT,
-            Keyword::SQL_CACHE,
-            Keyword::SQL_NO_CACHE,
-        ];
         let [_, previous @ ..] = self.before();
-        let is_option = |token: &&Token| OPTIONS.iter().any(|&option| token.is_word(option));
-        previous.iter().find(|token| !is_option(token)).is_some_and(|t| t.is_word(Keyword::SELECT))
+        let select = previous.iter().find(|token| !token.is_select_option());
+        select.is_some_and(|token| token.is_word(Keyword::SELECT))
     }
 
     fn called_name(&self, name: Token) -> Cow<'_, [u8]> {

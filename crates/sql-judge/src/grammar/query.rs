@@ -134,19 +134,21 @@ impl Parser<'_> {
 
     fn at_walk_end(&self, walk: &Walk) -> Rule<bool> {
         let statement_ends = self.at_end();
-        if let Some(name) = walk.columns.name().filter(|_| statement_ends) {
+        let outside = walk.depth == 0;
+        let ends = statement_ends
+            || match walk.until {
+                Until::End => false,
+                Until::Comma => outside && self.token.is(b','),
+                Until::CommaOrFor => outside && (self.token.is(b',') || self.is_word(Keyword::FOR)),
+            };
+        // What might have been a table's columns was followed by nothing that says so.
+        if let Some(name) = walk.columns.name().filter(|_| ends) {
             return Err(self.unknown_function(name));
         }
         if statement_ends && walk.depth > 0 {
             return Err(self.refuse("unclosed_parenthesis", "a parenthesis is not closed"));
         }
-        let outside = walk.depth == 0;
-        Ok(statement_ends
-            || match walk.until {
-                Until::End => false,
-                Until::Comma => outside && self.token.is(b','),
-                Until::CommaOrFor => outside && (self.token.is(b',') || self.is_word(Keyword::FOR)),
-            })
+        Ok(ends)
     }
 
     // ---- words ---------------------------------------------------------------------

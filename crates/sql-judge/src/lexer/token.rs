@@ -67,6 +67,24 @@ impl Token {
         self.keyword == keyword
     }
 
+    /// Whether this is an option of SELECT, which may stand between that word and its columns.
+    pub(crate) fn is_select_option(self) -> bool {
+        const OPTIONS: [Keyword; 11] = [
+            Keyword::ALL,
+            Keyword::DISTINCT,
+            Keyword::DISTINCTROW,
+            Keyword::HIGH_PRIORITY,
+            Keyword::STRAIGHT_JOIN,
+            Keyword::SQL_BIG_RESULT,
+            Keyword::SQL_SMALL_RESULT,
+            Keyword::SQL_CALC_FOUND_ROWS,
+            Keyword::SQL_BUFFER_RESULT,
+            Keyword::SQL_CACHE,
+            Keyword::SQL_NO_CACHE,
+        ];
+        OPTIONS.contains(&self.keyword)
+    }
+
     /// Whether this can name something: a word, a quoted name.
     pub(crate) fn is_name(self) -> bool {
         matches!(self.kind, Kind::Word | Kind::Name | Kind::QuotedName)

@@ -198,6 +198,9 @@ fn columns_are_told_by_alias_or_by_the_only_table() {
         ),
         ("SELECT 1", ""),
         ("SELECT a", ""),
+        ("SELECT nhs_number 'NHS', _utf8mb4 'x', TIME '10:11' FROM t", "t.nhs_number"),
+        ("SELECT SQL_CALC_FOUND_ROWS * FROM t", "t.*"),
+        ("SELECT STRAIGHT_JOIN HIGH_PRIORITY * FROM t", "t.*"),
     ] {
         assert_eq!(columns(text), expected, "{text}");
     }
