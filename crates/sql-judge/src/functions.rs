@@ -237,8 +237,8 @@ mod tests {
         assert_eq!(find(MARIADB_10, b"uuid_v7", Spelling::Plain), None);
         assert_eq!(find(MARIADB, b"uuid_v7", Spelling::Plain), Some(Class::Pure));
         let mariadb = |number| ServerVersion { number, ..MARIADB };
-        assert_eq!(find(mariadb(100_622), b"sformat", Spelling::Plain), None);
-        assert_eq!(find(MARIADB_10, b"sformat", Spelling::Plain), Some(Class::Pure));
+        assert_eq!(find(mariadb(100_622), b"natural_sort_key", Spelling::Plain), None);
+        assert_eq!(find(MARIADB_10, b"natural_sort_key", Spelling::Plain), Some(Class::Pure));
         assert_eq!(find(mariadb(110_409), b"kdf", Spelling::Plain), Some(Class::Burn));
         assert_eq!(find(mariadb(110_409), b"uuid_v7", Spelling::Plain), None);
         assert_eq!(find(mariadb(110_806), b"format_bytes", Spelling::Plain), Some(Class::Pure));

@@ -13,7 +13,7 @@ EFFECTS = {
     "Lock": "GET_LOCK RELEASE_LOCK RELEASE_ALL_LOCKS",
     "Sleep": "SLEEP",
     # The rounds of crypt() and of a key's derivation are an argument, and nothing stops them.
-    "Burn": "BENCHMARK ENCRYPT KDF",
+    "Burn": "BENCHMARK ENCRYPT KDF SFORMAT",
     "File": "LOAD_FILE",
     "Sequence": "NEXTVAL LASTVAL SETVAL",
     "Wait": "MASTER_POS_WAIT SOURCE_POS_WAIT MASTER_GTID_WAIT WAIT_FOR_EXECUTED_GTID_SET"

@@ -14,6 +14,7 @@ pub(super) const GROUPS: &[(u8, u8, Class, &str)] = &[
         INNODB_REDO_LOG_SHARP_CHECKPOINT INNODB_SET_OPEN_FILES_LIMIT"),
     (0, 7, Class::Burn, "ENCRYPT"),
     (0, 15, Class::Burn, "KDF"),
+    (0, 135, Class::Burn, "SFORMAT"),
     (7, 7, Class::Burn, "BENCHMARK"),
     (7, 7, Class::File, "LOAD_FILE"),
     (0, 7, Class::Growth, "ASTEXT ASWKT LPAD_ORACLE REPLACE_ORACLE RPAD_ORACLE"),
@@ -100,7 +101,7 @@ pub(super) const GROUPS: &[(u8, u8, Class, &str)] = &[
     (1, 71, Class::Pure, "ST_COLLECT"),
     (7, 71, Class::Pure, "ST_GEOHASH ST_ISVALID ST_LATFROMGEOHASH ST_LONGFROMGEOHASH ST_POINTFROMGEOHASH ST_SIMPLIFY \
         ST_VALIDATE"),
-    (0, 135, Class::Pure, "CRC32C JSON_EQUALS JSON_NORMALIZE NATURAL_SORT_KEY SFORMAT"),
+    (0, 135, Class::Pure, "CRC32C JSON_EQUALS JSON_NORMALIZE NATURAL_SORT_KEY"),
     (7, 135, Class::Pure, "JSON_OVERLAPS RANDOM_BYTES"),
     (3, 7, Class::Shaped(Shape::Some), "GEOMETRYCOLLECTION LINESTRING MULTILINESTRING MULTIPOINT MULTIPOLYGON POLYGON"),
     (3, 7, Class::Shaped(Shape::Pair), "POINT"),

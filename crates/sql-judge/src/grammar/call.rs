@@ -113,12 +113,12 @@ impl Parser<'_> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the table tells of the others")]
         match name.keyword {
             Keyword::AGAINST => std::mem::take(&mut walk.in_match),
-            Keyword::LATERAL
-            | Keyword::ROLLUP
-            | Keyword::COLUMNS
-            | Keyword::OF
-            | Keyword::VECTOR
-            | Keyword::ESCAPE => self.is_mysql(),
+            Keyword::ROLLUP | Keyword::COLUMNS | Keyword::OF | Keyword::ESCAPE => self.is_mysql(),
+            // Names to an earlier MySQL.
+            Keyword::LATERAL => self.is_mysql() && self.session.server().number >= 80_014,
+            Keyword::VECTOR => self.is_mysql() && self.session.server().number >= 90_000,
+            Keyword::RETURNING => !self.is_mysql() || self.session.server().number >= 80_021,
+            Keyword::INTERSECT => !self.is_mysql() || self.session.server().number >= 80_031,
             // MariaDB reserves none of these, and MySQL doesn't know SQL_CACHE any more.
             Keyword::SQL_NO_CACHE | Keyword::SQL_BUFFER_RESULT => self.follows_select(),
             Keyword::SQL_CACHE => !self.is_mysql() && self.follows_select(),
@@ -156,7 +156,7 @@ impl Parser<'_> {
             Class::Sleep => return self.sleep_argument(name),
             class if class.is_switchable() && self.is_switched_on(name) => return Ok(()),
             Class::Lock => ("user_lock", "takes or frees user locks"),
-            Class::Burn => ("benchmark", "burns time on the replica"),
+            Class::Burn => ("benchmark", "burns time or memory of the replica"),
             Class::File => ("server_file", "reads a file of the replica"),
             Class::Sequence => ("sequence", "reads or moves a sequence"),
             Class::Wait => ("replication_wait", "waits for replication"),
