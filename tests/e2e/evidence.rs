@@ -230,6 +230,11 @@ on_both! {
         assert!(String::from_utf8_lossy(&report.stdout).starts_with("<!doctype html>"));
         let what = format!("ledger report {ledger} --user alice --format html");
         stage.readgate.record("reading", |record| record["what"] == what);
+        let config = stage.readgate.directory.join("proxy.toml").display().to_string();
+        let denied = readgate::run(&["sources", "denied", "--config", &config], "");
+        assert!(denied.status.success(), "{}", String::from_utf8_lossy(&denied.stderr));
+        let what = format!("sources denied --config {config}");
+        stage.readgate.record("reading", |record| record["what"] == what);
     }
 }
 

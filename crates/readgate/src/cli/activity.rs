@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use ledger::cli::Search;
 use serde_json::Value;
 
+use super::ledger::note_this_reading;
 use crate::denials::network_of;
 
 /// Logins of one user name, right or wrong.
@@ -39,8 +40,12 @@ pub(super) struct Activity {
 
 impl Activity {
     /// Reads ledger files or folders. Logins are read from the beginning, refusals from
-    /// `since` on.
+    /// `since` on. Whoever asks is recorded in a live ledger first.
+    ///
+    /// # Errors
+    /// If they can't be read, or that can't be recorded.
     pub(super) fn read(paths: &[PathBuf], since: Timestamp) -> std::io::Result<Self> {
+        note_this_reading(paths)?;
         let mut activity = Self::default();
         let from = Some(since.to_string().chars().take(19).collect::<String>());
         for (event, from) in

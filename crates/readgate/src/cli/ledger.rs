@@ -214,12 +214,7 @@ fn note_reader(command: &LedgerCommand) -> Result<(), (u8, String)> {
         | LedgerCommand::Keygen { .. }
         | LedgerCommand::RotateKey { .. } => return Ok(()),
     };
-    let what: Vec<String> = std::env::args().skip(1).collect();
-    // sudo tells who is behind root; the number can't be set by the caller.
-    let by = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    let uid = rustix::process::getuid().as_raw();
-    let refused = |error: std::io::Error| (EXIT_NO_PERMISSION, error.to_string());
-    note_reading(paths, by.as_deref().unwrap_or(""), uid, &what.join(" ")).map_err(refused)?;
+    note_this_reading(paths).map_err(|error| (EXIT_NO_PERMISSION, error.to_string()))?;
     let sealed = ledger::cli::sealed_files(paths).map_err(|e| (EXIT_INPUT, e.to_string()))?;
     if !sealed.is_empty() {
         note(&format!(
@@ -228,6 +223,18 @@ fn note_reader(command: &LedgerCommand) -> Result<(), (u8, String)> {
         ));
     }
     Ok(())
+}
+
+/// Notes that this command, as it was typed, is about to read these ledgers.
+///
+/// # Errors
+/// If the note can't be left: then nothing may be shown.
+pub(super) fn note_this_reading(paths: &[PathBuf]) -> std::io::Result<()> {
+    let what: Vec<String> = std::env::args().skip(1).collect();
+    // sudo tells who is behind root; the number can't be set by the caller.
+    let by = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    let uid = rustix::process::getuid().as_raw();
+    note_reading(paths, by.as_deref().unwrap_or(""), uid, &what.join(" "))
 }
 
 /// Bounds that hold no time would make an empty answer, which looks like one.
