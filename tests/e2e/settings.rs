@@ -162,7 +162,7 @@ on_both! {
         let mut alice = stage.alice();
         alice.query("SET sql_mode = 'NO_BACKSLASH_ESCAPES'").expect_ok();
         let inner = r"SET sql_mode = REPLACE(''ANSI_QUOTES'', ''ANSI_Q\UOTES'', '''')";
-        alice.query(&format!("PREPARE s FROM '{inner}'")).expect_ok();
+        alice.query(format!("PREPARE s FROM '{inner}'")).expect_ok();
         alice.query("SET sql_mode = ''").expect_ok();
         alice.query("EXECUTE s").expect_ok();
         is_refused(&mut alice, "text");
