@@ -80,3 +80,16 @@ fn what_the_mode_of_then_decides_is_not_foretold() {
     let text = Bytes::from_static(b"SET collation_connection = CONCAT('utf8mb4_bin', @@sql_mode)");
     assert!(leaves_doubt(&facts, &permit(judge.judge_prepare(&facts, text))));
 }
+
+#[test]
+fn the_own_list_of_sessions_holds_under_any_mode() {
+    for (judge, facts) in judges() {
+        let policy = Policy { own_sessions_only: true, ..Policy::default() };
+        let judge = Judge::new(judge.server(), policy);
+        let text = Bytes::from_static(b"SHOW PROCESSLIST");
+        let prepared = permit(judge.judge_prepare(&facts, text));
+        let later = SessionFacts::new(judge.server(), b"ANSI_QUOTES", 8, None).unwrap();
+        assert!(judge.still_holds(&later, &prepared));
+        assert!(judge.would_allow(&facts, &prepared));
+    }
+}
