@@ -152,6 +152,10 @@ on_both! {
         // Column count, definitions and two EOFs beside the rows.
         let rows = listed.payloads.len() - columns(&listed).len() - 3;
         assert_eq!(rows, 1, "a prepared list shows the asking session");
+        alice.query("SET NAMES latin1").expect_ok();
+        let listed = alice.execute(&statement, 0, &[]);
+        assert!(listed.error().is_none(), "a prepared list goes on in another character set");
+        alice.query("SET NAMES utf8mb4").expect_ok();
         refused(&mut alice, "PREPARE s FROM 'SHOW FULL PROCESSLIST'");
         if stage.server.flavour == Flavour::MariaDb {
             let sql = "SET STATEMENT max_statement_time = 1 FOR SHOW PROCESSLIST";

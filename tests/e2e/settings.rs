@@ -1,7 +1,9 @@
 //! Settings whose value only the replica knows: the daemon reads the session back before it
 //! judges anything else.
 
-use readgate_tests::raw::Login;
+use std::time::Duration;
+
+use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::server::Flavour;
 use readgate_tests::stage::{USER_PASSWORD, login_at};
 
@@ -141,6 +143,45 @@ on_both! {
         // With ANSI_QUOTES, two names; without, a string and code.
         let refusal = alice.query("SELECT \"\\\" AS \" INTO OUTFILE 'f' -- \"");
         assert_eq!(refusal.error().map(|error| error.code), Some(REFUSED));
+    }
+
+    fn judges_by_the_mode_that_a_statement_prepared_earlier_leaves(stage) {
+        // With ANSI_QUOTES, a name and code; without, a string.
+        let two_readings = r#"SELECT 1 AS "\" INTO OUTFILE '/tmp/readgate-earlier' -- ""#;
+        let is_refused = |alice: &mut RawClient, how: &str| {
+            assert_eq!(alice.query("SELECT @@sql_mode").value(), "ANSI_QUOTES", "{how}");
+            let message = alice.query(two_readings).expect_error().message;
+            assert!(message.starts_with("readgate: "), "{how}: {message}");
+        };
+        let mut alice = stage.alice();
+        alice.query("SET sql_mode = ''").expect_ok();
+        let prepared = alice.prepare("SET sql_mode = CONCAT(@@sql_mode, '')").unwrap();
+        alice.query("SET sql_mode = 'ANSI_QUOTES'").expect_ok();
+        alice.execute(&prepared, 0, &[]).expect_ok();
+        is_refused(&mut alice, "binary");
+        let mut alice = stage.alice();
+        alice.query("SET sql_mode = 'NO_BACKSLASH_ESCAPES'").expect_ok();
+        let inner = r"SET sql_mode = REPLACE(''ANSI_QUOTES'', ''ANSI_Q\UOTES'', '''')";
+        alice.query(format!("PREPARE s FROM '{inner}'")).expect_ok();
+        alice.query("SET sql_mode = ''").expect_ok();
+        alice.query("EXECUTE s").expect_ok();
+        is_refused(&mut alice, "text");
+    }
+
+    fn knows_the_character_set_that_a_statement_prepared_earlier_leaves(stage) {
+        if stage.server.flavour == Flavour::MySql {
+            return;
+        }
+        // swe7 in another mode than NO_ZERO_DATE.
+        let by_mode = "SET collation_connection = \
+                       REPLACE('swe7_bin', REPLACE('swe7NO_ZERO_DATE', @@sql_mode, ''), 'utf8mb4')";
+        let mut alice = stage.alice();
+        alice.query("SET sql_mode = 'NO_ZERO_DATE'").expect_ok();
+        let prepared = alice.prepare(by_mode).unwrap();
+        alice.execute(&prepared, 0, &[]).expect_ok();
+        alice.query("SET sql_mode = 'NO_ZERO_IN_DATE'").expect_ok();
+        alice.execute(&prepared, 0, &[]).expect_ok();
+        assert!(alice.is_sent_away(Duration::from_secs(20)), "the session goes on");
     }
 
     fn keeps_a_shorter_limit_of_the_user_when_it_reads_back(stage) {

@@ -37,6 +37,8 @@ pub struct SessionFacts {
     /// Literals may be in a character set that alters what is prepared out of them
     /// ([`prepares_as_written`]).
     literals_in_doubt: bool,
+    /// The statement runs later than it is read, under whatever mode is set then.
+    runs_later: bool,
 }
 
 impl SessionFacts {
@@ -87,6 +89,7 @@ impl SessionFacts {
             prepared: HashMap::new(),
             in_doubt: false,
             literals_in_doubt: false,
+            runs_later: false,
         })
     }
 
@@ -176,8 +179,19 @@ impl SessionFacts {
         Self { schema, ..self.clone() }
     }
 
+    /// The same session for a text that is prepared: its names are bound to this schema, and at
+    /// its execution `@@sql_mode` may be another one, or its literals be read otherwise.
+    pub(crate) fn of_prepared(&self, schema: Option<Bytes>) -> Self {
+        Self { runs_later: true, ..self.in_schema(schema) }
+    }
+
     pub(crate) fn sql_mode(&self) -> SqlMode {
         self.sql_mode
+    }
+
+    /// Whether the statement may run under another mode than it is judged under.
+    pub(crate) fn runs_later(&self) -> bool {
+        self.runs_later
     }
 
     pub(crate) fn server(&self) -> ServerVersion {

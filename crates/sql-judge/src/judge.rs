@@ -140,7 +140,7 @@ impl Judge {
     /// Judges a text for COM_STMT_PREPARE: as [`Judge::judge`], and refuses what may not
     /// be prepared. The permit's effects happen at each execution, not at prepare.
     pub fn judge_prepare(&self, facts: &SessionFacts, text: Bytes) -> Verdict {
-        match self.judge_inner(facts, text) {
+        match self.judge_inner(facts, facts.schema_bytes(), text) {
             Verdict::Own(OwnStatement::Kill { .. }) => {
                 let reason = "KILL can't be prepared here; send it as a query";
                 deny("prepare_of_kill", StatementKind::Kill, reason, 0)
@@ -153,9 +153,9 @@ impl Judge {
         }
     }
 
-    /// Judges a text that is to be prepared.
-    fn judge_inner(&self, facts: &SessionFacts, text: Bytes) -> Verdict {
-        match self.judge(facts, text) {
+    /// Judges a text that is prepared, with the schema of its names.
+    fn judge_inner(&self, facts: &SessionFacts, schema: Option<Bytes>, text: Bytes) -> Verdict {
+        match self.judge(&facts.of_prepared(schema), text) {
             Verdict::Allow(permit) if permit.kind() == StatementKind::Prepare => {
                 let reason = "PREPARE and EXECUTE can't be prepared";
                 deny("prepare_of_prepare", StatementKind::Prepare, reason, 0)
@@ -175,8 +175,8 @@ impl Judge {
 
     /// Whether this judge would give the permit that another one gave.
     pub fn would_allow(&self, facts: &SessionFacts, permit: &ReadPermit) -> bool {
-        let facts = facts.in_schema(permit.schema());
-        matches!(self.judge(&facts, permit.text().clone()), Verdict::Allow(_))
+        let facts = facts.of_prepared(permit.schema());
+        permit.is_own() || matches!(self.judge(&facts, permit.text().clone()), Verdict::Allow(_))
     }
 
     /// Judges COM_INIT_DB: the payload is a schema name, not SQL; it may be refused for
@@ -298,7 +298,7 @@ impl Judge {
     ) -> Verdict {
         let is_executed = changes.is_empty();
         let mut runs_routine = false;
-        match self.judge_inner(&facts.in_schema(inner.schema.clone()), inner.text.clone()) {
+        match self.judge_inner(facts, inner.schema.clone(), inner.text.clone()) {
             Verdict::Allow(permit) if is_executed => {
                 changes.push(Change::Executed(inner));
                 changes.extend(permit.effects().changes.iter().cloned());

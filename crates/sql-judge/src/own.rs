@@ -17,7 +17,7 @@ impl Judge {
     /// any, the asking session alone.
     pub fn process_list(&self, facts: &SessionFacts, full: bool, sessions: &[u32]) -> ReadPermit {
         let text = Bytes::from(process_list(self.server().flavour, full, sessions));
-        ReadPermit::new(text, StatementKind::Show, Effects::default(), facts)
+        ReadPermit::new(text, StatementKind::Show, Effects::default(), facts).with_own_text()
     }
 }
 

@@ -29,6 +29,8 @@ pub struct ReadPermit {
     text: Bytes,
     kind: StatementKind,
     runs_routine: bool,
+    /// The text is readgate's, not a client's.
+    is_own: bool,
     effects: Effects,
     read_as: LexMode,
     schema: Option<Bytes>,
@@ -45,7 +47,8 @@ impl ReadPermit {
     ) -> Self {
         let (read_as, schema) = (facts.lex_mode(), facts.schema_bytes());
         let memos = Memos::default();
-        Self { text, kind, runs_routine: false, effects, read_as, schema, memos }
+        let (runs_routine, is_own) = (false, false);
+        Self { text, kind, runs_routine, is_own, effects, read_as, schema, memos }
     }
 
     /// The permit for a plain read of which the judge knows already.
@@ -63,6 +66,11 @@ impl ReadPermit {
     /// With whether a listed routine runs in it.
     pub(crate) fn with_routine(self, runs_routine: bool) -> Self {
         Self { runs_routine, ..self }
+    }
+
+    /// As one whose text readgate wrote, in the place of a client's.
+    pub(crate) fn with_own_text(self) -> Self {
+        Self { is_own: true, ..self }
     }
 
     /// What `make` found out about the text, from now on or from an earlier time: it must
@@ -112,6 +120,11 @@ impl ReadPermit {
     /// first of all.
     pub fn runs_routine(&self) -> bool {
         self.runs_routine
+    }
+
+    /// Whether readgate wrote the text, so that no rule and no mode is for it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.is_own
     }
 
     /// How the text was read.

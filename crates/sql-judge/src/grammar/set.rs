@@ -190,14 +190,23 @@ impl Parser<'_> {
         Item::Plain
     }
 
+    /// A change of how texts are read. A prepared statement's is read back: the server may
+    /// have read its literals under another mode than that of now.
+    fn reads_otherwise(&mut self, change: Change) -> Item {
+        if self.session.all().runs_later() {
+            return self.in_doubt();
+        }
+        self.changes.push(change);
+        Item::Plain
+    }
+
     fn sql_mode(&mut self, token: Token) -> Rule<Item> {
         let Some(value) = self.computable()? else { return Ok(self.in_doubt()) };
         let Some(mode) = SqlMode::parse(self.session.server().flavour, &value) else {
             let reason = "this sql_mode holds a mode that readgate does not know";
             return Err(self.refuse_at(token, "unknown_sql_mode", reason));
         };
-        self.changes.push(Change::SqlMode(mode));
-        Ok(Item::Plain)
+        Ok(self.reads_otherwise(Change::SqlMode(mode)))
     }
 
     fn isolation_value(&mut self, token: Token) -> Rule<Item> {
@@ -286,8 +295,7 @@ impl Parser<'_> {
             let reason = "readgate does not know this client character set";
             return Err(self.refuse_at(at, "unknown_charset", reason));
         };
-        self.changes.push(Change::Charset(charset));
-        Ok(Item::Plain)
+        Ok(self.reads_otherwise(Change::Charset(charset)))
     }
 
     // ---- SET TRANSACTION, SET STATEMENT ----------------------------------------------

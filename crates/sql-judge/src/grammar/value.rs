@@ -85,7 +85,8 @@ impl Parser<'_> {
         }
         let name = self.expect_name()?;
         let is_sql_mode = unquote_name(self.bytes(name)).eq_ignore_ascii_case(b"sql_mode");
-        if !is_sql_mode || self.token.is(b'.') {
+        let is_known = !self.session.all().runs_later();
+        if !is_sql_mode || !is_known || self.token.is(b'.') {
             return Err(self.not_computable());
         }
         Ok(self.session.all().sql_mode().text())
