@@ -159,6 +159,30 @@ on_both! {
         assert_eq!(intent["binds"][0]["value"], "abc", "{intent}");
     }
 
+    fn what_is_executed_has_the_values_that_are_recorded(stage) {
+        let mut alice = stage.enter(&stage.readgate, "alice");
+        let send_ahead = |alice: &mut RawClient, statement: &Prepared, parameter: u16| {
+            let piece = [&statement.id.to_le_bytes()[..], &parameter.to_le_bytes(), b"ahead"].concat();
+            alice.send_command(0x18, &piece).unwrap();
+        };
+        // A cursor, whose last row would have the server forget what was sent ahead since.
+        let statement = alice.prepare("SELECT ? FROM (SELECT 1 UNION SELECT 2) AS two").unwrap();
+        alice.execute(&statement, 1, b"\0\x01\xfd\0\x03abc").expect_ok();
+        send_ahead(&mut alice, &statement, 0);
+        let answer = alice.fetch(&statement, 1000);
+        assert_eq!((answer.len(), &answer[0][..3]), (1, &[0xff, 0xba, 0x04][..]), "1210");
+        // Long data of a parameter that isn't there: the types of this execution count nowhere.
+        let statement = alice.prepare("SELECT ?").unwrap();
+        alice.execute(&statement, 0, b"\0\x01\xfd\0\x07aabcdef").expect_ok();
+        send_ahead(&mut alice, &statement, 9);
+        let error = alice.execute(&statement, 0, b"\0\x01\x08\0\x07aabcdef").expect_error();
+        assert_eq!(error.code, 1210, "{error}");
+        let untyped = [&statement.id.to_le_bytes()[..], &[0, 1, 0, 0, 0], b"\0\0\x07aabcdef"].concat();
+        alice.send_command(0x17, &untyped).unwrap();
+        let error = alice.read_response().unwrap().expect_error();
+        assert_eq!(error.code, 1835, "{error}");
+    }
+
     fn the_long_data_of_a_sessions_prepared_statements_has_a_limit_together(stage) {
         let (directory, mut config) = stage.own_config("long_data_together");
         set(&mut config, "limits.max_payload", "64KiB");

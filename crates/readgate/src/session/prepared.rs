@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use ledger::PreparedRef;
 use mysql_wire::error_code::{
     ER_MAX_PREPARED_STMT_COUNT_REACHED, ER_NET_PACKET_TOO_LARGE, ER_UNKNOWN_STMT_HANDLER,
-    ER_UNSUPPORTED_PS,
+    ER_UNSUPPORTED_PS, ER_WRONG_ARGUMENTS,
 };
 use mysql_wire::execute::Parameters;
 use mysql_wire::prepare::{PrepareOk, statement_id};
@@ -282,6 +282,14 @@ async fn run_prepared(
             .send_err(&ErrPacket::new(ER_NET_PACKET_TOO_LARGE, SqlState::LINK, text))
             .await;
     }
+    if command == Command::StmtFetch && read.long_data > 0 {
+        // Servers forget it with a cursor's last row, and don't say so.
+        let text =
+            "readgate: rows can't be fetched between long data and the execution that it is for";
+        return session
+            .send_err(&ErrPacket::new(ER_WRONG_ARGUMENTS, SqlState::GENERAL, text))
+            .await;
+    }
     let has_long_data = command == Command::StmtExecute && read.long_data > 0;
     let permit = read.permit.clone();
     let prepared = PreparedRef { statement_id: id, intent: read.intent };
@@ -310,10 +318,10 @@ async fn run_prepared(
     if let Some(read) = session.prepared.read_mut(id).filter(|_| ran.intent != 0) {
         read.got = ran.got;
     }
-    if command == Command::StmtFetch || ran.was_taken() {
+    if command == Command::StmtFetch || ran.was_read(has_long_data) {
         return Ok(());
     }
-    if let Some(read) = session.prepared.read_mut(id).filter(|_| !ran.was_read()) {
+    if let Some(read) = session.prepared.read_mut(id) {
         read.parameters.forget_named();
     }
     match has_long_data {

@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use ledger::{Intent, IntentRecorded, PreparedRef};
-use mysql_wire::error_code::{ER_MALFORMED_PACKET, ER_SERVER_ISNT_AVAILABLE, ER_WRONG_ARGUMENTS};
+use mysql_wire::error_code::{
+    ER_MALFORMED_PACKET, ER_SERVER_ISNT_AVAILABLE, ER_UNKNOWN_ERROR, ER_WRONG_ARGUMENTS,
+};
 use mysql_wire::packet::is_packet_of;
 use mysql_wire::prepare::PrepareOk;
 use mysql_wire::response::{Caps, Expect, ResponseEnd, ResponseWalker};
@@ -162,14 +164,16 @@ pub struct Ran {
 }
 
 impl Ran {
-    /// Whether the replica has used up what was sent ahead for an execution.
-    pub fn was_taken(&self) -> bool {
-        self.was_read() && self.error != Some(ER_WRONG_ARGUMENTS)
-    }
-
-    /// Whether it has at least read an execution's types.
-    pub fn was_read(&self) -> bool {
-        self.intent != 0 && self.error != Some(ER_MALFORMED_PACKET)
+    /// Whether the replica has surely read an execution's types and used up what was sent ahead
+    /// for it. The servers find some of these errors before or among the types; that of too much
+    /// long data has no number of its own.
+    pub fn was_read(&self, has_long_data: bool) -> bool {
+        let is_unread = match self.error {
+            Some(ER_MALFORMED_PACKET | ER_WRONG_ARGUMENTS) => true,
+            Some(ER_UNKNOWN_ERROR) => has_long_data,
+            _ => false,
+        };
+        self.intent != 0 && !is_unread
     }
 
     fn refused() -> Self {
