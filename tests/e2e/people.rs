@@ -39,6 +39,12 @@ fn days_ago(days: u64) -> Timestamp {
     Timestamp::now().checked_sub(Duration::from_secs(days * 86_400)).unwrap()
 }
 
+/// Everybody may read that much in a day.
+fn limit_day(config: &mut Table, bytes: &str) {
+    let role: Table = format!("name = 'default'\nbytes_per_day = '{bytes}'").parse().unwrap();
+    set(config, "role", vec![Value::Table(role)]);
+}
+
 fn apply(store: &SqliteStore, change: &Change, at: Timestamp) {
     let author = Author::new("os:tester", "a test").unwrap();
     store.apply(change, &author, &POLICY, at).unwrap();
@@ -307,8 +313,7 @@ here.backup(there); here.close()";
 
     fn the_bytes_of_a_day_outlive_the_daemon(stage) {
         let (directory, mut config) = stage.own_config("bytes-per-day");
-        let role: Table = "name = 'default'\nbytes_per_day = '64KiB'".parse().unwrap();
-        set(&mut config, "role", vec![Value::Table(role)]);
+        limit_day(&mut config, "64KiB");
         let mut readgate = Readgate::start(&directory, config);
         let mut alice = stage_alice(stage, readgate.port);
         alice.query("SELECT REPEAT('x', 40000)").expect_ok();
@@ -331,8 +336,7 @@ here.backup(there); here.close()";
         let unlimited = written(&readgate);
         let limited = |limit: &str| {
             let mut config = unlimited.clone();
-            let role: Table = format!("name = 'default'\nbytes_per_day = '{limit}'").parse().unwrap();
-            set(&mut config, "role", vec![Value::Table(role)]);
+            limit_day(&mut config, limit);
             config
         };
         let read = |readgate: &Readgate, bytes: u32| {
@@ -353,8 +357,7 @@ here.backup(there); here.close()";
 
     fn the_bytes_of_a_day_outlive_the_daemon_where_files_are_encrypted(stage) {
         let (directory, mut config) = stage.own_config("bytes-encrypted");
-        let role: Table = "name = 'default'\nbytes_per_day = '2MiB'".parse().unwrap();
-        set(&mut config, "role", vec![Value::Table(role)]);
+        limit_day(&mut config, "2MiB");
         set(&mut config, "ledger.file_bytes", "1MiB");
         set(
             &mut config,

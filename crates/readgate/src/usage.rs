@@ -115,6 +115,9 @@ impl DailyBytes {
             until: stamp(until),
             bytes: of_day.filter(|(_, bytes)| *bytes > 0).collect(),
         };
+        if noted.bytes.is_empty() {
+            return Ok(());
+        }
         whole_file::write(&self.directory, FILE, 0o600, &serde_json::to_vec(&noted)?)
     }
 
@@ -137,18 +140,23 @@ impl BytesRead {
 
     /// Adds what a response held.
     pub fn add(&self, day: Date, bytes: u64) {
-        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if read.0 != day {
-            *read = (day, 0);
-        }
-        read.1 = read.1.saturating_add(bytes);
+        self.add_unless(day, bytes, |_| false);
     }
 
     /// Adds what was read earlier; nothing if a later day has begun meanwhile.
     fn recall(&self, day: Date, bytes: u64) {
-        if self.0.lock().unwrap_or_else(PoisonError::into_inner).0 <= day {
-            self.add(day, bytes);
+        self.add_unless(day, bytes, |counted| counted > day);
+    }
+
+    fn add_unless(&self, day: Date, bytes: u64, is_over: impl FnOnce(Date) -> bool) {
+        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_over(read.0) {
+            return;
         }
+        if read.0 != day {
+            *read = (day, 0);
+        }
+        read.1 = read.1.saturating_add(bytes);
     }
 }
 

@@ -98,9 +98,7 @@ impl ReadPermit {
             | StatementKind::Unknown => Footprint::Lasting,
         }
     }
-}
 
-impl ReadPermit {
     /// Whether it asks for the diagnostics of the statement before it, and does nothing else. It
     /// is made of a few words: nothing that could write is hidden in it.
     pub fn asks_diagnostics(&self) -> bool {

@@ -37,8 +37,8 @@ pub(crate) fn keeps_limit(hint: &[u8], limits: &Limits) -> bool {
     true
 }
 
-/// The words of a hint. Those in other letters are none that mean anything here, and in some character
-/// sets a byte beyond ASCII is white space to the server.
+/// The words of a hint. Those in other letters are none that mean anything here, and in some
+/// character sets a byte beyond ASCII is white space to the server.
 fn words(hint: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$');
     hint.split(move |byte| !is_word(byte)).filter(|word| !word.is_empty())

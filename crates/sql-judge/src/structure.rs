@@ -349,17 +349,14 @@ fn is_no_column(name: Name, before: Token, word: &[u8]) -> bool {
         |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
     behind.iter().any(|&keyword| before.is_word(keyword))
         || before.is(b'{')
-        || (name.next.kind == Kind::Text && introduces_text(word))
+        || (name.next.kind == Kind::Text && (word.starts_with(b"_") || is_one_of(LITERAL_TYPES)))
         || (name.next.is_word(K::FROM) && !name.is_query)
         || (before.is(b'(') && name.next.is(b',') && is_one_of(UNITS))
         || is_one_of(&["UNBOUNDED", "CURRENT", "BOOLEAN", "UNKNOWN"])
 }
 
-/// Whether a word says what the literal behind it is; others have it as their alias.
-fn introduces_text(word: &[u8]) -> bool {
-    let types = ["DATE", "TIME", "TIMESTAMP"];
-    word.starts_with(b"_") || types.iter().any(|kind| word.eq_ignore_ascii_case(kind.as_bytes()))
-}
+/// What a literal behind them is, as a character set says too; other names have it as their alias.
+const LITERAL_TYPES: &[&str] = &["DATE", "TIME", "TIMESTAMP"];
 
 /// First arguments of TIMESTAMPDIFF and TIMESTAMPADD.
 const UNITS: &[&str] =

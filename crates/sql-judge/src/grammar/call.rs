@@ -110,15 +110,16 @@ impl Parser<'_> {
 
     /// Whether a parenthesis after this word opens no arguments to this server.
     fn groups(&self, name: Token, walk: &mut Walk) -> bool {
+        let is_since = |first| self.session.server().number >= first;
         #[expect(clippy::wildcard_enum_match_arm, reason = "the table tells of the others")]
         match name.keyword {
             Keyword::AGAINST => std::mem::take(&mut walk.in_match),
             Keyword::ROLLUP | Keyword::COLUMNS | Keyword::OF | Keyword::ESCAPE => self.is_mysql(),
             // Names to an earlier MySQL.
-            Keyword::LATERAL => self.is_mysql() && self.session.server().number >= 80_014,
-            Keyword::VECTOR => self.is_mysql() && self.session.server().number >= 90_000,
-            Keyword::RETURNING => !self.is_mysql() || self.session.server().number >= 80_021,
-            Keyword::INTERSECT => !self.is_mysql() || self.session.server().number >= 80_031,
+            Keyword::LATERAL => self.is_mysql() && is_since(80_014),
+            Keyword::VECTOR => self.is_mysql() && is_since(90_000),
+            Keyword::RETURNING => !self.is_mysql() || is_since(80_021),
+            Keyword::INTERSECT => !self.is_mysql() || is_since(80_031),
             // MariaDB reserves none of these, and MySQL doesn't know SQL_CACHE any more.
             Keyword::SQL_NO_CACHE | Keyword::SQL_BUFFER_RESULT => self.follows_select(),
             Keyword::SQL_CACHE => !self.is_mysql() && self.follows_select(),
