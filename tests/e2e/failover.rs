@@ -6,11 +6,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use readgate_tests::config::set;
+use readgate_tests::meddler::Meddler;
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
-use readgate_tests::server::{SHARED_PASSWORD, Server};
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
+use readgate_tests::server::{Flavour, SHARED_PASSWORD, Server};
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, stage, try_login_at};
 use toml::Table;
 
 use crate::clients::{Target, command_line};
@@ -72,6 +73,34 @@ fn keepalives(port: u16) -> Vec<bool> {
     let established = |fields: &Vec<&str>| fields[2] == remote && fields[3] == "01";
     let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
     rows.filter(established).map(|fields| fields[5].starts_with("02:")).collect()
+}
+
+/// CLIENT_OPTIONAL_RESULTSET_METADATA, which MariaDB doesn't have.
+const OPTIONAL_METADATA: u32 = 1 << 25;
+
+#[test]
+fn who_was_greeted_for_another_server_is_not_answered_in_a_form_of_this_one() {
+    let (mysql, mariadb) = (stage(Flavour::MySql), stage(Flavour::MariaDb));
+    let (directory, mut config) = mysql.own_config("moved");
+    let way = Meddler::honest(mysql.server.port);
+    let authorities = [mysql, mariadb].map(|stage| fs::read_to_string(stage.ca_file()).unwrap());
+    let both = directory.join("both.crt");
+    fs::write(&both, authorities.concat()).unwrap();
+    set(&mut config, "replica.address", format!("127.0.0.1:{}", way.port));
+    set(&mut config, "replica.tls.ca_file", both.display().to_string());
+    set(&mut config, "replica.warm_connections", 0);
+    let readgate = Readgate::start(&directory, config);
+    let login = alice().with(OPTIONAL_METADATA);
+    let mut greeted = RawClient::connect(readgate.port).expect("a greeting");
+    way.lead_to(mariadb.server.port);
+    greeted.start_tls(&mysql.ca_file(), &login).expect("TLS");
+    let error = greeted.login(&login).expect_err("another server");
+    assert_eq!((error.code, error.state.as_str()), (3168, "08S01"), "{error}");
+    assert!(error.message.contains("connect again"), "{error}");
+    let again = RawClient::connect(readgate.port).expect("a greeting");
+    assert_eq!(again.greeting.offered & OPTIONAL_METADATA, 0);
+    let mut client = login_at(readgate.port, &mysql.ca_file(), &alice());
+    assert!(client.query("SELECT VERSION()").value().contains("MariaDB"));
 }
 
 on_both! {

@@ -199,6 +199,9 @@ pub enum ReplicaFault {
     /// It takes writes, and `replica.writable` refuses that.
     #[error("it is not read-only")]
     Writable,
+    /// It is another server than the one that the client was greeted for.
+    #[error("it has become another server")]
+    Changed,
     /// It isn't a server that readgate can judge for.
     #[error("it is not a server that readgate knows: version {0:?}")]
     Version(String),
@@ -221,6 +224,7 @@ impl ReplicaFault {
             Self::Account(_) | Self::Login(_) => "it refused the shared account",
             Self::Guard(_) => "the read-only guard could not be put in force",
             Self::Version(_) => "it is not a server that readgate knows",
+            Self::Changed => "it has become another server; connect again",
             Self::Compression => "it does not offer the compression that is configured",
             Self::Full | Self::Crowded(_) => return all_in_use(replica),
             Self::Writable => return writable(),
@@ -243,9 +247,11 @@ impl ReplicaFault {
     pub fn is_up(&self) -> Option<bool> {
         match self {
             Self::Full => None,
-            Self::Crowded(_) | Self::Writable | Self::Schema(_) | Self::CharacterSet(_) => {
-                Some(true)
-            }
+            Self::Crowded(_)
+            | Self::Writable
+            | Self::Changed
+            | Self::Schema(_)
+            | Self::CharacterSet(_) => Some(true),
             Self::Unreachable(_)
             | Self::Tls(_)
             | Self::Stream(_)
@@ -267,7 +273,7 @@ impl ReplicaFault {
             Self::Schema(_) => "schema",
             Self::CharacterSet(_) => "character_set",
             Self::Guard(_) => "guard",
-            Self::Version(_) => "version",
+            Self::Version(_) | Self::Changed => "version",
             Self::Compression => "compression",
             Self::Full | Self::Crowded(_) => "full",
             Self::Writable => "writable",

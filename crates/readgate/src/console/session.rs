@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ledger::WhoTag;
 use mysql_wire::error_code::ER_UNKNOWN_COM_ERROR;
-use mysql_wire::ok_packet::encode_eof;
+use mysql_wire::ok_packet::encode_end;
 use mysql_wire::packet::Payload;
 use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, SqlState, StatusFlags};
 use tokio::time::sleep;
@@ -160,10 +160,7 @@ impl<'a> Operator<'a> {
             Some(Command::SetOption) => {
                 let is_modern =
                     self.logged_in.negotiated.contains(Capabilities::CLIENT_DEPRECATE_EOF);
-                match is_modern {
-                    true => self.ok().await,
-                    false => self.send(&encode_eof(STATUS)).await,
-                }
+                self.send(&encode_end(STATUS, is_modern)).await
             }
             Some(Command::Statistics) => self.send(b"readgate console").await,
             Some(Command::StmtPrepare) => prepared::prepare(self, &body, Instant::now()).await,

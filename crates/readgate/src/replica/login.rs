@@ -61,7 +61,7 @@ pub struct LoggedIn {
     pub channel: PacketStream,
     /// Form of its responses.
     pub form: ResponseForm,
-    /// Which clients it suits: [`class`] of their capabilities.
+    /// Which clients it suits: [`class`] of what the replica really does here.
     pub class: Capabilities,
     /// The replica's id of it.
     pub connection_id: u32,
@@ -131,7 +131,7 @@ pub async fn log_in(
     Ok(LoggedIn {
         channel,
         form,
-        class: class(wish.client),
+        class: class(requested),
         connection_id: greeting.connection_id,
         status,
         version: profile.version,

@@ -61,7 +61,7 @@ async fn refuse(
     cause: &Cause<'_>,
 ) -> Result<(), Ending> {
     let message = format!("readgate: {}", cause.reason);
-    let form = Form::of(session, text).await;
+    let form = Form::of(session, text).await.unwrap_or(Form::Hashed);
     let refusal = Refusal {
         command: command.name(),
         schema: session.facts.schema(),
@@ -112,7 +112,7 @@ pub async fn absorb(
     absorbed: &Absorbed,
     more_after: bool,
 ) -> Result<bool, Ending> {
-    let form = Form::of(session, text).await;
+    let form = Form::of(session, text).await.unwrap_or(Form::Hashed);
     let refusal = Refusal {
         command: Command::Query.name(),
         schema: session.facts.schema(),
