@@ -129,6 +129,64 @@ on_both! {
         wait_for("service is back", SOON, || enter().ok());
     }
 
+    fn behind_one_name_the_ids_of_one_server_mean_nothing_at_another(stage) {
+        let servers = ["one_server", "other_server"].map(|name| {
+            let server = Server::start(stage.server.flavour, &stage.own_directory(name));
+            server.load_sample();
+            server
+        });
+        let [one, other] = &servers;
+        let way = Meddler::honest(one.port);
+        let (directory, mut config) = stage.own_config_for(one, "one_name");
+        let authorities = servers.each_ref().map(|server| fs::read_to_string(server.ca_file()).unwrap());
+        fs::write(directory.join("both.crt"), authorities.concat()).unwrap();
+        set(&mut config, "replica.address", format!("127.0.0.1:{}", way.port));
+        set(&mut config, "replica.tls.ca_file", directory.join("both.crt").display().to_string());
+        set(&mut config, "replica.warm_connections", 0);
+        set(&mut config, "functions.sleep_max", "60s");
+        let readgate = Readgate::start(&directory, config);
+        let enter = || login_at(readgate.port, &one.ca_file(), &alice());
+        // Until ids there are beyond those that the other server has given out.
+        let behind = other.sql("SELECT CONNECTION_ID()").trim().parse::<u32>().unwrap() + 20;
+        let (mut sleeper, id) = loop {
+            let mut client = enter();
+            let id: u32 = client.query("SELECT CONNECTION_ID()").value().parse().unwrap();
+            if id > behind {
+                break (client, id);
+            }
+        };
+        let mut killer = enter();
+        let account = Login::user("readonly_shared", SHARED_PASSWORD);
+        let mut victim = loop {
+            let mut client = login_at(other.port, &other.ca_file(), &account);
+            let there: u32 = client.query("SELECT CONNECTION_ID()").value().parse().unwrap();
+            assert!(there <= id, "no connection has the id {id} at the other server");
+            if there == id {
+                break client;
+            }
+        };
+        let runs_at = |server: &Server, mark: &str| {
+            let running = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {id} AND info LIKE '%{mark}%'");
+            (server.sql(&running).trim() == "1").then_some(())
+        };
+        victim.send_command(3, b"SELECT SLEEP(5), 'anothers'").expect("sent");
+        sleeper.send_command(3, b"SELECT SLEEP(50), 'to be stopped'").expect("sent");
+        wait_for("both run", SOON, || runs_at(other, "anothers").and(runs_at(one, "to be stopped")));
+        way.lead_to(other.port);
+        let error = killer.query(format!("KILL QUERY {id}")).expect_error();
+        assert_eq!((error.code, error.state.as_str()), (3168, "08S01"), "{error}");
+        let mut newcomer = enter();
+        let list = newcomer.query("SHOW FULL PROCESSLIST");
+        let listed = list.rows().into_iter().flatten().flatten().any(|cell| cell.windows(8).any(|word| word == b"anothers"));
+        assert!(!listed, "the statement of whoever has the id there is nobody else's to see");
+        let undisturbed = victim.read_response().expect("an answer").rows();
+        assert_eq!(undisturbed[0][0].as_deref(), Some(&b"0"[..]), "it has slept to the end");
+        way.lead_to(one.port);
+        killer.query(format!("KILL QUERY {id}")).expect_ok();
+        sleeper.read_response().expect("an answer");
+        assert_eq!(sleeper.query("SELECT 'goes on'").value(), "goes on");
+    }
+
     fn what_readgate_asks_leaves_no_warning_in_a_session(stage) {
         // On a new connection, and on one that was made ready by then.
         for _ in 0..2 {

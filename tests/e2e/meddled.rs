@@ -2,13 +2,18 @@
 //! followed by more, one that answers late, a client that sends compressed commands ahead.
 //! MariaDB's protocol stands for both: what is sent is made up here.
 
+use std::time::Duration;
+
 use readgate_tests::config::set;
 use readgate_tests::meddler::Meddler;
+use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, capability as c};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::{Flavour, SHARED_PASSWORD};
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, stage};
 use toml::Table;
+
+use crate::reloads::{reload, written};
 
 /// How a row of text ends in which a packet of EOF follows.
 const LAST: [u8; 2] = *b"xx";
@@ -116,6 +121,42 @@ fn a_late_answer_to_readgate_is_not_the_answer_to_a_statement() {
     assert_eq!(error.code, 1226, "{error}");
     let bytes = all(&mut alice);
     assert!(!holds(&bytes, "utf8mb4"), "{bytes:?}");
+}
+
+/// As of two servers behind one name, or of one that begins to count anew.
+#[test]
+fn two_sessions_with_one_id_are_both_told_to_go() {
+    const ID: u32 = 77;
+    let stage = stage(Flavour::MariaDb);
+    let meddler = Meddler::start(stage.server.port, &[], |greeting| {
+        // Behind header, number of the protocol and version.
+        let end = greeting[5..].iter().position(|byte| *byte == 0).expect("a version");
+        greeting[5 + end + 1..][..4].copy_from_slice(&ID.to_le_bytes());
+        true
+    });
+    let (directory, config) = meddled(stage, "one_id", &meddler);
+    let readgate = Readgate::start(&directory, config.clone());
+    stage.enter(&readgate, "alice");
+    let greeted = || {
+        wait_for("a greeting with that id", Duration::from_secs(20), || {
+            let client = RawClient::connect(readgate.port).ok()?;
+            (client.greeting.connection_id == ID).then_some(client)
+        })
+    };
+    let (mut alice, mut olga) = (greeted(), greeted());
+    for (client, user) in [(&mut alice, "alice"), (&mut olga, "olga")] {
+        let login = Login::user(user, USER_PASSWORD);
+        client.start_tls(&stage.ca_file(), &login).expect("TLS");
+        client.login(&login).expect("let in");
+    }
+    let mut config = written(&readgate);
+    set(&mut config, "user.0.status", "disabled");
+    reload(&readgate, &config);
+    assert!(alice.is_sent_away(Duration::from_secs(5)), "she may not be in any more");
+    assert_eq!(olga.query("SELECT 'still in'").value(), "still in");
+    set(&mut config, "user.1.status", "disabled");
+    reload(&readgate, &config);
+    assert!(olga.is_sent_away(Duration::from_secs(5)));
 }
 
 /// The sequence ids of compressed packets up to the OK of a PING, an answer of seven bytes.

@@ -25,7 +25,7 @@ impl Meddler {
     }
 
     /// Has an answer changed: the first bytes that come once readgate has sent these texts, one
-    /// behind the other.
+    /// behind the other; the greeting, if there are none.
     pub fn start(
         server: u16,
         texts: &'static [&'static str],
@@ -72,7 +72,7 @@ fn stand_between(
         true
     });
     let (from, to) = (server.try_clone(), client.try_clone());
-    let mut is_changed = texts.is_empty();
+    let mut is_changed = false;
     pass(from.expect("a handle"), to.expect("a handle"), move |bytes| {
         if is_changed || seen.load(Ordering::SeqCst) < texts.len() {
             return true;

@@ -35,6 +35,7 @@ use crate::registry::Registry;
 use crate::replica::account::{Account, Accounts};
 use crate::replica::configured;
 use crate::replica::pool::Pool;
+use crate::replica::seat::Seat;
 use crate::replica_watch::{StandingWalls, WallPolicy};
 use crate::role_policy::{Judges, RoleJudge};
 use crate::session::aside;
@@ -303,11 +304,11 @@ impl Daemon {
     }
 
     /// Ends a statement on the replica whose client is gone, without waiting for it.
-    pub fn kill_later(self: &Arc<Self>, account: &Arc<Account>, replica_session: u32) {
-        let (daemon, account) = (Arc::clone(self), Arc::clone(account));
+    pub fn kill_later(self: &Arc<Self>, account: &Arc<Account>, seat: &Seat) {
+        let (daemon, account, seat) = (Arc::clone(self), Arc::clone(account), seat.clone());
         tokio::spawn(async move {
-            if let Err(fault) = daemon.pool.kill(&account, replica_session, false).await {
-                tracing::warn!(replica_session, %fault, "a statement could not be ended");
+            if let Err(fault) = daemon.pool.kill(&account, &seat, false).await {
+                tracing::warn!(replica_session = seat.id, %fault, "a statement could not be ended");
             }
         });
     }

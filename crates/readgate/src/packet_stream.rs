@@ -5,6 +5,7 @@
 //! the inbox until a whole payload is taken. Deadlines belong to the callers.
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 
 use bytes::{Buf, BytesMut};
 use mysql_wire::compression::{Algorithm, deflate_packets, inflate_packet};
@@ -98,6 +99,11 @@ impl PacketStream {
         let (received, sent) = self.counted;
         self.counted = (self.received, self.sent);
         (self.received - received, self.sent - sent)
+    }
+
+    /// The address of the other end.
+    pub fn peer(&self) -> io::Result<SocketAddr> {
+        self.stream.tcp().map_or(Err(io::ErrorKind::NotConnected.into()), TcpStream::peer_addr)
     }
 
     /// Whether bytes go through TLS.

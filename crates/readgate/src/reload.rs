@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::daemon::{Daemon, Live};
 use crate::recording::within_deadline;
-use crate::registry::{Card, Entry, Order, Reason};
+use crate::registry::{Card, Entry, Order, Reason, Registered};
 use crate::tls;
 
 /// Reading a configuration and its files takes milliseconds; a mount that hangs takes for ever.
@@ -242,10 +242,10 @@ fn end_the_shut_out(daemon: &Daemon) -> usize {
 }
 
 /// Ends a session that was let in by users, sources or a listener that have changed meanwhile.
-pub fn end_if_revoked(daemon: &Daemon, connection_id: u32) {
+pub fn end_if_revoked(daemon: &Daemon, registered: &Registered) {
     let live = daemon.live();
     let revoked = Order::EndNow(Reason::Revoked);
-    daemon.registry.order_if(connection_id, revoked, |entry| is_shut_out(daemon, &live, entry));
+    registered.order_if(revoked, |entry| is_shut_out(daemon, &live, entry));
 }
 
 fn is_shut_out(daemon: &Daemon, live: &Live, entry: &Entry) -> bool {

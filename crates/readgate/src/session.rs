@@ -323,7 +323,7 @@ impl<'a> Session<'a> {
 
     /// Ends what the session runs on the replica, without waiting for it.
     fn kill_later(&self) {
-        self.daemon.kill_later(&self.replica.wish.account, self.replica.connection_id);
+        self.daemon.kill_later(&self.replica.wish.account, &self.replica.seat);
     }
 
     /// Takes over what a response said of the session.
@@ -424,7 +424,7 @@ fn replica_spoke_unasked(replica: &mut ReplicaSession, filled: std::io::Result<u
 
 /// Where the session's statements run, for its records.
 fn at<'a>(daemon: &'a Daemon, replica: &'a ReplicaSession, policy: &'a str) -> Place<'a> {
-    let replica_session = Some(u64::from(replica.connection_id));
+    let replica_session = Some(u64::from(replica.seat.id));
     let (name, account) = (&daemon.pool.target.name, &replica.wish.account.user);
     Place { replica: name, account, replica_session, policy }
 }

@@ -81,7 +81,7 @@ impl<'a> Operator<'a> {
         let card = Card::new(context, &logged_in.named, client.is_encrypted());
         let limits = daemon.live().session_limits.narrowed(&user.role.limits);
         let (registered, orders) = daemon.registry.register(context.connection_id, card);
-        reload::end_if_revoked(daemon, context.connection_id);
+        reload::end_if_revoked(daemon, &registered);
         let schema = logged_in.schema.as_deref().unwrap_or(b"readgate");
         let schema = statement::schema(schema).ok_or_else(|| {
             let err = statement::unknown_schema(schema);

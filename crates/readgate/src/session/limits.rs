@@ -70,8 +70,8 @@ pub async fn stop(
 
 /// Tells the replica to end what the session runs there. An error says why it can't be told.
 pub async fn kill_statement(session: &mut Session<'_>) -> Result<(), String> {
-    let (account, id) = (&session.replica.wish.account, session.replica.connection_id);
-    let killed = session.daemon.pool.kill(account, id, true).await;
+    let (account, seat) = (&session.replica.wish.account, &session.replica.seat);
+    let killed = session.daemon.pool.kill(account, seat, true).await;
     killed.map_err(|fault| fault.to_string())
 }
 

@@ -161,8 +161,7 @@ impl<'a> Session<'a> {
             Leaving::Ended(Ending::silent(EndingKind::ReplicaFault, detail))
         })?;
         let Some(remembered) = asked else {
-            let (id, account) = (self.replica.connection_id, &self.replica.wish.account);
-            self.registered.at_replica(id, account);
+            self.registered.at_replica(&self.replica.seat, &self.replica.wish.account);
             self.traces.lasting = true;
             return Ok(Err(Box::new(self)));
         };
@@ -240,7 +239,7 @@ impl<'a> Session<'a, Lent> {
         replica.status = self.replica.status;
         drop(std::mem::take(&mut replica.baseline));
         daemon.metrics.connections_borrowed.inc();
-        self.registered.at_replica(replica.connection_id, &account);
+        self.registered.at_replica(&replica.seat, &account);
         let (mut session, _) = self.with(replica);
         session.check_mode()?;
         session.retag(&daemon.judge(session.judge.server(), &session.role).policy);
