@@ -104,6 +104,8 @@ pub struct Daemon {
     pub console: Console,
     /// The judges of roles.
     pub judges: Judges,
+    /// One copy is held by each order to the replica to end a statement that is under way.
+    kills: Arc<()>,
 }
 
 impl Daemon {
@@ -150,6 +152,7 @@ impl Daemon {
             usage: DailyBytes::wanted_by(config).map_err(StartFault::Usage)?,
             console: Console::default(),
             judges: Judges::default(),
+            kills: Arc::default(),
         };
         feeds::put_in_force(&daemon);
         Ok(Arc::new(daemon))
@@ -306,11 +309,18 @@ impl Daemon {
     /// Ends a statement on the replica whose client is gone, without waiting for it.
     pub fn kill_later(self: &Arc<Self>, account: &Arc<Account>, seat: &Seat) {
         let (daemon, account, seat) = (Arc::clone(self), Arc::clone(account), seat.clone());
+        let under_way = Arc::clone(&self.kills);
         tokio::spawn(async move {
             if let Err(fault) = daemon.pool.kill(&account, &seat, false).await {
                 tracing::warn!(replica_session = seat.id, %fault, "a statement could not be ended");
             }
+            drop(under_way);
         });
+    }
+
+    /// Whether the replica is still being told to end statements.
+    pub fn kills(&self) -> bool {
+        Arc::strong_count(&self.kills) > 1
     }
 }
 
