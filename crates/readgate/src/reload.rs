@@ -268,7 +268,12 @@ fn still_allowed(daemon: &Daemon, live: &Live, entry: &Entry) -> bool {
         certificate: entry.card.named.certificate().cloned(),
         now: Timestamp::now(),
     };
-    let user = entry.card.named.recheck(&live.users, &door.sources, &arrival);
+    // Nobody has looked at a password of who came by a certificate alone.
+    let named = &entry.card.named;
+    if named.credential().is_none() && !door.certificate_suffices {
+        return false;
+    }
+    let user = named.recheck(&live.users, &door.sources, &arrival);
     user.is_ok_and(|user| {
         is_in_its_place(&user.role, entry) && has_its_account(daemon, &user.role, entry)
     })
