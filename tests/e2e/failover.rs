@@ -187,6 +187,21 @@ on_both! {
         assert_eq!(sleeper.query("SELECT 'goes on'").value(), "goes on");
     }
 
+    fn a_schema_that_cannot_be_is_not_the_replicas_fault(stage) {
+        let (directory, config) = stage.own_config("no_such_schema");
+        let readgate = Readgate::start(&directory, config);
+        for schema in ["no_such", "a ", "a/b", &"x".repeat(100)] {
+            let refused = |port: u16, user: &str, password: &str| {
+                let login = Login::user(user, password).in_schema(schema);
+                let error = try_login_at(port, &stage.ca_file(), &login).expect_err(schema);
+                (error.code, error.state, error.message)
+            };
+            let ours = refused(readgate.port, "alice", USER_PASSWORD);
+            assert_eq!(ours, refused(stage.server.port, "readonly_shared", SHARED_PASSWORD));
+            assert_eq!(counted(&readgate, "readgate_replica_up "), Some(1), "{schema:?}");
+        }
+    }
+
     fn what_readgate_asks_leaves_no_warning_in_a_session(stage) {
         // On a new connection, and on one that was made ready by then.
         for _ in 0..2 {

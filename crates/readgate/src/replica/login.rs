@@ -8,8 +8,9 @@ use mysql_auth::ReplicaLogin;
 use mysql_wire::change_user::ChangeUser;
 use mysql_wire::compression::Algorithm;
 use mysql_wire::error_code::{
-    ER_BAD_DB_ERROR, ER_CON_COUNT_ERROR, ER_DBACCESS_DENIED_ERROR, ER_TOO_MANY_USER_CONNECTIONS,
-    ER_USER_LIMIT_REACHED, ER_WRONG_VALUE_FOR_VAR,
+    ER_BAD_DB_ERROR, ER_CON_COUNT_ERROR, ER_DBACCESS_DENIED_ERROR, ER_INVALID_CHARACTER_STRING,
+    ER_TOO_LONG_IDENT, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED, ER_WRONG_DB_NAME,
+    ER_WRONG_VALUE_FOR_VAR,
 };
 use mysql_wire::greeting::HandshakeV10;
 use mysql_wire::handshake_response::{HandshakeResponse41, ResponseHead};
@@ -27,8 +28,15 @@ use crate::packet_stream::{PacketStream, StreamFault};
 const LOGIN_LIMIT: usize = 64 * 1024;
 /// A login has a handful of rounds; a replica that goes on is broken.
 const MAX_ROUNDS: usize = 8;
-/// About the schema, not the account.
-const SCHEMA_ERRORS: [u16; 2] = [ER_DBACCESS_DENIED_ERROR, ER_BAD_DB_ERROR];
+/// About the schema, not the account; MariaDB has the last for a name that UTF-8 as it knows it
+/// can't hold.
+const SCHEMA_ERRORS: [u16; 5] = [
+    ER_DBACCESS_DENIED_ERROR,
+    ER_BAD_DB_ERROR,
+    ER_WRONG_DB_NAME,
+    ER_TOO_LONG_IDENT,
+    ER_INVALID_CHARACTER_STRING,
+];
 /// No place for another connection at the moment.
 const CROWDED: [u16; 3] = [ER_CON_COUNT_ERROR, ER_TOO_MANY_USER_CONNECTIONS, ER_USER_LIMIT_REACHED];
 
