@@ -8,6 +8,7 @@ use std::time::Duration;
 use readgate_tests::config::set;
 use readgate_tests::meddler::Meddler;
 use readgate_tests::place::wait_for;
+use readgate_tests::protocol::{lenenc_text, scramble};
 use readgate_tests::raw::{Login, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::{Flavour, SHARED_PASSWORD, Server};
@@ -77,6 +78,8 @@ fn keepalives(port: u16) -> Vec<bool> {
 
 /// CLIENT_OPTIONAL_RESULTSET_METADATA, which MariaDB doesn't have.
 const OPTIONAL_METADATA: u32 = 1 << 25;
+/// CLIENT_CONNECT_ATTRS.
+const CONNECT_ATTRS: u32 = 1 << 20;
 
 #[test]
 fn who_was_greeted_for_another_server_is_not_answered_in_a_form_of_this_one() {
@@ -199,6 +202,33 @@ on_both! {
             let ours = refused(readgate.port, "alice", USER_PASSWORD);
             assert_eq!(ours, refused(stage.server.port, "readonly_shared", SHARED_PASSWORD));
             assert_eq!(counted(&readgate, "readgate_replica_up "), Some(1), "{schema:?}");
+        }
+    }
+
+    fn more_attributes_than_servers_take_are_not_the_replicas_fault(stage) {
+        let (directory, config) = stage.own_config("many_attributes");
+        let readgate = Readgate::start(&directory, config);
+        let value = "x".repeat(1200);
+        for (count, code) in [(54, None), (60, Some(1835))] {
+            let mut client = login_at(readgate.port, &stage.ca_file(), &alice().with(CONNECT_ATTRS));
+            let all: Vec<u8> = (0..count).flat_map(|_| [lenenc_text("padding"), lenenc_text(&value)].concat()).collect();
+            let [low, middle, high, _] = u32::try_from(all.len()).unwrap().to_le_bytes();
+            let fixed = b"alice\0\0\0\x2d\0caching_sha2_password\0\xfd";
+            client.send_command(0x11, &[&fixed[..], &[low, middle, high], &all].concat()).expect("sent");
+            let said = loop {
+                let said = client.receive().expect("an answer");
+                match said[0] {
+                    0xfe => {
+                        let nonce = &said[said.len() - 21..said.len() - 1];
+                        let proof = scramble("caching_sha2_password", USER_PASSWORD.as_bytes(), nonce);
+                        client.send(&proof).expect("sent");
+                    }
+                    1 => {}
+                    _ => break said,
+                }
+            };
+            assert_eq!(ServerError::parse(&said).map(|error| error.code), code, "{said:?}");
+            assert_eq!(counted(&readgate, "readgate_replica_up "), Some(1));
         }
     }
 

@@ -8,8 +8,10 @@ use crate::{Capabilities, Malformed, Reader};
 
 /// Length of an SSL request's payload.
 pub const SSL_REQUEST_LEN: usize = 32;
-/// More connection attributes than this are malformed; the server takes 64 kB of bytes.
+/// More connection attributes than this are malformed.
 const MAX_ATTRIBUTES: usize = 512;
+/// So many bytes of them servers take.
+const MAX_ATTRIBUTE_BYTES: usize = 0xffff;
 
 /// The fixed start of a handshake response; all of an SSL request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +160,9 @@ pub fn put_attributes(out: &mut BytesMut, attributes: &[Attribute]) {
 /// Reads a block of connection attributes: pairs of length-encoded strings.
 pub fn parse_attributes(block: &[u8]) -> Result<Vec<Attribute>, Malformed> {
     let mut reader = Reader::new(block, "connection attributes");
+    if block.len() > MAX_ATTRIBUTE_BYTES {
+        return Err(reader.malformed());
+    }
     let mut pairs = Vec::new();
     while !reader.is_empty() {
         if pairs.len() == MAX_ATTRIBUTES {

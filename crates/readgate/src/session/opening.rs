@@ -26,6 +26,10 @@ use crate::replica::guard::Baseline;
 use crate::replica::{ReplicaFault, SessionWish};
 use crate::role_policy::RoleJudge;
 
+/// Bytes of a client's attributes that go to the replica. One that gets more than 64 kB of them, ours
+/// among them, refuses the login.
+const MOST_ATTRIBUTES: usize = 32 << 10;
+
 impl<'a> Session<'a> {
     /// Opens the session on the replica, records the login, and tells the client OK.
     pub async fn open(
@@ -160,9 +164,14 @@ fn attributes_for_replica(logged_in: &LoggedIn) -> Vec<Attribute> {
         !a.name.starts_with(RESERVED_ATTRIBUTES)
             && !matches!(a.name.as_slice(), b"_pid" | b"_thread")
     };
-    let clients = logged_in.attributes.iter().filter(is_passed);
+    let mut room = MOST_ATTRIBUTES;
+    let has_room = |attribute: &&Attribute| {
+        let left = room.checked_sub(attribute.name.len() + attribute.value.len());
+        left.map(|left| room = left).is_some()
+    };
+    let clients = logged_in.attributes.iter().filter(is_passed).take(64).take_while(has_room);
     let user = logged_in.named.user().name.as_str();
-    let mut all: Vec<Attribute> = clients.take(64).cloned().collect();
+    let mut all: Vec<Attribute> = clients.cloned().collect();
     all.push(Attribute::new("readgate_user", user));
     all
 }
