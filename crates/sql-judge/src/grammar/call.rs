@@ -89,13 +89,11 @@ impl Parser<'_> {
             return self.stored_call(schema, name, earlier).map(|()| Call::Allowed);
         }
         // `@@name (`, `{fn (`, and a name right after an operand, which no operand can
-        // follow: an alias with its columns, or an operator.
+        // follow: an alias with its columns, or an operator. A quoted name may be no operand:
+        // {`fn` call()}.
         let after_operand = previous.is(b')')
             || previous.is(b'{')
-            || matches!(
-                previous.kind,
-                Kind::AtAt | Kind::Text | Kind::Number | Kind::UserVariable | Kind::QuotedName
-            );
+            || matches!(previous.kind, Kind::AtAt | Kind::Text | Kind::Number | Kind::UserVariable);
         let after_word = previous.is_word(Keyword::AS) || previous.is_word(Keyword::PROCEDURE);
         if self.groups(name, walk) || after_operand || after_word {
             return Ok(Call::Group);
