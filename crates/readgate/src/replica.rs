@@ -200,7 +200,7 @@ pub enum ReplicaFault {
     #[error("it is not read-only")]
     Writable,
     /// It isn't a server that readgate can judge for.
-    #[error("it is not a server that readgate knows: version {0:?}")]
+    #[error("it is not a MySQL from 8.0 or MariaDB from 10.3 on: version {0:?}")]
     Version(String),
 }
 
@@ -220,7 +220,7 @@ impl ReplicaFault {
             Self::Stream(_) => "its connection broke",
             Self::Account(_) | Self::Login(_) => "it refused the shared account",
             Self::Guard(_) => "the read-only guard could not be put in force",
-            Self::Version(_) => "it is not a server that readgate knows",
+            Self::Version(_) => "it is not a MySQL from 8.0 or MariaDB from 10.3 on",
             Self::Compression => "it does not offer the compression that is configured",
             Self::Full | Self::Crowded(_) => return all_in_use(replica),
             Self::Writable => return writable(),
