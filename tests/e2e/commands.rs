@@ -3,6 +3,7 @@
 use readgate_tests::config::set;
 use readgate_tests::raw::{Prepared, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
+use serde_json::{Value, json};
 
 /// Every command byte that readgate does not serve, with an argument that would do harm.
 const UNSERVED: &[(u8, &[u8])] = &[
@@ -82,6 +83,13 @@ on_both! {
             let ours = field_list(&mut alice, table);
             assert!(ours == field_list(&mut direct, table), "{table}: {ours:?}");
         }
+        let named = |outcome: &Value| outcome["tables"] == json!(["clinical.enrolment"]);
+        let of_alice = |intent: &Value| intent["command"] == "field_list";
+        let intent = stage.readgate.record("intent", |one| {
+            of_alice(one) && one["text"].as_str().is_some_and(|text| text.starts_with("enrolment"))
+        });
+        let outcome = stage.readgate.record("outcome", |one| one["intent"] == intent["seq"]);
+        assert!(named(&outcome), "{outcome}");
     }
 
     fn gives_statistics(stage) {

@@ -23,7 +23,7 @@ pub enum LiteralKind {
     String,
     /// A number.
     Number,
-    /// A comment that the server skips.
+    /// A comment that the server skips, or takes for hints.
     Comment,
 }
 
@@ -49,12 +49,13 @@ pub fn literals(facts: &SessionFacts, text: &[u8]) -> Option<Vec<Literal>> {
                 found
                     .push(Literal { range: range.start + 1..range.end, kind: LiteralKind::String });
             }
+            // What servers don't know in a hint they pass over: it may hold anything.
+            Kind::Hint => found.push(Literal { range, kind: LiteralKind::Comment }),
             Kind::UserVariable
             | Kind::Word
             | Kind::Name
             | Kind::QuotedName
             | Kind::AtAt
-            | Kind::Hint
             | Kind::Symbol => {}
         }
     }
@@ -184,6 +185,8 @@ mod tests {
         );
         assert_eq!(found("", "SELECT /*!50000 'x' */ FROM t").unwrap(), ["'x'"]);
         assert_eq!(found("", "SELECT a /*1*/").unwrap(), ["/*1*/"]);
+        let hint = "/*+ Smith, 'Jones', NO_MERGE(t) */";
+        assert_eq!(found("", &format!("SELECT {hint} a FROM t")).unwrap(), [hint]);
     }
 
     #[test]

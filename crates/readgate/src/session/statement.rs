@@ -351,7 +351,7 @@ impl<'p> Run<'p> {
     async fn named(&self, session: &Session<'_>) -> Arc<Named> {
         match (&self.execution, self.command) {
             (Some(execution), _) => Arc::clone(&execution.named),
-            (None, Command::Query | Command::StmtPrepare) => {
+            (None, Command::Query | Command::StmtPrepare | Command::FieldList) => {
                 let text = self.permit.text();
                 if aside::is_long(text) && self.permit.recall::<ByText>().is_none() {
                     let permit = self.permit.clone();
