@@ -138,6 +138,7 @@ on_both! {
         for text in &texts {
             let error = alice.prepare(text).unwrap_err();
             assert!(error.code == 1461 && error.to_string().contains("max_payload"), "{error}");
+            readgate.record("refusal", |one| one["rule"] == "max_payload" && one["text"] == **text);
         }
         assert_eq!(alice.query("SELECT 1").value(), "1");
         for (text, statement) in texts.iter().zip(kept) {
@@ -179,6 +180,7 @@ on_both! {
         send_ahead(&mut alice, &statement, 0);
         let answer = alice.fetch(&statement, 1000);
         assert_eq!((answer.len(), &answer[0][..3]), (1, &[0xff, 0xba, 0x04][..]), "1210");
+        stage.readgate.record("refusal", |one| one["rule"] == "long_data" && one["command"] == "fetch");
         // Long data of a parameter that isn't there: the types of this execution count nowhere.
         let statement = alice.prepare("SELECT ?").unwrap();
         alice.execute(&statement, 0, b"\0\x01\xfd\0\x07aabcdef").expect_ok();

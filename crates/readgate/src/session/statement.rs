@@ -273,14 +273,17 @@ impl<'p> Run<'p> {
             return Ok(None);
         }
         session.tighten_for(self.permit).await?;
-        let err = match limits::caps(session, self.got()) {
+        let (text, kind) = (self.permit.text(), self.permit.kind());
+        match limits::caps(session, self.got()) {
             Ok(caps) => match self.record_intent(session).await {
                 Ok(intent) => return Ok(Some((caps, intent))),
-                Err(why) => refuse::ledger_down(&why),
+                Err(why) => session.send_err(&refuse::ledger_down(&why)).await?,
             },
-            Err(err) => err,
-        };
-        session.send_err(&err).await?;
+            Err(err) => {
+                let cause = ("bytes_per_day", kind);
+                refuse::limited(session, self.command, text, cause, err).await?;
+            }
+        }
         Ok(None)
     }
 
