@@ -16,7 +16,7 @@ use crate::follow::follow;
 use crate::json;
 use crate::line::Frame;
 pub use crate::lines::sealed_files;
-use crate::lines::{Member, each_line, each_of, time_of, unescaped};
+use crate::lines::{Member, each_line, each_of, names_table, time_of, unescaped};
 use crate::logins::Logins;
 use crate::report::{row, widen};
 use crate::shown;
@@ -82,10 +82,16 @@ pub struct Search {
     pub with_text: bool,
 }
 
+/// What is looked for in a line.
+struct Needles {
+    members: Vec<Finder<'static>>,
+    tables: Member,
+}
+
 impl Search {
     /// What a matching line contains. Quotes in a record's texts are escaped, so that no
     /// statement can pose as a member.
-    fn needles(&self) -> Vec<Finder<'static>> {
+    fn needles(&self) -> Needles {
         let members = [
             ("event", &self.event),
             ("user", &self.user),
@@ -101,17 +107,15 @@ impl Search {
                 needles.push(needle);
             }
         }
-        if let Some(table) = &self.table {
-            let mut needle = b"\"".to_vec();
-            json::push_escaped(&mut needle, table);
-            needle.push(b'"');
-            needles.push(needle);
-        }
-        needles.iter().map(|needle| Finder::new(needle).into_owned()).collect()
+        let members = needles.iter().map(|needle| Finder::new(needle).into_owned()).collect();
+        Needles { members, tables: Member::new("tables") }
     }
 
-    fn matches(&self, needles: &[Finder<'_>], line: &[u8]) -> bool {
-        self.in_time(time_of(line)) && needles.iter().all(|needle| needle.find(line).is_some())
+    fn matches(&self, needles: &Needles, line: &[u8]) -> bool {
+        let names = |wanted: &String| names_table(&needles.tables.texts(line), wanted);
+        self.in_time(time_of(line))
+            && needles.members.iter().all(|needle| needle.find(line).is_some())
+            && self.table.as_ref().is_none_or(names)
     }
 
     fn in_time(&self, time: &[u8]) -> bool {

@@ -46,6 +46,11 @@ fn a_search_finds_a_users_records_and_none_that_only_look_so() {
     assert_eq!(found(&paths, &by("bob")), 2);
     let table = Search { table: Some("clin.visit".into()), ..Search::default() };
     assert_eq!(found(&paths, &table), 2);
+    // Some servers don't tell names by case. A text that is that name alone is no table.
+    let table = Search { table: Some("CLIN.visit".into()), ..Search::default() };
+    assert_eq!(found(&paths, &table), 2);
+    let table = Search { table: Some("clin".into()), ..Search::default() };
+    assert_eq!(found(&paths, &table), 0, "a schema's name");
     let early = Search { to: Some("2001".into()), ..Search::default() };
     assert_eq!(found(&paths, &early), 0);
     let late =

@@ -44,8 +44,7 @@ pub fn literals(facts: &SessionFacts, text: &[u8]) -> Option<Vec<Literal>> {
             Kind::End => return Some(found),
             Kind::Text => found.push(Literal { range, kind: LiteralKind::String }),
             Kind::Number => found.push(Literal { range, kind: LiteralKind::Number }),
-            // A quoted user variable is a text that the client chose freely.
-            Kind::UserVariable if text.get(range.start + 1).is_some_and(|b| b"'\"".contains(b)) => {
+            Kind::UserVariable if names_freely(lexer.bytes(token)) => {
                 found
                     .push(Literal { range: range.start + 1..range.end, kind: LiteralKind::String });
             }
@@ -100,6 +99,8 @@ impl Outline {
                 shape.truncate(shape.len().saturating_sub(2));
             }
             _ if is_value => shape.extend_from_slice(b"? "),
+            // As much a text of the client's as a string.
+            Kind::UserVariable if names_freely(bytes) => shape.extend_from_slice(b"@? "),
             Kind::Word | Kind::Name => {
                 shape.extend(bytes.iter().map(u8::to_ascii_uppercase));
                 shape.push(b' ');
@@ -129,6 +130,11 @@ impl Outline {
         self.shape.push(b'!');
         self.shape
     }
+}
+
+/// Whether a user variable stands in quotes: a text that the client chose freely.
+fn names_freely(variable: &[u8]) -> bool {
+    variable.get(1).is_some_and(|byte| b"'\"".contains(byte))
 }
 
 /// What of the gap between two tokens is more than white space and the marks of an
@@ -205,6 +211,7 @@ mod tests {
             assert_ne!(of(other), first, "{other}");
         }
         assert_eq!(of("SELECT 1, a, 2"), "SELECT ? , A , ? ");
+        assert_eq!(of("SELECT @'Smith', @\"Jones\", @x"), "SELECT @? , @? , @x ");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::notable::{Usual, off_hours};
 use super::{Notable, Report, ReportRequest, widen};
 use crate::bounds::last_day;
 use crate::line::Frame;
-use crate::lines::{Member, time_of, unescaped};
+use crate::lines::{Member, names_table, time_of, unescaped};
 
 /// Most notes of one kind that a report holds; more of the same say no more.
 const MOST: usize = 1000;
@@ -133,7 +133,7 @@ impl<'r> Collector<'r> {
         if self.request.user.as_ref().is_some_and(|wanted| *wanted != user) {
             return;
         }
-        if self.request.table.as_ref().is_some_and(|wanted| !tables.iter().any(|t| t == wanted)) {
+        if self.request.table.as_ref().is_some_and(|wanted| !names_table(&tables, wanted)) {
             return;
         }
         let rows = members.rows.number(line).unwrap_or(0);

@@ -110,7 +110,7 @@ pub struct SearchArguments {
     /// Source address.
     #[arg(long)]
     source: Option<String>,
-    /// Table, as schema.table.
+    /// Table, as schema.table, in any case.
     #[arg(long)]
     table: Option<String>,
     /// Fingerprint of the statement.
@@ -139,7 +139,7 @@ pub struct ReportArguments {
     /// This user alone.
     #[arg(long)]
     user: Option<String>,
-    /// This table alone, as schema.table.
+    /// This table alone, as schema.table, in any case.
     #[arg(long)]
     table: Option<String>,
     /// First usual hour (UTC).
