@@ -15,6 +15,9 @@ pub(crate) use event::{Event, Name, Path, Place};
 /// Deepest nesting that is followed; the grammar allows less.
 const MAX_LEVELS: usize = 1024;
 
+/// From here on MySQL has window functions, and reserves their words.
+const MYSQL_WITH_WINDOWS: u32 = 80_002;
+
 /// How far a WITH has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum With {
@@ -132,14 +135,18 @@ impl<'t> Walk<'t> {
             && is_next(|token| token.is(b'('))
     }
 
-    /// Whether this FROM is a window function's: `NTH_VALUE(a, 2) FROM FIRST OVER w`, with NULLS
-    /// before OVER perhaps.
+    /// Whether this FROM is a window function's: `NTH_VALUE(a, 2) FROM FIRST OVER w`, with
+    /// `RESPECT NULLS` before OVER perhaps. No table's: OVER is reserved where that is known, and two
+    /// names don't follow one of a table.
     fn is_value_of_window(&self) -> bool {
         let mut ahead = self.sight.clone();
         let mut next = || ahead.next().unwrap_or(Token::NONE);
         let (end, then, last) = (next(), next(), next());
-        (self.is_unquoted(end, b"FIRST") || self.is_unquoted(end, b"LAST"))
-            && (then.is_word(K::OVER) || self.is_unquoted(last, b"NULLS"))
+        let is = |token, words: [&[u8]; 2]| words.iter().any(|word| self.is_unquoted(token, word));
+        let has_nulls = is(then, [b"RESPECT", b"IGNORE"]) && self.is_unquoted(last, b"NULLS");
+        self.sight.is_mysql_since(MYSQL_WITH_WINDOWS)
+            && is(end, [b"FIRST", b"LAST"])
+            && (then.is_word(K::OVER) || has_nulls)
     }
 
     /// Whether a token is this word, which is none of the keywords.
@@ -323,8 +330,9 @@ impl<'t> Walk<'t> {
             // `SELECT * FROM`, in short.
             K::TABLE => {
                 self.change(|level| {
-                    let wants_table = true;
-                    *level = Level { is_query: true, is_table, wants_table, ..Level::default() }
+                    let (in_from, wants_table) = (level.in_from, true);
+                    let read = Level { is_table, in_from, wants_table, ..Level::default() };
+                    *level = Level { is_query: true, ..read };
                 });
                 self.bump();
                 return Some(Some(Event::Select { is_table, all: true }));

@@ -336,7 +336,14 @@ fn from_of_a_window_function_names_no_table() {
         assert_eq!(columns(text), expected, "{text}");
     }
     assert_eq!(tables("SELECT NTH_VALUE(a, 2) FROM FIRST OVER (ORDER BY b) FROM t"), "t");
-    assert_eq!(tables("SELECT (1) FROM first, t"), "first t");
+    for text in [
+        "SELECT (1) FROM first, t",
+        "SELECT (1) FROM first AS nulls, t",
+        "SELECT (1) FROM first ignore, t",
+    ] {
+        assert_eq!(tables(text), "first t", "{text}");
+    }
+    assert_eq!(to("5.7.44", "SELECT (1) FROM first over, t").tables, ["first", "t"]);
 }
 
 #[test]
