@@ -273,14 +273,17 @@ impl<'p> Run<'p> {
             return Ok(None);
         }
         session.tighten_for(self.permit).await?;
-        let err = match limits::caps(session, self.got()) {
+        let (text, kind) = (self.permit.text(), self.permit.kind());
+        match limits::caps(session, self.got()) {
             Ok(caps) => match self.record_intent(session).await {
                 Ok(intent) => return Ok(Some((caps, intent))),
-                Err(why) => refuse::ledger_down(&why),
+                Err(why) => session.send_err(&refuse::ledger_down(&why)).await?,
             },
-            Err(err) => err,
-        };
-        session.send_err(&err).await?;
+            Err(err) => {
+                let cause = ("bytes_per_day", kind);
+                refuse::limited(session, self.command, text, cause, err).await?;
+            }
+        }
         Ok(None)
     }
 
@@ -351,7 +354,7 @@ impl<'p> Run<'p> {
     async fn named(&self, session: &Session<'_>) -> Arc<Named> {
         match (&self.execution, self.command) {
             (Some(execution), _) => Arc::clone(&execution.named),
-            (None, Command::Query | Command::StmtPrepare) => {
+            (None, Command::Query | Command::StmtPrepare | Command::FieldList) => {
                 let text = self.permit.text();
                 if aside::is_long(text) && self.permit.recall::<ByText>().is_none() {
                     let permit = self.permit.clone();

@@ -1,5 +1,7 @@
 //! One query's tables, and the names in it that may be their columns.
 
+use std::collections::HashSet;
+
 /// Most names of one query that are kept.
 const MAX_NAMES: usize = 1024;
 
@@ -25,38 +27,77 @@ pub(super) struct Scope {
     /// In how many parentheses it stands.
     pub(super) depth: usize,
     pub(super) sources: Vec<Source>,
-    /// Names that it gives to its own columns.
-    pub(super) aliases: Vec<String>,
-    /// Names that may be columns, in parts.
-    pub(super) names: Vec<Vec<String>>,
+    /// Names that it gives to its own columns, in lower case.
+    aliases: HashSet<String>,
+    names: Vec<Noted>,
+    /// There were more names than are kept.
+    pub(super) is_cut_off: bool,
+}
+
+/// A name that may be a column.
+#[derive(Debug, PartialEq, Eq)]
+struct Noted {
+    parts: Vec<String>,
+    /// It stands where the alias of a column counts for more.
+    may_be_alias: bool,
 }
 
 impl Scope {
-    pub(super) fn note(&mut self, parts: Vec<String>) {
-        if self.names.len() < MAX_NAMES && !self.names.contains(&parts) {
-            self.names.push(parts);
+    /// A query at this depth.
+    pub(super) fn at(depth: usize) -> Self {
+        Self { depth, ..Self::default() }
+    }
+
+    /// A name that the query gives to a column of its own.
+    pub(super) fn name_column(&mut self, alias: &str) {
+        self.aliases.insert(alias.to_lowercase());
+    }
+
+    /// A name that may be a column.
+    pub(super) fn note(&mut self, parts: Vec<String>, may_be_alias: bool) {
+        let noted = Noted { parts, may_be_alias };
+        if self.names.contains(&noted) {
+            return;
+        }
+        match self.names.len() < MAX_NAMES {
+            true => self.names.push(noted),
+            false => self.is_cut_off = true,
+        }
+    }
+
+    /// The name of a column that the last table and one before it have: with USING. Of three or
+    /// more tables it isn't known which one that is.
+    pub(super) fn note_joined(&mut self, parts: &[String]) {
+        let tables = match self.sources.as_slice() {
+            [first, last] => vec![first.alias.clone(), last.alias.clone()],
+            [.., last] => vec![last.alias.clone()],
+            [] => Vec::new(),
+        };
+        for alias in tables {
+            self.note([&[alias], parts].concat(), false);
         }
     }
 
     /// Takes names that an inner query could not place.
     pub(super) fn take_over(&mut self, names: Vec<Vec<String>>) {
         for name in names {
-            self.note(name);
+            self.note(name, true);
         }
     }
 
     /// Gives each column that it can place, and returns the names that it can't.
     pub(super) fn resolve(self, mut column: impl FnMut(String)) -> Vec<Vec<String>> {
         let mut unknown = Vec::new();
-        for name in &self.names {
-            match name.as_slice() {
+        let is_alias = |name: &String| self.aliases.contains(&name.to_lowercase());
+        for Noted { parts, may_be_alias } in self.names {
+            match parts.as_slice() {
                 [star] if star == "*" => {
                     let tables = self.sources.iter().filter_map(|source| source.table.as_ref());
                     tables.for_each(|table| column(format!("{table}.*")));
                 }
                 [bare] => match self.sources.as_slice() {
-                    [] => unknown.push(name.clone()),
-                    [Source { table: Some(table), .. }] if !self.aliases.contains(bare) => {
+                    [] => unknown.push(parts),
+                    [Source { table: Some(table), .. }] if !(may_be_alias && is_alias(bare)) => {
                         column(format!("{table}.{bare}"));
                     }
                     _ => {}
@@ -64,9 +105,9 @@ impl Scope {
                 [alias, bare] => match self.sources.iter().find(|source| source.alias == *alias) {
                     Some(Source { table: Some(table), .. }) => column(format!("{table}.{bare}")),
                     Some(Source { table: None, .. }) => {}
-                    None => unknown.push(name.clone()),
+                    None => unknown.push(parts),
                 },
-                [_, _, _] => column(name.join(".")),
+                [_, _, _] => column(parts.join(".")),
                 _ => {}
             }
         }
