@@ -106,6 +106,7 @@ on_both! {
         set(&mut config, "listener.0.tls.required", false);
         set(&mut config, "listener.0.tls.clients.ca_file", certs.display().to_string());
         set(&mut config, "listener.0.tls.clients.required", false);
+        set(&mut config, "listener.0.tls.clients.suffices", true);
         set(&mut config, "user.0.certificates", vec!["cn:alice", "cn:mallory"]);
         set(&mut config, "reload.watch", "0s");
         let readgate = Readgate::start(&directory, config);
@@ -134,6 +135,8 @@ on_both! {
         reload_with("tls.required", true.into());
         assert!(plain.is_sent_away(LONG), "it speaks no TLS");
         assert_eq!(sessions[0].query("SELECT 1").value(), "1");
+        reload_with("tls.clients.suffices", false.into());
+        assert!(sessions[0].is_sent_away(LONG), "it has given no password");
     }
 
     fn a_user_with_listed_certificates_must_present_one(stage) {

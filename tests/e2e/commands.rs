@@ -1,9 +1,15 @@
 //! The commands beside plain statements, and those that must not exist.
 
 use readgate_tests::config::set;
-use readgate_tests::raw::{Prepared, RawClient, ServerError};
+use readgate_tests::protocol::ok_status;
+use readgate_tests::raw::{Login, Prepared, RawClient, ServerError, capability as c};
 use readgate_tests::readgate::Readgate;
+use readgate_tests::server::SHARED_PASSWORD;
+use readgate_tests::stage::{USER_PASSWORD, login_at};
 use serde_json::{Value, json};
+
+/// Status flag: what has changed in the session follows.
+const STATE_CHANGED: u16 = 1 << 14;
 
 /// Every command byte that readgate does not serve, with an argument that would do harm.
 const UNSERVED: &[(u8, &[u8])] = &[
@@ -250,6 +256,30 @@ on_both! {
         let error = two.execute(&mine, 0, &[]).expect_error();
         assert_eq!(error.code, 1243, "{error}");
         one.execute(&mine, 0, &[]).expect_ok();
+    }
+
+    fn sets_an_option_as_the_server_does(stage) {
+        for capabilities in [0, c::DEPRECATE_EOF, c::DEPRECATE_EOF | c::SESSION_TRACK] {
+            let wishes = |login: Login| login.with(c::MULTI_STATEMENTS | capabilities);
+            let (user, account) = (Login::user("alice", USER_PASSWORD), Login::user("readonly_shared", SHARED_PASSWORD));
+            let mut ours = login_at(stage.readgate.port, &stage.ca_file(), &wishes(user));
+            let mut theirs = login_at(stage.server.port, &stage.ca_file(), &wishes(account));
+            for option in [b"\0\0", b"\x01\0"] {
+                assert_eq!(ours.simple(0x1b, option), theirs.simple(0x1b, option), "{capabilities:#x}");
+            }
+        }
+    }
+
+    fn an_ok_of_readgates_own_says_nothing_of_the_statement_before(stage) {
+        let login = Login::user("alice", USER_PASSWORD).with(c::SESSION_TRACK);
+        let mut alice = login_at(stage.readgate.port, &stage.ca_file(), &login);
+        // Changes what clients are told of: the names of the changes follow in the same packet.
+        let told = alice.simple(0x03, b"USE clinical");
+        assert!(ok_status(&told) & STATE_CHANGED != 0 && told.len() > 7, "{told:?}");
+        for absorbed in ["SET SESSION TRANSACTION READ WRITE", "SET SESSION TRANSACTION READ ONLY"] {
+            let ok = alice.simple(0x03, absorbed.as_bytes());
+            assert_eq!((ok_status(&ok) & STATE_CHANGED, ok.len()), (0, 7), "{absorbed}: {ok:?}");
+        }
     }
 
     fn ends_a_connection_on_quit(stage) {

@@ -5,11 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Barrier;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use readgate_tests::config::set;
 use readgate_tests::place::wait_for;
-use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::raw::{Login, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::stage::{Stage, USER_PASSWORD};
 
@@ -159,5 +160,33 @@ on_both! {
         long.set_patience(Duration::from_secs(60));
         assert_eq!(long.receive().expect("an answer")[0], 0xff);
         assert_eq!(long.query("SELECT 1").value(), "1");
+    }
+
+    fn a_long_text_that_waits_for_another_ends_with_its_session(stage) {
+        let (directory, mut config) = stage.own_config("long_texts");
+        set(&mut config, "limits.workers", 1);
+        let readgate = Readgate::start(&directory, config);
+        let mut killer = stage.enter(&readgate, "alice");
+        let names = ",a".repeat(8 << 20);
+        let text = format!("SELECT a{names} FROM clinical.studies FOR UPDATE");
+        let (tell, told) = channel();
+        let ids = [(); 2].map(|()| {
+            let (mut client, tell) = (stage.enter(&readgate, "alice"), tell.clone());
+            let id = client.greeting.connection_id;
+            client.send_command(3, text.as_bytes()).expect("sent");
+            std::thread::spawn(move || {
+                let error = client.receive().ok().as_deref().and_then(ServerError::parse);
+                tell.send(error.map(|error| error.code)).expect("the test listens");
+            });
+            id
+        });
+        // By then both are there: one is looked at, the other waits.
+        for _ in 0..100 {
+            assert_eq!(killer.query("SELECT 1").value(), "1");
+        }
+        for id in ids {
+            killer.query(format!("KILL CONNECTION {id}")).expect_ok();
+        }
+        assert_eq!(told.recv(), Ok(Some(1927)), "who waits goes first");
     }
 }

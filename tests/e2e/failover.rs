@@ -6,11 +6,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use readgate_tests::config::set;
+use readgate_tests::meddler::Meddler;
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
-use readgate_tests::server::{SHARED_PASSWORD, Server};
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
+use readgate_tests::server::{Flavour, SHARED_PASSWORD, Server};
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, stage, try_login_at};
 use toml::Table;
 
 use crate::clients::{Target, command_line};
@@ -74,6 +75,34 @@ fn keepalives(port: u16) -> Vec<bool> {
     rows.filter(established).map(|fields| fields[5].starts_with("02:")).collect()
 }
 
+/// CLIENT_OPTIONAL_RESULTSET_METADATA, which MariaDB doesn't have.
+const OPTIONAL_METADATA: u32 = 1 << 25;
+
+#[test]
+fn who_was_greeted_for_another_server_is_not_answered_in_a_form_of_this_one() {
+    let (mysql, mariadb) = (stage(Flavour::MySql), stage(Flavour::MariaDb));
+    let (directory, mut config) = mysql.own_config("moved");
+    let way = Meddler::honest(mysql.server.port);
+    let authorities = [mysql, mariadb].map(|stage| fs::read_to_string(stage.ca_file()).unwrap());
+    let both = directory.join("both.crt");
+    fs::write(&both, authorities.concat()).unwrap();
+    set(&mut config, "replica.address", format!("127.0.0.1:{}", way.port));
+    set(&mut config, "replica.tls.ca_file", both.display().to_string());
+    set(&mut config, "replica.warm_connections", 0);
+    let readgate = Readgate::start(&directory, config);
+    let login = alice().with(OPTIONAL_METADATA);
+    let mut greeted = RawClient::connect(readgate.port).expect("a greeting");
+    way.lead_to(mariadb.server.port);
+    greeted.start_tls(&mysql.ca_file(), &login).expect("TLS");
+    let error = greeted.login(&login).expect_err("another server");
+    assert_eq!((error.code, error.state.as_str()), (3168, "08S01"), "{error}");
+    assert!(error.message.contains("connect again"), "{error}");
+    let again = RawClient::connect(readgate.port).expect("a greeting");
+    assert_eq!(again.greeting.offered & OPTIONAL_METADATA, 0);
+    let mut client = login_at(readgate.port, &mysql.ca_file(), &alice());
+    assert!(client.query("SELECT VERSION()").value().contains("MariaDB"));
+}
+
 on_both! {
     fn a_replica_that_is_promoted_serves_nobody_from_the_next_login_on(stage) {
         let server = Server::start(stage.server.flavour, &stage.own_directory("promoted_server"));
@@ -98,6 +127,64 @@ on_both! {
         assert!(said.contains("replica: ok") && said.contains("not read-only"), "{said}");
         server.sql("SET GLOBAL read_only = 1");
         wait_for("service is back", SOON, || enter().ok());
+    }
+
+    fn behind_one_name_the_ids_of_one_server_mean_nothing_at_another(stage) {
+        let servers = ["one_server", "other_server"].map(|name| {
+            let server = Server::start(stage.server.flavour, &stage.own_directory(name));
+            server.load_sample();
+            server
+        });
+        let [one, other] = &servers;
+        let way = Meddler::honest(one.port);
+        let (directory, mut config) = stage.own_config_for(one, "one_name");
+        let authorities = servers.each_ref().map(|server| fs::read_to_string(server.ca_file()).unwrap());
+        fs::write(directory.join("both.crt"), authorities.concat()).unwrap();
+        set(&mut config, "replica.address", format!("127.0.0.1:{}", way.port));
+        set(&mut config, "replica.tls.ca_file", directory.join("both.crt").display().to_string());
+        set(&mut config, "replica.warm_connections", 0);
+        set(&mut config, "functions.sleep_max", "60s");
+        let readgate = Readgate::start(&directory, config);
+        let enter = || login_at(readgate.port, &one.ca_file(), &alice());
+        // Until ids there are beyond those that the other server has given out.
+        let behind = other.sql("SELECT CONNECTION_ID()").trim().parse::<u32>().unwrap() + 20;
+        let (mut sleeper, id) = loop {
+            let mut client = enter();
+            let id: u32 = client.query("SELECT CONNECTION_ID()").value().parse().unwrap();
+            if id > behind {
+                break (client, id);
+            }
+        };
+        let mut killer = enter();
+        let account = Login::user("readonly_shared", SHARED_PASSWORD);
+        let mut victim = loop {
+            let mut client = login_at(other.port, &other.ca_file(), &account);
+            let there: u32 = client.query("SELECT CONNECTION_ID()").value().parse().unwrap();
+            assert!(there <= id, "no connection has the id {id} at the other server");
+            if there == id {
+                break client;
+            }
+        };
+        let runs_at = |server: &Server, mark: &str| {
+            let running = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {id} AND info LIKE '%{mark}%'");
+            (server.sql(&running).trim() == "1").then_some(())
+        };
+        victim.send_command(3, b"SELECT SLEEP(5), 'anothers'").expect("sent");
+        sleeper.send_command(3, b"SELECT SLEEP(50), 'to be stopped'").expect("sent");
+        wait_for("both run", SOON, || runs_at(other, "anothers").and(runs_at(one, "to be stopped")));
+        way.lead_to(other.port);
+        let error = killer.query(format!("KILL QUERY {id}")).expect_error();
+        assert_eq!((error.code, error.state.as_str()), (3168, "08S01"), "{error}");
+        let mut newcomer = enter();
+        let list = newcomer.query("SHOW FULL PROCESSLIST");
+        let listed = list.rows().into_iter().flatten().flatten().any(|cell| cell.windows(8).any(|word| word == b"anothers"));
+        assert!(!listed, "the statement of whoever has the id there is nobody else's to see");
+        let undisturbed = victim.read_response().expect("an answer").rows();
+        assert_eq!(undisturbed[0][0].as_deref(), Some(&b"0"[..]), "it has slept to the end");
+        way.lead_to(one.port);
+        killer.query(format!("KILL QUERY {id}")).expect_ok();
+        sleeper.read_response().expect("an answer");
+        assert_eq!(sleeper.query("SELECT 'goes on'").value(), "goes on");
     }
 
     fn what_readgate_asks_leaves_no_warning_in_a_session(stage) {

@@ -116,6 +116,27 @@ on_both! {
         assert!(texts.len() >= 2000);
     }
 
+    fn a_statement_whose_client_goes_while_nothing_can_be_recorded_is_ended(stage) {
+        let (directory, mut config) = stage.own_config("unrecorded_end");
+        set(&mut config, "ledger.sync", "each");
+        set(&mut config, "limits.statement_timeout", "2m");
+        let readgate = Readgate::start(&directory, config);
+        let mut alice = stage.enter(&readgate, "alice");
+        let text = "SELECT 'unrecorded', COUNT(*) FROM information_schema.columns a, \
+                    information_schema.columns b, information_schema.columns c";
+        alice.send_command(3, text.as_bytes()).unwrap();
+        let running = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT \\'unrecorded%'";
+        let runs = |count: &str| (stage.server.sql(running).trim() == count).then_some(());
+        wait_for("it runs", Duration::from_secs(10), || runs("1"));
+        std::fs::rename(directory.join("ledger"), directory.join("ledger.away")).unwrap();
+        std::fs::write(directory.join("ledger"), "").unwrap();
+        wait_for("the ledger fails", Duration::from_secs(10), || {
+            (readgate.http("/readyz")?.0 != 200).then_some(())
+        });
+        drop(alice);
+        wait_for("it is gone", Duration::from_secs(10), || runs("0"));
+    }
+
     fn refuses_to_start_without_a_ledger(stage) {
         let (directory, mut config) = stage.own_config("no_ledger");
         std::fs::write(directory.join("a_file"), "").unwrap();

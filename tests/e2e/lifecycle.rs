@@ -218,6 +218,24 @@ on_both! {
         daemon.record("stop", |_| true);
     }
 
+    fn what_a_stop_cuts_ends_at_the_replica_too(stage) {
+        let (directory, mut config) = stage.own_config("cut_statements");
+        set(&mut config, "limits.drain", "0s");
+        set(&mut config, "limits.statement_timeout", "2m");
+        set(&mut config, "replica.warm_connections", 0);
+        let mut daemon = Readgate::start(&directory, config);
+        let text = "SELECT 'cut', COUNT(*) FROM information_schema.columns a, \
+                    information_schema.columns b, information_schema.columns c";
+        let mut clients: Vec<_> = (0..5).map(|_| stage.enter(&daemon, "alice")).collect();
+        clients.iter_mut().for_each(|client| client.send_command(3, text.as_bytes()).expect("sent"));
+        let running = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT \\'cut%'";
+        let run = |count: &str| (stage.server.sql(running).trim() == count).then_some(());
+        wait_for("they run", LONG, || run("5"));
+        daemon.signal("TERM");
+        wait_for("the end", LONG, || daemon.ended());
+        wait_for("they are gone", Duration::from_secs(10), || run("0"));
+    }
+
     fn the_drain_has_a_limit_and_a_second_sigterm_ends_at_once(stage) {
         for (name, limit, signals) in [("drain_limit", "1s", 1), ("second_sigterm", "1h", 2)] {
             let (directory, mut config) = stage.own_config(name);

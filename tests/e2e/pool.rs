@@ -191,6 +191,9 @@ on_both! {
         for end in ["parameters", "columns"] {
             assert_eq!(ours.receive().expect(end)[0], 0xfe);
         }
+        // One that the replica never hears of.
+        let absorbed = ours.simple(22, b"SET SESSION TRANSACTION READ WRITE");
+        assert_eq!(absorbed[5..], [0, 0, 0, 0, 0, 0, 0, 1], "no column, no parameter, and a flag");
         assert_eq!(ours.query("SET resultset_metadata = FULL").error(), None);
         assert_eq!(ours.query("SELECT 1").error(), None);
     }

@@ -38,6 +38,12 @@ fn refused(client: &mut RawClient, sql: &str) {
 }
 
 /// Names and types of a result's columns.
+/// Whether that connection has closed a prepared statement.
+fn closed_at_the_replica(stage: &Stage, connection: &str) -> bool {
+    let log = stage.server.general_log();
+    log.lines().any(|line| line.contains(&format!("{connection} Close stmt")))
+}
+
 fn columns(response: &Response) -> Vec<(String, u8)> {
     let count = usize::from(response.payloads[0][0]);
     response.payloads[1..=count].iter().map(|definition| column(definition)).collect()
@@ -186,6 +192,7 @@ on_both! {
         let count = "SELECT COUNT(*) FROM clinical.sites";
         let (prepared, harmless) = (alice.prepare(count).unwrap(), alice.prepare("SELECT 1").unwrap());
         let sites = alice.query(count).value();
+        let id = alice.query("SELECT CONNECTION_ID()").value();
         alice.execute(&prepared, 0, &[]).expect_ok();
         // So long a text is looked at elsewhere.
         let mut other = stage.enter(&readgate, "alice");
@@ -201,6 +208,7 @@ on_both! {
         refused(&mut alice, count);
         assert_eq!(alice.execute(&prepared, 0, &[]).expect_error().code, 1243);
         alice.execute(&harmless, 0, &[]).expect_ok();
+        assert!(closed_at_the_replica(stage, &id), "alice's");
         assert_eq!(other.execute(&long, 0, &[]).expect_error().code, 1243);
         other.execute(&short, 0, &[]).expect_ok();
         assert_eq!(alice.query("SELECT 1").value(), "1");

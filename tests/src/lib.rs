@@ -14,6 +14,7 @@ pub mod config;
 pub mod conversation;
 pub mod json_schema;
 pub mod keeper;
+pub mod meddler;
 pub mod place;
 pub mod protocol;
 pub mod raw;

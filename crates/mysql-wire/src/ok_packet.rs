@@ -67,8 +67,18 @@ pub fn parse_eof(payload: &[u8]) -> Result<(u16, StatusFlags), Malformed> {
     Ok((warnings, StatusFlags::from_bits_truncate(reader.u16()?)))
 }
 
-/// A classic EOF payload, with which COM_SET_OPTION is answered where DEPRECATE_EOF is
-/// not negotiated.
+/// What ends rows, and answers COM_SET_OPTION: a classic EOF payload, or where DEPRECATE_EOF is
+/// negotiated the OK that stands for it.
+pub fn encode_end(status: StatusFlags, deprecate_eof: bool) -> BytesMut {
+    if deprecate_eof {
+        let mut ok = OkPacket::plain(status).encode();
+        ok.iter_mut().take(1).for_each(|header| *header = EOF_HEADER);
+        return ok;
+    }
+    encode_eof(status)
+}
+
+/// A classic EOF payload.
 pub fn encode_eof(status: StatusFlags) -> BytesMut {
     let mut out = BytesMut::with_capacity(5);
     out.put_u8(EOF_HEADER);

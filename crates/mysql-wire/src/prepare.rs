@@ -35,14 +35,17 @@ impl PrepareOk {
         Ok(Self { statement_id, columns, parameters, metadata_follows })
     }
 
-    /// The payload, as every client reads it (without the flag of optional metadata).
-    pub fn encode(&self) -> BytesMut {
-        let mut out = BytesMut::with_capacity(12);
+    /// The payload, with the flag of optional metadata where that is negotiated.
+    pub fn encode(&self, optional_metadata: bool) -> BytesMut {
+        let mut out = BytesMut::with_capacity(13);
         out.put_u8(0);
         out.put_u32_le(self.statement_id);
         out.put_u16_le(self.columns);
         out.put_u16_le(self.parameters);
         out.put_bytes(0, 3);
+        if optional_metadata {
+            out.put_u8(self.metadata_follows.into());
+        }
         out
     }
 }

@@ -233,8 +233,13 @@ impl ResponseWalker {
         self.sequence_id.wrapping_add(self.sequence_delta)
     }
 
-    /// Whether the walk stands at a packet's border: an ERR of ours may be put in here.
-    pub fn between_packets(&self) -> bool {
+    /// The same, if the walk stands at a packet's border: an ERR of ours may be put in here, once
+    /// the client has what was walked over.
+    pub fn client_border(&self) -> Option<u8> {
+        self.between_packets().then(|| self.next_client_sequence_id())
+    }
+
+    fn between_packets(&self) -> bool {
         self.pass == 0 && !self.continues
     }
 

@@ -35,6 +35,7 @@ use crate::registry::Registry;
 use crate::replica::account::{Account, Accounts};
 use crate::replica::configured;
 use crate::replica::pool::Pool;
+use crate::replica::seat::Seat;
 use crate::replica_watch::{StandingWalls, WallPolicy};
 use crate::role_policy::{Judges, RoleJudge};
 use crate::session::aside;
@@ -103,6 +104,8 @@ pub struct Daemon {
     pub console: Console,
     /// The judges of roles.
     pub judges: Judges,
+    /// One copy is held by each order to the replica to end a statement that is under way.
+    kills: Arc<()>,
 }
 
 impl Daemon {
@@ -149,6 +152,7 @@ impl Daemon {
             usage: DailyBytes::wanted_by(config).map_err(StartFault::Usage)?,
             console: Console::default(),
             judges: Judges::default(),
+            kills: Arc::default(),
         };
         feeds::put_in_force(&daemon);
         Ok(Arc::new(daemon))
@@ -303,13 +307,20 @@ impl Daemon {
     }
 
     /// Ends a statement on the replica whose client is gone, without waiting for it.
-    pub fn kill_later(self: &Arc<Self>, account: &Arc<Account>, replica_session: u32) {
-        let (daemon, account) = (Arc::clone(self), Arc::clone(account));
+    pub fn kill_later(self: &Arc<Self>, account: &Arc<Account>, seat: &Seat) {
+        let (daemon, account, seat) = (Arc::clone(self), Arc::clone(account), seat.clone());
+        let under_way = Arc::clone(&self.kills);
         tokio::spawn(async move {
-            if let Err(fault) = daemon.pool.kill(&account, replica_session, false).await {
-                tracing::warn!(replica_session, %fault, "a statement could not be ended");
+            if let Err(fault) = daemon.pool.kill(&account, &seat, false).await {
+                tracing::warn!(replica_session = seat.id, %fault, "a statement could not be ended");
             }
+            drop(under_way);
         });
+    }
+
+    /// Whether the replica is still being told to end statements.
+    pub fn kills(&self) -> bool {
+        Arc::strong_count(&self.kills) > 1
     }
 }
 

@@ -49,14 +49,19 @@ impl NetStream {
         rustix::net::send(socket.as_fd(), bytes, flags).unwrap_or(0)
     }
 
+    /// The connection below.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(socket) => Some(socket),
+            Self::Tls(tls) => Some(tls.get_ref().0.tcp()),
+            Self::Closed => None,
+        }
+    }
+
     /// Whether the socket has nothing to be read, its end included. Asks the kernel: the
     /// runtime may not have heard yet.
     pub fn is_quiet(&self) -> bool {
-        let socket = match self {
-            Self::Plain(socket) => socket,
-            Self::Tls(tls) => tls.get_ref().0.tcp(),
-            Self::Closed => return false,
-        };
+        let Some(socket) = self.tcp() else { return false };
         let mut byte = [0_u8; 1];
         let peeked =
             rustix::net::recv(socket.as_fd(), &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT);

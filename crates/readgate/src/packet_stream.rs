@@ -5,6 +5,7 @@
 //! the inbox until a whole payload is taken. Deadlines belong to the callers.
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 
 use bytes::{Buf, BytesMut};
 use mysql_wire::compression::{Algorithm, deflate_packets, inflate_packet};
@@ -69,7 +70,10 @@ pub struct PacketStream {
 #[derive(Debug)]
 struct Squeezed {
     algorithm: Algorithm,
+    /// Sequence id of the next packet to the peer.
     sequence_id: u8,
+    /// The one that follows the peer's last.
+    heard: u8,
     inbox: BytesMut,
     outbox: BytesMut,
 }
@@ -95,6 +99,11 @@ impl PacketStream {
         let (received, sent) = self.counted;
         self.counted = (self.received, self.sent);
         (self.received - received, self.sent - sent)
+    }
+
+    /// The address of the other end.
+    pub fn peer(&self) -> io::Result<SocketAddr> {
+        self.stream.tcp().map_or(Err(io::ErrorKind::NotConnected.into()), TcpStream::peer_addr)
     }
 
     /// Whether bytes go through TLS.
@@ -133,14 +142,15 @@ impl PacketStream {
     /// Compresses from here on, both ways.
     pub fn compress(&mut self, algorithm: Algorithm) {
         let (inbox, outbox) = (std::mem::take(&mut self.inbox), BytesMut::new());
-        self.squeezed = Some(Squeezed { algorithm, sequence_id: 0, inbox, outbox });
+        self.squeezed = Some(Squeezed { algorithm, sequence_id: 0, heard: 0, inbox, outbox });
     }
 
     /// Starts a new exchange: the command phase counts from 0 with each command.
     pub fn begin_command(&mut self) {
         self.sequence_id = 0;
         if let Some(squeezed) = &mut self.squeezed {
-            squeezed.sequence_id = 0;
+            // What is there already came in the peer's last packet, and is answered behind that.
+            squeezed.sequence_id = if self.inbox.is_empty() { 0 } else { squeezed.heard };
         }
     }
 
@@ -212,7 +222,7 @@ impl PacketStream {
             if let Some(next) = inflate_packet(squeezed.algorithm, &mut squeezed.inbox, inbox)
                 .map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?
             {
-                squeezed.sequence_id = next;
+                (squeezed.sequence_id, squeezed.heard) = (next, next);
                 if inbox.len() > before {
                     return Ok(inbox.len() - before);
                 }
@@ -222,9 +232,22 @@ impl PacketStream {
         }
     }
 
+    /// Reads what the peer sends before it is its turn; 0 at the end of the stream. Cancel-safe.
+    /// Nothing is inflated: the sequence ids are those of a later exchange.
+    pub async fn fill_ahead(&mut self) -> io::Result<usize> {
+        let Self { stream, inbox, squeezed, received, .. } = self;
+        let inbox = squeezed.as_mut().map_or(inbox, |squeezed| &mut squeezed.inbox);
+        read_some(stream, inbox, received).await
+    }
+
+    /// Bytes that have been read and not been taken, compressed or not.
+    pub fn untaken(&self) -> usize {
+        self.inbox.len() + self.squeezed.as_ref().map_or(0, |squeezed| squeezed.inbox.len())
+    }
+
     /// Whether the peer has said nothing, its goodbye included, since it was last read.
     pub fn is_quiet(&self) -> bool {
-        self.inbox.is_empty() && self.stream.is_quiet()
+        self.untaken() == 0 && self.stream.is_quiet()
     }
 
     /// What has been read and not been taken.

@@ -213,12 +213,11 @@ pub enum Form {
 
 impl Form {
     /// As the session's role has it.
-    pub async fn of(session: &Session<'_>, text: &Bytes) -> Self {
+    pub async fn of(session: &Session<'_>, text: &Bytes) -> Result<Self, Ending> {
         if !session.redacts() {
-            return Self::Full;
+            return Ok(Self::Full);
         }
-        let looking = aside::look(session, text, |_, facts, text| Self::by(true, facts, text));
-        looking.await.unwrap_or(Self::Hashed)
+        aside::look(session, text, |_, facts, text| Self::by(true, facts, text)).await
     }
 
     /// With or without its values. Where those can't be told apart, nothing of it stays.

@@ -14,6 +14,7 @@ pub use orders::{Order, Orders, Reason};
 
 use crate::context::Context;
 use crate::replica::account::Account;
+use crate::replica::seat::Seat;
 
 /// Ids of our greetings start here, well above what a replica counts up to, so that KILL
 /// can tell them from the replica's own.
@@ -26,15 +27,21 @@ const ID_STARTS: u32 = 1 << 30;
 /// A session as others see it, and the way to give it orders.
 #[derive(Debug, Clone)]
 pub struct Entry {
+    /// Id of its greeting. Another session may have the same: a replica's ids are its own.
+    pub id: u32,
     /// What it registered with.
     pub card: Card,
     /// When it registered.
     pub since: Timestamp,
     orders: Voice,
-    serial: u64,
 }
 
 impl Entry {
+    /// Whether an id is this session's: ours or the replica's.
+    pub fn has_id(&self, id: u64) -> bool {
+        u64::from(self.id) == id || self.card.is_at(id)
+    }
+
     /// Gives an order to this very session, whoever has its id meanwhile. As long as an entry is
     /// held, nobody else gets the session's connection to the replica.
     pub fn order(&self, order: Order) {
@@ -47,7 +54,8 @@ impl Entry {
 pub struct Registry {
     next_id: AtomicU32,
     next_serial: AtomicU64,
-    sessions: Mutex<HashMap<u32, Entry>>,
+    /// By a number that no two sessions have.
+    sessions: Mutex<HashMap<u64, Entry>>,
 }
 
 /// What is known of a session when it registers.
@@ -65,8 +73,8 @@ pub struct Card {
     pub chain: Arc<[CertificateDer<'static>]>,
     /// The account that it has on the replica; an operator's has none.
     pub account: Option<Arc<Account>>,
-    /// The replica's id of its session, while it has one there.
-    pub replica_session: Option<u32>,
+    /// Its connection to the replica, while it has one.
+    pub seat: Option<Seat>,
 }
 
 impl Card {
@@ -79,13 +87,13 @@ impl Card {
             encrypted,
             chain: Arc::clone(&context.chain),
             account: None,
-            replica_session: None,
+            seat: None,
         }
     }
 
     /// Whether the session has that id on the replica at this moment.
     pub fn is_at(&self, replica_id: u64) -> bool {
-        self.replica_session.is_some_and(|id| u64::from(id) == replica_id)
+        self.seat.as_ref().is_some_and(|seat| u64::from(seat.id) == replica_id)
     }
 }
 
@@ -122,33 +130,35 @@ impl Registry {
     pub fn register(self: &Arc<Self>, id: u32, card: Card) -> (Registered, Orders) {
         let (voice, orders) = orders::line(card.named.user().role.limits.session_time);
         let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
-        self.sessions().insert(id, Entry { card, since: Timestamp::now(), orders: voice, serial });
-        (Registered { registry: Arc::clone(self), id, serial }, orders)
+        self.sessions().insert(serial, Entry { id, card, since: Timestamp::now(), orders: voice });
+        (Registered { registry: Arc::clone(self), serial }, orders)
     }
 
-    /// The session of this user that has the id, ours or the replica's.
-    pub fn find(&self, user: &str, id: u64) -> Found {
+    /// The session of this user that has the id, ours or the replica's; of several, one on the
+    /// server whose ids the user sees.
+    pub fn find(&self, user: &str, id: u64, seat: &Seat) -> Found {
         let sessions = self.sessions();
-        let hit =
-            sessions.iter().find(|(own, entry)| u64::from(**own) == id || entry.card.is_at(id));
-        match hit {
-            Some((own, entry)) if entry.card.user == user => Found::Own(*own, entry.clone()),
-            Some(_) => Found::AnothersSession,
+        let hits = || sessions.iter().filter(|(_, entry)| entry.has_id(id));
+        let is_near = |entry: &Entry| {
+            entry.card.seat.as_ref().is_some_and(|other| other.server == seat.server)
+        };
+        let own = hits().filter(|(_, entry)| entry.card.user == user);
+        match own.max_by_key(|(_, entry)| is_near(entry)) {
+            Some((serial, entry)) => Found::Own(*serial, Box::new(entry.clone())),
+            None if hits().next().is_some() => Found::AnothersSession,
             None => Found::Nothing,
         }
+    }
+
+    /// Whether a session has that id from its greeting.
+    pub fn has_greeted(&self, id: u32) -> bool {
+        self.sessions().values().any(|entry| entry.id == id)
     }
 
     /// A user's sessions. For as long as they are held, their ids on the replica stay theirs.
     pub fn sessions_of(&self, user: &str) -> Vec<Entry> {
         let sessions = self.sessions();
         sessions.values().filter(|entry| entry.card.user == user).cloned().collect()
-    }
-
-    /// Gives an order to one session, if it is one of those meant.
-    pub fn order_if(&self, id: u32, order: Order, is_meant: impl Fn(&Entry) -> bool) {
-        if let Some(entry) = self.sessions().get(&id).filter(|entry| is_meant(entry)) {
-            entry.orders.give(order);
-        }
     }
 
     /// Gives an order to all sessions that `which` picks; how many there were.
@@ -158,19 +168,16 @@ impl Registry {
         picked.map(|entry| entry.orders.give(order)).count()
     }
 
-    /// All sessions with their connection ids, in order.
-    pub fn all(&self) -> Vec<(u32, Entry)> {
-        let mut all: Vec<(u32, Entry)> =
-            self.sessions().iter().map(|(id, entry)| (*id, entry.clone())).collect();
-        all.sort_unstable_by_key(|(id, _)| *id);
+    /// All sessions, in the order of their connection ids.
+    pub fn all(&self) -> Vec<Entry> {
+        let mut all: Vec<Entry> = self.sessions().values().cloned().collect();
+        all.sort_unstable_by_key(|entry| entry.id);
         all
     }
 
     /// Shows every session, by connection id.
     pub fn each(&self, mut see: impl FnMut(u32, &Card)) {
-        for (id, entry) in self.sessions().iter() {
-            see(*id, &entry.card);
-        }
+        self.sessions().values().for_each(|entry| see(entry.id, &entry.card));
     }
 
     /// Whether nobody is in.
@@ -178,7 +185,7 @@ impl Registry {
         self.sessions().is_empty()
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<u32, Entry>> {
+    fn sessions(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -186,8 +193,8 @@ impl Registry {
 /// What an id leads to.
 #[derive(Debug)]
 pub enum Found {
-    /// A session of the same user, and its connection id.
-    Own(u32, Entry),
+    /// A session of the same user, and the number that it alone has.
+    Own(u64, Box<Entry>),
     /// A session of somebody else.
     AnothersSession,
     /// No session here.
@@ -198,30 +205,37 @@ pub enum Found {
 #[derive(Debug)]
 pub struct Registered {
     registry: Arc<Registry>,
-    id: u32,
-    serial: u64,
+    /// The number that this session alone has.
+    pub serial: u64,
 }
 
 impl Registered {
+    /// Gives the session an order, if it is one of those meant.
+    pub fn order_if(&self, order: Order, is_meant: impl Fn(&Entry) -> bool) {
+        let sessions = self.registry.sessions();
+        if let Some(entry) = sessions.get(&self.serial).filter(|entry| is_meant(entry)) {
+            entry.orders.give(order);
+        }
+    }
+
     /// The session gives its connection to the replica away: from now on no id there leads to
     /// it. False while somebody acts on that connection for it, such as a KILL under way.
     #[must_use]
     pub fn leave_replica(&self) -> bool {
         let mut sessions = self.registry.sessions();
-        let Some(entry) = sessions.get_mut(&self.id) else { return false };
-        let is_free = entry.serial == self.serial && !entry.orders.is_held_elsewhere();
+        let Some(entry) = sessions.get_mut(&self.serial) else { return false };
+        let is_free = !entry.orders.is_held_elsewhere();
         if is_free {
-            entry.card.replica_session = None;
+            entry.card.seat = None;
         }
         is_free
     }
 
     /// The session has a connection again, under this account.
-    pub fn at_replica(&self, replica_session: u32, account: &Arc<Account>) {
+    pub fn at_replica(&self, seat: &Seat, account: &Arc<Account>) {
         let mut sessions = self.registry.sessions();
-        if let Some(entry) = sessions.get_mut(&self.id).filter(|entry| entry.serial == self.serial)
-        {
-            entry.card.replica_session = Some(replica_session);
+        if let Some(entry) = sessions.get_mut(&self.serial) {
+            entry.card.seat = Some(seat.clone());
             entry.card.account = Some(Arc::clone(account));
         }
     }
@@ -229,11 +243,7 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let mut sessions = self.registry.sessions();
-        // A connection id may already be a later session's.
-        if sessions.get(&self.id).is_some_and(|entry| entry.serial == self.serial) {
-            sessions.remove(&self.id);
-        }
+        self.registry.sessions().remove(&self.serial);
     }
 }
 

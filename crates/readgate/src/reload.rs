@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::daemon::{Daemon, Live};
 use crate::recording::within_deadline;
-use crate::registry::{Card, Entry, Order, Reason};
+use crate::registry::{Card, Entry, Order, Reason, Registered};
 use crate::tls;
 
 /// Reading a configuration and its files takes milliseconds; a mount that hangs takes for ever.
@@ -242,10 +242,10 @@ fn end_the_shut_out(daemon: &Daemon) -> usize {
 }
 
 /// Ends a session that was let in by users, sources or a listener that have changed meanwhile.
-pub fn end_if_revoked(daemon: &Daemon, connection_id: u32) {
+pub fn end_if_revoked(daemon: &Daemon, registered: &Registered) {
     let live = daemon.live();
     let revoked = Order::EndNow(Reason::Revoked);
-    daemon.registry.order_if(connection_id, revoked, |entry| is_shut_out(daemon, &live, entry));
+    registered.order_if(revoked, |entry| is_shut_out(daemon, &live, entry));
 }
 
 fn is_shut_out(daemon: &Daemon, live: &Live, entry: &Entry) -> bool {
@@ -268,7 +268,12 @@ fn still_allowed(daemon: &Daemon, live: &Live, entry: &Entry) -> bool {
         certificate: entry.card.named.certificate().cloned(),
         now: Timestamp::now(),
     };
-    let user = entry.card.named.recheck(&live.users, &door.sources, &arrival);
+    // Nobody has looked at a password of who came by a certificate alone.
+    let named = &entry.card.named;
+    if named.credential().is_none() && !door.certificate_suffices {
+        return false;
+    }
+    let user = named.recheck(&live.users, &door.sources, &arrival);
     user.is_ok_and(|user| {
         is_in_its_place(&user.role, entry) && has_its_account(daemon, &user.role, entry)
     })

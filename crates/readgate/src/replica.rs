@@ -11,6 +11,7 @@ pub mod pool;
 mod reach;
 pub mod relay;
 pub mod remembered;
+pub mod seat;
 pub mod text_query;
 
 use std::future::Future;
@@ -24,6 +25,7 @@ use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, Command, ErrPacket, SqlState, StatusFlags};
 use rustls::pki_types::ServerName;
 use sql_judge::{Flavour, ServerVersion};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -32,6 +34,7 @@ use crate::tls::TlsFault;
 use account::{Account, Accounts};
 use guard::GuardSettings;
 use login::LoggedIn;
+use seat::Seat;
 
 /// Id of utf8mb4_general_ci, which every server has.
 const UTF8MB4: u8 = 45;
@@ -199,6 +202,12 @@ pub enum ReplicaFault {
     /// It takes writes, and `replica.writable` refuses that.
     #[error("it is not read-only")]
     Writable,
+    /// It is another server than the one that the client was greeted for.
+    #[error("it has become another server")]
+    Changed,
+    /// Its name and address lead to others than the server that is meant.
+    #[error("its name leads to another server now")]
+    Elsewhere,
     /// It isn't a server that readgate can judge for.
     #[error("it is not a MySQL from 8.0 or MariaDB from 10.3 on: version {0:?}")]
     Version(String),
@@ -221,6 +230,8 @@ impl ReplicaFault {
             Self::Account(_) | Self::Login(_) => "it refused the shared account",
             Self::Guard(_) => "the read-only guard could not be put in force",
             Self::Version(_) => "it is not a MySQL from 8.0 or MariaDB from 10.3 on",
+            Self::Changed => "it has become another server; connect again",
+            Self::Elsewhere => "its name leads to another server now",
             Self::Compression => "it does not offer the compression that is configured",
             Self::Full | Self::Crowded(_) => return all_in_use(replica),
             Self::Writable => return writable(),
@@ -243,9 +254,12 @@ impl ReplicaFault {
     pub fn is_up(&self) -> Option<bool> {
         match self {
             Self::Full => None,
-            Self::Crowded(_) | Self::Writable | Self::Schema(_) | Self::CharacterSet(_) => {
-                Some(true)
-            }
+            Self::Crowded(_)
+            | Self::Writable
+            | Self::Changed
+            | Self::Elsewhere
+            | Self::Schema(_)
+            | Self::CharacterSet(_) => Some(true),
             Self::Unreachable(_)
             | Self::Tls(_)
             | Self::Stream(_)
@@ -267,7 +281,7 @@ impl ReplicaFault {
             Self::Schema(_) => "schema",
             Self::CharacterSet(_) => "character_set",
             Self::Guard(_) => "guard",
-            Self::Version(_) => "version",
+            Self::Version(_) | Self::Changed | Self::Elsewhere => "version",
             Self::Compression => "compression",
             Self::Full | Self::Crowded(_) => "full",
             Self::Writable => "writable",
@@ -296,8 +310,25 @@ impl ReplicaTarget {
     /// Opens a session on a new connection: connect, TLS, login, guard, all within the
     /// deadline.
     pub async fn open(&self, wish: &Arc<SessionWish>) -> Result<ReplicaSession, ReplicaFault> {
+        self.open_by(reach::connect(&self.address), wish).await
+    }
+
+    /// The same where that one is, whatever the name leads to now.
+    pub async fn open_beside(
+        &self,
+        seat: &Seat,
+        wish: &Arc<SessionWish>,
+    ) -> Result<ReplicaSession, ReplicaFault> {
+        self.open_by(reach::connect_to(seat.address), wish).await
+    }
+
+    async fn open_by(
+        &self,
+        connecting: impl Future<Output = std::io::Result<TcpStream>>,
+        wish: &Arc<SessionWish>,
+    ) -> Result<ReplicaSession, ReplicaFault> {
         self.within_deadline(async {
-            let socket = reach::connect(&self.address).await;
+            let socket = connecting.await;
             let socket = socket.map_err(|e| ReplicaFault::Unreachable(e.to_string()))?;
             let mut connection = login::log_in(self, PacketStream::new(socket), wish).await?;
             if u8::try_from(wish.collation).is_err() {

@@ -45,10 +45,18 @@ use opening::charset_unknown;
 use prepared::PreparedStatements;
 use share::{Rested, Traces};
 
-/// Flags that belong to one response, not to the session.
+/// Flags that belong to one response, not to the session. One of them says that more follows in
+/// the same packet.
 const RESPONSE_FLAGS: StatusFlags = StatusFlags::SERVER_MORE_RESULTS_EXISTS
+    .union(StatusFlags::SERVER_STATUS_NO_GOOD_INDEX_USED)
+    .union(StatusFlags::SERVER_STATUS_NO_INDEX_USED)
     .union(StatusFlags::SERVER_STATUS_CURSOR_EXISTS)
-    .union(StatusFlags::SERVER_STATUS_LAST_ROW_SENT);
+    .union(StatusFlags::SERVER_STATUS_LAST_ROW_SENT)
+    .union(StatusFlags::SERVER_STATUS_DB_DROPPED)
+    .union(StatusFlags::SERVER_STATUS_METADATA_CHANGED)
+    .union(StatusFlags::SERVER_QUERY_WAS_SLOW)
+    .union(StatusFlags::SERVER_PS_OUT_PARAMS)
+    .union(StatusFlags::SERVER_SESSION_STATE_CHANGED);
 
 /// A named user's session. `R` is what it has of the replica: a guarded session there, which
 /// all that runs statements asks for, or, while it is idle and shares, none.
@@ -173,7 +181,7 @@ impl<'a> Session<'a> {
         if let Some(user) = live.users.find(self.user.as_bytes()) {
             let RoleJudge { judge, policy } = self.daemon.judge(self.replica.version, &user.role);
             self.judge = judge;
-            self.prepared.retain_allowed(self.daemon, (&self.judge, &self.facts)).await?;
+            prepared::retain_allowed(self).await?;
             self.role = Arc::clone(&user.role);
             self.limits = live.session_limits.narrowed(&user.role.limits);
             self.retag(&policy);
@@ -313,6 +321,11 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Ends what the session runs on the replica, without waiting for it.
+    fn kill_later(&self) {
+        self.daemon.kill_later(&self.replica.wish.account, &self.replica.seat);
+    }
+
     /// Takes over what a response said of the session.
     fn note_status(&mut self, status: StatusFlags) {
         self.replica.status = status - RESPONSE_FLAGS;
@@ -411,7 +424,7 @@ fn replica_spoke_unasked(replica: &mut ReplicaSession, filled: std::io::Result<u
 
 /// Where the session's statements run, for its records.
 fn at<'a>(daemon: &'a Daemon, replica: &'a ReplicaSession, policy: &'a str) -> Place<'a> {
-    let replica_session = Some(u64::from(replica.connection_id));
+    let replica_session = Some(u64::from(replica.seat.id));
     let (name, account) = (&daemon.pool.target.name, &replica.wish.account.user);
     Place { replica: name, account, replica_session, policy }
 }

@@ -24,7 +24,7 @@ struct Seen {
     over: Option<Over>,
     rows: u64,
     next_sequence_id: u8,
-    between_packets: bool,
+    client_border: Option<u8>,
 }
 
 /// Feeds `wire` in pieces and keeps what has not gone on, as the relay does.
@@ -50,7 +50,7 @@ fn walk<'a>(
         over,
         rows: walker.rows(),
         next_sequence_id: walker.next_client_sequence_id(),
-        between_packets: walker.between_packets(),
+        client_border: walker.client_border(),
     })
 }
 

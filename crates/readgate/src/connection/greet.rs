@@ -68,9 +68,16 @@ pub async fn greet(
     context: &mut Context,
     admitted: Admitted,
 ) -> Result<Greeted, Ending> {
-    context.earmarked = daemon.pool.earmark(context.peer.ip());
-    if let Some(warm) = &context.earmarked {
-        context.connection_id = warm.connection_id();
+    match daemon.pool.earmark(context.peer.ip()) {
+        // Another server's, or one's that has begun anew: the id is another session's here.
+        Some(warm) if daemon.registry.has_greeted(warm.connection_id()) => {
+            daemon.pool.put_back(warm);
+        }
+        Some(warm) => {
+            context.connection_id = warm.connection_id();
+            context.earmarked = Some(warm);
+        }
+        None => {}
     }
     let nonce = Nonce::generate()
         .map_err(|fault| Ending::silent(EndingKind::Internal, fault.to_string()))?;

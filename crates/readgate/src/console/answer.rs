@@ -4,10 +4,10 @@
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_query_response_text_resultset.html>
 //! <https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_binary_resultset.html>
 use bytes::{BufMut, BytesMut};
-use mysql_wire::ok_packet::{EOF_HEADER, encode_eof};
+use mysql_wire::ok_packet::{encode_end, encode_eof};
 use mysql_wire::prepare::PrepareOk;
 use mysql_wire::writer::{put_lenenc_bytes, put_lenenc_int};
-use mysql_wire::{Capabilities, OkPacket, StatusFlags};
+use mysql_wire::{Capabilities, StatusFlags};
 
 use super::engine::Kind;
 use crate::packet_stream::PacketStream;
@@ -90,12 +90,7 @@ pub fn queue(client: &mut PacketStream, table: &Table, negotiated: Capabilities,
         }
         client.queue(&[&payload]);
     }
-    if deprecate_eof {
-        let ok = OkPacket::plain(status).encode();
-        client.queue(&[&[EOF_HEADER], ok.get(1..).unwrap_or_default()]);
-    } else {
-        client.queue(&[&encode_eof(status)]);
-    }
+    client.queue(&[&encode_end(status, deprecate_eof)]);
 }
 
 /// Queues the answer to COM_STMT_PREPARE: what the statement's parameters and columns are.
@@ -106,8 +101,7 @@ pub fn queue_prepared(
     negotiated: Capabilities,
 ) {
     let optional = negotiated.contains(Capabilities::CLIENT_OPTIONAL_RESULTSET_METADATA);
-    let flag: &[u8] = if optional { &[FULL_METADATA] } else { &[] };
-    client.queue(&[&prepared.encode(), flag]);
+    client.queue(&[&prepared.encode(optional)]);
     let parameter = || Column { name: String::from("?"), kind: Kind::Text };
     let parameters: Vec<Column> = (0..prepared.parameters).map(|_| parameter()).collect();
     for definitions in [parameters.as_slice(), columns] {

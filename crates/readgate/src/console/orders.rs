@@ -140,7 +140,9 @@ async fn kill(
     query_only: bool,
 ) -> Result<Option<Table>, Refused> {
     let all = daemon.registry.all();
-    let target = all.into_iter().find(|(own, entry)| u64::from(*own) == id || entry.card.is_at(id));
+    let target = all.into_iter().filter(|entry| entry.has_id(id));
+    // Ids of sessions are what the operator sees; several servers may have the same of their own.
+    let target = target.max_by_key(|entry| u64::from(entry.id) == id);
     let result = if target.is_some() { "killed by an operator" } else { "no such session" };
     let event = Event::Kill {
         session: u64::from(giver.session),
@@ -150,14 +152,14 @@ async fn kill(
         result,
     };
     daemon.record(&event).await;
-    let Some((_, entry)) = target else {
+    let Some(entry) = target else {
         return Err((ER_NO_SUCH_THREAD, format!("Unknown thread id: {id}")));
     };
     // An operator's session has nothing on the replica, nor has one that shares its connection
     // at the moment.
     let card = &entry.card;
-    if let (true, Some(account), Some(id)) = (query_only, &card.account, card.replica_session) {
-        let killed = daemon.pool.kill(account, id, true).await;
+    if let (true, Some(account), Some(seat)) = (query_only, &card.account, &card.seat) {
+        let killed = daemon.pool.kill(account, seat, true).await;
         return killed.map(|()| None).map_err(|fault| (ER_UNKNOWN_ERROR, fault.to_string()));
     }
     if !query_only {

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ledger::WhoTag;
 use mysql_wire::error_code::ER_UNKNOWN_COM_ERROR;
-use mysql_wire::ok_packet::encode_eof;
+use mysql_wire::ok_packet::encode_end;
 use mysql_wire::packet::Payload;
 use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, SqlState, StatusFlags};
 use tokio::time::sleep;
@@ -81,7 +81,7 @@ impl<'a> Operator<'a> {
         let card = Card::new(context, &logged_in.named, client.is_encrypted());
         let limits = daemon.live().session_limits.narrowed(&user.role.limits);
         let (registered, orders) = daemon.registry.register(context.connection_id, card);
-        reload::end_if_revoked(daemon, context.connection_id);
+        reload::end_if_revoked(daemon, &registered);
         let schema = logged_in.schema.as_deref().unwrap_or(b"readgate");
         let schema = statement::schema(schema).ok_or_else(|| {
             let err = statement::unknown_schema(schema);
@@ -160,10 +160,7 @@ impl<'a> Operator<'a> {
             Some(Command::SetOption) => {
                 let is_modern =
                     self.logged_in.negotiated.contains(Capabilities::CLIENT_DEPRECATE_EOF);
-                match is_modern {
-                    true => self.ok().await,
-                    false => self.send(&encode_eof(STATUS)).await,
-                }
+                self.send(&encode_end(STATUS, is_modern)).await
             }
             Some(Command::Statistics) => self.send(b"readgate console").await,
             Some(Command::StmtPrepare) => prepared::prepare(self, &body, Instant::now()).await,

@@ -71,7 +71,7 @@ fn at(moment_of: Timestamp) -> Value {
 
 fn sessions(daemon: &Daemon) -> Vec<Row> {
     let now = Timestamp::now();
-    let row = |(id, Entry { card, since, .. }): (u32, Entry)| {
+    let row = |Entry { id, card, since, .. }: Entry| {
         let user = card.named.user();
         vec![
             number(id),
@@ -84,7 +84,7 @@ fn sessions(daemon: &Daemon) -> Vec<Row> {
             number(card.encrypted),
             text(card.named.method()),
             optional(card.account.as_ref().map(|account| &account.user)),
-            card.replica_session.map_or(Value::Null, number),
+            card.seat.as_ref().map_or(Value::Null, |seat| number(seat.id)),
             at(since),
             number(now.as_second() - since.as_second()),
         ]
@@ -97,7 +97,7 @@ fn users(daemon: &Daemon) -> Vec<Row> {
     let of_a_user = daemon.limits.of_a_user();
     let all = daemon.registry.all();
     let row = |user: &Arc<access::User>| {
-        let sessions = all.iter().filter(|(_, entry)| entry.card.user == user.name.as_str());
+        let sessions = all.iter().filter(|entry| entry.card.user == user.name.as_str());
         let plugins: Vec<&str> = user.plugins.iter().map(|plugin| plugin.name()).collect();
         let newest = user.credentials.first();
         vec![

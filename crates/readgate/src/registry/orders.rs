@@ -95,17 +95,17 @@ impl Orders {
         }
     }
 
-    /// Waits until the session must end at once.
-    pub async fn end_now(&mut self) {
+    /// Waits until the session must end at once. One task listens, in one place at a time.
+    pub async fn end_now(&self) {
         self.wait(|order| matches!(order, Order::EndNow(_))).await;
     }
 
     /// Waits until a session that has nothing to do must end.
-    pub async fn end_when_idle(&mut self) {
+    pub async fn end_when_idle(&self) {
         self.wait(|order| order != Order::GoOn).await;
     }
 
-    async fn wait(&mut self, ends: impl Fn(Order) -> bool) {
+    async fn wait(&self, ends: impl Fn(Order) -> bool) {
         let told = &self.told;
         let given = poll_fn(|context| {
             // Listen first, then look: an order that comes in between wakes.
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn an_order_to_finish_ends_an_idle_session_and_no_statement() {
-        let (voice, mut orders) = line(None);
+        let (voice, orders) = line(None);
         assert!(!is_ready(orders.end_when_idle()));
         voice.give(Order::FinishAndEnd(Reason::Shutdown));
         assert!(is_ready(orders.end_when_idle()) && !is_ready(orders.end_now()));
@@ -145,7 +145,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_order_wakes_a_session_that_waits() {
-        let (voice, mut orders) = line(None);
+        let (voice, orders) = line(None);
         let waiting = tokio::spawn(async move {
             orders.end_now().await;
             orders.current()
@@ -157,7 +157,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_session_ends_when_its_time_is_over() {
-        let (_voice, mut orders) = line(Some(Duration::from_secs(3)));
+        let (_voice, orders) = line(Some(Duration::from_secs(3)));
         let begin = Instant::now();
         orders.end_now().await;
         assert_eq!(begin.elapsed(), Duration::from_secs(3));

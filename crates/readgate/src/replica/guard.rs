@@ -54,6 +54,8 @@ pub struct Baseline {
     /// The server runs statements for each new connection (`init_connect`), and not for a new
     /// login on an old one: no connection is as another person's would be.
     pub has_init_connect: bool,
+    /// Which server it is: by its host, port and id together.
+    pub server: Vec<u8>,
 }
 
 impl Baseline {
@@ -85,6 +87,7 @@ pub async fn put_in_force(
     let statements = statements(connection.version, &guard);
     let baseline = answer_to(&mut connection, &statements).await?;
     connection.is_personal |= baseline.has_init_connect;
+    connection.seat.is_at(&baseline.server);
     Ok(ReplicaSession { connection, guard, wish: Arc::clone(wish), baseline, is_loose: false })
 }
 
@@ -163,6 +166,7 @@ fn question(version: ServerVersion) -> String {
         "DATABASE()",
         server_is_writable(version.flavour),
         "@@global.init_connect <> ''",
+        "CONCAT_WS(' ', @@global.hostname, @@global.port, @@global.server_id)",
     ]
     .map(|value| format!("CAST({value} AS BINARY)"));
     format!("SELECT {} LIMIT 1", columns.join(", "))
@@ -195,8 +199,8 @@ fn read_back(rows: Vec<TextRow>, status: StatusFlags) -> Result<Baseline, Replic
     }
     let not_in_force = || ReplicaFault::Guard("the session is not read-only".to_owned());
     let row = rows.into_iter().next().ok_or_else(not_in_force)?;
-    let [read_only, sql_mode, charset, collation, schema, writable, init_connect] =
-        <[_; 7]>::try_from(row).map_err(|_| not_in_force())?;
+    let [read_only, sql_mode, charset, collation, schema, writable, init_connect, server] =
+        <[_; 8]>::try_from(row).map_err(|_| not_in_force())?;
     if read_only.as_deref() != Some(b"1") {
         return Err(not_in_force());
     }
@@ -207,6 +211,7 @@ fn read_back(rows: Vec<TextRow>, status: StatusFlags) -> Result<Baseline, Replic
         schema,
         server_is_writable: writable.as_deref() != Some(b"0"),
         has_init_connect: init_connect.as_deref() != Some(b"0"),
+        server: server.unwrap_or_default(),
     })
 }
 
@@ -218,7 +223,7 @@ mod tests {
     fn a_session_that_is_not_read_only_is_refused() {
         let row = |flag: &[u8]| {
             let rest = ["", "utf8mb4", "utf8mb4_bin"].map(|text| Some(text.as_bytes().to_vec()));
-            let server = [None, Some(b"0".to_vec()), Some(b"0".to_vec())];
+            let server = [None, Some(b"0".to_vec()), Some(b"0".to_vec()), Some(b"host".to_vec())];
             [Some(flag.to_vec())].into_iter().chain(rest).chain(server).collect()
         };
         let idle = StatusFlags::SERVER_STATUS_AUTOCOMMIT;

@@ -19,6 +19,7 @@ use sql_judge::ServerVersion;
 use tokio::sync::OwnedSemaphorePermit;
 use zeroize::Zeroizing;
 
+use super::seat::Seat;
 use super::{ReplicaFault, ReplicaProfile, ReplicaTarget, ReplicaTrust, SessionWish, UTF8MB4};
 use crate::packet_stream::{PacketStream, StreamFault};
 
@@ -61,10 +62,10 @@ pub struct LoggedIn {
     pub channel: PacketStream,
     /// Form of its responses.
     pub form: ResponseForm,
-    /// Which clients it suits: [`class`] of their capabilities.
+    /// Which clients it suits: [`class`] of what the replica really does here.
     pub class: Capabilities,
-    /// The replica's id of it.
-    pub connection_id: u32,
+    /// Where it is.
+    pub seat: Seat,
     /// Status flags of the last OK.
     pub status: StatusFlags,
     /// Flavour and version of the replica.
@@ -92,6 +93,7 @@ pub async fn log_in(
     mut channel: PacketStream,
     wish: &SessionWish,
 ) -> Result<LoggedIn, ReplicaFault> {
+    let address = channel.peer().map_err(StreamFault::Io)?;
     let greeting = read_greeting(&mut channel).await?;
     let profile = profile_of(&greeting)?;
     target.remember(&profile);
@@ -131,8 +133,8 @@ pub async fn log_in(
     Ok(LoggedIn {
         channel,
         form,
-        class: class(wish.client),
-        connection_id: greeting.connection_id,
+        class: class(requested),
+        seat: Seat::new(greeting.connection_id, address),
         status,
         version: profile.version,
         born: Instant::now(),

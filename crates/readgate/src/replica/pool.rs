@@ -113,7 +113,8 @@ impl Pool {
     }
 
     /// A session as wished, on a server that takes no writes unless config lets it: on the
-    /// earmarked connection if it suits, on another warm one, or on a new one.
+    /// earmarked connection if it suits, on another warm one, or on a new one. Its answers have the
+    /// form that the client expects, or it is none.
     pub async fn lend(
         self: &Arc<Self>,
         wish: &Arc<SessionWish>,
@@ -122,6 +123,9 @@ impl Pool {
         let session = self.lend_any(wish, earmarked).await?;
         if session.baseline.server_is_writable && self.target.refuse_writable {
             return Err(ReplicaFault::Writable);
+        }
+        if session.class != class(wish.client) {
+            return Err(ReplicaFault::Changed);
         }
         Ok(session)
     }

@@ -24,6 +24,13 @@ pub(super) async fn connect(address: &str) -> io::Result<TcpStream> {
     Ok(socket)
 }
 
+/// Connects to one address.
+pub(super) async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect(address).await?;
+    prepare(&socket)?;
+    Ok(socket)
+}
+
 /// The first one that answers: one that is silent doesn't use the others' time up.
 async fn connect_to_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut tries = JoinSet::new();

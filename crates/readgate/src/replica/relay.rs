@@ -62,14 +62,16 @@ pub struct Passed {
     pub hash: Option<Context>,
     /// Whether the replica was told to stop meanwhile.
     pub stopped: bool,
+    /// The id of the next packet to the client, where what it has got ends with a packet.
+    pub border: Option<u8>,
     /// How many.
     bytes: u64,
 }
 
 impl Passed {
-    /// Nothing yet; what comes is put into that hash, if there is one.
-    pub fn hashed_by(hash: Option<Context>) -> Self {
-        Self { hash, ..Self::default() }
+    /// Nothing yet, of what the walker follows; what comes is put into that hash, if there is one.
+    pub fn nothing(walker: &ResponseWalker, hash: Option<Context>) -> Self {
+        Self { hash, border: walker.client_border(), ..Self::default() }
     }
 }
 
@@ -100,21 +102,22 @@ pub async fn up_to_the_end(
             hash.update(inbox.get(..walk.forward).unwrap_or_default());
         }
         if let Some(end) = walk.end {
-            if inbox.len() > walk.forward {
+            if replica.channel.untaken() > walk.forward {
                 return Err(ResponseFault::Malformed("packet after the end").into());
             }
             return Ok(Held { end, len: walk.forward, bytes: passed.bytes });
         }
-        if let Some(over) = walk.over {
+        if walk.forward > 0 {
+            // What is walked over and isn't sent, as before a fault, is no border of the client's.
             send_front(client, replica, walk.forward, watch).await?;
+            passed.border = walker.client_border();
+        }
+        if let Some(over) = walk.over {
             return Err(RelayFault::Over(over));
         }
-        if walk.forward > 0 {
-            send_front(client, replica, walk.forward, watch).await?;
-            // Where more is always there, nothing below waits for an order.
-            if matches!(watch.orders.current(), Order::EndNow(_)) {
-                return Err(RelayFault::Ordered);
-            }
+        // Where more is always there, nothing below waits for an order.
+        if walk.forward > 0 && matches!(watch.orders.current(), Order::EndNow(_)) {
+            return Err(RelayFault::Ordered);
         }
         more(client, replica, watch).await?;
     }
@@ -176,13 +179,13 @@ pub async fn alongside<T>(
     let Watch { orders, timer, due, .. } = watch;
     let mut exchange = pin!(exchange);
     loop {
-        let watching = client.inbox().len() < READ_AHEAD;
+        let watching = client.untaken() < READ_AHEAD;
         tokio::select! {
             biased;
             done = &mut exchange => {
                 return done.map_err(|error| RelayFault::ReplicaGone(error.to_string()));
             }
-            ahead = client.fill(), if watching => match ahead {
+            ahead = client.fill_ahead(), if watching => match ahead {
                 Ok(0) => return Err(RelayFault::ClientGone("closed".to_owned())),
                 Ok(_) => {}
                 Err(error) => return Err(RelayFault::ClientGone(error.to_string())),

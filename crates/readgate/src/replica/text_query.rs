@@ -58,7 +58,7 @@ pub async fn run_named(channel: &mut PacketStream, text: &str) -> Result<NamedAn
 }
 
 /// Runs statements with one round trip; the answer of the last one, and the session's status
-/// after it.
+/// after it. All answers are read, whichever is an error: the next one must be its question's.
 pub async fn run_all(
     channel: &mut PacketStream,
     texts: &[String],
@@ -67,11 +67,15 @@ pub async fn run_all(
         queue(channel, text);
     }
     channel.flush().await.map_err(StreamFault::Io)?;
-    let mut last = Answer::default();
+    let mut last = Ok(Answer::default());
     for _ in texts {
-        last = read_answer(channel).await?;
+        last = match (read_answer(channel).await, last) {
+            (Err(broken @ QueryFault::Stream(_)), _) => return Err(broken),
+            (answer, Ok(_)) => answer,
+            (_, refused) => refused,
+        };
     }
-    Ok((last.rows, last.status))
+    last.map(|Answer { rows, status, .. }| (rows, status))
 }
 
 /// Runs a command that has no body and is answered with OK; the session's status after it.
@@ -158,4 +162,40 @@ fn row(payload: &[u8]) -> Result<TextRow, Malformed> {
         });
     }
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// As a server answers a SELECT of one value, with sequence ids from 1 on.
+    fn one_value(value: u8) -> Vec<u8> {
+        let definition =
+            [3, b'd', b'e', b'f', 0, 0, 0, 1, b'v', 0, 12, 63, 0, 1, 0, 0, 0, 253, 0, 0, 0];
+        let eof: &[u8] = &[0xfe, 0, 0, 2, 0];
+        let payloads = [&[1][..], &definition, eof, &[1, value], eof];
+        let packet = |(id, payload): (u8, &&[u8])| {
+            [&[u8::try_from(payload.len()).unwrap(), 0, 0, id][..], *payload].concat()
+        };
+        (1..).zip(&payloads).flat_map(packet).collect()
+    }
+
+    #[tokio::test]
+    async fn an_error_among_several_answers_shifts_none_of_the_later_ones() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut far, _) = listener.accept().await.unwrap();
+        let mut channel = PacketStream::new(near);
+        let refused = ErrPacket::new(1317, mysql_wire::SqlState::INTERRUPTED, "no").encode();
+        let refused = [&[u8::try_from(refused.len()).unwrap(), 0, 0, 1][..], &refused].concat();
+        far.write_all(&[refused, one_value(b'1'), one_value(b'2')].concat()).await.unwrap();
+        let both = ["SET @a = 1".to_owned(), "SELECT 1".to_owned()];
+        let fault = run_all(&mut channel, &both).await;
+        assert!(matches!(fault, Err(QueryFault::Replica(err)) if err.code == 1317));
+        let rows = run(&mut channel, "SELECT 2").await.unwrap();
+        assert_eq!(rows, [[Some(b"2".to_vec())]]);
+    }
 }

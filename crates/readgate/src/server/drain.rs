@@ -8,7 +8,8 @@ use tokio::time::{sleep, timeout};
 use crate::daemon::Daemon;
 use crate::registry::{Order, Reason};
 
-/// Sessions told to end at once, and connections that close, have this long.
+/// Sessions told to end at once, connections that close and statements that are ended at the
+/// replica have this long.
 const END_LIMIT: Duration = Duration::from_secs(3);
 /// Between two looks at who is left.
 const LOOK: Duration = Duration::from_millis(20);
@@ -35,9 +36,11 @@ pub(super) async fn drain(daemon: &Daemon, limit: Duration, impatient: impl Futu
         let cut = daemon.registry.order_all(Order::EndNow(Reason::Shutdown), |_| true);
         tracing::warn!(sessions = cut, "stopping: sessions are cut");
     }
-    // Connections close after their session has ended: the last words count too.
+    // Connections close after their session has ended: the last words count too, and what the
+    // replica is told.
+    let is_open = || !daemon.registry.is_empty() || daemon.metrics.open_connections() > 0;
     let closing = async {
-        while !daemon.registry.is_empty() || daemon.metrics.open_connections() > 0 {
+        while is_open() || daemon.kills() {
             finish();
             sleep(LOOK).await;
         }

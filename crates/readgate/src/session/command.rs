@@ -4,13 +4,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use mysql_wire::error_code::ER_UNKNOWN_COM_ERROR;
-use mysql_wire::ok_packet::encode_eof;
+use mysql_wire::ok_packet::encode_end;
 use mysql_wire::packet::Payload;
 use mysql_wire::{Command, ErrPacket, Reader, SqlState};
 
 use super::carried::Carried;
 use super::passthrough::{self, Harmless};
-use super::{Session, prepared, statement};
+use super::{RESPONSE_FLAGS, Session, prepared, statement};
 use crate::ending::{Ending, EndingKind};
 
 /// How a command came.
@@ -71,9 +71,7 @@ async fn set_option(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending
         Ok(1) => false,
         Ok(_) | Err(_) => return unknown(session).await,
     };
-    if session.replica.form.deprecate_eof {
-        return session.send_ok(false).await;
-    }
-    let eof = encode_eof(session.replica.status);
-    session.send(&eof).await
+    let status = session.replica.status - RESPONSE_FLAGS;
+    let end = encode_end(status, session.replica.form.deprecate_eof);
+    session.send(&end).await
 }

@@ -16,7 +16,7 @@ pub async fn run(
     query_only: bool,
     more_after: bool,
 ) -> Result<bool, Ending> {
-    let found = session.daemon.registry.find(&session.user, id);
+    let found = session.daemon.registry.find(&session.user, id, &session.replica.seat);
     let result = match &found {
         Found::Own(..) => "killed",
         Found::AnothersSession => "not the user's session",
@@ -24,7 +24,7 @@ pub async fn run(
     };
     record(session, (id, query_only), result).await;
     let err = match found {
-        Found::Own(target, _) if target == session.context.connection_id => {
+        Found::Own(target, _) if target == session.registered.serial => {
             return kill_oneself(session, query_only).await;
         }
         Found::Own(_, entry) => match kill(session, &entry, query_only).await {
@@ -62,8 +62,8 @@ async fn kill(session: &Session<'_>, target: &Entry, query_only: bool) -> Result
         return Ok(());
     }
     // An operator's session, and one that shares its connection at the moment, run nothing.
-    match (&target.card.account, target.card.replica_session) {
-        (Some(account), Some(id)) => session.daemon.pool.kill(account, id, true).await,
+    match (&target.card.account, &target.card.seat) {
+        (Some(account), Some(seat)) => session.daemon.pool.kill(account, seat, true).await,
         (_, _) => Ok(()),
     }
 }

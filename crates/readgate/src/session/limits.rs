@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use super::Session;
 use crate::clock::today;
 use crate::ending::{Ending, EndingKind};
+use crate::replica::ReplicaFault;
 
 /// A statement that was stopped has this long to end on the replica.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -60,7 +61,7 @@ pub async fn stop(
 ) -> Result<(), Ending> {
     let err = over_limit(&session.user, &session.role.limits, over, got);
     session.client.sequence_id = walker.next_client_sequence_id();
-    session.send_err(&err).await?;
+    session.send_err(&err).await.inspect_err(|_| session.kill_later())?;
     let broken = |detail: String| Ending::silent(EndingKind::ReplicaFault, detail);
     kill_statement(session).await.map_err(broken)?;
     throw_away(session, walker).await?;
@@ -69,8 +70,8 @@ pub async fn stop(
 
 /// Tells the replica to end what the session runs there. An error says why it can't be told.
 pub async fn kill_statement(session: &mut Session<'_>) -> Result<(), String> {
-    let (account, id) = (&session.replica.wish.account, session.replica.connection_id);
-    let killed = session.daemon.pool.kill(account, id, true).await;
+    let (account, seat) = (&session.replica.wish.account, &session.replica.seat);
+    let killed = session.daemon.pool.kill(account, seat, true).await;
     killed.map_err(|fault| fault.to_string())
 }
 
@@ -83,11 +84,14 @@ pub async fn throw_away(
     timeout(STOP_DEADLINE, drain(session, walker)).await.map_err(late)?
 }
 
-/// The order to stop may have come late and hit what runs next: let that be ours.
+/// The order to stop may have come late and hit what runs next: let that be ours. A question that
+/// isn't answered in its time may be later: that would pass for the answer to another.
 pub async fn take_late_stop(session: &mut Session<'_>) -> Result<(), Ending> {
-    match session.resync().await {
-        Ok(()) => Ok(()),
-        Err(_) => session.resync().await,
+    match session.daemon.pool.target.read_again(&mut session.replica).await {
+        Err(silent @ ReplicaFault::Unreachable(_)) => {
+            Err(Ending::silent(EndingKind::ReplicaFault, silent.to_string()))
+        }
+        Ok(_) | Err(_) => session.resync().await,
     }
 }
 

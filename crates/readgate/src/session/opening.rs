@@ -56,7 +56,7 @@ impl<'a> Session<'a> {
         let user = logged_in.named.user();
         let card = Card {
             account: Some(account),
-            replica_session: Some(replica.connection_id),
+            seat: Some(replica.seat.clone()),
             ..Card::new(context, &logged_in.named, client.is_encrypted())
         };
         // Before the judge is asked for: what changes in between is followed.
@@ -65,7 +65,7 @@ impl<'a> Session<'a> {
         let tag = login_record::record(daemon, context, &logged_in, at(daemon, &replica, &policy))
             .await?;
         let (registered, orders) = daemon.registry.register(context.connection_id, card);
-        reload::end_if_revoked(daemon, context.connection_id);
+        reload::end_if_revoked(daemon, &registered);
         let mut session = Self {
             daemon,
             client,

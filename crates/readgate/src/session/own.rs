@@ -22,7 +22,11 @@ pub async fn run(
         OwnStatement::ProcessList { full } => {
             // Held until the answer is there: none of them becomes another user's meanwhile.
             let held = session.daemon.registry.sessions_of(&session.user);
-            let mut ids: Vec<u32> = held.iter().filter_map(|e| e.card.replica_session).collect();
+            // The list is that of the session's server: another one's ids are others' here.
+            let here = &session.replica.seat.server;
+            let seats = held.iter().filter_map(|entry| entry.card.seat.as_ref());
+            let near = seats.filter(|seat| seat.server == *here);
+            let mut ids: Vec<u32> = near.map(|seat| seat.id).collect();
             ids.sort_unstable();
             let permit = session.judge.process_list(&session.facts, full, &ids);
             let run = Run::of_text(Command::Query, &permit, more_after);

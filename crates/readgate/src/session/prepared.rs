@@ -22,7 +22,6 @@ use super::limits::Got;
 use super::passthrough::{relay_whole, send};
 use super::statement::{Execution, Run};
 use super::{Session, aside, limits, refuse};
-use crate::daemon::Daemon;
 use crate::ending::Ending;
 use crate::recording::Named;
 
@@ -95,26 +94,6 @@ impl PreparedStatements {
         self.last = None;
     }
 
-    /// Forgets those that the judge of now would refuse; their ids are unknown from then on.
-    pub async fn retain_allowed(
-        &mut self,
-        daemon: &Daemon,
-        (judge, facts): (&Arc<Judge>, &SessionFacts),
-    ) -> Result<(), Ending> {
-        if !aside::are_long(self.bytes()) {
-            retain_allowed(&mut self.by_id, judge, facts);
-            return Ok(());
-        }
-        let (judge, facts) = (Arc::clone(judge), facts.clone());
-        let mut by_id = std::mem::take(&mut self.by_id);
-        let looking = aside::beside(&daemon.long_texts, move || {
-            retain_allowed(&mut by_id, &judge, &facts);
-            by_id
-        });
-        self.by_id = looking.await?;
-        Ok(())
-    }
-
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
@@ -154,11 +133,39 @@ impl PreparedStatements {
     }
 }
 
-fn retain_allowed(by_id: &mut HashMap<u32, Prepared>, judge: &Judge, facts: &SessionFacts) {
-    by_id.retain(|_, prepared| match prepared {
-        Prepared::Read(read) => judge.would_allow(facts, &read.permit),
-        Prepared::Absorbed(..) => true,
-    });
+/// Forgets those that the judge of now would refuse, as does the replica; their ids are unknown
+/// from then on.
+pub async fn retain_allowed(session: &mut Session<'_>) -> Result<(), Ending> {
+    let judge = Arc::clone(&session.judge);
+    let refused = if aside::are_long(session.prepared.bytes()) {
+        let (facts, mut by_id) =
+            (session.facts.clone(), std::mem::take(&mut session.prepared.by_id));
+        let looking = aside::beside(session, move || {
+            let refused = take_refused(&mut by_id, &judge, &facts);
+            (by_id, refused)
+        });
+        let (by_id, refused) = looking.await?;
+        session.prepared.by_id = by_id;
+        refused
+    } else {
+        take_refused(&mut session.prepared.by_id, &judge, &session.facts)
+    };
+    for id in refused {
+        send(session, Command::StmtClose, &id.to_le_bytes()).await?;
+    }
+    Ok(())
+}
+
+fn take_refused(
+    by_id: &mut HashMap<u32, Prepared>,
+    judge: &Judge,
+    facts: &SessionFacts,
+) -> Vec<u32> {
+    let is_refused = |_: &u32, prepared: &mut Prepared| match prepared {
+        Prepared::Read(read) => !judge.would_allow(facts, &read.permit),
+        Prepared::Absorbed(..) => false,
+    };
+    by_id.extract_if(is_refused).map(|(id, _)| id).collect()
 }
 
 /// COM_STMT_PREPARE.
@@ -247,7 +254,7 @@ async fn prepare_absorbed(
     session.prepared.insert(id, Prepared::Absorbed(absorbed, text));
     let prepare_ok =
         PrepareOk { statement_id: id, columns: 0, parameters: 0, metadata_follows: true };
-    session.send(&prepare_ok.encode()).await
+    session.send(&prepare_ok.encode(session.replica.form.optional_metadata)).await
 }
 
 /// COM_STMT_EXECUTE.

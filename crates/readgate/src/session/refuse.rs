@@ -79,7 +79,7 @@ async fn refuse(
     (cause, err): (&Cause, ErrPacket),
 ) -> Result<(), Ending> {
     let message = String::from_utf8_lossy(&err.message).into_owned();
-    let form = Form::of(session, text).await;
+    let form = Form::of(session, text).await.unwrap_or(Form::Hashed);
     let refusal = Refusal {
         command: command.name(),
         schema: session.facts.schema(),
@@ -129,7 +129,7 @@ pub async fn absorb(
     absorbed: &Absorbed,
     more_after: bool,
 ) -> Result<bool, Ending> {
-    let form = Form::of(session, text).await;
+    let form = Form::of(session, text).await.unwrap_or(Form::Hashed);
     let refusal = Refusal {
         command: Command::Query.name(),
         schema: session.facts.schema(),

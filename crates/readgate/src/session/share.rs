@@ -21,7 +21,7 @@ use crate::recording::Named;
 use crate::registry::Reason;
 use crate::replica::account::Account;
 use crate::replica::remembered::{self, MOST_ROWS, Remembered};
-use crate::replica::{ReplicaSession, SessionWish};
+use crate::replica::{ReplicaFault, SessionWish};
 
 /// Rows before an offset count as found; statements with a longer offset leave diagnostics.
 const LONGEST_OFFSET: u64 = 100_000;
@@ -70,8 +70,6 @@ impl Traces {
 /// What a session has in place of its connection.
 pub struct Lent {
     wish: Arc<SessionWish>,
-    deprecate_eof: bool,
-    optional_metadata: bool,
     status: StatusFlags,
     remembered: Remembered,
     _counted: Counted,
@@ -163,15 +161,12 @@ impl<'a> Session<'a> {
             Leaving::Ended(Ending::silent(EndingKind::ReplicaFault, detail))
         })?;
         let Some(remembered) = asked else {
-            let (id, account) = (self.replica.connection_id, &self.replica.wish.account);
-            self.registered.at_replica(id, account);
+            self.registered.at_replica(&self.replica.seat, &self.replica.wish.account);
             self.traces.lasting = true;
             return Ok(Err(Box::new(self)));
         };
         let lent = Lent {
             wish: Arc::clone(&self.replica.wish),
-            deprecate_eof: self.replica.form.deprecate_eof,
-            optional_metadata: self.replica.form.optional_metadata,
             status: self.replica.status,
             remembered,
             _counted: Counted::among(&daemon.metrics.sessions_without_connection),
@@ -224,6 +219,7 @@ impl<'a> Session<'a, Lent> {
         };
         daemon.metrics.replica_opened(&opened);
         let restored = match opened {
+            Ok(replica) if replica.version != self.judge.server() => Err(ReplicaFault::Changed),
             Ok(mut replica) => {
                 let target = &daemon.pool.target;
                 let restored = self.replica.remembered.restore(target, &mut replica).await;
@@ -233,16 +229,17 @@ impl<'a> Session<'a, Lent> {
         };
         let mut replica = match restored {
             Ok(replica) => replica,
+            // It can't go on with this session.
+            Err(changed @ ReplicaFault::Changed) => return Err(no_replica(daemon, &changed)),
             Err(fault) => {
                 let err = fault.err_packet(&daemon.pool.target.name);
                 return Ok(Err((Box::new(self), err)));
             }
         };
-        self.check_kind(&replica)?;
         replica.status = self.replica.status;
         drop(std::mem::take(&mut replica.baseline));
         daemon.metrics.connections_borrowed.inc();
-        self.registered.at_replica(replica.connection_id, &account);
+        self.registered.at_replica(&replica.seat, &account);
         let (mut session, _) = self.with(replica);
         session.check_mode()?;
         session.retag(&daemon.judge(session.judge.server(), &session.role).policy);
@@ -256,18 +253,5 @@ impl<'a> Session<'a, Lent> {
         let accounts = self.daemon.pool.target.accounts.load();
         let account = role.and_then(|role| accounts.of(&role).map(Arc::clone));
         account.ok_or_else(|| Ending::ordered(Reason::Revoked))
-    }
-
-    /// A replica that has become another one meanwhile can't go on with this session.
-    fn check_kind(&self, replica: &ReplicaSession) -> Result<(), Ending> {
-        let Lent { deprecate_eof, optional_metadata, .. } = self.replica;
-        let form = &replica.form;
-        let is_same = replica.version == self.judge.server()
-            && (form.deprecate_eof, form.optional_metadata) == (deprecate_eof, optional_metadata);
-        let changed = || {
-            let fault = crate::replica::ReplicaFault::Version("another than before".to_owned());
-            no_replica(self.daemon, &fault)
-        };
-        if is_same { Ok(()) } else { Err(changed()) }
     }
 }

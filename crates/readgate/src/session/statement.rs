@@ -182,6 +182,16 @@ impl Ran {
     }
 }
 
+/// What is known of a run before it is forwarded.
+struct Begun {
+    caps: Caps,
+    /// What it leaves in its session; `None`: nobody asks.
+    footprint: Option<Footprint>,
+    /// What it names, if that took a while.
+    named: Option<Arc<Named>>,
+    intent: IntentRecorded,
+}
+
 impl<'p> Run<'p> {
     /// A run of the permitted text itself.
     pub fn of_text(command: Command, permit: &'p ReadPermit, more_after: bool) -> Self {
@@ -194,7 +204,7 @@ impl<'p> Run<'p> {
         session: &mut Session<'_>,
         received: Instant,
     ) -> Result<Ran, Ending> {
-        let Some((caps, intent)) = self.begin(session).await? else {
+        let Some(Begun { caps, footprint, named, intent }) = self.begin(session).await? else {
             return Ok(Ran::refused());
         };
         let got = self.got();
@@ -202,15 +212,14 @@ impl<'p> Run<'p> {
         session.context.count_statement();
         session.replica.is_personal |= self.permit.effects().leave_texts();
         session.replica.is_loose |= self.permit.runs_routine();
-        let footprint = self.footprint(session).await;
         footprint.into_iter().for_each(|footprint| session.traces.before(footprint));
         let sent = Instant::now();
         let forwarded = self.forward(session, &intent, sent).await;
         // The replica is at work: what this costs, nobody waits for.
-        let named = self.named(session).await;
+        let named = named.unwrap_or_else(|| self.named(session));
         let first = forwarded.as_ref().copied().unwrap_or(1);
         let mut walker = self.walker(session, first).with_caps(caps);
-        let mut passed = Passed::hashed_by(session.records.result_hash());
+        let mut passed = Passed::nothing(&walker, session.records.result_hash());
         let relayed = match forwarded {
             Err(fault) => Err(fault),
             Ok(_) => overtime::relay(session, &mut walker, &mut passed, sent).await,
@@ -227,7 +236,13 @@ impl<'p> Run<'p> {
         };
         // First: what was noted of the day knows then all that the ledger has recorded before.
         limits::count(session, relayed.as_ref().map_or(walker.bytes(), |held| held.bytes));
-        recording::outcome(session, intent, &report, relayed.as_ref()).await?;
+        let recorded = recording::outcome(session, intent, &report, relayed.as_ref()).await;
+        if let Err(ending) = recorded {
+            if relayed.is_err() {
+                session.kill_later();
+            }
+            return Err(ending);
+        }
         let held = match relayed {
             Ok(held) => held,
             Err(RelayFault::Over(over)) => {
@@ -238,7 +253,7 @@ impl<'p> Run<'p> {
                 Box::pin(limits::stop(session, &mut walker, (over, got))).await?;
                 return Ok(Ran { intent: sequence, got: now, ..Ran::refused() });
             }
-            Err(fault) => return Err(broken_off(session, &walker, &fault).await),
+            Err(fault) => return Err(broken_off(session, &passed, &fault)),
         };
         let released = overtime::release(session, held).await;
         let end = released.map_err(|fault| session.ending_by(&fault))?;
@@ -263,28 +278,29 @@ impl<'p> Run<'p> {
 
     /// What must be so before it is forwarded: the data is not too old, limits leave room, and it
     /// is on record. `None`: it isn't, and the client was told so.
-    async fn begin(
-        &self,
-        session: &mut Session<'_>,
-    ) -> Result<Option<(Caps, IntentRecorded)>, Ending> {
+    async fn begin(&self, session: &mut Session<'_>) -> Result<Option<Begun>, Ending> {
         let stale = session.daemon.walls.load().stale.clone();
         if let Some(stale) = stale {
             refuse::stale(session, self.command, self.permit, &stale).await?;
             return Ok(None);
         }
         session.tighten_for(self.permit).await?;
-        let (text, kind) = (self.permit.text(), self.permit.kind());
-        match limits::caps(session, self.got()) {
-            Ok(caps) => match self.record_intent(session).await {
-                Ok(intent) => return Ok(Some((caps, intent))),
-                Err(why) => session.send_err(&refuse::ledger_down(&why)).await?,
-            },
+        let caps = match limits::caps(session, self.got()) {
+            Ok(caps) => caps,
             Err(err) => {
-                let cause = ("bytes_per_day", kind);
+                let (text, cause) = (self.permit.text(), ("bytes_per_day", self.permit.kind()));
                 refuse::limited(session, self.command, text, cause, err).await?;
+                return Ok(None);
             }
+        };
+        let (footprint, named) = self.look_ahead(session).await?;
+        let text = self.recorded_text(session);
+        let is_name = matches!(self.command, Command::InitDb | Command::FieldList);
+        let form = if is_name { Form::Full } else { Form::of(session, text).await? };
+        match self.record_intent(session, text, &form).await {
+            Ok(intent) => Ok(Some(Begun { caps, footprint, named, intent })),
+            Err(why) => session.send_err(&refuse::ledger_down(&why)).await.map(|()| None),
         }
-        Ok(None)
     }
 
     /// What the client has of an execution's result already.
@@ -309,16 +325,22 @@ impl<'p> Run<'p> {
         }
     }
 
-    async fn record_intent(&self, session: &Session<'_>) -> Result<IntentRecorded, String> {
-        // The record of its preparation has an execution's text; one that lacks the values that
-        // this one is to hold can't stand for it.
+    /// The record of its preparation has an execution's text; one that lacks the values that this
+    /// one is to hold can't stand for it.
+    fn recorded_text(&self, session: &Session<'_>) -> &Bytes {
         let is_told = |one: &Execution| !one.told_redacted || session.redacts();
-        let text = match self.execution.as_ref().is_some_and(is_told) {
+        match self.execution.as_ref().is_some_and(is_told) {
             true => &NO_TEXT,
             false => self.permit.text(),
-        };
-        let is_name = matches!(self.command, Command::InitDb | Command::FieldList);
-        let form = if is_name { Form::Full } else { Form::of(session, text).await };
+        }
+    }
+
+    async fn record_intent(
+        &self,
+        session: &Session<'_>,
+        text: &Bytes,
+        form: &Form,
+    ) -> Result<IntentRecorded, String> {
         let (binds, attributes) = (self.carried.binds(), self.carried.attributes());
         let end_user = session.records.asserted.of(self.carried);
         let may_refer = session.records.may_refer && self.command == Command::Query;
@@ -339,33 +361,39 @@ impl<'p> Run<'p> {
         recording::intent(session, &intent).await
     }
 
-    /// What it leaves in its session; `None`: nobody asks.
-    async fn footprint(&self, session: &Session<'_>) -> Option<Footprint> {
-        session.daemon.pool.share_idle()?;
-        if !aside::is_long(self.permit.text()) {
-            return Some(self.permit.footprint());
+    /// What it leaves in its session, if anybody asks; and what a long text names: the replica
+    /// would wait for who comes late to its answer.
+    async fn look_ahead(
+        &self,
+        session: &Session<'_>,
+    ) -> Result<(Option<Footprint>, Option<Arc<Named>>), Ending> {
+        let (text, shares) = (self.permit.text(), session.daemon.pool.share_idle().is_some());
+        let names = aside::is_long(text)
+            && self.names_by_itself()
+            && self.permit.recall::<ByText>().is_none();
+        if !names && !shares {
+            return Ok((None, None));
         }
         let permit = self.permit.clone();
-        let looking = aside::look(session, self.permit.text(), move |_, _, _| permit.footprint());
-        Some(looking.await.unwrap_or(Footprint::Lasting))
+        let looking = aside::look(session, text, move |_, facts, _| {
+            (shares.then(|| permit.footprint()), names.then(|| named(&permit, facts)))
+        });
+        looking.await
     }
 
     /// What the text names; for an execution, what the prepared one did.
-    async fn named(&self, session: &Session<'_>) -> Arc<Named> {
-        match (&self.execution, self.command) {
-            (Some(execution), _) => Arc::clone(&execution.named),
-            (None, Command::Query | Command::StmtPrepare | Command::FieldList) => {
-                let text = self.permit.text();
-                if aside::is_long(text) && self.permit.recall::<ByText>().is_none() {
-                    let permit = self.permit.clone();
-                    let looking =
-                        aside::look(session, text, move |_, facts, _| named(&permit, facts));
-                    return looking.await.unwrap_or_default();
-                }
-                named(self.permit, &session.facts)
-            }
-            (None, _) => Arc::default(),
+    fn named(&self, session: &Session<'_>) -> Arc<Named> {
+        match &self.execution {
+            Some(execution) => Arc::clone(&execution.named),
+            None if self.names_by_itself() => named(self.permit, &session.facts),
+            None => Arc::default(),
         }
+    }
+
+    fn names_by_itself(&self) -> bool {
+        let names =
+            matches!(self.command, Command::Query | Command::StmtPrepare | Command::FieldList);
+        self.execution.is_none() && names
     }
 
     fn walker(&self, session: &Session<'_>, first: u8) -> ResponseWalker {
@@ -444,16 +472,10 @@ async fn forward(
 }
 
 /// A response that broke off: the replica is told to stop, the client to give up.
-async fn broken_off(
-    session: &mut Session<'_>,
-    walker: &ResponseWalker,
-    fault: &RelayFault,
-) -> Ending {
+fn broken_off(session: &mut Session<'_>, passed: &Passed, fault: &RelayFault) -> Ending {
     let mut ending = session.ending_by(fault);
     match fault {
-        RelayFault::ClientGone(_) | RelayFault::Ordered => {
-            session.daemon.kill_later(&session.replica.wish.account, session.replica.connection_id);
-        }
+        RelayFault::ClientGone(_) | RelayFault::Ordered => session.kill_later(),
         // Over and Overtime: the session goes on, so they don't come here.
         RelayFault::ReplicaGone(_)
         | RelayFault::Protocol(_)
@@ -464,9 +486,9 @@ async fn broken_off(
         }
     }
     // An ERR may stand between packets, never inside one.
-    match walker.between_packets() {
-        true => session.client.sequence_id = walker.next_client_sequence_id(),
-        false => ending.farewell = None,
+    match passed.border {
+        Some(sequence_id) => session.client.sequence_id = sequence_id,
+        None => ending.farewell = None,
     }
     ending
 }

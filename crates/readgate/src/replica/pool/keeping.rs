@@ -79,7 +79,7 @@ async fn fill(pool: Arc<Pool>, wanted: Capabilities) {
     while pool.shelf().count(wanted) < room {
         let Ok(place) = Arc::clone(&pool.places).try_acquire_owned() else { break };
         let Ok(session) = pool.target.open(&wish).await else { break };
-        if !pool.may_be_lent_again(&session) {
+        if !pool.may_be_lent_again(&session) || session.class != wanted {
             break;
         }
         let mut connection = session.connection;

@@ -8,7 +8,11 @@ use mysql_wire::handshake_response::Attribute;
 
 use super::Pool;
 use crate::replica::account::Account;
+use crate::replica::seat::Seat;
 use crate::replica::{ReplicaFault, ReplicaSession, SessionWish, text_query};
+
+/// Behind one address there may be so many servers: a balancer leads to another each time.
+const TRIES: usize = 8;
 
 impl Pool {
     /// Ends a statement or a session of ours on the replica, over another connection of the
@@ -16,14 +20,14 @@ impl Pool {
     pub async fn kill(
         self: &Arc<Self>,
         account: &Arc<Account>,
-        connection_id: u32,
+        seat: &Seat,
         query_only: bool,
     ) -> Result<(), ReplicaFault> {
         let mut wish = SessionWish::own("readgate-kill", account);
         wish.client = self.usual().unwrap_or(wish.client);
-        let mut session = self.at_once(&Arc::new(wish)).await?;
+        let mut session = self.beside(seat, &Arc::new(wish)).await?;
         let what = if query_only { "QUERY" } else { "CONNECTION" };
-        let text = format!("KILL {what} {connection_id}");
+        let text = format!("KILL {what} {}", seat.id);
         let done = self
             .target
             .within_deadline(async { Ok(text_query::run(&mut session.channel, &text).await) })
@@ -44,19 +48,27 @@ impl Pool {
         }
     }
 
-    /// A warm connection or a new one, over the limit, if need be: a full pool is when people
-    /// cancel.
-    async fn at_once(
+    /// A session on the same server as that connection: on a warm one or a new one, over the limit,
+    /// if need be: a full pool is when people cancel. On another server the id is somebody else's.
+    async fn beside(
         self: &Arc<Self>,
+        seat: &Seat,
         wish: &Arc<SessionWish>,
     ) -> Result<ReplicaSession, ReplicaFault> {
-        let warm = self.shelf().take_for(wish);
+        let warm = self.shelf().take_at(wish, &seat.server);
         if let Some(warm) = warm
             && let Some(opened) = self.open_warm(warm, wish).await
         {
             return opened;
         }
-        self.or_spare(self.target.open(wish).await, wish).await
+        for _ in 0..TRIES {
+            let opened = self.target.open_beside(seat, wish).await;
+            let session = self.or_spare(opened, wish).await?;
+            if session.seat.server == seat.server {
+                return Ok(session);
+            }
+        }
+        Err(ReplicaFault::Elsewhere)
     }
 
     /// What was opened; where the replica has no place for another, the one that is kept.

@@ -53,7 +53,7 @@ impl Warm {
 
     /// The replica's id of it, for a greeting.
     pub fn connection_id(&self) -> u32 {
-        self.connection().connection_id
+        self.connection().seat.id
     }
 
     /// Which clients it suits.
@@ -124,6 +124,14 @@ impl Shelf {
         let found = self.waiting.iter().rposition(|warm| suits(warm) && best(warm));
         let found = found.or_else(|| self.waiting.iter().rposition(suits));
         found.map(|at| self.waiting.remove(at))
+    }
+
+    /// The same at one server, which a connection must have named.
+    pub(super) fn take_at(&mut self, wish: &SessionWish, server: &[u8]) -> Option<Warm> {
+        let is_there = |warm: &Warm| *warm.connection().seat.server == *server;
+        let mut found = self.waiting.iter();
+        let at = found.rposition(|warm| warm.class() == class(wish.client) && is_there(warm));
+        at.map(|at| self.waiting.remove(at))
     }
 
     /// How many of that class there are.
