@@ -24,7 +24,7 @@ pub async fn run(
     };
     record(session, (id, query_only), result).await;
     let err = match found {
-        Found::Own(target, _) if target == session.registered.serial => {
+        Found::Own(target, _) if target == session.registered.key => {
             return kill_oneself(session, query_only).await;
         }
         Found::Own(_, entry) => match kill(session, &entry, query_only).await {
