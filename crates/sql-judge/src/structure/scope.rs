@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 /// Most names of one query that are kept.
 const MAX_NAMES: usize = 1024;
+/// Servers join 61 tables at most.
+const MOST_JOINED: usize = 61;
 
 /// A table, or what stands for one.
 #[derive(Debug)]
@@ -108,13 +110,16 @@ impl Scope {
         if self.is_cut_off { Columns::Any } else { Columns::Among(names) }
     }
 
-    /// The one table that a name without a table's may be of: the only one, beside subqueries
-    /// that have no such column.
-    fn table_of(&self, name: &str) -> Option<&String> {
-        let others = |source: &&Source| source.table.is_none();
+    /// The one table that a name without a table's may be of, and the subqueries beside it. `None`
+    /// where there are more tables, or more of all than servers join.
+    fn only_table(&self) -> Option<(&String, Vec<&Columns>)> {
+        if self.sources.len() > MOST_JOINED {
+            return None;
+        }
         let mut tables = self.sources.iter().filter_map(|source| source.table.as_ref());
-        let only = tables.next().filter(|_| tables.next().is_none());
-        only.filter(|_| self.sources.iter().filter(others).all(|one| one.columns.lack(name)))
+        let only = tables.next().filter(|_| tables.next().is_none())?;
+        let beside = self.sources.iter().filter(|source| source.table.is_none());
+        Some((only, beside.map(|source| &source.columns).collect()))
     }
 
     /// A name that the query gives to a column of its own.
@@ -158,6 +163,7 @@ impl Scope {
     pub(super) fn resolve(mut self, mut column: impl FnMut(String)) -> Vec<Vec<String>> {
         let mut unknown = Vec::new();
         let names = std::mem::take(&mut self.names);
+        let only = self.only_table();
         let is_alias = |name: &String| self.aliases.contains(&name.to_lowercase());
         for Noted { parts, may_be_alias } in names {
             match parts.as_slice() {
@@ -167,11 +173,12 @@ impl Scope {
                 }
                 [_] if self.sources.is_empty() => unknown.push(parts),
                 [bare] if may_be_alias && is_alias(bare) => {}
-                [bare] => {
-                    if let Some(table) = self.table_of(bare) {
+                [bare] => match &only {
+                    Some((table, beside)) if beside.iter().all(|columns| columns.lack(bare)) => {
                         column(format!("{table}.{bare}"));
                     }
-                }
+                    Some(_) | None => {}
+                },
                 [alias, bare] => match self.sources.iter().find(|source| source.alias == *alias) {
                     Some(Source { table: Some(table), .. }) => column(format!("{table}.{bare}")),
                     Some(Source { table: None, .. }) => {}
