@@ -13,7 +13,7 @@ use crate::lexer::token::{Kind, Token};
 use crate::text::{readable_name, unquote_name};
 use crate::walk::{Event, Name, Path, Place, Walk};
 use reserved::{is_reserved, is_value};
-use scope::{Scope, Source};
+use scope::{Columns, Scope, Source};
 use words::{is_unit, is_word_of_grammar};
 
 /// Most names that are kept of each sort.
@@ -90,6 +90,17 @@ struct CommonList {
     start: usize,
     /// Named, but its body is not over.
     pending: Option<String>,
+    /// What its columns may be named.
+    columns: Columns,
+}
+
+/// A common table expression that can be read.
+#[derive(Debug)]
+struct Common {
+    /// How deep it counts.
+    depth: usize,
+    name: String,
+    columns: Columns,
 }
 
 struct Reader<'t> {
@@ -98,8 +109,7 @@ struct Reader<'t> {
     depth: usize,
     /// Queries that are open, the innermost last.
     scopes: Vec<Scope>,
-    /// Names of common table expressions that can be read here, and how deep they count.
-    common: Vec<(usize, String)>,
+    common: Vec<Common>,
     lists: Vec<CommonList>,
     tables: Vec<NamedTable>,
     /// Where EXPLAIN has bare names looked for, if it says so.
@@ -149,7 +159,7 @@ impl Reader<'_> {
         } else if is_table {
             self.source(Source::derived());
         }
-        self.scopes.push(Scope::at(depth));
+        self.scopes.push(Scope::at(depth, is_table));
     }
 
     fn close(&mut self) {
@@ -158,17 +168,25 @@ impl Reader<'_> {
             self.leave_scope();
         }
         let depth = self.depth;
-        self.common.retain(|(declared, _)| *declared <= depth);
+        self.common.retain(|common| common.depth <= depth);
         self.lists.retain(|list| list.depth <= depth);
     }
 
     /// Resolves the names of the innermost query; what it can't know goes to the outer one.
     fn leave_scope(&mut self) {
         let Some(scope) = self.scopes.pop() else { return };
-        if scope.is_cut_off {
-            keep(&mut self.found.columns, MORE.to_owned());
+        let is_cut_off = scope.is_cut_off;
+        let body = self.lists.last_mut().filter(|list| list.depth + 1 == scope.depth);
+        let derived = self.scopes.last_mut().and_then(|outer| outer.sources.last_mut());
+        match (scope.is_table, derived, body) {
+            (true, Some(derived), _) => derived.columns.merge(scope.columns()),
+            (false, _, Some(list)) => list.columns.merge(scope.columns()),
+            (_, _, _) => {}
         }
         let unknown = scope.resolve(|column| keep(&mut self.found.columns, column));
+        if is_cut_off {
+            keep(&mut self.found.columns, MORE.to_owned());
+        }
         if let Some(outer) = self.scopes.last_mut() {
             outer.take_over(unknown);
         }
@@ -205,15 +223,16 @@ impl Reader<'_> {
     fn table(&mut self, path: Path) {
         let name = self.text(path);
         let is_bare = path.parts().is_some_and(|parts| parts.len() == 1);
-        let is_common =
-            is_bare && self.common.iter().any(|(_, common)| self.are_same(common, &name));
+        let mut commons = self.common.iter().rev().filter(|_| is_bare);
+        let common = commons.find(|common| self.are_same(&common.name, &name));
         let last = path.parts().and_then(<[Token]>::last).copied().unwrap_or(path.first());
         let alias = self.token_text(last);
-        if is_common {
-            self.source(Source { alias, table: None });
+        if let Some(Common { columns, .. }) = common {
+            let columns = columns.clone();
+            self.source(Source { alias, table: None, columns });
         } else {
             let name = if is_bare { self.bare(name) } else { name };
-            self.source(Source { alias, table: Some(name.clone()) });
+            self.source(Source { alias, table: Some(name.clone()), columns: Columns::Any });
             let lacks_schema = is_bare && self.explained_in.is_none();
             self.keep_table(NamedTable { name, is_bare, lacks_schema });
         }
@@ -253,9 +272,11 @@ impl Reader<'_> {
         let depth = self.depth;
         if self.lists.last().is_none_or(|list| list.depth < depth) {
             let start = self.tables.len();
-            self.lists.push(CommonList { depth, recursive, start, pending: None });
+            let (pending, columns) = (None, Columns::default());
+            self.lists.push(CommonList { depth, recursive, start, pending, columns });
         }
         let Some(list) = self.lists.last_mut() else { return };
+        list.columns = Columns::default();
         if !list.recursive {
             list.pending = Some(name);
             return;
@@ -267,7 +288,7 @@ impl Reader<'_> {
             of_list.retain(|table| !table.is_bare || !self.are_same(&table.name, &name));
             self.tables.append(&mut of_list);
         }
-        self.common.push((depth, name));
+        self.common.push(Common { depth, name, columns: Columns::Any });
     }
 
     /// Whether a table's bare name is that of a common table expression: to MariaDB without regard
@@ -278,9 +299,20 @@ impl Reader<'_> {
 
     fn common_ends(&mut self) {
         let depth = self.depth;
-        let list = self.lists.last_mut().filter(|list| list.depth == depth);
-        if let Some(name) = list.and_then(|list| list.pending.take()) {
-            self.common.push((depth, name));
+        let Some(list) = self.lists.last_mut().filter(|list| list.depth == depth) else { return };
+        let columns = std::mem::take(&mut list.columns);
+        if let Some(name) = list.pending.take() {
+            self.common.push(Common { depth, name, columns });
+        }
+    }
+
+    /// `WITH name (column, ...) AS`, of which the innermost query is none yet.
+    fn common_column(&mut self, name: &str) {
+        let in_body = self.scopes.last().is_some_and(|scope| scope.depth == self.depth);
+        let depth = self.depth;
+        let list = self.lists.last_mut().filter(|list| list.depth + 1 == depth && !in_body);
+        if let Some(list) = list {
+            list.columns.add(name);
         }
     }
 
@@ -295,6 +327,11 @@ impl Reader<'_> {
             return;
         }
         if name.place == Place::Parts {
+            let column = self.token_text(first);
+            if let Some(source) = self.scopes.last_mut().and_then(|scope| scope.sources.last_mut())
+            {
+                source.columns.add(&column);
+            }
             return;
         }
         if is_bare && matches!(name.place, Place::Table | Place::Time) {
@@ -320,6 +357,9 @@ impl Reader<'_> {
         }
         let may_be_alias = name.place == Place::Having
             || (name.place == Place::Order && self.is_whole_item(&name));
+        if let [column] = parts.as_slice() {
+            self.common_column(column);
+        }
         let Some(scope) = self.scopes.last_mut() else { return };
         match name.place == Place::Joined {
             true => scope.note_joined(&parts),
@@ -403,8 +443,12 @@ impl Reader<'_> {
 }
 
 fn keep(names: &mut Vec<String>, name: String) {
-    if names.len() <= MAX_NAMES && !names.contains(&name) {
-        names.push(if names.len() < MAX_NAMES { name } else { MORE.to_owned() });
+    if names.len() > MAX_NAMES || names.contains(&name) {
+        return;
+    }
+    let name = if names.len() < MAX_NAMES { name } else { MORE.to_owned() };
+    if name != MORE || !names.contains(&name) {
+        names.push(name);
     }
 }
 

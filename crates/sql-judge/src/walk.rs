@@ -354,7 +354,7 @@ impl<'t> Walk<'t> {
                 });
                 if begins_rows {
                     self.bump();
-                    return Some(Some(Event::Select { is_table, all: false }));
+                    return Some(Some(Event::Select { is_table, all: true }));
                 }
             }
             K::ON if level.in_from => self.change(|level| level.place = Place::Other),

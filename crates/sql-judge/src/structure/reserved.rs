@@ -6,6 +6,9 @@ use crate::lexer::LexMode;
 /// Words and the version from which they are reserved.
 type Since = (u32, &'static [&'static str]);
 
+/// No reserved word is longer, in bytes.
+const LONGEST: usize = 32;
+
 /// Whether the word is reserved here, whatever its case.
 pub(super) fn is_reserved(mode: LexMode, word: &[u8]) -> bool {
     let own = if mode.is_mysql() { OF_MYSQL } else { OF_MARIADB };
@@ -23,8 +26,11 @@ pub(super) fn is_value(word: &[u8]) -> bool {
 }
 
 fn with_lower_case(word: &[u8], check: impl FnOnce(&str) -> bool) -> bool {
-    let lower = word.to_ascii_lowercase();
-    std::str::from_utf8(&lower).is_ok_and(check)
+    let mut lower = [0; LONGEST];
+    let Some(lower) = lower.get_mut(..word.len()) else { return false };
+    lower.copy_from_slice(word);
+    lower.make_ascii_lowercase();
+    std::str::from_utf8(lower).is_ok_and(check)
 }
 
 /// Sorted, as all of these.
@@ -131,6 +137,7 @@ mod tests {
         let since = OF_MYSQL.iter().chain(OF_MARIADB).map(|(_, list)| *list);
         for list in since.chain([OF_BOTH, OF_ORACLE_MODE, VALUES]) {
             assert!(list.is_sorted(), "{list:?}");
+            assert!(list.iter().all(|word| word.len() <= LONGEST), "{list:?}");
         }
     }
 }

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 
 /// Most names of one query that are kept.
 const MAX_NAMES: usize = 1024;
+/// Servers join 61 tables at most.
+const MOST_JOINED: usize = 61;
 
 /// A table, or what stands for one.
 #[derive(Debug)]
@@ -12,12 +14,57 @@ pub(super) struct Source {
     pub(super) alias: String,
     /// The table as written; `None` for a subquery and a common table expression.
     pub(super) table: Option<String>,
+    /// What the columns of such a one may be named.
+    pub(super) columns: Columns,
 }
 
 impl Source {
     /// A subquery, whose alias may follow.
     pub(super) fn derived() -> Self {
-        Self { alias: String::new(), table: None }
+        Self { alias: String::new(), table: None, columns: Columns::default() }
+    }
+}
+
+/// Names that the columns of a subquery may have, more of them perhaps than it has.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Columns {
+    /// Nothing is known of them, or not yet.
+    #[default]
+    Unseen,
+    /// In lower case.
+    Among(HashSet<String>),
+    /// Any.
+    Any,
+}
+
+impl Columns {
+    pub(super) fn add(&mut self, name: &str) {
+        if let Self::Unseen = self {
+            *self = Self::Among(HashSet::new());
+        }
+        if let Self::Among(names) = self {
+            names.insert(name.to_lowercase());
+        }
+    }
+
+    /// With those of another part of a UNION.
+    pub(super) fn merge(&mut self, other: Self) {
+        *self = match (std::mem::take(self), other) {
+            (Self::Any, _) | (_, Self::Any) => Self::Any,
+            (Self::Unseen, known) | (known, Self::Unseen) => known,
+            (Self::Among(mut names), Self::Among(more)) => {
+                names.extend(more);
+                Self::Among(names)
+            }
+        };
+    }
+
+    /// Whether none of them has that name.
+    fn lack(&self, name: &str) -> bool {
+        match self {
+            Self::Among(names) => !names.contains(&name.to_lowercase()),
+            Self::Unseen | Self::Any => false,
+        }
     }
 }
 
@@ -26,6 +73,8 @@ impl Source {
 pub(super) struct Scope {
     /// In how many parentheses it stands.
     pub(super) depth: usize,
+    /// It stands for a table.
+    pub(super) is_table: bool,
     pub(super) sources: Vec<Source>,
     /// Names that it gives to its own columns, in lower case.
     aliases: HashSet<String>,
@@ -44,8 +93,33 @@ struct Noted {
 
 impl Scope {
     /// A query at this depth.
-    pub(super) fn at(depth: usize) -> Self {
-        Self { depth, ..Self::default() }
+    pub(super) fn at(depth: usize, is_table: bool) -> Self {
+        Self { depth, is_table, ..Self::default() }
+    }
+
+    /// What its columns may be named, to whoever reads it.
+    pub(super) fn columns(&self) -> Columns {
+        let mut names = self.aliases.clone();
+        for Noted { parts, .. } in &self.names {
+            match parts.last() {
+                Some(star) if star == "*" => return Columns::Any,
+                Some(name) => drop(names.insert(name.to_lowercase())),
+                None => {}
+            }
+        }
+        if self.is_cut_off { Columns::Any } else { Columns::Among(names) }
+    }
+
+    /// The one table that a name without a table's may be of, and the subqueries beside it. `None`
+    /// where there are more tables, or more of all than servers join.
+    fn only_table(&self) -> Option<(&String, Vec<&Columns>)> {
+        if self.sources.len() > MOST_JOINED {
+            return None;
+        }
+        let mut tables = self.sources.iter().filter_map(|source| source.table.as_ref());
+        let only = tables.next().filter(|_| tables.next().is_none())?;
+        let beside = self.sources.iter().filter(|source| source.table.is_none());
+        Some((only, beside.map(|source| &source.columns).collect()))
     }
 
     /// A name that the query gives to a column of its own.
@@ -86,21 +160,24 @@ impl Scope {
     }
 
     /// Gives each column that it can place, and returns the names that it can't.
-    pub(super) fn resolve(self, mut column: impl FnMut(String)) -> Vec<Vec<String>> {
+    pub(super) fn resolve(mut self, mut column: impl FnMut(String)) -> Vec<Vec<String>> {
         let mut unknown = Vec::new();
+        let names = std::mem::take(&mut self.names);
+        let only = self.only_table();
         let is_alias = |name: &String| self.aliases.contains(&name.to_lowercase());
-        for Noted { parts, may_be_alias } in self.names {
+        for Noted { parts, may_be_alias } in names {
             match parts.as_slice() {
                 [star] if star == "*" => {
                     let tables = self.sources.iter().filter_map(|source| source.table.as_ref());
                     tables.for_each(|table| column(format!("{table}.*")));
                 }
-                [bare] => match self.sources.as_slice() {
-                    [] => unknown.push(parts),
-                    [Source { table: Some(table), .. }] if !(may_be_alias && is_alias(bare)) => {
+                [_] if self.sources.is_empty() => unknown.push(parts),
+                [bare] if may_be_alias && is_alias(bare) => {}
+                [bare] => match &only {
+                    Some((table, beside)) if beside.iter().all(|columns| columns.lack(bare)) => {
                         column(format!("{table}.{bare}"));
                     }
-                    _ => {}
+                    Some(_) | None => {}
                 },
                 [alias, bare] => match self.sources.iter().find(|source| source.alias == *alias) {
                     Some(Source { table: Some(table), .. }) => column(format!("{table}.{bare}")),

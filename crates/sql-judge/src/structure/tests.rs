@@ -347,6 +347,27 @@ fn from_of_a_window_function_names_no_table() {
 }
 
 #[test]
+fn a_bare_column_is_the_only_tables_beside_subqueries_that_lack_it() {
+    for (text, expected) in [
+        ("SELECT a, k FROM t JOIN (SELECT b AS k FROM u) AS d", "t.a u.b"),
+        ("SELECT a, b FROM t, (SELECT b AS k FROM u) AS d", "t.a u.b"),
+        ("SELECT a FROM t, (SELECT * FROM u) AS d", "u.*"),
+        ("SELECT a FROM t, (SELECT u.* FROM u, v) AS d", "u.*"),
+        ("SELECT c, a FROM t, (SELECT 1) AS d (a)", "t.c"),
+        ("SELECT A, k, l FROM t, (SELECT 1 AS k UNION SELECT 2 AS a) AS d", "t.l"),
+        ("SELECT column_0, a FROM t, (VALUES ROW(1)) AS v", ""),
+        ("SELECT a FROM t, u, (SELECT 1 AS k) AS d", ""),
+        ("WITH c AS (SELECT b AS k FROM u) SELECT a, k FROM t JOIN c", "t.a u.b"),
+        ("WITH c (a) AS (SELECT b FROM u) SELECT a, d FROM t JOIN c", "t.d u.b"),
+        ("WITH RECURSIVE c AS (SELECT 1 AS k) SELECT a FROM t JOIN c", ""),
+        ("WITH c AS (TABLE u) SELECT a FROM t JOIN c", "u.*"),
+        ("SELECT x, a FROM t, JSON_TABLE('[]', '$' COLUMNS (x INT PATH '$')) AS j", ""),
+    ] {
+        assert_eq!(columns(text), expected, "{text}");
+    }
+}
+
+#[test]
 fn a_whole_table_is_all_of_its_columns() {
     for (text, expected) in [
         ("TABLE t", "t.*"),
@@ -385,8 +406,8 @@ fn a_flood_of_names_is_cut_off_and_says_so() {
     let many: Vec<String> = (0..5000).map(|n| format!("t{n}")).collect();
     let found = of(&format!("SELECT {} FROM {}", many.join(","), many.join(",")));
     let columns = of(&format!("SELECT {} FROM t", many.join(","))).columns;
-    let derived = format!("SELECT {}, t.secret FROM t, (SELECT 1) AS d", many.join(","));
-    assert_eq!(of(&derived).columns, [MORE]);
+    let derived = format!("SELECT {}, t.secret FROM t, (SELECT * FROM u) AS d", many.join(","));
+    assert_eq!(of(&derived).columns, [MORE, "u.*"]);
     for names in [found.tables, found.qualified, columns] {
         assert_eq!((names.len(), names.contains(&MORE.to_owned())), (MAX_NAMES + 1, true));
     }

@@ -69,7 +69,7 @@ pub(crate) enum Event {
     Select {
         /// In parentheses that stand for a table.
         is_table: bool,
-        /// All columns are read, as by TABLE.
+        /// All columns are read, as by TABLE, or they have names of the server's.
         all: bool,
     },
     /// `(`
