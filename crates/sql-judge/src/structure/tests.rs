@@ -343,7 +343,6 @@ fn from_of_a_window_function_names_no_table() {
     ] {
         assert_eq!(tables(text), "first t", "{text}");
     }
-    assert_eq!(to("5.7.44", "SELECT (1) FROM first over, t").tables, ["first", "t"]);
 }
 
 #[test]
