@@ -1,6 +1,8 @@
 //! Tables, columns and functions that a text names. For the ledger and for `explain`, never
 //! for a verdict: a name it misses costs a line in a report.
 
+mod common;
+mod once;
 mod reserved;
 mod scope;
 
@@ -11,6 +13,8 @@ use crate::lexer::token::{Kind, Token};
 use crate::server::Flavour;
 use crate::text::{readable_name, unquote_name};
 use crate::walk::{Event, Name, Path, Walk};
+use common::CommonNames;
+use once::Once;
 use reserved::is_reserved;
 use scope::{Scope, Source};
 
@@ -40,14 +44,16 @@ pub struct Structure {
 /// lexed.
 pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
     let looked = Looked::default();
+    let is_mysql = facts.server().flavour == Flavour::MySql;
     let mut reader = Reader {
         walk: Walk::new(Sight::new(facts.lex_mode(), text, &looked)),
-        is_mysql: facts.server().flavour == Flavour::MySql,
+        is_mysql,
         depth: 0,
         scopes: vec![Scope::default()],
-        common: Vec::new(),
+        common: CommonNames::new(!is_mysql),
         lists: Vec::new(),
-        tables: Vec::new(),
+        tables: Once::default(),
+        has_more_tables: false,
         last_table: None,
         explained_in: None,
         found: Structure::default(),
@@ -62,7 +68,7 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
 }
 
 /// A table that was named, before it is known whether it is a common table expression.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct NamedTable {
     name: String,
     is_bare: bool,
@@ -87,10 +93,11 @@ struct Reader<'t> {
     depth: usize,
     /// Queries that are open, the innermost last.
     scopes: Vec<Scope>,
-    /// Names of common table expressions that can be read here, and how deep they count.
-    common: Vec<(usize, String)>,
+    common: CommonNames,
     lists: Vec<CommonList>,
-    tables: Vec<NamedTable>,
+    tables: Once<NamedTable>,
+    /// Further ones were named than `tables` has.
+    has_more_tables: bool,
     /// The last token of the table before, to which an alias may belong.
     last_table: Option<usize>,
     /// Where EXPLAIN has bare names looked for, if it says so.
@@ -144,8 +151,10 @@ impl Reader<'_> {
             self.leave_scope();
         }
         let depth = self.depth;
-        self.common.retain(|(declared, _)| *declared <= depth);
-        self.lists.retain(|list| list.depth <= depth);
+        while let Some(list) = self.lists.pop_if(|list| list.depth > depth) {
+            self.list_ends(&list);
+        }
+        self.common.leave(depth);
     }
 
     /// Resolves the names of the innermost query; what it can't know goes to the outer one.
@@ -164,20 +173,27 @@ impl Reader<'_> {
         self.depth = 0;
         self.explained_in = None;
         self.scopes.push(Scope::default());
+        while let Some(list) = self.lists.pop() {
+            self.list_ends(&list);
+        }
         self.common.clear();
-        self.lists.clear();
     }
 
     fn end(mut self, schema: Option<&[u8]>) -> Structure {
         self.semicolon();
         let schema = schema.map(readable_name);
-        for NamedTable { name, lacks_schema, .. } in std::mem::take(&mut self.tables) {
+        for NamedTable { name, lacks_schema, .. } in self.tables.into_items() {
             let qualified = match schema.as_ref().filter(|_| lacks_schema) {
                 Some(schema) => format!("{schema}.{name}"),
                 None => name.clone(),
             };
             keep(&mut self.found.qualified, qualified);
             keep(&mut self.found.tables, name);
+        }
+        if self.has_more_tables {
+            for names in [&mut self.found.tables, &mut self.found.qualified] {
+                keep(names, MORE.to_owned());
+            }
         }
         self.found.columns.sort_unstable();
         self.found
@@ -188,8 +204,7 @@ impl Reader<'_> {
     fn table(&mut self, path: Path) {
         let name = self.text(path);
         let is_bare = path.parts().is_some_and(|parts| parts.len() == 1);
-        let is_common =
-            is_bare && self.common.iter().any(|(_, common)| self.are_same(common, &name));
+        let is_common = is_bare && self.common.has(&name);
         let last = path.parts().and_then(<[Token]>::last).copied().unwrap_or(path.first());
         self.last_table = Some(last.offset());
         let alias = self.token_text(last);
@@ -219,8 +234,10 @@ impl Reader<'_> {
 
     /// Each once, and so many that more than [`MAX_NAMES`] are told as such.
     fn keep_table(&mut self, table: NamedTable) {
-        if self.tables.len() < 8 * MAX_NAMES && !self.tables.contains(&table) {
+        if self.tables.len() < 8 * MAX_NAMES {
             self.tables.push(table);
+        } else {
+            self.has_more_tables |= !self.tables.contains(&table);
         }
     }
 
@@ -244,27 +261,23 @@ impl Reader<'_> {
             list.pending = Some(name);
             return;
         }
-        // In MariaDB all names of a recursive list can be read in all of its bodies.
-        if !self.is_mysql {
-            let start = list.start;
-            let mut of_list = self.tables.split_off(start);
-            of_list.retain(|table| !table.is_bare || !self.are_same(&table.name, &name));
-            self.tables.append(&mut of_list);
-        }
-        self.common.push((depth, name));
+        self.common.declare(depth, &name);
     }
 
-    /// Whether a table's bare name is that of a common table expression: to MariaDB without regard
-    /// to case.
-    fn are_same(&self, common: &str, table: &str) -> bool {
-        common == table || (!self.is_mysql && common.eq_ignore_ascii_case(table))
+    /// In MariaDB all names of a recursive list can be read in all of its bodies: also in those before
+    /// a name's own.
+    fn list_ends(&mut self, list: &CommonList) {
+        if list.recursive && !self.is_mysql {
+            let common = &self.common;
+            self.tables.retain_from(list.start, |table| !table.is_bare || !common.has(&table.name));
+        }
     }
 
     fn common_ends(&mut self) {
         let depth = self.depth;
         let list = self.lists.last_mut().filter(|list| list.depth == depth);
         if let Some(name) = list.and_then(|list| list.pending.take()) {
-            self.common.push((depth, name));
+            self.common.declare(depth, &name);
         }
     }
 
@@ -299,7 +312,7 @@ impl Reader<'_> {
         if is_bare && (after_as || self.is_operand(before)) {
             let alias = self.token_text(first);
             if let Some(scope) = self.scopes.last_mut() {
-                scope.aliases.push(alias);
+                scope.note_alias(alias);
             }
             return;
         }

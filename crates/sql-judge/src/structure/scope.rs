@@ -1,5 +1,9 @@
 //! One query's tables, and the names in it that may be their columns.
 
+use std::collections::HashMap;
+
+use super::once::{FEW, Once};
+
 /// Most names of one query that are kept.
 const MAX_NAMES: usize = 1024;
 
@@ -26,15 +30,22 @@ pub(super) struct Scope {
     pub(super) depth: usize,
     pub(super) sources: Vec<Source>,
     /// Names that it gives to its own columns.
-    pub(super) aliases: Vec<String>,
+    pub(super) aliases: Once<String>,
     /// Names that may be columns, in parts.
-    pub(super) names: Vec<Vec<String>>,
+    pub(super) names: Once<Vec<String>>,
 }
 
 impl Scope {
     pub(super) fn note(&mut self, parts: Vec<String>) {
-        if self.names.len() < MAX_NAMES && !self.names.contains(&parts) {
+        if self.names.len() < MAX_NAMES {
             self.names.push(parts);
+        }
+    }
+
+    /// Notes a name that it gives to a column of its own.
+    pub(super) fn note_alias(&mut self, alias: String) {
+        if self.aliases.len() < MAX_NAMES {
+            self.aliases.push(alias);
         }
     }
 
@@ -48,7 +59,16 @@ impl Scope {
     /// Gives each column that it can place, and returns the names that it can't.
     pub(super) fn resolve(self, mut column: impl FnMut(String)) -> Vec<Vec<String>> {
         let mut unknown = Vec::new();
-        for name in &self.names {
+        // The first of a name counts.
+        let by_alias = (self.sources.len() > FEW).then(|| {
+            let sources = self.sources.iter().rev().map(|source| (source.alias.as_str(), source));
+            sources.collect::<HashMap<_, _>>()
+        });
+        let find = |alias: &str| match &by_alias {
+            Some(sources) => sources.get(alias).copied(),
+            None => self.sources.iter().find(|source| source.alias == alias),
+        };
+        for name in self.names.iter() {
             match name.as_slice() {
                 [star] if star == "*" => {
                     let tables = self.sources.iter().filter_map(|source| source.table.as_ref());
@@ -61,7 +81,7 @@ impl Scope {
                     }
                     _ => {}
                 },
-                [alias, bare] => match self.sources.iter().find(|source| source.alias == *alias) {
+                [alias, bare] => match find(alias) {
                     Some(Source { table: Some(table), .. }) => column(format!("{table}.{bare}")),
                     Some(Source { table: None, .. }) => {}
                     None => unknown.push(name.clone()),
