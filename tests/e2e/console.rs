@@ -23,6 +23,8 @@ pub(crate) fn daemon(stage: &Stage, name: &str) -> Readgate {
     make_operators(&mut config, &[1, 3]);
     set(&mut config, "identities.file", directory.join("ids.db").display().to_string());
     set(&mut config, "identities.refresh", "500ms");
+    set(&mut config, "limits.write_timeout", "29500ms");
+    set(&mut config, "limits.idle_timeout", "9m");
     Readgate::start(&directory, config)
 }
 
@@ -83,6 +85,8 @@ on_both! {
             ("SELECT up FROM replicas", "1"),
             ("SELECT value FROM config WHERE name = 'limits.connections' OR name = 'replica.account.user'", "\"readonly_shared\""),
             ("SELECT COUNT(*) > 5 FROM limits", "1"),
+            ("SELECT value FROM limits WHERE name = 'write_timeout'", "29.5"),
+            ("SELECT value FROM limits WHERE name = 'idle_timeout'", "540"),
             ("SELECT value FROM metrics WHERE name = 'readgate_ledger_up'", "1"),
             ("SELECT fault IS NULL AND last_sequence > 5 FROM ledger", "1"),
         ] {

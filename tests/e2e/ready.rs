@@ -1,6 +1,7 @@
 //! Connections that were made ready for the next login of the same person: nobody waits for
 //! the replica, nothing of the session before is left, and none that has gone is lent.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use readgate_tests::config::set;
@@ -10,16 +11,22 @@ use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Server;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use toml::Table;
 
 fn alice() -> Login {
     Login::user("alice", USER_PASSWORD)
 }
 
 /// One worker and room for one connection: the next client gets what the last one had.
-fn with_one_kept(stage: &Stage, name: &str) -> Readgate {
-    let (directory, mut config) = stage.own_config(name);
+fn config_with_one_kept(stage: &Stage, server: &Server, name: &str) -> (PathBuf, Table) {
+    let (directory, mut config) = stage.own_config_for(server, name);
     set(&mut config, "limits.workers", 1);
     set(&mut config, "replica.warm_connections", 1);
+    (directory, config)
+}
+
+fn with_one_kept(stage: &Stage, name: &str) -> Readgate {
+    let (directory, config) = config_with_one_kept(stage, &stage.server, name);
     Readgate::start(&directory, config)
 }
 
@@ -138,11 +145,13 @@ on_both! {
         let server = Server::start(stage.server.flavour, &stage.own_directory("init_connect_server"));
         server.load_sample();
         server.sql("SET GLOBAL init_connect = \"SET time_zone = '+05:00'\"");
-        let (directory, mut config) = stage.own_config_for(&server, "init_connect");
-        set(&mut config, "limits.workers", 1);
-        set(&mut config, "replica.warm_connections", 1);
-        set(&mut config, "replica.longest_wait", "1s");
-        let readgate = Readgate::start(&directory, config.clone());
+        let config_of = |name| {
+            let (directory, mut config) = config_with_one_kept(stage, &server, name);
+            set(&mut config, "replica.longest_wait", "1s");
+            (directory, config)
+        };
+        let (directory, config) = config_of("init_connect");
+        let readgate = Readgate::start(&directory, config);
         let zone = "SELECT @@session.time_zone";
         let login = |readgate: &Readgate| login_at(readgate.port, &server.ca_file(), &alice());
         for _ in 0..3 {
@@ -155,10 +164,10 @@ on_both! {
         server.sql("SET GLOBAL init_connect = ''");
         assert_eq!(login(&readgate).query(zone).value(), "SYSTEM");
         until_kept(&readgate);
-        drop(readgate);
 
         // An idle session has nothing that it could lend: who comes then gets no connection.
         server.sql("SET GLOBAL init_connect = \"SET time_zone = '+05:00'\"");
+        let (directory, mut config) = config_of("init_connect_shared");
         set(&mut config, "replica.share_idle", "10ms");
         set(&mut config, "replica.connections", 1);
         let readgate = Readgate::start(&directory, config);

@@ -151,6 +151,17 @@ impl Server {
     }
 }
 
+/// A test that passed leaves the server's logs, not its data, which would fill a disk.
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill();
+        if !std::thread::panicking() {
+            // What can't be removed is removed by the next run.
+            let _ = fs::remove_dir_all(self.directory.join("data"));
+        }
+    }
+}
+
 fn script_command(flavour: Flavour, action: &str) -> Command {
     let mut command = Command::new(script("server.sh"));
     command.args([action, flavour.name()]);

@@ -157,43 +157,24 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Lower-case hex of exactly `N` bytes, a multiple of four.
+/// Lower-case hex of exactly `N` bytes.
 pub(crate) fn from_hex<const N: usize>(hex: &[u8]) -> Option<[u8; N]> {
-    let (words, rest) = hex.as_chunks::<8>();
+    let (pairs, rest) = hex.as_chunks();
+    let pairs: &[[u8; 2]; N] = pairs.try_into().ok().filter(|_| rest.is_empty())?;
+    // Loops without a way out: the compiler takes many digits at once.
+    let is_hex = pairs.as_flattened().iter().fold(true, |all, digit| all & is_digit(*digit));
     let mut bytes = [0; N];
-    let (quads, left) = bytes.as_chunks_mut::<4>();
-    if words.len() != quads.len() || !rest.is_empty() || !left.is_empty() {
-        return None;
-    }
-    let mut is_hex = true;
-    for (quad, word) in quads.iter_mut().zip(words) {
-        let word = u64::from_le_bytes(*word);
-        is_hex &= are_digits(word);
-        *quad = values(word);
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        // A letter's low four bits are nine below its value, and bit 6 is set.
+        let pair = u16::from_le_bytes(*pair);
+        let values = (pair & 0x0f0f) + 9 * (pair >> 6 & 0x0101);
+        [*byte, _] = (values << 4 | values >> 8).to_le_bytes();
     }
     is_hex.then_some(bytes)
 }
 
-/// One in each of the eight bytes of a word.
-const ONES: u64 = 0x0101_0101_0101_0101;
-
-/// Whether eight characters are lower-case hex.
-fn are_digits(word: u64) -> bool {
-    const HIGHS: u64 = ONES << 7;
-    // The high bit of each byte, all below 128, that is at least `least`.
-    let from = |least: u8| (word & !HIGHS) + ONES * (0x80 - u64::from(least));
-    let is_digit = from(b'0') & !from(b'9' + 1);
-    let is_letter = from(b'a') & !from(b'f' + 1);
-    (is_digit | is_letter) & !word & HIGHS == HIGHS
-}
-
-/// The four bytes that eight characters of hex stand for, the first character lowest.
-fn values(word: u64) -> [u8; 4] {
-    // A letter's low four bits are nine below its value, and bit 6 is set.
-    let nibbles = (word & (ONES * 0x0f)) + 9 * ((word >> 6) & ONES);
-    let pairs = (nibbles << 4 | nibbles >> 8) & 0x00ff_00ff_00ff_00ff;
-    let [a, _, b, _, c, _, d, _] = pairs.to_le_bytes();
-    [a, b, c, d]
+fn is_digit(hex: u8) -> bool {
+    hex.wrapping_sub(b'0') < 10 || hex.wrapping_sub(b'a') < 6
 }
 
 /// Formats stamps as `2026-01-31T23:59:59.000001Z`, keeping the text of the last second.

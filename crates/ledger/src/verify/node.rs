@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
-use std::rc::Rc;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -30,6 +29,8 @@ pub(super) struct NodeCheck {
     jump: Option<(Place, u64)>,
     /// The line at hand doesn't belong where it stands.
     strange: bool,
+    /// The files that were looked at, up to the one at hand.
+    paths: Vec<PathBuf>,
     pub(super) place: Place,
     pub(super) trust: Trust,
     given_key: bool,
@@ -52,9 +53,11 @@ pub(super) enum Prev {
     Unknown,
 }
 
-#[derive(Debug, Clone)]
+/// A line of one of the files.
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Place {
-    file: Rc<Path>,
+    /// Its place among the files that were looked at.
+    file: usize,
     line: u64,
     pub(super) sequence: u64,
 }
@@ -76,7 +79,8 @@ impl NodeCheck {
             broken: None,
             jump: None,
             strange: false,
-            place: Place { file: Path::new("").into(), line: 0, sequence: 0 },
+            paths: Vec::new(),
+            place: Place::default(),
             trust: Trust::new(key),
             whole,
             given_key: key.is_some(),
@@ -88,16 +92,16 @@ impl NodeCheck {
     pub(super) fn file(&mut self, path: &Path) -> io::Result<()> {
         let reader = archive::open_to_verify(path)?;
         self.report.files += 1;
-        let file: Rc<Path> = path.into();
-        let mut number = 0;
+        let mut before = self.place;
+        self.open(path);
         let read = hashed::each_line(reader, &mut |line| {
-            number += 1;
-            let before = self.go_to(&file, number);
+            self.next_line();
             self.line(line, before);
+            before = self.place;
         });
         let end = match read {
             Err(error) if is_damage(&error) => {
-                self.go_to(&file, number + 1);
+                self.next_line();
                 self.find(What::Damaged);
                 return Ok(());
             }
@@ -105,16 +109,20 @@ impl NodeCheck {
         };
         self.report.bytes += end.bytes;
         if end.is_torn {
-            self.go_to(&file, number + 1);
+            self.next_line();
             self.find(What::TornEnd);
         }
         Ok(())
     }
 
-    /// Moves on to a line; gives the place left.
-    pub(super) fn go_to(&mut self, file: &Rc<Path>, line: u64) -> Place {
-        let place = Place { file: file.clone(), line, sequence: 0 };
-        std::mem::replace(&mut self.place, place)
+    /// Moves on to a file, ahead of its first line.
+    pub(super) fn open(&mut self, path: &Path) {
+        self.place = Place { file: self.paths.len(), line: 0, sequence: 0 };
+        self.paths.push(path.to_owned());
+    }
+
+    fn next_line(&mut self) {
+        self.place = Place { line: self.place.line + 1, sequence: 0, ..self.place };
     }
 
     fn line(&mut self, line: &Line<'_>, before: Place) {
@@ -137,7 +145,7 @@ impl NodeCheck {
         let in_place = self.sequence(line.bytes, frame.sequence);
         match &self.prev {
             Prev::Hash(expected) if in_place && *expected != frame.prev => {
-                self.broken = Some((before, self.place.clone()));
+                self.broken = Some((before, self.place));
             }
             Prev::Hash(_) | Prev::Reported | Prev::Unknown => {}
         }
@@ -156,9 +164,9 @@ impl NodeCheck {
             _ => true,
         };
         if second_is_whole && first.line > 0 {
-            self.find_at(&first, What::Changed);
+            self.find_at(first, What::Changed);
         } else {
-            self.find_at(&second, What::WrongPredecessor);
+            self.find_at(second, What::WrongPredecessor);
             self.prev = Prev::Reported;
         }
     }
@@ -178,9 +186,9 @@ impl NodeCheck {
         };
         if next == Some(due + 1) {
             self.expected = due + 1;
-            self.find_at(&place, What::Changed);
+            self.find_at(place, What::Changed);
         } else {
-            self.find_at(&place, What::Missing { from: due, to: place.sequence - 1 });
+            self.find_at(place, What::Missing { from: due, to: place.sequence - 1 });
         }
     }
 
@@ -196,7 +204,7 @@ impl NodeCheck {
             self.strange = true;
             self.find(What::OtherNode { node });
         } else if sequence > self.expected {
-            self.jump = Some((self.place.clone(), self.expected));
+            self.jump = Some((self.place, self.expected));
             self.expected = sequence.saturating_add(1);
             self.report.last = sequence;
         } else {
@@ -233,7 +241,7 @@ impl NodeCheck {
         self.report.closed = closes;
         self.report.key = Some(checkpoint.key.to_hex());
         let key = checkpoint.key.to_hex();
-        let finding = self.finding(&self.place, What::UntrustedKey { key });
+        let finding = self.finding(self.place, What::UntrustedKey { key });
         self.trust.checkpoint(checkpoint.key, finding);
     }
 
@@ -260,7 +268,7 @@ impl NodeCheck {
     pub(super) fn follow(&mut self, rotation: Option<&Rotation>) {
         match rotation.and_then(Rotation::check) {
             Some((old, new)) => {
-                let finding = self.finding(&self.place, What::BadRotation);
+                let finding = self.finding(self.place, What::BadRotation);
                 self.trust.rotation(old, new, finding);
             }
             None => self.find(What::BadRotation),
@@ -284,18 +292,19 @@ impl NodeCheck {
     }
 
     pub(super) fn find(&mut self, what: What) {
-        let finding = self.finding(&self.place, what);
+        let finding = self.finding(self.place, what);
         self.add(finding);
     }
 
-    fn find_at(&mut self, place: &Place, what: What) {
+    fn find_at(&mut self, place: Place, what: What) {
         let finding = self.finding(place, what);
         self.add(finding);
     }
 
-    pub(super) fn finding(&self, place: &Place, what: What) -> Finding {
+    pub(super) fn finding(&self, place: Place, what: What) -> Finding {
         let sequence = (place.sequence > 0).then_some(place.sequence);
-        Finding { file: place.file.to_path_buf(), line: place.line, sequence, what }
+        let file = self.paths.get(place.file).cloned().unwrap_or_default();
+        Finding { file, line: place.line, sequence, what }
     }
 
     fn add(&mut self, finding: Finding) {

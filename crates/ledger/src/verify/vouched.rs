@@ -23,7 +23,7 @@ impl NodeCheck {
         let hash = hex(&hash);
         let is_it = |one: &&Signed| one.0.sha256.as_deref() == Some(&hash);
         let found = statements.iter().rev().find(is_it);
-        self.go_to(&path.into(), 0);
+        self.open(path);
         if found.is_none() {
             self.find(What::SealedChanged);
         }
@@ -36,7 +36,7 @@ impl NodeCheck {
 
     /// A file that retention removed.
     pub(super) fn retired(&mut self, path: &Path, statements: &[Signed]) {
-        self.go_to(&path.into(), 0);
+        self.open(path);
         if let Some(signed) = statements.iter().rev().find(|one| one.0.retired) {
             self.report.retired += self.pass(signed);
         }
@@ -51,7 +51,7 @@ impl NodeCheck {
             self.report.first = statement.first;
             self.start(statement.first);
         }
-        let finding = self.finding(&self.place, What::UntrustedKey { key: key.to_hex() });
+        let finding = self.finding(self.place, What::UntrustedKey { key: key.to_hex() });
         self.trust.statement(*key, finding);
         if statement.first > self.expected {
             self.find(What::Missing { from: self.expected, to: statement.first - 1 });

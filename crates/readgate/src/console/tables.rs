@@ -2,6 +2,7 @@
 //! only if a query names it.
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use access::{Role, Timestamp, UserStore};
 use config::{Feed, FeedPlace, WhenBehind};
@@ -122,9 +123,6 @@ fn users(daemon: &Daemon) -> Vec<Row> {
 }
 
 fn roles(daemon: &Daemon) -> Vec<Row> {
-    let seconds = |time: Option<std::time::Duration>| {
-        time.map_or(Value::Null, |time| Value::Real(time.as_secs_f64()))
-    };
     let row = |role: &Arc<Role>| {
         let limits = &role.limits;
         vec![
@@ -298,21 +296,21 @@ fn limits(daemon: &Daemon) -> Vec<Row> {
     let live = daemon.live();
     let limits = &live.session_limits;
     let guard = daemon.pool.target.guard(None);
-    let seconds = |time: std::time::Duration| number(time.as_secs());
     vec![
-        vec![text("login_timeout"), seconds(live.login_timeout), text("s")],
-        vec![text("idle_timeout"), seconds(limits.idle_timeout), text("s")],
-        vec![text("write_timeout"), seconds(limits.write_timeout), text("s")],
+        vec![text("login_timeout"), seconds(Some(live.login_timeout)), text("s")],
+        vec![text("idle_timeout"), seconds(Some(limits.idle_timeout)), text("s")],
+        vec![text("write_timeout"), seconds(Some(limits.write_timeout)), text("s")],
         vec![text("max_payload"), number(limits.max_payload), text("bytes")],
         vec![text("prepared_statements"), number(limits.prepared_statements), text("")],
         vec![text("workers"), number(daemon.workers.count()), text("")],
-        vec![
-            text("statement_timeout"),
-            guard.statement_timeout.map_or(Value::Null, seconds),
-            text("s"),
-        ],
-        vec![text("lock_wait_timeout"), seconds(guard.lock_wait_timeout), text("s")],
+        vec![text("statement_timeout"), seconds(guard.statement_timeout), text("s")],
+        vec![text("lock_wait_timeout"), seconds(Some(guard.lock_wait_timeout)), text("s")],
     ]
+}
+
+/// Whole seconds become whole numbers in columns that hold such.
+fn seconds(time: Option<Duration>) -> Value {
+    time.map_or(Value::Null, |time| Value::Real(time.as_secs_f64()))
 }
 
 /// The samples of `/metrics`.

@@ -289,9 +289,9 @@ fn wrong_with(found: &AccountFindings) -> Option<Problem> {
 /// The words stay the same while the lag grows: they are recorded when they change. What
 /// can't be known counts as too far: nobody would notice a replication that has stopped.
 fn too_far(lag: &Lag, most: Duration) -> Option<String> {
-    let limit = most.as_secs();
+    let limit = most.as_secs_f64();
     match lag {
-        Lag::Seconds(seconds) if *seconds <= most.as_secs_f64() => None,
+        Lag::Seconds(seconds) if *seconds <= limit => None,
         Lag::Seconds(_) => {
             Some(format!("the replica is more than {limit} s behind (replica.max_lag)"))
         }
@@ -387,6 +387,9 @@ mod tests {
         assert_eq!(behind(&far, WhenBehind::Serve), (0, false, true));
         assert_eq!(behind(&far, WhenBehind::Warn), (1, false, true));
         assert_eq!(behind(&far, WhenBehind::Refuse), (1, true, true));
+        let told = |most| too_far(&far, Duration::from_millis(most)).unwrap_or_default();
+        assert!(told(60_000).contains("more than 60 s behind"), "{}", told(60_000));
+        assert!(told(1_500).contains("more than 1.5 s behind"), "{}", told(1_500));
         let unlimited = WallPolicy { max_lag: None, ..REFUSE };
         assert_eq!(Walls::of(&Findings::default(), &far, &unlimited), Walls::sound(&unlimited));
     }
