@@ -1,9 +1,13 @@
 //! Tables, columns and functions that a text names. For the ledger and for `explain`, never
 //! for a verdict: a name it misses costs a line in a report.
 
+mod common;
+mod once;
 mod reserved;
 mod scope;
 mod words;
+
+use std::rc::Rc;
 
 use crate::facts::SessionFacts;
 use crate::lexer::LexMode;
@@ -12,6 +16,8 @@ use crate::lexer::sight::{Looked, Sight};
 use crate::lexer::token::{Kind, Token};
 use crate::text::{readable_name, unquote_name};
 use crate::walk::{Event, Name, Path, Place, Walk};
+use common::CommonNames;
+use once::Once;
 use reserved::{is_reserved, is_value};
 use scope::{Columns, Scope, Source};
 use words::{is_unit, is_word_of_grammar};
@@ -47,9 +53,10 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
         mode: facts.lex_mode(),
         depth: 0,
         scopes: vec![Scope::default()],
-        common: Vec::new(),
+        common: CommonNames::new(!facts.lex_mode().is_mysql()),
         lists: Vec::new(),
-        tables: Vec::new(),
+        tables: Once::default(),
+        has_more_tables: false,
         explained_in: None,
         found: Structure::default(),
     };
@@ -73,7 +80,7 @@ pub(crate) fn field_list(facts: &SessionFacts, payload: &[u8]) -> Structure {
 }
 
 /// A table that was named, before it is known whether it is a common table expression.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct NamedTable {
     name: String,
     is_bare: bool,
@@ -94,24 +101,17 @@ struct CommonList {
     columns: Columns,
 }
 
-/// A common table expression that can be read.
-#[derive(Debug)]
-struct Common {
-    /// How deep it counts.
-    depth: usize,
-    name: String,
-    columns: Columns,
-}
-
 struct Reader<'t> {
     walk: Walk<'t>,
     mode: LexMode,
     depth: usize,
     /// Queries that are open, the innermost last.
     scopes: Vec<Scope>,
-    common: Vec<Common>,
+    common: CommonNames,
     lists: Vec<CommonList>,
-    tables: Vec<NamedTable>,
+    tables: Once<NamedTable>,
+    /// Further ones were named than `tables` has.
+    has_more_tables: bool,
     /// Where EXPLAIN has bare names looked for, if it says so.
     explained_in: Option<String>,
     found: Structure,
@@ -168,8 +168,10 @@ impl Reader<'_> {
             self.leave_scope();
         }
         let depth = self.depth;
-        self.common.retain(|common| common.depth <= depth);
-        self.lists.retain(|list| list.depth <= depth);
+        while let Some(list) = self.lists.pop_if(|list| list.depth > depth) {
+            self.list_ends(&list);
+        }
+        self.common.leave(depth);
     }
 
     /// Resolves the names of the innermost query; what it can't know goes to the outer one.
@@ -179,7 +181,7 @@ impl Reader<'_> {
         let body = self.lists.last_mut().filter(|list| list.depth + 1 == scope.depth);
         let derived = self.scopes.last_mut().and_then(|outer| outer.sources.last_mut());
         match (scope.is_table, derived, body) {
-            (true, Some(derived), _) => derived.columns.merge(scope.columns()),
+            (true, Some(derived), _) => Rc::make_mut(&mut derived.columns).merge(scope.columns()),
             (false, _, Some(list)) => list.columns.merge(scope.columns()),
             (_, _, _) => {}
         }
@@ -199,20 +201,27 @@ impl Reader<'_> {
         self.depth = 0;
         self.explained_in = None;
         self.scopes.push(Scope::default());
+        while let Some(list) = self.lists.pop() {
+            self.list_ends(&list);
+        }
         self.common.clear();
-        self.lists.clear();
     }
 
     fn end(mut self, schema: Option<&[u8]>) -> Structure {
         self.semicolon();
         let schema = schema.map(readable_name);
-        for NamedTable { name, lacks_schema, .. } in std::mem::take(&mut self.tables) {
+        for NamedTable { name, lacks_schema, .. } in self.tables.into_items() {
             let qualified = match schema.as_ref().filter(|_| lacks_schema) {
                 Some(schema) => format!("{schema}.{name}"),
                 None => name.clone(),
             };
             keep(&mut self.found.qualified, qualified);
             keep(&mut self.found.tables, name);
+        }
+        if self.has_more_tables {
+            for names in [&mut self.found.tables, &mut self.found.qualified] {
+                keep(names, MORE.to_owned());
+            }
         }
         self.found.columns.sort_unstable();
         self.found
@@ -223,16 +232,15 @@ impl Reader<'_> {
     fn table(&mut self, path: Path) {
         let name = self.text(path);
         let is_bare = path.parts().is_some_and(|parts| parts.len() == 1);
-        let mut commons = self.common.iter().rev().filter(|_| is_bare);
-        let common = commons.find(|common| self.are_same(&common.name, &name));
+        let common = if is_bare { self.common.columns_of(&name) } else { None };
         let last = path.parts().and_then(<[Token]>::last).copied().unwrap_or(path.first());
         let alias = self.token_text(last);
-        if let Some(Common { columns, .. }) = common {
-            let columns = columns.clone();
+        if let Some(columns) = common {
             self.source(Source { alias, table: None, columns });
         } else {
             let name = if is_bare { self.bare(name) } else { name };
-            self.source(Source { alias, table: Some(name.clone()), columns: Columns::Any });
+            let columns = Rc::new(Columns::Any);
+            self.source(Source { alias, table: Some(name.clone()), columns });
             let lacks_schema = is_bare && self.explained_in.is_none();
             self.keep_table(NamedTable { name, is_bare, lacks_schema });
         }
@@ -254,8 +262,10 @@ impl Reader<'_> {
 
     /// Each once, and so many that more than [`MAX_NAMES`] are told as such.
     fn keep_table(&mut self, table: NamedTable) {
-        if self.tables.len() < 8 * MAX_NAMES && !self.tables.contains(&table) {
+        if self.tables.len() < 8 * MAX_NAMES {
             self.tables.push(table);
+        } else {
+            self.has_more_tables |= !self.tables.contains(&table);
         }
     }
 
@@ -281,20 +291,16 @@ impl Reader<'_> {
             list.pending = Some(name);
             return;
         }
-        // In MariaDB all names of a recursive list can be read in all of its bodies.
-        if !self.mode.is_mysql() {
-            let start = list.start;
-            let mut of_list = self.tables.split_off(start);
-            of_list.retain(|table| !table.is_bare || !self.are_same(&table.name, &name));
-            self.tables.append(&mut of_list);
-        }
-        self.common.push(Common { depth, name, columns: Columns::Any });
+        self.common.declare(depth, &name, Columns::Any);
     }
 
-    /// Whether a table's bare name is that of a common table expression: to MariaDB without regard
-    /// to case.
-    fn are_same(&self, common: &str, table: &str) -> bool {
-        common == table || (!self.mode.is_mysql() && common.eq_ignore_ascii_case(table))
+    /// In MariaDB all names of a recursive list can be read in all of its bodies: also in those before
+    /// a name's own.
+    fn list_ends(&mut self, list: &CommonList) {
+        if list.recursive && !self.mode.is_mysql() {
+            let common = &self.common;
+            self.tables.retain_from(list.start, |table| !table.is_bare || !common.has(&table.name));
+        }
     }
 
     fn common_ends(&mut self) {
@@ -302,7 +308,7 @@ impl Reader<'_> {
         let Some(list) = self.lists.last_mut().filter(|list| list.depth == depth) else { return };
         let columns = std::mem::take(&mut list.columns);
         if let Some(name) = list.pending.take() {
-            self.common.push(Common { depth, name, columns });
+            self.common.declare(depth, &name, columns);
         }
     }
 
@@ -330,7 +336,7 @@ impl Reader<'_> {
             let column = self.token_text(first);
             if let Some(source) = self.scopes.last_mut().and_then(|scope| scope.sources.last_mut())
             {
-                source.columns.add(&column);
+                Rc::make_mut(&mut source.columns).add(&column);
             }
             return;
         }

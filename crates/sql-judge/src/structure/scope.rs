@@ -1,6 +1,9 @@
 //! One query's tables, and the names in it that may be their columns.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use super::once::{FEW, Once};
 
 /// Most names of one query that are kept.
 const MAX_NAMES: usize = 1024;
@@ -15,13 +18,13 @@ pub(super) struct Source {
     /// The table as written; `None` for a subquery and a common table expression.
     pub(super) table: Option<String>,
     /// What the columns of such a one may be named.
-    pub(super) columns: Columns,
+    pub(super) columns: Rc<Columns>,
 }
 
 impl Source {
     /// A subquery, whose alias may follow.
     pub(super) fn derived() -> Self {
-        Self { alias: String::new(), table: None, columns: Columns::default() }
+        Self { alias: String::new(), table: None, columns: Rc::default() }
     }
 }
 
@@ -78,13 +81,13 @@ pub(super) struct Scope {
     pub(super) sources: Vec<Source>,
     /// Names that it gives to its own columns, in lower case.
     aliases: HashSet<String>,
-    names: Vec<Noted>,
+    names: Once<Noted>,
     /// There were more names than are kept.
     pub(super) is_cut_off: bool,
 }
 
 /// A name that may be a column.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Noted {
     parts: Vec<String>,
     /// It stands where the alias of a column counts for more.
@@ -100,7 +103,7 @@ impl Scope {
     /// What its columns may be named, to whoever reads it.
     pub(super) fn columns(&self) -> Columns {
         let mut names = self.aliases.clone();
-        for Noted { parts, .. } in &self.names {
+        for Noted { parts, .. } in self.names.iter() {
             match parts.last() {
                 Some(star) if star == "*" => return Columns::Any,
                 Some(name) => drop(names.insert(name.to_lowercase())),
@@ -119,7 +122,7 @@ impl Scope {
         let mut tables = self.sources.iter().filter_map(|source| source.table.as_ref());
         let only = tables.next().filter(|_| tables.next().is_none())?;
         let beside = self.sources.iter().filter(|source| source.table.is_none());
-        Some((only, beside.map(|source| &source.columns).collect()))
+        Some((only, beside.map(|source| source.columns.as_ref()).collect()))
     }
 
     /// A name that the query gives to a column of its own.
@@ -130,12 +133,9 @@ impl Scope {
     /// A name that may be a column.
     pub(super) fn note(&mut self, parts: Vec<String>, may_be_alias: bool) {
         let noted = Noted { parts, may_be_alias };
-        if self.names.contains(&noted) {
-            return;
-        }
         match self.names.len() < MAX_NAMES {
             true => self.names.push(noted),
-            false => self.is_cut_off = true,
+            false => self.is_cut_off |= !self.names.contains(&noted),
         }
     }
 
@@ -162,8 +162,17 @@ impl Scope {
     /// Gives each column that it can place, and returns the names that it can't.
     pub(super) fn resolve(mut self, mut column: impl FnMut(String)) -> Vec<Vec<String>> {
         let mut unknown = Vec::new();
-        let names = std::mem::take(&mut self.names);
+        let names = std::mem::take(&mut self.names).into_items();
         let only = self.only_table();
+        // The first of a name counts.
+        let by_alias = (self.sources.len() > FEW).then(|| {
+            let sources = self.sources.iter().rev().map(|source| (source.alias.as_str(), source));
+            sources.collect::<HashMap<_, _>>()
+        });
+        let find = |alias: &str| match &by_alias {
+            Some(sources) => sources.get(alias).copied(),
+            None => self.sources.iter().find(|source| source.alias == alias),
+        };
         let is_alias = |name: &String| self.aliases.contains(&name.to_lowercase());
         for Noted { parts, may_be_alias } in names {
             match parts.as_slice() {
@@ -179,7 +188,7 @@ impl Scope {
                     }
                     Some(_) | None => {}
                 },
-                [alias, bare] => match self.sources.iter().find(|source| source.alias == *alias) {
+                [alias, bare] => match find(alias) {
                     Some(Source { table: Some(table), .. }) => column(format!("{table}.{bare}")),
                     Some(Source { table: None, .. }) => {}
                     None => unknown.push(parts),

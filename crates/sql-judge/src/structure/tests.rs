@@ -417,3 +417,26 @@ fn no_table_is_missed_behind_one_that_is_named_many_times() {
     let many = ["SELECT a FROM t", &" UNION ALL SELECT a FROM t".repeat(9000)].concat();
     assert_eq!(tables(&format!("{many} UNION ALL SELECT b FROM u")), "t u");
 }
+
+#[test]
+fn a_table_behind_a_flood_of_common_names_is_told_of() {
+    // MariaDB reads names before they are declared.
+    let names: Vec<String> = (0..2048).map(|n| format!("f{n}")).collect();
+    let reads: String = names.iter().map(|name| format!("SELECT 1 FROM {name} UNION ")).collect();
+    let bodies: String = names.iter().map(|name| format!(", {name} AS (SELECT 1)")).collect();
+    let text = format!("WITH RECURSIVE c AS ({reads} SELECT b FROM t){bodies} SELECT * FROM c");
+    let found = to("10.11.14-MariaDB", &text);
+    assert_eq!((found.tables, found.qualified), (vec![MORE.to_owned()], vec![MORE.to_owned()]));
+}
+
+/// Each is looked for among all others: where that is one by one, this takes minutes.
+#[test]
+fn a_long_list_of_common_table_expressions_is_read_to_its_end() {
+    let list: Vec<String> = (0..100_000).map(|n| format!("c{n} AS (SELECT a FROM t)")).collect();
+    for recursive in ["", "RECURSIVE"] {
+        let text = format!("WITH {recursive} {} SELECT * FROM c9, u", list.join(","));
+        for server in ["9.7.4", "10.11.14-MariaDB"] {
+            assert_eq!(to(server, &text).tables, ["t", "u"]);
+        }
+    }
+}
