@@ -6,6 +6,7 @@ use readgate_tests::raw::{Login, Prepared, RawClient, ServerError, capability as
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::SHARED_PASSWORD;
 use readgate_tests::stage::{USER_PASSWORD, login_at};
+use serde_json::{Value, json};
 
 /// Status flag: what has changed in the session follows.
 const STATE_CHANGED: u16 = 1 << 14;
@@ -88,6 +89,13 @@ on_both! {
             let ours = field_list(&mut alice, table);
             assert!(ours == field_list(&mut direct, table), "{table}: {ours:?}");
         }
+        let named = |outcome: &Value| outcome["tables"] == json!(["clinical.enrolment"]);
+        let of_alice = |intent: &Value| intent["command"] == "field_list";
+        let intent = stage.readgate.record("intent", |one| {
+            of_alice(one) && one["text"].as_str().is_some_and(|text| text.starts_with("enrolment"))
+        });
+        let outcome = stage.readgate.record("outcome", |one| one["intent"] == intent["seq"]);
+        assert!(named(&outcome), "{outcome}");
     }
 
     fn gives_statistics(stage) {
@@ -136,6 +144,7 @@ on_both! {
         for text in &texts {
             let error = alice.prepare(text).unwrap_err();
             assert!(error.code == 1461 && error.to_string().contains("max_payload"), "{error}");
+            readgate.record("refusal", |one| one["rule"] == "max_payload" && one["text"] == **text);
         }
         assert_eq!(alice.query("SELECT 1").value(), "1");
         for (text, statement) in texts.iter().zip(kept) {
@@ -177,6 +186,7 @@ on_both! {
         send_ahead(&mut alice, &statement, 0);
         let answer = alice.fetch(&statement, 1000);
         assert_eq!((answer.len(), &answer[0][..3]), (1, &[0xff, 0xba, 0x04][..]), "1210");
+        stage.readgate.record("refusal", |one| one["rule"] == "long_data" && one["command"] == "fetch");
         // Long data of a parameter that isn't there: the types of this execution count nowhere.
         let statement = alice.prepare("SELECT ?").unwrap();
         alice.execute(&statement, 0, b"\0\x01\xfd\0\x07aabcdef").expect_ok();

@@ -248,6 +248,9 @@ on_both! {
             error.message.contains("'bytes_per_day'").then_some(error)
         });
         assert_eq!(error.map(|error| error.code), Some(1226), "the day's bytes are never used up");
+        assert_eq!(alice.query("SELECT 2").expect_error().code, 1226);
+        let refusal = readgate.record("refusal", |record| record["rule"] == "bytes_per_day");
+        assert_eq!((&refusal["text"], &refusal["verdict"]), (&"SELECT 2".into(), &"refused".into()));
     }
 
     fn a_result_that_comes_through_a_cursor_keeps_to_the_limits_of_one(stage) {

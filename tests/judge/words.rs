@@ -26,6 +26,7 @@ const PLACES: &[&str] = &[
     "SELECT 1 BETWEEN ? (1) AND ? (1)",
     "SELECT MATCH (a) AGAINST (? (1))",
     "SELECT EXTRACT(YEAR FROM ? (1))",
+    "SELECT {fn ?(1)}, {`fn` ? (1)}",
     "SELECT sum(1) OVER (PARTITION BY ? (1))",
     "SELECT * FROM JSON_TABLE(? (1), '$' COLUMNS (a INT PATH '$')) AS t",
     "WITH ? (a) AS (SELECT 1) SELECT ? (1)",

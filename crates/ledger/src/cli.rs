@@ -2,10 +2,12 @@
 //! [`Write`]; parses no arguments. Reads files as they are, live ones too: a scan at the
 //! disk's speed, no index. Whoever reads is to be recorded by the caller.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +16,9 @@ use crate::follow::follow;
 use crate::json;
 use crate::line::Frame;
 pub use crate::lines::sealed_files;
-use crate::lines::{Member, each_line, each_of, time_of, unescaped};
+use crate::lines::{Member, each_line, each_of, names_table, time_of, unescaped};
 use crate::logins::Logins;
-use crate::report::row;
+use crate::report::{row, widen};
 use crate::shown;
 use crate::texts::Texts;
 use crate::verify::{VerifyError, VerifyRequest, verify};
@@ -80,10 +82,16 @@ pub struct Search {
     pub with_text: bool,
 }
 
+/// What is looked for in a line.
+struct Needles {
+    members: Vec<Finder<'static>>,
+    tables: Member,
+}
+
 impl Search {
     /// What a matching line contains. Quotes in a record's texts are escaped, so that no
     /// statement can pose as a member.
-    fn needles(&self) -> Vec<Finder<'static>> {
+    fn needles(&self) -> Needles {
         let members = [
             ("event", &self.event),
             ("user", &self.user),
@@ -99,17 +107,15 @@ impl Search {
                 needles.push(needle);
             }
         }
-        if let Some(table) = &self.table {
-            let mut needle = b"\"".to_vec();
-            json::push_escaped(&mut needle, table);
-            needle.push(b'"');
-            needles.push(needle);
-        }
-        needles.iter().map(|needle| Finder::new(needle).into_owned()).collect()
+        let members = needles.iter().map(|needle| Finder::new(needle).into_owned()).collect();
+        Needles { members, tables: Member::new("tables") }
     }
 
-    fn matches(&self, needles: &[Finder<'_>], line: &[u8]) -> bool {
-        self.in_time(time_of(line)) && needles.iter().all(|needle| needle.find(line).is_some())
+    fn matches(&self, needles: &Needles, line: &[u8]) -> bool {
+        let names = |wanted: &String| names_table(&needles.tables.texts(line), wanted);
+        self.in_time(time_of(line))
+            && needles.members.iter().all(|needle| needle.find(line).is_some())
+            && self.table.as_ref().is_none_or(names)
     }
 
     fn in_time(&self, time: &[u8]) -> bool {
@@ -247,8 +253,12 @@ pub fn write_stats(stats: &BTreeMap<String, UserStats>, out: &mut dyn Write) -> 
 pub fn stats(paths: &[PathBuf], search: &Search) -> io::Result<BTreeMap<String, UserStats>> {
     #[derive(Deserialize)]
     struct Counted<'a> {
+        seq: u64,
         time: &'a str,
+        node: String,
         event: &'a str,
+        #[serde(default)]
+        intent: u64,
         #[serde(default)]
         user: Option<String>,
         #[serde(default)]
@@ -260,6 +270,8 @@ pub fn stats(paths: &[PathBuf], search: &Search) -> io::Result<BTreeMap<String, 
     }
     let needles = search.needles();
     let mut users: BTreeMap<String, UserStats> = BTreeMap::new();
+    // Whose statements run. The short form of an outcome names nobody.
+    let mut open: HashMap<(String, u64), String> = HashMap::new();
     each_line(paths, &mut |line| {
         if !search.matches(&needles, line) {
             return Ok(true);
@@ -267,7 +279,16 @@ pub fn stats(paths: &[PathBuf], search: &Search) -> io::Result<BTreeMap<String, 
         let Ok(record) = serde_json::from_slice::<Counted<'_>>(line) else {
             return Ok(true);
         };
-        let user = users.entry(record.user.unwrap_or_default()).or_default();
+        let mut named = record.user;
+        if record.event == "intent"
+            && let Some(user) = &named
+        {
+            open.insert((record.node, record.seq), user.clone());
+        } else if record.event == "outcome" {
+            let of_intent = open.remove(&(record.node, record.intent));
+            named = named.or(of_intent);
+        }
+        let user = users.entry(named.unwrap_or_default()).or_default();
         match record.event {
             "intent" => user.statements += 1,
             "refusal" => user.refused += 1,
@@ -279,10 +300,7 @@ pub fn stats(paths: &[PathBuf], search: &Search) -> io::Result<BTreeMap<String, 
             }
             _ => {}
         }
-        if user.first.is_empty() {
-            record.time.clone_into(&mut user.first);
-        }
-        record.time.clone_into(&mut user.last);
+        widen(&mut user.first, &mut user.last, record.time);
         Ok(true)
     })?;
     Ok(users)
@@ -334,7 +352,8 @@ fn csv_row(line: &[u8], logins: &Logins, texts: &Texts, out: &mut dyn Write) -> 
     texts.fill_in(&mut record);
     let told = logins.of(line);
     let cells = COLUMNS.map(|column| match record.get(column).or_else(|| told.get(column)) {
-        None | Some(serde_json::Value::Null) => String::new(),
+        None => record.get(format!("{column}_b64")).map(readable).unwrap_or_default(),
+        Some(serde_json::Value::Null) => String::new(),
         Some(serde_json::Value::String(text)) => text.clone(),
         Some(serde_json::Value::Array(items)) => {
             items.iter().filter_map(|item| item.as_str()).collect::<Vec<_>>().join(" ")
@@ -342,4 +361,15 @@ fn csv_row(line: &[u8], logins: &Logins, texts: &Texts, out: &mut dyn Write) -> 
         Some(other) => other.to_string(),
     });
     row(out, &cells.each_ref().map(String::as_str))
+}
+
+/// Bytes that are no UTF-8, as a client in another character set sends them: those stand as `\xe4`.
+fn readable(base64: &serde_json::Value) -> String {
+    let bytes = base64.as_str().and_then(|text| STANDARD.decode(text).ok()).unwrap_or_default();
+    let mut shown = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        shown.push_str(chunk.valid());
+        shown.extend(chunk.invalid().escape_ascii().map(char::from));
+    }
+    shown
 }

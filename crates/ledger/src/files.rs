@@ -24,6 +24,11 @@ pub fn safe_name(node: &str) -> String {
     node.chars().map(|c| if safe(c) { c } else { '_' }).collect()
 }
 
+/// The name of a node's file that begins with this record.
+pub(crate) fn name_of(safe_node: &str, first: u64) -> String {
+    format!("ledger-{safe_node}-{first:012}{PLAIN}")
+}
+
 /// The name of the node's own copy of its checkpoints.
 pub(crate) fn checkpoints_name(node: &str) -> String {
     format!("checkpoints-{}.jsonl", safe_name(node))
@@ -271,7 +276,7 @@ pub(crate) enum Then {
 }
 
 fn create(directory: &Path, node: &str, sequence: u64) -> io::Result<Current> {
-    let path = directory.join(format!("ledger-{node}-{sequence:012}.jsonl"));
+    let path = directory.join(name_of(node, sequence));
     let file = OpenOptions::new().append(true).read(true).create(true).mode(0o640).open(&path)?;
     // A process killed before its first write leaves an empty one.
     if file.metadata()?.len() > 0 {

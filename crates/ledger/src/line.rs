@@ -161,22 +161,20 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) fn from_hex<const N: usize>(hex: &[u8]) -> Option<[u8; N]> {
     let (pairs, rest) = hex.as_chunks();
     let pairs: &[[u8; 2]; N] = pairs.try_into().ok().filter(|_| rest.is_empty())?;
-    // Without a way out in the middle: the compiler takes many digits at once.
+    // Loops without a way out: the compiler takes many digits at once.
     let is_hex = pairs.as_flattened().iter().fold(true, |all, digit| all & is_digit(*digit));
     let mut bytes = [0; N];
-    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
-        *byte = value(*high) << 4 | value(*low);
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        // A letter's low four bits are nine below its value, and bit 6 is set.
+        let pair = u16::from_le_bytes(*pair);
+        let values = (pair & 0x0f0f) + 9 * (pair >> 6 & 0x0101);
+        [*byte, _] = (values << 4 | values >> 8).to_le_bytes();
     }
     is_hex.then_some(bytes)
 }
 
 fn is_digit(hex: u8) -> bool {
     hex.wrapping_sub(b'0') < 10 || hex.wrapping_sub(b'a') < 6
-}
-
-/// What a digit stands for: a letter's low four bits are nine below that, and bit 6 is set.
-fn value(hex: u8) -> u8 {
-    (hex & 0x0f) + 9 * (hex >> 6 & 1)
 }
 
 /// Formats stamps as `2026-01-31T23:59:59.000001Z`, keeping the text of the last second.

@@ -203,6 +203,12 @@ impl Member {
     }
 }
 
+/// Whether the table is among these. Records have names as they were written, and to some servers
+/// `Visit` is `visit`: so whoever looks for one finds either.
+pub(crate) fn names_table(tables: &[String], wanted: &str) -> bool {
+    tables.iter().any(|table| table == wanted || table.to_lowercase() == wanted.to_lowercase())
+}
+
 /// An escaped text as it was.
 pub(crate) fn unescaped(text: &str) -> String {
     if !text.contains('\\') {

@@ -30,6 +30,9 @@ static ANNOUNCES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
 /// Which of the two it is.
 const PASSWORD: usize = 0;
 
+/// The end of the function's name to which a password is given to be judged.
+const STRENGTH: &[u8] = b"_strength";
+
 /// Bytes of the longest such word.
 pub(crate) const LONGEST_ANNOUNCING: usize = "identified".len();
 
@@ -146,7 +149,7 @@ fn holds_password(inside: &[u8]) -> bool {
     let last_hex = memchr::memmem::rfind(inside, b"0x");
     words.find_iter(inside).any(|word| {
         let is_before = |at: Option<usize>| at.is_some_and(|at| at >= word.end());
-        let next = inside.get(word.end()..).unwrap_or_default().trim_ascii_start();
+        let next = behind_password(inside.get(word.end()..).unwrap_or_default()).trim_ascii_start();
         let names = word.pattern().as_usize() == PASSWORD;
         if names && !starts_with_word(next, b"for") {
             let marks = matches!(next.first(), Some(b'=' | b':' | b'(' | b'\'' | b'"' | b'\\'));
@@ -173,10 +176,24 @@ fn pass_name<'a>(text: &'a [u8], len: usize, masked: &mut Masked) -> &'a [u8] {
     masked.extend_from_slice(name);
     // Without its closing quote.
     let end = name.iter().rposition(|byte| is_name_byte(*byte)).map_or(0, |last| last + 1);
-    let word = name.get(end.saturating_sub(b"password".len())..end).unwrap_or_default();
-    match word.eq_ignore_ascii_case(b"password") {
+    let name = name.get(..end).unwrap_or_default();
+    match ends_with(name, b"password") || ends_with(name, [b"password", STRENGTH].concat()) {
         true => mask_literals(after, takes_account(after), masked),
         false => after,
+    }
+}
+
+fn ends_with(name: &[u8], end: impl AsRef<[u8]>) -> bool {
+    let end = end.as_ref();
+    let at = name.len().checked_sub(end.len());
+    at.and_then(|at| name.get(at..)).is_some_and(|last| last.eq_ignore_ascii_case(end))
+}
+
+/// What follows `PASSWORD`, or `VALIDATE_PASSWORD_STRENGTH`, of which that is a part.
+fn behind_password(after: &[u8]) -> &[u8] {
+    match after.split_at_checked(STRENGTH.len()) {
+        Some((end, rest)) if end.eq_ignore_ascii_case(STRENGTH) => rest,
+        Some(_) | None => after,
     }
 }
 
@@ -193,7 +210,11 @@ fn mask_anywhere(text: &[u8], masked: &mut Masked) {
             !rest.get(..word.start()).and_then(<[u8]>::last).is_some_and(|b| is_name_byte(*b));
         let after = copy(rest, word.end(), masked);
         rest = match word.pattern().as_usize() {
-            PASSWORD => mask_literals(after, takes_account(after), masked),
+            PASSWORD => {
+                let end = after.len() - behind_password(after).len();
+                let after = copy(after, end, masked);
+                mask_literals(after, takes_account(after), masked)
+            }
             _ if begins && takes_password(after) => mask_literals(after, true, masked),
             _ => after,
         };
@@ -318,6 +339,10 @@ mod tests {
             "ALTER USER b IDENTIFIED VIA p USING PASSWORD('sesame') OR q",
             "START REPLICA USER='u' PASSWORD='sesame'",
             "SELECT PASSWORD(?), PASSWORD('sesame')",
+            "SELECT VALIDATE_PASSWORD_STRENGTH('sesame')",
+            "SELECT `validate_password_strength` (CONCAT('ses', 'sesame')",
+            "SELECT VALIDATE_PASSWORD_STRENGTH('sesame'), 'it''s",
+            "PREPARE s FROM 'SELECT VALIDATE_PASSWORD_STRENGTH(''sesame'')'",
         ] {
             let masked = passwords(text.as_bytes());
             let masked = String::from_utf8_lossy(&masked);
@@ -342,6 +367,7 @@ mod tests {
     fn parameters_that_stand_for_passwords_are_told_by_their_numbers() {
         for (text, count, secret) in [
             ("SELECT PASSWORD(?)", 1, &[0][..]),
+            ("SELECT ?, VALIDATE_PASSWORD_STRENGTH(?)", 2, &[1]),
             ("SELECT ?, PASSWORD( /* ? */ ?), '?', `?`, ? -- ?", 3, &[1]),
             ("SELECT 1 FROM t WHERE mrn = ? AND password = ? AND name = ?", 3, &[1]),
             ("SELECT PASSWORD(CONCAT(?, ?)), ?", 3, &[0, 1, 2]),

@@ -118,10 +118,18 @@ impl Activity {
         self.rows += rows;
         self.bytes += bytes;
         self.failed += u64::from(!ok);
-        if self.first.is_empty() {
-            time.clone_into(&mut self.first);
-        }
-        time.clone_into(&mut self.last);
+        widen(&mut self.first, &mut self.last, time);
+    }
+}
+
+/// Takes a time into the span from `first` to `last`, which is empty before the first one. Records
+/// of several nodes, and those behind a step of the clock, don't come in the order of their times.
+pub(crate) fn widen(first: &mut String, last: &mut String, time: &str) {
+    if first.is_empty() || *time < **first {
+        time.clone_into(first);
+    }
+    if *time > **last {
+        time.clone_into(last);
     }
 }
 

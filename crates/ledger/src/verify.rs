@@ -8,8 +8,8 @@
 
 mod hashed;
 mod input;
+mod lanes;
 mod node;
-mod pair;
 mod report;
 mod trust;
 mod vouched;

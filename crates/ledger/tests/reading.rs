@@ -46,6 +46,11 @@ fn a_search_finds_a_users_records_and_none_that_only_look_so() {
     assert_eq!(found(&paths, &by("bob")), 2);
     let table = Search { table: Some("clin.visit".into()), ..Search::default() };
     assert_eq!(found(&paths, &table), 2);
+    // Some servers don't tell names by case. A text that is that name alone is no table.
+    let table = Search { table: Some("CLIN.visit".into()), ..Search::default() };
+    assert_eq!(found(&paths, &table), 2);
+    let table = Search { table: Some("clin".into()), ..Search::default() };
+    assert_eq!(found(&paths, &table), 0, "a schema's name");
     let early = Search { to: Some("2001".into()), ..Search::default() };
     assert_eq!(found(&paths, &early), 0);
     let late =
@@ -279,6 +284,115 @@ fn a_report_notices_what_is_unusual() {
         report.unwrap().notable.iter().any(|note| note.kind == "dormant")
     };
     assert!(up_to("2026-11") && up_to("2026"), "also up to the end of a month or a year");
+}
+
+/// A read by alice of a table, as a node has recorded it.
+fn read_on(node: &str, sequence: u64, time: &str, table: &str) -> String {
+    let members = format!(
+        "\"event\":\"outcome\",\"session\":1,\"user\":\"alice\",\"intent\":1,\"end\":\"ok\",\
+         \"rows\":1,\"bytes\":1,\"duration_us\":1,\"tables\":[\"{table}\"]"
+    );
+    line(sequence, time, &members).replace("\"node\":\"n\"", &format!("\"node\":\"{node}\""))
+}
+
+#[test]
+fn records_of_several_nodes_count_by_their_times() {
+    let folder = tempfile::tempdir().unwrap();
+    for (node, text) in [
+        ("a", read_on("a", 1, "2026-11-20T10:00:00", "clin.visit")),
+        ("b", read_on("b", 1, "2026-11-10T23:00:00", "clin.visit")),
+        ("c", read_on("c", 1, "2026-11-20T23:00:00", "clin.drug")),
+        ("d", read_on("d", 1, "2026-11-19T23:00:00", "clin.drug")),
+        ("e", read_on("e", 1, "2026-11-20T23:30:00", "clin.drug")),
+    ] {
+        let name = format!("ledger-{node}-000000000001.jsonl");
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let paths = [folder.path().to_owned()];
+    let from = Some("2026-11-19".into());
+    let request = ReportRequest { from, hours: (7, 19), ..report_request(&paths) };
+    let report = report(&request).unwrap();
+    let spans = [
+        (&report.first, &report.last),
+        (&report.users["alice"].first, &report.users["alice"].last),
+    ];
+    for (first, last) in spans {
+        assert!(first.starts_with("2026-11-19") && last.starts_with("2026-11-20T23:30"));
+    }
+    let notes: Vec<_> =
+        report.notable.iter().map(|note| (note.kind, &note.time[..10], &*note.what)).collect();
+    let off_hours = "reads outside of usual hours";
+    let expected = [
+        ("first_time_table", "2026-11-19", "clin.drug"),
+        ("off_hours", "2026-11-19", off_hours),
+        ("off_hours", "2026-11-20", off_hours),
+    ];
+    assert_eq!(notes.len(), 3, "{notes:?}");
+    assert!(expected.iter().all(|note| notes.contains(note)), "{notes:?}");
+    let counted = stats(&paths, &Search::default()).unwrap();
+    assert!(counted["alice"].first.starts_with("2026-11-10"), "{counted:?}");
+    assert!(counted["alice"].last.starts_with("2026-11-20T23:30"), "{counted:?}");
+}
+
+#[test]
+fn a_statement_that_ends_behind_a_reports_bounds_has_a_known_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let intent = "\"event\":\"intent\",\"session\":1,\"user\":\"alice\",\"text\":\"x\"";
+    let text = [
+        line(1, "2026-11-20T23:59:59", intent),
+        read_on("n", 2, "2026-11-21T00:00:01", "clin.visit"),
+        line(3, "2026-11-21T00:00:02", intent),
+    ];
+    std::fs::write(folder.path().join("ledger-n-000000000001.jsonl"), text.concat()).unwrap();
+    let paths = [folder.path().to_owned()];
+    for (to, unknown) in [("2026-11-20", 0), ("2026-11-21", 1)] {
+        let request = ReportRequest { to: Some(to.into()), ..report_request(&paths) };
+        let notes = report(&request).unwrap().notable;
+        assert_eq!(notes.iter().filter(|note| note.kind == "end_unknown").count(), unknown, "{to}");
+    }
+}
+
+#[test]
+fn what_others_did_leaves_room_for_notes_on_who_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let failed = |sequence, user: &str| {
+        let members = format!(
+            "\"event\":\"login_failed\",\"session\":1,\"user\":\"{user}\",\"reason\":\"no\""
+        );
+        line(sequence, "2026-11-20T10:00:00", &members)
+    };
+    let mut text: String = (1..=2000).map(|sequence| failed(sequence, "mallory")).collect();
+    text.push_str(&failed(2001, "bob"));
+    std::fs::write(folder.path().join("ledger-n-000000000001.jsonl"), text).unwrap();
+    let paths = [folder.path().to_owned()];
+    let request = ReportRequest { user: Some("bob".into()), ..report_request(&paths) };
+    assert_eq!(report(&request).unwrap().notable.len(), 1);
+}
+
+#[test]
+fn a_table_shows_texts_of_clients_in_other_character_sets() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let tag = ledger.tag(&who(1));
+    drop(ledger.intent(&tag, &query(b"SELECT 'J\xfcrgen'")).wait().unwrap());
+    ledger.close("test").unwrap();
+    let mut out = Vec::new();
+    search_csv(&[folder.path().to_owned()], &Search::default(), &mut out).unwrap();
+    let table = String::from_utf8(out).unwrap();
+    assert!(table.contains(r"SELECT 'J\xfcrgen'"), "{table}");
+}
+
+#[test]
+fn an_outcome_that_names_nobody_counts_for_who_sent_the_statement() {
+    let (_folder, paths) = made();
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let tag = ledger.tag(&who(1));
+    drop(ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap());
+    ledger.close("test").unwrap();
+    let users = stats(&[paths, vec![folder.path().to_owned()]].concat(), &Search::default());
+    let users = users.unwrap();
+    assert_eq!((users["alice"].failed, users[""].failed), (1, 0));
 }
 
 #[test]

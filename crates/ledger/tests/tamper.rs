@@ -244,6 +244,24 @@ fn records_of_another_node_are_told() {
 }
 
 #[test]
+fn a_file_beside_the_ledgers_own_is_looked_at_too() {
+    let made = Made::new(10, |_| {});
+    let file = files(made.path()).remove(0);
+    let text = fs::read_to_string(&file).unwrap();
+    let beside = made.path().join("ledger-n1-000000000001.copy.jsonl");
+    for text in [text.clone(), text.replace("alice", "carol")] {
+        fs::write(&beside, text).unwrap();
+        let report = made.verify();
+        assert!(!report.is_intact() && first(&report).file == beside, "{report:?}");
+    }
+    fs::remove_file(beside).unwrap();
+    // Another form of the same file, as a crash leaves it, is that file.
+    let packed = zstd::encode_all(text.as_bytes(), 1).unwrap();
+    fs::write(made.path().join("ledger-n1-000000000001.jsonl.zst"), packed).unwrap();
+    assert!(made.verify().is_intact());
+}
+
+#[test]
 fn a_rotated_key_is_followed_from_the_old_one() {
     let folder = tempfile::tempdir().unwrap();
     let settings = LedgerSettings::new(folder.path(), "n1");

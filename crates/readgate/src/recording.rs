@@ -14,7 +14,7 @@ use ledger::{
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::response::ResponseEnd;
 use ring::digest::{Context, SHA256, digest};
-use sql_judge::{Judge, ReadPermit, SessionFacts};
+use sql_judge::{Judge, ReadPermit, SessionFacts, StatementKind};
 
 use crate::console;
 use crate::daemon::BUILD;
@@ -64,9 +64,14 @@ impl Named {
     /// What this text names in this session.
     pub fn by(facts: &SessionFacts, permit: &ReadPermit) -> Self {
         let sql_judge::Structure { qualified: tables, columns, .. } = permit.structure(facts);
-        let fingerprint = short_hash(&sql_judge::shape(facts, permit.text()));
-        let names = Names::new(Some(&fingerprint), &tables, &columns);
-        Self { fingerprint, has_tables: !tables.is_empty(), names }
+        let fingerprint = match permit.kind() == StatementKind::FieldList {
+            // No SQL, so it has no shape.
+            true => String::new(),
+            false => short_hash(&sql_judge::shape(facts, permit.text())),
+        };
+        let mut named = Self { fingerprint, has_tables: !tables.is_empty(), ..Self::default() };
+        named.names = Names::new(named.fingerprint(), &tables, &columns);
+        named
     }
 
     /// Whether it names any table.

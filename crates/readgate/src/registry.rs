@@ -1,7 +1,7 @@
 //! Who is in at this moment, and the way to tell a session to end.
 mod orders;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -54,9 +54,11 @@ impl Entry {
 pub struct Registry {
     next_id: AtomicU32,
     next_serial: AtomicU64,
-    /// By a number that no two sessions have.
-    sessions: Mutex<HashMap<u64, Entry>>,
+    sessions: Mutex<BTreeMap<Key, Entry>>,
 }
+
+/// The id of a session's greeting, and a number that no two sessions have.
+pub type Key = (u32, u64);
 
 /// What is known of a session when it registers.
 #[derive(Debug, Clone)]
@@ -129,9 +131,9 @@ impl Registry {
     /// Enters a session for as long as the guard lives.
     pub fn register(self: &Arc<Self>, id: u32, card: Card) -> (Registered, Orders) {
         let (voice, orders) = orders::line(card.named.user().role.limits.session_time);
-        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
-        self.sessions().insert(serial, Entry { id, card, since: Timestamp::now(), orders: voice });
-        (Registered { registry: Arc::clone(self), serial }, orders)
+        let key = (id, self.next_serial.fetch_add(1, Ordering::Relaxed));
+        self.sessions().insert(key, Entry { id, card, since: Timestamp::now(), orders: voice });
+        (Registered { registry: Arc::clone(self), key }, orders)
     }
 
     /// The session of this user that has the id, ours or the replica's; of several, one on the
@@ -144,7 +146,7 @@ impl Registry {
         };
         let own = hits().filter(|(_, entry)| entry.card.user == user);
         match own.max_by_key(|(_, entry)| is_near(entry)) {
-            Some((serial, entry)) => Found::Own(*serial, Box::new(entry.clone())),
+            Some((key, entry)) => Found::Own(*key, Box::new(entry.clone())),
             None if hits().next().is_some() => Found::AnothersSession,
             None => Found::Nothing,
         }
@@ -152,7 +154,7 @@ impl Registry {
 
     /// Whether a session has that id from its greeting.
     pub fn has_greeted(&self, id: u32) -> bool {
-        self.sessions().values().any(|entry| entry.id == id)
+        self.sessions().range((id, 0)..=(id, u64::MAX)).next().is_some()
     }
 
     /// A user's sessions. For as long as they are held, their ids on the replica stay theirs.
@@ -170,9 +172,7 @@ impl Registry {
 
     /// All sessions, in the order of their connection ids.
     pub fn all(&self) -> Vec<Entry> {
-        let mut all: Vec<Entry> = self.sessions().values().cloned().collect();
-        all.sort_unstable_by_key(|entry| entry.id);
-        all
+        self.sessions().values().cloned().collect()
     }
 
     /// Shows every session, by connection id.
@@ -185,7 +185,7 @@ impl Registry {
         self.sessions().is_empty()
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<Key, Entry>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -193,8 +193,8 @@ impl Registry {
 /// What an id leads to.
 #[derive(Debug)]
 pub enum Found {
-    /// A session of the same user, and the number that it alone has.
-    Own(u64, Box<Entry>),
+    /// A session of the same user, and what it alone stands under.
+    Own(Key, Box<Entry>),
     /// A session of somebody else.
     AnothersSession,
     /// No session here.
@@ -205,15 +205,15 @@ pub enum Found {
 #[derive(Debug)]
 pub struct Registered {
     registry: Arc<Registry>,
-    /// The number that this session alone has.
-    pub serial: u64,
+    /// What this session alone stands under.
+    pub key: Key,
 }
 
 impl Registered {
     /// Gives the session an order, if it is one of those meant.
     pub fn order_if(&self, order: Order, is_meant: impl Fn(&Entry) -> bool) {
         let sessions = self.registry.sessions();
-        if let Some(entry) = sessions.get(&self.serial).filter(|entry| is_meant(entry)) {
+        if let Some(entry) = sessions.get(&self.key).filter(|entry| is_meant(entry)) {
             entry.orders.give(order);
         }
     }
@@ -223,7 +223,7 @@ impl Registered {
     #[must_use]
     pub fn leave_replica(&self) -> bool {
         let mut sessions = self.registry.sessions();
-        let Some(entry) = sessions.get_mut(&self.serial) else { return false };
+        let Some(entry) = sessions.get_mut(&self.key) else { return false };
         let is_free = !entry.orders.is_held_elsewhere();
         if is_free {
             entry.card.seat = None;
@@ -234,7 +234,7 @@ impl Registered {
     /// The session has a connection again, under this account.
     pub fn at_replica(&self, seat: &Seat, account: &Arc<Account>) {
         let mut sessions = self.registry.sessions();
-        if let Some(entry) = sessions.get_mut(&self.serial) {
+        if let Some(entry) = sessions.get_mut(&self.key) {
             entry.card.seat = Some(seat.clone());
             entry.card.account = Some(Arc::clone(account));
         }
@@ -243,7 +243,7 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.registry.sessions().remove(&self.serial);
+        self.registry.sessions().remove(&self.key);
     }
 }
 

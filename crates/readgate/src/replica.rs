@@ -209,7 +209,7 @@ pub enum ReplicaFault {
     #[error("its name leads to another server now")]
     Elsewhere,
     /// It isn't a server that readgate can judge for.
-    #[error("it is not a server that readgate knows: version {0:?}")]
+    #[error("it is not a MySQL from 8.0 or MariaDB from 10.3 on: version {0:?}")]
     Version(String),
 }
 
@@ -229,7 +229,7 @@ impl ReplicaFault {
             Self::Stream(_) => "its connection broke",
             Self::Account(_) | Self::Login(_) => "it refused the shared account",
             Self::Guard(_) => "the read-only guard could not be put in force",
-            Self::Version(_) => "it is not a server that readgate knows",
+            Self::Version(_) => "it is not a MySQL from 8.0 or MariaDB from 10.3 on",
             Self::Changed => "it has become another server; connect again",
             Self::Elsewhere => "its name leads to another server now",
             Self::Compression => "it does not offer the compression that is configured",

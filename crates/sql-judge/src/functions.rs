@@ -90,11 +90,17 @@ pub(crate) enum Spelling {
 }
 
 /// Bits of functions that came with a version: the first of MySQL and of MariaDB that has
-/// them. Of MariaDB these are the versions with long support.
-const LATE: [(u8, u32, u32); 4] =
-    [(8, 90_000, 110_400), (32, 0, 110_800), (64, 0, 120_300), (128, 0, 101_100)];
+/// them. Of MariaDB these are the versions with long support. Spatial functions that came with
+/// MySQL 8.0.23 count as those of 8.0.24, and those of 8.0.12 to 8.0.16 as of 8.0.17.
+const LATE: [(u16, u32, u32); 5] = [
+    (8, 90_000, 110_400),
+    (32, 80_017, 110_800),
+    (64, 80_021, 120_300),
+    (128, 80_024, 101_100),
+    (256, 0, 100_600),
+];
 /// The bit of functions that MySQL has no more from this version on.
-const GONE: u8 = 16;
+const GONE: u16 = 16;
 const MYSQL_WITHOUT_GONE: u32 = 90_600;
 
 /// The class of the built-in that this server runs for a call so spelled. `None` if it
@@ -116,7 +122,7 @@ pub(crate) fn find(server: ServerVersion, name: &[u8], spelling: Spelling) -> Op
 }
 
 /// What the table says of a name, for one make.
-fn entry(flavour: Flavour, name: &[u8]) -> Option<(Class, u8)> {
+fn entry(flavour: Flavour, name: &[u8]) -> Option<(Class, u16)> {
     let mut slot = hash(name) & MASK;
     loop {
         let entry = SLOTS.get(slot).filter(|entry| entry.len != 0)?;
@@ -243,5 +249,19 @@ mod tests {
         assert_eq!(find(mariadb(110_409), b"uuid_v7", Spelling::Plain), None);
         assert_eq!(find(mariadb(110_806), b"format_bytes", Spelling::Plain), Some(Class::Pure));
         assert_eq!(find(mariadb(110_806), b"st_simplify", Spelling::Plain), None);
+        // What came in the course of MySQL 8.0, and with MariaDB 10.6.
+        for (name, first) in [
+            (&b"ps_thread_id"[..], 80_017),
+            (b"json_overlaps", 80_017),
+            (b"json_value", 80_021),
+            (b"st_collect", 80_024),
+            (b"current_user_in", 90_000),
+        ] {
+            assert_eq!(find(mysql(first - 1), name, Spelling::Plain), None);
+            assert_eq!(find(mysql(first), name, Spelling::Plain), Some(Class::Pure));
+        }
+        assert_eq!(find(mariadb(100_529), b"to_char", Spelling::Plain), None);
+        assert_eq!(find(mariadb(100_622), b"to_char", Spelling::Plain), Some(Class::Pure));
+        assert_eq!(find(mariadb(100_432), b"json_value", Spelling::Plain), Some(Class::Pure));
     }
 }

@@ -23,7 +23,7 @@ pub enum LiteralKind {
     String,
     /// A number.
     Number,
-    /// A comment that the server skips.
+    /// A comment that the server skips, or takes for hints.
     Comment,
 }
 
@@ -44,17 +44,17 @@ pub fn literals(facts: &SessionFacts, text: &[u8]) -> Option<Vec<Literal>> {
             Kind::End => return Some(found),
             Kind::Text => found.push(Literal { range, kind: LiteralKind::String }),
             Kind::Number => found.push(Literal { range, kind: LiteralKind::Number }),
-            // A quoted user variable is a text that the client chose freely.
-            Kind::UserVariable if text.get(range.start + 1).is_some_and(|b| b"'\"".contains(b)) => {
+            Kind::UserVariable if names_freely(lexer.bytes(token)) => {
                 found
                     .push(Literal { range: range.start + 1..range.end, kind: LiteralKind::String });
             }
+            // What servers don't know in a hint they pass over: it may hold anything.
+            Kind::Hint => found.push(Literal { range, kind: LiteralKind::Comment }),
             Kind::UserVariable
             | Kind::Word
             | Kind::Name
             | Kind::QuotedName
             | Kind::AtAt
-            | Kind::Hint
             | Kind::Symbol => {}
         }
     }
@@ -99,6 +99,8 @@ impl Outline {
                 shape.truncate(shape.len().saturating_sub(2));
             }
             _ if is_value => shape.extend_from_slice(b"? "),
+            // As much a text of the client's as a string.
+            Kind::UserVariable if names_freely(bytes) => shape.extend_from_slice(b"@? "),
             Kind::Word | Kind::Name => {
                 shape.extend(bytes.iter().map(u8::to_ascii_uppercase));
                 shape.push(b' ');
@@ -128,6 +130,11 @@ impl Outline {
         self.shape.push(b'!');
         self.shape
     }
+}
+
+/// Whether a user variable stands in quotes: a text that the client chose freely.
+fn names_freely(variable: &[u8]) -> bool {
+    variable.get(1).is_some_and(|byte| b"'\"".contains(byte))
 }
 
 /// What of the gap between two tokens is more than white space and the marks of an
@@ -184,6 +191,8 @@ mod tests {
         );
         assert_eq!(found("", "SELECT /*!50000 'x' */ FROM t").unwrap(), ["'x'"]);
         assert_eq!(found("", "SELECT a /*1*/").unwrap(), ["/*1*/"]);
+        let hint = "/*+ Smith, 'Jones', NO_MERGE(t) */";
+        assert_eq!(found("", &format!("SELECT {hint} a FROM t")).unwrap(), [hint]);
     }
 
     #[test]
@@ -202,6 +211,7 @@ mod tests {
             assert_ne!(of(other), first, "{other}");
         }
         assert_eq!(of("SELECT 1, a, 2"), "SELECT ? , A , ? ");
+        assert_eq!(of("SELECT @'Smith', @\"Jones\", @x"), "SELECT @? , @? , @x ");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Tables of the servers' own schemas, by what they show: only the server and its schemas,
 //! or also what other sessions do. The lists name the former; what isn't listed counts as
-//! the latter. Made from what both servers have, read one by one.
+//! the latter. Made from what both servers have, read one by one, and Aurora's tables of its nodes.
 
 /// A schema that every server has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +88,8 @@ impl Special {
 /// In `information_schema`. Sorted.
 #[rustfmt::skip]
 const INFORMATION_SCHEMA: &[&str] = &[
-    "administrable_role_authorizations", "all_plugins", "applicable_roles", "character_sets",
+    "administrable_role_authorizations", "all_plugins", "applicable_roles",
+    "aurora_global_db_instance_status", "aurora_global_db_status", "character_sets",
     "check_constraints", "collation_character_set_applicability", "collations",
     "column_privileges", "column_statistics", "columns", "columns_extensions", "enabled_roles",
     "engines", "events", "files", "geometry_columns", "global_status", "global_variables",
@@ -109,7 +110,8 @@ const INFORMATION_SCHEMA: &[&str] = &[
     "json_duality_views", "key_caches", "key_column_usage", "key_period_usage", "keywords",
     "libraries", "locales", "optimizer_costs", "optimizer_trace", "parameters", "partitions",
     "periods", "plugins", "profiling", "query_response_time", "query_response_time_read",
-    "query_response_time_write", "referential_constraints", "resource_groups",
+    "query_response_time_write", "referential_constraints", "replica_host_status",
+    "resource_groups",
     "role_column_grants", "role_routine_grants", "role_table_grants", "routine_libraries",
     "routines", "schema_privileges", "schemata", "schemata_extensions", "sequences",
     "session_status", "session_variables", "slave_status", "spatial_ref_sys", "sql_functions",
@@ -164,12 +166,13 @@ const SYS: &[&str] = &[
 /// how accounts do.
 const SECRETS: &[&str] = &["global_priv", "password_history", "servers", "slave_master_info"];
 
-/// In `mysql`, what HELP and time zones need.
+/// In `mysql`, what HELP and time zones need, and where Amazon's drivers look for the cluster's nodes.
 const MYSQL: &[&str] = &[
     "help_category",
     "help_keyword",
     "help_relation",
     "help_topic",
+    "rds_topology",
     "time_zone",
     "time_zone_leap_second",
     "time_zone_name",

@@ -19,16 +19,23 @@ pub struct ServerVersion {
     pub number: u32,
 }
 
+/// The oldest versions that the rules are made for. Windows, expressions of WITH and sequences are of
+/// later ones: their words would be names of stored functions there.
+const OLDEST_MYSQL: u32 = 80_000;
+const OLDEST_MARIADB: u32 = 100_300;
+
 impl ServerVersion {
     /// Reads the text of a greeting, such as `9.7.4` or `5.5.5-10.11.19-MariaDB-0+deb12u1`.
-    /// `None` if no version can be read from it: then nothing can be judged.
+    /// `None` if no version can be read from it, or one that the rules are not made for (MySQL before
+    /// 8.0, MariaDB before 10.3): then nothing can be judged.
     pub fn from_greeting(text: &[u8]) -> Option<Self> {
         let is_mariadb = text.windows(7).any(|word| word.eq_ignore_ascii_case(b"mariadb"));
-        let (flavour, digits) = if is_mariadb {
+        let (flavour, oldest, digits) = if is_mariadb {
             // MariaDB 10 and 11 put this before their version, for old replicas' sake.
-            (Flavour::MariaDb, text.strip_prefix(b"5.5.5-").unwrap_or(text))
+            let digits = text.strip_prefix(b"5.5.5-").unwrap_or(text);
+            (Flavour::MariaDb, OLDEST_MARIADB, digits)
         } else {
-            (Flavour::MySql, text)
+            (Flavour::MySql, OLDEST_MYSQL, text)
         };
         let mut parts = digits.split(|&byte| byte == b'.');
         let major = whole_number(parts.next()?)?;
@@ -37,7 +44,8 @@ impl ServerVersion {
         if major == 0 || major > 99 || minor > 99 || patch > 99 {
             return None;
         }
-        Some(Self { flavour, number: major * 10_000 + minor * 100 + patch })
+        let number = major * 10_000 + minor * 100 + patch;
+        (number >= oldest).then_some(Self { flavour, number })
     }
 }
 
@@ -71,8 +79,9 @@ mod tests {
     }
 
     #[test]
-    fn a_greeting_without_a_version_gives_none() {
-        for text in ["", "MariaDB", "x.y.z", "9", "9.x"] {
+    fn a_greeting_without_a_version_or_with_an_old_one_gives_none() {
+        let old = ["5.7.44-log", "5.6.10", "5.5.5-10.2.44-MariaDB", "5.5.68-MariaDB"];
+        for text in ["", "MariaDB", "x.y.z", "9", "9.x"].into_iter().chain(old) {
             assert_eq!(ServerVersion::from_greeting(text.as_bytes()), None, "{text}");
         }
     }

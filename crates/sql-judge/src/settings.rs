@@ -121,10 +121,12 @@ fn is_free(lower: &[u8]) -> bool {
         || std::str::from_utf8(lower).is_ok_and(|name| FREE.binary_search(&name).is_ok())
 }
 
-/// Session variables that shape answers, plans, memory and waits of this session only.
+/// Session variables that shape answers, plans, memory and waits of this session only; Aurora's for
+/// long reads on a reader among them.
 /// Sorted.
 #[rustfmt::skip]
 const FREE: &[&str] = &[
+    "aurora_parallel_query", "aurora_pq_force", "aurora_read_replica_read_committed",
     "autocommit", "big_tables", "block_encryption_mode", "character_set_results",
     "character_set_server", "collation_server", "cte_max_recursion_depth", "default_regex_flags",
     "default_storage_engine", "default_tmp_storage_engine", "default_week_format",

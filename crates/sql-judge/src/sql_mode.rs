@@ -11,7 +11,7 @@ pub(crate) struct SqlMode {
     bits: u64,
 }
 
-/// The common head of both servers' lists, in bit order.
+/// MariaDB's names, in bit order.
 const MARIADB: &[&str] = &[
     "REAL_AS_FLOAT",
     "PIPES_AS_CONCAT",
@@ -49,6 +49,7 @@ const MARIADB: &[&str] = &[
     "SIMULTANEOUS_ASSIGNMENT",
     "TIME_ROUND_FRACTIONAL",
 ];
+/// MySQL's, with what it calls the bits that have no meaning any more.
 const MYSQL: &[&str] = &[
     "REAL_AS_FLOAT",
     "PIPES_AS_CONCAT",

@@ -1,18 +1,26 @@
 //! Tables, columns and functions that a text names. For the ledger and for `explain`, never
 //! for a verdict: a name it misses costs a line in a report.
 
+mod common;
+mod once;
 mod reserved;
 mod scope;
+mod words;
+
+use std::rc::Rc;
 
 use crate::facts::SessionFacts;
+use crate::lexer::LexMode;
 use crate::lexer::keyword::Keyword as K;
 use crate::lexer::sight::{Looked, Sight};
 use crate::lexer::token::{Kind, Token};
-use crate::server::Flavour;
 use crate::text::{readable_name, unquote_name};
-use crate::walk::{Event, Name, Path, Walk};
-use reserved::is_reserved;
-use scope::{Scope, Source};
+use crate::walk::{Event, Name, Path, Place, Walk};
+use common::CommonNames;
+use once::Once;
+use reserved::{is_reserved, is_value};
+use scope::{Columns, Scope, Source};
+use words::{is_unit, is_word_of_grammar};
 
 /// Most names that are kept of each sort.
 const MAX_NAMES: usize = 256;
@@ -42,13 +50,13 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
     let looked = Looked::default();
     let mut reader = Reader {
         walk: Walk::new(Sight::new(facts.lex_mode(), text, &looked)),
-        is_mysql: facts.server().flavour == Flavour::MySql,
+        mode: facts.lex_mode(),
         depth: 0,
         scopes: vec![Scope::default()],
-        common: Vec::new(),
+        common: CommonNames::new(!facts.lex_mode().is_mysql()),
         lists: Vec::new(),
-        tables: Vec::new(),
-        last_table: None,
+        tables: Once::default(),
+        has_more_tables: false,
         explained_in: None,
         found: Structure::default(),
     };
@@ -61,8 +69,18 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
     found
 }
 
+/// What COM_FIELD_LIST names: the table before its NUL, of which only the structure is shown.
+pub(crate) fn field_list(facts: &SessionFacts, payload: &[u8]) -> Structure {
+    let table = readable_name(payload.split(|&byte| byte == 0).next().unwrap_or_default());
+    let qualified = match facts.schema().map(readable_name) {
+        Some(schema) => format!("{schema}.{table}"),
+        None => table.clone(),
+    };
+    Structure { tables: vec![table], qualified: vec![qualified], ..Structure::default() }
+}
+
 /// A table that was named, before it is known whether it is a common table expression.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct NamedTable {
     name: String,
     is_bare: bool,
@@ -79,20 +97,21 @@ struct CommonList {
     start: usize,
     /// Named, but its body is not over.
     pending: Option<String>,
+    /// What its columns may be named.
+    columns: Columns,
 }
 
 struct Reader<'t> {
     walk: Walk<'t>,
-    is_mysql: bool,
+    mode: LexMode,
     depth: usize,
     /// Queries that are open, the innermost last.
     scopes: Vec<Scope>,
-    /// Names of common table expressions that can be read here, and how deep they count.
-    common: Vec<(usize, String)>,
+    common: CommonNames,
     lists: Vec<CommonList>,
-    tables: Vec<NamedTable>,
-    /// The last token of the table before, to which an alias may belong.
-    last_table: Option<usize>,
+    tables: Once<NamedTable>,
+    /// Further ones were named than `tables` has.
+    has_more_tables: bool,
     /// Where EXPLAIN has bare names looked for, if it says so.
     explained_in: Option<String>,
     found: Structure,
@@ -111,13 +130,18 @@ impl Reader<'_> {
                 keep(&mut self.found.functions, name);
             }
             Event::Name(name) => self.name(name),
-            Event::Star => self.note(vec!["*".to_owned()]),
+            Event::Star => self.all_columns(),
             Event::Common { name, recursive } => self.common(name, recursive),
             Event::CommonEnds => {
                 self.close();
                 self.common_ends();
             }
-            Event::Select { is_table } => self.select(is_table),
+            Event::Select { is_table, all } => {
+                self.select(is_table);
+                if all {
+                    self.all_columns();
+                }
+            }
             Event::Open => self.depth += 1,
             Event::Close => self.close(),
             Event::Semicolon => self.semicolon(),
@@ -135,7 +159,7 @@ impl Reader<'_> {
         } else if is_table {
             self.source(Source::derived());
         }
-        self.scopes.push(Scope { depth, ..Scope::default() });
+        self.scopes.push(Scope::at(depth, is_table));
     }
 
     fn close(&mut self) {
@@ -144,14 +168,27 @@ impl Reader<'_> {
             self.leave_scope();
         }
         let depth = self.depth;
-        self.common.retain(|(declared, _)| *declared <= depth);
-        self.lists.retain(|list| list.depth <= depth);
+        while let Some(list) = self.lists.pop_if(|list| list.depth > depth) {
+            self.list_ends(&list);
+        }
+        self.common.leave(depth);
     }
 
     /// Resolves the names of the innermost query; what it can't know goes to the outer one.
     fn leave_scope(&mut self) {
         let Some(scope) = self.scopes.pop() else { return };
+        let is_cut_off = scope.is_cut_off;
+        let body = self.lists.last_mut().filter(|list| list.depth + 1 == scope.depth);
+        let derived = self.scopes.last_mut().and_then(|outer| outer.sources.last_mut());
+        match (scope.is_table, derived, body) {
+            (true, Some(derived), _) => Rc::make_mut(&mut derived.columns).merge(scope.columns()),
+            (false, _, Some(list)) => list.columns.merge(scope.columns()),
+            (_, _, _) => {}
+        }
         let unknown = scope.resolve(|column| keep(&mut self.found.columns, column));
+        if is_cut_off {
+            keep(&mut self.found.columns, MORE.to_owned());
+        }
         if let Some(outer) = self.scopes.last_mut() {
             outer.take_over(unknown);
         }
@@ -164,20 +201,27 @@ impl Reader<'_> {
         self.depth = 0;
         self.explained_in = None;
         self.scopes.push(Scope::default());
+        while let Some(list) = self.lists.pop() {
+            self.list_ends(&list);
+        }
         self.common.clear();
-        self.lists.clear();
     }
 
     fn end(mut self, schema: Option<&[u8]>) -> Structure {
         self.semicolon();
         let schema = schema.map(readable_name);
-        for NamedTable { name, lacks_schema, .. } in std::mem::take(&mut self.tables) {
+        for NamedTable { name, lacks_schema, .. } in self.tables.into_items() {
             let qualified = match schema.as_ref().filter(|_| lacks_schema) {
                 Some(schema) => format!("{schema}.{name}"),
                 None => name.clone(),
             };
             keep(&mut self.found.qualified, qualified);
             keep(&mut self.found.tables, name);
+        }
+        if self.has_more_tables {
+            for names in [&mut self.found.tables, &mut self.found.qualified] {
+                keep(names, MORE.to_owned());
+            }
         }
         self.found.columns.sort_unstable();
         self.found
@@ -188,16 +232,15 @@ impl Reader<'_> {
     fn table(&mut self, path: Path) {
         let name = self.text(path);
         let is_bare = path.parts().is_some_and(|parts| parts.len() == 1);
-        let is_common =
-            is_bare && self.common.iter().any(|(_, common)| self.are_same(common, &name));
+        let common = if is_bare { self.common.columns_of(&name) } else { None };
         let last = path.parts().and_then(<[Token]>::last).copied().unwrap_or(path.first());
-        self.last_table = Some(last.offset());
         let alias = self.token_text(last);
-        if is_common {
-            self.source(Source { alias, table: None });
+        if let Some(columns) = common {
+            self.source(Source { alias, table: None, columns });
         } else {
             let name = if is_bare { self.bare(name) } else { name };
-            self.source(Source { alias, table: Some(name.clone()) });
+            let columns = Rc::new(Columns::Any);
+            self.source(Source { alias, table: Some(name.clone()), columns });
             let lacks_schema = is_bare && self.explained_in.is_none();
             self.keep_table(NamedTable { name, is_bare, lacks_schema });
         }
@@ -219,8 +262,10 @@ impl Reader<'_> {
 
     /// Each once, and so many that more than [`MAX_NAMES`] are told as such.
     fn keep_table(&mut self, table: NamedTable) {
-        if self.tables.len() < 8 * MAX_NAMES && !self.tables.contains(&table) {
+        if self.tables.len() < 8 * MAX_NAMES {
             self.tables.push(table);
+        } else {
+            self.has_more_tables |= !self.tables.contains(&table);
         }
     }
 
@@ -237,73 +282,78 @@ impl Reader<'_> {
         let depth = self.depth;
         if self.lists.last().is_none_or(|list| list.depth < depth) {
             let start = self.tables.len();
-            self.lists.push(CommonList { depth, recursive, start, pending: None });
+            let (pending, columns) = (None, Columns::default());
+            self.lists.push(CommonList { depth, recursive, start, pending, columns });
         }
         let Some(list) = self.lists.last_mut() else { return };
+        list.columns = Columns::default();
         if !list.recursive {
             list.pending = Some(name);
             return;
         }
-        // In MariaDB all names of a recursive list can be read in all of its bodies.
-        if !self.is_mysql {
-            let start = list.start;
-            let mut of_list = self.tables.split_off(start);
-            of_list.retain(|table| !table.is_bare || !self.are_same(&table.name, &name));
-            self.tables.append(&mut of_list);
-        }
-        self.common.push((depth, name));
+        self.common.declare(depth, &name, Columns::Any);
     }
 
-    /// Whether a table's bare name is that of a common table expression: to MariaDB without regard
-    /// to case.
-    fn are_same(&self, common: &str, table: &str) -> bool {
-        common == table || (!self.is_mysql && common.eq_ignore_ascii_case(table))
+    /// In MariaDB all names of a recursive list can be read in all of its bodies: also in those before
+    /// a name's own.
+    fn list_ends(&mut self, list: &CommonList) {
+        if list.recursive && !self.mode.is_mysql() {
+            let common = &self.common;
+            self.tables.retain_from(list.start, |table| !table.is_bare || !common.has(&table.name));
+        }
     }
 
     fn common_ends(&mut self) {
         let depth = self.depth;
-        let list = self.lists.last_mut().filter(|list| list.depth == depth);
-        if let Some(name) = list.and_then(|list| list.pending.take()) {
-            self.common.push((depth, name));
+        let Some(list) = self.lists.last_mut().filter(|list| list.depth == depth) else { return };
+        let columns = std::mem::take(&mut list.columns);
+        if let Some(name) = list.pending.take() {
+            self.common.declare(depth, &name, columns);
+        }
+    }
+
+    /// `WITH name (column, ...) AS`, of which the innermost query is none yet.
+    fn common_column(&mut self, name: &str) {
+        let in_body = self.scopes.last().is_some_and(|scope| scope.depth == self.depth);
+        let depth = self.depth;
+        let list = self.lists.last_mut().filter(|list| list.depth + 1 == depth && !in_body);
+        if let Some(list) = list {
+            list.columns.add(name);
         }
     }
 
     // ---- other names -----------------------------------------------------------------
 
     fn name(&mut self, name: Name) {
-        let [before, earlier] = name.before;
+        let [before, _] = name.before;
         let first = name.path.first();
         let is_bare = name.path.parts().is_some_and(|parts| parts.len() == 1) && !name.path.star;
-        let bytes = self.walk.bytes(first);
-        if is_bare && first.kind == Kind::Word && is_reserved(bytes) {
+        let word = self.walk.bytes(first);
+        if is_bare && first.kind == Kind::Word && is_reserved(self.mode, word) {
             return;
         }
-        let after_as = before.is_word(K::AS);
-        if is_bare && name.in_from {
-            let belongs_to = if after_as { earlier } else { before };
-            if self.last_table == Some(belongs_to.offset()) {
-                let alias = self.token_text(first);
-                if let Some(source) =
-                    self.scopes.last_mut().and_then(|scope| scope.sources.last_mut())
-                {
-                    source.alias = alias;
-                }
-                return;
+        if name.place == Place::Parts {
+            let column = self.token_text(first);
+            if let Some(source) = self.scopes.last_mut().and_then(|scope| scope.sources.last_mut())
+            {
+                Rc::make_mut(&mut source.columns).add(&column);
             }
-            if belongs_to.is(b')') {
-                let alias = self.token_text(first);
-                self.source(Source { alias, table: None });
-                return;
-            }
+            return;
         }
-        if is_bare && (after_as || self.is_operand(before)) {
+        if is_bare && matches!(name.place, Place::Table | Place::Time) {
+            return self.table_alias(name);
+        }
+        if is_bare && (before.is_word(K::AS) || self.is_operand(before)) {
             let alias = self.token_text(first);
-            if let Some(scope) = self.scopes.last_mut() {
-                scope.aliases.push(alias);
+            // `INTERVAL 1 day` gives no name.
+            let names_column =
+                name.place == Place::Columns && (before.is_word(K::AS) || !is_unit(word));
+            if let Some(scope) = self.scopes.last_mut().filter(|_| names_column) {
+                scope.name_column(&alias);
             }
             return;
         }
-        if is_bare && is_no_column(name, before, bytes) {
+        if is_bare && is_word_of_grammar(&name, self.depth, |token| self.walk.bytes(token)) {
             return;
         }
         let parts = name.path.parts().unwrap_or_default();
@@ -311,22 +361,78 @@ impl Reader<'_> {
         if name.path.star {
             parts.push("*".to_owned());
         }
-        self.note(parts);
+        let may_be_alias = name.place == Place::Having
+            || (name.place == Place::Order && self.is_whole_item(&name));
+        if let [column] = parts.as_slice() {
+            self.common_column(column);
+        }
+        let Some(scope) = self.scopes.last_mut() else { return };
+        match name.place == Place::Joined {
+            true => scope.note_joined(&parts),
+            false => scope.note(parts, may_be_alias),
+        }
+    }
+
+    /// A name behind a table: its alias, unless it is a word of the grammar.
+    fn table_alias(&mut self, name: Name) {
+        let [before, _] = name.before;
+        let first = name.path.first();
+        // `FOR SYSTEM_TIME AS OF TIMESTAMP '2020-01-01' - INTERVAL 1 DAY AS x`
+        let is_of_time = name.place == Place::Time
+            && (first.is_word(K::OF)
+                || before.is_word(K::OF)
+                || (!before.is_word(K::AS) && is_unit(self.walk.bytes(first))));
+        let follows = before.is_word(K::AS) || before.is_word(K::ALL) || self.is_operand(before);
+        if follows && !is_of_time {
+            let alias = self.token_text(first);
+            let scope = self.scopes.last_mut();
+            if let Some(source) = scope.and_then(|scope| scope.sources.last_mut()) {
+                source.alias = alias;
+            }
+        }
     }
 
     /// Whether a name right behind this token can only be an alias.
     fn is_operand(&self, before: Token) -> bool {
+        let word = || self.walk.bytes(before);
         match before.kind {
             Kind::Text | Kind::Number | Kind::UserVariable | Kind::QuotedName | Kind::Name => true,
-            Kind::Word => !is_reserved(self.walk.bytes(before)),
-            Kind::Symbol => before.is(b')'),
+            Kind::Word => !is_reserved(self.mode, word()) || is_value(word()),
+            Kind::Symbol => before.is(b')') || before.is(b'}'),
             Kind::End | Kind::AtAt | Kind::Hint => false,
         }
     }
 
-    fn note(&mut self, parts: Vec<String>) {
+    /// Whether a name is a whole item of GROUP BY or ORDER BY. Only then is it an alias: within
+    /// an expression servers look for a column first.
+    fn is_whole_item(&self, name: &Name) -> bool {
+        const OPERATORS: [K; 12] = [
+            K::AND,
+            K::OR,
+            K::XOR,
+            K::NOT,
+            K::IS,
+            K::IN,
+            K::LIKE,
+            K::BETWEEN,
+            K::REGEXP,
+            K::RLIKE,
+            K::DIV,
+            K::COLLATE,
+        ];
+        let [before, _] = name.before;
+        let next = name.next;
+        let begins = before.is_word(K::BY) || before.is(b',') || before.is(b'(');
+        let ends = next.kind != Kind::Symbol || [b',', b')', b';'].iter().any(|&end| next.is(end));
+        let is_mod = || self.walk.bytes(next).eq_ignore_ascii_case(b"MOD");
+        let is_operator =
+            next.kind == Kind::Word && (OPERATORS.contains(&next.keyword) || is_mod());
+        begins && ends && !is_operator
+    }
+
+    fn all_columns(&mut self) {
         if let Some(scope) = self.scopes.last_mut() {
-            scope.note(parts);
+            scope.note(vec!["*".to_owned()], false);
         }
     }
 
@@ -342,29 +448,13 @@ impl Reader<'_> {
     }
 }
 
-/// Words in places where the grammar wants one of its own.
-fn is_no_column(name: Name, before: Token, word: &[u8]) -> bool {
-    let behind = [K::COLLATE, K::USING, K::CHARSET, K::SET, K::OVER, K::IS, K::FOR, K::SHOW];
-    let is_one_of =
-        |words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
-    behind.iter().any(|&keyword| before.is_word(keyword))
-        || before.is(b'{')
-        || (name.next.kind == Kind::Text && (word.starts_with(b"_") || is_one_of(LITERAL_TYPES)))
-        || (name.next.is_word(K::FROM) && !name.is_query)
-        || (before.is(b'(') && name.next.is(b',') && is_one_of(UNITS))
-        || is_one_of(&["UNBOUNDED", "CURRENT", "BOOLEAN", "UNKNOWN"])
-}
-
-/// What a literal behind them is, as a character set says too; other names have it as their alias.
-const LITERAL_TYPES: &[&str] = &["DATE", "TIME", "TIMESTAMP"];
-
-/// First arguments of TIMESTAMPDIFF and TIMESTAMPADD.
-const UNITS: &[&str] =
-    &["MICROSECOND", "SECOND", "MINUTE", "HOUR", "DAY", "WEEK", "MONTH", "QUARTER", "YEAR"];
-
 fn keep(names: &mut Vec<String>, name: String) {
-    if names.len() <= MAX_NAMES && !names.contains(&name) {
-        names.push(if names.len() < MAX_NAMES { name } else { MORE.to_owned() });
+    if names.len() > MAX_NAMES || names.contains(&name) {
+        return;
+    }
+    let name = if names.len() < MAX_NAMES { name } else { MORE.to_owned() };
+    if name != MORE || !names.contains(&name) {
+        names.push(name);
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::facts::{Effects, SessionFacts};
 use crate::lexer::LexMode;
 use crate::memory::{Known, Memos, PlainRead, recall, remember};
-use crate::structure::{Structure, structure};
+use crate::structure::{Structure, field_list, structure};
 
 /// The answer to one statement.
 #[derive(Debug)]
@@ -112,6 +112,7 @@ impl ReadPermit {
         match self.effects.inner() {
             Some((text, None)) => structure(facts, text),
             Some((text, Some(schema))) => structure(&facts.in_schema(schema.clone()), text),
+            None if self.kind == StatementKind::FieldList => field_list(facts, &self.text),
             None => structure(facts, &self.text),
         }
     }

@@ -5,14 +5,18 @@
 //! find beyond that is a name that is no table.
 
 mod event;
+mod leading;
 
 use crate::lexer::keyword::Keyword as K;
 use crate::lexer::sight::Sight;
 use crate::lexer::token::{Kind, Token};
-pub(crate) use event::{Event, Name, Path};
+pub(crate) use event::{Event, Name, Path, Place};
 
 /// Deepest nesting that is followed; the grammar allows less.
 const MAX_LEVELS: usize = 1024;
+
+/// From here on MySQL has window functions, and reserves their words.
+const MYSQL_WITH_WINDOWS: u32 = 80_002;
 
 /// How far a WITH has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +44,8 @@ struct Level {
     in_from: bool,
     /// The next name is a table's.
     wants_table: bool,
+    /// What other names are.
+    place: Place,
     with: With,
 }
 
@@ -119,6 +125,30 @@ impl<'t> Walk<'t> {
         self.is(K::AS) && self.sight.clone().next().is_ok_and(|token| token.is(b'('))
     }
 
+    /// Whether this is the word of a list of windows, which MariaDB reserves only there.
+    fn begins_windows(&self, path: Path) -> bool {
+        let mut ahead = self.sight.clone();
+        let mut is_next = |is_it: fn(Token) -> bool| ahead.next().is_ok_and(is_it);
+        self.token.is_name()
+            && self.is_unquoted(path.first(), b"WINDOW")
+            && is_next(|token| token.is_word(K::AS))
+            && is_next(|token| token.is(b'('))
+    }
+
+    /// Whether this FROM is a window function's: `NTH_VALUE(a, 2) FROM FIRST OVER w`, with
+    /// `RESPECT NULLS` before OVER perhaps. No table's: OVER is reserved where that is known, and two
+    /// names don't follow one of a table.
+    fn is_value_of_window(&self) -> bool {
+        let mut ahead = self.sight.clone();
+        let mut next = || ahead.next().unwrap_or(Token::NONE);
+        let (end, then, last) = (next(), next(), next());
+        let is = |token, words: [&[u8]; 2]| words.iter().any(|word| self.is_unquoted(token, word));
+        let has_nulls = is(then, [b"RESPECT", b"IGNORE"]) && self.is_unquoted(last, b"NULLS");
+        self.sight.is_mysql_since(MYSQL_WITH_WINDOWS)
+            && is(end, [b"FIRST", b"LAST"])
+            && (then.is_word(K::OVER) || has_nulls)
+    }
+
     /// Whether a token is this word, which is none of the keywords.
     fn is_unquoted(&self, token: Token, word: &[u8]) -> bool {
         token.is_name() && self.bytes(token).eq_ignore_ascii_case(word)
@@ -146,99 +176,6 @@ impl<'t> Walk<'t> {
             }
         }
         path
-    }
-
-    // ---- leading words ---------------------------------------------------------------
-
-    fn leading_word(&mut self) -> Option<Event> {
-        #[expect(clippy::wildcard_enum_match_arm, reason = "others lead to no table themselves")]
-        match self.token.keyword {
-            K::DESC | K::DESCRIBE | K::EXPLAIN => {
-                self.bump();
-                let is_plain = self.token.is_name() && self.token.keyword == K::None;
-                let wants = is_plain || (self.token.is_name() && self.dot_follows());
-                self.describes = wants;
-                None
-            }
-            K::CHECKSUM => {
-                self.bump();
-                self.bump();
-                self.change(|level| (level.in_from, level.wants_table) = (true, true));
-                None
-            }
-            K::SHOW => {
-                self.bump();
-                self.show()
-            }
-            _ => None,
-        }
-    }
-
-    /// `SHOW subject [FROM | IN name [FROM | IN schema]]`: what follows is left to the walk.
-    fn show(&mut self) -> Option<Event> {
-        let (mut of_table, mut table) = (false, None);
-        let mut schema = None;
-        while self.token.is_name() && !self.is(K::LIKE) && !self.is(K::WHERE) {
-            if self.is(K::CREATE) {
-                self.bump();
-                return self.shown_definition();
-            }
-            if self.is(K::CODE) {
-                self.bump();
-                return self.token.is_name().then(|| Event::Routine(self.path()));
-            }
-            of_table |= matches!(
-                self.token.keyword,
-                K::COLUMNS | K::FIELDS | K::INDEX | K::INDEXES | K::KEYS
-            );
-            let is_from = self.is(K::FROM) || self.is(K::IN);
-            self.bump();
-            if !is_from || !self.token.is_name() {
-                continue;
-            }
-            let path = self.path();
-            if of_table && table.is_none() {
-                table = Some(path);
-            } else {
-                schema = Some(path);
-            }
-        }
-        match (table, schema) {
-            (None, schema) => schema.map(|path| Event::Schema(path.first())),
-            (Some(table), None) => Some(Event::Described(table)),
-            (Some(table), Some(schema)) => {
-                let name = table.parts().and_then(<[Token]>::last).copied();
-                let mut path = Path::of(schema.first());
-                path.push(name.unwrap_or(Token::NONE));
-                Some(Event::Described(path))
-            }
-        }
-    }
-
-    /// `SHOW CREATE sort [IF NOT EXISTS] name`
-    fn shown_definition(&mut self) -> Option<Event> {
-        let sort = self.bump();
-        if self.is(K::BODY) && !self.dot_follows() {
-            self.bump();
-        }
-        while self.token.is_name() && !self.dot_follows() && self.is_if_not_exists() {
-            self.bump();
-        }
-        if !self.token.is_name() {
-            return None;
-        }
-        let path = self.path();
-        let is_schema = sort.is_word(K::DATABASE) || sort.is_word(K::SCHEMA);
-        let is_table = [K::TABLE, K::VIEW, K::SEQUENCE].iter().any(|&word| sort.is_word(word));
-        Some(match (is_schema, is_table) {
-            (true, _) => Event::Schema(path.first()),
-            (_, true) => Event::Described(path),
-            (_, _) => Event::Routine(path),
-        })
-    }
-
-    fn is_if_not_exists(&self) -> bool {
-        self.is(K::NOT) || self.is(K::EXISTS) || self.bytes(self.token).eq_ignore_ascii_case(b"IF")
     }
 
     // ---- anywhere --------------------------------------------------------------------
@@ -271,12 +208,15 @@ impl<'t> Walk<'t> {
         let symbol = self.bump();
         match symbol.byte {
             b'(' => {
-                self.change(|level| level.wants_table = false);
                 let is_table = level.wants_table;
+                if is_table || level.place == Place::TableFunction {
+                    self.table_is_named();
+                }
                 let inner = Level {
                     is_table,
                     in_from: is_table,
                     wants_table: is_table,
+                    place: if is_table { Place::Other } else { level.place.inside(before) },
                     ..Level::default()
                 };
                 if self.levels.len() < MAX_LEVELS {
@@ -318,6 +258,17 @@ impl<'t> Walk<'t> {
         }
     }
 
+    /// Behind a table, where its alias may follow.
+    fn table_is_named(&mut self) {
+        self.change(|level| (level.wants_table, level.place) = (false, Place::Table));
+    }
+
+    fn ends_from(&mut self, place: Place) {
+        self.change(|level| {
+            (level.in_from, level.wants_table, level.place) = (false, false, place);
+        });
+    }
+
     fn closed(&mut self) -> Event {
         let With::BeforeBody { recursive } = self.level().with else {
             return Event::Close;
@@ -339,54 +290,79 @@ impl<'t> Walk<'t> {
         let before = self.before;
         let path = self.path();
         let is_call = self.token.is(b'(') && !word.takes_parenthesis();
+        // `WINDOW w AS (...), v AS (...)`: windows go on where tables would.
+        if level.is_query && (self.as_parenthesis_follows() || self.begins_windows(path)) {
+            self.change(|level| (level.wants_table, level.place) = (false, Place::Other));
+            return None;
+        }
         if level.wants_table {
-            self.change(|level| level.wants_table = false);
+            self.table_is_named();
             let is_dual = path.count == 1 && self.is_unquoted(path.first(), b"DUAL");
             if is_call && path.count == 1 {
+                self.change(|level| level.place = Place::TableFunction);
                 return Some(Event::Function { name: path, is_table: true });
             }
-            // `WINDOW w AS (...), v AS (...)`: windows go on where tables would.
-            if !self.as_parenthesis_follows() {
-                return (!is_dual).then_some(Event::Table(path));
-            }
+            return (!is_dual).then_some(Event::Table(path));
         }
-        if is_call {
+        // `(SELECT ...) AS x (a, b)` calls nothing.
+        if is_call && level.place != Place::Table {
             return Some(Event::Function { name: path, is_table: false });
         }
-        let Level { in_from, is_query, .. } = level;
-        Some(Event::Name(Name { path, before, next: self.token, in_from, is_query }))
+        let Level { place, is_query, .. } = level;
+        Some(Event::Name(Name { path, before, next: self.token, place, is_query }))
     }
 
     /// Follows the words that begin and end clauses; `None` if this is none of them.
     fn clause(&mut self, level: Level) -> Option<Option<Event>> {
         let [before, earlier] = self.before;
+        let is_table = level.is_table;
         let is_start = before.is(b'(') || self.levels.len() == 1;
         #[expect(clippy::wildcard_enum_match_arm, reason = "other words begin no clause")]
         match self.token.keyword {
             K::SELECT => {
-                let is_table = level.is_table;
+                let place = Place::Columns;
                 self.change(|level| {
-                    *level = Level { is_query: true, is_table, ..Level::default() }
+                    *level = Level { is_query: true, is_table, place, ..Level::default() }
                 });
                 self.bump();
-                return Some(Some(Event::Select { is_table }));
+                return Some(Some(Event::Select { is_table, all: false }));
+            }
+            // `SELECT * FROM`, in short.
+            K::TABLE => {
+                self.change(|level| {
+                    let (in_from, wants_table) = (level.in_from, true);
+                    let read = Level { is_table, in_from, wants_table, ..Level::default() };
+                    *level = Level { is_query: true, ..read };
+                });
+                self.bump();
+                return Some(Some(Event::Select { is_table, all: true }));
             }
             // MariaDB: `FOR SYSTEM_TIME FROM ... TO ...`
             K::FROM if earlier.is_word(K::FOR) && self.is_unquoted(before, b"SYSTEM_TIME") => {}
+            K::FROM if before.is(b')') && self.is_value_of_window() => drop(self.bump()),
             K::FROM if level.is_query => {
                 self.change(|level| (level.in_from, level.wants_table) = (true, true));
             }
             K::JOIN | K::STRAIGHT_JOIN if level.in_from && !before.is_word(K::FOR) => {
                 self.change(|level| level.wants_table = true);
             }
-            K::TABLE => self.change(|level| level.wants_table = true),
             // Rows, unless it is the function: `ON VALUES(a) = 1, t`.
             K::VALUES => {
                 let begins_rows = level.is_table && before.is(b'(');
                 self.change(|level| {
                     (level.in_from, level.wants_table) = (level.in_from && !begins_rows, false);
                 });
+                if begins_rows {
+                    self.bump();
+                    return Some(Some(Event::Select { is_table, all: true }));
+                }
             }
+            K::ON if level.in_from => self.change(|level| level.place = Place::Other),
+            K::USING if level.in_from => self.change(|level| level.place = Place::Using),
+            K::BY if level.is_query && !level.in_from => {
+                self.change(|level| level.place = Place::Order);
+            }
+            K::HAVING => self.ends_from(Place::Having),
             K::WITH if is_start && !level.is_query => {
                 self.change(|level| (level.in_from, level.wants_table) = (false, false));
                 self.bump();
@@ -398,26 +374,8 @@ impl<'t> Walk<'t> {
             }
             // `USE INDEX FOR ORDER BY (i), t`: the clause goes on.
             K::GROUP | K::ORDER | K::JOIN if before.is_word(K::FOR) => {}
-            K::WHERE | K::GROUP | K::HAVING | K::ORDER | K::LIMIT | K::UNION => {
-                self.change(|level| (level.in_from, level.wants_table) = (false, false));
-            }
-            K::FOR => {
-                self.bump();
-                // MariaDB: `SET STATEMENT ... FOR SHOW ...`
-                let is_verb = [K::SHOW, K::DESC, K::DESCRIBE, K::EXPLAIN, K::CHECKSUM]
-                    .iter()
-                    .any(|&verb| self.is(verb));
-                if is_verb && self.levels.len() == 1 {
-                    self.at_start = true;
-                    return Some(None);
-                }
-                if !self.is(K::SCHEMA) && !self.is(K::DATABASE) {
-                    return Some(None);
-                }
-                self.bump();
-                let sort = if self.levels.len() == 1 { Event::ExplainedIn } else { Event::Schema };
-                return Some(self.token.is_name().then(|| sort(self.bump())));
-            }
+            K::WHERE | K::GROUP | K::ORDER | K::LIMIT | K::UNION => self.ends_from(Place::Other),
+            K::FOR => return Some(self.behind_for(level)),
             K::AS => {
                 if let With::Named { recursive } = level.with {
                     self.change(|level| level.with = With::BeforeBody { recursive });
@@ -428,6 +386,30 @@ impl<'t> Walk<'t> {
         }
         self.bump();
         Some(None)
+    }
+
+    /// What FOR says.
+    fn behind_for(&mut self, level: Level) -> Option<Event> {
+        self.bump();
+        if level.place == Place::Table && self.is_unquoted(self.token, b"SYSTEM_TIME") {
+            self.bump();
+            self.change(|level| level.place = Place::Time);
+            return None;
+        }
+        // MariaDB: `SET STATEMENT ... FOR SHOW ...`
+        let is_verb = [K::SHOW, K::DESC, K::DESCRIBE, K::EXPLAIN, K::CHECKSUM]
+            .iter()
+            .any(|&verb| self.is(verb));
+        if is_verb && self.levels.len() == 1 {
+            self.at_start = true;
+            return None;
+        }
+        if !self.is(K::SCHEMA) && !self.is(K::DATABASE) {
+            return None;
+        }
+        self.bump();
+        let sort = if self.levels.len() == 1 { Event::ExplainedIn } else { Event::Schema };
+        self.token.is_name().then(|| sort(self.bump()))
     }
 }
 

@@ -12,8 +12,9 @@ import textwrap
 EFFECTS = {
     "Lock": "GET_LOCK RELEASE_LOCK RELEASE_ALL_LOCKS",
     "Sleep": "SLEEP",
-    # The rounds of crypt() and of a key's derivation are an argument, and nothing stops them.
-    "Burn": "BENCHMARK ENCRYPT KDF SFORMAT",
+    # The rounds of crypt() and of a key's derivation are an argument, and nothing stops them. The
+    # distance needs memory for each point of one line times each of the other.
+    "Burn": "BENCHMARK ENCRYPT KDF SFORMAT ST_FRECHETDISTANCE ST_LINEINTERPOLATEPOINTS",
     "File": "LOAD_FILE",
     "Sequence": "NEXTVAL LASTVAL SETVAL",
     "Wait": "MASTER_POS_WAIT SOURCE_POS_WAIT MASTER_GTID_WAIT WAIT_FOR_EXECUTED_GTID_SET"
@@ -30,7 +31,7 @@ EFFECTS = {
               " ST_ASGEOJSON ASWKT ST_ASWKT ASTEXT ST_ASTEXT CONCAT_WS GROUP_CONCAT",
 }
 # Words with a syntax of their own, which a plain call does not find: (MySQL, MariaDB).
-# 1 callable, 2 also after white space, 4 also in backticks; since when: src/functions/table.rs.
+# 1 callable, 2 also after white space, 4 also in backticks; since when: LATE in src/functions.rs.
 SYNTAX = {name: (3, 3) for name in (
     "CONVERT GET_FORMAT TIMESTAMPADD TIMESTAMPDIFF JSON_TABLE JSON_VALUE DEFAULT VALUE MATCH"
     " ROW_NUMBER LAST_VALUE NEXTVAL LASTVAL SETVAL INSERT").split()}
@@ -45,7 +46,8 @@ OTHERS = {name: (7, 0) for name in
           "AURORA_VERSION WAIT_UNTIL_SQL_THREAD_AFTER_GTIDS".split()}
 OTHERS |= {name: (23, 7) for name in "MD5 SHA SHA1".split()}
 OTHERS |= {name: (15, 0) for name in
-           "ETAG FROM_VECTOR STRING_TO_VECTOR TO_VECTOR VECTOR_DIM VECTOR_TO_STRING".split()}
+           "CURRENT_ROLE_IN CURRENT_USER_IN ETAG FROM_VECTOR STRING_TO_VECTOR TO_VECTOR VECTOR_DIM"
+           " VECTOR_TO_STRING".split()}
 OTHERS |= {name: (0, 135) for name in
            "CRC32C JSON_EQUALS JSON_NORMALIZE JSON_OVERLAPS NATURAL_SORT_KEY RANDOM_BYTES"
            " SFORMAT".split()}
@@ -58,6 +60,17 @@ OTHERS |= {name: (0, 39) for name in
 OTHERS |= {name: (0, 71) for name in
            "ST_COLLECT ST_GEOHASH ST_ISVALID ST_LATFROMGEOHASH ST_LONGFROMGEOHASH"
            " ST_POINTFROMGEOHASH ST_SIMPLIFY ST_VALIDATE".split()}
+# Since when MySQL 8.0 has them.
+SINCE = {name: 32 for name in
+         "FORMAT_BYTES FORMAT_PICO_TIME JSON_OVERLAPS JSON_SCHEMA_VALID"
+         " JSON_SCHEMA_VALIDATION_REPORT PS_CURRENT_THREAD_ID PS_THREAD_ID ST_LATITUDE ST_LONGITUDE"
+         " ST_TRANSFORM".split()}
+SINCE |= {"JSON_VALUE": 64}
+SINCE |= {name: 128 for name in
+          "ST_COLLECT ST_FRECHETDISTANCE ST_HAUSDORFFDISTANCE ST_LINEINTERPOLATEPOINT"
+          " ST_LINEINTERPOLATEPOINTS ST_POINTATDISTANCE".split()}
+# What MariaDB has since 10.6.
+LATER = set("ADD_MONTHS JSON_ARRAYAGG JSON_OBJECTAGG ROWNUM SYS_GUID TO_CHAR".split())
 # Stored functions to MariaDB, unless the arguments have this shape.
 SHAPES = {"POINT": "Pair", "JSON_TABLE": "Columns"} | {name: "Some" for name in (
     "GEOMETRYCOLLECTION LINESTRING MULTILINESTRING MULTIPOINT MULTIPOLYGON POLYGON").split()}
@@ -74,11 +87,10 @@ HEAD = '''//! The built-in functions of both servers. Made by `tools/table.py`: 
 use super::{Class, Shape};
 
 /// Names that share how they may be written and what they do: bits for MySQL, bits for
-/// MariaDB (1 callable, 2 also after white space, 4 also in backticks, 8 only from MySQL 9 or
-/// MariaDB 11.4 on, 16 no more from MySQL 9.6 on, 32, 64 and 128 only from MariaDB 11.8, 12.3 and
-/// 10.11 on), class, names.
+/// MariaDB (1 callable, 2 also after white space, 4 also in backticks, 16 no more from MySQL 9.6 on,
+/// the others as `LATE` has them), class, names.
 #[rustfmt::skip]
-pub(super) const GROUPS: &[(u8, u8, Class, &str)] = &['''
+pub(super) const GROUPS: &[(u16, u16, Class, &str)] = &['''
 
 
 def read(path):
@@ -102,6 +114,7 @@ def main(mysql_path, mariadb_path):
         for more in (SYNTAX.get(name), OTHERS.get(name)):
             if more:
                 bits = [one | other for one, other in zip(bits, more)]
+        bits = [bits[0] | SINCE.get(name, 0), bits[1] | 256 * (name in LATER)]
         kind = effects.get(name, "Pure")
         if kind not in ("Pure", "Growth", "Burn"):
             bits = [7, 7]

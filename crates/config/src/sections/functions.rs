@@ -16,7 +16,7 @@ pub(crate) static FUNCTIONS: Section = Section {
             Kind::List(&Kind::Function),
             "[]",
             "[\"clin.age_at\", \"GET_LOCK\"]",
-            "Stored functions that only read, with their schema, and built-in functions that are refused by default: GET_LOCK, RELEASE_LOCK, RELEASE_ALL_LOCKS, BENCHMARK, ENCRYPT, KDF, SFORMAT, the waits for replication, and from MySQL 9.6 on MD5, SHA and SHA1.",
+            "Stored functions that only read, with their schema, and built-in functions that are refused by default: GET_LOCK, RELEASE_LOCK, RELEASE_ALL_LOCKS, BENCHMARK, ENCRYPT, KDF, SFORMAT, ST_LINEINTERPOLATEPOINTS, ST_FRECHETDISTANCE, the waits for replication, and from MySQL 9.6 on MD5, SHA and SHA1.",
         ),
         default(
             "call",

@@ -14,7 +14,7 @@ pub(crate) static RELOAD: Section = Section {
         Kind::Duration("0s", "1d"),
         "\"2s\"",
         "\"10s\"",
-        "How often this file, certificates and keys are looked at. One that has changed, and then stayed as it is until the next look, is read again; \"0s\" waits for SIGHUP.",
+        "How often readgate looks at this file and at those that it names: certificates, keys, CAs and revocation lists, passwords for the replica. If one has changed, and all stay as they are until the next look, the configuration is read again, as by SIGHUP. With \"0s\" that happens at SIGHUP alone.",
     )],
     sections: &[],
 };

@@ -36,7 +36,7 @@ pub(crate) static REPLICA: Section = Section {
             Kind::Choice(&["refuse", "warn"]),
             "\"refuse\"",
             "\"warn\"",
-            "What happens if the shared account can do more than read (beyond SELECT, SHOW VIEW, PROCESS, SHOW DATABASES, REPLICATION CLIENT): no sessions, or a warning in log, metrics, `/readyz` and ledger.",
+            "What happens where the account can do more than read, or that can't be told: it gets no sessions (`refuse`), or they are served and log, metrics, `/readyz` and ledger tell of it (`warn`). Reading are SELECT, SHOW VIEW, PROCESS, SHOW DATABASES and REPLICATION CLIENT (on MariaDB also BINLOG MONITOR, SLAVE MONITOR and REPLICA MONITOR), and EXECUTE where routines are listed.",
         ),
         default(
             "writable",
@@ -83,7 +83,7 @@ pub(crate) static REPLICA: Section = Section {
             "max_lag",
             Kind::Duration("1s", "30d"),
             "\"5m\"",
-            "How far the replica may be behind its source. If that is exceeded, or can't be told, `when_behind` says what happens. Without it nothing does.",
+            "How far the replica may be behind its source. Where it is further behind, or how far can't be told, `when_behind` says what happens. Left out, any lag will do: it is a figure in the metrics.",
         ),
         default(
             "when_behind",

@@ -1,4 +1,4 @@
-//! `[[role]]`: what users of one kind may do. A role only narrows.
+//! `[[role]]`: what users of one kind may do. A role narrows, but for the routines that it lists.
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::values;
 pub(crate) static ROLE: Section = Section {
     name: "role",
     form: Form::SeveralOrNone,
-    meaning: "What the users of one kind may do. A role narrows what listener, limits and judge allow; limits count for each user by itself.",
+    meaning: "What the users of one kind may do. A role narrows what listener, limits and judge allow; only `functions` and `call` add to what all may use. Limits count for each user by itself.",
     counts: Counts::AtReload,
     keys: &[
         required(

@@ -75,7 +75,7 @@ pub(crate) static USER: Section = Section {
             "connections",
             Kind::Count(0, 100_000),
             "20",
-            "Most connections of this user at a time, in place of `limits.connections_per_user`.",
+            "Most connections of this user at a time, more or fewer than others have: in place of `limits.connections_per_user` and of its role's. With 0 the user can't log in.",
         ),
         optional(
             "caching_sha2_verifier",

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, HashMap};
 use memchr::memmem::Finder;
 
 use super::notable::{Usual, off_hours};
-use super::{Notable, Report, ReportRequest};
+use super::{Notable, Report, ReportRequest, widen};
 use crate::bounds::last_day;
 use crate::line::Frame;
-use crate::lines::{Member, time_of, unescaped};
+use crate::lines::{Member, names_table, time_of, unescaped};
 
 /// Most notes of one kind that a report holds; more of the same say no more.
 const MOST: usize = 1000;
@@ -34,6 +34,14 @@ struct Members {
     rule: Member,
     tables: Member,
     reason: Member,
+}
+
+impl Members {
+    /// What follows the event's opening quote.
+    fn event_of<'l>(&self, line: &'l [u8]) -> &'l [u8] {
+        let behind = |at: usize| line.get(at + self.event.needle().len()..);
+        self.event.find(line).and_then(behind).unwrap_or_default()
+    }
 }
 
 impl<'r> Collector<'r> {
@@ -62,21 +70,16 @@ impl<'r> Collector<'r> {
     pub(super) fn line(&mut self, line: &[u8]) {
         let Ok(time) = std::str::from_utf8(time_of(line)) else { return };
         let begins = |limit: &str| time.get(..limit.len()).unwrap_or(time).to_owned();
-        if self.request.to.as_ref().is_some_and(|to| begins(to) > *to) {
-            return;
+        let is_later = self.request.to.as_ref().is_some_and(|to| begins(to) > *to);
+        if is_later {
+            return self.ended_later(line);
         }
         let counts = self.request.from.as_ref().is_none_or(|from| begins(from) >= *from);
         if counts {
             self.report.records += 1;
-            if self.report.first.is_empty() {
-                time.clone_into(&mut self.report.first);
-            }
-            if *time > *self.report.last {
-                time.clone_into(&mut self.report.last);
-            }
+            widen(&mut self.report.first, &mut self.report.last, time);
         }
-        let Some(at) = self.members.event.find(line) else { return };
-        let event = line.get(at + self.members.event.needle().len()..).unwrap_or_default();
+        let event = self.members.event_of(line);
         if event.starts_with(b"outcome\"") {
             self.outcome(line, time, counts);
         } else if event.starts_with(b"intent\"") {
@@ -90,6 +93,14 @@ impl<'r> Collector<'r> {
             let user = self.user(line);
             let reason = self.members.reason.text(line).map(unescaped).unwrap_or_default();
             self.note("login_failed", user, reason, time);
+        }
+    }
+
+    /// A record behind the report's bounds: all it tells is that a statement has ended.
+    fn ended_later(&mut self, line: &[u8]) {
+        if self.members.event_of(line).starts_with(b"outcome\"") {
+            let intent = self.members.intent.number(line).unwrap_or(0);
+            self.open.remove(&(self.node(line), intent));
         }
     }
 
@@ -122,14 +133,14 @@ impl<'r> Collector<'r> {
         if self.request.user.as_ref().is_some_and(|wanted| *wanted != user) {
             return;
         }
-        if self.request.table.as_ref().is_some_and(|wanted| !tables.iter().any(|t| t == wanted)) {
+        if self.request.table.as_ref().is_some_and(|wanted| !names_table(&tables, wanted)) {
             return;
         }
         let rows = members.rows.number(line).unwrap_or(0);
         let bytes = members.bytes.number(line).unwrap_or(0);
         let ok = members.end.text(line) == Some("ok");
         let day = time.get(..10).unwrap_or(time);
-        let new = self.usual.read(&user, day, rows, &tables, counts);
+        self.usual.read(&user, time, rows, &tables, counts);
         if !counts {
             return;
         }
@@ -142,9 +153,6 @@ impl<'r> Collector<'r> {
         if off_hours(time, self.request.hours) && self.usual.first_off_hours(&user, day) {
             self.note("off_hours", user.clone(), "reads outside of usual hours".into(), time);
         }
-        for table in new {
-            self.note("first_time_table", user.clone(), table, time);
-        }
     }
 
     fn refusal(&mut self, line: &[u8], time: &str) {
@@ -155,13 +163,14 @@ impl<'r> Collector<'r> {
         let rule = self.members.rule.text(line).map(unescaped).unwrap_or_default();
         let denied = entry(entry(&mut self.report.denied, &user), &rule);
         denied.count += 1;
-        time.clone_into(&mut denied.last);
+        if *time > *denied.last {
+            time.clone_into(&mut denied.last);
+        }
     }
 
     fn note(&mut self, kind: &'static str, user: String, what: String, time: &str) {
         let wanted = self.request.user.as_ref().is_none_or(|wanted| *wanted == user);
-        let of_kind = self.usual.count(kind);
-        if wanted && of_kind <= MOST {
+        if wanted && self.usual.count(kind) <= MOST {
             self.report.notable.push(Notable { kind, user, what, time: time.to_owned() });
         }
     }
@@ -172,6 +181,9 @@ impl<'r> Collector<'r> {
         for ((node, sequence), (user, time)) in open {
             let what = format!("record {sequence} of {node}: how it ended is not known");
             self.note("end_unknown", user, what, &time);
+        }
+        for (user, table, time) in self.usual.first_reads(self.request.from.as_deref()) {
+            self.note("first_time_table", user, table, &time);
         }
         for (user, day, what) in self.usual.unusual_days(self.request.from.as_deref()) {
             self.note("unusual_volume", user, what, &day);

@@ -22,10 +22,12 @@ pub(super) struct Usual {
 struct User {
     last_seen: String,
     rows_by_day: BTreeMap<String, u64>,
-    tables: BTreeSet<String>,
+    /// When each was first read.
+    tables: BTreeMap<String, String>,
     /// Whether there are records from before the report begins.
     has_past: bool,
-    last_off_hours: String,
+    /// Days on which they were at work out of hours.
+    off_hours: BTreeSet<String>,
 }
 
 impl Usual {
@@ -44,39 +46,46 @@ impl Usual {
         }
     }
 
-    /// The user read. Gives the tables that the user, whose past is known, never read before.
+    /// The user read, within the report's bounds or before them.
     pub(super) fn read(
         &mut self,
         user: &str,
-        day: &str,
+        time: &str,
         rows: u64,
         tables: &[String],
         counts: bool,
-    ) -> Vec<String> {
+    ) {
         let user = self.user(user);
+        let day = time.get(..10).unwrap_or(time);
         match user.rows_by_day.get_mut(day) {
             Some(sum) => *sum += rows,
             None => drop(user.rows_by_day.insert(day.to_owned(), rows)),
         }
         user.has_past |= !counts;
-        let mut new = Vec::new();
         for table in tables {
-            if !user.tables.contains(table) {
-                user.tables.insert(table.clone());
-                if counts && user.has_past {
-                    new.push(table.clone());
-                }
+            match user.tables.get_mut(table) {
+                Some(first) if *time < **first => time.clone_into(first),
+                Some(_) => {}
+                None => drop(user.tables.insert(table.clone(), time.to_owned())),
             }
         }
-        new
+    }
+
+    /// User, table and time, where somebody whose past is known first read it from `from` on.
+    pub(super) fn first_reads(&self, from: Option<&str>) -> Vec<(String, String, String)> {
+        let mut found = Vec::new();
+        for (name, user) in self.users.iter().filter(|(_, user)| user.has_past) {
+            let is_new = |first: &str| from.is_none_or(|from| *first >= *from);
+            let new = user.tables.iter().filter(|(_, first)| is_new(first));
+            found.extend(new.map(|(table, first)| (name.clone(), table.clone(), first.clone())));
+        }
+        found
     }
 
     /// Whether it is the user's first of that day.
     pub(super) fn first_off_hours(&mut self, user: &str, day: &str) -> bool {
-        let user = self.user(user);
-        let first = user.last_off_hours != day;
-        day.clone_into(&mut user.last_off_hours);
-        first
+        let days = &mut self.user(user).off_hours;
+        !days.contains(day) && days.insert(day.to_owned())
     }
 
     /// How many notes of that kind there are, this one included.

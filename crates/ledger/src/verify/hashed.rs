@@ -11,8 +11,8 @@ use std::thread;
 use memchr::memmem::Finder;
 use memchr::{memchr_iter, memrchr};
 
-use super::pair::sha256_of_two;
-use crate::line::{Frame, Hash, sha256};
+use super::lanes::sha256_of_each;
+use crate::line::{Frame, Hash};
 
 /// Bytes read at once; small enough to stay in the processor's cache until hashed.
 const CHUNK: usize = 128 << 10;
@@ -186,14 +186,15 @@ struct Chunk {
     buffer: Vec<u8>,
     /// How much of it was read.
     filled: usize,
-    lines: Vec<Hashed>,
+    lines: Vec<LineRead>,
+    /// Of each of them.
+    hashes: Vec<Hash>,
     is_last: bool,
 }
 
 /// A line that ends there.
-struct Hashed {
+struct LineRead {
     end: usize,
-    hash: Hash,
     frame: Option<Frame>,
     event: Event,
 }
@@ -220,29 +221,18 @@ impl Chunk {
         let bytes = self.buffer.get(..self.filled).unwrap_or_default();
         let mut events = Events::default();
         let mut start = 0;
-        let mut lines = memchr_iter(b'\n', bytes).map(|end| {
+        let lines = memchr_iter(b'\n', bytes).map(|end| {
             let line = bytes.get(start..end).unwrap_or_default();
             start = end + 1;
-            (end, line)
+            self.lines.push(LineRead { end, frame: Frame::read(line), event: events.of(line) });
+            line
         });
-        let mut hashed = |end, line, hash| {
-            let (frame, event) = (Frame::read(line), events.of(line));
-            self.lines.push(Hashed { end, hash, frame, event });
-        };
-        while let Some((end, line)) = lines.next() {
-            let Some((next_end, next)) = lines.next() else {
-                hashed(end, line, sha256(line));
-                break;
-            };
-            let (hash, next_hash) = sha256_of_two(line, next);
-            hashed(end, line, hash);
-            hashed(next_end, next, next_hash);
-        }
+        sha256_of_each(lines, &mut self.hashes);
     }
 
     fn each_line(&self, take: &mut dyn FnMut(&Line<'_>)) {
         let mut start = 0;
-        for &Hashed { end, hash, frame, event } in &self.lines {
+        for (&LineRead { end, frame, event }, &hash) in self.lines.iter().zip(&self.hashes) {
             let bytes = self.bytes().get(start..end).unwrap_or_default();
             take(&Line { bytes, hash, frame, event });
             start = end + 1;
@@ -257,6 +247,7 @@ impl Chunk {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line::sha256;
 
     /// Gives few bytes at a time, as a decompressor may.
     struct Slow<'a>(&'a [u8]);

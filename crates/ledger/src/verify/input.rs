@@ -44,12 +44,27 @@ pub(super) struct Inputs {
 }
 
 /// A ledger file by its first record.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LedgerFile {
     pub(super) node: String,
     pub(super) first: u64,
     pub(super) content: Content,
     pub(super) path: PathBuf,
+}
+
+impl LedgerFile {
+    /// In which order files are looked at: one whose name isn't that of its first record, as a copy
+    /// has, behind the one that it would be a copy of.
+    fn order(&self) -> (&str, u64, bool, &Content, &Path) {
+        let own_name = files::name_of(&files::safe_name(&self.node), self.first);
+        let is_other = archive::name(&archive::plain_form(&self.path)) != own_name;
+        (&self.node, self.first, is_other, &self.content, &self.path)
+    }
+
+    /// Whether both are one file, as it was written or as it was put away.
+    fn is_form_of(&self, other: &Self) -> bool {
+        let name = |file: &Self| archive::name(&archive::plain_form(&file.path));
+        self.node == other.node && self.first == other.first && name(self) == name(other)
+    }
 }
 
 /// What of a file can be looked at.
@@ -114,9 +129,10 @@ impl Inputs {
         }
         inputs.read_statements()?;
         inputs.add_vouched(sealed);
-        inputs.files.sort();
-        // A crash may leave a file in two forms: the one that tells most is read.
-        inputs.files.dedup_by(|later, kept| later.node == kept.node && later.first == kept.first);
+        inputs.files.sort_by(|one, other| one.order().cmp(&other.order()));
+        // A crash may leave a file in two forms: the one that tells most is read. One of another
+        // name is no form of it: whoever reads the ledger reads it too.
+        inputs.files.dedup_by(|later, kept| later.is_form_of(kept));
         Ok(inputs)
     }
 

@@ -60,23 +60,24 @@ impl Activity {
 
     fn note(&mut self, event: &str, record: &Value) {
         let text = |name: &str| record[name].as_str().unwrap_or_default().to_owned();
+        // Records of several nodes don't come in the order of their times.
         let (time, source) = (text("time"), text("source"));
         if event == "source_denied" {
             let network = source.parse().ok().and_then(network_of);
             if let Some(network) = network {
                 let denials = self.denials.entry(network).or_default();
                 denials.count += 1;
-                denials.last = time;
+                denials.last = time.max(std::mem::take(&mut denials.last));
             }
             return;
         }
         let logins = self.logins.entry(text("user")).or_default();
         if event == "login" {
             logins.succeeded += 1;
-            logins.last = Some((time, source));
+            logins.last = logins.last.take().max(Some((time, source)));
         } else {
             logins.failed += 1;
-            logins.last_failed = Some((time, source));
+            logins.last_failed = logins.last_failed.take().max(Some((time, source)));
         }
     }
 }

@@ -108,7 +108,7 @@ fn server(arguments: &ExplainArguments) -> Result<ServerVersion, (u8, String)> {
         Flavour::Mariadb => format!("{}-MariaDB", version.unwrap_or("10.11.19")),
     };
     ServerVersion::from_greeting(text.as_bytes())
-        .ok_or_else(|| (EXIT_DATA, format!("{text:?} is not a version such as 8.0.43")))
+        .ok_or_else(|| (EXIT_DATA, format!("{text:?} is no version that is judged for: MySQL's from 8.0, MariaDB's from 10.3 on, such as 8.0.43")))
 }
 
 /// Explains each statement of a file; session settings in it count for those after them.

@@ -1,6 +1,7 @@
 //! `readgate ledger`: verify, search, show and count records; keys that sign checkpoints.
 //! Works on any machine that has the files; the daemon need not run.
 use std::io::{BufWriter, Write};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,7 +11,9 @@ use ledger::report::{ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
 use ledger::{PublicKey, keygen, note_reading, rotate_key};
 
-use super::{EXIT_DATA, EXIT_INPUT, EXIT_NO, EXIT_NO_PERMISSION, fail, note, say};
+use super::{
+    EXIT_CANT_CREATE, EXIT_DATA, EXIT_INPUT, EXIT_NO, EXIT_NO_PERMISSION, fail, note, say,
+};
 
 /// What to do with a ledger.
 #[derive(Debug, Subcommand)]
@@ -107,7 +110,7 @@ pub struct SearchArguments {
     /// Source address.
     #[arg(long)]
     source: Option<String>,
-    /// Table, as schema.table.
+    /// Table, as schema.table, in any case.
     #[arg(long)]
     table: Option<String>,
     /// Fingerprint of the statement.
@@ -136,7 +139,7 @@ pub struct ReportArguments {
     /// This user alone.
     #[arg(long)]
     user: Option<String>,
-    /// This table alone, as schema.table.
+    /// This table alone, as schema.table, in any case.
     #[arg(long)]
     table: Option<String>,
     /// First usual hour (UTC).
@@ -177,12 +180,17 @@ pub enum ReportForm {
     Html,
 }
 
+/// An address as records have it, however it was given: `2001:DB8:0::1`.
+fn as_recorded(source: &str) -> String {
+    source.parse::<IpAddr>().map_or_else(|_| source.to_owned(), |ip| ip.to_canonical().to_string())
+}
+
 impl SearchArguments {
     fn search(&self) -> Search {
         Search {
             event: self.event.clone(),
             user: self.user.clone(),
-            source: self.source.clone(),
+            source: self.source.as_deref().map(as_recorded),
             table: self.table.clone(),
             fingerprint: self.fingerprint.clone(),
             rule: self.rule.clone(),
@@ -303,7 +311,7 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
             true
         }
         LedgerCommand::Keygen { file } => {
-            let public = keygen(file).map_err(|error| (EXIT_DATA, error.to_string()))?;
+            let public = keygen(file).map_err(|error| (EXIT_CANT_CREATE, error.to_string()))?;
             say(&public.to_hex());
             true
         }

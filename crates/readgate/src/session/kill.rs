@@ -22,16 +22,9 @@ pub async fn run(
         Found::AnothersSession => "not the user's session",
         Found::Nothing => "no such session",
     };
-    let event = Event::Kill {
-        session: u64::from(session.context.connection_id),
-        user: &session.user,
-        target: id,
-        query_only,
-        result,
-    };
-    session.daemon.record(&event).await;
+    record(session, (id, query_only), result).await;
     let err = match found {
-        Found::Own(target, _) if target == session.registered.serial => {
+        Found::Own(target, _) if target == session.registered.key => {
             return kill_oneself(session, query_only).await;
         }
         Found::Own(_, entry) => match kill(session, &entry, query_only).await {
@@ -39,7 +32,10 @@ pub async fn run(
                 session.send_ok(more_after).await?;
                 return Ok(true);
             }
-            Err(fault) => fault.err_packet(&session.daemon.pool.target.name),
+            Err(fault) => {
+                record(session, (id, query_only), &format!("not killed: {fault}")).await;
+                fault.err_packet(&session.daemon.pool.target.name)
+            }
         },
         Found::AnothersSession => {
             error(ER_KILL_DENIED_ERROR, format!("You are not owner of thread {id}"))
@@ -52,6 +48,12 @@ pub async fn run(
     };
     session.send_err(&err).await?;
     Ok(false)
+}
+
+async fn record(session: &Session<'_>, (target, query_only): (u64, bool), result: &str) {
+    let (id, user) = (u64::from(session.context.connection_id), &*session.user);
+    let event = Event::Kill { session: id, user, target, query_only, result };
+    session.daemon.record(&event).await;
 }
 
 async fn kill(session: &Session<'_>, target: &Entry, query_only: bool) -> Result<(), ReplicaFault> {

@@ -14,7 +14,7 @@ use mysql_wire::execute::Parameters;
 use mysql_wire::prepare::{PrepareOk, statement_id};
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 use mysql_wire::{Command, ErrPacket, SqlState};
-use sql_judge::{Absorbed, Denial, Judge, ReadPermit, SessionFacts, Verdict};
+use sql_judge::{Absorbed, Denial, Judge, ReadPermit, SessionFacts, StatementKind, Verdict};
 
 use super::carried::{Carried, LongData};
 use super::command::Came;
@@ -175,8 +175,9 @@ pub async fn prepare(
     received: Instant,
 ) -> Result<(), Ending> {
     session.prepared.last = None;
-    if let Some(err) = no_room(session, &text) {
-        return session.send_err(&err).await;
+    if let Some((rule, err)) = no_room(session, &text) {
+        let cause = (rule, StatementKind::Unknown);
+        return refuse::limited(session, Command::StmtPrepare, &text, cause, err).await;
     }
     // The text alone is kept, not all that came with it.
     let text = Bytes::copy_from_slice(&text);
@@ -187,27 +188,29 @@ pub async fn prepare(
         Verdict::Allow(permit) => prepare_read(session, permit, received).await,
         Verdict::Absorb(absorbed) => prepare_absorbed(session, absorbed, text).await,
         Verdict::Deny(denial) => refuse::deny(session, Command::StmtPrepare, &text, &denial).await,
-        Verdict::Own(_) => unsupported(session).await,
+        Verdict::Own(_) => unsupported(session, &text).await,
     }
 }
 
-/// Why a session may not have another prepared statement.
-fn no_room(session: &Session<'_>, text: &[u8]) -> Option<ErrPacket> {
+/// Which limit keeps a session from another prepared statement.
+fn no_room(session: &Session<'_>, text: &[u8]) -> Option<(&'static str, ErrPacket)> {
     let (most, most_bytes) = (session.limits.prepared_statements, session.limits.max_payload);
-    let text = if session.prepared.by_id.len() >= most {
-        format!(
+    let (rule, text) = if session.prepared.by_id.len() >= most {
+        let text = format!(
             "readgate: can't create more than {most} prepared statements in a session \
              (limits.prepared_statements)"
-        )
+        );
+        ("prepared_statements", text)
     } else if session.prepared.bytes().saturating_add(text.len()) > most_bytes {
-        format!(
+        let text = format!(
             "readgate: can't create prepared statements of more than {most_bytes} bytes together \
              in a session (limits.max_payload)"
-        )
+        );
+        ("max_payload", text)
     } else {
         return None;
     };
-    Some(ErrPacket::new(ER_MAX_PREPARED_STMT_COUNT_REACHED, SqlState::ACCESS, text))
+    Some((rule, ErrPacket::new(ER_MAX_PREPARED_STMT_COUNT_REACHED, SqlState::ACCESS, text)))
 }
 
 async fn prepare_read(
@@ -281,21 +284,12 @@ async fn run_prepared(
         }
         Some(Prepared::Absorbed(..)) | None => return unknown(session, &body).await,
     };
-    if command == Command::StmtExecute && read.is_overlong {
-        forget_long_data(session, id).await?;
-        let text = "readgate: parameters sent as long data are larger than limits.max_payload, \
-                    all of the session together";
-        return session
-            .send_err(&ErrPacket::new(ER_NET_PACKET_TOO_LARGE, SqlState::LINK, text))
-            .await;
-    }
-    if command == Command::StmtFetch && read.long_data > 0 {
-        // Servers forget it with a cursor's last row, and don't say so.
-        let text =
-            "readgate: rows can't be fetched between long data and the execution that it is for";
-        return session
-            .send_err(&ErrPacket::new(ER_WRONG_ARGUMENTS, SqlState::GENERAL, text))
-            .await;
+    if let Some((rule, err)) = long_data_in_the_way(read, command) {
+        let (text, cause) = (read.permit.text().clone(), (rule, read.permit.kind()));
+        if command == Command::StmtExecute {
+            forget_long_data(session, id).await?;
+        }
+        return refuse::limited(session, command, &text, cause, err).await;
     }
     let has_long_data = command == Command::StmtExecute && read.long_data > 0;
     let permit = read.permit.clone();
@@ -335,6 +329,25 @@ async fn run_prepared(
         true => forget_long_data(session, id).await,
         false => Ok(()),
     }
+}
+
+/// Why what was sent ahead for a statement's parameters keeps a command from running.
+fn long_data_in_the_way(
+    read: &PreparedRead,
+    command: Command,
+) -> Option<(&'static str, ErrPacket)> {
+    if command == Command::StmtExecute && read.is_overlong {
+        let text = "readgate: parameters sent as long data are larger than limits.max_payload, \
+                    all of the session together";
+        let err = ErrPacket::new(ER_NET_PACKET_TOO_LARGE, SqlState::LINK, text);
+        return Some(("max_payload", err));
+    }
+    // Servers forget it with a cursor's last row, and don't say so.
+    (command == Command::StmtFetch && read.long_data > 0).then(|| {
+        let text =
+            "readgate: rows can't be fetched between long data and the execution that it is for";
+        ("long_data", ErrPacket::new(ER_WRONG_ARGUMENTS, SqlState::GENERAL, text))
+    })
 }
 
 /// An execution uses up what was sent ahead for it, one that fails as well. One that is refused
@@ -453,7 +466,9 @@ async fn unknown(session: &mut Session<'_>, body: &[u8]) -> Result<(), Ending> {
 }
 
 /// What readgate answers itself has no prepared form.
-async fn unsupported(session: &mut Session<'_>) -> Result<(), Ending> {
-    let text = "This command is not supported in the prepared statement protocol yet";
-    session.send_err(&ErrPacket::new(ER_UNSUPPORTED_PS, SqlState::GENERAL, text)).await
+async fn unsupported(session: &mut Session<'_>, text: &Bytes) -> Result<(), Ending> {
+    let why = "This command is not supported in the prepared statement protocol yet";
+    let err = ErrPacket::new(ER_UNSUPPORTED_PS, SqlState::GENERAL, why);
+    let cause = ("not_preparable", StatementKind::Unknown);
+    refuse::limited(session, Command::StmtPrepare, text, cause, err).await
 }

@@ -3,7 +3,7 @@ use bytes::Bytes;
 use ledger::Refusal;
 use mysql_wire::error_code::ER_OPTION_PREVENTS_STATEMENT;
 use mysql_wire::{Command, ErrPacket, SqlState};
-use sql_judge::{Absorbed, Denial, ReadPermit};
+use sql_judge::{Absorbed, Denial, ReadPermit, StatementKind};
 
 use super::Session;
 use crate::console::{self, Refused};
@@ -15,14 +15,20 @@ use crate::replica_watch::Stale;
 const SHOWN: usize = 300;
 
 /// Why a statement is refused.
-struct Cause<'c> {
+struct Cause {
     rule: &'static str,
     kind: &'static str,
-    reason: &'c str,
     /// Whether the reason may repeat values of the text.
     quotes: bool,
     /// Byte offset in the text.
     offset: usize,
+}
+
+impl Cause {
+    /// One that has nothing to do with what the text says.
+    fn of(rule: &'static str, kind: StatementKind) -> Self {
+        Self { rule, kind: kind.as_str(), quotes: false, offset: 0 }
+    }
 }
 
 /// Refuses a statement: ERR 1290 with the judge's reason.
@@ -32,14 +38,9 @@ pub async fn deny(
     text: &Bytes,
     denial: &Denial,
 ) -> Result<(), Ending> {
-    let cause = Cause {
-        rule: denial.rule,
-        kind: denial.kind.as_str(),
-        reason: &denial.reason,
-        quotes: true,
-        offset: denial.offset,
-    };
-    refuse(session, command, text, &cause).await
+    let (kind, offset) = (denial.kind.as_str(), denial.offset);
+    let cause = Cause { rule: denial.rule, kind, quotes: true, offset };
+    refuse(session, command, text, (&cause, as_read_only(&denial.reason))).await
 }
 
 /// Refuses a read of data that is too old: the replica is behind, or a feed is stale.
@@ -49,18 +50,35 @@ pub async fn stale(
     permit: &ReadPermit,
     stale: &Stale,
 ) -> Result<(), Ending> {
-    let kind = permit.kind().as_str();
-    let cause = Cause { rule: stale.rule, kind, reason: &stale.why, quotes: false, offset: 0 };
-    refuse(session, command, permit.text(), &cause).await
+    let cause = Cause::of(stale.rule, permit.kind());
+    refuse(session, command, permit.text(), (&cause, as_read_only(&stale.why))).await
+}
+
+/// Refuses what a limit of the session or a rule of the protocol leaves no way for, with the error
+/// that servers have for it.
+pub async fn limited(
+    session: &mut Session<'_>,
+    command: Command,
+    text: &Bytes,
+    (rule, kind): (&'static str, StatementKind),
+    err: ErrPacket,
+) -> Result<(), Ending> {
+    refuse(session, command, text, (&Cause::of(rule, kind), err)).await
+}
+
+/// As a server with --read-only answers.
+fn as_read_only(reason: &str) -> ErrPacket {
+    let message = format!("readgate: {reason}");
+    ErrPacket::new(ER_OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message)
 }
 
 async fn refuse(
     session: &mut Session<'_>,
     command: Command,
     text: &Bytes,
-    cause: &Cause<'_>,
+    (cause, err): (&Cause, ErrPacket),
 ) -> Result<(), Ending> {
-    let message = format!("readgate: {}", cause.reason);
+    let message = String::from_utf8_lossy(&err.message).into_owned();
     let form = Form::of(session, text).await.unwrap_or(Form::Hashed);
     let refusal = Refusal {
         command: command.name(),
@@ -77,8 +95,7 @@ async fn refuse(
     let shown = (!cause.quotes || !session.redacts()).then_some(message.as_str());
     note(session, (cause.rule, cause.kind), text, shown);
     let err = match recorded {
-        // As a server with --read-only answers.
-        Ok(()) => ErrPacket::new(ER_OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message),
+        Ok(()) => err,
         Err(why) => ledger_down(&why),
     };
     session.send_err(&err).await

@@ -287,7 +287,11 @@ impl<'p> Run<'p> {
         session.tighten_for(self.permit).await?;
         let caps = match limits::caps(session, self.got()) {
             Ok(caps) => caps,
-            Err(err) => return session.send_err(&err).await.map(|()| None),
+            Err(err) => {
+                let (text, cause) = (self.permit.text(), ("bytes_per_day", self.permit.kind()));
+                refuse::limited(session, self.command, text, cause, err).await?;
+                return Ok(None);
+            }
         };
         let (footprint, named) = self.look_ahead(session).await?;
         let text = self.recorded_text(session);
@@ -387,7 +391,9 @@ impl<'p> Run<'p> {
     }
 
     fn names_by_itself(&self) -> bool {
-        self.execution.is_none() && matches!(self.command, Command::Query | Command::StmtPrepare)
+        let names =
+            matches!(self.command, Command::Query | Command::StmtPrepare | Command::FieldList);
+        self.execution.is_none() && names
     }
 
     fn walker(&self, session: &Session<'_>, first: u8) -> ResponseWalker {

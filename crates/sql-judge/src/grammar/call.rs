@@ -89,13 +89,11 @@ impl Parser<'_> {
             return self.stored_call(schema, name, earlier).map(|()| Call::Allowed);
         }
         // `@@name (`, `{fn (`, and a name right after an operand, which no operand can
-        // follow: an alias with its columns, or an operator.
+        // follow: an alias with its columns, or an operator. A quoted name may be no operand:
+        // {`fn` call()}.
         let after_operand = previous.is(b')')
             || previous.is(b'{')
-            || matches!(
-                previous.kind,
-                Kind::AtAt | Kind::Text | Kind::Number | Kind::UserVariable | Kind::QuotedName
-            );
+            || matches!(previous.kind, Kind::AtAt | Kind::Text | Kind::Number | Kind::UserVariable);
         let after_word = previous.is_word(Keyword::AS) || previous.is_word(Keyword::PROCEDURE);
         if self.groups(name, walk) || after_operand || after_word {
             return Ok(Call::Group);
@@ -115,15 +113,16 @@ impl Parser<'_> {
         match name.keyword {
             Keyword::AGAINST => std::mem::take(&mut walk.in_match),
             Keyword::ROLLUP | Keyword::COLUMNS | Keyword::OF | Keyword::ESCAPE => self.is_mysql(),
-            // Names to an earlier MySQL.
+            // Names to an earlier MySQL or MariaDB.
             Keyword::LATERAL => self.is_mysql() && is_since(80_014),
             Keyword::VECTOR => self.is_mysql() && is_since(90_000),
             Keyword::RETURNING => !self.is_mysql() || is_since(80_021),
             Keyword::INTERSECT => !self.is_mysql() || is_since(80_031),
+            Keyword::OFFSET => self.is_mysql() || is_since(100_600),
             // MariaDB reserves none of these, and MySQL doesn't know SQL_CACHE any more.
             Keyword::SQL_NO_CACHE | Keyword::SQL_BUFFER_RESULT => self.follows_select(),
             Keyword::SQL_CACHE => !self.is_mysql() && self.follows_select(),
-            Keyword::MINUS => self.session.lex_mode().oracle,
+            Keyword::MINUS => self.session.lex_mode().oracle && is_since(100_600),
             keyword => keyword.takes_parenthesis(),
         }
     }

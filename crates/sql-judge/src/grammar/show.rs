@@ -2,7 +2,7 @@
 
 use super::{Outcome, Parser, Rule};
 use crate::lexer::keyword::Keyword as K;
-use crate::lexer::token::Token;
+use crate::lexer::token::{Kind, Token};
 use crate::text::excerpt;
 use crate::verdict::{OwnStatement, StatementKind};
 
@@ -45,6 +45,11 @@ impl Parser<'_> {
             .filter(|subject| subject.first() == Some(&first.keyword))
             .collect();
         if !known.is_empty() {
+            self.advance()?;
+        }
+        // MariaDB: `SLAVE 'name' STATUS`, of several sources.
+        let is_replica = first.is_word(K::SLAVE) || first.is_word(K::REPLICA);
+        if is_replica && !self.is_mysql() && self.token.kind == Kind::Text {
             self.advance()?;
         }
         if let Some(own) = self.others_in_show(first)? {

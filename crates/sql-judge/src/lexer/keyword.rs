@@ -1,51 +1,74 @@
 //! The words that the grammar of the allowed looks at, found by hash.
 
-/// Declares the keywords and their spelling at once.
+/// Declares the keywords and their spelling at once, and of which a parenthesis behind them opens
+/// no arguments.
 macro_rules! keywords {
-    ($($name:ident)*) => {
+    (grouping { $($group:ident)* } others { $($name:ident)* }) => {
         /// A word that the grammar knows.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "spelled as in SQL")]
         pub(crate) enum Keyword {
             /// Any other word.
             None,
+            $($group,)*
             $($name),*
         }
 
-        const NAMES: &[(&str, Keyword)] = &[$((stringify!($name), Keyword::$name)),*];
+        const NAMES: &[(&str, Keyword)] = &[
+            $((stringify!($group), Keyword::$group),)*
+            $((stringify!($name), Keyword::$name)),*
+        ];
+
+        impl Keyword {
+            /// Whether a parenthesis after this word groups, lists or measures, and never holds
+            /// the arguments of a function that a server might look up. Each of these is a syntax
+            /// error to both servers when called (`SELECT word(1)`), or an operator; of which
+            /// version that isn't true the grammar tells.
+            pub(crate) fn takes_parenthesis(self) -> bool {
+                matches!(self, $(Self::$group)|*)
+            }
+        }
     };
 }
 
 keywords! {
-    // leading words
-    SELECT WITH TABLE VALUES VALUE EXPLAIN DESCRIBE DESC ANALYZE SHOW USE SET START BEGIN COMMIT
-    ROLLBACK SAVEPOINT RELEASE UNLOCK LOCK KILL DO HELP CHECKSUM PREPARE EXECUTE DEALLOCATE DROP
-    CALL GET FLUSH INSERT UPDATE DELETE REPLACE
-    // inside queries
-    MATCH INTO FOR SHARE NEXT PREVIOUS PROCEDURE ANALYSE OUTFILE DUMPFILE LOAD AS FROM WHERE ROW ROWS
-    // before a parenthesis that does not open arguments
-    AND OR XOR NOT IN EXISTS JOIN ON HAVING BY WHEN THEN ELSE CASE UNION ALL DISTINCT
-    DISTINCTROW ANY SOME BETWEEN LIKE REGEXP RLIKE DIV IS USING OVER PARTITION INDEX KEY LATERAL
-    BINARY ESCAPE LIMIT OFFSET EXCEPT INTERSECT MINUS AGAINST STRAIGHT_JOIN OF COLUMNS GROUP ORDER
-    SQL_CALC_FOUND_ROWS SQL_NO_CACHE SQL_CACHE SQL_BIG_RESULT SQL_SMALL_RESULT SQL_BUFFER_RESULT
-    HIGH_PRIORITY UNIQUE DAY_SECOND BOTH LEADING TRAILING SOUNDS ROLLUP RECURSIVE RETURNING SEPARATOR NULL TRUE FALSE TO
-    // types, with a length in parentheses
-    VARCHAR VARCHARACTER DECIMAL NUMERIC DEC FIXED FLOAT DOUBLE REAL INT INTEGER BIGINT SMALLINT
-    TINYINT MEDIUMINT VARBINARY NCHAR NVARCHAR DATETIME BIT TEXT ENUM BLOB SIGNED UNSIGNED VECTOR
-    FLOAT4 FLOAT8 INT1 INT2 INT3 INT4 INT8 MIDDLEINT YEAR TIME TIMESTAMP CHAR CHARACTER VARYING
-    // SET, SHOW, transactions and the rest
-    SESSION LOCAL GLOBAL PERSIST PERSIST_ONLY NAMES CHARSET COLLATE DEFAULT TRANSACTION ISOLATION
-    LEVEL READ WRITE ONLY COMMITTED UNCOMMITTED REPEATABLE SERIALIZABLE CONSISTENT SNAPSHOT WORK
-    CHAIN NO PASSWORD ROLE STATEMENT CONNECTION QUERY HARD SOFT TABLES IMMEDIATE FORMAT EXTENDED
-    PARTITIONS SCHEMA DATABASE OFF QUICK CONCAT DIAGNOSTICS CURRENT STACKED CREATE FULL
-    COUNT STATUS ATOMIC NEXTVAL CURRVAL CONDITION OPTION RESOURCE
-    // SHOW subjects
-    AUTHORS BINLOG COLLATION CONTRIBUTORS DATABASES ENGINE ENGINES ERRORS EVENT EVENTS
-    FIELDS FUNCTION GRANTS INDEXES KEYS LIBRARY LOCALES LOGS LOG MASTER OPEN PACKAGE BODY PLUGINS
-    PRIVILEGES PROCESSLIST PROFILE PROFILES RELAYLOG REPLICA REPLICAS SCHEMAS SEQUENCE SLAVE
-    SLAVES HOSTS STORAGE TRIGGER TRIGGERS USER VARIABLES VIEW WARNINGS CODE SONAME MUTEX
-    TYPES CLIENT_STATISTICS USER_STATISTICS INDEX_STATISTICS TABLE_STATISTICS
-    QUERY_RESPONSE_TIME WSREP_MEMBERSHIP WSREP_STATUS GENERAL JSON SERVER
+    grouping {
+        // leading words, and those that begin clauses
+        SELECT VALUES TABLE EXPLAIN DESCRIBE DESC ANALYZE SET DO AS FROM WHERE ROW
+        // operators, and words that lists or subqueries follow
+        AND OR XOR NOT IN EXISTS JOIN ON HAVING BY WHEN THEN ELSE CASE UNION ALL DISTINCT
+        DISTINCTROW ANY SOME BETWEEN LIKE REGEXP RLIKE DIV IS USING OVER PARTITION INDEX KEY LATERAL
+        BINARY ESCAPE LIMIT OFFSET EXCEPT INTERSECT MINUS AGAINST STRAIGHT_JOIN OF COLUMNS GROUP ORDER
+        SQL_CALC_FOUND_ROWS SQL_NO_CACHE SQL_CACHE SQL_BIG_RESULT SQL_SMALL_RESULT SQL_BUFFER_RESULT
+        HIGH_PRIORITY UNIQUE DAY_SECOND BOTH LEADING TRAILING SOUNDS ROLLUP RECURSIVE RETURNING SEPARATOR NULL TRUE FALSE TO
+        // types, with a length in parentheses
+        VARCHAR VARCHARACTER DECIMAL NUMERIC DEC FIXED FLOAT DOUBLE REAL INT INTEGER BIGINT SMALLINT
+        TINYINT MEDIUMINT VARBINARY NCHAR NVARCHAR DATETIME BIT TEXT ENUM BLOB SIGNED UNSIGNED VECTOR
+        FLOAT4 FLOAT8 INT1 INT2 INT3 INT4 INT8 MIDDLEINT CHARACTER VARYING
+    }
+    others {
+        // leading words
+        WITH VALUE SHOW USE START BEGIN COMMIT
+        ROLLBACK SAVEPOINT RELEASE UNLOCK LOCK KILL HELP CHECKSUM PREPARE EXECUTE DEALLOCATE DROP
+        CALL GET FLUSH INSERT UPDATE DELETE REPLACE
+        // inside queries
+        MATCH INTO FOR SHARE NEXT PREVIOUS PROCEDURE ANALYSE OUTFILE DUMPFILE LOAD ROWS
+        // types that are functions as well
+        YEAR TIME TIMESTAMP CHAR
+        // SET, SHOW, transactions and the rest
+        SESSION LOCAL GLOBAL PERSIST PERSIST_ONLY NAMES CHARSET COLLATE DEFAULT TRANSACTION ISOLATION
+        LEVEL READ WRITE ONLY COMMITTED UNCOMMITTED REPEATABLE SERIALIZABLE CONSISTENT SNAPSHOT WORK
+        CHAIN NO PASSWORD ROLE STATEMENT CONNECTION QUERY HARD SOFT TABLES IMMEDIATE FORMAT EXTENDED
+        PARTITIONS SCHEMA DATABASE OFF QUICK CONCAT DIAGNOSTICS CURRENT STACKED CREATE FULL
+        COUNT STATUS ATOMIC NEXTVAL CURRVAL CONDITION OPTION RESOURCE
+        // SHOW subjects
+        AUTHORS BINLOG COLLATION CONTRIBUTORS DATABASES ENGINE ENGINES ERRORS EVENT EVENTS
+        FIELDS FUNCTION GRANTS INDEXES KEYS LIBRARY LOCALES LOGS LOG MASTER OPEN PACKAGE BODY PLUGINS
+        PRIVILEGES PROCESSLIST PROFILE PROFILES RELAYLOG REPLICA REPLICAS SCHEMAS SEQUENCE SLAVE
+        SLAVES HOSTS STORAGE TRIGGER TRIGGERS USER VARIABLES VIEW WARNINGS CODE SONAME MUTEX
+        TYPES CLIENT_STATISTICS USER_STATISTICS INDEX_STATISTICS TABLE_STATISTICS
+        QUERY_RESPONSE_TIME WSREP_MEMBERSHIP WSREP_STATUS GENERAL JSON SERVER
+    }
 }
 
 impl Keyword {
@@ -64,32 +87,6 @@ impl Keyword {
             }
             slot = (slot + 1) & MASK;
         }
-    }
-
-    /// Whether a parenthesis after this word groups, lists or measures, and never holds
-    /// the arguments of a function that a server might look up. Each of these is a syntax
-    /// error to both servers when called (`SELECT word(1)`), or an operator.
-    pub(crate) fn takes_parenthesis(self) -> bool {
-        let position = self as usize;
-        (Self::AND as usize..=Self::MIDDLEINT as usize).contains(&position)
-            || matches!(
-                self,
-                Self::SELECT
-                    | Self::AS
-                    | Self::FROM
-                    | Self::WHERE
-                    | Self::ROW
-                    | Self::VALUES
-                    | Self::SET
-                    | Self::TABLE
-                    | Self::CHARACTER
-                    | Self::VARYING
-                    | Self::EXPLAIN
-                    | Self::DESCRIBE
-                    | Self::DESC
-                    | Self::ANALYZE
-                    | Self::DO
-            )
     }
 }
 

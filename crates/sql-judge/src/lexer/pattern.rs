@@ -112,8 +112,14 @@ fn is_same(lexer: &Lexer<'_>, token: Token, other_lexer: &Lexer<'_>, other: Toke
         Kind::Number => true,
         // The prefix or the quote.
         Kind::Text => bytes.first() == other_bytes.first(),
-        Kind::Word | Kind::Name | Kind::QuotedName | Kind::UserVariable => bytes == other_bytes,
-        Kind::End | Kind::AtAt | Kind::Hint | Kind::Symbol => bytes == other_bytes,
+        Kind::Word
+        | Kind::Name
+        | Kind::QuotedName
+        | Kind::UserVariable
+        | Kind::End
+        | Kind::AtAt
+        | Kind::Hint
+        | Kind::Symbol => bytes == other_bytes,
     };
     is_alike && token.kind == other.kind
 }

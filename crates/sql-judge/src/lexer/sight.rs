@@ -63,6 +63,11 @@ impl<'t> Sight<'t> {
         self.lexer.bytes(token)
     }
 
+    /// Whether the server is a MySQL of that version or a later one.
+    pub(crate) fn is_mysql_since(&self, number: u32) -> bool {
+        self.lexer.mode.is_mysql() && self.lexer.mode.server.number >= number
+    }
+
     /// What stands between a token and the parenthesis that follows it. The skeleton knows
     /// of no other gaps.
     pub(crate) fn gap_before_parenthesis(&self, before: Token, parenthesis: Token) -> Gap {

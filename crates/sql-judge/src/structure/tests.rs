@@ -206,6 +206,188 @@ fn columns_are_told_by_alias_or_by_the_only_table() {
     }
 }
 
+const MARIADB: &str = "10.11.14-MariaDB";
+
+#[test]
+fn an_alias_hides_a_column_only_where_servers_look_for_aliases_first() {
+    for (text, expected) in [
+        ("SELECT UPPER(name) AS name FROM t", "t.name"),
+        ("SELECT 1 AS a FROM t WHERE a = 5", "t.a"),
+        (
+            "SELECT MAX(a) AS A FROM t GROUP BY b HAVING a > 5 AND (a < 9) ORDER BY A DESC, c",
+            "t.a t.b t.c",
+        ),
+        ("SELECT 1 AS a FROM t ORDER BY a", ""),
+        ("SELECT 1 AS a FROM t GROUP BY (a), b WITH ROLLUP", "t.b"),
+        // In an expression a column comes first.
+        ("SELECT 1 AS a FROM t ORDER BY a + 1", "t.a"),
+        ("SELECT 1 AS a, 2 AS b FROM t ORDER BY LENGTH(a), b IS NULL", "t.a t.b"),
+        ("SELECT 1 AS a FROM t GROUP BY b HAVING MAX(a) > 1", "t.a t.b"),
+        // No alias is given behind FROM, nor in parentheses.
+        ("SELECT day FROM t WHERE d > NOW() - INTERVAL 5 day ORDER BY day", "t.d t.day"),
+        ("SELECT CAST(a AS signed) FROM t ORDER BY signed", "t.a t.signed"),
+        ("SELECT a - INTERVAL 1 day, {fn UCASE(b)} c FROM t ORDER BY day, c", "t.a t.b t.day"),
+    ] {
+        assert_eq!(columns(text), expected, "{text}");
+        assert_eq!(to(MARIADB, text).columns.join(" "), expected, "{text}");
+    }
+}
+
+#[test]
+fn columns_are_told_from_words_of_the_grammar() {
+    for (text, expected) in [
+        ("SELECT SQL_NO_CACHE a, b FROM t", "t.a t.b"),
+        ("SELECT SQL_BUFFER_RESULT a FROM t", "t.a"),
+        (
+            "SELECT SUBSTRING(a FROM 2), SUBSTRING('x' FROM b FOR c), TRIM(d FROM 'x') FROM t",
+            "t.a t.b t.c t.d",
+        ),
+        ("SELECT COALESCE(year, 2000), CONCAT(month, '-', day) FROM t", "t.day t.month t.year"),
+        (
+            "SELECT TIMESTAMPDIFF(month, a, b), TIMESTAMPADD(SQL_TSI_DAY, 1, c) FROM t",
+            "t.a t.b t.c",
+        ),
+        ("SELECT current, unknown, boolean FROM t", "t.boolean t.current t.unknown"),
+        ("SELECT a IS NOT UNKNOWN, GET_FORMAT(DATE, 'USA') FROM t", "t.a"),
+        ("SELECT CASE WHEN a THEN 1 ELSE NULL END, CURRENT_DATE today, TRUE b FROM t", "t.a"),
+        (
+            "SELECT a FROM t WHERE b > ANY (SELECT c FROM u) OR c = SOME (SELECT d FROM u)",
+            "t.a t.b t.c u.c u.d",
+        ),
+        (
+            "SELECT MATCH(a) AGAINST('x' IN NATURAL LANGUAGE MODE WITH QUERY EXPANSION) FROM t",
+            "t.a",
+        ),
+        ("SELECT MATCH(a) AGAINST('x' IN BOOLEAN MODE) FROM t GROUP BY a WITH ROLLUP", "t.a"),
+        ("SELECT JSON_VALUE(a, '$' NULL ON EMPTY ERROR ON ERROR) FROM t", "t.a"),
+        (
+            "SELECT SUM(a) OVER (w ORDER BY b) FROM t WINDOW v AS (PARTITION BY c), w AS (v), x AS (PARTITION BY d)",
+            "t.a t.b t.c t.d",
+        ),
+        ("SELECT t.a FROM t USE INDEX (i, j) IGNORE KEY FOR ORDER BY (k) WHERE b = 1", "t.a t.b"),
+        ("SELECT * FROM t JOIN u USING (a, b)", "t.* t.a t.b u.* u.a u.b"),
+        ("SELECT 1 FROM t JOIN u USING (a) JOIN v USING (b)", "t.a u.a v.b"),
+        ("SELECT x.c, d FROM (SELECT a FROM t) AS x (c, d)", "t.a"),
+        ("SELECT j.c FROM t, JSON_TABLE(t.a, '$' COLUMNS (c INT PATH '$')) AS j, u", "t.a"),
+    ] {
+        assert_eq!(columns(text), expected, "{text}");
+        assert_eq!(to(MARIADB, text).columns.join(" "), expected, "{text}");
+    }
+    assert_eq!(of("SELECT c FROM (SELECT 1) AS x (c)").functions, [""; 0]);
+}
+
+#[test]
+fn what_is_reserved_depends_on_the_server() {
+    let words = "rank, system, empty, library, `groups`, offset";
+    let text = format!("SELECT {words} FROM t");
+    let all = "t.empty t.groups t.library t.offset t.rank t.system";
+    for (server, expected) in [
+        ("9.7.4", "t.groups t.offset"),
+        ("8.0.43", "t.groups t.library t.offset"),
+        ("10.5.20-MariaDB", all),
+        (MARIADB, "t.empty t.groups t.library t.rank t.system"),
+    ] {
+        assert_eq!(to(server, &text).columns.join(" "), expected, "{server}");
+    }
+    let text = "SELECT rownum, a FROM t MINUS SELECT t.b FROM t";
+    let server = ServerVersion::from_greeting(MARIADB.as_bytes()).unwrap();
+    let facts = SessionFacts::new(server, b"ORACLE", 255, Some(b"clin")).unwrap();
+    assert_eq!(structure(&facts, text.as_bytes()).columns.join(" "), "t.a t.b");
+}
+
+#[test]
+fn a_table_keeps_its_alias_behind_what_says_how_it_is_read() {
+    for (text, expected) in [
+        ("SELECT x.a FROM t PARTITION (p, q) AS x, u", "t.a"),
+        ("SELECT x.a FROM t PARTITION (p) x JOIN u ON x.b = u.c", "t.a t.b u.c"),
+        ("SELECT t.a FROM t PARTITION (p), u", "t.a"),
+        ("SELECT t.a FROM t JOIN u ON t.b > u.c - INTERVAL 7 DAY", "t.a t.b u.c"),
+    ] {
+        assert_eq!(columns(text), expected, "{text}");
+    }
+    for (text, expected) in [
+        ("SELECT x.a FROM t FOR SYSTEM_TIME AS OF NOW() AS x, u", "t.a"),
+        ("SELECT x.a FROM t FOR SYSTEM_TIME ALL x, u", "t.a"),
+        (
+            "SELECT x.a FROM t FOR SYSTEM_TIME BETWEEN '2020-01-01' AND CURRENT_TIMESTAMP x, u",
+            "t.a",
+        ),
+        (
+            "SELECT x.a FROM t FOR SYSTEM_TIME AS OF TIMESTAMP '2020-01-01' - INTERVAL 1 DAY x",
+            "t.a",
+        ),
+        ("SELECT t.a FROM t FOR SYSTEM_TIME AS OF NOW() - INTERVAL 1 DAY, u", "t.a"),
+        ("SELECT t.a FROM t FOR SYSTEM_TIME AS OF TRANSACTION 5 WHERE t.b", "t.a t.b"),
+        ("SELECT t.a, u.b FROM t, u WINDOW w AS (ORDER BY c)", "t.a u.b"),
+        ("SELECT window.a FROM t window, u", "t.a"),
+        ("SELECT t.a FROM t, u OFFSET 1 ROW FETCH FIRST 2 ROWS ONLY", "t.a"),
+    ] {
+        assert_eq!(to(MARIADB, text).columns.join(" "), expected, "{text}");
+    }
+}
+
+#[test]
+fn from_of_a_window_function_names_no_table() {
+    for (text, expected) in [
+        ("SELECT NTH_VALUE(a, 2) FROM FIRST OVER (ORDER BY b) FROM t", "t.a t.b"),
+        ("SELECT NTH_VALUE(a, 2) FROM FIRST RESPECT NULLS OVER w FROM t WINDOW w AS ()", "t.a"),
+        ("SELECT (1) FROM first, t", ""),
+    ] {
+        assert_eq!(columns(text), expected, "{text}");
+    }
+    assert_eq!(tables("SELECT NTH_VALUE(a, 2) FROM FIRST OVER (ORDER BY b) FROM t"), "t");
+    for text in [
+        "SELECT (1) FROM first, t",
+        "SELECT (1) FROM first AS nulls, t",
+        "SELECT (1) FROM first ignore, t",
+    ] {
+        assert_eq!(tables(text), "first t", "{text}");
+    }
+}
+
+#[test]
+fn a_bare_column_is_the_only_tables_beside_subqueries_that_lack_it() {
+    for (text, expected) in [
+        ("SELECT a, k FROM t JOIN (SELECT b AS k FROM u) AS d", "t.a u.b"),
+        ("SELECT a, b FROM t, (SELECT b AS k FROM u) AS d", "t.a u.b"),
+        ("SELECT a FROM t, (SELECT * FROM u) AS d", "u.*"),
+        ("SELECT a FROM t, (SELECT u.* FROM u, v) AS d", "u.*"),
+        ("SELECT c, a FROM t, (SELECT 1) AS d (a)", "t.c"),
+        ("SELECT A, k, l FROM t, (SELECT 1 AS k UNION SELECT 2 AS a) AS d", "t.l"),
+        ("SELECT column_0, a FROM t, (VALUES ROW(1)) AS v", ""),
+        ("SELECT a FROM t, u, (SELECT 1 AS k) AS d", ""),
+        ("WITH c AS (SELECT b AS k FROM u) SELECT a, k FROM t JOIN c", "t.a u.b"),
+        ("WITH c (a) AS (SELECT b FROM u) SELECT a, d FROM t JOIN c", "t.d u.b"),
+        ("WITH RECURSIVE c AS (SELECT 1 AS k) SELECT a FROM t JOIN c", ""),
+        ("WITH c AS (TABLE u) SELECT a FROM t JOIN c", "u.*"),
+        ("SELECT x, a FROM t, JSON_TABLE('[]', '$' COLUMNS (x INT PATH '$')) AS j", ""),
+    ] {
+        assert_eq!(columns(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_whole_table_is_all_of_its_columns() {
+    for (text, expected) in [
+        ("TABLE t", "t.*"),
+        ("SELECT a FROM t UNION TABLE u ORDER BY 1", "t.a u.*"),
+        ("SELECT x.a FROM (TABLE t) AS x WHERE a IN (TABLE u)", "t.* u.*"),
+        ("WITH c AS (TABLE t) TABLE c LIMIT 1", "t.*"),
+    ] {
+        assert_eq!(columns(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_described_table_may_have_a_keyword_as_its_name() {
+    for text in ["DESC event", "EXPLAIN event a", "DESCRIBE event 'a%'", "DESC `event`"] {
+        assert_eq!(tables(text), "event", "{text}");
+    }
+    for text in ["EXPLAIN FORMAT = JSON SELECT 1", "EXPLAIN EXTENDED SELECT 1", "DESC SELECT 1"] {
+        assert_eq!(tables(text), "", "{text}");
+    }
+}
+
 #[test]
 fn functions_are_named_once_in_lower_case() {
     let found = of("SELECT COUNT(*), Clin.Age_At(a), count(b) FROM t WHERE a IN (1) AND (b)");
@@ -223,6 +405,8 @@ fn a_flood_of_names_is_cut_off_and_says_so() {
     let many: Vec<String> = (0..5000).map(|n| format!("t{n}")).collect();
     let found = of(&format!("SELECT {} FROM {}", many.join(","), many.join(",")));
     let columns = of(&format!("SELECT {} FROM t", many.join(","))).columns;
+    let derived = format!("SELECT {}, t.secret FROM t, (SELECT * FROM u) AS d", many.join(","));
+    assert_eq!(of(&derived).columns, [MORE, "u.*"]);
     for names in [found.tables, found.qualified, columns] {
         assert_eq!((names.len(), names.contains(&MORE.to_owned())), (MAX_NAMES + 1, true));
     }
@@ -232,4 +416,27 @@ fn a_flood_of_names_is_cut_off_and_says_so() {
 fn no_table_is_missed_behind_one_that_is_named_many_times() {
     let many = ["SELECT a FROM t", &" UNION ALL SELECT a FROM t".repeat(9000)].concat();
     assert_eq!(tables(&format!("{many} UNION ALL SELECT b FROM u")), "t u");
+}
+
+#[test]
+fn a_table_behind_a_flood_of_common_names_is_told_of() {
+    // MariaDB reads names before they are declared.
+    let names: Vec<String> = (0..2048).map(|n| format!("f{n}")).collect();
+    let reads: String = names.iter().map(|name| format!("SELECT 1 FROM {name} UNION ")).collect();
+    let bodies: String = names.iter().map(|name| format!(", {name} AS (SELECT 1)")).collect();
+    let text = format!("WITH RECURSIVE c AS ({reads} SELECT b FROM t){bodies} SELECT * FROM c");
+    let found = to("10.11.14-MariaDB", &text);
+    assert_eq!((found.tables, found.qualified), (vec![MORE.to_owned()], vec![MORE.to_owned()]));
+}
+
+/// Each is looked for among all others: where that is one by one, this takes minutes.
+#[test]
+fn a_long_list_of_common_table_expressions_is_read_to_its_end() {
+    let list: Vec<String> = (0..100_000).map(|n| format!("c{n} AS (SELECT a FROM t)")).collect();
+    for recursive in ["", "RECURSIVE"] {
+        let text = format!("WITH {recursive} {} SELECT * FROM c9, u", list.join(","));
+        for server in ["9.7.4", "10.11.14-MariaDB"] {
+            assert_eq!(to(server, &text).tables, ["t", "u"]);
+        }
+    }
 }

@@ -65,10 +65,12 @@ pub(crate) enum Event {
     Common { name: Token, recursive: bool },
     /// Its body is over.
     CommonEnds,
-    /// SELECT.
+    /// A query begins: SELECT, TABLE, rows.
     Select {
         /// In parentheses that stand for a table.
         is_table: bool,
+        /// All columns are read, as by TABLE, or they have names of the server's.
+        all: bool,
     },
     /// `(`
     Open,
@@ -86,8 +88,55 @@ pub(crate) struct Name {
     pub(crate) before: [Token; 2],
     /// The token after it.
     pub(crate) next: Token,
-    /// Between FROM and the clause after it.
-    pub(crate) in_from: bool,
+    /// What it may be there.
+    pub(crate) place: Place,
     /// SELECT stood at this level.
     pub(crate) is_query: bool,
+}
+
+/// What names are that stand somewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Place {
+    /// Columns, words of an expression.
+    #[default]
+    Other,
+    /// Columns in the list behind SELECT, and the aliases that they get.
+    Columns,
+    /// Behind a table: its alias, words that say how it is read.
+    Table,
+    /// The same behind MariaDB's FOR SYSTEM_TIME, and words of a point in time.
+    Time,
+    /// Behind the name of a function in the place of a table, where its arguments follow.
+    TableFunction,
+    /// Indexes, partitions, new names for the columns of a subquery.
+    Parts,
+    /// Behind USING, where parentheses follow.
+    Using,
+    /// Columns of all tables that are joined.
+    Joined,
+    /// Columns and aliases behind GROUP BY and ORDER BY, each an alias if it is an item's whole.
+    /// (Behind GROUP BY a column of that name would come first, if there is one.)
+    Order,
+    /// Columns and aliases in HAVING.
+    Having,
+}
+
+impl Place {
+    /// What names are within parentheses that open here, behind this token.
+    pub(super) fn inside(self, before: Token) -> Self {
+        let is_call = before.is_name() && !before.keyword.takes_parenthesis();
+        match self {
+            Self::Table => Self::Parts,
+            Self::Using => Self::Joined,
+            Self::Order | Self::Having if !is_call => self,
+            Self::Other
+            | Self::Columns
+            | Self::Time
+            | Self::TableFunction
+            | Self::Parts
+            | Self::Joined
+            | Self::Order
+            | Self::Having => Self::Other,
+        }
+    }
 }
