@@ -1,7 +1,10 @@
 //! Listed routines run with their definers' rights, and may set what users may not: what they
 //! leave of a session, before it goes on.
 
+use std::time::Duration;
+
 use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::{ADMIN_PASSWORD, SHARED_PASSWORD};
@@ -12,6 +15,7 @@ const REFUSED: u16 = 1290;
 const USER_LIMIT_REACHED: u16 = 1226;
 const READ_ONLY_TRANSACTION: u16 = 1792;
 const NOT_AVAILABLE: u16 = 3168;
+const NOT_OWNER: u16 = 1095;
 
 /// In a schema of the test's own, under an account that no other test has:
 const ROUTINES: &[&str] = &[
@@ -26,6 +30,9 @@ const ROUTINES: &[&str] = &[
      SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'of the routine'; END",
     "CREATE PROCEDURE long_one() BEGIN SET SESSION TRANSACTION READ WRITE; \
      PREPARE s FROM 'SELECT 2'; SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4; END",
+    // So much that servers send it before they go on.
+    "CREATE PROCEDURE slow_end() BEGIN SELECT REPEAT('x', 60000) FROM \
+     (SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4) AS rows_; DO SLEEP(5); END",
 ];
 
 /// A daemon of the test's own whose users may run these, and what its results may hold.
@@ -51,7 +58,7 @@ fn daemon(stage: &Stage, schema: &str) -> Readgate {
         names.iter().map(|name| format!("{schema}.{name}")).collect()
     };
     set(&mut config, "functions.allow", listed(&["loosened"]));
-    let calls = ["writes", "loosen", "loosen_next", "begins", "fails", "long_one"];
+    let calls = ["writes", "loosen", "loosen_next", "begins", "fails", "long_one", "slow_end"];
     set(&mut config, "functions.call", listed(&calls));
     Readgate::start(&directory, config)
 }
@@ -140,6 +147,23 @@ on_both! {
         assert_eq!(alice.query("SHOW ERRORS").rows().len(), 1);
         let error = alice.query("CALL writes()").expect_error();
         assert_eq!(error.code, READ_ONLY_TRANSACTION, "{error}");
+    }
+
+    fn a_routine_that_is_its_definers_to_stop_ends_by_itself(stage) {
+        let schema = "routine_not_ours";
+        let readgate = daemon(stage, schema);
+        let mut alice = enter(stage, &readgate, schema);
+        let id = alice.query("SELECT CONNECTION_ID()").value();
+        alice.send_command(3, b"CALL slow_end()").unwrap();
+        readgate.record("intent", |record| record["text"] == "CALL slow_end()");
+        wait_for("the routine sleeps", Duration::from_secs(5), || {
+            let sleeps = "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'DO SLEEP(5)'";
+            (stage.server.sql(sleeps).trim() == "1").then_some(())
+        });
+        let error = enter(stage, &readgate, schema).query(format!("KILL QUERY {id}")).expect_error();
+        assert_eq!(error.code, NOT_OWNER, "{error}");
+        assert_eq!(alice.read_response().unwrap().expect_error().code, USER_LIMIT_REACHED);
+        assert_eq!(alice.query("SELECT 1").value(), "1", "the session goes on");
     }
 
     fn names_prepared_before_a_routine_are_unknown_behind_one_that_was_stopped(stage) {

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use mysql_wire::compression::Algorithm;
-use mysql_wire::error_code::{ER_CON_COUNT_ERROR, ER_SERVER_ISNT_AVAILABLE};
+use mysql_wire::error_code::{ER_CON_COUNT_ERROR, ER_KILL_DENIED_ERROR, ER_SERVER_ISNT_AVAILABLE};
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, Command, ErrPacket, SqlState, StatusFlags};
 use rustls::pki_types::ServerName;
@@ -205,6 +205,10 @@ pub enum ReplicaFault {
     /// It is another server than the one that the client was greeted for.
     #[error("it has become another server")]
     Changed,
+    /// It doesn't let the account stop what runs there: a routine that runs with its definer's rights
+    /// is the definer's.
+    #[error("the account may not stop a routine that runs with its definer's rights")]
+    NotOurs,
     /// Its name and address lead to others than the server that is meant.
     #[error("its name leads to another server now")]
     Elsewhere,
@@ -224,6 +228,7 @@ impl ReplicaFault {
     pub fn err_packet(&self, replica: &str) -> ErrPacket {
         let why = match self {
             Self::Schema(err) | Self::CharacterSet(err) => return err.clone(),
+            Self::NotOurs => return not_ours(),
             Self::Unreachable(_) => "it can't be reached",
             Self::Tls(_) => "its TLS certificate could not be verified",
             Self::Stream(_) => "its connection broke",
@@ -257,6 +262,7 @@ impl ReplicaFault {
             Self::Crowded(_)
             | Self::Writable
             | Self::Changed
+            | Self::NotOurs
             | Self::Elsewhere
             | Self::Schema(_)
             | Self::CharacterSet(_) => Some(true),
@@ -277,7 +283,7 @@ impl ReplicaFault {
             Self::Unreachable(_) => "unreachable",
             Self::Tls(_) => "tls",
             Self::Stream(_) => "broken",
-            Self::Account(_) | Self::Login(_) => "account",
+            Self::Account(_) | Self::Login(_) | Self::NotOurs => "account",
             Self::Schema(_) => "schema",
             Self::CharacterSet(_) => "character_set",
             Self::Guard(_) => "guard",
@@ -293,6 +299,13 @@ impl ReplicaFault {
 fn all_in_use(replica: &str) -> ErrPacket {
     let message = format!("readgate: all connections to the replica '{replica}' are in use");
     ErrPacket::new(ER_CON_COUNT_ERROR, SqlState::new(*b"08004"), message)
+}
+
+/// ER_KILL_DENIED_ERROR, as the replica answers.
+fn not_ours() -> ErrPacket {
+    let message = "readgate: the replica doesn't let its account stop a routine that runs with its \
+                   definer's rights";
+    ErrPacket::new(ER_KILL_DENIED_ERROR, SqlState::GENERAL, message)
 }
 
 /// In the words of the wall that is down.

@@ -3,12 +3,13 @@
 use std::sync::{Arc, PoisonError};
 
 use mysql_wire::Capabilities;
-use mysql_wire::error_code::ER_NO_SUCH_THREAD;
+use mysql_wire::error_code::{ER_KILL_DENIED_ERROR, ER_NO_SUCH_THREAD};
 use mysql_wire::handshake_response::Attribute;
 
 use super::Pool;
 use crate::replica::account::Account;
 use crate::replica::seat::Seat;
+use crate::replica::text_query::QueryFault;
 use crate::replica::{ReplicaFault, ReplicaSession, SessionWish, text_query};
 
 /// Behind one address there may be so many servers: a balancer leads to another each time.
@@ -32,20 +33,21 @@ impl Pool {
             .target
             .within_deadline(async { Ok(text_query::run(&mut session.channel, &text).await) })
             .await?;
-        match done {
-            Err(text_query::QueryFault::Replica(err)) if err.code != ER_NO_SUCH_THREAD => {
-                Err(ReplicaFault::Guard(format!("KILL: error {}", err.code)))
-            }
-            Err(text_query::QueryFault::Stream(fault)) => Err(fault.into()),
-            Err(text_query::QueryFault::Replica(_)) | Ok(_) => {
-                if session.connection.place.is_some() {
-                    self.take_back(session, None);
-                } else {
-                    self.keep_to_spare(session);
-                }
-                Ok(())
-            }
+        let killed = match done {
+            Err(QueryFault::Stream(fault)) => return Err(fault.into()),
+            Err(QueryFault::Replica(err)) => match err.code {
+                ER_NO_SUCH_THREAD => Ok(()),
+                ER_KILL_DENIED_ERROR => Err(ReplicaFault::NotOurs),
+                code => return Err(ReplicaFault::Guard(format!("KILL: error {code}"))),
+            },
+            Ok(_) => Ok(()),
+        };
+        if session.connection.place.is_some() {
+            self.take_back(session, None);
+        } else {
+            self.keep_to_spare(session);
         }
+        killed
     }
 
     /// A session on the same server as that connection: on a warm one or a new one, over the limit,
