@@ -206,7 +206,8 @@ impl Member {
 /// Whether the table is among these. Records have names as they were written, and to some servers
 /// `Visit` is `visit`: so whoever looks for one finds either.
 pub(crate) fn names_table(tables: &[String], wanted: &str) -> bool {
-    tables.iter().any(|table| table == wanted || table.to_lowercase() == wanted.to_lowercase())
+    let wanted = wanted.to_lowercase();
+    tables.iter().any(|table| table.to_lowercase() == wanted)
 }
 
 /// An escaped text as it was.

@@ -72,10 +72,7 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
 /// What COM_FIELD_LIST names: the table before its NUL, of which only the structure is shown.
 pub(crate) fn field_list(facts: &SessionFacts, payload: &[u8]) -> Structure {
     let table = readable_name(payload.split(|&byte| byte == 0).next().unwrap_or_default());
-    let qualified = match facts.schema().map(readable_name) {
-        Some(schema) => format!("{schema}.{table}"),
-        None => table.clone(),
-    };
+    let qualified = in_schema(facts.schema().map(readable_name).as_deref(), table.clone());
     Structure { tables: vec![table], qualified: vec![qualified], ..Structure::default() }
 }
 
@@ -211,10 +208,7 @@ impl Reader<'_> {
         self.semicolon();
         let schema = schema.map(readable_name);
         for NamedTable { name, lacks_schema, .. } in self.tables.into_items() {
-            let qualified = match schema.as_ref().filter(|_| lacks_schema) {
-                Some(schema) => format!("{schema}.{name}"),
-                None => name.clone(),
-            };
+            let qualified = in_schema(schema.as_deref().filter(|_| lacks_schema), name.clone());
             keep(&mut self.found.qualified, qualified);
             keep(&mut self.found.tables, name);
         }
@@ -238,19 +232,12 @@ impl Reader<'_> {
         if let Some(columns) = common {
             self.source(Source { alias, table: None, columns });
         } else {
-            let name = if is_bare { self.bare(name) } else { name };
+            let explained_in = self.explained_in.as_deref().filter(|_| is_bare);
+            let name = in_schema(explained_in, name);
             let columns = Rc::new(Columns::Any);
             self.source(Source { alias, table: Some(name.clone()), columns });
             let lacks_schema = is_bare && self.explained_in.is_none();
             self.keep_table(NamedTable { name, is_bare, lacks_schema });
-        }
-    }
-
-    /// A table's bare name, with the schema that EXPLAIN says.
-    fn bare(&self, name: String) -> String {
-        match &self.explained_in {
-            Some(schema) => format!("{schema}.{name}"),
-            None => name,
         }
     }
 
@@ -445,6 +432,14 @@ impl Reader<'_> {
     fn text(&self, path: Path) -> String {
         let parts = path.parts().unwrap_or_default();
         parts.iter().map(|part| self.token_text(*part)).collect::<Vec<_>>().join(".")
+    }
+}
+
+/// A table's name, with that of its schema where there is one to say.
+fn in_schema(schema: Option<&str>, table: String) -> String {
+    match schema {
+        Some(schema) => format!("{schema}.{table}"),
+        None => table,
     }
 }
 

@@ -56,14 +56,20 @@ impl LedgerFile {
     /// has, behind the one that it would be a copy of.
     fn order(&self) -> (&str, u64, bool, &Content, &Path) {
         let own_name = files::name_of(&files::safe_name(&self.node), self.first);
-        let is_other = archive::name(&archive::plain_form(&self.path)) != own_name;
+        let is_other = self.plain_name() != own_name;
         (&self.node, self.first, is_other, &self.content, &self.path)
     }
 
     /// Whether both are one file, as it was written or as it was put away.
     fn is_form_of(&self, other: &Self) -> bool {
-        let name = |file: &Self| archive::name(&archive::plain_form(&file.path));
-        self.node == other.node && self.first == other.first && name(self) == name(other)
+        self.node == other.node
+            && self.first == other.first
+            && self.plain_name() == other.plain_name()
+    }
+
+    /// Its name, as before it was put away.
+    fn plain_name(&self) -> String {
+        archive::name(&archive::plain_form(&self.path))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::lexer::LexMode;
 
-/// Words and the version from which they are reserved.
+/// Words and the version from which they are reserved; 0 for all that are served.
 type Since = (u32, &'static [&'static str]);
 
 /// No reserved word is longer, in bytes.
@@ -70,13 +70,11 @@ const OF_BOTH: &[&str] = &[
 #[rustfmt::skip]
 const OF_MYSQL: &[Since] = &[
     (0, &[
-        "database", "generated", "get", "io_after_gtids", "io_before_gtids",
-        "optimizer_costs", "option", "schema", "stored", "virtual",
-    ]),
-    (80_000, &[
-        "cube", "cume_dist", "dense_rank", "empty", "first_value", "function", "grouping",
-        "groups", "json_table", "lag", "last_value", "lateral", "lead", "nth_value",
-        "ntile", "of", "percent_rank", "rank", "row", "row_number", "system", "window",
+        "cube", "cume_dist", "database", "dense_rank", "empty", "first_value", "function",
+        "generated", "get", "grouping", "groups", "io_after_gtids", "io_before_gtids",
+        "json_table", "lag", "last_value", "lateral", "lead", "nth_value", "ntile", "of",
+        "optimizer_costs", "option", "percent_rank", "rank", "row", "row_number", "schema",
+        "stored", "system", "virtual", "window",
     ]),
     (80_031, &[
         "intersect",
@@ -96,13 +94,10 @@ const OF_MYSQL: &[Since] = &[
 const OF_MARIADB: &[Since] = &[
     (0, &[
         "current_role", "delete_domain_id", "do_domain_ids", "ignore_domain_ids",
-        "master_demote_to_replica", "master_demote_to_slave",
+        "intersect", "master_demote_to_replica", "master_demote_to_slave",
         "master_ssl_verify_server_cert", "page_checksum", "parse_vcol_expr",
         "ref_system_id", "returning", "sql_cache", "stats_auto_recalc", "stats_persistent",
         "stats_sample_pages",
-    ]),
-    (100_300, &[
-        "intersect",
     ]),
     (100_403, &[
         "portion",
