@@ -10,6 +10,7 @@ pub(crate) mod pattern;
 #[cfg(test)]
 mod pieces;
 mod quoted;
+pub(crate) mod reserved;
 mod runs;
 pub(crate) mod sight;
 pub(crate) mod skeleton;

@@ -3,7 +3,6 @@
 
 mod common;
 mod once;
-mod reserved;
 mod scope;
 mod words;
 
@@ -12,13 +11,13 @@ use std::rc::Rc;
 use crate::facts::SessionFacts;
 use crate::lexer::LexMode;
 use crate::lexer::keyword::Keyword as K;
+use crate::lexer::reserved::{is_reserved, is_value};
 use crate::lexer::sight::{Looked, Sight};
 use crate::lexer::token::{Kind, Token};
 use crate::text::{readable_name, unquote_name};
 use crate::walk::{Event, Name, Path, Place, Walk};
 use common::CommonNames;
 use once::Once;
-use reserved::{is_reserved, is_value};
 use scope::{Columns, Scope, Source};
 use words::{is_unit, is_word_of_grammar};
 
@@ -58,6 +57,7 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
         tables: Once::default(),
         has_more_tables: false,
         explained_in: None,
+        interval: None,
         found: Structure::default(),
     };
     while let Some(event) = reader.walk.next() {
@@ -111,6 +111,8 @@ struct Reader<'t> {
     has_more_tables: bool,
     /// Where EXPLAIN has bare names looked for, if it says so.
     explained_in: Option<String>,
+    /// In how many parentheses an INTERVAL stood whose unit is still to come.
+    interval: Option<usize>,
     found: Structure,
 }
 
@@ -124,6 +126,7 @@ impl Reader<'_> {
                     self.source(Source::derived());
                 }
                 let name = self.text(name).to_lowercase();
+                self.note_interval(name.as_bytes());
                 keep(&mut self.found.functions, name);
             }
             Event::Name(name) => self.name(name),
@@ -317,6 +320,9 @@ impl Reader<'_> {
         let is_bare = name.path.parts().is_some_and(|parts| parts.len() == 1) && !name.path.star;
         let word = self.walk.bytes(first);
         if is_bare && first.kind == Kind::Word && is_reserved(self.mode, word) {
+            return self.note_interval(word);
+        }
+        if matches!(name.place, Place::United | Place::Type) {
             return;
         }
         if name.place == Place::Parts {
@@ -332,9 +338,9 @@ impl Reader<'_> {
         }
         if is_bare && (before.is_word(K::AS) || self.is_operand(before)) {
             let alias = self.token_text(first);
-            // `INTERVAL 1 day` gives no name.
-            let names_column =
-                name.place == Place::Columns && (before.is_word(K::AS) || !is_unit(word));
+            let is_of_interval =
+                is_unit(word) && self.interval.take_if(|depth| *depth == self.depth).is_some();
+            let names_column = name.place == Place::Columns && !is_of_interval;
             if let Some(scope) = self.scopes.last_mut().filter(|_| names_column) {
                 scope.name_column(&alias);
             }
@@ -357,6 +363,13 @@ impl Reader<'_> {
         match name.place == Place::Joined {
             true => scope.note_joined(&parts),
             false => scope.note(parts, may_be_alias),
+        }
+    }
+
+    /// `INTERVAL 1 day` gives no name, unlike `year(a) year`.
+    fn note_interval(&mut self, word: &[u8]) {
+        if word.eq_ignore_ascii_case(b"INTERVAL") {
+            self.interval = Some(self.depth);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::lexer::keyword::Keyword as K;
 use crate::lexer::sight::Sight;
 use crate::lexer::token::{Kind, Token};
 pub(crate) use event::{Event, Name, Path, Place};
+pub(crate) use leading::is_described;
 
 /// Deepest nesting that is followed; the grammar allows less.
 const MAX_LEVELS: usize = 1024;
@@ -38,6 +39,8 @@ enum With {
 struct Level {
     /// SELECT stood here, so FROM is a clause and not a word of a function's.
     is_query: bool,
+    /// It is not the first query of a UNION or its kin.
+    is_united: bool,
     /// The parentheses stand for a table.
     is_table: bool,
     /// Between FROM and the clause after it: commas bring tables.
@@ -238,7 +241,10 @@ impl<'t> Walk<'t> {
                 {
                     with = With::BeforeName { recursive };
                 }
-                self.change(|level| (level.wants_table, level.with) = (level.in_from, with));
+                let place = level.place.behind_comma();
+                self.change(|level| {
+                    (level.wants_table, level.with, level.place) = (level.in_from, with, place);
+                });
                 None
             }
             // `{oj t LEFT JOIN ...}`
@@ -320,20 +326,17 @@ impl<'t> Walk<'t> {
         #[expect(clippy::wildcard_enum_match_arm, reason = "other words begin no clause")]
         match self.token.keyword {
             K::SELECT => {
-                let place = Place::Columns;
-                self.change(|level| {
-                    *level = Level { is_query: true, is_table, place, ..Level::default() }
-                });
+                let (place, is_united) = (Place::Columns, unites(before));
+                let query = Level { is_query: true, is_table, is_united, ..Level::default() };
+                self.change(|level| *level = Level { place, ..query });
                 self.bump();
                 return Some(Some(Event::Select { is_table, all: false }));
             }
             // `SELECT * FROM`, in short.
             K::TABLE => {
-                self.change(|level| {
-                    let (in_from, wants_table) = (level.in_from, true);
-                    let read = Level { is_table, in_from, wants_table, ..Level::default() };
-                    *level = Level { is_query: true, ..read };
-                });
+                let (in_from, is_united) = (level.in_from, unites(before));
+                let query = Level { is_query: true, is_table, is_united, ..Level::default() };
+                self.change(|level| *level = Level { in_from, wants_table: true, ..query });
                 self.bump();
                 return Some(Some(Event::Select { is_table, all: true }));
             }
@@ -360,7 +363,9 @@ impl<'t> Walk<'t> {
             K::ON if level.in_from => self.change(|level| level.place = Place::Other),
             K::USING if level.in_from => self.change(|level| level.place = Place::Using),
             K::BY if level.is_query && !level.in_from => {
-                self.change(|level| level.place = Place::Order);
+                let of_all = level.is_united && before.is_word(K::ORDER);
+                let place = if of_all { Place::United } else { Place::Order };
+                self.change(|level| level.place = place);
             }
             K::HAVING => self.ends_from(Place::Having),
             K::WITH if is_start && !level.is_query => {
@@ -411,6 +416,12 @@ impl<'t> Walk<'t> {
         let sort = if self.levels.len() == 1 { Event::ExplainedIn } else { Event::Schema };
         self.token.is_name().then(|| sort(self.bump()))
     }
+}
+
+/// Whether a query behind this token goes on with the result of the one before it.
+fn unites(token: Token) -> bool {
+    const WORDS: [K; 6] = [K::UNION, K::EXCEPT, K::INTERSECT, K::MINUS, K::ALL, K::DISTINCT];
+    WORDS.iter().any(|&word| token.is_word(word))
 }
 
 /// Words behind which a list of columns begins.

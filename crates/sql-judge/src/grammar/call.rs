@@ -3,16 +3,19 @@
 
 use std::borrow::Cow;
 
-use super::query::{ColumnList, Held, MAX_DEPTH, Walk};
+use super::query::{ColumnList, Held, MAX_DEPTH, Parentheses, Walk};
 use super::{Parser, Refusal, Rule};
 use crate::functions::{self, Class, Shape, Spelling};
 use crate::lexer::Gap;
 use crate::lexer::keyword::Keyword;
+use crate::lexer::reserved::is_reserved;
 use crate::lexer::token::{Kind, Token};
-use crate::text::{excerpt, unquote_name};
+use crate::text::{excerpt, unquote_name, unquote_text};
 
 /// Deepest nesting of functions whose value outgrows their arguments.
 const MAX_GROWTH: u32 = 8;
+/// So many are counted without a look at what they put in: verdicts on other values differ then.
+const MOST_UNSEEN: u32 = 4;
 
 /// MariaDB has packages outside of ORACLE mode from this version on.
 const MARIADB_WITH_PACKAGES: u32 = 110_400;
@@ -25,8 +28,9 @@ enum Call {
     MaybeColumns,
 }
 
-fn held_by(call: &Call) -> Held {
+fn held_by(name: Token, call: &Call) -> Held {
     match call {
+        Call::BuiltIn(Class::Growth) if name.is_word(Keyword::REPLACE) => Held::Replacing,
         Call::BuiltIn(Class::Growth) => Held::Growing,
         Call::BuiltIn(Class::Shaped(Shape::Pair)) => Held::Pair(0),
         Call::BuiltIn(Class::Shaped(Shape::Columns)) => Held::Columns,
@@ -38,20 +42,12 @@ impl Parser<'_> {
     pub(super) fn open(&mut self, walk: &mut Walk) -> Rule {
         let [name, ..] = self.before();
         let call = if name.is_name() { self.call_before(walk)? } else { Call::Group };
-        let held = held_by(&call);
-        let Some(slot) = walk.held.get_mut(walk.depth) else {
+        let Some(slot) = walk.opened.get_mut(walk.depth) else {
             let reason = format!("parentheses are nested more than {MAX_DEPTH} deep");
             return Err(self.refuse("too_deep", reason));
         };
-        *slot = held;
+        *slot = Parentheses { held: held_by(name, &call), growth: 0 };
         walk.depth += 1;
-        walk.growing += u32::from(held == Held::Growing);
-        if walk.growing > MAX_GROWTH {
-            let reason = format!(
-                "functions that lengthen their arguments are nested more than {MAX_GROWTH} deep"
-            );
-            return Err(self.refuse_at(name, "growing_value", reason));
-        }
         self.advance()?;
         match call {
             Call::BuiltIn(class) => self.built_in(name, class),
@@ -72,14 +68,50 @@ impl Parser<'_> {
             return Err(self.refuse("unclosed_parenthesis", "a `)` closes nothing"));
         };
         walk.depth = depth;
-        match walk.held.get(depth) {
-            Some(Held::Growing) => walk.growing -= 1,
-            Some(Held::Pair(commas)) if *commas != 1 => return Err(self.misshapen(self.token)),
-            Some(Held::Columns) => return Err(self.misshapen(self.token)),
-            Some(Held::Pair(_) | Held::Anything) | None => {}
+        if let Some(&closed) = walk.opened.get(depth) {
+            let growth = self.growth_of(closed)?;
+            if let Some(outer) = depth.checked_sub(1).and_then(|outer| walk.opened.get_mut(outer)) {
+                outer.growth = outer.growth.max(growth);
+            }
         }
         self.advance()?;
         Ok(())
+    }
+
+    /// How many functions whose value may grow are inside each other in parentheses that close
+    /// here, their own among them.
+    fn growth_of(&self, closed: Parentheses) -> Rule<u32> {
+        let Parentheses { held, growth } = closed;
+        let growth = match held {
+            Held::Pair(commas) if commas != 1 => return Err(self.misshapen(self.token)),
+            Held::Columns => return Err(self.misshapen(self.token)),
+            Held::Pair(_) | Held::Anything => growth,
+            Held::Replacing if growth >= MOST_UNSEEN && self.puts_in_no_more() => growth,
+            Held::Growing | Held::Replacing => growth + 1,
+        };
+        if growth > MAX_GROWTH {
+            let reason = format!(
+                "functions that lengthen their arguments are nested more than {MAX_GROWTH} deep"
+            );
+            return Err(self.refuse("growing_value", reason));
+        }
+        Ok(growth)
+    }
+
+    /// Whether the REPLACE that closes here puts in a literal that is empty, or no longer than the
+    /// one that it takes out: `REPLACE(phone, '-', '')`.
+    fn puts_in_no_more(&self) -> bool {
+        let [put, comma, taken, earlier] = self.before();
+        let escapes = !self.session.lex_mode().no_backslash_escapes;
+        let value = |token: Token| unquote_text(self.bytes(token), escapes);
+        let is_whole = put.kind == Kind::Text && comma.is(b',');
+        let Some(put) = Some(put).filter(|_| is_whole).and_then(value) else { return false };
+        let is_literal = taken.kind == Kind::Text
+            && earlier.is(b',')
+            && matches!(self.bytes(taken).first(), Some(b'\'' | b'"'));
+        // Other characters than ASCII are one at least, which takes no less room.
+        let least = if is_literal { value(taken).map_or(1, |taken| taken.len()) } else { 0 };
+        put.len() <= least
     }
 
     /// What the parenthesis is that follows a name.
@@ -109,16 +141,16 @@ impl Parser<'_> {
     /// Whether a parenthesis after this word opens no arguments to this server.
     fn groups(&self, name: Token, walk: &mut Walk) -> bool {
         let is_since = |first| self.session.server().number >= first;
+        let is_reserved = || is_reserved(self.session.lex_mode(), self.bytes(name));
         #[expect(clippy::wildcard_enum_match_arm, reason = "the table tells of the others")]
         match name.keyword {
             Keyword::AGAINST => std::mem::take(&mut walk.in_match),
             Keyword::ROLLUP | Keyword::COLUMNS | Keyword::OF | Keyword::ESCAPE => self.is_mysql(),
             // Names to an earlier MySQL or MariaDB.
-            Keyword::LATERAL => self.is_mysql() && is_since(80_014),
+            Keyword::LATERAL | Keyword::INTERSECT => is_reserved(),
             Keyword::VECTOR => self.is_mysql() && is_since(90_000),
-            Keyword::RETURNING => !self.is_mysql() || is_since(80_021),
-            Keyword::INTERSECT => !self.is_mysql() || is_since(80_031),
-            Keyword::OFFSET => self.is_mysql() || is_since(100_600),
+            Keyword::RETURNING => is_reserved() || is_since(80_021),
+            Keyword::OFFSET => is_reserved() || self.is_mysql(),
             // MariaDB reserves none of these, and MySQL doesn't know SQL_CACHE any more.
             Keyword::SQL_NO_CACHE | Keyword::SQL_BUFFER_RESULT => self.follows_select(),
             Keyword::SQL_CACHE => !self.is_mysql() && self.follows_select(),

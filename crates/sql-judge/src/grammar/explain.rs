@@ -6,23 +6,22 @@ use crate::lexer::token::Kind;
 use crate::metadata::special;
 use crate::text::unquote_name;
 use crate::verdict::StatementKind;
+use crate::walk::is_described;
 
 impl Parser<'_> {
     /// `EXPLAIN [options] query`, `DESCRIBE table [column | 'pattern']`.
     pub(super) fn explain(&mut self) -> Rule<Outcome> {
         self.kind = StatementKind::Explain;
         self.advance()?;
-        let has_options = self.explain_options()?;
-        if self.starts_query() {
-            self.query()?;
-        } else if self.is_word(K::FOR) {
-            let reason = "EXPLAIN FOR CONNECTION shows another session's statement";
-            return Err(self.refuse("explain_connection", reason));
-        } else if has_options || self.is_write_verb() {
-            return Err(self.refuse("explain_write", "only reads can be explained"));
-        } else {
+        if is_described(self.token, self.sight.clone().next()?) {
             self.described_table()?;
+            return Ok(Outcome::Read);
         }
+        self.explain_options()?;
+        if !self.starts_query() {
+            return Err(self.refuse("explain_write", "only reads can be explained"));
+        }
+        self.query()?;
         Ok(Outcome::Read)
     }
 
@@ -39,35 +38,28 @@ impl Parser<'_> {
     }
 
     /// Takes `ANALYZE`, `EXTENDED`, `PARTITIONS`, `FORMAT = name`, `INTO @v`,
-    /// `FOR SCHEMA name`; true if there was any.
-    fn explain_options(&mut self) -> Rule<bool> {
-        let mut any = false;
+    /// `FOR SCHEMA name`.
+    fn explain_options(&mut self) -> Rule {
         loop {
-            if self.is_word(K::ANALYZE) || self.is_word(K::EXTENDED) || self.is_word(K::PARTITIONS)
-            {
-                self.advance()?;
-            } else if self.is_word(K::FORMAT) {
-                self.advance()?;
+            if self.eat(K::ANALYZE)? || self.eat(K::EXTENDED)? || self.eat(K::PARTITIONS)? {
+                continue;
+            }
+            if self.eat(K::FORMAT)? {
                 if !self.eat_symbol(b'=')? {
-                    // `DESCRIBE format`: a table of that name.
-                    return if self.at_end() { Ok(false) } else { Err(self.unexpected()) };
+                    return Err(self.unexpected());
                 }
                 self.format_name()?;
-            } else if self.is_word(K::INTO) {
-                self.advance()?;
+            } else if self.eat(K::INTO)? {
                 if self.token.kind != Kind::UserVariable {
                     let reason = "EXPLAIN may only write into a user variable";
                     return Err(self.refuse("into_target", reason));
                 }
                 self.advance()?;
             } else if self.is_word(K::FOR) {
-                let Some(()) = self.for_schema()? else {
-                    return Ok(any);
-                };
+                self.for_schema()?;
             } else {
-                return Ok(any);
+                return Ok(());
             }
-            any = true;
         }
     }
 
@@ -80,7 +72,7 @@ impl Parser<'_> {
     }
 
     /// `FOR SCHEMA name`; refuses `FOR CONNECTION id`.
-    fn for_schema(&mut self) -> Rule<Option<()>> {
+    fn for_schema(&mut self) -> Rule {
         self.advance()?;
         if self.eat(K::SCHEMA)? || self.eat(K::DATABASE)? {
             let name = self.expect_name()?;
@@ -90,7 +82,7 @@ impl Parser<'_> {
                 let reason = "EXPLAIN FOR SCHEMA of the server's own schemas is not for this role";
                 return Err(self.refuse("others_sessions", reason));
             }
-            return Ok(Some(()));
+            return Ok(());
         }
         let reason = "EXPLAIN FOR CONNECTION shows another session's statement";
         Err(self.refuse("explain_connection", reason))
@@ -100,10 +92,6 @@ impl Parser<'_> {
         let is_table = self.is_word(K::TABLE) && self.is_mysql();
         let word = [K::SELECT, K::WITH, K::VALUES].iter().any(|&word| self.is_word(word));
         word || is_table || self.token.is(b'(')
-    }
-
-    fn is_write_verb(&self) -> bool {
-        [K::INSERT, K::UPDATE, K::DELETE, K::REPLACE].iter().any(|&word| self.is_word(word))
     }
 
     fn described_table(&mut self) -> Rule {

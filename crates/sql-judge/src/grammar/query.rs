@@ -46,10 +46,20 @@ pub(super) enum Held {
     Anything,
     /// Arguments of a function whose value may grow.
     Growing,
+    /// The same of REPLACE, whose value doesn't grow if it puts in no more than it takes out.
+    Replacing,
     /// Arguments that must be two, behind so many commas.
     Pair(u8),
     /// Arguments that must end in COLUMNS, which hasn't come yet.
     Columns,
+}
+
+/// A pair of parentheses.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parentheses {
+    pub(super) held: Held,
+    /// How many functions whose value may grow are inside each other in them.
+    pub(super) growth: u32,
 }
 
 /// The state of a walk over an expression.
@@ -57,10 +67,8 @@ pub(super) struct Walk {
     until: Until,
     /// Parentheses that are open.
     pub(super) depth: usize,
-    /// How many of them hold the arguments of a function whose value may grow.
-    pub(super) growing: u32,
-    /// What each of them holds.
-    pub(super) held: [Held; MAX_DEPTH],
+    /// Each of them.
+    pub(super) opened: [Parentheses; MAX_DEPTH],
     pub(super) columns: ColumnList,
     /// Behind MATCH, before its AGAINST.
     pub(super) in_match: bool,
@@ -69,7 +77,7 @@ pub(super) struct Walk {
 impl Walk {
     /// What the innermost open parentheses hold.
     fn innermost(&mut self) -> Option<&mut Held> {
-        self.held.get_mut(self.depth.checked_sub(1)?)
+        Some(&mut self.opened.get_mut(self.depth.checked_sub(1)?)?.held)
     }
 
     fn comma(&mut self) {
@@ -99,15 +107,9 @@ impl Parser<'_> {
 
     /// An expression or query, to where `until` says.
     pub(super) fn expression(&mut self, until: Until) -> Rule {
-        let columns = ColumnList::No;
-        let mut walk = Walk {
-            until,
-            depth: 0,
-            growing: 0,
-            held: [Held::Anything; MAX_DEPTH],
-            columns,
-            in_match: false,
-        };
+        let none = Parentheses { held: Held::Anything, growth: 0 };
+        let (columns, opened) = (ColumnList::No, [none; MAX_DEPTH]);
+        let mut walk = Walk { until, depth: 0, opened, columns, in_match: false };
         let oracle = self.session.lex_mode().oracle;
         while !self.at_walk_end(&walk)? {
             if self.column_list(&mut walk)? {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::once::{FEW, Once};
+use super::once::Once;
 
 /// Most names of one query that are kept.
 const MAX_NAMES: usize = 1024;
@@ -125,6 +125,17 @@ impl Scope {
         Some((only, beside.map(|source| source.columns.as_ref()).collect()))
     }
 
+    /// By their aliases, and by those in lower case where none is spelled so. The first of a
+    /// name counts.
+    fn by_alias(&self) -> HashMap<String, &Source> {
+        let first = self.sources.iter().rev();
+        let mut found: HashMap<_, _> = first.map(|source| (source.alias.clone(), source)).collect();
+        for source in &self.sources {
+            found.entry(source.alias.to_lowercase()).or_insert(source);
+        }
+        found
+    }
+
     /// A name that the query gives to a column of its own.
     pub(super) fn name_column(&mut self, alias: &str) {
         self.aliases.insert(alias.to_lowercase());
@@ -164,14 +175,11 @@ impl Scope {
         let mut unknown = Vec::new();
         let names = std::mem::take(&mut self.names).into_items();
         let only = self.only_table();
-        // The first of a name counts.
-        let by_alias = (self.sources.len() > FEW).then(|| {
-            let sources = self.sources.iter().rev().map(|source| (source.alias.as_str(), source));
-            sources.collect::<HashMap<_, _>>()
-        });
-        let find = |alias: &str| match &by_alias {
-            Some(sources) => sources.get(alias).copied(),
-            None => self.sources.iter().find(|source| source.alias == alias),
+        let by_alias = self.by_alias();
+        // Servers with `lower_case_table_names` compare aliases without regard to case; others
+        // refuse one that is spelled otherwise.
+        let find = |alias: &String| {
+            by_alias.get(alias).or_else(|| by_alias.get(&alias.to_lowercase())).copied()
         };
         let is_alias = |name: &String| self.aliases.contains(&name.to_lowercase());
         for Noted { parts, may_be_alias } in names {

@@ -33,6 +33,8 @@ fn tables_are_found_wherever_they_stand() {
         ("SELECT EXTRACT(YEAR FROM d), TRIM(x FROM y) FROM a", "a"),
         ("SELECT * FROM a UNION TABLE b", "a b"),
         ("DESCRIBE s.t", "s.t"),
+        ("DESC format 'a%'", "format"),
+        ("EXPLAIN extended", "extended"),
         ("EXPLAIN FORMAT=JSON SELECT * FROM a", "a"),
         ("SHOW FULL COLUMNS FROM t FROM s", "s.t"),
         ("SHOW CREATE TABLE s.t", "s.t"),
@@ -223,6 +225,10 @@ fn an_alias_hides_a_column_only_where_servers_look_for_aliases_first() {
         ("SELECT 1 AS a FROM t ORDER BY a + 1", "t.a"),
         ("SELECT 1 AS a, 2 AS b FROM t ORDER BY LENGTH(a), b IS NULL", "t.a t.b"),
         ("SELECT 1 AS a FROM t GROUP BY b HAVING MAX(a) > 1", "t.a t.b"),
+        (
+            "SELECT YEAR(a) year, MAX(b) - INTERVAL 1 day day FROM t GROUP BY year ORDER BY day",
+            "t.a t.b",
+        ),
         // No alias is given behind FROM, nor in parentheses.
         ("SELECT day FROM t WHERE d > NOW() - INTERVAL 5 day ORDER BY day", "t.d t.day"),
         ("SELECT CAST(a AS signed) FROM t ORDER BY signed", "t.a t.signed"),
@@ -230,6 +236,37 @@ fn an_alias_hides_a_column_only_where_servers_look_for_aliases_first() {
     ] {
         assert_eq!(columns(text), expected, "{text}");
         assert_eq!(to(MARIADB, text).columns.join(" "), expected, "{text}");
+    }
+}
+
+#[test]
+fn behind_a_union_order_by_names_columns_of_the_result() {
+    for (text, expected) in [
+        (
+            "SELECT a FROM t UNION SELECT d FROM u WHERE e = 1 ORDER BY a, (b), UPPER(c)",
+            "t.a u.d u.e",
+        ),
+        ("SELECT a AS b FROM t EXCEPT ALL SELECT d FROM u GROUP BY e ORDER BY b", "t.a u.d u.e"),
+        ("SELECT 1 FROM (SELECT a FROM t UNION SELECT d FROM u ORDER BY a) AS x", "t.a u.d"),
+        // This is the second query's own.
+        ("SELECT a FROM t UNION (SELECT d FROM u ORDER BY e LIMIT 1) ORDER BY a", "t.a u.d u.e"),
+        ("SELECT a FROM t UNION SELECT MAX(d) OVER (ORDER BY e) FROM u ORDER BY 1", "t.a u.d u.e"),
+        ("SELECT a FROM t WHERE b = ALL (SELECT d FROM u ORDER BY e)", "t.a t.b u.d u.e"),
+    ] {
+        assert_eq!(columns(text), expected, "{text}");
+        assert_eq!(to(MARIADB, text).columns.join(" "), expected, "{text}");
+    }
+    assert_eq!(columns("SELECT a FROM t UNION TABLE u ORDER BY a"), "t.a u.*");
+}
+
+#[test]
+fn a_table_s_name_is_looked_for_in_any_case_if_none_is_spelled_so() {
+    for (text, expected) in [
+        ("SELECT X.a, T.b FROM t AS x", "t.a"),
+        ("SELECT VISITS.a, u.b FROM Visits JOIN U", "U.b Visits.a"),
+        ("SELECT x.a, X.b FROM t AS X JOIN u AS x", "t.b u.a"),
+    ] {
+        assert_eq!(columns(text), expected, "{text}");
     }
 }
 
@@ -268,6 +305,10 @@ fn columns_are_told_from_words_of_the_grammar() {
         ("SELECT * FROM t JOIN u USING (a, b)", "t.* t.a t.b u.* u.a u.b"),
         ("SELECT 1 FROM t JOIN u USING (a) JOIN v USING (b)", "t.a u.a v.b"),
         ("SELECT x.c, d FROM (SELECT a FROM t) AS x (c, d)", "t.a"),
+        (
+            "SELECT CONVERT(CONVERT(a, datetime), SIGNED INTEGER), CONVERT(b, JSON), date FROM t",
+            "t.a t.b t.date",
+        ),
         ("SELECT j.c FROM t, JSON_TABLE(t.a, '$' COLUMNS (c INT PATH '$')) AS j, u", "t.a"),
     ] {
         assert_eq!(columns(text), expected, "{text}");
@@ -289,6 +330,8 @@ fn what_is_reserved_depends_on_the_server() {
     ] {
         assert_eq!(to(server, &text).columns.join(" "), expected, "{server}");
     }
+    assert_eq!(to("8.0.13", "SELECT lateral FROM t").columns, ["t.lateral"]);
+    assert_eq!(to("8.0.14", "SELECT lateral FROM t").columns, [""; 0]);
     let text = "SELECT rownum, a FROM t MINUS SELECT t.b FROM t";
     let server = ServerVersion::from_greeting(MARIADB.as_bytes()).unwrap();
     let facts = SessionFacts::new(server, b"ORACLE", 255, Some(b"clin")).unwrap();

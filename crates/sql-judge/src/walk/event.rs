@@ -1,5 +1,6 @@
 //! What a walk over a text comes upon.
 
+use crate::lexer::keyword::Keyword as K;
 use crate::lexer::token::Token;
 
 /// Most parts of a name: schema, table, column. More are counted, not kept.
@@ -119,9 +120,20 @@ pub(crate) enum Place {
     Order,
     /// Columns and aliases in HAVING.
     Having,
+    /// Columns of the whole result, behind ORDER BY of a UNION: its first query has named them.
+    United,
+    /// Arguments of CONVERT, behind whose comma a type follows.
+    Converted,
+    /// A type.
+    Type,
 }
 
 impl Place {
+    /// What names are behind a comma.
+    pub(super) fn behind_comma(self) -> Self {
+        if self == Self::Converted { Self::Type } else { self }
+    }
+
     /// What names are within parentheses that open here, behind this token.
     pub(super) fn inside(self, before: Token) -> Self {
         let is_call = before.is_name() && !before.keyword.takes_parenthesis();
@@ -129,6 +141,8 @@ impl Place {
             Self::Table => Self::Parts,
             Self::Using => Self::Joined,
             Self::Order | Self::Having if !is_call => self,
+            Self::United | Self::Type => self,
+            _ if before.is_word(K::CONVERT) => Self::Converted,
             Self::Other
             | Self::Columns
             | Self::Time
@@ -136,7 +150,8 @@ impl Place {
             | Self::Parts
             | Self::Joined
             | Self::Order
-            | Self::Having => Self::Other,
+            | Self::Having
+            | Self::Converted => Self::Other,
         }
     }
 }

@@ -9,7 +9,8 @@ impl Walk<'_> {
         match self.token.keyword {
             K::DESC | K::DESCRIBE | K::EXPLAIN => {
                 self.bump();
-                self.describes = self.token.is_name() && self.is_described();
+                let next = self.sight.clone().next().unwrap_or(Token::NONE);
+                self.describes = is_described(self.token, next);
                 None
             }
             K::CHECKSUM => {
@@ -24,28 +25,6 @@ impl Walk<'_> {
             }
             _ => None,
         }
-    }
-
-    /// Whether what follows EXPLAIN is a table's name, which may be a keyword: `DESC user`.
-    fn is_described(&self) -> bool {
-        const OTHERS: [K; 13] = [
-            K::SELECT,
-            K::WITH,
-            K::TABLE,
-            K::VALUES,
-            K::FOR,
-            K::INTO,
-            K::ANALYZE,
-            K::EXTENDED,
-            K::PARTITIONS,
-            K::INSERT,
-            K::UPDATE,
-            K::DELETE,
-            K::REPLACE,
-        ];
-        let next = self.sight.clone().next().unwrap_or(Token::NONE);
-        let is_other = OTHERS.contains(&self.token.keyword);
-        next.is(b'.') || !(is_other || (self.is(K::FORMAT) && next.is(b'=')))
     }
 
     /// `SHOW subject [FROM | IN name [FROM | IN schema]]`: what follows is left to the walk.
@@ -114,4 +93,31 @@ impl Walk<'_> {
     fn is_if_not_exists(&self) -> bool {
         self.is(K::NOT) || self.is(K::EXISTS) || self.bytes(self.token).eq_ignore_ascii_case(b"IF")
     }
+}
+
+/// Whether what follows EXPLAIN is a table's name, which may be a keyword: `DESC user`,
+/// `DESC format 'a%'`. `next` is the token behind it.
+pub(crate) fn is_described(token: Token, next: Token) -> bool {
+    // Reserved to both servers.
+    const OTHERS: [K; 11] = [
+        K::SELECT,
+        K::WITH,
+        K::TABLE,
+        K::VALUES,
+        K::INSERT,
+        K::UPDATE,
+        K::DELETE,
+        K::REPLACE,
+        K::FOR,
+        K::INTO,
+        K::ANALYZE,
+    ];
+    let is_one = |token: Token| OTHERS.iter().any(|&other| token.is_word(other));
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other words name tables")]
+    let is_other = match token.keyword {
+        K::FORMAT => next.is(b'='),
+        K::EXTENDED | K::PARTITIONS => next.is(b'(') || is_one(next),
+        _ => is_one(token),
+    };
+    token.is_name() && (next.is(b'.') || !is_other)
 }

@@ -1,7 +1,7 @@
 //! Words that can't name a column without quotes, which each server has its own of. Asked from
 //! MySQL 9.7 and MariaDB 10.11; since when, from their manuals.
 
-use crate::lexer::LexMode;
+use super::LexMode;
 
 /// Words and the version from which they are reserved; 0 for all that are served.
 type Since = (u32, &'static [&'static str]);
@@ -10,7 +10,7 @@ type Since = (u32, &'static [&'static str]);
 const LONGEST: usize = 32;
 
 /// Whether the word is reserved here, whatever its case.
-pub(super) fn is_reserved(mode: LexMode, word: &[u8]) -> bool {
+pub(crate) fn is_reserved(mode: LexMode, word: &[u8]) -> bool {
     let own = if mode.is_mysql() { OF_MYSQL } else { OF_MARIADB };
     with_lower_case(word, |word| {
         let is_in = |list: &[&str]| list.binary_search(&word).is_ok();
@@ -21,7 +21,7 @@ pub(super) fn is_reserved(mode: LexMode, word: &[u8]) -> bool {
 }
 
 /// Whether the word, which is reserved, is a value by itself.
-pub(super) fn is_value(word: &[u8]) -> bool {
+pub(crate) fn is_value(word: &[u8]) -> bool {
     with_lower_case(word, |word| VALUES.binary_search(&word).is_ok())
 }
 
@@ -72,9 +72,12 @@ const OF_MYSQL: &[Since] = &[
     (0, &[
         "cube", "cume_dist", "database", "dense_rank", "empty", "first_value", "function",
         "generated", "get", "grouping", "groups", "io_after_gtids", "io_before_gtids",
-        "json_table", "lag", "last_value", "lateral", "lead", "nth_value", "ntile", "of",
+        "json_table", "lag", "last_value", "lead", "nth_value", "ntile", "of",
         "optimizer_costs", "option", "percent_rank", "rank", "row", "row_number", "schema",
         "stored", "system", "virtual", "window",
+    ]),
+    (80_014, &[
+        "lateral",
     ]),
     (80_031, &[
         "intersect",
