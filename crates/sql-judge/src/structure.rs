@@ -154,6 +154,7 @@ impl Reader<'_> {
 
     fn select(&mut self, is_table: bool) {
         let depth = self.depth;
+        self.interval = None;
         if self.scopes.last().is_some_and(|scope| scope.depth == depth) {
             self.leave_scope();
         } else if is_table {
@@ -302,16 +303,6 @@ impl Reader<'_> {
         }
     }
 
-    /// `WITH name (column, ...) AS`, of which the innermost query is none yet.
-    fn common_column(&mut self, name: &str) {
-        let in_body = self.scopes.last().is_some_and(|scope| scope.depth == self.depth);
-        let depth = self.depth;
-        let list = self.lists.last_mut().filter(|list| list.depth + 1 == depth && !in_body);
-        if let Some(list) = list {
-            list.columns.add(name);
-        }
-    }
-
     // ---- other names -----------------------------------------------------------------
 
     fn name(&mut self, name: Name) {
@@ -325,21 +316,17 @@ impl Reader<'_> {
         if matches!(name.place, Place::United | Place::Type) {
             return;
         }
-        if name.place == Place::Parts {
-            let column = self.token_text(first);
-            if let Some(source) = self.scopes.last_mut().and_then(|scope| scope.sources.last_mut())
-            {
-                Rc::make_mut(&mut source.columns).add(&column);
-            }
-            return;
+        if matches!(name.place, Place::Parts | Place::CommonParts) {
+            return self.part(name);
         }
         if is_bare && matches!(name.place, Place::Table | Place::Time) {
             return self.table_alias(name);
         }
         if is_bare && (before.is_word(K::AS) || self.is_operand(before)) {
             let alias = self.token_text(first);
-            let is_of_interval =
-                is_unit(word) && self.interval.take_if(|depth| *depth == self.depth).is_some();
+            let is_of_interval = !before.is_word(K::AS)
+                && is_unit(word)
+                && self.interval.take_if(|depth| *depth == self.depth).is_some();
             let names_column = name.place == Place::Columns && !is_of_interval;
             if let Some(scope) = self.scopes.last_mut().filter(|_| names_column) {
                 scope.name_column(&alias);
@@ -356,13 +343,24 @@ impl Reader<'_> {
         }
         let may_be_alias = name.place == Place::Having
             || (name.place == Place::Order && self.is_whole_item(&name));
-        if let [column] = parts.as_slice() {
-            self.common_column(column);
-        }
         let Some(scope) = self.scopes.last_mut() else { return };
         match name.place == Place::Joined {
             true => scope.note_joined(&parts),
             false => scope.note(parts, may_be_alias),
+        }
+    }
+
+    /// A new name for a column of what stands for a table.
+    fn part(&mut self, name: Name) {
+        let column = self.token_text(name.path.first());
+        if name.place == Place::CommonParts {
+            if let Some(list) = self.lists.last_mut() {
+                list.columns.add(&column);
+            }
+        } else if let Some(source) =
+            self.scopes.last_mut().and_then(|scope| scope.sources.last_mut())
+        {
+            Rc::make_mut(&mut source.columns).add(&column);
         }
     }
 

@@ -215,13 +215,13 @@ impl<'t> Walk<'t> {
                 if is_table || level.place == Place::TableFunction {
                     self.table_is_named();
                 }
-                let inner = Level {
-                    is_table,
-                    in_from: is_table,
-                    wants_table: is_table,
-                    place: if is_table { Place::Other } else { level.place.inside(before) },
-                    ..Level::default()
+                let place = match (is_table, level.with) {
+                    (true, _) => Place::Other,
+                    (_, With::Named { .. }) => Place::CommonParts,
+                    (_, _) => level.place.inside(before),
                 };
+                let (in_from, wants_table) = (is_table, is_table);
+                let inner = Level { is_table, in_from, wants_table, place, ..Level::default() };
                 if self.levels.len() < MAX_LEVELS {
                     self.levels.push(inner);
                 }

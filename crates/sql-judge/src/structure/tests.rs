@@ -220,6 +220,7 @@ fn an_alias_hides_a_column_only_where_servers_look_for_aliases_first() {
             "t.a t.b t.c",
         ),
         ("SELECT 1 AS a FROM t ORDER BY a", ""),
+        ("SELECT INTERVAL(a, 1, 5), YEAR(b) AS year FROM t ORDER BY year", "t.a t.b"),
         ("SELECT 1 AS a FROM t GROUP BY (a), b WITH ROLLUP", "t.b"),
         // In an expression a column comes first.
         ("SELECT 1 AS a FROM t ORDER BY a + 1", "t.a"),
@@ -305,6 +306,10 @@ fn columns_are_told_from_words_of_the_grammar() {
         ("SELECT * FROM t JOIN u USING (a, b)", "t.* t.a t.b u.* u.a u.b"),
         ("SELECT 1 FROM t JOIN u USING (a) JOIN v USING (b)", "t.a u.a v.b"),
         ("SELECT x.c, d FROM (SELECT a FROM t) AS x (c, d)", "t.a"),
+        (
+            "SELECT (WITH x (c, d) AS (SELECT a, 1 FROM u) SELECT MAX(c) FROM x JOIN v ON UPPER(e)) FROM t",
+            "u.a v.e",
+        ),
         (
             "SELECT CONVERT(CONVERT(a, datetime), SIGNED INTEGER), CONVERT(b, JSON), date FROM t",
             "t.a t.b t.date",

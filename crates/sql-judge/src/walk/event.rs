@@ -111,6 +111,8 @@ pub(crate) enum Place {
     TableFunction,
     /// Indexes, partitions, new names for the columns of a subquery.
     Parts,
+    /// Names for the columns of a common table expression.
+    CommonParts,
     /// Behind USING, where parentheses follow.
     Using,
     /// Columns of all tables that are joined.
@@ -148,6 +150,7 @@ impl Place {
             | Self::Time
             | Self::TableFunction
             | Self::Parts
+            | Self::CommonParts
             | Self::Joined
             | Self::Order
             | Self::Having
