@@ -7,13 +7,13 @@ use crate::judge::Policy;
 use crate::lexer::sight::Sight;
 use crate::lexer::token::Token;
 use crate::metadata::{Special, special};
-use crate::text::{excerpt, unquote_name};
+use crate::text::{excerpt, names_file, unquote_name};
 use crate::walk::{Event, Path, Walk};
 
 impl Policy {
     /// Whether a session of this policy may have that schema as its default.
     pub fn may_use(&self, schema: &[u8]) -> bool {
-        self.lists(schema) || special(schema).is_some()
+        !names_file(schema) && (self.lists(schema) || special(schema).is_some())
     }
 
     /// Whether tables of a schema may be read without further ado. Compared as written: a

@@ -12,6 +12,7 @@ use crate::lexer::sight::{Looked, Session, Sight};
 use crate::memory::{Memory, PlainRead, Unknown};
 use crate::server::ServerVersion;
 use crate::settings::Limits;
+use crate::text::names_file;
 use crate::verdict::{Absorbed, Denial, OwnStatement, ReadPermit, StatementKind, Verdict};
 
 /// Longest text that is judged, in bytes: MySQL's largest packet.
@@ -182,7 +183,11 @@ impl Judge {
     /// Judges COM_INIT_DB: the payload is a schema name, not SQL; it may be refused for
     /// its length or NUL bytes. The permit's effects hold the new schema.
     pub fn judge_init_db(&self, facts: &SessionFacts, schema: Bytes) -> Verdict {
-        if schema.is_empty() || schema.len() > MAX_NAME || schema.contains(&0) {
+        let is_name = !schema.is_empty()
+            && schema.len() <= MAX_NAME
+            && !schema.contains(&0)
+            && !names_file(&schema);
+        if !is_name {
             return deny("schema_name", StatementKind::Use, "this is no schema name", 0);
         }
         if !self.policy.may_use(&schema) {
@@ -202,6 +207,7 @@ impl Judge {
         let pattern = parts.next().unwrap_or_default();
         let is_plain = !table.is_empty()
             && table.len() <= MAX_NAME
+            && !names_file(table)
             && pattern.len() <= MAX_NAME
             && parts.all(<[u8]>::is_empty);
         if !is_plain {
@@ -342,5 +348,34 @@ fn shifted(verdict: Verdict, by: usize) -> Verdict {
             Verdict::Deny(Denial { offset: denial.offset.saturating_add(by), ..denial })
         }
         other @ (Verdict::Allow(_) | Verdict::Absorb(_) | Verdict::Own(_)) => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Flavour;
+
+    #[test]
+    fn names_in_commands_are_those_of_tables_and_schemas() {
+        let server = ServerVersion { flavour: Flavour::MariaDb, number: 101_100 };
+        let judge = Judge::new(server, Policy::default());
+        let facts = SessionFacts::new(server, b"", 45, Some(b"clin")).unwrap();
+        let rule = |verdict| match verdict {
+            Verdict::Deny(denial) => denial.rule,
+            Verdict::Allow(_) | Verdict::Absorb(_) | Verdict::Own(_) => "",
+        };
+        for (name, of_schema, of_table) in [
+            ("clin", "", ""),
+            ("#", "", ""),
+            ("#mysql50#clin", "schema_name", "field_list_name"),
+            ("#MYSQL50#", "schema_name", "field_list_name"),
+            ("", "schema_name", "field_list_name"),
+        ] {
+            let name = Bytes::from_static(name.as_bytes());
+            assert_eq!(rule(judge.judge_init_db(&facts, name.clone())), of_schema, "{name:?}");
+            assert_eq!(rule(judge.judge_field_list(&facts, name.clone())), of_table, "{name:?}");
+            assert_eq!(Policy::default().may_use(&name), of_schema.is_empty() || name.is_empty());
+        }
     }
 }

@@ -74,6 +74,13 @@ pub(crate) fn unquote_name(token: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(name)
 }
 
+/// Whether a name means a table or schema by its file: to MariaDB `#mysql50#t` is `t` by another
+/// name, which neither rules nor records would know.
+pub(crate) fn names_file(name: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"#mysql50#";
+    name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
 /// At most 64 bytes of a statement, safe to show to a client and in a log.
 pub(crate) fn excerpt(bytes: &[u8]) -> String {
     let mut shown: String =

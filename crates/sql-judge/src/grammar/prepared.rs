@@ -67,11 +67,12 @@ impl Parser<'_> {
     }
 
     /// Names are compared without regard to case; other bytes than ASCII would need the
-    /// server's collation.
+    /// server's collation. To MySQL `s` and `s ` are one name, to MariaDB two.
     fn prepared_name(&self, name: Token) -> Rule<Bytes> {
         let bytes = unquote_name(self.bytes(name));
-        if !bytes.is_ascii() {
-            let reason = "names of prepared statements must be ASCII here";
+        if !bytes.is_ascii() || bytes.ends_with(b" ") {
+            let reason =
+                "names of prepared statements must be ASCII here, with no blank at the end";
             return Err(self.refuse_at(name, "prepared_name", reason));
         }
         Ok(Bytes::from(bytes.to_ascii_lowercase()))

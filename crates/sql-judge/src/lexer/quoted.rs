@@ -3,6 +3,9 @@
 use super::Lexer;
 use super::runs::quoted_end;
 use super::token::{Kind, Lexed, Token};
+use crate::text::names_file;
+
+const FILE_NAME: &str = "a name that begins with #mysql50# is that of a file, not of a table";
 
 impl<'t> Lexer<'t> {
     /// A string; `prefix` bytes (`N`) stand before its quote. Ends at the quote that is
@@ -42,6 +45,9 @@ impl<'t> Lexer<'t> {
         let start = self.at;
         let quote = self.peek(0).unwrap_or(b'`');
         self.at += 1;
+        if names_file(self.rest()) {
+            return Err(self.error("file_name", FILE_NAME, start));
+        }
         loop {
             self.at = quoted_end(self.text, self.at, quote, 0);
             match self.peek(0) {
