@@ -34,7 +34,8 @@ pub(crate) enum Charset {
 
 impl Charset {
     /// By its name in SQL. `None` if it isn't known or can't be a client character set,
-    /// and for swe7, to which braces and backslashes are letters.
+    /// for swe7, to which braces and backslashes are letters, and for armscii8, which has some of
+    /// ASCII once more above 0x7f: one table would have two names.
     pub(crate) fn by_name(flavour: Flavour, name: &[u8]) -> Option<Self> {
         let mut lower = [0u8; 16];
         let lower = lower.get_mut(..name.len())?;
@@ -52,8 +53,8 @@ impl Charset {
             b"ujis" | b"eucjpms" => Self::Ujis,
             b"cp1251" | b"cp1256" | b"cp1257" | b"cp850" | b"hp8" | b"koi8r" | b"koi8u"
             | b"macce" | b"macroman" => Self::SingleByte { space: None },
-            b"latin1" | b"armscii8" | b"cp1250" | b"dec8" | b"geostd8" | b"greek" | b"hebrew"
-            | b"latin2" | b"latin5" | b"latin7" => Self::SingleByte { space: Some(0xa0) },
+            b"latin1" | b"cp1250" | b"dec8" | b"geostd8" | b"greek" | b"hebrew" | b"latin2"
+            | b"latin5" | b"latin7" => Self::SingleByte { space: Some(0xa0) },
             b"cp852" | b"cp866" | b"keybcs2" => Self::SingleByte { space: Some(0xff) },
             _ => return None,
         })
@@ -113,12 +114,10 @@ impl Charset {
             | 21
             | 25..=27
             | 30
-            | 32
             | 34
             | 41
             | 42
             | 44
-            | 64
             | 66
             | 69..=71
             | 77..=79
@@ -226,11 +225,11 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_character_set_is_refused() {
-        for name in ["ucs2", "utf16", "utf16le", "utf32", "klingon"] {
+    fn a_character_set_that_is_wide_or_reads_ascii_otherwise_is_refused() {
+        for name in ["ucs2", "utf16", "utf16le", "utf32", "swe7", "armscii8", "klingon"] {
             assert_eq!(Charset::by_name(Flavour::MySql, name.as_bytes()), None);
         }
-        for id in [35, 54, 55, 56, 60, 61, 62, 90, 101, 128, 160, 183] {
+        for id in [10, 32, 35, 54, 55, 56, 60, 61, 62, 64, 82, 90, 101, 128, 160, 183] {
             assert_eq!(Charset::by_collation(Flavour::MySql, id), None, "{id}");
         }
     }
