@@ -314,7 +314,11 @@ fn columns_are_told_from_words_of_the_grammar() {
             "SELECT CONVERT(CONVERT(a, datetime), SIGNED INTEGER), CONVERT(b, JSON), date FROM t",
             "t.a t.b t.date",
         ),
-        ("SELECT j.c FROM t, JSON_TABLE(t.a, '$' COLUMNS (c INT PATH '$')) AS j, u", "t.a"),
+        (
+            "SELECT j.c, d, b, f FROM t, JSON_TABLE(CONCAT(e, t.a), '$' COLUMNS (c INT PATH '$', \
+             NESTED PATH '$' COLUMNS (d FOR ORDINALITY, b VARCHAR(5) PATH '$'))) AS j",
+            "t.a t.e t.f",
+        ),
     ] {
         assert_eq!(columns(text), expected, "{text}");
         assert_eq!(to(MARIADB, text).columns.join(" "), expected, "{text}");
@@ -408,7 +412,7 @@ fn a_bare_column_is_the_only_tables_beside_subqueries_that_lack_it() {
         ("WITH c (a) AS (SELECT b FROM u) SELECT a, d FROM t JOIN c", "t.d u.b"),
         ("WITH RECURSIVE c AS (SELECT 1 AS k) SELECT a FROM t JOIN c", ""),
         ("WITH c AS (TABLE u) SELECT a FROM t JOIN c", "u.*"),
-        ("SELECT x, a FROM t, JSON_TABLE('[]', '$' COLUMNS (x INT PATH '$')) AS j", ""),
+        ("SELECT x, a FROM t, JSON_TABLE('[]', '$' COLUMNS (x INT PATH '$')) AS j", "t.a"),
     ] {
         assert_eq!(columns(text), expected, "{text}");
     }

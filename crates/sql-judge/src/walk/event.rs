@@ -109,6 +109,8 @@ pub(crate) enum Place {
     Time,
     /// Behind the name of a function in the place of a table, where its arguments follow.
     TableFunction,
+    /// Those, of which COLUMNS brings the names that its columns have.
+    TableArguments,
     /// Indexes, partitions, new names for the columns of a subquery.
     Parts,
     /// Names for the columns of a common table expression.
@@ -141,6 +143,8 @@ impl Place {
         let is_call = before.is_name() && !before.keyword.takes_parenthesis();
         match self {
             Self::Table => Self::Parts,
+            Self::TableFunction => Self::TableArguments,
+            Self::TableArguments | Self::Parts if before.is_word(K::COLUMNS) => Self::Parts,
             Self::Using => Self::Joined,
             Self::Order | Self::Having if !is_call => self,
             Self::United | Self::Type => self,
@@ -148,7 +152,7 @@ impl Place {
             Self::Other
             | Self::Columns
             | Self::Time
-            | Self::TableFunction
+            | Self::TableArguments
             | Self::Parts
             | Self::CommonParts
             | Self::Joined
