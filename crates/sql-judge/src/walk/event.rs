@@ -109,8 +109,10 @@ pub(crate) enum Place {
     Time,
     /// Behind the name of a function in the place of a table, where its arguments follow.
     TableFunction,
-    /// Those, of which COLUMNS brings the names that its columns have.
-    TableArguments,
+    /// In its arguments.
+    Arguments,
+    /// Behind the COLUMNS of JSON_TABLE: at the head of each item a new column, then words.
+    Made,
     /// Indexes, partitions, new names for the columns of a subquery.
     Parts,
     /// Names for the columns of a common table expression.
@@ -143,16 +145,17 @@ impl Place {
         let is_call = before.is_name() && !before.keyword.takes_parenthesis();
         match self {
             Self::Table => Self::Parts,
-            Self::TableFunction => Self::TableArguments,
-            Self::TableArguments | Self::Parts if before.is_word(K::COLUMNS) => Self::Parts,
             Self::Using => Self::Joined,
+            Self::TableFunction => Self::Arguments,
+            Self::Arguments | Self::Made if before.is_word(K::COLUMNS) => Self::Made,
             Self::Order | Self::Having if !is_call => self,
             Self::United | Self::Type => self,
             _ if before.is_word(K::CONVERT) => Self::Converted,
             Self::Other
             | Self::Columns
             | Self::Time
-            | Self::TableArguments
+            | Self::Arguments
+            | Self::Made
             | Self::Parts
             | Self::CommonParts
             | Self::Joined
