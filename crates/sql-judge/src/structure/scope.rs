@@ -181,8 +181,8 @@ impl Scope {
         let only = self.only_table();
         let has_table = self.sources.iter().any(|source| source.table.is_some());
         let by_alias = self.by_alias();
-        // Servers with `lower_case_table_names` compare aliases without regard to case; others
-        // refuse one that is spelled otherwise.
+        // Servers with `lower_case_table_names` compare aliases without regard to case. To others
+        // one that is spelled otherwise is that of an outer query.
         let find = |alias: &String| {
             by_alias.get(alias).or_else(|| by_alias.get(&alias.to_lowercase())).copied()
         };
@@ -202,11 +202,15 @@ impl Scope {
                     Some(_) | None if has_table => column(format!("{ONE_OF_THEM}.{bare}")),
                     Some(_) | None => {}
                 },
-                [alias, bare] => match find(alias) {
-                    Some(Source { table: Some(table), .. }) => column(format!("{table}.{bare}")),
-                    Some(Source { table: None, .. }) => {}
-                    None => unknown.push(parts),
-                },
+                [alias, bare] => {
+                    let source = find(alias);
+                    if let Some(Source { table: Some(table), .. }) = source {
+                        column(format!("{table}.{bare}"));
+                    }
+                    if source.is_none_or(|source| source.alias != *alias) {
+                        unknown.push(parts);
+                    }
+                }
                 [_, _, _] => column(parts.join(".")),
                 _ => {}
             }

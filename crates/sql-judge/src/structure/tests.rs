@@ -276,6 +276,7 @@ fn a_table_s_name_is_looked_for_in_any_case_if_none_is_spelled_so() {
         ("SELECT X.a, T.b FROM t AS x", "t.a"),
         ("SELECT VISITS.a, u.b FROM Visits JOIN U", "U.b Visits.a"),
         ("SELECT x.a, X.b FROM t AS X JOIN u AS x", "t.b u.a"),
+        ("SELECT 1 FROM t T WHERE (SELECT 1 FROM u t WHERE t.a = T.b)", "t.b u.a u.b"),
     ] {
         assert_eq!(columns(text), expected, "{text}");
     }
