@@ -80,6 +80,24 @@ on_both! {
         assert_eq!((error.code, error.state.as_str()), (1049, "42000"));
     }
 
+    fn what_was_wrong_with_a_name_can_be_asked_for(stage) {
+        let mut both = [stage.alice(), stage.direct()];
+        both.iter_mut().for_each(|one| drop(one.query("USE clinical")));
+        for failing in [
+            "USE no_such_schema",
+            "DEALLOCATE PREPARE none",
+            "PREPARE s FROM 'SELECT no_such_column'",
+        ] {
+            let left = both.each_mut().map(|one| {
+                one.query(failing).expect_error();
+                let told = one.query("SHOW WARNINGS").rows();
+                (told, one.query("SELECT DATABASE()").value())
+            });
+            assert_eq!(left[0], left[1], "{failing}");
+            assert_eq!(left[0].0.len(), 1, "{failing}");
+        }
+    }
+
     fn lists_fields_as_the_replica_does(stage) {
         let (mut alice, mut direct) = (stage.alice(), stage.direct());
         for client in [&mut alice, &mut direct] {
