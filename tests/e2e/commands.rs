@@ -98,6 +98,30 @@ on_both! {
         }
     }
 
+    fn an_error_of_readgates_own_can_be_asked_for(stage) {
+        let mut alice = stage.alice();
+        for failing in [
+            "DELETE FROM clinical.subjects WHERE term = 'it''s \\ \u{e9}'",
+            "KILL 999999",
+            "SET NAMES utf8mb4, sql_mode = 'no_such_mode'",
+        ] {
+            alice.query("SELECT CAST('x' AS SIGNED) FROM clinical.subjects LIMIT 3").expect_ok();
+            let error = alice.query(failing).expect_error();
+            assert_eq!(alice.query("SELECT ROW_COUNT()").value(), "-1", "{failing}");
+            let error_again = alice.query(failing).expect_error();
+            assert_eq!(error.to_string(), error_again.to_string());
+            for _ in 0..2 {
+                let rows = alice.query("SHOW WARNINGS").rows();
+                let told: String = error.message.chars().take(128).collect();
+                let row = ["Error", &error.code.to_string(), &told].map(|told| Some(told.as_bytes().to_vec()));
+                assert_eq!(rows, [row], "{failing}");
+            }
+        }
+        alice.query("DELETE FROM clinical.subjects").expect_error();
+        alice.query("SELECT COUNT(*) FROM clinical.subjects").expect_ok();
+        assert!(alice.query("SHOW WARNINGS").rows().is_empty(), "what was refused is past");
+    }
+
     fn lists_fields_as_the_replica_does(stage) {
         let (mut alice, mut direct) = (stage.alice(), stage.direct());
         for client in [&mut alice, &mut direct] {

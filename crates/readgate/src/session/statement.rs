@@ -422,11 +422,13 @@ impl<'p> Run<'p> {
             || self.permit.effects().is_empty();
         match end {
             ResponseEnd::Err(_) if changes_nothing => return Ok(()),
-            ResponseEnd::Err(_) => {
-                return match session.facts.apply_failed(self.permit.effects()) {
-                    true => Box::pin(session.resync()).await,
-                    false => Ok(()),
-                };
+            ResponseEnd::Err(err) => {
+                if session.facts.apply_failed(self.permit.effects()) {
+                    Box::pin(session.resync()).await?;
+                    // Its diagnostics are the question's by now.
+                    session.untold = Some(err.clone());
+                }
+                return Ok(());
             }
             ResponseEnd::Ok(_) if self.command == Command::StmtPrepare => return Ok(()),
             ResponseEnd::Ok(status) => session.note_status(*status),
