@@ -80,6 +80,48 @@ on_both! {
         assert_eq!((error.code, error.state.as_str()), (1049, "42000"));
     }
 
+    fn what_was_wrong_with_a_name_can_be_asked_for(stage) {
+        let mut both = [stage.alice(), stage.direct()];
+        both.iter_mut().for_each(|one| drop(one.query("USE clinical")));
+        for failing in [
+            "USE no_such_schema",
+            "DEALLOCATE PREPARE none",
+            "PREPARE s FROM 'SELECT no_such_column'",
+        ] {
+            let left = both.each_mut().map(|one| {
+                one.query(failing).expect_error();
+                let told = one.query("SHOW WARNINGS").rows();
+                (told, one.query("SELECT DATABASE()").value())
+            });
+            assert_eq!(left[0], left[1], "{failing}");
+            assert_eq!(left[0].0.len(), 1, "{failing}");
+        }
+    }
+
+    fn an_error_of_readgates_own_can_be_asked_for(stage) {
+        let mut alice = stage.alice();
+        for failing in [
+            "DELETE FROM clinical.subjects WHERE term = 'it''s \\ \u{e9}'",
+            "KILL 999999",
+            "SET NAMES utf8mb4, sql_mode = 'no_such_mode'",
+        ] {
+            alice.query("SELECT CAST('x' AS SIGNED) FROM clinical.subjects LIMIT 3").expect_ok();
+            let error = alice.query(failing).expect_error();
+            assert_eq!(alice.query("SELECT ROW_COUNT()").value(), "-1", "{failing}");
+            let error_again = alice.query(failing).expect_error();
+            assert_eq!(error.to_string(), error_again.to_string());
+            for _ in 0..2 {
+                let rows = alice.query("SHOW WARNINGS").rows();
+                let told: String = error.message.chars().take(128).collect();
+                let row = ["Error", &error.code.to_string(), &told].map(|told| Some(told.as_bytes().to_vec()));
+                assert_eq!(rows, [row], "{failing}");
+            }
+        }
+        alice.query("DELETE FROM clinical.subjects").expect_error();
+        alice.query("SELECT COUNT(*) FROM clinical.subjects").expect_ok();
+        assert!(alice.query("SHOW WARNINGS").rows().is_empty(), "what was refused is past");
+    }
+
     fn lists_fields_as_the_replica_does(stage) {
         let (mut alice, mut direct) = (stage.alice(), stage.direct());
         for client in [&mut alice, &mut direct] {

@@ -306,6 +306,32 @@ on_both! {
         wait_for("a login", SOON, || try_login(stage, &readgate, "alice").ok());
     }
 
+    fn statements_whose_clients_go_together_are_all_ended_on_a_replica_without_room(stage) {
+        const TOGETHER: u32 = 6;
+        limited(stage, "crowded_many", TOGETHER + 3);
+        let (directory, mut config) = stage.own_config("crowded_many");
+        set(&mut config, "replica.account.user", "crowded_many");
+        set(&mut config, "replica.warm_connections", 0);
+        set(&mut config, "limits.statement_timeout", "2m");
+        let readgate = Readgate::start(&directory, config);
+        let mut clients: Vec<_> = (0..TOGETHER).map(|_| stage.enter(&readgate, "alice")).collect();
+        until_more(&readgate, "readgate_replica_opens_total{result=\"ok\"} ", 1);
+        let _others = fill(stage, "crowded_many");
+        // Servers end a SLEEP whose client is gone by themselves.
+        let tables = ["a", "b", "c"].map(|alias| format!("clinical.lab_results AS {alias}")).join(", ");
+        let long = format!("SELECT SUM(RAND()), 'together' FROM {tables}");
+        for client in &mut clients {
+            client.send_command(0x03, long.as_bytes()).expect("sent");
+        }
+        let running = || {
+            let sql = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SUM(RAND()), \\'tog%'";
+            stage.server.sql(sql).trim().parse::<u32>().expect("a number")
+        };
+        wait_for("all run", SOON, || (running() == TOGETHER).then_some(()));
+        drop(clients);
+        wait_for("all are gone from the replica", SOON, || (running() == 0).then_some(()));
+    }
+
     fn an_account_that_has_no_room_to_be_checked_keeps_its_service(stage) {
         limited(stage, "crowded_role", 2);
         let (directory, mut config) = stage.own_config("crowded_role");

@@ -259,6 +259,29 @@ on_both! {
         assert_eq!((&refusal["text"], &refusal["verdict"]), (&"SELECT 2".into(), &"refused".into()));
     }
 
+    fn sessions_that_read_at_the_same_time_draw_from_one_day(stage) {
+        const DAY: usize = 16 << 20;
+        let (directory, mut config) = stage.own_config("one_day");
+        let role: Table = "[[role]]\nname = \"brief\"\nbytes_per_day = \"16MiB\"".parse().unwrap();
+        set(&mut config, "role", role["role"].clone());
+        set(&mut config, "user.0.role", "brief");
+        let readgate = Readgate::start(&directory, config);
+        // Far more than lies in sockets, so that the first one waits for its client.
+        let much = "SELECT REPEAT('x', 1000) FROM clinical.lab_results AS a, clinical.lab_results AS b LIMIT 100000";
+        let mut alices = [(); 2].map(|()| stage.enter(&readgate, "alice"));
+        alices[0].send_command(3, much.as_bytes()).unwrap();
+        readgate.record("intent", |record| record["text"] == much);
+        alices[1].send_command(3, much.as_bytes()).unwrap();
+        let read = [1, 0].map(|index| {
+            let response = alices[index].read_response().unwrap();
+            assert!(response.expect_error().message.contains("'bytes_per_day'"));
+            response.payloads.iter().map(|payload| payload.len() + 4).sum::<usize>()
+        });
+        // Either may have been handed a read's worth when the day ended.
+        let together: usize = read.iter().sum();
+        assert!(together > DAY - 4096 && together < DAY + (256 << 10), "{read:?}");
+    }
+
     fn a_result_that_comes_through_a_cursor_keeps_to_the_limits_of_one(stage) {
         let (directory, mut config) = stage.own_config("cursor_limit");
         let roles = "[[role]]\nname = \"rows\"\nresult_rows = 100\n\

@@ -162,6 +162,9 @@ on_both! {
         });
         let error = enter(stage, &readgate, schema).query(format!("KILL QUERY {id}")).expect_error();
         assert_eq!(error.code, NOT_OWNER, "{error}");
+        let kill = readgate.record("kill", |kill| kill["result"] != "killed");
+        let why = "not killed: the account may not stop a routine that runs with its definer's rights";
+        assert_eq!(kill["result"], why);
         assert_eq!(alice.read_response().unwrap().expect_error().code, USER_LIMIT_REACHED);
         assert_eq!(alice.query("SELECT 1").value(), "1", "the session goes on");
     }

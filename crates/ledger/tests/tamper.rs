@@ -230,6 +230,44 @@ fn a_tail_rewritten_by_who_holds_the_key_differs_from_the_anchors() {
 }
 
 #[test]
+fn a_tail_cut_from_files_and_journal_is_no_power_cut_to_the_anchors() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        || LedgerSettings { checkpoint_records: 10, ..LedgerSettings::new(folder.path(), "n1") };
+    write(settings(), 30);
+    let file = files(folder.path()).remove(0);
+    let lines = fs::read_to_string(&file).unwrap();
+    fs::write(&file, lines.split_inclusive('\n').take(15).collect::<String>()).unwrap();
+    // As after a kill: nothing speaks for the last checkpoint, that of an orderly close.
+    let copies = folder.path().join("checkpoints-n1.jsonl");
+    let text = fs::read_to_string(&copies).unwrap();
+    let kept = text.trim_end().rfind('\n').unwrap() + 1;
+    fs::write(&copies, &text[..kept]).unwrap();
+    // All that the journal has left is the record before it.
+    let journal = folder.path().join("journal-n1");
+    let mut bytes = fs::read(&journal).unwrap();
+    let stop = u64::try_from(lines.lines().count() - 1).unwrap().to_le_bytes();
+    for at in (4096..bytes.len() - 16).step_by(8) {
+        if bytes[at..].starts_with(b"RGe\x01") && bytes[at + 8..at + 16] != stop {
+            bytes[at] = 0;
+        }
+    }
+    fs::write(&journal, bytes).unwrap();
+    write(settings(), 1);
+    let verify = || {
+        let paths = vec![folder.path().to_owned()];
+        verify(&VerifyRequest { paths, ..VerifyRequest::default() }).unwrap()
+    };
+    let report = verify();
+    let finding = Finding { file, line: 16, sequence: Some(16), what: What::AnchorDiffers };
+    assert_eq!(report.nodes[0].findings, [finding]);
+    assert!(report.nodes[0].lost > 10 && report.nodes[0].anchors_met > 0);
+    // As where power went off before the first of those checkpoints was copied.
+    fs::remove_file(copies).unwrap();
+    assert!(verify().is_intact());
+}
+
+#[test]
 fn records_of_another_node_are_told() {
     let made = Made::new(10, |_| {});
     let other = Made::new(10, |settings| settings.node = "n2".into());

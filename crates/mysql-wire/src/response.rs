@@ -203,6 +203,12 @@ impl ResponseWalker {
         self
     }
 
+    /// Caps what is still to come, beyond the packet under way, at so many bytes.
+    pub fn leave(&mut self, bytes: u64) {
+        let cap = self.bytes.saturating_sub(self.pass as u64).saturating_add(bytes);
+        self.caps.bytes = Some(self.caps.bytes.map_or(cap, |before| before.min(cap)));
+    }
+
     /// Goes on without caps, for a response that is thrown away.
     pub fn lift_caps(&mut self) {
         self.caps = Caps::default();

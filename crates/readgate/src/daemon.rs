@@ -311,7 +311,7 @@ impl Daemon {
         let (daemon, account, seat) = (Arc::clone(self), Arc::clone(account), seat.clone());
         let under_way = Arc::clone(&self.kills);
         tokio::spawn(async move {
-            if let Err(fault) = daemon.pool.kill(&account, &seat, false).await {
+            if let Err(fault) = daemon.pool.end(&account, &seat).await {
                 tracing::warn!(replica_session = seat.id, %fault, "a statement could not be ended");
             }
             drop(under_way);

@@ -35,6 +35,7 @@ use account::{Account, Accounts};
 use guard::GuardSettings;
 use login::LoggedIn;
 use seat::Seat;
+use text_query::QueryFault;
 
 /// Id of utf8mb4_general_ci, which every server has.
 const UTF8MB4: u8 = 45;
@@ -414,6 +415,23 @@ impl ReplicaTarget {
         };
         session.is_loose = false;
         Ok(baseline)
+    }
+
+    /// Has a session's diagnostics say of its last statement what readgate has said: that error.
+    /// FOUND_ROWS() stays, as behind any error.
+    pub async fn signal(
+        &self,
+        session: &mut ReplicaSession,
+        err: &ErrPacket,
+    ) -> Result<(), ReplicaFault> {
+        let text = text_query::signal(err);
+        let signalling = async {
+            match text_query::run(&mut session.channel, &text).await {
+                Err(QueryFault::Stream(fault)) => Err(fault.into()),
+                Ok(_) | Err(QueryFault::Replica(_)) => Ok(()),
+            }
+        };
+        self.within_deadline(signalling).await
     }
 
     /// Runs work on the replica within the deadline for it.

@@ -66,6 +66,8 @@ pub struct Session<'a, R = ReplicaSession> {
     context: &'a mut Context,
     replica: R,
     traces: Traces,
+    /// The last error, if the replica's diagnostics don't have it.
+    untold: Option<ErrPacket>,
     judge: Arc<Judge>,
     facts: SessionFacts,
     prepared: PreparedStatements,
@@ -280,6 +282,7 @@ impl<'a> Session<'a> {
     async fn send_ok(&mut self, more_results: bool) -> Result<(), Ending> {
         let mut status = self.replica.status - RESPONSE_FLAGS;
         status.set(StatusFlags::SERVER_MORE_RESULTS_EXISTS, more_results);
+        self.untold = None;
         self.send(&OkPacket::plain(status).encode()).await
     }
 
@@ -300,8 +303,19 @@ impl<'a> Session<'a> {
 
     /// Puts the guard in force again behind a routine that may have set something else. Before the
     /// next statement and not at once: what the routine left, such as warnings, may be asked for.
+    /// Where readgate has answered the last one with an error, that is what is asked for.
     async fn tighten_for(&mut self, next: &ReadPermit) -> Result<(), Ending> {
-        if !self.replica.is_loose || next.asks_diagnostics() {
+        let untold = self.untold.take();
+        if !self.replica.is_loose && untold.is_none() {
+            return Ok(());
+        }
+        if next.asks_diagnostics() {
+            return match untold {
+                Some(err) => Box::pin(self.retell(&err)).await,
+                None => Ok(()),
+            };
+        }
+        if !self.replica.is_loose {
             return Ok(());
         }
         Box::pin(self.resync()).await.map_err(|ending| {
@@ -309,6 +323,12 @@ impl<'a> Session<'a> {
             let farewell = fault.err_packet(&self.daemon.pool.target.name);
             Ending { farewell: ending.farewell.or(Some(farewell)), ..ending }
         })
+    }
+
+    /// Has the replica's diagnostics say what the client was told.
+    async fn retell(&mut self, err: &ErrPacket) -> Result<(), Ending> {
+        let told = self.daemon.pool.target.signal(&mut self.replica, err).await;
+        told.map_err(|fault| Ending::silent(EndingKind::ReplicaFault, fault.to_string()))
     }
 
     /// The replica says with each OK whether a backslash escapes: a session in which the
@@ -334,6 +354,7 @@ impl<'a> Session<'a> {
 
 impl<'a, R> Session<'a, R> {
     async fn send_err(&mut self, err: &ErrPacket) -> Result<(), Ending> {
+        self.untold = Some(err.clone());
         self.send(&err.encode()).await
     }
 
@@ -356,6 +377,7 @@ impl<'a, R> Session<'a, R> {
             context: self.context,
             replica,
             traces: self.traces,
+            untold: self.untold,
             judge: self.judge,
             facts: self.facts,
             prepared: self.prepared,

@@ -17,6 +17,7 @@ use ledger::whole_file;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
+use crate::clock::today;
 use crate::daemon::Daemon;
 
 const FILE: &str = "bytes-of-day";
@@ -38,6 +39,15 @@ pub struct DailyBytes {
 /// What one user has read on the day that is named.
 #[derive(Debug, Default)]
 pub struct BytesRead(Mutex<(Date, u64)>);
+
+/// A day that a limit is set for. All sessions of its user draw from it while they read.
+#[derive(Debug)]
+pub struct LimitedDay {
+    /// What has been drawn.
+    pub read: Arc<BytesRead>,
+    /// The limit.
+    pub most: u64,
+}
 
 /// What is written down.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,6 +167,18 @@ impl BytesRead {
             *read = (day, 0);
         }
         read.1 = read.1.saturating_add(bytes);
+    }
+}
+
+impl LimitedDay {
+    /// What may still be read.
+    pub fn left(&self) -> u64 {
+        self.most.saturating_sub(self.read.on(today()))
+    }
+
+    /// Counts a part of a response.
+    pub fn count(&self, bytes: u64) {
+        self.read.add(today(), bytes);
     }
 }
 

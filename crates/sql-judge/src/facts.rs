@@ -126,8 +126,7 @@ impl SessionFacts {
         if effects.changes.iter().any(|change| matches!(change, Change::Called)) {
             self.prepared.clear();
         }
-        let is_done = |change: &Change| matches!(change, Change::Called | Change::Executed(_));
-        !effects.changes.iter().all(is_done)
+        !effects.changes.iter().all(Change::is_settled_by_an_error)
     }
 
     /// Takes over what the replica itself says of the session, read back after something
@@ -281,4 +280,23 @@ pub(crate) enum Change {
     },
     /// A trace or a profile of statements was switched.
     Tracing,
+}
+
+impl Change {
+    /// Whether an error leaves no doubt of it. A name, of a schema or a prepared statement, is all
+    /// that its statement changes; of several settings some may have been made.
+    fn is_settled_by_an_error(&self) -> bool {
+        match self {
+            Self::Called
+            | Self::Executed(_)
+            | Self::Schema(_)
+            | Self::Prepared(..)
+            | Self::Deallocated(_) => true,
+            Self::SqlMode(_)
+            | Self::Charset(_)
+            | Self::InDoubt
+            | Self::Literals { .. }
+            | Self::Tracing => false,
+        }
+    }
 }

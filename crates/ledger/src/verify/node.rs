@@ -223,12 +223,17 @@ impl NodeCheck {
             Event::KeyRotated => self.rotation(line.bytes),
             Event::Other => {}
         }
-        if let Some(anchored) = self.anchors.remove(&frame.sequence) {
-            if anchored.iter().all(|anchored| *anchored == line.hash) {
+        self.meet_anchor(frame.sequence, &line.hash);
+    }
+
+    /// Holds the copies of a checkpoint against the record of its number.
+    pub(super) fn meet_anchor(&mut self, sequence: u64, hash: &Hash) {
+        match self.anchors.remove(&sequence) {
+            Some(anchored) if anchored.iter().all(|anchored| anchored == hash) => {
                 self.report.anchors_met += 1;
-            } else {
-                self.find(What::AnchorDiffers);
             }
+            Some(_) => self.find(What::AnchorDiffers),
+            None => {}
         }
     }
 
@@ -253,9 +258,16 @@ impl NodeCheck {
         let Ok(gap) = serde_json::from_slice::<Gap>(line) else {
             return;
         };
-        if gap.lost_to >= self.place.sequence {
-            self.report.lost += gap.lost_to - self.place.sequence + 1;
-            self.expected = gap.lost_to.saturating_add(1);
+        let lost = self.place.sequence..=gap.lost_to;
+        if lost.is_empty() {
+            return;
+        }
+        self.report.lost += gap.lost_to - self.place.sequence + 1;
+        self.expected = gap.lost_to.saturating_add(1);
+        // A checkpoint was on the disk before it was copied: that was no power cut.
+        if self.anchors.range(lost.clone()).next().is_some() {
+            self.find(What::AnchorDiffers);
+            self.anchors.retain(|at, _| !lost.contains(at));
         }
     }
 

@@ -67,7 +67,10 @@ impl NodeCheck {
         }
         self.expected = statement.last.saturating_add(1);
         self.prev = match from_hex(statement.head.as_bytes()) {
-            Some(head) => Prev::Hash(head),
+            Some(head) => {
+                self.meet_anchor(statement.last, &head);
+                Prev::Hash(head)
+            }
             None => Prev::Unknown,
         };
         self.report.last = statement.last;

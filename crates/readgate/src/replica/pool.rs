@@ -76,6 +76,8 @@ pub struct Pool {
     each_anew: AtomicBool,
     /// A session of readgate's own, for when the replica has no place for another.
     spare: Mutex<Option<ReplicaSession>>,
+    /// Who ends sessions whose clients are gone.
+    turns_to_end: Semaphore,
 }
 
 impl Pool {
@@ -93,6 +95,7 @@ impl Pool {
             usual: Mutex::default(),
             each_anew: AtomicBool::new(false),
             spare: Mutex::default(),
+            turns_to_end: Semaphore::new(own::ENDED_TOGETHER),
         })
     }
 

@@ -16,6 +16,7 @@ use crate::idle::IdleTimer;
 use crate::packet_stream::PacketStream;
 use crate::patience;
 use crate::registry::{Order, Orders};
+use crate::usage::LimitedDay;
 
 /// While a response runs, at most this much of what the client sends ahead is read.
 const READ_AHEAD: usize = 64 * 1024;
@@ -64,6 +65,8 @@ pub struct Passed {
     pub stopped: bool,
     /// The id of the next packet to the client, where what it has got ends with a packet.
     pub border: Option<u8>,
+    /// What they count against as they are passed on.
+    pub day: Option<LimitedDay>,
     /// How many.
     bytes: u64,
 }
@@ -96,8 +99,14 @@ pub async fn up_to_the_end(
 ) -> Result<Held, RelayFault> {
     loop {
         let inbox = replica.channel.inbox();
+        if let Some(day) = &passed.day {
+            walker.leave(day.left());
+        }
         let walk = walker.walk(inbox)?;
         passed.bytes += walk.forward as u64;
+        if let Some(day) = &passed.day {
+            day.count(walk.forward as u64);
+        }
         if let Some(hash) = &mut passed.hash {
             hash.update(inbox.get(..walk.forward).unwrap_or_default());
         }

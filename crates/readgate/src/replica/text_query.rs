@@ -8,6 +8,8 @@ use crate::packet_stream::{PacketStream, StreamFault};
 
 /// Largest payload in an answer to a statement of our own.
 const ANSWER_LIMIT: usize = 1 << 20;
+/// Characters of a message that SIGNAL takes.
+const SIGNALLED: usize = 128;
 /// Most rows in such an answer.
 const MAX_ROWS: usize = 10_000;
 
@@ -91,6 +93,18 @@ pub async fn command(
         Some(&ERR_HEADER) => Err(QueryFault::Replica(ErrPacket::parse(&answer)?)),
         _ => Ok(OkPacket::parse(&answer)?.status),
     }
+}
+
+/// The statement that is answered with this error, as far as that has room for its message. In
+/// digits, which mean the same in every mode and character set.
+pub fn signal(err: &ErrPacket) -> String {
+    let state: String =
+        err.sqlstate.to_text().chars().filter(char::is_ascii_alphanumeric).collect();
+    let message = String::from_utf8_lossy(&err.message);
+    let message: String = message.chars().take(SIGNALLED).collect();
+    let digits = message.bytes().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"));
+    let code = err.code;
+    format!("SIGNAL SQLSTATE '{state}' SET MYSQL_ERRNO = {code}, MESSAGE_TEXT = X'{digits}'")
 }
 
 fn queue(channel: &mut PacketStream, text: &str) {

@@ -1,5 +1,6 @@
 //! What a role's limits mean for a statement under way: an error that names the limit,
 //! never a silently short result, and a session that goes on.
+use std::sync::Arc;
 use std::time::Duration;
 
 use access::RoleLimits;
@@ -13,6 +14,7 @@ use super::Session;
 use crate::clock::today;
 use crate::ending::{Ending, EndingKind};
 use crate::replica::ReplicaFault;
+use crate::usage::LimitedDay;
 
 /// A statement that was stopped has this long to end on the replica.
 pub const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -36,18 +38,19 @@ impl Got {
 pub fn caps(session: &Session<'_>, got: Got) -> Result<Caps, ErrPacket> {
     let limits = &session.role.limits;
     let rows = limits.result_rows.map(|cap| cap.saturating_sub(got.rows));
-    let caps = Caps { rows, bytes: bytes_left(limits, got) };
-    let Some(per_day) = limits.bytes_per_day else { return Ok(caps) };
-    let used = session.read_today.on(today());
-    match per_day.checked_sub(used).filter(|left| *left > 0) {
-        Some(left) => {
-            Ok(Caps { bytes: Some(caps.bytes.map_or(left, |cap| cap.min(left))), ..caps })
-        }
-        None => Err(exceeded(&session.user, "bytes_per_day", per_day)),
+    match day(session) {
+        Some(day) if day.left() == 0 => Err(exceeded(&session.user, "bytes_per_day", day.most)),
+        Some(_) | None => Ok(Caps { rows, bytes: bytes_left(limits, got) }),
     }
 }
 
-/// Counts a response against the day's bytes.
+/// The day that responses count against as they go, where it is limited.
+pub fn day(session: &Session<'_>) -> Option<LimitedDay> {
+    let most = session.role.limits.bytes_per_day?;
+    Some(LimitedDay { read: Arc::clone(&session.read_today), most })
+}
+
+/// Counts a whole response, where the day isn't limited.
 pub fn count(session: &Session<'_>, bytes: u64) {
     session.read_today.add(today(), bytes);
 }

@@ -92,6 +92,7 @@ impl<'a> Session<'a> {
             read_today: daemon.usage.of(user.name.as_str()),
             replica,
             traces: Traces::default(),
+            untold: None,
             idle: IdleTimer::default(),
             tally: daemon.metrics.statements.tally(user.name.as_str(), &user.role.name),
             orders,

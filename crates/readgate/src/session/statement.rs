@@ -220,6 +220,7 @@ impl<'p> Run<'p> {
         let first = forwarded.as_ref().copied().unwrap_or(1);
         let mut walker = self.walker(session, first).with_caps(caps);
         let mut passed = Passed::nothing(&walker, session.records.result_hash());
+        passed.day = limits::day(session);
         let relayed = match forwarded {
             Err(fault) => Err(fault),
             Ok(_) => overtime::relay(session, &mut walker, &mut passed, sent).await,
@@ -235,7 +236,9 @@ impl<'p> Run<'p> {
             hash: passed.hash.take(),
         };
         // First: what was noted of the day knows then all that the ledger has recorded before.
-        limits::count(session, relayed.as_ref().map_or(walker.bytes(), |held| held.bytes));
+        if passed.day.is_none() {
+            limits::count(session, relayed.as_ref().map_or(walker.bytes(), |held| held.bytes));
+        }
         let recorded = recording::outcome(session, intent, &report, relayed.as_ref()).await;
         if let Err(ending) = recorded {
             if relayed.is_err() {
@@ -419,11 +422,13 @@ impl<'p> Run<'p> {
             || self.permit.effects().is_empty();
         match end {
             ResponseEnd::Err(_) if changes_nothing => return Ok(()),
-            ResponseEnd::Err(_) => {
-                return match session.facts.apply_failed(self.permit.effects()) {
-                    true => Box::pin(session.resync()).await,
-                    false => Ok(()),
-                };
+            ResponseEnd::Err(err) => {
+                if session.facts.apply_failed(self.permit.effects()) {
+                    Box::pin(session.resync()).await?;
+                    // Its diagnostics are the question's by now.
+                    session.untold = Some(err.clone());
+                }
+                return Ok(());
             }
             ResponseEnd::Ok(_) if self.command == Command::StmtPrepare => return Ok(()),
             ResponseEnd::Ok(status) => session.note_status(*status),

@@ -1,12 +1,14 @@
 //! Sessions for readgate's own needs: to look at the replica, and to end what somebody runs there.
 //! One is kept to spare, so that neither fails where the replica has no place for another.
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use mysql_wire::Capabilities;
 use mysql_wire::error_code::{ER_KILL_DENIED_ERROR, ER_NO_SUCH_THREAD};
 use mysql_wire::handshake_response::Attribute;
+use tokio::time::sleep;
 
-use super::Pool;
+use super::{FIRST_PAUSE, Pool};
 use crate::replica::account::Account;
 use crate::replica::seat::Seat;
 use crate::replica::text_query::QueryFault;
@@ -14,8 +16,20 @@ use crate::replica::{ReplicaFault, ReplicaSession, SessionWish, text_query};
 
 /// Behind one address there may be so many servers: a balancer leads to another each time.
 const TRIES: usize = 8;
+/// Sessions that are ended at a time, each over a connection of its own: hundreds may break at once.
+pub(super) const ENDED_TOGETHER: usize = 4;
 
 impl Pool {
+    /// Ends a session of ours on the replica whose client is gone, in its turn.
+    pub async fn end(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        seat: &Seat,
+    ) -> Result<(), ReplicaFault> {
+        let _turn = self.turns_to_end.acquire().await;
+        self.kill(account, seat, false).await
+    }
+
     /// Ends a statement or a session of ours on the replica, over another connection of the
     /// same account.
     pub async fn kill(
@@ -64,13 +78,29 @@ impl Pool {
             return opened;
         }
         for _ in 0..TRIES {
-            let opened = self.target.open_beside(seat, wish).await;
-            let session = self.or_spare(opened, wish).await?;
+            let session = self.one_beside(seat, wish).await?;
             if session.seat.server == seat.server {
                 return Ok(session);
             }
         }
         Err(ReplicaFault::Elsewhere)
+    }
+
+    /// A new session there, or the one that is kept to spare. Where others have just taken that, it
+    /// will be back soon.
+    async fn one_beside(
+        &self,
+        seat: &Seat,
+        wish: &Arc<SessionWish>,
+    ) -> Result<ReplicaSession, ReplicaFault> {
+        let until = Instant::now() + self.target.deadline();
+        loop {
+            let opened = self.target.open_beside(seat, wish).await;
+            match self.or_spare(opened, wish).await {
+                Err(ReplicaFault::Crowded(_)) if Instant::now() < until => sleep(FIRST_PAUSE).await,
+                opened => return opened,
+            }
+        }
     }
 
     /// What was opened; where the replica has no place for another, the one that is kept.
