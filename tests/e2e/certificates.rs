@@ -51,7 +51,7 @@ on_both! {
         assert_eq!(client.query("SELECT 1").value(), "1");
         let login = readgate.record("login", |record| record["user"] == "alice");
         let shown = login["attributes"].to_string();
-        assert!(shown.contains("O=Clinical Research, CN=alice"), "{shown}");
+        assert!(shown.contains("subject:CN=alice,O=Clinical Research"), "{shown}");
         log_in(stage, &readgate, None, alice).expect("TLS").expect("without one, too");
         denied(stage, &readgate, Some("alice"), ("alice", "wrong"), "wrong_password");
         denied(stage, &readgate, Some("mallory"), alice, "certificate_of_another");
@@ -144,10 +144,14 @@ on_both! {
         set(&mut config, "listener.0.tls.clients.ca_file", stage.ca_file().display().to_string());
         set(&mut config, "listener.0.tls.clients.required", false);
         set(&mut config, "user.0.certificates", vec!["email:mallory@example.org"]);
+        set(&mut config, "user.1.certificates", vec!["subject:CN=mallory,O=Clinical Research"]);
         let readgate = Readgate::start(&directory, config);
         let alice = ("alice", USER_PASSWORD);
         denied(stage, &readgate, None, alice, "certificate_missing");
         denied(stage, &readgate, Some("alice"), alice, "certificate_of_another");
         log_in(stage, &readgate, Some("mallory"), alice).expect("TLS").expect("in");
+        let olga = ("olga", USER_PASSWORD);
+        denied(stage, &readgate, Some("alice"), olga, "certificate_of_another");
+        log_in(stage, &readgate, Some("mallory"), olga).expect("TLS").expect("in");
     }
 }
