@@ -43,6 +43,13 @@ fn denied(stage: &Stage, readgate: &Readgate, person: Option<&str>, who: (&str, 
     });
 }
 
+fn refused_by_tls(readgate: &Readgate, why: &str) {
+    readgate.record("login_failed", |record| {
+        let reason = record["reason"].as_str().unwrap_or_default();
+        reason.starts_with("tls_failed") && reason.contains(why)
+    });
+}
+
 on_both! {
     fn a_certificate_counts_beside_the_password(stage) {
         let readgate = asking(stage, "certificate_and_password", &[("required", false)]);
@@ -98,6 +105,21 @@ on_both! {
         let mut client = RawClient::connect(readgate.port).expect("a greeting");
         let tls = client.start_tls_as(&certs, &alice, Some("mallory"));
         assert!(tls.is_err() || client.receive().is_err(), "a revoked certificate");
+        refused_by_tls(&readgate, "Revoked");
+    }
+
+    fn a_revocation_list_that_has_ended_covers_nobody(stage) {
+        let (directory, mut config) = stage.own_config("certificate_list_ended");
+        let certs = stage.ca_file();
+        set(&mut config, "listener.0.tls.clients.ca_file", certs.display().to_string());
+        let list = certs.with_file_name("ended.crl").display().to_string();
+        set(&mut config, "listener.0.tls.clients.crl_file", list);
+        let readgate = Readgate::start(&directory, config);
+        let mut client = RawClient::connect(readgate.port).expect("a greeting");
+        let alice = Login::user("alice", USER_PASSWORD);
+        let tls = client.start_tls_as(&certs, &alice, Some("alice"));
+        assert!(tls.is_err() || client.receive().is_err(), "she may have been revoked since");
+        refused_by_tls(&readgate, "revocation list expired");
     }
 
     fn a_session_ends_when_its_listener_takes_its_like_no_more(stage) {
