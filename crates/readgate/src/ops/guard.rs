@@ -90,7 +90,9 @@ impl Guard {
     pub(super) fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Admission {
         let is_here = is_this_machine(peer, self.own);
         if self.password.is_none() && !self.takes_operators {
-            let is_local = peer.ip().to_canonical().is_loopback() && names_loopback(headers);
+            let is_local = peer.ip().to_canonical().is_loopback()
+                && names_loopback(headers)
+                && !is_passed_on(headers);
             return if is_local { Admission::Admitted } else { Admission::Refused };
         }
         if self.password.is_none() && !is_here {
@@ -196,6 +198,13 @@ fn names_loopback(headers: &HeaderMap) -> bool {
     name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
+/// A proxy on this machine asks for somebody elsewhere, and many ask by this machine's own name.
+fn is_passed_on(headers: &HeaderMap) -> bool {
+    ["forwarded", "x-forwarded-for", "x-real-ip", "via"]
+        .iter()
+        .any(|name| headers.contains_key(*name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +236,9 @@ mod tests {
         assert_eq!(admits("127.0.0.1", "evil.example.org"), Admission::Refused);
         assert_eq!(admits("10.0.0.5", "localhost"), Admission::Refused);
         assert_eq!(guard.admit(peer("127.0.0.1"), &HeaderMap::new()), Admission::Refused);
+        let mut passed_on = headers("127.0.0.1:9104", "");
+        passed_on.insert("x-forwarded-for", "10.0.0.5".parse().unwrap());
+        assert_eq!(guard.admit(peer("127.0.0.1"), &passed_on), Admission::Refused);
     }
 
     #[tokio::test(start_paused = true)]
