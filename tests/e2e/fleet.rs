@@ -213,6 +213,20 @@ on_both! {
         });
     }
 
+    fn a_new_password_of_the_store_is_taken_with_the_next_connection(stage) {
+        let mut server = start_store(stage, "password");
+        add_bob(&server);
+        let node = start_node(stage, &server, "password-one");
+        wait_until_ok("bob is let in", SOON, || try_login(stage, &node, "bob", BOBS));
+        server.sql("ALTER USER 'readgate'@'%' IDENTIFIED BY 'the next password'");
+        write_private(&node.directory.join("identities.password"), "the next password\n");
+        // Ends the connection that there is.
+        server.kill();
+        wait_for("bob is refused", SOON, || try_login(stage, &node, "bob", BOBS).err());
+        server.restart();
+        wait_until_ok("bob is let in again", Duration::from_secs(20), || try_login(stage, &node, "bob", BOBS));
+    }
+
     fn what_is_changed_while_a_node_starts_is_read(stage) {
         let server = start_store(stage, "start");
         add_bob(&server);
