@@ -217,6 +217,8 @@ fn operators_log_in_to_the_status_page_of_mariadb_by_name_and_are_on_record() {
             && record["reason"] == "login_denied: not an operator"
     });
     daemon.record("login_failed", |record| record["user"] == "olga");
+    let denials = "SELECT COUNT(*) FROM denials WHERE listener = 'ops'";
+    assert_eq!(stage.enter(&daemon, "olga").query(denials).value(), "3");
     let answer = log_in(OWN, "olga", USER_PASSWORD);
     assert!(answer.contains("HttpOnly; SameSite=Strict"), "{answer}");
     let cookie = cookie_of(&answer);

@@ -12,7 +12,7 @@ use ledger::{Event, Who};
 use mysql_auth::{AuthPlugin, Nonce, ReplicaLogin};
 
 use crate::connection::login::{count_failure, note_failure, wait_for_turn};
-use crate::console::CONSOLE;
+use crate::console::{CONSOLE, Denied};
 use crate::daemon::{Daemon, Live};
 use crate::recording::{console_policy, within_deadline};
 
@@ -63,6 +63,13 @@ pub(super) async fn log_in(
         Err(reason) => (reason, NotIn::Denied),
     };
     daemon.metrics.login("login_denied");
+    daemon.console.denials.note(Denied {
+        peer,
+        listener: LISTENER.to_owned(),
+        user: Some(name.to_owned()),
+        ending: "login_denied",
+        reason: reason.clone(),
+    });
     let event = Event::LoginFailed {
         session: u64::from(session),
         source: peer.ip().to_canonical(),
