@@ -127,12 +127,12 @@ impl Guard {
         self.takes_operators && is_this_machine(peer, self.own)
     }
 
-    /// Whether this is the password that all share.
-    pub(super) async fn knows(&self, given: &[u8]) -> bool {
-        let Some((key, tag)) = &self.password else { return false };
+    /// Whether this is the password that all share; `None`: there is none.
+    pub(super) async fn knows(&self, given: &[u8]) -> Option<bool> {
+        let (key, tag) = self.password.as_ref()?;
         let _one = self.one_at_a_time.lock().await;
         sleep(PAUSE).await;
-        hmac::verify(key, given, tag.as_ref()).is_ok()
+        Some(hmac::verify(key, given, tag.as_ref()).is_ok())
     }
 
     /// A cookie for who has proven who they are.
@@ -247,8 +247,8 @@ mod tests {
         let here = peer("127.0.0.1");
         let asking = headers("localhost", "readgate_status=guess");
         assert_eq!(guard.admit(here, &asking), Admission::LoginNeeded);
-        assert!(!guard.knows(b"wrong").await);
-        assert!(guard.knows(b"right").await);
+        assert_eq!(guard.knows(b"wrong").await, Some(false));
+        assert_eq!(guard.knows(b"right").await, Some(true));
         let cookie = guard.begin(None).unwrap().cookie;
         assert!(cookie.contains("HttpOnly; SameSite=Strict"), "{cookie}");
         let own = cookie.split(';').next().unwrap();
