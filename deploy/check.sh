@@ -2,8 +2,8 @@
 # Checks what is in deploy/ with each file's own linter, as far as this machine has them.
 #   deploy/check.sh PROGRAM
 # Exit 1 if something is wrong. A linter that is missing is named at the end and makes it 75,
-# but for kubectl and terraform, which no package archive that tests use has, and for a systemd
-# to boot, which takes root and namespaces.
+# but for kubectl and terraform, which no package archive that tests use has, for root, and for a
+# systemd to boot, which takes root and namespaces.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 program="$(realpath "$1")"
@@ -14,8 +14,9 @@ missing=() out_of_reach=()
 # with PROGRAM: whether it is there; if not, that is said at the end.
 with() {
     command -v "$1" >/dev/null && return 0
+    [ "$1" = root ] && [ "$(id -u)" -eq 0 ] && return 0
     case "$1" in
-    kubectl | terraform | "a systemd to boot") out_of_reach+=("$1") ;;
+    kubectl | terraform | root | "a systemd to boot") out_of_reach+=("$1") ;;
     *) missing+=("$1") ;;
     esac
     return 1
@@ -48,6 +49,29 @@ balancer() {
 container() {
     with hadolint || return 0
     hadolint "$here/docker/Dockerfile"
+}
+
+# The commands of docs/deploy.md up to Docker's own, on a copy: what they make is of use to the
+# accounts in the images, and to nobody else.
+trial() {
+    with root || return 0
+    local copy="$scratch/trial" own=(setpriv --clear-groups)
+    mkdir -p "$copy/tests/servers" "$copy/deploy" "$scratch/bin"
+    cp "$here"/../tests/servers/{certificates,common}.sh "$copy/tests/servers/"
+    cp -r "$here/docker" "$copy/deploy/"
+    rm -rf "$copy"/deploy/docker/{certs,secrets}
+    install -m 755 "$program" "$scratch/bin/readgate"
+    install -m 755 /dev/stdin "$scratch/bin/sudo" <<<$'#!/bin/sh\nexec "$@"'
+    chmod 711 "$scratch"
+    sed -n '/^## A trial with Docker/,/^docker compose up/p' "$here/../docs/deploy.md" |
+        sed '1,/^```/d; $d' >"$scratch/trial.sh"
+    (cd "$copy" && umask 022 && PATH="$scratch/bin:$PATH" bash -e "$scratch/trial.sh")
+    (
+        cd "$copy/deploy/docker"
+        sed -i 's|/run/secrets/replica-password|secrets/replica.password|' proxy.toml
+        "${own[@]}" --reuid=65532 --regid=65532 "$scratch/bin/readgate" check --config proxy.toml
+        "${own[@]}" --reuid=999 --regid=999 cat certs/replica.key certs/replica.crt >/dev/null
+    )
 }
 
 cluster() {
@@ -115,7 +139,7 @@ installed() {
     out_of_reach+=("a systemd to boot")
 }
 
-for check in configurations units balancer container cluster prometheus wiring yaml terraform_module package; do
+for check in configurations units balancer container trial cluster prometheus wiring yaml terraform_module package; do
     printf -- '-- %s\n' "$check"
     "$check"
 done

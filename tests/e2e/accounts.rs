@@ -191,6 +191,20 @@ on_both! {
         assert_eq!(alice.query("SELECT CURRENT_USER()").value(), format!("{user}_2@%"));
     }
 
+    fn a_replica_that_refuses_one_roles_account_is_not_down(stage) {
+        let Blinding { directory, mut config, user } = blinding(stage, "refused");
+        // With `refuse` the same holds until the next look at the accounts.
+        set(&mut config, "replica.excess_rights", "warn");
+        stage.server.sql(&format!("ALTER USER {user} IDENTIFIED BY 'a new password'"));
+        let readgate = Readgate::start(&directory, config);
+        let (code, message) = try_enter(stage, &readgate, "olga").expect_err("no session");
+        assert_eq!(code, 3168, "{message}");
+        let page = readgate.http("/metrics").unwrap().1;
+        assert!(page.contains("readgate_replica_up 1\n"), "{page}");
+        assert_eq!(readgate.http("/readyz").unwrap().0, 200);
+        stage.enter(&readgate, "alice").query(SECRET).expect_ok();
+    }
+
     fn an_account_that_can_do_more_than_read_has_no_service_alone(stage) {
         let Blinding { directory, config, user } = blinding(stage, "writes");
         stage.server.sql(&format!("GRANT INSERT ON clinical.sites TO {user}"));

@@ -43,6 +43,13 @@ fn denied(stage: &Stage, readgate: &Readgate, person: Option<&str>, who: (&str, 
     });
 }
 
+fn refused_by_tls(readgate: &Readgate, why: &str) {
+    readgate.record("login_failed", |record| {
+        let reason = record["reason"].as_str().unwrap_or_default();
+        reason.starts_with("tls_failed") && reason.contains(why)
+    });
+}
+
 on_both! {
     fn a_certificate_counts_beside_the_password(stage) {
         let readgate = asking(stage, "certificate_and_password", &[("required", false)]);
@@ -51,7 +58,7 @@ on_both! {
         assert_eq!(client.query("SELECT 1").value(), "1");
         let login = readgate.record("login", |record| record["user"] == "alice");
         let shown = login["attributes"].to_string();
-        assert!(shown.contains("O=Clinical Research, CN=alice"), "{shown}");
+        assert!(shown.contains("subject:CN=alice,O=Clinical Research"), "{shown}");
         log_in(stage, &readgate, None, alice).expect("TLS").expect("without one, too");
         denied(stage, &readgate, Some("alice"), ("alice", "wrong"), "wrong_password");
         denied(stage, &readgate, Some("mallory"), alice, "certificate_of_another");
@@ -98,6 +105,21 @@ on_both! {
         let mut client = RawClient::connect(readgate.port).expect("a greeting");
         let tls = client.start_tls_as(&certs, &alice, Some("mallory"));
         assert!(tls.is_err() || client.receive().is_err(), "a revoked certificate");
+        refused_by_tls(&readgate, "Revoked");
+    }
+
+    fn a_revocation_list_that_has_ended_covers_nobody(stage) {
+        let (directory, mut config) = stage.own_config("certificate_list_ended");
+        let certs = stage.ca_file();
+        set(&mut config, "listener.0.tls.clients.ca_file", certs.display().to_string());
+        let list = certs.with_file_name("ended.crl").display().to_string();
+        set(&mut config, "listener.0.tls.clients.crl_file", list);
+        let readgate = Readgate::start(&directory, config);
+        let mut client = RawClient::connect(readgate.port).expect("a greeting");
+        let alice = Login::user("alice", USER_PASSWORD);
+        let tls = client.start_tls_as(&certs, &alice, Some("alice"));
+        assert!(tls.is_err() || client.receive().is_err(), "she may have been revoked since");
+        refused_by_tls(&readgate, "revocation list expired");
     }
 
     fn a_session_ends_when_its_listener_takes_its_like_no_more(stage) {
@@ -144,10 +166,14 @@ on_both! {
         set(&mut config, "listener.0.tls.clients.ca_file", stage.ca_file().display().to_string());
         set(&mut config, "listener.0.tls.clients.required", false);
         set(&mut config, "user.0.certificates", vec!["email:mallory@example.org"]);
+        set(&mut config, "user.1.certificates", vec!["subject:CN=mallory,O=Clinical Research"]);
         let readgate = Readgate::start(&directory, config);
         let alice = ("alice", USER_PASSWORD);
         denied(stage, &readgate, None, alice, "certificate_missing");
         denied(stage, &readgate, Some("alice"), alice, "certificate_of_another");
         log_in(stage, &readgate, Some("mallory"), alice).expect("TLS").expect("in");
+        let olga = ("olga", USER_PASSWORD);
+        denied(stage, &readgate, Some("alice"), olga, "certificate_of_another");
+        log_in(stage, &readgate, Some("mallory"), olga).expect("TLS").expect("in");
     }
 }

@@ -67,6 +67,30 @@ fn each_documented_exit_code_is_what_its_example_gives() {
 }
 
 #[test]
+fn a_word_that_is_no_level_does_not_silence_the_log() {
+    for (levels, code) in [("warning", 2), ("info,readgate=debgu", 2), ("WARN,readgate=debug", 78)]
+    {
+        let arguments = ["serve", "--log-level", levels, "--config", "/no/such/file"];
+        let output = run(&arguments, "");
+        assert_eq!(output.status.code(), Some(code), "{levels}: {output:?}");
+    }
+}
+
+#[test]
+fn a_password_is_one_line_however_that_ends() {
+    let hashed = |input: &str| {
+        let output = run(&["hash-password"], input);
+        output.status.success().then_some(output.stdout)
+    };
+    let plain = hashed("secret").unwrap();
+    assert_eq!(hashed("secret\n").unwrap(), plain);
+    assert_eq!(hashed("secret\r\n").unwrap(), plain);
+    for two in ["secret\n\n", "secret\nother", "secret\rother"] {
+        assert_eq!(hashed(two), None, "{two:?}");
+    }
+}
+
+#[test]
 fn mariadb_status_tells_whether_a_daemon_is_ready() {
     let readgate = &stage(Flavour::MariaDb).readgate;
     let config = readgate.directory.join("proxy.toml").display().to_string();

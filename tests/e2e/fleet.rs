@@ -1,6 +1,7 @@
 //! Two nodes that share their users: what one is told, the other does.
 
 use std::path::Path;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use access::store::{Author, IdentityStore};
@@ -8,12 +9,15 @@ use access::{Change, CredentialPolicy, Identity, Password, Timestamp, UserName};
 use config::{HostPort, PasswordSource, SharedStore};
 use readgate::identity::MySqlStore;
 use readgate_tests::config::set;
+use readgate_tests::meddler::Meddler;
 use readgate_tests::place::{wait_for, wait_until_ok};
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::{Readgate, run};
 use readgate_tests::server::Server;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
 use toml::Table;
+
+use crate::reloads::{reload, written};
 
 const STORE_PASSWORD: &str = "password of the identity store";
 /// Password that [`add_bob`] gives him.
@@ -177,6 +181,71 @@ on_both! {
         assert!(refused.contains("try again later"), "{refused}");
         server.restart();
         wait_until_ok("bob is let in again", Duration::from_secs(20), || try_login(stage, &node, "bob", BOBS));
+    }
+
+    fn what_a_reload_takes_away_is_gone_also_without_the_store(stage) {
+        let mut server = start_store(stage, "reload");
+        add_bob(&server);
+        let node = start_node_with(stage, &server, "reload-one", |config| {
+            set(config, "identities.stale_after", "10m");
+        });
+        let mut bob = wait_until_ok("bob is let in", SOON, || try_login(stage, &node, "bob", BOBS));
+        node.record("access_change", |record| record["change"] == "credential_collected");
+        let mut alice = try_login(stage, &node, "alice", USER_PASSWORD).expect("a configured user");
+        server.kill();
+        let mut config = written(&node);
+        let users = config["user"].as_array_mut().unwrap();
+        let user = users.iter_mut().find(|user| user["name"].as_str() == Some("alice")).unwrap();
+        user.as_table_mut().unwrap().insert("status".into(), "disabled".into());
+        assert_eq!(reload(&node, &config)["result"], "in force, 1 sessions ended");
+        wait_for("alice's session ends", SOON, || {
+            alice.try_query("SELECT 1").is_err().then_some(())
+        });
+        let refused = try_login(stage, &node, "alice", USER_PASSWORD).err().unwrap();
+        assert!(refused.starts_with("ERROR 1045 "), "{refused}");
+        assert_eq!(bob.query("SELECT 1").value(), "1", "who is stored stays as they were");
+        try_login(stage, &node, "bob", BOBS).expect("and is let in");
+        // The store comes back with the revision that was known before.
+        server.restart();
+        by_hand(&node, &["user", "disable", "bob", "--reason", "left"]);
+        wait_for("bob's session ends", Duration::from_secs(20), || {
+            bob.try_query("SELECT 1").is_err().then_some(())
+        });
+    }
+
+    fn a_new_password_of_the_store_is_taken_with_the_next_connection(stage) {
+        let mut server = start_store(stage, "password");
+        add_bob(&server);
+        let node = start_node(stage, &server, "password-one");
+        wait_until_ok("bob is let in", SOON, || try_login(stage, &node, "bob", BOBS));
+        server.sql("ALTER USER 'readgate'@'%' IDENTIFIED BY 'the next password'");
+        write_private(&node.directory.join("identities.password"), "the next password\n");
+        // Ends the connection that there is.
+        server.kill();
+        wait_for("bob is refused", SOON, || try_login(stage, &node, "bob", BOBS).err());
+        server.restart();
+        wait_until_ok("bob is let in again", Duration::from_secs(20), || try_login(stage, &node, "bob", BOBS));
+    }
+
+    fn what_is_changed_while_a_node_starts_is_read(stage) {
+        let server = start_store(stage, "start");
+        add_bob(&server);
+        let file = stage.own_directory("start-one").join("proxy.toml");
+        let change = Once::new();
+        // Answers its first question when the configuration that the node has read is another one.
+        let slow = Meddler::start(server.port, &[], move |_| {
+            change.call_once(|| {
+                let mut config: Table = std::fs::read_to_string(&file).unwrap().parse().unwrap();
+                set(&mut config, "limits.idle_timeout", "7h");
+                std::fs::write(&file, config.to_string()).unwrap();
+            });
+            true
+        });
+        let node = start_node_with(stage, &server, "start-one", |config| {
+            set(config, "identities.url", format!("mysql://readgate@127.0.0.1:{}/ids", slow.port));
+        });
+        let load = node.record("config_load", |_| true);
+        assert!(load.to_string().contains("limits.idle_timeout"), "{load}");
     }
 
     fn a_store_that_hangs_holds_up_neither_sessions_nor_the_end(stage) {

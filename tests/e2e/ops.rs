@@ -162,6 +162,8 @@ fn the_status_page_asks_for_the_operators_password_before_mariadb_is_shown() {
         post(&daemon, "/login", head, &format!("{{\"password\":\"{password}\"}}"))
     };
     assert!(log_in("X-Readgate: 1\r\n", "guess").starts_with("HTTP/1.0 403"));
+    let failed = daemon.record("login_failed", |record| record["listener"] == "ops");
+    assert_eq!((&failed["user"], &failed["source"]), (&().into(), &"127.0.0.1".into()));
     assert!(log_in("", "let me see").starts_with("HTTP/1.0 403"), "a foreign form");
     let answer = log_in("X-Readgate: 1\r\n", "let me see");
     assert_eq!(status_with(&daemon, cookie_of(&answer)), 200);
@@ -217,6 +219,8 @@ fn operators_log_in_to_the_status_page_of_mariadb_by_name_and_are_on_record() {
             && record["reason"] == "login_denied: not an operator"
     });
     daemon.record("login_failed", |record| record["user"] == "olga");
+    let denials = "SELECT COUNT(*) FROM denials WHERE listener = 'ops'";
+    assert_eq!(stage.enter(&daemon, "olga").query(denials).value(), "3");
     let answer = log_in(OWN, "olga", USER_PASSWORD);
     assert!(answer.contains("HttpOnly; SameSite=Strict"), "{answer}");
     let cookie = cookie_of(&answer);

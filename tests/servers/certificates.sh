@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # certificates.sh DIR: a private certificate authority and the certificates that it signs:
 # ca.crt, replica.{crt,key}, readgate.{crt,key}, P-256, with a SAN for this machine; and the
-# client certificates alice.{crt,key} and mallory.{crt,key}, mallory's revoked in people.crl.
+# client certificates alice.{crt,key} and mallory.{crt,key}, mallory's revoked in people.crl; and the
+# same list as of long ago, ended.crl.
 # What exists and is valid for another day is kept.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -41,13 +42,13 @@ issue() { sign "$1" "/CN=$1" serverAuth "DNS:localhost,DNS:$1.readgate.test,IP:1
 # For a person.
 issue_to() { sign "$1" "/O=Clinical Research/CN=$1" clientAuth "email:$1@example.org"; }
 
-# revoke NAME: people.crl lists NAME's certificate.
+# revoke NAME LIST OPTION...: the file LIST lists NAME's certificate.
 revoke() {
-    local serial
+    local serial list="$2"
     serial="$(openssl x509 -in "$1.crt" -noout -serial)"
     printf 'R\t491231235959Z\t200101000000Z\t%s\tunknown\t/CN=%s\n' "${serial#serial=}" "$1" >revoked
     echo 01 >number
-    openssl ca -gencrl -out people.crl -keyfile ca.key -cert ca.crt -config /dev/stdin 2>/dev/null <<CONFIG
+    openssl ca -gencrl "${@:3}" -out "$list" -keyfile ca.key -cert ca.crt -config /dev/stdin 2>/dev/null <<CONFIG
 [ca]
 default_ca = people
 [people]
@@ -73,4 +74,6 @@ done
 for name in alice mallory; do
     valid "$name.crt" || issue_to "$name"
 done
-[ people.crl -nt mallory.crt ] || revoke mallory
+[ people.crl -nt mallory.crt ] || revoke mallory people.crl
+[ ended.crl -nt mallory.crt ] ||
+    revoke mallory ended.crl -crl_lastupdate 20200101000000Z -crl_nextupdate 20200201000000Z

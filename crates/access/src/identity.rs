@@ -61,6 +61,24 @@ impl Identity {
         }
     }
 
+    /// As a store keeps a user that came of it.
+    pub fn of(user: &User) -> Self {
+        Self {
+            name: user.name.clone(),
+            full_name: user.full_name.clone(),
+            email: user.email.clone(),
+            owner: user.owner.clone(),
+            role: user.role.name.clone(),
+            status: user.status,
+            valid_from: user.valid_from,
+            valid_until: user.valid_until,
+            plugins: user.plugins.clone(),
+            sources: user.sources.clone(),
+            max_connections: user.max_connections,
+            credentials: user.credentials.clone(),
+        }
+    }
+
     /// The user that logs in, with what its role is today.
     pub fn in_role(self, role: Arc<Role>) -> User {
         User {

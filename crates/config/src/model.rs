@@ -19,6 +19,7 @@ use ledger::{LedgerSettings, Recipient, SyncPolicy};
 use crate::error::Problem;
 use crate::secret::{PasswordSource, SecretFile};
 use crate::settings::Settings;
+use crate::values::is_host;
 pub use feed::{Deadline, Feed, FeedFiles, FeedPlace, FileForm, TimeOfDay, Weekday};
 pub(crate) use notice::PLACEHOLDERS;
 pub use notice::{Mail, MailTls, Notice, NoticeEvent, NoticeWay, Webhook, fill};
@@ -328,8 +329,8 @@ impl Endpoint {
             Some(_) | None => (host_port, *usual_port),
         };
         let host = host.strip_prefix('[').map_or(host, |inner| inner.trim_end_matches(']'));
-        let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-        let fits = !host.is_empty() && port > 0 && is_plain(host) && is_plain(path);
+        let is_plain = path.bytes().all(|byte| byte.is_ascii_graphic());
+        let fits = port > 0 && is_host(host) && is_plain;
         let address = HostPort { host: host.to_owned(), port };
         fits.then(|| Self { tls: found == 1, address, path: path.to_owned() })
     }

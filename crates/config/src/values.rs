@@ -216,10 +216,15 @@ pub(crate) fn host_port(value: &Value<'_>, _: Kind) -> Result<HostPort, Wrong> {
 /// A DNS name or an IP address, as a certificate may be for.
 pub(crate) fn server_name(value: &Value<'_>, _: Kind) -> Result<String, Wrong> {
     let text = string(value)?;
-    if is_host_name(text) || text.parse::<IpAddr>().is_ok() {
-        return Ok(text.to_owned());
+    match is_host(text) {
+        true => Ok(text.to_owned()),
+        false => Err(Wrong::new(format!("{text:?} is not a host name"), "")),
     }
-    Err(Wrong::new(format!("{text:?} is not a host name"), ""))
+}
+
+/// Something that can be connected to: a DNS name, or an IP address without brackets.
+pub(crate) fn is_host(text: &str) -> bool {
+    is_host_name(text) || text.parse::<IpAddr>().is_ok()
 }
 
 /// Letters, digits and inner hyphens in labels of at most 63, as certificates and

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::runtime::Runtime;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::server::Reloads;
 use crate::{usage, workers};
@@ -64,7 +65,7 @@ enum Command {
         #[arg(long, value_enum, default_value_t = LogFormat::Text)]
         log_format: LogFormat,
         /// Least severity that is logged, such as `info` or `readgate=debug`.
-        #[arg(long, default_value = "info")]
+        #[arg(long, default_value = "info", value_parser = log_levels)]
         log_level: String,
     },
     /// Ask a running daemon whether it is ready.
@@ -106,6 +107,20 @@ enum Command {
     /// Write man pages and shell completions, for packages.
     #[command(hide = true)]
     Generate(generate::GenerateArguments),
+}
+
+/// A word that is no level would be taken for a module's name, and nothing logged but that module.
+fn log_levels(text: &str) -> Result<String, String> {
+    let is_none = |part: &&str| {
+        let level = part.rsplit_once('=').map_or(*part, |(_, level)| level);
+        level.trim().parse::<LevelFilter>().is_err()
+    };
+    match text.split(',').find(is_none) {
+        None => Ok(text.to_owned()),
+        Some(part) => Err(format!(
+            "{part:?} names no level; write error, warn, info, debug or trace, or MODULE=LEVEL"
+        )),
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

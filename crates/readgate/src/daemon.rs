@@ -26,7 +26,7 @@ use crate::console::Console;
 use crate::denials::Denials;
 use crate::feeds::{self, Feeds};
 use crate::identity::Directory;
-use crate::identity::directory::Listed;
+use crate::identity::directory::{Listed, configured_alone, known_before};
 use crate::identity::outbox::Outbox;
 use crate::metrics::Metrics;
 use crate::notices::Signals;
@@ -121,7 +121,11 @@ impl Daemon {
             Arc::clone(&workers),
         );
         let directory = Directory::open(config)?;
-        let live = Live::new(config, hash, directory.as_ref())?;
+        let listed = match &directory {
+            Some(directory) => directory.list(&config.users, &config.roles)?,
+            None => configured_alone(&config.users),
+        };
+        let live = Live::new(config, hash, listed);
         let wall_policy = WallPolicy::of(&config.replica);
         let ledger_settings = config.ledger.settings(&host_name());
         let ledger = Ledger::open(ledger_settings.clone())?;
@@ -171,7 +175,7 @@ impl Daemon {
         let accounts = Accounts::read(&config.replica)?;
         let connector = configured::connector(config)?;
         let pending = config.settings.pending(&self.started).into();
-        let mut live = Live::new(config, hash, self.directory.as_ref())?;
+        let mut live = Live::new(config, hash, self.listed(config));
         live.pending = pending;
         let shipping = Wanted::by(&config.ledger)?;
         self.ledger.put_in_force(ledger_settings::at_reload(&config.ledger, &self.ledger_began))?;
@@ -197,6 +201,16 @@ impl Daemon {
         self.look_at_walls.notify_one();
         self.validities_changed.notify_one();
         Ok(())
+    }
+
+    /// All users by a configuration that is read while the daemon runs. Nobody whom it takes something
+    /// from keeps that because the identity store doesn't answer.
+    fn listed(&self, config: &Config) -> Listed {
+        let Some(directory) = &self.directory else { return configured_alone(&config.users) };
+        directory.list(&config.users, &config.roles).unwrap_or_else(|error| {
+            tracing::error!(%error, "the stored users known before go on counting");
+            known_before(&config.users, self.live().stored(), &config.roles)
+        })
     }
 
     /// Takes over what has changed in the identity store. True if users are not those of

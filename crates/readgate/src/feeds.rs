@@ -29,6 +29,8 @@ pub use standing::{FeedState, Standing};
 
 /// The configuration is compared this often with the feeds that are watched.
 const PERIOD: Duration = Duration::from_secs(1);
+/// Clocks of a folder on a network, or of who loads the data, may differ by so much.
+const CLOCKS: Duration = Duration::from_secs(60);
 /// A folder that doesn't answer within this time hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 

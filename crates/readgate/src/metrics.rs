@@ -18,6 +18,7 @@ use prometheus::{
 };
 
 use crate::daemon::Daemon;
+use crate::replica::account::Account;
 use crate::replica::{ReplicaFault, ReplicaSession};
 use make::{Described, Maker};
 use sliced::Count;
@@ -99,7 +100,7 @@ impl Metrics {
                 "How often a session that had lent its connection got one for its next command.",
             )?,
             replica_up: make
-                .gauge("readgate_replica_up", "1 if the replica took the last session, or only had no room for it; else 0.")?,
+                .gauge("readgate_replica_up", "1 if the replica took the last session, or only had no room for it, or refused a role's account; else 0.")?,
             replica_checks: make.gauges(
                 "readgate_replica_check_ok",
                 "1 if the accounts only read, or the replica is read-only; else 0.",
@@ -159,10 +160,14 @@ impl Metrics {
         self.sources_denied.with_label_values(&[network]).inc();
     }
 
-    /// A session on the replica was opened, or not.
-    pub fn replica_opened(&self, opened: &Result<ReplicaSession, ReplicaFault>) {
+    /// A session on the replica was opened under that account, or not. Where the replica refuses one
+    /// that some roles have, all others have their sessions.
+    pub fn replica_opened(&self, opened: &Result<ReplicaSession, ReplicaFault>, account: &Account) {
         let (result, is_up) = match opened {
             Ok(_) => ("ok", Some(true)),
+            Err(fault) if account.name.is_some() && fault.is_of_the_account() => {
+                (fault.label(), None)
+            }
             Err(fault) => (fault.label(), fault.is_up()),
         };
         self.replica_opens.with_label_values(&[result]).inc();

@@ -179,10 +179,14 @@ async fn log_in(
         return StatusCode::FORBIDDEN.into_response();
     };
     let operator = if user.is_empty() {
-        if !guard.knows(password.as_bytes()).await {
-            return wrong();
+        match guard.knows(password.as_bytes()).await {
+            Some(true) => None,
+            Some(false) => {
+                operator::shared_password_failed(&daemon, peer).await;
+                return wrong();
+            }
+            None => return wrong(),
         }
-        None
     } else {
         if !guard.takes_operator_from(peer) {
             return (StatusCode::FORBIDDEN, ELSEWHERE).into_response();

@@ -99,7 +99,7 @@ impl Watch {
         let accounts = pool.target.accounts.load_full();
         let wish = Arc::new(SessionWish::own("readgate-watch", accounts.own()));
         let opened = pool.target.open(&wish).await;
-        self.daemon.metrics.replica_opened(&opened);
+        self.daemon.metrics.replica_opened(&opened, accounts.own());
         pool.or_spare(opened, &wish).await
     }
 

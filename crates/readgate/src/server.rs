@@ -68,6 +68,8 @@ pub async fn serve(
     hash: ConfigHash,
     reloads: Reloads,
 ) -> Result<(), ServeFault> {
+    // As they were read: what is changed while the daemon starts is read again then.
+    let files = FileWatch::new(&path, &config).await;
     let mut inherited = Inherited::take();
     let daemon = Daemon::new(&config, &hash)?;
     room_for(THREADS_THAT_WAIT).map_err(StartFault::Workers)?;
@@ -114,7 +116,7 @@ pub async fn serve(
         tokio::spawn(ops::serve(Arc::clone(&daemon), socket, ops_logins, stopped));
     }
     notify::ready();
-    orders.until_told(&daemon, &path, config).await;
+    orders.until_told(&daemon, &path, files).await;
     notify::stopping();
     let _ = stop.send(true);
     drain(&daemon, daemon.live().drain, orders.end()).await;
@@ -207,8 +209,7 @@ impl Orders {
     }
 
     /// Waits for the order to end; reloads on SIGHUP and when files change meanwhile.
-    async fn until_told(&mut self, daemon: &Arc<Daemon>, path: &Path, config: Config) {
-        let mut files = FileWatch::new(path, &config).await;
+    async fn until_told(&mut self, daemon: &Arc<Daemon>, path: &Path, mut files: FileWatch) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,

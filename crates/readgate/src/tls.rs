@@ -92,7 +92,9 @@ fn client_verifier(client: &ClientTls) -> Result<ClientVerifier, TlsFault> {
         let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_file_iter(file)
             .map_err(|e| fault(file, &e))?
             .collect();
-        verifier = verifier.with_crls(lists.map_err(|error| fault(file, &error))?);
+        let lists = lists.map_err(|error| fault(file, &error))?;
+        // Who was revoked since a list has ended stands in none.
+        verifier = verifier.with_crls(lists).enforce_revocation_expiration();
     }
     if !client.required {
         verifier = verifier.allow_unauthenticated();

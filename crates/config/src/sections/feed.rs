@@ -39,7 +39,7 @@ pub(crate) static FEED: Section = Section {
             "freshness_query",
             Kind::Text,
             "\"SELECT MAX(loaded_at) FROM ops.loads\"",
-            "Query of one row and one value, run by the shared account on a connection of its own: when the data arrived (`YYYY-MM-DD HH:MM:SS`, by the clock of `utc_offset`), or a number: how many seconds ago. NULL: never.",
+            "Query of one row and one value, run by the shared account on a connection of its own: when the data arrived (`YYYY-MM-DD HH:MM:SS`, by the clock of `utc_offset`), or a number: how many seconds ago. NULL: never. One that lies more than a minute ahead is by another clock, and tells nothing (`unknown`).",
         ),
         default(
             "look_every",

@@ -85,7 +85,7 @@ static CLIENTS: Section = Section {
             "crl_file",
             Kind::Path,
             "\"certs/people.crl\"",
-            "PEM: revocation lists of these authorities, read again at each reload. With it, every certificate must be covered by a list.",
+            "PEM: revocation lists of these authorities, read again at each reload. With it, every certificate must be covered by a list whose next update is still to come.",
         ),
         default(
             "required",

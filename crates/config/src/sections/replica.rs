@@ -96,7 +96,7 @@ pub(crate) static REPLICA: Section = Section {
             "heartbeat_query",
             Kind::Text,
             "\"SELECT TIMESTAMPDIFF(SECOND, MAX(ts), UTC_TIMESTAMP()) FROM ops.heartbeat\"",
-            "Query of one row and one number: how many seconds the replica is behind. Without it readgate asks replication itself (`SHOW REPLICA STATUS`, Aurora's `replica_host_status`), for which the account needs REPLICATION CLIENT (on MariaDB SLAVE MONITOR).",
+            "Query of one row and one number: how many seconds the replica is behind; less than -60 is by another clock, and tells nothing. Without it readgate asks replication itself (`SHOW REPLICA STATUS`, Aurora's `replica_host_status`), for which the account needs REPLICATION CLIENT (on MariaDB SLAVE MONITOR).",
         ),
     ],
     sections: &[&TLS, &ACCOUNT, &ROLE_ACCOUNT],

@@ -69,7 +69,7 @@ pub(crate) static USER: Section = Section {
             Kind::List(&Kind::Text),
             "[]",
             "[\"cn:alice\", \"email:alice@example.org\"]",
-            "Names of client certificates, as `subject:`, `cn:`, `email:`, `dns:` or `uri:` and the value. If any is listed, the user must present a certificate that holds one of them. If none is, a certificate that is presented must hold the user's name as common name or alternative name.",
+            "Names of client certificates, as `subject:`, `cn:`, `email:`, `dns:` or `uri:` and the value, of `subject:` as RFC 4514 writes it (`CN=alice,O=Example`; `openssl x509 -noout -subject -nameopt RFC2253,-esc_msb` prints it). If any is listed, the user must present a certificate that holds one of them. If none is, a certificate that is presented must hold the user's name as common name or alternative name.",
         ),
         optional(
             "connections",

@@ -21,8 +21,10 @@ pub fn run() -> ExitCode {
         return fail(EXIT_INPUT, &error.to_string());
     }
     let line = input.strip_suffix(b"\n").unwrap_or(&input);
-    if line.is_empty() || line.len() as u64 > LONGEST || line.contains(&0) {
-        return fail(EXIT_DATA, "the password must have 1 to 255 bytes and no NUL");
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let is_one_line = !line.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n'));
+    if line.is_empty() || line.len() as u64 > LONGEST || !is_one_line {
+        return fail(EXIT_DATA, "the password must be one line of 1 to 255 bytes without NUL");
     }
     let password = Password::new(line);
     say(&format!(

@@ -73,7 +73,7 @@ pub fn significant(tokens: &[Token]) -> Vec<&Token> {
 pub fn to_sqlite(tokens: &[Token]) -> String {
     let mut sql = String::new();
     let mut before = &Token::Space;
-    for token in tokens {
+    for (at, token) in tokens.iter().enumerate() {
         match token {
             Token::Word(word) if word.eq_ignore_ascii_case("div") => sql.push('/'),
             // `CAST(n AS SIGNED INTEGER)`, and `CONVERT(n, UNSIGNED)`, which is a function here.
@@ -84,7 +84,17 @@ pub fn to_sqlite(tokens: &[Token]) -> String {
                 if token.is("INTEGER") && (before.is("SIGNED") || before.is("UNSIGNED")) => {}
             Token::Word(word) => sql.push_str(word),
             Token::Name(name) => quote(&mut sql, name, '"'),
-            Token::Text(text) => quote(&mut sql, text, '\''),
+            Token::Text(text) => {
+                quote(&mut sql, text, '\'');
+                let next = tokens.iter().skip(at + 1).find(|next| **next != Token::Space);
+                // SQLite has no escape by itself, MySQL the backslash.
+                if before.is("LIKE")
+                    && text.contains('\\')
+                    && next.is_none_or(|next| !next.is("ESCAPE"))
+                {
+                    sql.push_str(r" ESCAPE '\'");
+                }
+            }
             Token::Variable(name) => {
                 let _ = write!(sql, "sysvar('{}')", name.replace('\'', ""));
             }
@@ -233,6 +243,19 @@ mod tests {
             translated("SELECT CAST(1 + a AS signed integer), CONVERT(b, UNSIGNED INTEGER)"),
             "SELECT CAST(1 + a AS INTEGER ), CONVERT(b, 'integer' )"
         );
+    }
+
+    #[test]
+    fn a_pattern_has_the_escape_that_servers_give_it() {
+        for (text, sql) in [
+            (r"a LIKE 'b\_c' AND d", r"a LIKE 'b\_c' ESCAPE '\' AND d"),
+            (r"a NOT LIKE 'b_c\\'", r"a NOT LIKE 'b_c\' ESCAPE '\'"),
+            (r"a LIKE 'b\%' ESCAPE '|'", r"a LIKE 'b\%' ESCAPE '|'"),
+            ("a LIKE 'b_c'", "a LIKE 'b_c'"),
+            (r"a = 'b\_c'", r"a = 'b\_c'"),
+        ] {
+            assert_eq!(translated(text), sql, "{text}");
+        }
     }
 
     #[test]

@@ -4,17 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use access::store::StoreError;
 use access::{
-    CredentialPolicy, Endings, PasswordRules, Role, RoleLimits, SourceNetworks, SourceSet,
-    Timestamp, UserName, UserStore, Users,
+    CredentialPolicy, Endings, Identity, PasswordRules, Role, RoleLimits, SourceNetworks,
+    SourceSet, Timestamp, UserName, UserStore, Users,
 };
 use config::{Config, ConfigHash, Feed, Notice, Settings};
 use ipnet::IpNet;
 use sql_judge::Policy;
 
-use crate::identity::Directory;
-use crate::identity::directory::{Listed, configured_alone};
+use crate::identity::directory::Listed;
 use crate::recording::RecordPolicy;
 use crate::role_policy;
 
@@ -26,7 +24,7 @@ pub struct Live {
     /// Named users, of the configuration and the identity store.
     pub users: Users,
     /// Revision of the identity store that they are of.
-    pub(super) revision: u64,
+    pub(super) revision: Option<u64>,
     pub(super) configured: Users,
     pub(crate) roles: Vec<Arc<Role>>,
     doors: HashMap<String, DoorPolicy>,
@@ -87,16 +85,9 @@ impl SessionLimits {
 }
 
 impl Live {
-    /// Of a configuration, with the users that the identity store holds now.
-    pub(super) fn new(
-        config: &Config,
-        hash: &ConfigHash,
-        directory: Option<&Directory>,
-    ) -> Result<Self, StoreError> {
-        let Listed { users, revision, .. } = match directory {
-            Some(directory) => directory.list(&config.users, &config.roles)?,
-            None => configured_alone(&config.users),
-        };
+    /// Of a configuration, with all users there are by it.
+    pub(super) fn new(config: &Config, hash: &ConfigHash, listed: Listed) -> Self {
+        let Listed { users, revision, .. } = listed;
         let doors = config.listeners.iter().map(|listener| {
             let sources = listener.sources.clone();
             let balancers = listener.proxy_protocol_from.clone();
@@ -104,7 +95,7 @@ impl Live {
             (listener.name.clone(), DoorPolicy { sources, balancers, certificate_suffices })
         });
         let limits = &config.limits;
-        Ok(Self {
+        Self {
             sources: Arc::clone(&config.sources),
             users,
             revision,
@@ -129,11 +120,11 @@ impl Live {
             config_hash: hash.as_str().to_owned(),
             settings: Arc::clone(&config.settings),
             pending: Arc::default(),
-        })
+        }
     }
 
     /// The same with the users of another revision of the identity store.
-    pub(super) fn with_users(&self, users: Users, revision: u64) -> Self {
+    pub(super) fn with_users(&self, users: Users, revision: Option<u64>) -> Self {
         Self { users, revision, ..self.clone() }
     }
 
@@ -167,6 +158,12 @@ impl Live {
     /// Whether a user is kept in the identity store.
     pub fn is_stored(&self, user: &UserName) -> bool {
         self.configured.find(user.as_str().as_bytes()).is_none()
+    }
+
+    /// The users that the identity store told last.
+    pub(super) fn stored(&self) -> Vec<Identity> {
+        let stored = self.users.iter().filter(|user| self.is_stored(&user.name));
+        stored.map(|user| Identity::of(user)).collect()
     }
 
     /// What the listener of that name accepts.

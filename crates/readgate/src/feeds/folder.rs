@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use access::Timestamp;
 use config::{FeedFiles, FileForm};
 
+use super::CLOCKS;
 use super::check::{self, Verdict, sum_file};
 use super::standing::Seen;
 
@@ -20,8 +21,6 @@ const NAMES: usize = 100_000;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Checks that are remembered: of the newest files.
 const REMEMBERED: usize = 16;
-/// Clocks of a network's folder may differ by so much.
-const CLOCKS: Duration = Duration::from_secs(60);
 
 /// What tells a file from what it was; with it, its checksum file's.
 type Stamp = (u64, SystemTime, Option<(u64, SystemTime)>);

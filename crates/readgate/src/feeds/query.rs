@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
 
+use super::CLOCKS;
 use super::standing::Seen;
 use crate::replica::pool::Pool;
 use crate::replica::text_query::{self, QueryFault, TextRow};
@@ -49,7 +50,12 @@ fn answer(rows: &[TextRow], utc_offset: i32, now: Timestamp) -> Seen {
         None => return Seen::Unknown("the query's answer has no column".into()),
     };
     let text = String::from_utf8_lossy(value);
+    let latest = now.checked_add(CLOCKS).unwrap_or(now);
     match moment(text.trim(), utc_offset, now) {
+        // By another clock than it should be: how old the data is can't be told from it.
+        Some(at) if at > latest => {
+            Seen::Unknown("the query's answer lies in the future (utc_offset)".into())
+        }
         Some(at) => Seen::Arrived { at, pending: None },
         None => Seen::Unknown("the query's answer is neither a moment nor a number".into()),
     }
@@ -82,6 +88,7 @@ mod tests {
             ("2026-03-10 00:10:00", "2026-03-10T05:10:00Z"),
             ("2026-03-10 00:10:00.250000", "2026-03-10T05:10:00.25Z"),
             ("2026-03-10", "2026-03-10T05:00:00Z"),
+            ("2026-03-10 01:01:00", "2026-03-10T06:01:00Z"),
         ] {
             let expected = Seen::Arrived { at: at.parse().unwrap(), pending: None };
             assert_eq!(said(Some(text)), expected, "{text}");
@@ -91,7 +98,8 @@ mod tests {
     #[test]
     fn null_is_no_delivery_and_everything_else_is_unknown() {
         assert_eq!(said(None), Seen::Nothing { pending: None });
-        for text in ["soon", "", "nan", "1e300", "0000-00-00 00:00:00"] {
+        let ahead = ["2026-03-10 01:01:01", "2099-12-31", "-61"];
+        for text in ["soon", "", "nan", "1e300", "0000-00-00 00:00:00"].into_iter().chain(ahead) {
             assert!(matches!(said(Some(text)), Seen::Unknown(_)), "{text}");
         }
         for rows in [vec![], vec![vec![], vec![]], vec![vec![]]] {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use access::store::{Author, IdentityStore, StoreError};
 use access::{
-    Change, CredentialPolicy, NamedUser, Password, Role, SharedBlock, Timestamp, Unusable, Users,
-    combine,
+    Change, CredentialPolicy, Identity, NamedUser, Password, Role, SharedBlock, Timestamp,
+    Unusable, Users, combine,
 };
 use arc_swap::ArcSwap;
 use config::{Config, IdentityPlace};
@@ -31,8 +31,8 @@ pub struct Directory {
 pub struct Listed {
     /// For logins.
     pub users: Users,
-    /// The store's revision; 0 without a store.
-    pub revision: u64,
+    /// The store's revision; `None`: the store wasn't asked, or didn't answer.
+    pub revision: Option<u64>,
     /// Stored users who can't log in as things are, to be logged.
     pub unusable: Vec<Unusable>,
 }
@@ -73,7 +73,7 @@ impl Directory {
     pub fn list(&self, configured: &Users, roles: &[Arc<Role>]) -> Result<Listed, StoreError> {
         let snapshot = self.store.load()?;
         let (users, unusable) = combine(configured, snapshot.identities, roles);
-        Ok(Listed { users, revision: snapshot.revision, unusable })
+        Ok(Listed { users, revision: Some(snapshot.revision), unusable })
     }
 
     /// The users where they are not of that revision any more. A store that tells its revision
@@ -83,12 +83,12 @@ impl Directory {
     /// If the store can't be asked, or can't be read whole.
     pub fn news(
         &self,
-        known: u64,
+        known: Option<u64>,
         configured: &Users,
         roles: &[Arc<Role>],
     ) -> Result<Option<Listed>, StoreError> {
         let asked = Instant::now();
-        let is_known = self.store.revision()? == known;
+        let is_known = Some(self.store.revision()?) == known;
         let news = (!is_known).then(|| self.list(configured, roles)).transpose()?;
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = asked;
         Ok(news)
@@ -160,5 +160,12 @@ impl Directory {
 
 /// A directory without store: the configured users alone.
 pub fn configured_alone(configured: &Users) -> Listed {
-    Listed { users: configured.clone(), revision: 0, unusable: Vec::new() }
+    Listed { users: configured.clone(), revision: None, unusable: Vec::new() }
+}
+
+/// The configured users, and the stored ones as they were known, for as long as the store can't be
+/// read: it is read as soon as it can.
+pub fn known_before(configured: &Users, stored: Vec<Identity>, roles: &[Arc<Role>]) -> Listed {
+    let (users, unusable) = combine(configured, stored, roles);
+    Listed { users, revision: None, unusable }
 }

@@ -3,8 +3,9 @@
 //! written together, on the disk before `apply` returns, and that the file is its owner's.
 mod rows;
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -43,9 +44,7 @@ impl SqliteStore {
     pub fn open(path: &Path, patience: Duration) -> Result<Self, StoreError> {
         let place = path.display().to_string();
         let unreachable = |detail: String| StoreError::Unreachable { place: place.clone(), detail };
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(path).map_err(|error| unreachable(error.to_string()))?;
+        let file = opened_or_made(path).map_err(|error| unreachable(error.to_string()))?;
         let metadata = file.metadata().map_err(|error| unreachable(error.to_string()))?;
         let mode = metadata.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
@@ -90,6 +89,23 @@ impl SqliteStore {
 
     fn fault(&self, fault: impl Into<Fault>) -> StoreError {
         fault.into().at(&self.place)
+    }
+}
+
+/// One that root makes, for a daemon that has yet to start, is the folder's owner's. Others can't
+/// give it away, and needn't.
+fn opened_or_made(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => options.open(path),
+        Err(error) => Err(error),
+        Ok(made) => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or_else(|| Path::new(".")).metadata()?;
+            let _ = fchown(&made, Some(folder.uid()), Some(folder.gid()));
+            Ok(made)
+        }
     }
 }
 

@@ -90,7 +90,9 @@ impl Guard {
     pub(super) fn admit(&self, peer: SocketAddr, headers: &HeaderMap) -> Admission {
         let is_here = is_this_machine(peer, self.own);
         if self.password.is_none() && !self.takes_operators {
-            let is_local = peer.ip().to_canonical().is_loopback() && names_loopback(headers);
+            let is_local = peer.ip().to_canonical().is_loopback()
+                && names_loopback(headers)
+                && !is_passed_on(headers);
             return if is_local { Admission::Admitted } else { Admission::Refused };
         }
         if self.password.is_none() && !is_here {
@@ -125,12 +127,12 @@ impl Guard {
         self.takes_operators && is_this_machine(peer, self.own)
     }
 
-    /// Whether this is the password that all share.
-    pub(super) async fn knows(&self, given: &[u8]) -> bool {
-        let Some((key, tag)) = &self.password else { return false };
+    /// Whether this is the password that all share; `None`: there is none.
+    pub(super) async fn knows(&self, given: &[u8]) -> Option<bool> {
+        let (key, tag) = self.password.as_ref()?;
         let _one = self.one_at_a_time.lock().await;
         sleep(PAUSE).await;
-        hmac::verify(key, given, tag.as_ref()).is_ok()
+        Some(hmac::verify(key, given, tag.as_ref()).is_ok())
     }
 
     /// A cookie for who has proven who they are.
@@ -196,6 +198,13 @@ fn names_loopback(headers: &HeaderMap) -> bool {
     name == "localhost" || name.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
+/// A proxy on this machine asks for somebody elsewhere, and many ask by this machine's own name.
+fn is_passed_on(headers: &HeaderMap) -> bool {
+    ["forwarded", "x-forwarded-for", "x-real-ip", "via"]
+        .iter()
+        .any(|name| headers.contains_key(*name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +236,9 @@ mod tests {
         assert_eq!(admits("127.0.0.1", "evil.example.org"), Admission::Refused);
         assert_eq!(admits("10.0.0.5", "localhost"), Admission::Refused);
         assert_eq!(guard.admit(peer("127.0.0.1"), &HeaderMap::new()), Admission::Refused);
+        let mut passed_on = headers("127.0.0.1:9104", "");
+        passed_on.insert("x-forwarded-for", "10.0.0.5".parse().unwrap());
+        assert_eq!(guard.admit(peer("127.0.0.1"), &passed_on), Admission::Refused);
     }
 
     #[tokio::test(start_paused = true)]
@@ -235,8 +247,8 @@ mod tests {
         let here = peer("127.0.0.1");
         let asking = headers("localhost", "readgate_status=guess");
         assert_eq!(guard.admit(here, &asking), Admission::LoginNeeded);
-        assert!(!guard.knows(b"wrong").await);
-        assert!(guard.knows(b"right").await);
+        assert_eq!(guard.knows(b"wrong").await, Some(false));
+        assert_eq!(guard.knows(b"right").await, Some(true));
         let cookie = guard.begin(None).unwrap().cookie;
         assert!(cookie.contains("HttpOnly; SameSite=Strict"), "{cookie}");
         let own = cookie.split(';').next().unwrap();

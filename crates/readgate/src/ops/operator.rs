@@ -12,7 +12,7 @@ use ledger::{Event, Who};
 use mysql_auth::{AuthPlugin, Nonce, ReplicaLogin};
 
 use crate::connection::login::{count_failure, note_failure, wait_for_turn};
-use crate::console::CONSOLE;
+use crate::console::{CONSOLE, Denied};
 use crate::daemon::{Daemon, Live};
 use crate::recording::{console_policy, within_deadline};
 
@@ -62,17 +62,40 @@ pub(super) async fn log_in(
         },
         Err(reason) => (reason, NotIn::Denied),
     };
+    record_failure(daemon, peer, (session, Some(name)), reason).await;
+    Err(not_in)
+}
+
+/// A wrong password that all share: nobody's.
+pub(super) async fn shared_password_failed(daemon: &Daemon, peer: SocketAddr) {
+    let session = daemon.registry.next_connection_id();
+    let reason = String::from("login_denied: wrong_password");
+    record_failure(daemon, peer, (session, None), reason).await;
+}
+
+async fn record_failure(
+    daemon: &Daemon,
+    peer: SocketAddr,
+    (session, user): (u32, Option<&str>),
+    reason: String,
+) {
     daemon.metrics.login("login_denied");
     let event = Event::LoginFailed {
         session: u64::from(session),
         source: peer.ip().to_canonical(),
         source_port: peer.port(),
         listener: LISTENER,
-        user: Some(name),
+        user,
         reason: &reason,
     };
     daemon.record(&event).await;
-    Err(not_in)
+    daemon.console.denials.note(Denied {
+        peer,
+        listener: LISTENER.to_owned(),
+        user: user.map(str::to_owned),
+        ending: "login_denied",
+        reason,
+    });
 }
 
 async fn prove(

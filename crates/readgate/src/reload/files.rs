@@ -10,7 +10,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Reloaded;
 
-/// What tells a file from what it was: time of change, inode, size. `None`: not there.
+/// What tells a file from what it was: time of change, which that of its rights is too, inode, size.
+/// `None`: not there.
 pub type Stamp = Option<(i64, i64, u64, u64)>;
 /// Files and what they were like.
 pub type Stamps = BTreeMap<PathBuf, Stamp>;
@@ -92,7 +93,7 @@ fn files(path: &Path, config: &Config) -> Vec<PathBuf> {
 async fn stamps(files: Vec<PathBuf>) -> Stamps {
     let stamp = |file: &Path| {
         let found = std::fs::metadata(file).ok()?;
-        Some((found.mtime(), found.mtime_nsec(), found.ino(), found.size()))
+        Some((found.ctime(), found.ctime_nsec(), found.ino(), found.size()))
     };
     let look = move || files.into_iter().map(|file| (file.clone(), stamp(&file))).collect();
     tokio::task::spawn_blocking(look).await.unwrap_or_default()
@@ -100,6 +101,8 @@ async fn stamps(files: Vec<PathBuf>) -> Stamps {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     async fn says_within(watch: &FileWatch, limit: Duration) -> bool {
@@ -122,6 +125,15 @@ mod tests {
 
         watch.note(&file, &Reloaded::default(), watch.look().await).await;
         assert!(!says_within(&watch, 10 * period).await);
+        // More often than the file system's clock goes on.
+        let before = watch.look().await;
+        while watch.look().await == before {
+            let mode = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&file, mode).unwrap();
+        }
+        assert!(says_within(&watch, 3 * period).await, "what was refused for its mode");
+
+        watch.note(&file, &Reloaded::default(), watch.look().await).await;
         std::fs::remove_file(&file).unwrap();
         assert!(says_within(&watch, 3 * period).await, "a file that is gone has changed");
     }

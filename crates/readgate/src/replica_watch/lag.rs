@@ -13,6 +13,8 @@ const AURORA: &str = "SELECT MAX(replica_lag_in_milliseconds) / 1000 \
     WHERE server_id = @@aurora_server_id AND session_id <> 'MASTER_SESSION_ID'";
 /// What servers answer that are not Aurora.
 const NOT_AURORA: [u16; 2] = [ER_UNKNOWN_SYSTEM_VARIABLE, ER_UNKNOWN_TABLE];
+/// Seconds by which the clocks of source and replica may differ.
+const CLOCKS: f64 = 60.0;
 /// What the number is called, by age of the server.
 const COLUMNS: [&str; 2] = ["Seconds_Behind_Source", "Seconds_Behind_Master"];
 
@@ -59,10 +61,7 @@ pub async fn ask(
 async fn by_query(session: &mut ReplicaSession, query: &str) -> Result<Lag, QueryFault> {
     let rows = text_query::run(&mut session.channel, query).await?;
     Ok(match rows.as_slice() {
-        [row] => number(row.first()).map_or_else(
-            || Lag::Unknown("the query's answer is no number".to_owned()),
-            Lag::Seconds,
-        ),
+        [row] => of_heartbeat(number(row.first())),
         _ => Lag::Unknown("the query's answer is not one row".to_owned()),
     })
 }
@@ -81,6 +80,17 @@ async fn by_replication(session: &mut ReplicaSession) -> Result<Lag, QueryFault>
             Ok(of_status(&text_query::run_named(&mut session.channel, "SHOW SLAVE STATUS").await?))
         }
         answer => Ok(of_status(&answer?)),
+    }
+}
+
+/// A heartbeat that has yet to be is by another clock, which hides as much of the lag.
+fn of_heartbeat(answer: Option<f64>) -> Lag {
+    match answer {
+        None => Lag::Unknown("the query's answer is no number".to_owned()),
+        Some(seconds) if seconds < -CLOCKS => {
+            Lag::Unknown("the query's answer lies in the future".to_owned())
+        }
+        Some(seconds) => Lag::Seconds(seconds.max(0.0)),
     }
 }
 
@@ -125,6 +135,14 @@ mod tests {
     fn the_slowest_channel_counts() {
         assert_eq!(status("Seconds_Behind_Source", &[Some("3"), Some("7")]), Lag::Seconds(7.0));
         assert_eq!(status("Seconds_Behind_Master", &[Some("0")]), Lag::Seconds(0.0));
+    }
+
+    #[test]
+    fn a_heartbeat_that_is_yet_to_be_tells_nothing() {
+        assert_eq!(of_heartbeat(Some(7.5)), Lag::Seconds(7.5));
+        assert_eq!(of_heartbeat(Some(-3.0)), Lag::Seconds(0.0), "clocks differ a little");
+        assert_eq!(of_heartbeat(Some(-3600.0)).seconds(), None);
+        assert_eq!(of_heartbeat(None).seconds(), None);
     }
 
     #[test]

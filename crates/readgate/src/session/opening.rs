@@ -53,7 +53,7 @@ impl<'a> Session<'a> {
         }
         let lending = daemon.pool.lend(&wish, context.earmarked.take());
         let opened = Box::pin(lending).await;
-        daemon.metrics.replica_opened(&opened);
+        daemon.metrics.replica_opened(&opened, &account);
         let mut replica = opened.map_err(|fault| no_replica(daemon, &fault))?;
         let baseline = std::mem::take(&mut replica.baseline);
         let facts = facts(replica.version, &baseline).ok_or_else(charset_unknown)?;

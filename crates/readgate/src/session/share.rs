@@ -217,7 +217,7 @@ impl<'a> Session<'a, Lent> {
             () = self.orders.end_when_idle() => return Err(ordered(&self.orders)),
             opened = lending => opened,
         };
-        daemon.metrics.replica_opened(&opened);
+        daemon.metrics.replica_opened(&opened, &account);
         let restored = match opened {
             Ok(replica) if replica.version != self.judge.server() => Err(ReplicaFault::Changed),
             Ok(mut replica) => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use access::StoreError;
-use config::SharedStore;
+use config::{PasswordSource, SharedStore};
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder, SslOpts};
 use tokio::runtime::Runtime;
@@ -32,7 +32,9 @@ const SETUP: [&str; 4] = [
 /// The way to the store.
 pub(super) struct Line {
     place: String,
+    /// All but the password, which is read for each connection: it may be another one by then.
     options: Opts,
+    password: PasswordSource,
     /// `None` only while it is dropped.
     runtime: Option<Runtime>,
     /// A lock that yields while it waits: a caller may be the one who drives the runtime's
@@ -47,13 +49,10 @@ impl std::fmt::Debug for Line {
 }
 
 impl Line {
-    /// Reads the password; connects later.
+    /// Connects later.
     pub(super) fn new(store: &SharedStore) -> Result<Self, StoreError> {
         let place = format!("mysql://{}@{}/{}", store.user, store.address, store.schema);
         let unusable = |detail: String| StoreError::Unreachable { place: place.clone(), detail };
-        let password = store.password_source.read().map_err(|error| unusable(error.to_string()))?;
-        let password = String::from_utf8(password.reveal().to_vec())
-            .map_err(|_| unusable(String::from("the password is not UTF-8")))?;
         let tls = SslOpts::default()
             .with_root_certs(vec![store.ca_file.clone().into()])
             .with_disable_built_in_roots(true)
@@ -63,12 +62,12 @@ impl Line {
             .tcp_port(store.address.port)
             .prefer_socket(false)
             .user(Some(store.user.as_str()))
-            .pass(Some(password))
             .db_name(Some(store.schema.as_str()))
             .ssl_opts(tls);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = Some(runtime.map_err(|error| unusable(error.to_string()))?);
-        Ok(Self { place, options: options.into(), runtime, connection: Mutex::default() })
+        let (options, password) = (options.into(), store.password_source.clone());
+        Ok(Self { place, options, password, runtime, connection: Mutex::default() })
     }
 
     /// Where the store is, without password.
@@ -124,9 +123,17 @@ impl Line {
         }
     }
 
+    fn password(&self) -> Result<String, StoreError> {
+        let unusable = |detail| StoreError::Unreachable { place: self.place.clone(), detail };
+        let password = self.password.read().map_err(|error| unusable(error.to_string()))?;
+        String::from_utf8(password.reveal().to_vec())
+            .map_err(|_| unusable(String::from("the password is not UTF-8")))
+    }
+
     async fn connect(&self) -> Result<Conn, Fault> {
+        let options = OptsBuilder::from_opts(self.options.clone()).pass(Some(self.password()?));
         let connecting = async {
-            let mut connection = Conn::new(self.options.clone()).await?;
+            let mut connection = Conn::new(options).await?;
             for statement in SETUP {
                 connection.query_drop(statement).await?;
             }

@@ -1,7 +1,7 @@
 //! What can happen to a file.
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,19 @@ fn a_second_process_sees_each_change() {
     assert_eq!(daemon.load().unwrap().identities.len(), 1);
     drop((daemon, command));
     assert_eq!(folder.open().unwrap().load().unwrap().identities.len(), 1);
+}
+
+#[test]
+fn what_root_makes_is_the_account_s_that_the_folder_is_of() {
+    let folder = Folder::new("root");
+    // Without root's rights both belong to whoever runs this.
+    let _ = chown(&folder.0, Some(4242), Some(4243));
+    let store = folder.open().unwrap();
+    add(&store, "alice");
+    let owner = |path: &Path| fs::metadata(path).map(|found| (found.uid(), found.gid())).unwrap();
+    let made: Vec<_> = fs::read_dir(&folder.0).unwrap().map(|file| file.unwrap().path()).collect();
+    assert_eq!(made.len(), 3, "the file, its log and the log's index: {made:?}");
+    made.iter().for_each(|file| assert_eq!(owner(file), owner(&folder.0), "{file:?}"));
 }
 
 #[test]
