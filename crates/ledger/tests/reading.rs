@@ -8,13 +8,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::{ok, query, report_request, who};
-use ledger::cli::{
-    Format, Search, Verdict, search, search_csv, search_follow, show, stats, verify_to,
-};
+use common::{ok, query, refused, report_request, who};
+use ledger::cli::{Format, Search, search, search_csv, search_follow, show, stats, verify_to};
 use ledger::report::{Report, ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
-use ledger::{Event, Ledger, LedgerSettings, Names, Outcome, Refusal, TextForm, Who};
+use ledger::{Event, Ledger, LedgerSettings, Names, Outcome, Who};
 
 /// Two users; bob's text tries to pass for alice's record.
 fn made() -> (tempfile::TempDir, Vec<PathBuf>) {
@@ -34,20 +32,6 @@ fn made() -> (tempfile::TempDir, Vec<PathBuf>) {
     ledger.close("test").unwrap();
     let paths = vec![folder.path().to_owned()];
     (folder, paths)
-}
-
-fn refused() -> Refusal<'static> {
-    Refusal {
-        command: "query",
-        schema: None,
-        text: b"DELETE",
-        kind: "write",
-        form: TextForm::Full,
-        verdict: "refused",
-        rule: "not_a_read",
-        reason: "no",
-        offset: 0,
-    }
 }
 
 fn found(paths: &[PathBuf], what: &Search) -> u64 {
@@ -72,61 +56,6 @@ fn a_search_finds_a_users_records_and_none_that_only_look_so() {
     let late =
         Search { from: Some("2001".into()), event: Some("intent".into()), ..Search::default() };
     assert_eq!(found(&paths, &late), 3);
-}
-
-#[test]
-fn a_search_by_column_finds_whoever_may_have_read_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
-    let alice = ledger.tag(&who(1));
-    for (tables, columns) in [
-        (["clin.visit"], ["clin.visit.held"]),
-        (["Clin.Visit"], ["Clin.Visit.Held"]),
-        (["clin.visit"], ["clin.visit.*"]),
-        (["clin.visit"], ["?.held"]),
-        (["clin.visit"], ["..."]),
-        (["..."], ["?.held"]),
-        (["clin.visit"], ["visit.held"]),
-        (["clin.visit"], ["clin.visit.planned"]),
-        (["clin.site"], ["clin.site.held"]),
-        (["clin.site"], ["visit.held"]),
-        (["clin.site"], ["?.held"]),
-        (["clin.site"], ["..."]),
-    ] {
-        let names = Names::new(None, &tables.map(str::to_owned), &columns.map(str::to_owned));
-        let recorded = ledger.intent(&alice, &query(b"SELECT 1")).wait().unwrap();
-        let outcome = Outcome { names: Some(&names), ..ok() };
-        ledger.outcome(&alice, recorded, &outcome).wait().unwrap();
-    }
-    ledger.close("test").unwrap();
-    let paths = vec![folder.path().to_owned()];
-    let of = |column: &str| Search { column: Some(column.into()), ..Search::default() };
-    let mut lines = Vec::new();
-    assert_eq!(search(&paths, &of("clin.visit.HELD"), &mut lines).unwrap(), 7);
-    assert!(!String::from_utf8(lines).unwrap().contains("clin.site"));
-    // Names that found no room may be any table's.
-    let table = Search { table: Some("clin.visit".into()), ..Search::default() };
-    assert_eq!(found(&paths, &table), 8);
-    let request = ReportRequest { table: Some("clin.visit".into()), ..report_request(&paths) };
-    let report = report(&request).unwrap();
-    assert_eq!(report.users["alice"].statements, 8, "{report:?}");
-}
-
-#[test]
-fn a_search_by_verdict_tells_what_ran_from_what_was_refused() {
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
-    let alice = ledger.tag(&who(1));
-    drop(ledger.intent(&alice, &query(b"SELECT 'refused'")).wait().unwrap());
-    for verdict in ["refused", "absorbed", "absorbed"] {
-        ledger.refusal(&alice, &Refusal { verdict, ..refused() }).wait().unwrap();
-    }
-    ledger.close("test").unwrap();
-    let paths = vec![folder.path().to_owned()];
-    for (verdict, count) in [(Verdict::Allowed, 1), (Verdict::Refused, 1), (Verdict::Absorbed, 2)] {
-        let search = Search { verdict: Some(verdict), ..Search::default() };
-        assert_eq!(found(&paths, &search), count, "{verdict:?}");
-    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ledger::report::ReportRequest;
-use ledger::{Intent, Outcome, Who};
+use ledger::{Intent, Outcome, Refusal, TextForm, Who};
 use serde_json::Value;
 
 pub(crate) fn who(session: u64) -> Who<'static> {
@@ -125,4 +125,19 @@ pub(crate) fn references_in(file: &Path, check: impl Fn(&Value, &str)) -> [usize
         }
     }
     [referring, holding]
+}
+
+/// A write that was not forwarded.
+pub(crate) fn refused() -> Refusal<'static> {
+    Refusal {
+        command: "query",
+        schema: None,
+        text: b"DELETE",
+        kind: "write",
+        form: TextForm::Full,
+        verdict: "refused",
+        rule: "not_a_read",
+        reason: "no",
+        offset: 0,
+    }
 }

@@ -1,0 +1,65 @@
+//! Finding records by what statements read and what the judge said.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may stop at the first surprise")]
+
+mod common;
+
+use common::{ok, query, refused, report_request, who};
+use ledger::cli::{Search, Verdict, search};
+use ledger::report::{ReportRequest, report};
+use ledger::{Ledger, LedgerSettings, Names, Outcome, Refusal};
+
+#[test]
+fn a_search_by_column_finds_whoever_may_have_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let alice = ledger.tag(&who(1));
+    for (tables, columns) in [
+        (["clin.visit"], ["clin.visit.held"]),
+        (["Clin.Visit"], ["Clin.Visit.Held"]),
+        (["clin.visit"], ["clin.visit.*"]),
+        (["clin.visit"], ["?.held"]),
+        (["clin.visit"], ["..."]),
+        (["..."], ["?.held"]),
+        (["clin.visit"], ["visit.held"]),
+        (["clin.visit"], ["clin.visit.planned"]),
+        (["clin.site"], ["clin.site.held"]),
+        (["clin.site"], ["visit.held"]),
+        (["clin.site"], ["?.held"]),
+        (["clin.site"], ["..."]),
+    ] {
+        let names = Names::new(None, &tables.map(str::to_owned), &columns.map(str::to_owned));
+        let recorded = ledger.intent(&alice, &query(b"SELECT 1")).wait().unwrap();
+        let outcome = Outcome { names: Some(&names), ..ok() };
+        ledger.outcome(&alice, recorded, &outcome).wait().unwrap();
+    }
+    ledger.close("test").unwrap();
+    let paths = vec![folder.path().to_owned()];
+    let of = |column: &str| Search { column: Some(column.into()), ..Search::default() };
+    let mut lines = Vec::new();
+    assert_eq!(search(&paths, &of("clin.visit.HELD"), &mut lines).unwrap(), 7);
+    assert!(!String::from_utf8(lines).unwrap().contains("clin.site"));
+    // Names that found no room may be any table's.
+    let table = Search { table: Some("clin.visit".into()), ..Search::default() };
+    assert_eq!(search(&paths, &table, &mut Vec::new()).unwrap(), 8);
+    let request = ReportRequest { table: Some("clin.visit".into()), ..report_request(&paths) };
+    let report = report(&request).unwrap();
+    assert_eq!(report.users["alice"].statements, 8, "{report:?}");
+}
+
+#[test]
+fn a_search_by_verdict_tells_what_ran_from_what_was_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let alice = ledger.tag(&who(1));
+    drop(ledger.intent(&alice, &query(b"SELECT 'refused'")).wait().unwrap());
+    for verdict in ["refused", "absorbed", "absorbed"] {
+        ledger.refusal(&alice, &Refusal { verdict, ..refused() }).wait().unwrap();
+    }
+    ledger.close("test").unwrap();
+    let paths = vec![folder.path().to_owned()];
+    for (verdict, count) in [(Verdict::Allowed, 1), (Verdict::Refused, 1), (Verdict::Absorbed, 2)] {
+        let wanted = Search { verdict: Some(verdict), ..Search::default() };
+        assert_eq!(search(&paths, &wanted, &mut Vec::new()).unwrap(), count, "{verdict:?}");
+    }
+}
