@@ -13,9 +13,9 @@ use crate::lexer::token::{Kind, Token};
 use crate::text::{excerpt, unquote_name, unquote_text};
 
 /// Deepest nesting of functions whose value outgrows their arguments.
-const MAX_GROWTH: u32 = 8;
+const MAX_GROWTH: u8 = 8;
 /// So many are counted without a look at what they put in: verdicts on other values differ then.
-const MOST_UNSEEN: u32 = 4;
+const MOST_UNSEEN: u8 = 4;
 
 /// MariaDB has packages outside of ORACLE mode from this version on.
 const MARIADB_WITH_PACKAGES: u32 = 110_400;
@@ -80,7 +80,7 @@ impl Parser<'_> {
 
     /// How many functions whose value may grow are inside each other in parentheses that close
     /// here, their own among them.
-    fn growth_of(&self, closed: Parentheses) -> Rule<u32> {
+    fn growth_of(&self, closed: Parentheses) -> Rule<u8> {
         let Parentheses { held, growth } = closed;
         let growth = match held {
             Held::Pair(commas) if commas != 1 => return Err(self.misshapen(self.token)),

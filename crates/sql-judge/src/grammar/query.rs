@@ -59,7 +59,7 @@ pub(super) enum Held {
 pub(super) struct Parentheses {
     pub(super) held: Held,
     /// How many functions whose value may grow are inside each other in them.
-    pub(super) growth: u32,
+    pub(super) growth: u8,
 }
 
 /// The state of a walk over an expression.

@@ -1,9 +1,10 @@
 //! One query's tables, and the names in it that may be their columns.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
-use super::once::Once;
+use super::once::{FEW, Once};
 
 /// Most names of one query that are kept.
 const MAX_NAMES: usize = 1024;
@@ -129,13 +130,23 @@ impl Scope {
 
     /// By their aliases, and by those in lower case where none is spelled so. The first of a
     /// name counts.
-    fn by_alias(&self) -> HashMap<String, &Source> {
+    fn by_alias(&self) -> HashMap<Cow<'_, str>, &Source> {
         let first = self.sources.iter().rev();
-        let mut found: HashMap<_, _> = first.map(|source| (source.alias.clone(), source)).collect();
+        let mut found: HashMap<_, _> =
+            first.map(|source| (Cow::from(source.alias.as_str()), source)).collect();
         for source in &self.sources {
-            found.entry(source.alias.to_lowercase()).or_insert(source);
+            found.entry(source.alias.to_lowercase().into()).or_insert(source);
         }
         found
+    }
+
+    /// The same without a map, where they are a few.
+    fn of_alias(&self, alias: &str) -> Option<&Source> {
+        let exact = self.sources.iter().find(|source| source.alias == alias);
+        exact.or_else(|| {
+            let lower = alias.to_lowercase();
+            self.sources.iter().find(|source| source.alias.to_lowercase() == lower)
+        })
     }
 
     /// A name that the query gives to a column of its own.
@@ -180,11 +191,14 @@ impl Scope {
         let names = std::mem::take(&mut self.names).into_items();
         let only = self.only_table();
         let has_table = self.sources.iter().any(|source| source.table.is_some());
-        let by_alias = self.by_alias();
+        let by_alias = (self.sources.len() > FEW).then(|| self.by_alias());
         // Servers with `lower_case_table_names` compare aliases without regard to case. To others
         // one that is spelled otherwise is that of an outer query.
-        let find = |alias: &String| {
-            by_alias.get(alias).or_else(|| by_alias.get(&alias.to_lowercase())).copied()
+        let find = |alias: &str| match &by_alias {
+            Some(by_alias) => {
+                by_alias.get(alias).or_else(|| by_alias.get(&*alias.to_lowercase())).copied()
+            }
+            None => self.of_alias(alias),
         };
         let is_alias = |name: &String| self.aliases.contains(&name.to_lowercase());
         for Noted { parts, may_be_alias } in names {
