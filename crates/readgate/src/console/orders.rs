@@ -144,14 +144,7 @@ async fn kill(
     // Ids of sessions are what the operator sees; several servers may have the same of their own.
     let target = target.max_by_key(|entry| u64::from(entry.id) == id);
     let result = if target.is_some() { "killed by an operator" } else { "no such session" };
-    let event = Event::Kill {
-        session: u64::from(giver.session),
-        user: giver.named.user().name.as_str(),
-        target: id,
-        query_only,
-        result,
-    };
-    daemon.record(&event).await;
+    record_kill(daemon, giver, (id, query_only), result).await;
     let Some(entry) = target else {
         return Err((ER_NO_SUCH_THREAD, format!("Unknown thread id: {id}")));
     };
@@ -160,12 +153,25 @@ async fn kill(
     let card = &entry.card;
     if let (true, Some(account), Some(seat)) = (query_only, &card.account, &card.seat) {
         let killed = daemon.pool.kill(account, seat, true).await;
+        if let Err(fault) = &killed {
+            record_kill(daemon, giver, (id, query_only), &format!("not killed: {fault}")).await;
+        }
         return killed.map(|()| None).map_err(|fault| (ER_UNKNOWN_ERROR, fault.to_string()));
     }
     if !query_only {
         entry.order(registry::Order::EndNow(Reason::Killed));
     }
     Ok(None)
+}
+
+async fn record_kill(
+    daemon: &Daemon,
+    giver: &Giver<'_>,
+    (target, query_only): (u64, bool),
+    result: &str,
+) {
+    let (session, user) = (u64::from(giver.session), giver.named.user().name.as_str());
+    daemon.record(&Event::Kill { session, user, target, query_only, result }).await;
 }
 
 async fn reload(daemon: &Arc<Daemon>) -> Result<Option<Table>, Refused> {

@@ -1,12 +1,12 @@
 //! Sessions for readgate's own needs: to look at the replica, and to end what somebody runs there.
 //! One is kept to spare, so that neither fails where the replica has no place for another.
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mysql_wire::Capabilities;
 use mysql_wire::error_code::{ER_KILL_DENIED_ERROR, ER_NO_SUCH_THREAD};
 use mysql_wire::handshake_response::Attribute;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{FIRST_PAUSE, Pool};
 use crate::replica::account::Account;
@@ -18,15 +18,18 @@ use crate::replica::{ReplicaFault, ReplicaSession, SessionWish, text_query};
 const TRIES: usize = 8;
 /// Sessions that are ended at a time, each over a connection of its own: hundreds may break at once.
 pub(super) const ENDED_TOGETHER: usize = 4;
+/// That takes milliseconds each, if all is well.
+const LONGEST_TURN: Duration = Duration::from_secs(30);
 
 impl Pool {
-    /// Ends a session of ours on the replica whose client is gone, in its turn.
+    /// Ends a session of ours on the replica whose client is gone: in its turn, or where those before
+    /// it wait for a replica that is silent, without.
     pub async fn end(
         self: &Arc<Self>,
         account: &Arc<Account>,
         seat: &Seat,
     ) -> Result<(), ReplicaFault> {
-        let _turn = self.turns_to_end.acquire().await;
+        let _turn = timeout(LONGEST_TURN, self.turns_to_end.acquire()).await;
         self.kill(account, seat, false).await
     }
 
