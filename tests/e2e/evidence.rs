@@ -9,7 +9,7 @@ use readgate_tests::place::{repository, wait_for};
 use readgate_tests::protocol::Login;
 use readgate_tests::readgate::{self, Readgate};
 use readgate_tests::stage::{USER_PASSWORD, login_at};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// CLIENT_QUERY_ATTRIBUTES.
 const QUERY_ATTRIBUTES: u32 = 1 << 27;
@@ -119,6 +119,27 @@ on_both! {
             let outcome = outcome_of(text);
             assert_eq!(outcome["tables"][0], "clinical.subjects", "{text}: {outcome}");
         }
+    }
+
+    fn a_join_names_its_columns_whether_their_table_is_told_or_not(stage) {
+        let mut alice = stage.alice();
+        alice.query("USE clinical").expect_ok();
+        let text = "SELECT s.sex, visit_name, j.wide, COUNT(*) AS visits \
+                    FROM clinical.subjects AS s JOIN visits USING (subject_id), \
+                    JSON_TABLE('[{\"w\": 1}]', '$[*]' COLUMNS (wide INT PATH '$.w')) AS j \
+                    WHERE birth_year > 1940 GROUP BY s.sex, visit_name, j.wide ORDER BY visits";
+        alice.query(text).expect_ok();
+        let intent = stage.readgate.record("intent", |record| record["text"] == text);
+        let outcome = stage.readgate.record("outcome", |record| record["intent"] == intent["seq"]);
+        assert_eq!(outcome["tables"], json!(["clinical.subjects", "clinical.visits"]));
+        let columns = [
+            "?.birth_year",
+            "?.visit_name",
+            "clinical.subjects.sex",
+            "clinical.subjects.subject_id",
+            "clinical.visits.subject_id",
+        ];
+        assert_eq!(outcome["columns"], json!(columns));
     }
 
     fn a_redacted_ledger_holds_no_value_of_any_statement(stage) {

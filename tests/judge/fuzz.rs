@@ -113,7 +113,7 @@ fn run_batch(session: &mut Session, settings: &str, batch: &[Vec<u8>]) -> usize 
             let shown = format!("{settings}: {}", statement.escape_ascii());
             assert!(!lets_pass(&narrow, &facts, &permit), "{shown}: read `secret` in a role");
             if permit.kind().as_str() != "prepare" {
-                let named = structure(&facts, statement).qualified;
+                let named = structure(&facts, statement).tables;
                 assert!(named.iter().any(|name| name == "secret.t"), "{shown}: named {named:?}");
             }
         }

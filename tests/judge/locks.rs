@@ -48,7 +48,7 @@ pub(crate) fn fault(
         .filter(|[sort, schema, ..]| sort == "TABLE" && !OWN.contains(&schema.as_str()))
         .map(|[_, schema, name, _]| format!("{schema}.{name}").to_lowercase())
         .collect();
-    let named = structure(facts, statement).qualified;
+    let named = structure(facts, statement).tables;
     let named: BTreeSet<String> = named.iter().map(|name| name.to_lowercase()).collect();
     let missing: Vec<&String> = read.difference(&named).collect();
     if !missing.is_empty() && !reads_view(session, &read) {

@@ -16,7 +16,7 @@ use crate::follow::follow;
 use crate::json;
 use crate::line::Frame;
 pub use crate::lines::sealed_files;
-use crate::lines::{Member, each_line, each_of, names_table, time_of, unescaped};
+use crate::lines::{Member, each_line, each_of, names_column, names_table, time_of, unescaped};
 use crate::logins::Logins;
 use crate::report::{row, widen};
 use crate::shown;
@@ -66,10 +66,15 @@ pub struct Search {
     pub source: Option<String>,
     /// Table, as `schema.table`.
     pub table: Option<String>,
+    /// Column, as `schema.table.column`: also where it may have been read, among all columns of its
+    /// table or without its table's name.
+    pub column: Option<String>,
     /// Fingerprint of the statement.
     pub fingerprint: Option<String>,
     /// Rule that refused.
     pub rule: Option<String>,
+    /// What the judge said.
+    pub verdict: Option<Verdict>,
     /// From this time on (UTC), as written in records; may be cut short: `2026-01-31T08`.
     pub from: Option<String>,
     /// Up to this time, what it begins with included.
@@ -82,10 +87,33 @@ pub struct Search {
     pub with_text: bool,
 }
 
+/// What the judge says of a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was forwarded.
+    Allowed,
+    /// It was not.
+    Refused,
+    /// It was answered OK here and not forwarded.
+    Absorbed,
+}
+
+impl Verdict {
+    /// The member that tells it.
+    fn member(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Allowed => ("event", "intent"),
+            Self::Refused => ("verdict", "refused"),
+            Self::Absorbed => ("verdict", "absorbed"),
+        }
+    }
+}
+
 /// What is looked for in a line.
 struct Needles {
     members: Vec<Finder<'static>>,
     tables: Member,
+    columns: Member,
 }
 
 impl Search {
@@ -93,29 +121,33 @@ impl Search {
     /// statement can pose as a member.
     fn needles(&self) -> Needles {
         let members = [
-            ("event", &self.event),
-            ("user", &self.user),
-            ("source", &self.source),
-            ("fingerprint", &self.fingerprint),
-            ("rule", &self.rule),
+            ("event", self.event.as_deref()),
+            ("user", self.user.as_deref()),
+            ("source", self.source.as_deref()),
+            ("fingerprint", self.fingerprint.as_deref()),
+            ("rule", self.rule.as_deref()),
         ];
-        let mut needles: Vec<Vec<u8>> = Vec::new();
-        for (name, value) in members {
-            if let Some(value) = value {
-                let mut needle = Vec::new();
-                json::push_bytes(&mut needle, name, value.as_bytes());
-                needles.push(needle);
-            }
-        }
-        let members = needles.iter().map(|needle| Finder::new(needle).into_owned()).collect();
-        Needles { members, tables: Member::new("tables") }
+        let given = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let members = given.chain(self.verdict.map(Verdict::member)).map(|(name, value)| {
+            let mut needle = Vec::new();
+            json::push_bytes(&mut needle, name, value.as_bytes());
+            Finder::new(&needle).into_owned()
+        });
+        let [tables, columns] = ["tables", "columns"].map(Member::new);
+        Needles { members: members.collect(), tables, columns }
     }
 
     fn matches(&self, needles: &Needles, line: &[u8]) -> bool {
-        let names = |wanted: &String| names_table(&needles.tables.texts(line), wanted);
+        let tables = || needles.tables.texts(line);
+        let reads = |column: &String| {
+            names_column(&needles.columns.texts(line), column, |table| {
+                names_table(&tables(), table)
+            })
+        };
         self.in_time(time_of(line))
             && needles.members.iter().all(|needle| needle.find(line).is_some())
-            && self.table.as_ref().is_none_or(names)
+            && self.table.as_ref().is_none_or(|wanted| names_table(&tables(), wanted))
+            && self.column.as_ref().is_none_or(reads)
     }
 
     fn in_time(&self, time: &[u8]) -> bool {

@@ -203,11 +203,33 @@ impl Member {
     }
 }
 
-/// Whether the table is among these. Records have names as they were written, and to some servers
-/// `Visit` is `visit`: so whoever looks for one finds either.
+/// Stands in a record for names that found no room there.
+const FURTHER: &str = "...";
+
+/// Whether the table is among these, or may be one of those that found no room. Records have names as
+/// they were written, and to some servers `Visit` is `visit`: so whoever looks for one finds either.
 pub(crate) fn names_table(tables: &[String], wanted: &str) -> bool {
     let wanted = wanted.to_lowercase();
-    tables.iter().any(|table| table.to_lowercase() == wanted)
+    tables.iter().any(|table| table.to_lowercase() == wanted || table == FURTHER)
+}
+
+/// Whether the column, `schema.table.column`, is among these, or may be: as one of all of its
+/// table's, as one whose table isn't told, or as one that found no room. `is_read` tells of a table
+/// whether the statement reads it. Older records leave the session's schema out.
+pub(crate) fn names_column(
+    columns: &[String],
+    wanted: &str,
+    is_read: impl Fn(&str) -> bool,
+) -> bool {
+    let wanted = wanted.to_lowercase();
+    let (table, name) = wanted.rsplit_once('.').unwrap_or_default();
+    let (_, bare) = table.split_once('.').unwrap_or_default();
+    let told = [wanted.clone(), format!("{table}.*")];
+    let perhaps =
+        [format!("{bare}.{name}"), format!("{bare}.*"), format!("?.{name}"), FURTHER.to_owned()];
+    let columns: Vec<String> = columns.iter().map(|column| column.to_lowercase()).collect();
+    let has = |names: &[String]| names.iter().any(|name| columns.contains(name));
+    has(&told) || (has(&perhaps) && is_read(table))
 }
 
 /// An escaped text as it was.

@@ -102,7 +102,7 @@ pub struct Denied {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Notable {
     /// `unusual_volume`, `off_hours`, `first_time_table`, `dormant`, `end_unknown`,
-    /// `login_failed`.
+    /// `tables_unknown`, `login_failed`.
     pub kind: &'static str,
     /// Who.
     pub user: String,

@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use common::{ok, query, report_request, who};
-use ledger::cli::{Format, Search, search, search_csv, search_follow, show, stats, verify_to};
+use ledger::cli::{
+    Format, Search, Verdict, search, search_csv, search_follow, show, stats, verify_to,
+};
 use ledger::report::{Report, ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
 use ledger::{Event, Ledger, LedgerSettings, Names, Outcome, Refusal, TextForm, Who};
@@ -34,6 +36,20 @@ fn made() -> (tempfile::TempDir, Vec<PathBuf>) {
     (folder, paths)
 }
 
+fn refused() -> Refusal<'static> {
+    Refusal {
+        command: "query",
+        schema: None,
+        text: b"DELETE",
+        kind: "write",
+        form: TextForm::Full,
+        verdict: "refused",
+        rule: "not_a_read",
+        reason: "no",
+        offset: 0,
+    }
+}
+
 fn found(paths: &[PathBuf], what: &Search) -> u64 {
     search(paths, what, &mut Vec::new()).unwrap()
 }
@@ -56,6 +72,61 @@ fn a_search_finds_a_users_records_and_none_that_only_look_so() {
     let late =
         Search { from: Some("2001".into()), event: Some("intent".into()), ..Search::default() };
     assert_eq!(found(&paths, &late), 3);
+}
+
+#[test]
+fn a_search_by_column_finds_whoever_may_have_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let alice = ledger.tag(&who(1));
+    for (tables, columns) in [
+        (["clin.visit"], ["clin.visit.held"]),
+        (["Clin.Visit"], ["Clin.Visit.Held"]),
+        (["clin.visit"], ["clin.visit.*"]),
+        (["clin.visit"], ["?.held"]),
+        (["clin.visit"], ["..."]),
+        (["..."], ["?.held"]),
+        (["clin.visit"], ["visit.held"]),
+        (["clin.visit"], ["clin.visit.planned"]),
+        (["clin.site"], ["clin.site.held"]),
+        (["clin.site"], ["visit.held"]),
+        (["clin.site"], ["?.held"]),
+        (["clin.site"], ["..."]),
+    ] {
+        let names = Names::new(None, &tables.map(str::to_owned), &columns.map(str::to_owned));
+        let recorded = ledger.intent(&alice, &query(b"SELECT 1")).wait().unwrap();
+        let outcome = Outcome { names: Some(&names), ..ok() };
+        ledger.outcome(&alice, recorded, &outcome).wait().unwrap();
+    }
+    ledger.close("test").unwrap();
+    let paths = vec![folder.path().to_owned()];
+    let of = |column: &str| Search { column: Some(column.into()), ..Search::default() };
+    let mut lines = Vec::new();
+    assert_eq!(search(&paths, &of("clin.visit.HELD"), &mut lines).unwrap(), 7);
+    assert!(!String::from_utf8(lines).unwrap().contains("clin.site"));
+    // Names that found no room may be any table's.
+    let table = Search { table: Some("clin.visit".into()), ..Search::default() };
+    assert_eq!(found(&paths, &table), 8);
+    let request = ReportRequest { table: Some("clin.visit".into()), ..report_request(&paths) };
+    let report = report(&request).unwrap();
+    assert_eq!(report.users["alice"].statements, 8, "{report:?}");
+}
+
+#[test]
+fn a_search_by_verdict_tells_what_ran_from_what_was_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let alice = ledger.tag(&who(1));
+    drop(ledger.intent(&alice, &query(b"SELECT 'refused'")).wait().unwrap());
+    for verdict in ["refused", "absorbed", "absorbed"] {
+        ledger.refusal(&alice, &Refusal { verdict, ..refused() }).wait().unwrap();
+    }
+    ledger.close("test").unwrap();
+    let paths = vec![folder.path().to_owned()];
+    for (verdict, count) in [(Verdict::Allowed, 1), (Verdict::Refused, 1), (Verdict::Absorbed, 2)] {
+        let search = Search { verdict: Some(verdict), ..Search::default() };
+        assert_eq!(found(&paths, &search), count, "{verdict:?}");
+    }
 }
 
 #[test]
@@ -186,18 +257,7 @@ fn a_report_tells_who_could_have_read_a_table_and_what_was_denied() {
             let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
             ledger.outcome(&tag, intent, &Outcome { names: Some(&names), ..ok() }).wait().unwrap();
         }
-        let refusal = Refusal {
-            command: "query",
-            schema: None,
-            text: b"DELETE",
-            kind: "write",
-            form: TextForm::Full,
-            verdict: "refused",
-            rule: "not_a_read",
-            reason: "no",
-            offset: 0,
-        };
-        ledger.refusal(&tag, &refusal).wait().unwrap();
+        ledger.refusal(&tag, &refused()).wait().unwrap();
     }
     ledger.close("test").unwrap();
     let paths = [folder.path().to_owned()];
@@ -350,6 +410,32 @@ fn a_statement_that_ends_behind_a_reports_bounds_has_a_known_end() {
         let notes = report(&request).unwrap().notable;
         assert_eq!(notes.iter().filter(|note| note.kind == "end_unknown").count(), unknown, "{to}");
     }
+}
+
+#[test]
+fn a_report_on_a_table_tells_of_ends_that_name_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let time = "2026-11-20T10:00:00";
+    let intent = "\"event\":\"intent\",\"session\":1,\"user\":\"alice\",\"text\":\"x\"";
+    let brief = "\"event\":\"outcome\",\"brief\":true,\"intent\":1,\"end\":\"ok\",\"rows\":1";
+    let abandoned = "\"event\":\"outcome\",\"intent\":3,\"end\":\"abandoned\"";
+    let text = [
+        line(1, time, intent),
+        line(2, time, brief),
+        line(3, time, intent),
+        line(4, time, abandoned),
+        read_on("n", 5, time, "clin.drug"),
+    ];
+    std::fs::write(folder.path().join("ledger-n-000000000001.jsonl"), text.concat()).unwrap();
+    let paths = [folder.path().to_owned()];
+    let request = ReportRequest { table: Some("clin.visit".into()), ..report_request(&paths) };
+    let report = report(&request).unwrap();
+    assert!(report.users.is_empty() && report.tables.is_empty(), "{report:?}");
+    let notes: Vec<_> =
+        report.notable.iter().map(|note| (note.kind, &*note.user, &*note.what)).collect();
+    let expected =
+        ["record 1 of n: what it read is not known", "record 3 of n: what it read is not known"];
+    assert_eq!(notes, expected.map(|what| ("tables_unknown", "alice", what)));
 }
 
 #[test]

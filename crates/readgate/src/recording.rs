@@ -63,7 +63,7 @@ pub struct Named {
 impl Named {
     /// What this text names in this session.
     pub fn by(facts: &SessionFacts, permit: &ReadPermit) -> Self {
-        let sql_judge::Structure { qualified: tables, columns, .. } = permit.structure(facts);
+        let sql_judge::Structure { tables, columns, .. } = permit.structure(facts);
         let fingerprint = match permit.kind() == StatementKind::FieldList {
             // No SQL, so it has no shape.
             true => String::new(),

@@ -126,7 +126,7 @@ impl Explanation {
             lines.push_str(&format!("  rule {}, offset {}\n", self.rule, self.offset));
             lines.push_str(&self.caret(text));
         }
-        let Structure { tables, columns, functions, qualified: _ } = &self.structure;
+        let Structure { tables, columns, functions } = &self.structure;
         for (label, names) in [("tables", tables), ("columns", columns), ("functions", functions)] {
             if !names.is_empty() {
                 lines.push_str(&format!("  {label}: {}\n", names.join(", ")));

@@ -30,15 +30,13 @@ const MORE: &str = "...";
 /// What a text names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Structure {
-    /// Tables and views as written, without quotes: `t` or `s.t`; each once, in order. Behind
-    /// EXPLAIN FOR SCHEMA with that schema. Common table expressions are none. Beyond 256 stands
-    /// `...` for the rest, of columns and functions too.
+    /// Tables and views without quotes, `s.t`, each once, in order. Where the text gives no
+    /// schema it is that of EXPLAIN FOR SCHEMA or the session's; without one, `t`. Common table
+    /// expressions are none. Beyond 256 stands `...` for the rest, of columns and functions too.
     pub tables: Vec<String>,
-    /// The same with the session's schema where the text gives none and the session has one.
-    pub qualified: Vec<String>,
     /// Columns as `table.column`, the table as in `tables`, where the text tells which table
-    /// it is: behind the table's name or alias, or with one table to choose from. `table.*`
-    /// for all of them. Each once, sorted.
+    /// it is: behind the table's name or alias, or with one table to choose from. `?.column`
+    /// where it may be one of several. `table.*` for all of them. Each once, sorted.
     pub columns: Vec<String>,
     /// Functions as written, in lower case; each once, in order.
     pub functions: Vec<String>,
@@ -57,13 +55,14 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
         lists: Vec::new(),
         tables: Once::default(),
         has_more_tables: false,
+        schema: facts.schema().map(readable_name),
         explained_in: None,
         found: Structure::default(),
     };
     while let Some(event) = reader.walk.next() {
         reader.event(event);
     }
-    let found = reader.end(facts.schema());
+    let found = reader.end();
     // Else it might be another one for a text of the same skeleton, which shares it.
     debug_assert!(!looked.at_values(), "a name is no value");
     found
@@ -72,17 +71,16 @@ pub fn structure(facts: &SessionFacts, text: &[u8]) -> Structure {
 /// What COM_FIELD_LIST names: the table before its NUL, of which only the structure is shown.
 pub(crate) fn field_list(facts: &SessionFacts, payload: &[u8]) -> Structure {
     let table = readable_name(payload.split(|&byte| byte == 0).next().unwrap_or_default());
-    let qualified = in_schema(facts.schema().map(readable_name).as_deref(), table.clone());
-    Structure { tables: vec![table], qualified: vec![qualified], ..Structure::default() }
+    let table = in_schema(facts.schema().map(readable_name).as_deref(), table);
+    Structure { tables: vec![table], ..Structure::default() }
 }
 
 /// A table that was named, before it is known whether it is a common table expression.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct NamedTable {
     name: String,
-    is_bare: bool,
-    /// It stands in the session's schema.
-    lacks_schema: bool,
+    /// What the text has alone, which a common table expression may have as well.
+    bare: Option<String>,
 }
 
 /// Common table expressions of one WITH.
@@ -109,7 +107,9 @@ struct Reader<'t> {
     tables: Once<NamedTable>,
     /// Further ones were named than `tables` has.
     has_more_tables: bool,
-    /// Where EXPLAIN has bare names looked for, if it says so.
+    /// Where bare names are looked for.
+    schema: Option<String>,
+    /// The same as EXPLAIN has it, if it says so.
     explained_in: Option<String>,
     found: Structure,
 }
@@ -204,18 +204,13 @@ impl Reader<'_> {
         self.common.clear();
     }
 
-    fn end(mut self, schema: Option<&[u8]>) -> Structure {
+    fn end(mut self) -> Structure {
         self.semicolon();
-        let schema = schema.map(readable_name);
-        for NamedTable { name, lacks_schema, .. } in self.tables.into_items() {
-            let qualified = in_schema(schema.as_deref().filter(|_| lacks_schema), name.clone());
-            keep(&mut self.found.qualified, qualified);
-            keep(&mut self.found.tables, name);
+        for table in self.tables.into_items() {
+            keep(&mut self.found.tables, table.name);
         }
         if self.has_more_tables {
-            for names in [&mut self.found.tables, &mut self.found.qualified] {
-                keep(names, MORE.to_owned());
-            }
+            keep(&mut self.found.tables, MORE.to_owned());
         }
         self.found.columns.sort_unstable();
         self.found
@@ -224,27 +219,31 @@ impl Reader<'_> {
     // ---- tables ----------------------------------------------------------------------
 
     fn table(&mut self, path: Path) {
-        let name = self.text(path);
-        let is_bare = path.parts().is_some_and(|parts| parts.len() == 1);
-        let common = if is_bare { self.common.columns_of(&name) } else { None };
+        let table = self.named(path);
+        let common = table.bare.as_deref().and_then(|name| self.common.columns_of(name));
         let last = path.parts().and_then(<[Token]>::last).copied().unwrap_or(path.first());
         let alias = self.token_text(last);
         if let Some(columns) = common {
             self.source(Source { alias, table: None, columns });
         } else {
-            let explained_in = self.explained_in.as_deref().filter(|_| is_bare);
-            let name = in_schema(explained_in, name);
             let columns = Rc::new(Columns::Any);
-            self.source(Source { alias, table: Some(name.clone()), columns });
-            let lacks_schema = is_bare && self.explained_in.is_none();
-            self.keep_table(NamedTable { name, is_bare, lacks_schema });
+            self.source(Source { alias, table: Some(table.name.clone()), columns });
+            self.keep_table(table);
         }
     }
 
     fn described(&mut self, path: Path) {
+        let table = self.named(path);
+        self.keep_table(NamedTable { bare: None, ..table });
+    }
+
+    fn named(&self, path: Path) -> NamedTable {
         let name = self.text(path);
-        let lacks_schema = path.parts().is_some_and(|parts| parts.len() == 1);
-        self.keep_table(NamedTable { name, is_bare: false, lacks_schema });
+        if path.parts().is_none_or(|parts| parts.len() != 1) {
+            return NamedTable { name, bare: None };
+        }
+        let schema = self.explained_in.as_deref().or(self.schema.as_deref());
+        NamedTable { name: in_schema(schema, name.clone()), bare: Some(name) }
     }
 
     /// Each once, and so many that more than [`MAX_NAMES`] are told as such.
@@ -286,7 +285,9 @@ impl Reader<'_> {
     fn list_ends(&mut self, list: &CommonList) {
         if list.recursive && !self.mode.is_mysql() {
             let common = &self.common;
-            self.tables.retain_from(list.start, |table| !table.is_bare || !common.has(&table.name));
+            let is_common =
+                |table: &NamedTable| table.bare.as_deref().is_some_and(|name| common.has(name));
+            self.tables.retain_from(list.start, |table| !is_common(table));
         }
     }
 
@@ -319,7 +320,11 @@ impl Reader<'_> {
         if is_bare && first.kind == Kind::Word && is_reserved(self.mode, word) {
             return;
         }
-        if name.place == Place::Parts {
+        let is_head = before.is(b'(') || before.is(b',');
+        if name.place == Place::Made && !is_head {
+            return;
+        }
+        if matches!(name.place, Place::Parts | Place::Made) {
             let column = self.token_text(first);
             if let Some(source) = self.scopes.last_mut().and_then(|scope| scope.sources.last_mut())
             {

@@ -124,8 +124,10 @@ impl<'r> Collector<'r> {
         let members = &self.members;
         let intent = members.intent.number(line).unwrap_or(0);
         let opened = self.open.remove(&(self.node(line), intent));
-        // The short form of an outcome names nobody.
-        let user = match members.user.text(line) {
+        // The short form of an outcome names nobody, and no table.
+        let named = members.user.text(line);
+        let is_short = named.is_none();
+        let user = match named {
             Some(user) => unescaped(user),
             None => opened.map(|(user, _)| user).unwrap_or_default(),
         };
@@ -134,6 +136,11 @@ impl<'r> Collector<'r> {
             return;
         }
         if self.request.table.as_ref().is_some_and(|wanted| !names_table(&tables, wanted)) {
+            if is_short && counts {
+                let what =
+                    format!("record {intent} of {}: what it read is not known", self.node(line));
+                self.note("tables_unknown", user, what, time);
+            }
             return;
         }
         let rows = members.rows.number(line).unwrap_or(0);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
-use ledger::cli::{Format, Search};
+use ledger::cli::{Format, Search, Verdict};
 use ledger::report::{ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
 use ledger::{PublicKey, keygen, note_reading, rotate_key};
@@ -113,18 +113,41 @@ pub struct SearchArguments {
     /// Table, as schema.table, in any case.
     #[arg(long)]
     table: Option<String>,
+    /// Column, as schema.table.column, in any case; also where it may have been read.
+    #[arg(long, value_parser = column)]
+    column: Option<String>,
     /// Fingerprint of the statement.
     #[arg(long)]
     fingerprint: Option<String>,
     /// Rule that refused.
     #[arg(long)]
     rule: Option<String>,
+    /// What the judge said.
+    #[arg(long)]
+    verdict: Option<VerdictArgument>,
     /// From this time on (UTC), such as 2026-01-31T08.
     #[arg(long, value_parser = ledger::cli::time_bound)]
     from: Option<String>,
     /// Up to this time.
     #[arg(long, value_parser = ledger::cli::time_bound)]
     to: Option<String>,
+}
+
+/// What the judge says of a statement.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum VerdictArgument {
+    /// It was forwarded.
+    Allowed,
+    /// It was not.
+    Refused,
+    /// It was answered OK by readgate and not forwarded.
+    Absorbed,
+}
+
+/// A column with its table and schema.
+fn column(given: &str) -> Result<String, String> {
+    let parts = given.split('.').filter(|part| !part.is_empty()).count();
+    (parts >= 3).then(|| given.to_owned()).ok_or_else(|| "not schema.table.column".to_owned())
 }
 
 /// What a report is about.
@@ -192,8 +215,14 @@ impl SearchArguments {
             user: self.user.clone(),
             source: self.source.as_deref().map(as_recorded),
             table: self.table.clone(),
+            column: self.column.clone(),
             fingerprint: self.fingerprint.clone(),
             rule: self.rule.clone(),
+            verdict: self.verdict.map(|verdict| match verdict {
+                VerdictArgument::Allowed => Verdict::Allowed,
+                VerdictArgument::Refused => Verdict::Refused,
+                VerdictArgument::Absorbed => Verdict::Absorbed,
+            }),
             from: self.from.clone(),
             to: self.to.clone(),
             with_login: false,

@@ -9,6 +9,8 @@ use super::once::{FEW, Once};
 const MAX_NAMES: usize = 1024;
 /// Servers join 61 tables at most.
 const MOST_JOINED: usize = 61;
+/// Stands for the table of a column where it may be one of several.
+const ONE_OF_THEM: &str = "?";
 
 /// A table, or what stands for one.
 #[derive(Debug)]
@@ -142,13 +144,15 @@ impl Scope {
     /// The name of a column that the last table and one before it have: with USING. Of three or
     /// more tables it isn't known which one that is.
     pub(super) fn note_joined(&mut self, parts: &[String]) {
-        let tables = match self.sources.as_slice() {
-            [first, last] => vec![first.alias.clone(), last.alias.clone()],
-            [.., last] => vec![last.alias.clone()],
-            [] => Vec::new(),
+        let before = match self.sources.as_slice() {
+            [] | [_] => None,
+            [first, _] => Some([std::slice::from_ref(&first.alias), parts].concat()),
+            [..] => Some(parts.to_vec()),
         };
-        for alias in tables {
-            self.note([&[alias], parts].concat(), false);
+        let last =
+            self.sources.last().map(|last| [std::slice::from_ref(&last.alias), parts].concat());
+        for name in before.into_iter().chain(last) {
+            self.note(name, false);
         }
     }
 
@@ -164,6 +168,7 @@ impl Scope {
         let mut unknown = Vec::new();
         let names = std::mem::take(&mut self.names).into_items();
         let only = self.only_table();
+        let has_table = self.sources.iter().any(|source| source.table.is_some());
         // The first of a name counts.
         let by_alias = (self.sources.len() > FEW).then(|| {
             let sources = self.sources.iter().rev().map(|source| (source.alias.as_str(), source));
@@ -186,6 +191,7 @@ impl Scope {
                     Some((table, beside)) if beside.iter().all(|columns| columns.lack(bare)) => {
                         column(format!("{table}.{bare}"));
                     }
+                    Some(_) | None if has_table => column(format!("{ONE_OF_THEM}.{bare}")),
                     Some(_) | None => {}
                 },
                 [alias, bare] => match find(alias) {

@@ -9,8 +9,12 @@ fn of(text: &str) -> Structure {
 }
 
 fn to(server: &str, text: &str) -> Structure {
+    in_schema(None, server, text)
+}
+
+fn in_schema(schema: Option<&[u8]>, server: &str, text: &str) -> Structure {
     let server = ServerVersion::from_greeting(server.as_bytes()).unwrap();
-    let facts = SessionFacts::new(server, b"", 255, Some(b"clin")).unwrap();
+    let facts = SessionFacts::new(server, b"", 255, schema).unwrap();
     structure(&facts, text.as_bytes())
 }
 
@@ -63,7 +67,7 @@ fn what_prepares_or_executes_a_text_names_what_that_does() {
         ("DEALLOCATE PREPARE p", ""),
     ] {
         let Verdict::Allow(permit) = judge.judge(&facts, text.into()) else { panic!("{text}") };
-        assert_eq!(permit.structure(&facts).qualified.join(" "), expected, "{text}");
+        assert_eq!(permit.structure(&facts).tables.join(" "), expected, "{text}");
         facts.apply(permit.effects());
     }
 }
@@ -152,8 +156,12 @@ fn a_bare_table_stands_in_the_schema_of_the_session() {
         ("EXPLAIN FOR SCHEMA s SELECT * FROM `a.b`", "s.a.b"),
         ("WITH c AS (SELECT 1 FROM t) SELECT * FROM c", "clin.t"),
     ] {
-        assert_eq!(of(text).qualified.join(" "), expected, "{text}");
+        assert_eq!(in_schema(Some(b"clin"), "9.7.4", text).tables.join(" "), expected, "{text}");
     }
+    let text =
+        "SELECT x.a, u.b FROM t AS x JOIN s.u WHERE u.c = c; EXPLAIN FOR SCHEMA s SELECT d FROM u";
+    let columns = in_schema(Some(b"clin"), "9.7.4", text).columns;
+    assert_eq!(columns.join(" "), "?.c clin.t.a s.u.b s.u.c s.u.d");
 }
 
 #[test]
@@ -161,8 +169,8 @@ fn names_in_other_character_sets_stay_apart() {
     let server = ServerVersion::from_greeting(b"9.7.4").unwrap();
     let facts = SessionFacts::new(server, b"", 8, Some(b"klinik_s\xfcd")).unwrap();
     let found = structure(&facts, b"SELECT gr\xf6\xdfe FROM `\xe4` UNION SELECT 1 FROM \xfc");
-    assert_eq!(found.qualified, [r"klinik_s\xfcd.\xe4", r"klinik_s\xfcd.\xfc"]);
-    assert_eq!(found.columns, [r"\xe4.gr\xf6\xdfe"]);
+    assert_eq!(found.tables, [r"klinik_s\xfcd.\xe4", r"klinik_s\xfcd.\xfc"]);
+    assert_eq!(found.columns, [r"klinik_s\xfcd.\xe4.gr\xf6\xdfe"]);
 }
 
 #[test]
@@ -171,9 +179,11 @@ fn columns_are_told_by_alias_or_by_the_only_table() {
         ("SELECT a, b AS c FROM t WHERE d = 1 ORDER BY c", "t.a t.b t.d"),
         (
             "SELECT x.a, s.u.b, y.c, d FROM t AS x JOIN s.u y ON x.id = y.id",
-            "s.u.b s.u.c s.u.id t.a t.id",
+            "?.d s.u.b s.u.c s.u.id t.a t.id",
         ),
-        ("SELECT t.a FROM t, u WHERE b = 1", "t.a"),
+        ("SELECT t.a FROM t, u WHERE b = 1", "?.b t.a"),
+        ("SELECT a, b AS c, (SELECT d FROM v) FROM t, u ORDER BY c", "?.a ?.b v.d"),
+        ("SELECT a FROM (SELECT 1 AS a) AS d, (SELECT 2 AS b) AS e", ""),
         ("SELECT * FROM t", "t.*"),
         ("SELECT x.*, count(*) FROM t x, u", "t.*"),
         ("SELECT a * b, 2 * c FROM t", "t.a t.b t.c"),
@@ -266,9 +276,10 @@ fn columns_are_told_from_words_of_the_grammar() {
         ),
         ("SELECT t.a FROM t USE INDEX (i, j) IGNORE KEY FOR ORDER BY (k) WHERE b = 1", "t.a t.b"),
         ("SELECT * FROM t JOIN u USING (a, b)", "t.* t.a t.b u.* u.a u.b"),
-        ("SELECT 1 FROM t JOIN u USING (a) JOIN v USING (b)", "t.a u.a v.b"),
+        ("SELECT 1 FROM t JOIN u USING (a) JOIN v USING (b)", "?.b t.a u.a v.b"),
         ("SELECT x.c, d FROM (SELECT a FROM t) AS x (c, d)", "t.a"),
         ("SELECT j.c FROM t, JSON_TABLE(t.a, '$' COLUMNS (c INT PATH '$')) AS j, u", "t.a"),
+        ("SELECT c FROM JSON_TABLE(@a, '$' COLUMNS (c INT PATH '$')) AS j", ""),
     ] {
         assert_eq!(columns(text), expected, "{text}");
         assert_eq!(to(MARIADB, text).columns.join(" "), expected, "{text}");
@@ -291,7 +302,7 @@ fn what_is_reserved_depends_on_the_server() {
     }
     let text = "SELECT rownum, a FROM t MINUS SELECT t.b FROM t";
     let server = ServerVersion::from_greeting(MARIADB.as_bytes()).unwrap();
-    let facts = SessionFacts::new(server, b"ORACLE", 255, Some(b"clin")).unwrap();
+    let facts = SessionFacts::new(server, b"ORACLE", 255, None).unwrap();
     assert_eq!(structure(&facts, text.as_bytes()).columns.join(" "), "t.a t.b");
 }
 
@@ -318,7 +329,7 @@ fn a_table_keeps_its_alias_behind_what_says_how_it_is_read() {
         ),
         ("SELECT t.a FROM t FOR SYSTEM_TIME AS OF NOW() - INTERVAL 1 DAY, u", "t.a"),
         ("SELECT t.a FROM t FOR SYSTEM_TIME AS OF TRANSACTION 5 WHERE t.b", "t.a t.b"),
-        ("SELECT t.a, u.b FROM t, u WINDOW w AS (ORDER BY c)", "t.a u.b"),
+        ("SELECT t.a, u.b FROM t, u WINDOW w AS (ORDER BY c)", "?.c t.a u.b"),
         ("SELECT window.a FROM t window, u", "t.a"),
         ("SELECT t.a FROM t, u OFFSET 1 ROW FETCH FIRST 2 ROWS ONLY", "t.a"),
     ] {
@@ -348,19 +359,23 @@ fn from_of_a_window_function_names_no_table() {
 #[test]
 fn a_bare_column_is_the_only_tables_beside_subqueries_that_lack_it() {
     for (text, expected) in [
-        ("SELECT a, k FROM t JOIN (SELECT b AS k FROM u) AS d", "t.a u.b"),
-        ("SELECT a, b FROM t, (SELECT b AS k FROM u) AS d", "t.a u.b"),
-        ("SELECT a FROM t, (SELECT * FROM u) AS d", "u.*"),
-        ("SELECT a FROM t, (SELECT u.* FROM u, v) AS d", "u.*"),
-        ("SELECT c, a FROM t, (SELECT 1) AS d (a)", "t.c"),
-        ("SELECT A, k, l FROM t, (SELECT 1 AS k UNION SELECT 2 AS a) AS d", "t.l"),
-        ("SELECT column_0, a FROM t, (VALUES ROW(1)) AS v", ""),
-        ("SELECT a FROM t, u, (SELECT 1 AS k) AS d", ""),
-        ("WITH c AS (SELECT b AS k FROM u) SELECT a, k FROM t JOIN c", "t.a u.b"),
-        ("WITH c (a) AS (SELECT b FROM u) SELECT a, d FROM t JOIN c", "t.d u.b"),
-        ("WITH RECURSIVE c AS (SELECT 1 AS k) SELECT a FROM t JOIN c", ""),
-        ("WITH c AS (TABLE u) SELECT a FROM t JOIN c", "u.*"),
-        ("SELECT x, a FROM t, JSON_TABLE('[]', '$' COLUMNS (x INT PATH '$')) AS j", ""),
+        ("SELECT a, k FROM t JOIN (SELECT b AS k FROM u) AS d", "?.k t.a u.b"),
+        ("SELECT a, b FROM t, (SELECT b AS k FROM u) AS d", "?.b t.a u.b"),
+        ("SELECT a FROM t, (SELECT * FROM u) AS d", "?.a u.*"),
+        ("SELECT a FROM t, (SELECT u.* FROM u, v) AS d", "?.a u.*"),
+        ("SELECT c, a FROM t, (SELECT 1) AS d (a)", "?.a t.c"),
+        ("SELECT A, k, l FROM t, (SELECT 1 AS k UNION SELECT 2 AS a) AS d", "?.A ?.k t.l"),
+        ("SELECT column_0, a FROM t, (VALUES ROW(1)) AS v", "?.a ?.column_0"),
+        ("SELECT a FROM t, u, (SELECT 1 AS k) AS d", "?.a"),
+        ("WITH c AS (SELECT b AS k FROM u) SELECT a, k FROM t JOIN c", "?.k t.a u.b"),
+        ("WITH c (a) AS (SELECT b FROM u) SELECT a, d FROM t JOIN c", "?.a t.d u.b"),
+        ("WITH RECURSIVE c AS (SELECT 1 AS k) SELECT a FROM t JOIN c", "?.a"),
+        ("WITH c AS (TABLE u) SELECT a FROM t JOIN c", "?.a u.*"),
+        ("SELECT x, a FROM t, JSON_TABLE('[]', '$' COLUMNS (x INT PATH '$')) AS j", "?.x t.a"),
+        (
+            "SELECT n, o, x, w, a FROM t, JSON_TABLE(t.d, '$' COLUMNS (n FOR ORDINALITY, x VARCHAR(9) CHARACTER SET latin1 PATH '$' DEFAULT '0' ON EMPTY NULL ON ERROR, NESTED PATH '$' COLUMNS (o DATE PATH '$', w INT EXISTS PATH '$'))) AS j",
+            "?.n ?.o ?.w ?.x t.a t.d",
+        ),
     ] {
         assert_eq!(columns(text), expected, "{text}");
     }
@@ -406,8 +421,7 @@ fn a_flood_of_names_is_cut_off_and_says_so() {
     let found = of(&format!("SELECT {} FROM {}", many.join(","), many.join(",")));
     let columns = of(&format!("SELECT {} FROM t", many.join(","))).columns;
     let derived = format!("SELECT {}, t.secret FROM t, (SELECT * FROM u) AS d", many.join(","));
-    assert_eq!(of(&derived).columns, [MORE, "u.*"]);
-    for names in [found.tables, found.qualified, columns] {
+    for names in [found.tables, columns, of(&derived).columns] {
         assert_eq!((names.len(), names.contains(&MORE.to_owned())), (MAX_NAMES + 1, true));
     }
 }
@@ -426,7 +440,7 @@ fn a_table_behind_a_flood_of_common_names_is_told_of() {
     let bodies: String = names.iter().map(|name| format!(", {name} AS (SELECT 1)")).collect();
     let text = format!("WITH RECURSIVE c AS ({reads} SELECT b FROM t){bodies} SELECT * FROM c");
     let found = to("10.11.14-MariaDB", &text);
-    assert_eq!((found.tables, found.qualified), (vec![MORE.to_owned()], vec![MORE.to_owned()]));
+    assert_eq!(found.tables, [MORE]);
 }
 
 /// Each is looked for among all others: where that is one by one, this takes minutes.

@@ -1,5 +1,6 @@
 //! What a walk over a text comes upon.
 
+use crate::lexer::keyword::Keyword as K;
 use crate::lexer::token::Token;
 
 /// Most parts of a name: schema, table, column. More are counted, not kept.
@@ -108,6 +109,10 @@ pub(crate) enum Place {
     Time,
     /// Behind the name of a function in the place of a table, where its arguments follow.
     TableFunction,
+    /// In its arguments.
+    Arguments,
+    /// Behind the COLUMNS of JSON_TABLE: at the head of each item a new column, then words.
+    Made,
     /// Indexes, partitions, new names for the columns of a subquery.
     Parts,
     /// Behind USING, where parentheses follow.
@@ -128,11 +133,14 @@ impl Place {
         match self {
             Self::Table => Self::Parts,
             Self::Using => Self::Joined,
+            Self::TableFunction => Self::Arguments,
+            Self::Arguments | Self::Made if before.is_word(K::COLUMNS) => Self::Made,
             Self::Order | Self::Having if !is_call => self,
             Self::Other
             | Self::Columns
             | Self::Time
-            | Self::TableFunction
+            | Self::Arguments
+            | Self::Made
             | Self::Parts
             | Self::Joined
             | Self::Order
