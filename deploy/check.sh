@@ -27,10 +27,17 @@ configurations() {
     "$program" check --text-only --config "$here/kubernetes/proxy.toml"
 }
 
+# setting NAME: of the service.
+setting() { sed -n "s/^$1=//p" "$here/systemd/readgate.service"; }
+
 units() {
     with systemd-analyze || return 0
     sed "s|/usr/bin/readgate|$program|" "$here/systemd/readgate.service" >"$scratch/readgate.service"
     cp "$here/systemd/readgate.socket" "$scratch/"
+    # What isn't there at the start, for however long, is no crash loop.
+    local each burst interval
+    each="$(setting RestartSec)" burst="$(setting StartLimitBurst)" interval="$(setting StartLimitIntervalSec)"
+    [ $((each * burst)) -gt "$interval" ]
     systemd-analyze verify --man=no "$scratch/readgate.service" "$scratch/readgate.socket"
     # Tenths. Files of the ledger are its group's to read, for log shippers, and it needs the network.
     systemd-analyze security --offline=true --threshold=15 "$scratch/readgate.service" |
