@@ -1,5 +1,6 @@
 //! The users of configuration and store together, as the daemon uses them: loaded at
 //! start, looked at again when the store has changed, told when a credential is collected.
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ pub struct Directory {
     stale_after: Duration,
     /// When the store was last asked something that it then answered whole.
     seen: Mutex<Instant>,
+    answers: AtomicBool,
 }
 
 /// All users at one moment.
@@ -53,6 +55,7 @@ impl Directory {
             policy: ArcSwap::from_pointee(config.credentials),
             stale_after: identities.stale_after,
             seen: Mutex::new(Instant::now()),
+            answers: AtomicBool::new(true),
         }))
     }
 
@@ -88,10 +91,20 @@ impl Directory {
         roles: &[Arc<Role>],
     ) -> Result<Option<Listed>, StoreError> {
         let asked = Instant::now();
-        let is_known = Some(self.store.revision()?) == known;
-        let news = (!is_known).then(|| self.list(configured, roles)).transpose()?;
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = asked;
-        Ok(news)
+        let news = self.store.revision().and_then(|revision| {
+            let is_known = Some(revision) == known;
+            (!is_known).then(|| self.list(configured, roles)).transpose()
+        });
+        self.answers.store(news.is_ok(), Ordering::Relaxed);
+        if news.is_ok() {
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = asked;
+        }
+        news
+    }
+
+    /// Whether the store answered when it was last asked for news.
+    pub fn answers(&self) -> bool {
+        self.answers.load(Ordering::Relaxed)
     }
 
     /// Whether the store has been out of reach for so long that its users must not log in:

@@ -22,6 +22,7 @@ pub struct State {
     pool_waiting: IntGauge,
     pool_limit: IntGauge,
     endings: GaugeVec,
+    identities: GaugeVec,
     certificates: GaugeVec,
     ends: Mutex<Vec<CertificateEnd>>,
     known_lag: Mutex<Option<f64>>,
@@ -88,6 +89,11 @@ impl State {
                  (soon), or have ended while still listed (ended).",
                 &["what", "state"],
             )?,
+            identities: make.gauges(
+                "readgate_identities_up",
+                "1 if the store of users answered when it was last asked, else 0; no series without one.",
+                &[],
+            )?,
             certificates: make.gauges(
                 "readgate_certificate_expiry_timestamp_seconds",
                 "When the first certificate of a file in use expires, by use and name.",
@@ -114,6 +120,10 @@ impl State {
         let live = daemon.live();
         self.config.pending.set(i64::try_from(live.pending.len()).unwrap_or(i64::MAX));
         self.endings(&live.endings());
+        if let Some(directory) = &daemon.directory {
+            let up = f64::from(u8::from(directory.answers()));
+            self.identities.with_label_values::<&str>(&[]).set(up);
+        }
         let ledger = daemon.ledger.health();
         self.ledger.take(&ledger);
         self.shipping.take(daemon, ledger.last_sequence);
