@@ -314,6 +314,11 @@ on_both! {
         second.query("SET @kept = 1").expect_ok();
         let error = first.query("SELECT 1").expect_error();
         assert_eq!((error.code, error.state.as_str()), (1040, "08004"), "{error}");
+        let refusal = readgate.record("refusal", |record| record["text"] == "SELECT 1");
+        assert_eq!((&refusal["rule"], &refusal["user"]), (&"no_connection".into(), &"alice".into()));
+        let error = first.simple(2, b"clinical");
+        assert_eq!(error[0], 0xff, "{error:?}");
+        readgate.record("refusal", |record| record["command"] == "init_db" && record["text"] == "clinical");
         assert_eq!(second.query("SELECT @kept").value(), "1");
         drop(second);
         assert_eq!(first.query("SELECT 2").value(), "2");

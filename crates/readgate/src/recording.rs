@@ -213,7 +213,7 @@ pub enum Form {
 
 impl Form {
     /// As the session's role has it.
-    pub async fn of(session: &Session<'_>, text: &Bytes) -> Result<Self, Ending> {
+    pub async fn of<R>(session: &Session<'_, R>, text: &Bytes) -> Result<Self, Ending> {
         if !session.redacts() {
             return Ok(Self::Full);
         }
@@ -263,7 +263,7 @@ pub async fn intent(session: &Session<'_>, intent: &Intent<'_>) -> Result<Intent
 }
 
 /// Records a refusal. An error is fit for the client to read.
-pub async fn refusal(session: &Session<'_>, refusal: &Refusal<'_>) -> Result<(), String> {
+pub async fn refusal<R>(session: &Session<'_, R>, refusal: &Refusal<'_>) -> Result<(), String> {
     within_deadline(session.daemon().ledger.refusal(session.tag(), refusal)).await.map(|_| ())
 }
 

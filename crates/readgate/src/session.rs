@@ -253,26 +253,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The daemon it belongs to.
-    pub fn daemon(&self) -> &Daemon {
-        self.daemon
-    }
-
-    /// What is known of it.
-    pub fn facts(&self) -> &SessionFacts {
-        &self.facts
-    }
-
-    /// Whether values are left out of its records.
-    pub fn redacts(&self) -> bool {
-        self.records.redacts
-    }
-
-    /// Who, as the ledger writes it.
-    pub fn tag(&self) -> &WhoTag {
-        &self.tag
-    }
-
     /// Counts a statement that ran.
     pub fn tally(&mut self, ran: &Ran) {
         self.tally.ran(&self.daemon.metrics.statements, ran);
@@ -353,6 +333,26 @@ impl<'a> Session<'a> {
 }
 
 impl<'a, R> Session<'a, R> {
+    /// The daemon it belongs to.
+    pub fn daemon(&self) -> &Daemon {
+        self.daemon
+    }
+
+    /// What is known of it.
+    pub fn facts(&self) -> &SessionFacts {
+        &self.facts
+    }
+
+    /// Whether values are left out of its records.
+    pub fn redacts(&self) -> bool {
+        self.records.redacts
+    }
+
+    /// Who, as the ledger writes it.
+    pub fn tag(&self) -> &WhoTag {
+        &self.tag
+    }
+
     async fn send_err(&mut self, err: &ErrPacket) -> Result<(), Ending> {
         self.untold = Some(err.clone());
         self.send(&err.encode()).await

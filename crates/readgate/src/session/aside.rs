@@ -34,8 +34,8 @@ pub fn places(workers: usize) -> Semaphore {
 }
 
 /// What comes of looking at a text in this session. In place, if it is short.
-pub async fn look<T: Send + 'static>(
-    session: &Session<'_>,
+pub async fn look<R, T: Send + 'static>(
+    session: &Session<'_, R>,
     text: &Bytes,
     work: impl FnOnce(&Judge, &SessionFacts, &Bytes) -> T + Send + 'static,
 ) -> Result<T, Ending> {
@@ -48,8 +48,8 @@ pub async fn look<T: Send + 'static>(
 
 /// What comes of work that others would wait for. No session waits for its turn for ever, or
 /// beyond its end.
-pub async fn beside<T: Send + 'static>(
-    session: &Session<'_>,
+pub async fn beside<R, T: Send + 'static>(
+    session: &Session<'_, R>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Ending> {
     let place = tokio::select! {

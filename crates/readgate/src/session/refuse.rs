@@ -56,8 +56,8 @@ pub async fn stale(
 
 /// Refuses what a limit of the session or a rule of the protocol leaves no way for, with the error
 /// that servers have for it.
-pub async fn limited(
-    session: &mut Session<'_>,
+pub async fn limited<R>(
+    session: &mut Session<'_, R>,
     command: Command,
     text: &Bytes,
     (rule, kind): (&'static str, StatementKind),
@@ -72,8 +72,8 @@ fn as_read_only(reason: &str) -> ErrPacket {
     ErrPacket::new(ER_OPTION_PREVENTS_STATEMENT, SqlState::GENERAL, message)
 }
 
-async fn refuse(
-    session: &mut Session<'_>,
+async fn refuse<R>(
+    session: &mut Session<'_, R>,
     command: Command,
     text: &Bytes,
     (cause, err): (&Cause, ErrPacket),
@@ -102,8 +102,8 @@ async fn refuse(
 }
 
 /// Counts a refusal and shows it to operators, with its reason if they may see it.
-pub fn note(
-    session: &mut Session<'_>,
+pub fn note<R>(
+    session: &mut Session<'_, R>,
     (rule, kind): (&'static str, &'static str),
     text: &[u8],
     reason: Option<&str>,

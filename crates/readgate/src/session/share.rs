@@ -7,14 +7,16 @@
 use std::sync::Arc;
 
 use access::UserStore;
+use bytes::Bytes;
 use mysql_wire::packet::Payload;
 use mysql_wire::response::{ResponseEnd, ResponseWalker};
-use mysql_wire::{Command, ErrPacket, StatusFlags};
+use mysql_wire::{Capabilities, Command, ErrPacket, StatusFlags};
 use prometheus::IntGauge;
-use sql_judge::Footprint;
+use sql_judge::{Footprint, StatementKind};
 
+use super::carried::Carried;
 use super::opening::no_replica;
-use super::{Leaving, Session, ordered};
+use super::{Leaving, Session, ordered, refuse};
 use crate::ending::{Ending, EndingKind};
 use crate::idle::{Idle, Wait};
 use crate::recording::Named;
@@ -118,7 +120,7 @@ pub async fn rest(session: Session<'_>, mut wait: Wait) -> Result<Rested<'_>, Le
                 Ok(session) => return Ok(Rested::Woken(*session, payload)),
                 Err((still_lent, err)) => {
                     lent = *still_lent;
-                    lent.send_err(&err).await.map_err(Leaving::Ended)?;
+                    lent.refuse(payload, err).await.map_err(Leaving::Ended)?;
                 }
             },
         }
@@ -246,6 +248,17 @@ impl<'a> Session<'a, Lent> {
         Ok(Ok(Box::new(session)))
     }
 
+    /// Tells the client that there is no connection, and the ledger if that was for a statement.
+    async fn refuse(&mut self, payload: Payload, err: ErrPacket) -> Result<(), Ending> {
+        match statement(payload, self.negotiated) {
+            Some((command, text)) => {
+                let cause = ("no_connection", StatementKind::Unknown);
+                refuse::limited(self, command, &text, cause, err).await
+            }
+            None => self.send_err(&err).await,
+        }
+    }
+
     /// The account of the user's role as it is now.
     fn account(&self) -> Result<Arc<Account>, Ending> {
         let live = self.daemon.live();
@@ -254,4 +267,18 @@ impl<'a> Session<'a, Lent> {
         let account = role.and_then(|role| accounts.of(&role).map(Arc::clone));
         account.ok_or_else(|| Ending::ordered(Reason::Revoked))
     }
+}
+
+/// The statement that a command brings, if it is one that does.
+fn statement(payload: Payload, negotiated: Capabilities) -> Option<(Command, Bytes)> {
+    let command = payload.bytes.first().copied().and_then(Command::from_byte)?;
+    let body = payload.bytes.slice(1..);
+    let text = if command == Command::Query {
+        Carried::of_query(body, negotiated).ok()?.0
+    } else if matches!(command, Command::StmtPrepare | Command::InitDb | Command::FieldList) {
+        body
+    } else {
+        return None;
+    };
+    Some((command, text))
 }
