@@ -410,3 +410,19 @@ fn a_session_goes_on_only_while_its_user_may_log_in() {
         assert_eq!(after(vec![changed], &["office"]), Err(DenyCause::CredentialRevoked));
     }
 }
+
+#[test]
+fn a_session_by_the_native_plugin_ends_with_its_password() {
+    let before = world();
+    let right = native_scramble(RIGHT, &before.nonce);
+    let named = before.native("old").verify(&before.nonce, &right).unwrap();
+    let (networks, source) = (&before.networks, named.source().clone());
+    let arrival = Arrival { source, networks, encrypted: true, certificate: None, now: *NOW };
+    let listener = SourceSet::from_iter(["office"]);
+    for (password, goes_on) in [(RIGHT, true), ("another", false)] {
+        let credentials = vec![credential(1, password, NATIVE)];
+        let users = Users::new([User { credentials, ..user("old", NATIVE) }]);
+        let rechecked = named.recheck(&users, &listener, &arrival).map(drop);
+        assert_eq!(rechecked, if goes_on { Ok(()) } else { Err(DenyCause::CredentialRevoked) });
+    }
+}

@@ -158,6 +158,9 @@ mod tests {
             ("aA1-aA1-aA1-", Ok(())),
             ("äÄ1-äÄ1-äÄ1-", Err(Weak::Classes)),
             ("aA11aA11aA11", Err(Weak::Classes)),
+            ("aaa-aaa-aaa-1", Err(Weak::Classes)),
+            ("AAA-AAA-AAA-1", Err(Weak::Classes)),
+            ("aAa-aAa-aAa-", Err(Weak::Classes)),
             ("aA1-aA1-aA1\n", Err(Weak::ControlCharacter)),
             ("xx1-ALICE-xx1", Err(Weak::HoldsName)),
         ] {

@@ -147,7 +147,9 @@ fn a_success_forgives_the_user_and_not_the_source() {
     throttle.succeeded(&from, b"alice");
     clock.pass(SETTINGS.longest_delay);
     assert_eq!(fail(&throttle, &from, "alice", &mut clock), 0);
-    // The seventh failure of the source costs, although alice has one only.
+    // The seventh failure of the source costs as bob's, and no more as alice's, who has one only.
+    assert_eq!(throttle.ask(&from, b"alice", clock.0), Attempt::After(SETTINGS.first_delay));
+    clock.pass(SETTINGS.first_delay);
     assert_eq!(fail(&throttle, &from, "bob", &mut clock), 500);
 }
 
@@ -163,6 +165,24 @@ fn failures_are_forgotten_after_a_quiet_time() {
 }
 
 #[test]
+fn failures_that_go_on_are_not_forgotten_however_slow_they_come() {
+    let (throttle, from, mut clock) = start();
+    for _ in 0..7 {
+        fail(&throttle, &from, "alice", &mut clock);
+        clock.pass(SETTINGS.block_time / 2);
+    }
+    assert!(throttle.failed(&from, b"alice", clock.0).is_some());
+}
+
+#[test]
+fn changed_settings_count_at_once_for_what_was_counted_before() {
+    let (throttle, from, mut clock) = start();
+    fail(&throttle, &from, "alice", &mut clock);
+    throttle.set(ThrottleSettings { block_after: 2, ..SETTINGS });
+    assert!(throttle.failed(&from, b"alice", clock.0).is_some());
+}
+
+#[test]
 fn memory_is_bounded_and_recent_failures_are_kept() {
     let (throttle, from, mut clock) = start();
     throttle.set(ThrottleSettings { block_after_per_source: u32::MAX, ..SETTINGS });
@@ -172,8 +192,10 @@ fn memory_is_bounded_and_recent_failures_are_kept() {
     }
     let state = throttle.state();
     assert!(state.by_user.len() <= ENTRIES_MAX);
-    let newest = format!("user{}", ENTRIES_MAX + 9).into_bytes();
-    assert!(state.by_user.contains_key(&(from.addr(), newest)));
+    for (number, kept) in [(1, false), (ENTRIES_MAX - 1, true), (ENTRIES_MAX + 9, true)] {
+        let name = format!("user{number}").into_bytes();
+        assert_eq!(state.by_user.contains_key(&(from.addr(), name)), kept, "{number}");
+    }
 }
 
 #[test]

@@ -309,6 +309,31 @@ mod tests {
     }
 
     #[test]
+    fn outsiders_cannot_tell_a_stranger_by_working_the_decoy_out() {
+        let names = |suffix: &str| (0..20).map(|i| format!("u{i}{suffix}")).collect::<Vec<_>>();
+        let chosen = |passwords: Vec<String>| {
+            let users = names("").into_iter().zip(passwords).map(|(name, password)| {
+                let password = Password::new(password);
+                let credential = Credential::of_password(CredentialId(1), &password, SHA2);
+                User { credentials: vec![credential], ..user(&name, SHA2) }
+            });
+            let users = Users::new(users);
+            let decoys = (0..20).map(|i| users.decoy(format!("x{i}").as_bytes()).unwrap());
+            decoys.map(|decoy| decoy.name.clone()).collect::<Vec<_>>()
+        };
+        assert_ne!(chosen(names("a")), chosen(names("b")), "hangs on what outsiders don't know");
+    }
+
+    #[test]
+    fn the_first_and_the_last_day_count() {
+        let day = |day| jiff::civil::date(2026, 6, day);
+        let (valid_from, valid_until) = (Some(day(10)), Some(day(12)));
+        let guest = User { valid_from, valid_until, ..user("guest", SHA2) };
+        let valid = (9..=13).map(|number| guest.is_valid_on(day(number)));
+        assert_eq!(valid.collect::<Vec<_>>(), [false, true, true, true, false]);
+    }
+
+    #[test]
     fn no_users_no_decoy() {
         assert!(Users::default().decoy(b"anyone").is_none());
     }

@@ -49,3 +49,29 @@ impl std::fmt::Debug for Nonce {
         f.write_str("Nonce(..)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_can_take_a_nonce_for_a_string_that_ends_with_nul() {
+        for _ in 0..1000 {
+            let nonce = Nonce::generate().unwrap();
+            let whole =
+                nonce.as_bytes().iter().all(|byte| byte.is_ascii() && !b"\0$".contains(byte));
+            assert!(whole, "{:?}", nonce.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_nonce_has_20_bytes_and_at_most_a_closing_nul() {
+        for (bytes, is_one) in [
+            (&b"01234567890123456789"[..], true),
+            (b"01234567890123456789\0", true),
+            (b"0\0", false),
+        ] {
+            assert_eq!(Nonce::from_bytes(bytes).is_some(), is_one, "{bytes:?}");
+        }
+    }
+}

@@ -147,6 +147,7 @@ mod tests {
         assert_eq!(Sha2Verifier::parse(&verifier.to_text()).unwrap().0, verifier.0);
         assert!(Sha2Verifier::parse("$sha2fast$00").is_none());
         assert!(Sha2Verifier::parse(&verifier.to_text()[1..]).is_none());
+        assert!(Sha2Verifier::parse(&format!("{}00", verifier.to_text())).is_none());
         assert!(Sha2Verifier::parse(&verifier.to_text().replace('a', "é")).is_none());
         let signed = format!("$sha2fast${}", "+f".repeat(32));
         assert!(Sha2Verifier::parse(&signed).is_none(), "numbers may have a sign, digits none");

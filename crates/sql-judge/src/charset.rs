@@ -225,6 +225,62 @@ mod tests {
     }
 
     #[test]
+    fn bytes_group_as_the_server_groups_them_by_name_and_by_collation() {
+        let groups: &[(&str, u16, &[u8], usize)] = &[
+            ("big5", 84, b"\xa1\x40", 2),
+            ("big5", 1, b"\xa0\x40", 0),
+            ("big5", 1, b"\xa1\x80", 0),
+            ("gbk", 28, b"\x81\x80", 2),
+            ("gbk", 87, b"\x81\x7f", 0),
+            ("gbk", 28, b"\x80\x40", 0),
+            ("gb2312", 24, b"\xa1\xa1", 2),
+            ("gb2312", 86, b"\xf8\xa1", 0),
+            ("gb2312", 24, b"\xa1\x5c", 0),
+            ("sjis", 13, b"\xe0\x5c", 2),
+            ("cp932", 95, b"\x81\x80", 2),
+            ("sjis", 88, b"\xa1\x5c", 0),
+            ("cp932", 96, b"\x81\x7f", 0),
+            ("euckr", 19, b"\x81\x41", 2),
+            ("euckr", 85, b"\x81\x5c", 0),
+            ("euckr", 19, b"\x80\x41", 0),
+            ("ujis", 12, b"\xa1\xa1", 2),
+            ("ujis", 91, b"\x8e\xa1", 2),
+            ("eucjpms", 97, b"\x8f\xa1\xa1", 3),
+            ("eucjpms", 98, b"\x8f\xa1\x5c", 0),
+            ("utf8mb3", 33, b"\xc3\xa4", 2),
+            ("utf8mb4", 45, b"\xe2\x82\xac", 3),
+            ("utf8mb4", 255, b"\xf0\x9f\x98\x80", 4),
+            ("utf8", 192, b"\xe2\x82'", 0),
+            ("ascii", 11, b"\xc3\xa4", 0),
+            ("tis620", 18, b"\xa1\xa1", 0),
+            ("latin1", 8, b"\xa5\x5c", 0),
+            ("latin2", 9, b"\xa5\x5c", 0),
+            ("koi8r", 7, b"\xa5\x5c", 0),
+            ("CP866", 36, b"\xa5\x5c", 0),
+        ];
+        for &(name, id, bytes, len) in groups {
+            let charset = Charset::by_name(Flavour::MySql, name.as_bytes());
+            assert_eq!(charset, Charset::by_collation(Flavour::MySql, id), "{name}");
+            assert_eq!(charset.unwrap().multibyte_len(bytes), len, "{name} {bytes:x?}");
+            // MariaDB's collations without padding.
+            assert_eq!(charset, Charset::by_collation(Flavour::MariaDb, id), "{name}");
+            let late = Charset::by_collation(Flavour::MariaDb, id + 1024);
+            assert_eq!(late, charset, "{name}");
+            assert_eq!(Charset::by_collation(Flavour::MySql, id + 1024), None, "{name}");
+        }
+        for id in [576, 608, 2048, 2304, 2559] {
+            assert_eq!(Charset::by_collation(Flavour::MariaDb, id), Some(Charset::Utf8), "{id}");
+            assert_eq!(Charset::by_collation(Flavour::MySql, id), None, "{id}");
+        }
+        let gb18030 = Charset::by_name(Flavour::MySql, b"gb18030").unwrap();
+        assert_eq!(Charset::by_collation(Flavour::MySql, 248), Some(gb18030));
+        assert_eq!(Charset::by_name(Flavour::MariaDb, b"gb18030"), None);
+        for (bytes, len) in [(&b"\x81\x5c"[..], 2), (b"\x81\x30\x81\x30", 4), (b"\x81\x30\\", 0)] {
+            assert_eq!(gb18030.multibyte_len(bytes), len, "{bytes:x?}");
+        }
+    }
+
+    #[test]
     fn a_character_set_that_is_wide_or_reads_ascii_otherwise_is_refused() {
         for name in ["ucs2", "utf16", "utf16le", "utf32", "swe7", "armscii8", "klingon"] {
             assert_eq!(Charset::by_name(Flavour::MySql, name.as_bytes()), None);
