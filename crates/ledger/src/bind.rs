@@ -121,3 +121,87 @@ pub(crate) fn push_end_user(out: &mut Vec<u8>, name: &str) {
     let end = (0..=256.min(name.len())).rev().find(|end| name.is_char_boundary(*end)).unwrap_or(0);
     push_text(out, name.get(..end).unwrap_or_default());
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn bind(value: BindValue<'_>) -> Bind<'_> {
+        Bind { name: None, kind: "var_string", is_number: false, value }
+    }
+
+    fn told(binds: &[Bind<'_>], how: Values<'_>) -> Value {
+        let mut out = Vec::from(b"{\"v\":2");
+        push_binds(&mut out, "binds", binds, how);
+        out.push(b'}');
+        serde_json::from_slice::<Value>(&out).unwrap()["binds"].take()
+    }
+
+    #[test]
+    fn values_are_told_whole_until_one_or_all_are_too_long() {
+        let long = "x".repeat(MAX_VALUE + 1);
+        let whole = &long[1..];
+        for (texts, whole) in [
+            (vec![whole; 1], 1),
+            (vec![&long[..]; 1], 0),
+            (vec![whole; 33], 32),
+            ([vec![whole; 31], vec!["y"; 200]].concat(), 231),
+        ] {
+            let binds: Vec<Bind<'_>> =
+                texts.iter().map(|text| bind(BindValue::Bytes(text.as_bytes().into()))).collect();
+            let told = told(&binds, Values::Full);
+            for (at, text) in texts.iter().enumerate() {
+                let one = &told[at];
+                if at < whole {
+                    assert_eq!(one["value"], *text);
+                } else {
+                    assert_eq!(one["bytes"], text.len());
+                    assert_eq!(one["sha256"], crate::line::hex(&sha256(text.as_bytes())));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn more_values_than_a_record_names_are_told_by_a_hash_of_all_of_them() {
+        let rest = |texts: &[&'static str]| {
+            let first = vec!["1"; MAX_BINDS];
+            let texts = [&first[..], texts].concat();
+            let binds: Vec<Bind<'_>> =
+                texts.iter().map(|text| bind(BindValue::Bytes(text.as_bytes().into()))).collect();
+            told(&binds, Values::Full)[MAX_BINDS].clone()
+        };
+        assert_eq!(rest(&[]), Value::Null);
+        let told = rest(&["ab", "c"]);
+        assert_eq!((&told["type"], &told["count"]), (&Value::from("rest"), &Value::from(2)));
+        assert_eq!(told["sha256"].as_str().map(str::len), Some(64));
+        assert_eq!(told, rest(&["ab", "c"]));
+        for other in [["a", "bc"], ["ab", "d"], ["ab", ""]] {
+            assert_ne!(told["sha256"], rest(&other)["sha256"], "{other:?}");
+        }
+    }
+
+    #[test]
+    fn redacted_values_are_told_by_keyed_hashes_alone() {
+        let digest = BindValue::Digest { bytes: 5000, sha256: [7; 32] };
+        let mut binds = vec![bind(BindValue::Bytes(b"Smith".into())), bind(digest)];
+        binds.resize_with(MAX_BINDS + 2, || bind(BindValue::Bytes(b"Smith".into())));
+        let told = told(&binds, Values::Redacted(None));
+        for one in told.as_array().unwrap() {
+            assert_eq!(one["hash"], "string#", "without a key nothing is left of a value");
+            assert!(one.get("value").is_none() && one.get("sha256").is_none(), "{one}");
+        }
+        assert_eq!(told[1]["bytes"], 5000);
+    }
+
+    #[test]
+    fn names_of_attributes_are_bounded() {
+        let name = [b'n'; 300];
+        let binds = [Bind { name: Some(&name), ..bind(BindValue::Null) }];
+        let told = told(&binds, Values::Full);
+        assert_eq!(told[0]["name"].as_str().map(str::len), Some(256));
+        assert_eq!(told[0]["value"], Value::Null);
+    }
+}

@@ -326,6 +326,7 @@ mod tests {
             "ALTER USER a IDENTIFIED BY 'x\\', b IDENTIFIED BY ' sesame'",
             "SELECT 'a\\', PASSWORD('sesame')",
             "ALTER USER o'brien IDENTIFIED BY 'sesame'",
+            "ALTER USER o'b IDENTIFIED BY ' sesame' - '",
             "SET PASSWORD FOR `o'b`@`h` = 'sesame'",
             "PREPARE s FROM 'ALTER USER u IDENTIFIED BY ''sesame'''",
             "EXECUTE IMMEDIATE 'SET PASSWORD=''sesame'''",
@@ -364,6 +365,22 @@ mod tests {
     }
 
     #[test]
+    fn blanks_hide_no_password_however_many_they_are() {
+        for blanks in (4080..4110).chain([10_000]) {
+            let blank = " ".repeat(blanks);
+            for text in [
+                format!("SET PASSWORD{blank}= 'sesame'"),
+                format!("SET PASSWORD{blank}FOR 'bob'@'%' = 'sesame'"),
+                format!("ALTER USER bob IDENTIFIED{blank}BY 'sesame'"),
+                format!("SET PASSWORD = 'new'{blank}REPLACE 'sesame'"),
+            ] {
+                let masked = passwords(text.as_bytes());
+                assert!(!String::from_utf8_lossy(&masked).contains("sesame"), "{blanks} in {text}");
+            }
+        }
+    }
+
+    #[test]
     fn parameters_that_stand_for_passwords_are_told_by_their_numbers() {
         for (text, count, secret) in [
             ("SELECT PASSWORD(?)", 1, &[0][..]),
@@ -395,6 +412,9 @@ mod tests {
             "SELECT 'a' FROM t",
             "SELECT password, name FROM t WHERE name = 'x'",
             "SELECT identified FROM t",
+            "SELECT identified bypass FROM t WHERE a = 'x'",
+            "SELECT mrn FROM lesions WHERE name = _utf8mb4'x' AND date_identified > N'2026-01-01'",
+            "SELECT mrn FROM lesions WHERE bits = b'01' AND id = x'41' AND date_identified > n'2026'",
             "SELECT mrn FROM lesions WHERE date_identified > '2026-01-01' AND site = 'lung'",
             "SELECT mrn FROM lesions WHERE identified = 'yes' AND site = 'lung'",
             "SELECT mrn FROM lesions WHERE note LIKE '%mass identified by CT%' AND site = 'lung'",

@@ -7,6 +7,7 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use common::life::{RECIPIENT, check, fill, found, names, settings, wait_until};
@@ -14,6 +15,9 @@ use common::{query, who};
 use ledger::cli::{Search, search};
 use ledger::verify::{VerifyRequest, What, verify};
 use ledger::{Ledger, LedgerSettings, Recipient, note_reading, rotate_key};
+
+/// What decrypts for [`RECIPIENT`].
+const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
 
 /// The keeper has been through all files from one end to the other since this began.
 fn wait_for_two_passes(folder: &Path) {
@@ -87,6 +91,32 @@ fn encrypted_files_are_vouched_for_and_a_changed_one_is_found() {
     assert!(matches!(check(folder).nodes[0].findings[0].what, What::Missing { .. }));
     fs::remove_file(folder.join("ledger/archives-n1.jsonl")).unwrap();
     assert!(!check(folder).is_intact());
+}
+
+#[test]
+fn encrypted_files_hold_the_records_and_age_decrypts_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let encrypt_to = Recipient::parse(RECIPIENT);
+    let ledger = Ledger::open(LedgerSettings { encrypt_to, ..settings(folder) }).unwrap();
+    fill(&ledger, 200);
+    wait_until("encryption", || names(folder, ".jsonl.zst.age").len() > 3);
+    ledger.close("test").unwrap();
+    assert!(found(folder, "intent") < 200, "what is encrypted can't be read");
+
+    let identity = folder.join("identity");
+    fs::write(&identity, IDENTITY).unwrap();
+    for name in names(folder, ".age") {
+        let sealed = folder.join("ledger").join(name);
+        let mut age = Command::new("age");
+        age.arg("--decrypt").arg("-i").arg(&identity).arg("-o").arg(sealed.with_extension(""));
+        assert!(age.arg(&sealed).status().unwrap().success());
+        fs::remove_file(&sealed).unwrap();
+    }
+    assert_eq!(found(folder, "intent"), 200);
+    let report = check(folder);
+    assert!(report.is_intact(), "{:?}", report.findings().next());
+    assert_eq!(report.nodes[0].sealed, 0);
 }
 
 #[test]
