@@ -197,7 +197,7 @@ mod tests {
         {
             assert!(special(name.as_bytes()).is_some(), "{name}");
         }
-        for name in ["clin", "sy", "syst", "caf\u{e9}", "my_sql", "information_schema2", ""] {
+        for name in ["clin", "sy", "syst", "caf\u{e9}", "my_sql", "m\u{e9}mysql", "s\u{e9}ys", ""] {
             assert_eq!(special(name.as_bytes()), None, "{name}");
         }
     }
@@ -209,6 +209,13 @@ mod tests {
         assert!(Special::InformationSchema.shows_others(b"PROCESSLIST"));
         assert!(Special::Sys.shows_others(b"x$session"));
         assert!(Special::Mysql.shows_others(b"general_log_backup"));
+        // Names that the server might fold to those of the lists.
+        let folded = "g\u{e9}neral_log".as_bytes();
+        assert!(Special::Mysql.shows_others(folded) && Special::Mysql.holds_secrets(folded));
+        assert!(!Special::InformationSchema.holds_no_data(folded));
+        assert!(
+            !Special::Sys.holds_secrets(b"servers") && Special::Mysql.holds_secrets(b"Servers")
+        );
         assert!(!Special::InformationSchema.shows_others(b"COLUMNS"));
         assert!(!Special::Sys.shows_others(b"x$schema_index_statistics"));
     }

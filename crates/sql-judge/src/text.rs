@@ -102,6 +102,8 @@ mod tests {
         assert_eq!(value(b"'it''s'").as_deref(), Some("it's"));
         assert_eq!(value(b"\"a\\\"b\"").as_deref(), Some("a\"b"));
         assert_eq!(value(b"'50\\%'").as_deref(), Some("50\\%"));
+        let escapes = b"'\\n\\t\\r\\b\\0\\Z\\_\\x'";
+        assert_eq!(value(escapes).as_deref(), Some("\n\t\r\x08\0\x1a\\_x"));
         assert_eq!(value(b"N'x'"), None);
         assert_eq!(value("'é'".as_bytes()), None);
         assert_eq!(unquote_text(b"'a\\'", false).as_deref(), Some(&b"a\\"[..]));

@@ -28,6 +28,7 @@ fn a_shorter_limit_is_set() {
         "SET SESSION max_statement_time = 59.5, lock_wait_timeout = 1",
         "SET innodb_lock_wait_timeout = 10",
         "SELECT /*+ MAX_EXECUTION_TIME(60000) */ 1",
+        "SET max_statement_time = 0.001",
     ] {
         assert_eq!(verdict("9.7.4", statement), "allow", "{statement}");
     }
@@ -62,5 +63,20 @@ fn a_longer_limit_beside_other_settings_is_refused() {
     for value in ["0", "61", "5 + 100", "DEFAULT"] {
         let statement = format!("SET STATEMENT max_statement_time = {value} FOR SELECT 1");
         assert_eq!(verdict("10.11.19-MariaDB", &statement), "raised_limit", "{value}");
+    }
+}
+
+#[test]
+fn without_a_limit_any_is_set() {
+    let server = ServerVersion::from_greeting(b"10.11.19-MariaDB").unwrap();
+    let judge = Judge::new(server, Policy::default());
+    let facts = SessionFacts::new(server, b"", 45, None).unwrap();
+    for statement in [
+        "SET max_statement_time = 0",
+        "SET lock_wait_timeout = 1 + 1",
+        "SET STATEMENT max_statement_time = 1 + 1 FOR SELECT 1",
+    ] {
+        let verdict = judge.judge(&facts, Bytes::copy_from_slice(statement.as_bytes()));
+        assert!(matches!(verdict, Verdict::Allow(_)), "{statement}: {verdict:?}");
     }
 }

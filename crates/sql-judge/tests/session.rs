@@ -176,3 +176,164 @@ fn a_character_set_that_alters_literals_is_mariadbs_alone_to_fear() {
         assert_eq!(prepares_as_written(server, collation.as_bytes()), as_written, "{collation}");
     }
 }
+
+#[test]
+fn a_text_of_several_statements_is_judged_whole_each_time() {
+    let client = Client::of(MARIADB);
+    let text = Bytes::from_static(b"SELECT 1; DELETE FROM t");
+    for time in 0..5 {
+        assert_eq!(client.refused_by("SELECT 1; DELETE FROM t"), Some("several_statements"));
+        let verdicts = client.judge.judge_several(&client.facts, text.clone());
+        assert!(matches!(verdicts.as_slice(), [Verdict::Allow(_), Verdict::Deny(_)]), "{time}");
+    }
+}
+
+#[test]
+fn statements_of_one_text_are_bounded() {
+    let client = Client::of(MYSQL);
+    for (count, refused) in [(1000, false), (1001, true)] {
+        let text = Bytes::from("SELECT 1;".repeat(count));
+        let verdicts = client.judge.judge_several(&client.facts, text);
+        assert_eq!(matches!(verdicts.last(), Some(Verdict::Deny(_))), refused, "{count}");
+    }
+}
+
+/// What is kept of a statement wherever it is counted or recorded.
+#[test]
+fn each_statement_is_known_by_its_kind_whatever_becomes_of_it() {
+    let client = Client::of(MARIADB);
+    for (text, kind) in [
+        ("", "empty"),
+        ("SELECT 1", "select"),
+        ("SELECT a FROM t INTO OUTFILE 'f'", "select"),
+        ("ANALYZE SELECT 1", "explain"),
+        ("ANALYZE TABLE t", "explain"),
+        ("PREPARE s FROM 'SELECT 1'", "prepare"),
+        ("EXECUTE IMMEDIATE 'SELECT 1'", "prepare"),
+        ("DEALLOCATE PREPARE s", "prepare"),
+        ("DROP TABLE t", "definition"),
+        ("START SLAVE", "admin"),
+        ("LOCK TABLES t READ", "lock"),
+        ("UNLOCK TABLES", "lock"),
+        ("KILL x", "kill"),
+        ("HELP 'x'", "help"),
+        ("CHECKSUM TABLE t", "checksum"),
+        ("CALL clin.report(1)", "call"),
+        ("CALL clin.other(1)", "call"),
+        ("DELETE FROM t", "write"),
+        ("GRANT ALL ON *.* TO a", "admin"),
+        ("FROBNICATE", "unknown"),
+    ] {
+        let found = match client.verdict(text) {
+            Verdict::Allow(permit) => permit.kind(),
+            Verdict::Absorb(absorbed) => absorbed.kind,
+            Verdict::Deny(denial) => denial.kind,
+            Verdict::Own(own) => panic!("{own:?}"),
+        };
+        assert_eq!(found.as_str(), kind, "{text}");
+    }
+}
+
+#[test]
+fn a_reason_holds_no_value() {
+    let client = Client::of(MYSQL);
+    for (text, named) in
+        [("COMMIT 'sesame'", "a string"), ("COMMIT AND", "the end"), ("COMMIT x", "x")]
+    {
+        let Verdict::Deny(denial) = client.verdict(text) else { panic!("{text}") };
+        assert!(denial.reason.ends_with(&format!("at: {named}")), "{}", denial.reason);
+    }
+}
+
+#[test]
+fn a_permit_from_before_holds_only_while_its_text_means_a_read() {
+    let mut client = Client::of(MYSQL);
+    let prepare = |client: &Client, text: &str| {
+        let text = Bytes::copy_from_slice(text.as_bytes());
+        match client.judge.judge_prepare(&client.facts, text) {
+            Verdict::Allow(permit) => permit,
+            other @ (Verdict::Absorb(_) | Verdict::Own(_) | Verdict::Deny(_)) => {
+                panic!("{other:?}")
+            }
+        }
+    };
+    let harmless = prepare(&client, "SELECT * FROM t");
+    let hangs_on_mode = prepare(&client, r"SELECT '\' INTO OUTFILE f -- '");
+    assert!(client.judge.still_holds(&client.facts, &hangs_on_mode));
+    client.run("SET sql_mode = 'NO_BACKSLASH_ESCAPES'");
+    assert!(client.judge.still_holds(&client.facts, &harmless));
+    assert!(!client.judge.still_holds(&client.facts, &hangs_on_mode));
+
+    // A role that reads less by now: names are those of the schema of then.
+    let schemas = |names: &[&str]| {
+        let schemas = Some(names.iter().map(|name| String::from(*name)).collect());
+        Judge::new(client.judge.server(), Policy { schemas, ..Policy::default() })
+    };
+    for (listed, allowed) in [(&["clin"][..], true), (&["other"], false), (&["x", "clin"], true)] {
+        let mut facts = client.facts.clone();
+        facts.apply(client.permit("USE other").effects());
+        assert_eq!(schemas(listed).would_allow(&facts, &harmless), allowed, "{listed:?}");
+    }
+}
+
+#[test]
+fn names_in_commands_are_names_and_of_schemas_that_may_be_read() {
+    let client = Client::of(MYSQL);
+    let schemas = Some(vec!["clin".to_owned()]);
+    let narrow = Judge::new(client.judge.server(), Policy { schemas, ..Policy::default() });
+    let long = |len: usize| "x".repeat(len);
+    for (name, wide, in_narrow) in [
+        ("clin", true, true),
+        ("mysql", true, true),
+        ("other", true, false),
+        ("", false, false),
+        ("a\0b", false, false),
+        (&long(256), true, false),
+        (&long(257), false, false),
+    ] {
+        let found = [&client.judge, &narrow].map(|judge| {
+            let name = Bytes::copy_from_slice(name.as_bytes());
+            matches!(judge.judge_init_db(&client.facts, name), Verdict::Allow(_))
+        });
+        assert_eq!(found, [wide, in_narrow], "{name}");
+    }
+    let in_schema =
+        |schema: &[u8]| SessionFacts::new(client.judge.server(), b"", 45, Some(schema)).unwrap();
+    for (payload, schema, allowed) in [
+        ("t\0", "clin", true),
+        ("t\0a%", "clin", true),
+        ("t\0a%\0", "clin", true),
+        ("t\0a%\0b", "clin", false),
+        ("\0a%", "clin", false),
+        ("t\0a%", "other", false),
+        (&format!("{}\0", long(256)), "clin", true),
+        (&format!("{}\0", long(257)), "clin", false),
+        (&format!("t\0{}", long(256)), "clin", true),
+        (&format!("t\0{}", long(257)), "clin", false),
+    ] {
+        let payload = Bytes::copy_from_slice(payload.as_bytes());
+        let verdict = narrow.judge_field_list(&in_schema(schema.as_bytes()), payload.clone());
+        assert_eq!(matches!(verdict, Verdict::Allow(_)), allowed, "{payload:?} in {schema}");
+    }
+}
+
+#[test]
+fn versions_that_the_rules_are_not_made_for_are_none() {
+    for (greeting, number) in [
+        ("8.0.0", Some(80_000)),
+        ("8.0.45-aurora", Some(80_045)),
+        ("99.99.99", Some(999_999)),
+        ("7.9.99", None),
+        ("0.9.1", None),
+        ("100.0.1", None),
+        ("9.100.1", None),
+        ("9.1.100", None),
+        ("10.3.0-MariaDB", Some(100_300)),
+        ("5.5.5-10.11.19-MariaDB", Some(101_119)),
+        ("10.2.99-MariaDB", None),
+        ("MariaDB", None),
+    ] {
+        let found = ServerVersion::from_greeting(greeting.as_bytes());
+        assert_eq!(found.map(|server| server.number), number, "{greeting}");
+    }
+}
