@@ -426,3 +426,52 @@ fn a_session_by_the_native_plugin_ends_with_its_password() {
         assert_eq!(rechecked, if goes_on { Ok(()) } else { Err(DenyCause::CredentialRevoked) });
     }
 }
+
+// ---- client certificates -------------------------------------------------------------
+
+#[test]
+fn a_certificate_lets_in_the_user_that_it_names_and_keeps_others_out() {
+    let listed = vec!["email:carol@example.org".parse().unwrap()];
+    let world = world_of([
+        user("alice", SHA2),
+        User { certificates: listed, ..user("carol", SHA2) },
+        User { status: UserStatus::Disabled, ..user("gone", SHA2) },
+    ]);
+    let ways = |name: &str, held: Option<&str>| {
+        let check = || {
+            let listener = SourceSet::from_iter(["office"]);
+            let (networks, today) = (&world.networks, day_of(*NOW));
+            let source = networks.admit(&listener, "198.51.7.9".parse().unwrap(), today).unwrap();
+            let held =
+                held.map(|name| Arc::new(ClientCertificate::new(vec![name.parse().unwrap()])));
+            let arrival =
+                Arrival { source, networks, encrypted: true, certificate: held, now: *NOW };
+            LoginCheck::for_user(&world.users, name.as_bytes(), arrival)
+        };
+        let Exchange::CachingSha2(exchange) = check().exchange(None) else { panic!("{name}") };
+        let by_password = world.log_in(exchange, RIGHT);
+        let told = |denied: LoginDenied| denied.cause;
+        (
+            by_password.map(drop).map_err(told),
+            check().by_certificate().map(|way| way.map(drop).map_err(told)),
+        )
+    };
+    let of_another = Err(DenyCause::CertificateOfAnother);
+    for (name, held, by_password, by_certificate) in [
+        ("alice", None, Ok(()), None),
+        ("alice", Some("cn:alice"), Ok(()), Some(Ok(()))),
+        ("alice", Some("cn:carol"), of_another, Some(of_another)),
+        ("carol", Some("email:carol@example.org"), Ok(()), Some(Ok(()))),
+        ("carol", Some("cn:carol"), of_another, Some(of_another)),
+        ("carol", None, Err(DenyCause::CertificateMissing), None),
+        ("gone", Some("cn:gone"), Err(DenyCause::UserDisabled), Some(Err(DenyCause::UserDisabled))),
+        (
+            "nobody",
+            Some("cn:nobody"),
+            Err(DenyCause::UnknownUser),
+            Some(Err(DenyCause::UnknownUser)),
+        ),
+    ] {
+        assert_eq!(ways(name, held), (by_password, by_certificate), "{name} with {held:?}");
+    }
+}
