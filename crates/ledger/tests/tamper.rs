@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use common::{files, ok, query, records, who};
 use ledger::verify::{Finding, VerifyReport, VerifyRequest, What, verify};
 use ledger::{Ledger, LedgerSettings, PublicKey, keygen, rotate_key};
+use ring::digest::{SHA256, digest};
 
 /// A closed ledger in a folder, and its files' lines.
 struct Made {
@@ -178,6 +179,50 @@ fn a_rewritten_ledger_with_another_key_is_found() {
         anchors: vec![],
     });
     assert!(matches!(first(&report.unwrap()).what, What::UntrustedKey { .. }));
+}
+
+/// Lays the chain anew through changed lines, as whoever lacks the key can.
+fn link(lines: &mut [Vec<u8>], is_head_told: bool) {
+    for at in 1..lines.len() {
+        let (before, line) = lines.split_at_mut(at);
+        let hash = digest(&SHA256, before[at - 1].strip_suffix(b"\n").unwrap());
+        let hash: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut text = String::from_utf8(line[0].clone()).unwrap();
+        let told: &[&str] = if is_head_told { &["prev", "head"] } else { &["prev"] };
+        for name in told {
+            let member = format!(",\"{name}\":\"");
+            if let Some(found) = text.rfind(&member) {
+                let value = found + member.len();
+                text.replace_range(value..value + 64, &hash);
+            }
+        }
+        line[0] = text.into_bytes();
+    }
+}
+
+#[test]
+fn a_chain_laid_anew_without_the_key_is_found_by_its_first_signature() {
+    let made = Made::new(30, |settings| settings.checkpoint_records = 10);
+    let file = files(made.path()).remove(0);
+    let checkpoint = |lines: &[Vec<u8>]| {
+        let is_one =
+            |line: &Vec<u8>| String::from_utf8_lossy(line).contains("\"event\":\"checkpoint\"");
+        lines.iter().skip(5).position(is_one).unwrap() + 6
+    };
+    let untouched = made.tampered(&file, |lines| link(lines, true));
+    assert!(untouched.is_intact(), "{:?}", first(&untouched));
+    // The signature of then over the head of then, and over that of the other chain.
+    for is_head_told in [false, true] {
+        let mut place = 0;
+        let report = made.tampered(&file, |lines| {
+            place = u64::try_from(checkpoint(lines)).unwrap();
+            let changed = String::from_utf8(lines[4].clone()).unwrap().replace("alice", "clara");
+            lines[4] = changed.replace("SELECT", "HELLO,").into_bytes();
+            link(lines, is_head_told);
+        });
+        let first = first(&report);
+        assert_eq!((first.what, first.line), (What::BadSignature, place), "{is_head_told}");
+    }
 }
 
 #[test]
