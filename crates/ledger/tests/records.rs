@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake};
 use std::time::Duration;
@@ -144,6 +145,48 @@ fn a_torn_tail_is_closed_off_and_kept_in_a_record() {
     let torn = &event(&records, "recovered").unwrap()["torn"];
     assert_eq!(torn["bytes"], 10);
     assert_eq!(torn["start_b64"], "eyJ2IjoxLCJzZQ==");
+}
+
+#[test]
+fn an_end_that_was_not_orderly_is_told_also_where_the_journal_has_no_more() {
+    // The line of the close is gone, and another hand's line is the newest.
+    for (kept, added, clean, damaged) in [(1, "", false, false), (2, "a note\n", false, true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(settings(&folder)).unwrap();
+        ledger.event(&Event::Stop { reason: "x" }).wait().unwrap();
+        ledger.close("test").unwrap();
+        let directory = folder.path().join("ledger");
+        let path = files(&directory).remove(0);
+        let whole = fs::read_to_string(&path).unwrap();
+        let lines: String = whole.split_inclusive('\n').take(kept).collect();
+        fs::write(&path, format!("{lines}{added}")).unwrap();
+        let entries = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path());
+        let is_journal = |path: &PathBuf| path.to_string_lossy().contains("/journal-");
+        entries.filter(is_journal).for_each(|journal| fs::remove_file(journal).unwrap());
+        Ledger::open(settings(&folder)).unwrap().close("test").unwrap();
+        let texts = files(&directory).into_iter().map(|path| fs::read_to_string(path).unwrap());
+        let texts: String = texts.collect();
+        let line = texts.lines().find(|line| line.contains("\"recovered\"")).unwrap();
+        let recovered: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&recovered["clean"], &recovered["records"]), (&clean.into(), &0.into()));
+        assert_eq!(recovered.get("damaged_file").is_some_and(|name| name.is_string()), damaged);
+    }
+}
+
+#[test]
+fn settings_that_no_ledger_can_keep_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong: [fn(LedgerSettings) -> LedgerSettings; 5] = [
+        |settings| LedgerSettings { node: String::new(), ..settings },
+        |settings| LedgerSettings { node: "n".repeat(129), ..settings },
+        |settings| LedgerSettings { journal_bytes: 4096, max_text: 1, ..settings },
+        |settings| LedgerSettings { journal_bytes: settings.journal_bytes + 1, ..settings },
+        |settings| LedgerSettings { max_text: 1 << 30, ..settings },
+    ];
+    for (number, wrong) in wrong.into_iter().enumerate() {
+        assert!(Ledger::open(wrong(settings(&folder))).is_err(), "{number}");
+    }
+    assert!(Ledger::open(settings(&folder)).is_ok());
 }
 
 #[test]
