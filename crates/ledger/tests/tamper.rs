@@ -254,6 +254,8 @@ fn copies_of_checkpoints_count_as_other_programs_leave_them_and_none_is_not_agre
     for none in ["", "\n", &copies[..copies.len() - 2]] {
         assert_eq!(found(made.path(), none), [What::NoAnchor], "{none:?}");
     }
+    let forged = copies.replace("\"records\":", "\"records\":9");
+    assert!(found(made.path(), &forged).contains(&What::BadAnchor), "{forged}");
 }
 
 #[test]

@@ -300,6 +300,7 @@ mod tests {
             "SELECT CAST(a AS CHAR(10)) FROM (SELECT 1 AS a) x",
             "SELECT 'connection_id()', \"@a\"",
             "SELECT POINT(1, 2) FROM JSON_TABLE('[1]', '$' COLUMNS (a INT PATH '$')) AS t",
+            "SELECT 2000000, SLEEP(0) FROM t LIMIT 99999",
             "SHOW TABLES",
             "SHOW TABLE STATUS",
             "SHOW GLOBAL STATUS",
@@ -309,6 +310,7 @@ mod tests {
             "COMMIT",
             "SET NAMES latin1 COLLATE latin1_bin",
             "SET sql_mode = 'ANSI'",
+            "SET LOCAL sql_mode := 'ANSI';",
             "SET SESSION sql_mode = 'ANSI', @@session.autocommit = 1, character_set_results = NULL",
         ];
         all_are(Footprint::Nothing, &texts);
@@ -322,6 +324,7 @@ mod tests {
             "SHOW COUNT(*) ERRORS",
             "SELECT @@warning_count",
             "SELECT @@`error_count`",
+            "SELECT a FROM t LIMIT 100000",
             "SELECT a FROM t LIMIT 2000000, 5",
             "SELECT a FROM t LIMIT 5 OFFSET 2000000",
         ];
@@ -393,6 +396,7 @@ mod tests {
             "SHOW PROFILES",
             "SET @a = 1",
             "SET time_zone = '+00:00'",
+            "SET sql_mode = @a",
             "SET NAMES DEFAULT",
             "SET CHARACTER SET utf8mb4",
             "SET character_set_results = utf8mb4",
