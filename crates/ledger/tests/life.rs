@@ -96,6 +96,36 @@ fn encrypted_files_are_vouched_for_and_a_changed_one_is_found() {
 }
 
 #[test]
+fn files_given_without_those_before_them_are_verified_for_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ledger = Ledger::open(LedgerSettings { compress: false, ..settings(folder) }).unwrap();
+    fill(&ledger, 200);
+    ledger.close("test").unwrap();
+    let files: Vec<PathBuf> =
+        names(folder, ".jsonl").iter().map(|name| folder.join("ledger").join(name)).collect();
+    let check = |paths: &[&PathBuf]| {
+        let paths = paths.iter().map(|path| PathBuf::clone(path)).collect();
+        verify(&VerifyRequest { paths, ..VerifyRequest::default() }).unwrap()
+    };
+    let [_, second, third, fourth, ..] = files.as_slice() else { panic!("{files:?}") };
+    let report = check(&[second, third]);
+    assert!(report.is_intact(), "{:?}", report.findings().next());
+    let first = report.nodes[0].first;
+    assert!(second.to_string_lossy().contains(&format!("-{first:012}.")));
+    let report = check(&[second, fourth]);
+    assert!(matches!(report.nodes[0].findings[0].what, What::Missing { .. }));
+
+    let whole = fs::read_to_string(third).unwrap();
+    fs::write(third, whole.replacen("alice", "clara", 1)).unwrap();
+    assert_eq!(check(&[second, third]).nodes[0].findings[0].what, What::Changed);
+    fs::write(third, format!("{whole}{{\"v\":")).unwrap();
+    let report = check(&[second, third]);
+    let torn = &report.nodes[0].findings[0];
+    assert_eq!((&torn.what, torn.line), (&What::TornEnd, whole.lines().count() as u64 + 1));
+}
+
+#[test]
 fn encrypted_files_hold_the_records_and_age_decrypts_them() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
