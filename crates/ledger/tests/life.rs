@@ -105,7 +105,7 @@ fn files_given_without_those_before_them_are_verified_for_themselves() {
     let files: Vec<PathBuf> =
         names(folder, ".jsonl").iter().map(|name| folder.join("ledger").join(name)).collect();
     let check = |paths: &[&PathBuf]| {
-        let paths = paths.iter().map(|path| PathBuf::clone(path)).collect();
+        let paths = paths.iter().copied().cloned().collect();
         verify(&VerifyRequest { paths, ..VerifyRequest::default() }).unwrap()
     };
     let [_, second, third, fourth, ..] = files.as_slice() else { panic!("{files:?}") };
