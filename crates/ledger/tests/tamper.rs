@@ -178,7 +178,9 @@ fn a_rewritten_ledger_with_another_key_is_found() {
         public_key: Some(made.key),
         anchors: vec![],
     });
-    assert!(matches!(first(&report.unwrap()).what, What::UntrustedKey { .. }));
+    let report = report.unwrap();
+    assert!(matches!(first(&report).what, What::UntrustedKey { .. }));
+    assert!(!report.nodes[0].key_trusted);
 }
 
 /// Lays the chain anew through changed lines, as whoever lacks the key can.
@@ -239,7 +241,9 @@ fn copies_of_checkpoints_count_as_other_programs_leave_them_and_none_is_not_agre
         fs::write(&anchor, copies).unwrap();
         let paths = vec![folder.to_owned()];
         let report = verify(&VerifyRequest { paths, public_key: None, anchors: vec![anchor] });
-        report.unwrap().findings().map(|one| one.what.clone()).collect::<Vec<_>>()
+        let report = report.unwrap();
+        assert_eq!(report.is_intact(), report.findings().next().is_none());
+        report.findings().map(|one| one.what.clone()).collect::<Vec<_>>()
     };
     for form in [
         copies.clone(),

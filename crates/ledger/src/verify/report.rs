@@ -245,3 +245,46 @@ impl NodeReport {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_says_what_was_not_read_and_what_the_key_is_worth() {
+        let key = Some(String::from("00ff"));
+        let whole = NodeReport { key: key.clone(), closed: true, ..NodeReport::default() };
+        let untold = ["were lost", "encrypted", "retention", "not signed"];
+        for (report, told) in [
+            (NodeReport::default(), "no signed checkpoint\n  ends with a checkpoint\n"),
+            (
+                whole.clone(),
+                "signed by 00ff; compare it with the key you trust\n  ends with an orderly stop\n",
+            ),
+            (NodeReport { key_trusted: true, ..whole.clone() }, "signed by 00ff, trusted\n"),
+            (
+                NodeReport { lost: 1, ..whole.clone() },
+                "1 records were lost, as the ledger itself says\n",
+            ),
+            (
+                NodeReport { sealed: 2, ..whole.clone() },
+                "2 records are in encrypted files: whole, but not read\n",
+            ),
+            (
+                NodeReport { retired: 3, ..whole.clone() },
+                "3 records were removed by retention, as signed for\n",
+            ),
+            (
+                NodeReport { after_last_checkpoint: 4, ..whole.clone() },
+                "4 records after the last checkpoint are not signed yet\n",
+            ),
+        ] {
+            let mut text = Vec::new();
+            report.describe(&mut text).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            assert!(text.contains(told), "{text}");
+            let others = untold.iter().filter(|other| !told.contains(**other));
+            assert!(others.clone().all(|other| !text.contains(other)), "{text}");
+        }
+    }
+}
