@@ -14,7 +14,7 @@ use common::life::{RECIPIENT, check, fill, found, names, settings, wait_until};
 use common::{query, who};
 use ledger::cli::{Search, search};
 use ledger::verify::{VerifyRequest, What, verify};
-use ledger::{Ledger, LedgerSettings, Recipient, note_reading, rotate_key};
+use ledger::{Ledger, LedgerSettings, Recipient, keygen, note_reading, rotate_key};
 
 /// What decrypts for [`RECIPIENT`].
 const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
@@ -62,6 +62,8 @@ fn encrypted_files_are_vouched_for_and_a_changed_one_is_found() {
         encrypt_to: Some(Recipient::parse(RECIPIENT).unwrap()),
         ..settings(folder)
     };
+    fs::create_dir(folder.join("ledger")).unwrap();
+    let oldest = keygen(&folder.join("ledger/signing.key")).unwrap();
     let ledger = Ledger::open(sealing(folder)).unwrap();
     fill(&ledger, 100);
     ledger.close("test").unwrap();
@@ -76,6 +78,11 @@ fn encrypted_files_are_vouched_for_and_a_changed_one_is_found() {
     let report = check(folder);
     assert!(report.is_intact(), "{:?}", report.findings().collect::<Vec<_>>());
     assert!(report.nodes[0].sealed > 200, "{:?}", report.nodes[0]);
+    // The change of the key, which can't be read, is in what was signed of its file.
+    assert_eq!(found(folder, "key_rotated"), 0);
+    let (paths, public_key) = (vec![folder.join("ledger")], Some(oldest));
+    let report = verify(&VerifyRequest { paths, public_key, anchors: vec![] }).unwrap();
+    assert!(report.is_intact() && report.nodes[0].key_trusted, "{:?}", report.findings().next());
 
     let sealed = names(folder, ".jsonl.zst.age");
     let second = folder.join("ledger").join(&sealed[1]);

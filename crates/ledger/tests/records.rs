@@ -56,6 +56,7 @@ fn a_statement_leaves_an_intent_and_an_outcome() {
     assert_eq!(outcome["intent"], 1);
     assert_eq!(outcome["session"], 9);
     assert_eq!(outcome["error"]["code"], 1317);
+    assert_eq!(outcome["error"]["message"], "Query execution was interrupted");
     assert_eq!(outcome["duration_us"], 250);
     assert_eq!(event(&records, "stop").unwrap()["reason"], "test");
 }
@@ -93,7 +94,7 @@ fn refusals_and_events_are_recorded() {
     let tag = ledger.tag(&who(1));
     let refusal = Refusal {
         command: "query",
-        schema: None,
+        schema: Some(b"clin"),
         text: b"DELETE FROM t\xff",
         kind: "delete",
         form: TextForm::Full,
@@ -111,6 +112,7 @@ fn refusals_and_events_are_recorded() {
     let records = records(&folder.path().join("ledger"));
     let refusal = event(&records, "refusal").unwrap();
     assert_eq!(refusal["rule"], "not_a_read");
+    assert_eq!(refusal["schema"], "clin");
     assert_eq!(refusal["text_b64"], "REVMRVRFIEZST00gdP8=");
     assert_eq!(event(&records, "login").unwrap()["user"], "alice");
 }
