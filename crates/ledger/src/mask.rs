@@ -365,6 +365,13 @@ mod tests {
     }
 
     #[test]
+    fn passwords_in_addresses_never_reach_a_record() {
+        let text = b"CREATE TABLE t (a INT) CONNECTION='mysql://bob:sesame@h/db'";
+        let masked = String::from_utf8(passwords(text).into_owned()).unwrap();
+        assert!(masked.contains("bob") && !masked.contains("sesame"), "{masked}");
+    }
+
+    #[test]
     fn blanks_hide_no_password_however_many_they_are() {
         for blanks in (4080..4110).chain([10_000]) {
             let blank = " ".repeat(blanks);

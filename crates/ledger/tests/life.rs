@@ -13,7 +13,7 @@ use std::time::Duration;
 use common::life::{RECIPIENT, check, fill, found, names, settings, wait_until};
 use common::{query, who};
 use ledger::cli::{Search, search};
-use ledger::verify::{VerifyRequest, What, verify};
+use ledger::verify::{Finding, VerifyRequest, What, verify};
 use ledger::{Ledger, LedgerSettings, Recipient, keygen, note_reading, rotate_key};
 
 /// What decrypts for [`RECIPIENT`].
@@ -84,6 +84,13 @@ fn encrypted_files_are_vouched_for_and_a_changed_one_is_found() {
     let (paths, public_key) = (vec![folder.join("ledger")], Some(oldest));
     let report = verify(&VerifyRequest { paths, public_key, anchors: vec![] }).unwrap();
     assert!(report.is_intact() && report.nodes[0].key_trusted, "{:?}", report.findings().next());
+    // What somebody else signed for an encrypted file is worth nothing.
+    let public_key = Some(keygen(&folder.join("another.key")).unwrap());
+    let paths = vec![folder.join("ledger")];
+    let report = verify(&VerifyRequest { paths, public_key, anchors: vec![] }).unwrap();
+    let is_of_sealed = |one: &Finding| one.file.extension().is_some_and(|end| end == "age");
+    let untrusted = report.findings().filter(|one| matches!(one.what, What::UntrustedKey { .. }));
+    assert!(untrusted.filter(|one| is_of_sealed(one)).count() > 1);
 
     let sealed = names(folder, ".jsonl.zst.age");
     let second = folder.join("ledger").join(&sealed[1]);
