@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access::{Date, Timestamp, day_of};
@@ -38,15 +38,24 @@ pub struct DailyBytes {
 
 /// What one user has read on the day that is named.
 #[derive(Debug, Default)]
-pub struct BytesRead(Mutex<(Date, u64)>);
+pub struct BytesRead(Mutex<Counted>);
 
-/// A day that a limit is set for. All sessions of its user draw from it while they read.
+#[derive(Debug, Default)]
+struct Counted {
+    day: Date,
+    bytes: u64,
+    /// Drawn by responses that go on: their outcomes, still to be recorded, tell all of theirs.
+    under_way: u64,
+}
+
+/// A day that a limit is set for, for one response. All sessions of its user draw from it while they
+/// read.
 #[derive(Debug)]
 pub struct LimitedDay {
-    /// What has been drawn.
-    pub read: Arc<BytesRead>,
+    read: Arc<BytesRead>,
     /// The limit.
     pub most: u64,
+    drawn: u64,
 }
 
 /// What is written down.
@@ -119,7 +128,7 @@ impl DailyBytes {
         }
         let day = day_of(until);
         let users = self.users.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let of_day = users.into_iter().map(|(user, read)| (user, read.on(day)));
+        let of_day = users.into_iter().map(|(user, read)| (user, read.ended_on(day)));
         let noted = Noted {
             day: day.to_string(),
             until: stamp(until),
@@ -144,8 +153,18 @@ impl DailyBytes {
 impl BytesRead {
     /// On that day so far.
     pub fn on(&self, day: Date) -> u64 {
-        let (counted, bytes) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted == day { bytes } else { 0 }
+        let counted = self.lock();
+        if counted.day == day { counted.bytes } else { 0 }
+    }
+
+    /// Of that, without what responses have drawn that go on.
+    fn ended_on(&self, day: Date) -> u64 {
+        let counted = self.lock();
+        if counted.day == day { counted.bytes.saturating_sub(counted.under_way) } else { 0 }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds what a response held.
@@ -159,26 +178,44 @@ impl BytesRead {
     }
 
     fn add_unless(&self, day: Date, bytes: u64, is_over: impl FnOnce(Date) -> bool) {
-        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_over(read.0) {
+        let mut read = self.lock();
+        if is_over(read.day) {
             return;
         }
-        if read.0 != day {
-            *read = (day, 0);
+        if read.day != day {
+            (read.day, read.bytes) = (day, 0);
         }
-        read.1 = read.1.saturating_add(bytes);
+        read.bytes = read.bytes.saturating_add(bytes);
     }
 }
 
 impl LimitedDay {
+    /// Nothing is drawn yet.
+    pub fn new(read: Arc<BytesRead>, most: u64) -> Self {
+        Self { read, most, drawn: 0 }
+    }
+
     /// What may still be read.
     pub fn left(&self) -> u64 {
         self.most.saturating_sub(self.read.on(today()))
     }
 
-    /// Counts a part of a response.
-    pub fn count(&self, bytes: u64) {
-        self.read.add(today(), bytes);
+    /// Counts a part of the response.
+    pub fn count(&mut self, bytes: u64) {
+        self.draw(today(), bytes);
+    }
+
+    fn draw(&mut self, day: Date, bytes: u64) {
+        self.read.add(day, bytes);
+        self.read.lock().under_way += bytes;
+        self.drawn += bytes;
+    }
+}
+
+/// The response has ended; its outcome is recorded next.
+impl Drop for LimitedDay {
+    fn drop(&mut self) {
+        self.read.lock().under_way -= self.drawn;
     }
 }
 
@@ -253,6 +290,24 @@ mod tests {
         assert_eq!(Noted::read(folder.path()).unwrap().until, "2026-11-23T12:00:00.500000");
         fs::write(folder.path().join(FILE), "{").unwrap();
         assert_eq!(recalled(MONDAY), 1);
+    }
+
+    #[test]
+    fn what_a_response_has_drawn_is_noted_when_it_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = begun(folder.path(), MONDAY);
+        bytes.recall().unwrap();
+        let alice = bytes.of("alice");
+        alice.add(day(MONDAY), 5);
+        let mut response = LimitedDay::new(Arc::clone(&alice), 100);
+        response.draw(day(MONDAY), 10);
+        let noted = || {
+            bytes.note(MONDAY.parse().unwrap()).unwrap();
+            Noted::read(folder.path()).unwrap().bytes["alice"]
+        };
+        assert_eq!((noted(), alice.on(day(MONDAY))), (5, 15), "its outcome will tell of ten");
+        drop(response);
+        assert_eq!((noted(), alice.on(day(MONDAY))), (15, 15));
     }
 
     #[test]
