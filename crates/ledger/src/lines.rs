@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use memchr::memmem::Finder;
 
-use crate::archive;
+use crate::archive::{self, plain_form};
 use crate::files::{self, COMPRESSED, PLAIN};
 use crate::line::Frame;
 
@@ -132,17 +132,19 @@ pub(crate) fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The encrypted files among these, whose records can't be read here.
+/// The encrypted files among these, whose records can't be read here. One that somebody has decrypted
+/// beside it can.
 pub fn sealed_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let mut sealed = Vec::new();
     for path in paths {
-        if !path.is_dir() {
-            sealed.extend(archive::is_sealed(path).then(|| path.clone()));
-            continue;
+        if path.is_dir() {
+            sealed.extend(files::list(path).map_err(|error| named(path, &error))?);
+        } else {
+            sealed.push(path.clone());
         }
-        let found = files::list(path).map_err(|error| named(path, &error))?;
-        sealed.extend(found.into_iter().filter(|path| archive::is_sealed(path)));
     }
+    let is_readable = |path: &Path| path.with_extension("").exists() || plain_form(path).exists();
+    sealed.retain(|path| archive::is_sealed(path) && !is_readable(path));
     Ok(sealed)
 }
 
