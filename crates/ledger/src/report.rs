@@ -40,6 +40,23 @@ pub struct ReportRequest {
     pub dormant_days: u64,
 }
 
+impl ReportRequest {
+    /// In words.
+    fn about(&self) -> String {
+        let user = self.user.as_ref().map_or("all users".into(), |user| format!("user {user}"));
+        let table =
+            self.table.as_ref().map_or("all tables".into(), |table| format!("table {table}"));
+        let bound = |word: &str, bound: &Option<String>| {
+            bound.as_ref().map_or(String::new(), |bound| format!(", {word} {bound}"))
+        };
+        let (from, to) = (bound("from", &self.from), bound("to", &self.to));
+        let ((begins, ends), days) = (self.hours, self.dormant_days);
+        format!(
+            "{user}, {table}{from}{to} (UTC); usual hours {begins} to {ends}, dormant after {days} days"
+        )
+    }
+}
+
 /// How a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReportFormat {
@@ -56,6 +73,8 @@ pub enum ReportFormat {
 /// A report.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
+    /// What was asked for, in words: nobody sees from the rest what was left out.
+    pub about: String,
     /// Time of the first and the last record within its bounds.
     pub first: String,
     /// See `first`.
@@ -142,7 +161,7 @@ pub fn report(request: &ReportRequest) -> io::Result<Report> {
         collector.line(line);
         Ok(true)
     })?;
-    let mut report = collector.finish();
+    let mut report = Report { about: request.about(), ..collector.finish() };
     let sealed = sealed_files(&request.paths)?.len();
     if sealed > 0 {
         // Whoever is given the report, and sees no terminal, must not take it for the whole.

@@ -133,3 +133,18 @@ fn decrypted_beside(sealed: &Path) {
     let packed = zstd::encode_all(line.as_bytes(), 1).unwrap();
     fs::write(sealed.with_extension(""), packed).unwrap();
 }
+
+#[test]
+fn a_report_tells_what_it_is_about() {
+    let (_folder, paths) = written([read_on("n", 1, "2026-11-20T10:00:00", "clin.visit")]);
+    let (user, table) = (Some("alice".into()), Some("clin.visit".into()));
+    let (from, to) = (Some("2026-11".into()), Some("2026-11-23".into()));
+    let request = ReportRequest { user, table, from, to, ..report_request(&paths) };
+    let report = report(&request).unwrap();
+    for format in [ReportFormat::Text, ReportFormat::Csv, ReportFormat::Json, ReportFormat::Html] {
+        let mut out = Vec::new();
+        report.write(format, &mut out).unwrap();
+        let about = "user alice, table clin.visit, from 2026-11, to 2026-11-23 (UTC)";
+        assert!(String::from_utf8(out).unwrap().contains(about), "{format:?}");
+    }
+}
