@@ -16,7 +16,9 @@ use crate::follow::follow;
 use crate::json;
 use crate::line::Frame;
 pub use crate::lines::sealed_files;
-use crate::lines::{Member, each_line, each_of, names_column, names_table, time_of, unescaped};
+use crate::lines::{
+    Member, each_line, each_line_since, each_of, names_column, names_table, time_of, unescaped,
+};
 use crate::logins::Logins;
 use crate::report::{row, widen};
 use crate::shown;
@@ -115,6 +117,9 @@ pub struct Search {
     /// Whether each record that names another one's text is written with that, as its last members.
     /// Such a line can't be verified; a table has texts in any case. Not while following.
     pub with_text: bool,
+    /// Whether files are passed over whose records are all from before `from`, unless the clock was set
+    /// back: for whoever can't wait for a ledger of years, and needs no more certainty than that.
+    pub passes_over_older: bool,
 }
 
 /// What the judge says of a statement.
@@ -195,6 +200,18 @@ impl Search {
             && self.column.as_ref().is_none_or(reads)
     }
 
+    /// The lines among which it looks.
+    fn each_line(
+        &self,
+        paths: &[PathBuf],
+        take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        match self.from.as_deref().filter(|_| self.passes_over_older) {
+            Some(from) => each_line_since(paths, from, take),
+            None => each_line(paths, take),
+        }
+    }
+
     fn in_time(&self, time: &[u8]) -> bool {
         let start = |limit: &str| time.get(..limit.len()).unwrap_or(time);
         let after = self.from.as_deref().is_none_or(|from| start(from) >= from.as_bytes());
@@ -209,7 +226,7 @@ pub fn search(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Re
     let wants = |line: &[u8]| search.matches(&needles, line);
     let texts = search.with_text.then(|| Texts::of(paths, wants)).transpose()?;
     let mut writes = writer(search, texts);
-    each_line(paths, &mut |line| {
+    search.each_line(paths, &mut |line| {
         found += u64::from(writes(line, out)?);
         Ok(true)
     })?;
@@ -355,7 +372,7 @@ pub fn stats(paths: &[PathBuf], asked: &Search) -> io::Result<BTreeMap<String, U
     let mut users: BTreeMap<String, UserStats> = BTreeMap::new();
     // Whose statements run.
     let mut open: HashMap<(String, u64), String> = HashMap::new();
-    each_line(paths, &mut |line| {
+    search.each_line(paths, &mut |line| {
         if !search.matches(&needles, line) {
             return Ok(true);
         }

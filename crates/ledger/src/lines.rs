@@ -9,6 +9,7 @@ use memchr::memmem::Finder;
 
 use crate::archive::{self, plain_form};
 use crate::files::{self, COMPRESSED, PLAIN};
+use crate::follow::series;
 use crate::line::Frame;
 
 /// Hands over each whole line of the ledgers, node by node, oldest first, until told to
@@ -17,7 +18,42 @@ pub(crate) fn each_line(
     paths: &[PathBuf],
     take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
 ) -> io::Result<()> {
-    for path in ledger_files(paths)? {
+    each_line_of(ledger_files(paths)?, paths, take)
+}
+
+/// The same without the files that are followed by one of their node that begins before that time:
+/// all of their records are older still, unless the clock was set back.
+pub(crate) fn each_line_since(
+    paths: &[PathBuf],
+    from: &str,
+    take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
+) -> io::Result<()> {
+    let mut newest_first: Vec<PathBuf> = Vec::new();
+    for path in ledger_files(paths)?.into_iter().rev() {
+        let next = newest_first.last().filter(|next| series(next) == series(&path));
+        if !next.is_some_and(|next| begins_before(next, from)) {
+            newest_first.push(path);
+        }
+    }
+    newest_first.reverse();
+    each_line_of(newest_first, paths, take)
+}
+
+/// Whether the first record of a file is known to be older.
+fn begins_before(path: &Path, from: &str) -> bool {
+    let mut line = Vec::new();
+    let read =
+        archive::open(path).and_then(|file| BufReader::new(file).read_until(b'\n', &mut line));
+    let begin = time_of(&line);
+    read.is_ok() && !begin.is_empty() && begin < from.as_bytes()
+}
+
+fn each_line_of(
+    files: Vec<PathBuf>,
+    paths: &[PathBuf],
+    take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
+) -> io::Result<()> {
+    for path in files {
         let named = match Named::open(&path) {
             // Encrypted or removed since the folder was read: as if it were read now.
             Err(error) if is_gone(&error, &path, paths) => continue,

@@ -104,6 +104,7 @@ impl DailyBytes {
             event: Some(String::from("outcome")),
             from: Some(from),
             to: Some(stamp(self.began)),
+            passes_over_older: true,
             ..Search::default()
         };
         let stats = ledger::cli::stats(std::slice::from_ref(&self.directory), &outcomes)?;
@@ -308,6 +309,29 @@ mod tests {
         assert_eq!((noted(), alice.on(day(MONDAY))), (5, 15), "its outcome will tell of ten");
         drop(response);
         assert_eq!((noted(), alice.on(day(MONDAY))), (15, 15));
+    }
+
+    #[test]
+    fn a_start_reads_no_files_of_other_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let outcome = |sequence, at: &str| {
+            format!(
+                "{{\"v\":2,\"seq\":{sequence},\"time\":\"{at}.000000Z\",\"node\":\"n\",\"event\":\"outcome\",\
+                 \"user\":\"alice\",\"intent\":1,\"end\":\"ok\",\"rows\":1,\"bytes\":7}}\n"
+            )
+        };
+        let begins_before =
+            [outcome(6, "2026-11-22T23:00:00"), outcome(7, "2026-11-23T08:00:00")].concat();
+        for (first, text) in [
+            ("000000000001.jsonl.zst", "damaged long ago".to_owned()),
+            ("000000000006.jsonl", begins_before),
+            ("000000000008.jsonl", outcome(8, "2026-11-23T09:00:00")),
+        ] {
+            fs::write(folder.path().join(format!("ledger-n-{first}")), text).unwrap();
+        }
+        let bytes = begun(folder.path(), MONDAY);
+        bytes.recall().unwrap();
+        assert_eq!(bytes.of("alice").on(day(MONDAY)), 14);
     }
 
     #[test]

@@ -236,8 +236,7 @@ impl SearchArguments {
             }),
             from: self.from.clone(),
             to: self.to.clone(),
-            with_login: false,
-            with_text: false,
+            ..Search::default()
         }
     }
 }
