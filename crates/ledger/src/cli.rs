@@ -17,7 +17,8 @@ use crate::json;
 use crate::line::Frame;
 pub use crate::lines::sealed_files;
 use crate::lines::{
-    Member, each_line, each_line_since, each_of, names_column, names_table, time_of, unescaped,
+    Member, each_line, each_line_since, each_of, names_column, names_table, record, time_of,
+    unescaped,
 };
 use crate::logins::Logins;
 use crate::report::{row, widen};
@@ -312,7 +313,7 @@ pub fn show(paths: &[PathBuf], sequence: u64, out: &mut dyn Write) -> io::Result
 }
 
 fn write_pretty(line: &[u8], texts: &Texts, out: &mut dyn Write) -> io::Result<()> {
-    let mut value: serde_json::Value = serde_json::from_slice(line)?;
+    let mut value = record(line);
     texts.fill_in(&mut value);
     shown::write_pretty(&value, out)
 }
@@ -450,7 +451,7 @@ pub fn search_csv(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io
 }
 
 fn csv_row(line: &[u8], logins: &Logins, texts: &Texts, out: &mut dyn Write) -> io::Result<()> {
-    let mut record: serde_json::Value = serde_json::from_slice(line)?;
+    let mut record = record(line);
     texts.fill_in(&mut record);
     let told = logins.of(line);
     let cells = COLUMNS.map(|column| match record.get(column).or_else(|| told.get(column)) {

@@ -6,6 +6,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use memchr::memmem::Finder;
+use serde_json::{Value, json};
 
 use crate::archive::{self, plain_form};
 use crate::files::{self, COMPRESSED, PLAIN};
@@ -268,6 +269,12 @@ pub(crate) fn names_column(
     let columns: Vec<String> = columns.iter().map(|column| column.to_lowercase()).collect();
     let has = |names: &[String]| names.iter().any(|name| columns.contains(name));
     has(&told) || (has(&perhaps) && is_read(table))
+}
+
+/// A record. A line that is damaged stands as a text: whoever reads the others sees that it is there.
+pub(crate) fn record(line: &[u8]) -> Value {
+    serde_json::from_slice(line)
+        .unwrap_or_else(|_| json!({ "text": String::from_utf8_lossy(line) }))
 }
 
 /// An escaped text as it was.

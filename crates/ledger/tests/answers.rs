@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{line, ok, query, read_on, refused, report_request, who};
-use ledger::cli::{Search, stats};
+use ledger::cli::{Search, search, search_csv, show, stats};
 use ledger::report::{Report, ReportFormat, ReportRequest, report};
 use ledger::{Ledger, LedgerSettings, Names, Outcome, Refusal};
 
@@ -146,5 +146,21 @@ fn a_report_tells_what_it_is_about() {
         report.write(format, &mut out).unwrap();
         let about = "user alice, table clin.visit, from 2026-11, to 2026-11-23 (UTC)";
         assert!(String::from_utf8(out).unwrap().contains(about), "{format:?}");
+    }
+}
+
+#[test]
+fn a_damaged_line_hides_none_of_the_others() {
+    let read = |sequence| read_on("n", sequence, "2026-11-20T10:00:00", "clin.visit");
+    let garbled = read(2).replace("\"rows\":1", "\"rows\":\u{fffd}");
+    let (_folder, paths) = written([read(1), garbled, "\u{1}\u{2}\n".to_owned(), read(4)]);
+    let all = Search { with_text: true, with_login: true, ..Search::default() };
+    let (mut lines, mut table, mut shown) = (Vec::new(), Vec::new(), Vec::new());
+    assert_eq!(search(&paths, &all, &mut lines).unwrap(), 4);
+    assert_eq!(search_csv(&paths, &all, &mut table).unwrap(), 4);
+    assert!(show(&paths, 2, &mut shown).unwrap().found);
+    for out in [lines, table, shown] {
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains('\u{fffd}'), "{out}");
     }
 }
