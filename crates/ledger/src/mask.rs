@@ -171,8 +171,10 @@ fn pass_word<'a>(text: &'a [u8], masked: &mut Masked) -> &'a [u8] {
             None => mask_literals(after, true, masked),
         };
     }
-    let sets = word.eq_ignore_ascii_case(b"password") && masked.ends_with_word(b"set");
-    if let Some(at) = unquoted::behind_set_password(after).filter(|_| sets) {
+    if word.eq_ignore_ascii_case(b"password")
+        && masked.ends_with_word(b"set")
+        && let Some(at) = unquoted::behind_set_password(after)
+    {
         masked.extend_from_slice(word);
         return mask_rest(after, at, masked);
     }

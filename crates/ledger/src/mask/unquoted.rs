@@ -14,10 +14,13 @@ pub(super) fn behind_identified(after: &[u8]) -> Option<usize> {
     is_bare(value).then(|| after.len() - value.len())
 }
 
+/// Bytes in which a password's `=` is looked for: an account may stand before it.
+const MOST_BEFORE: usize = 1024;
+
 /// The same behind `SET PASSWORD`.
 pub(super) fn behind_set_password(after: &[u8]) -> Option<usize> {
     let rest = after_blanks(after)?;
-    let value = match rest.iter().position(|byte| b"=;".contains(byte)) {
+    let value = match rest.iter().take(MOST_BEFORE).position(|byte| b"=;".contains(byte)) {
         Some(at) if rest.get(at) == Some(&b'=') => after_blanks(rest.get(at + 1..)?)?,
         _ if past_word(rest, &[b"for", b"to"]).is_some() => return None,
         _ => rest,
