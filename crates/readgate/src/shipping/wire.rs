@@ -1,6 +1,6 @@
 //! What goes over the wire to receivers: connections with deadlines, syslog frames
 //! (RFC 5424 in RFC 6587's octet counting), and one HTTP request.
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -54,6 +54,12 @@ impl Write for Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.stream.set_write_timeout(Some(left(self.until)?))?;
         self.stream.write(bytes)
+    }
+
+    /// TLS writes its last words, such as why it refuses a certificate, at one go.
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(left(self.until)?))?;
+        self.stream.write_vectored(pieces)
     }
 
     fn flush(&mut self) -> io::Result<()> {
