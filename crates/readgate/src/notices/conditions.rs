@@ -9,6 +9,7 @@ use config::NoticeEvent;
 
 use crate::daemon::Daemon;
 use crate::feeds::FeedState;
+use crate::tls::expiry::LISTS;
 
 /// What happens in a moment is told of as if it went on so long after.
 const LINGERS: Duration = Duration::from_secs(600);
@@ -19,6 +20,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MOST: usize = 100;
 /// Certificates are told of so long before their end.
 const SOON: i64 = 14 * 86_400;
+/// Revocation lists, which many authorities make each day.
+const SOON_FOR_LISTS: i64 = 6 * 3600;
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,12 +169,16 @@ fn of_ends(daemon: &Daemon) -> Vec<Condition> {
     let mut found = Vec::new();
     let now = Timestamp::now();
     for end in daemon.metrics.state.certificates() {
-        if end.not_after - now.as_second() >= SOON {
+        let (soon, what) = match end.what {
+            LISTS => (SOON_FOR_LISTS, "revocation list"),
+            _ => (SOON, "certificate"),
+        };
+        if end.not_after - now.as_second() >= soon {
             continue;
         }
         let at = Timestamp::from_second(end.not_after).unwrap_or_default();
         let subject = format!("{} {}", end.what, end.name);
-        let text = format!("a certificate in use ({subject}) ends {at}");
+        let text = format!("a {what} in use ({subject}) ends {at}");
         found.push(Condition::new(NoticeEvent::CertificateExpiring, subject, text));
     }
     let endings = daemon.live().endings();

@@ -1,11 +1,15 @@
-//! When certificates of files in use expire, for metrics and the status page. A file that
-//! can't be read has been refused before.
+//! When certificates and revocation lists of files in use expire, for metrics and the status page.
+//! A file that can't be read has been refused before.
+use std::collections::HashMap;
 use std::path::Path;
 
 use config::{Config, IdentityPlace, ReplicaTls};
-use x509_parser::parse_x509_certificate;
+use x509_parser::{parse_x509_certificate, parse_x509_crl};
 
-/// The first certificate of a file to expire.
+/// What lists of revoked client certificates are for.
+pub const LISTS: &str = "clients_crl";
+
+/// The first certificate or list of a file to expire.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CertificateEnd {
     /// What the file is for.
@@ -20,7 +24,8 @@ pub struct CertificateEnd {
 pub fn ends(config: &Config) -> Vec<CertificateEnd> {
     let mut ends = Vec::new();
     let mut note = |what, name: &str, file: &Path| {
-        ends.extend(first_end(file).map(|not_after| CertificateEnd {
+        let first_end = if what == LISTS { first_list_end(file) } else { first_end(file) };
+        ends.extend(first_end.map(|not_after| CertificateEnd {
             what,
             name: name.to_owned(),
             not_after,
@@ -30,6 +35,9 @@ pub fn ends(config: &Config) -> Vec<CertificateEnd> {
         note("listener", &listener.name, &listener.tls.certificate_file);
         if let Some(clients) = &listener.tls.clients {
             note("clients_ca", &listener.name, &clients.ca_file);
+            if let Some(lists) = &clients.crl_file {
+                note(LISTS, &listener.name, lists);
+            }
         }
     }
     if let ReplicaTls::Verified { ca_file, .. } = &config.replica.tls {
@@ -53,4 +61,15 @@ fn first_end(file: &Path) -> Option<i64> {
             Some(parse_x509_certificate(der).ok()?.1.validity().not_after.timestamp())
         })
         .min()
+}
+
+/// Of each authority the newest list counts.
+fn first_list_end(file: &Path) -> Option<i64> {
+    let mut ends = HashMap::new();
+    for list in super::revocation_lists(file).ok()? {
+        let (_, list) = parse_x509_crl(&list).ok()?;
+        let end = list.next_update()?.timestamp();
+        ends.entry(list.issuer().as_raw().to_vec()).or_insert(end);
+    }
+    ends.into_values().min()
 }
