@@ -123,6 +123,12 @@ fn names_the_file_of_a_certificate_or_revocation_list_that_is_none() {
         let (accepted, said) = check("none", &config.to_string());
         assert!(!accepted && said.contains(&wrong) && said.contains(why), "{key}: {said}");
     }
+    let mut config: Table = of_daemon.parse().unwrap();
+    set(&mut config, ca, authority.as_str());
+    set(&mut config, crl, stage.ca_file().with_file_name("ended.crl").display().to_string());
+    let (accepted, said) = check("ended", &config.to_string());
+    let warning = "warning: a revocation list in use (clients_crl main) ends 2020-02-01";
+    assert!(accepted && said.contains(warning), "{said}");
 }
 
 /// What makes `serve` refuse to start, `check` must know: somebody relies on it before a restart.

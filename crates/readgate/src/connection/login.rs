@@ -53,6 +53,8 @@ pub struct LoggedIn {
     pub attributes: Vec<Attribute>,
     /// Compression that starts after the OK.
     pub compression: Option<Algorithm>,
+    /// Of users and roles, no later than the user was looked up.
+    pub generation: u64,
 }
 
 /// Runs the login exchange.
@@ -68,6 +70,7 @@ pub async fn log_in(
         plugin: response.auth_plugin.as_deref(),
         proof: Some(response.auth_response),
     };
+    let generation = daemon.judges.generation();
     let (named, user_slot) = prove(daemon, channel, context, (source, &nonce), claim).await?;
     Ok(LoggedIn {
         named,
@@ -77,6 +80,7 @@ pub async fn log_in(
         collation: u16::from(response.head.collation),
         schema: response.schema,
         attributes: response.attributes,
+        generation,
     })
 }
 
@@ -91,11 +95,13 @@ pub async fn log_in_again(
     let Left { request, slot, negotiated, collation } = left;
     let source = admit::check_source(daemon, context).ok_or_else(|| {
         let err = admit::not_allowed(context);
-        Ending::told(EndingKind::SourceDenied, "source not listed", err)
+        // Not the kind of those who are refused before the greeting: nothing is recorded yet.
+        Ending::told(EndingKind::LoginDenied, "source not listed", err)
     })?;
     let nonce = Nonce::generate()
         .map_err(|fault| Ending::silent(EndingKind::Internal, fault.to_string()))?;
     let claim = Claim { user: &request.user, plugin: request.auth_plugin.as_deref(), proof: None };
+    let generation = daemon.judges.generation();
     let (named, user_slot) = prove(daemon, channel, context, (source, &nonce), claim).await?;
     Ok(LoggedIn {
         named,
@@ -105,6 +111,7 @@ pub async fn log_in_again(
         collation: request.collation.unwrap_or(collation),
         schema: request.schema,
         attributes: request.attributes,
+        generation,
     })
 }
 

@@ -9,7 +9,6 @@ use config::NoticeEvent;
 
 use crate::daemon::Daemon;
 use crate::feeds::FeedState;
-use crate::tls::expiry::LISTS;
 
 /// What happens in a moment is told of as if it went on so long after.
 const LINGERS: Duration = Duration::from_secs(600);
@@ -18,10 +17,6 @@ const BURST: u64 = 60;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Blocked sources that are remembered at a time.
 const MOST: usize = 100;
-/// Certificates are told of so long before their end.
-const SOON: i64 = 14 * 86_400;
-/// Revocation lists, which many authorities make each day.
-const SOON_FOR_LISTS: i64 = 6 * 3600;
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,17 +164,9 @@ fn of_ends(daemon: &Daemon) -> Vec<Condition> {
     let mut found = Vec::new();
     let now = Timestamp::now();
     for end in daemon.metrics.state.certificates() {
-        let (soon, what) = match end.what {
-            LISTS => (SOON_FOR_LISTS, "revocation list"),
-            _ => (SOON, "certificate"),
-        };
-        if end.not_after - now.as_second() >= soon {
-            continue;
+        if let Some(text) = end.warning(now) {
+            found.push(Condition::new(NoticeEvent::CertificateExpiring, end.subject(), text));
         }
-        let at = Timestamp::from_second(end.not_after).unwrap_or_default();
-        let subject = format!("{} {}", end.what, end.name);
-        let text = format!("a {what} in use ({subject}) ends {at}");
-        found.push(Condition::new(NoticeEvent::CertificateExpiring, subject, text));
     }
     let endings = daemon.live().endings();
     let counts = [

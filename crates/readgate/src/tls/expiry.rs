@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use access::Timestamp;
 use config::{Config, IdentityPlace, ReplicaTls};
 use x509_parser::{parse_x509_certificate, parse_x509_crl};
 
 /// What lists of revoked client certificates are for.
 pub const LISTS: &str = "clients_crl";
+/// Certificates are told of so long before their end.
+const SOON: i64 = 14 * 86_400;
+/// Revocation lists, which many authorities make each day.
+const SOON_FOR_LISTS: i64 = 6 * 3600;
 
 /// The first certificate or list of a file to expire.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +23,25 @@ pub struct CertificateEnd {
     pub name: String,
     /// Seconds since 1970.
     pub not_after: i64,
+}
+
+impl CertificateEnd {
+    /// What it is, and of whom.
+    pub fn subject(&self) -> String {
+        format!("{} {}", self.what, self.name)
+    }
+
+    /// What to tell people, if the end is near or has come.
+    pub fn warning(&self, now: Timestamp) -> Option<String> {
+        let (soon, what) = match self.what {
+            LISTS => (SOON_FOR_LISTS, "revocation list"),
+            _ => (SOON, "certificate"),
+        };
+        let at = Timestamp::from_second(self.not_after).unwrap_or_default();
+        let subject = self.subject();
+        let is_near = self.not_after - now.as_second() < soon;
+        is_near.then(|| format!("a {what} in use ({subject}) ends {at}"))
+    }
 }
 
 /// All files of a configuration.
