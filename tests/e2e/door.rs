@@ -12,6 +12,7 @@ use readgate_tests::readgate::Readgate;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
 use serde_json::Value;
 
+use crate::clients::{Target, command_line};
 use crate::reloads::written;
 
 /// Everything the server said in a login that must fail, with names and nonces blanked out.
@@ -139,6 +140,16 @@ on_both! {
         let sha2 = Login::user("olga", USER_PASSWORD).proposing("caching_sha2_password");
         let mut olga = login_at(stage.readgate.port, &stage.ca_file(), &sha2);
         assert_eq!(olga.query("SELECT 1").value(), "1");
+    }
+
+    fn lets_a_client_in_that_is_set_to_the_native_plugin(stage) {
+        for (password, gets_in) in [(USER_PASSWORD, true), ("wrong", false), ("", false)] {
+            let target = Target { port: stage.readgate.port, user: "olga", password };
+            let mut client = command_line("mariadb", stage, &target);
+            client.args(["--default-auth=mysql_native_password", "--execute=SELECT 1"]);
+            let output = client.output().unwrap();
+            assert_eq!(output.status.success(), gets_in, "{password:?}: {output:?}");
+        }
     }
 
     fn lets_a_driver_in_that_knows_no_plugins(stage) {
