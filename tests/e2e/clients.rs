@@ -2,9 +2,9 @@
 //! What they print must be the same.
 
 use std::io::Write;
-use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use readgate_tests::place::mysql_program;
 use readgate_tests::server::{Flavour, SHARED_PASSWORD};
 use readgate_tests::stage::{Stage, USER_PASSWORD};
 
@@ -47,7 +47,7 @@ fn targets(stage: &Stage) -> [Target; 2] {
 /// The command line client of this name, connected over verified TLS.
 pub(crate) fn command_line(client: &str, stage: &Stage, target: &Target) -> Command {
     let mut command = if client == "mysql" {
-        let mut command = Command::new(mysql_client());
+        let mut command = Command::new(mysql_program("mysql"));
         command.arg("--ssl-mode=VERIFY_IDENTITY");
         command
     } else {
@@ -61,14 +61,6 @@ pub(crate) fn command_line(client: &str, stage: &Stage, target: &Target) -> Comm
     command.arg(format!("--ssl-ca={}", stage.ca_file().display()));
     command.env("MYSQL_PWD", target.password);
     command
-}
-
-/// The `mysql` of MySQL 9.7, as tests/servers/mysql-sid.sh unpacks it.
-fn mysql_client() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache =
-        cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
-    cache.join("readgate/mysql-sid/bin/mysql")
 }
 
 fn succeeded(output: &Output) -> &[u8] {

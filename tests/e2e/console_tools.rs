@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use readgate_tests::conversation::conversation;
-use readgate_tests::place::repository;
+use readgate_tests::place::{cache, repository};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::stage::{DRIVER_PASSWORD, Stage};
 
 use crate::console::daemon;
-use crate::drivers::cache;
 
 /// What each driver's program prints.
 const PREPARED: &str =

@@ -6,7 +6,7 @@ use std::fs;
 use std::time::Duration;
 
 use readgate_tests::config::set;
-use readgate_tests::conversation::{Line, conversation};
+use readgate_tests::conversation::{Line, conversation, version};
 use readgate_tests::place::{repository, wait_for};
 use readgate_tests::protocol::{LAST_ROW_SENT, lenenc_number, lenenc_text, text_row};
 use readgate_tests::raw::{Login, RawClient, Response, ServerError, capability as c};
@@ -259,7 +259,10 @@ fn replay(stage: &Stage, tool: &str) {
     let conversation = conversation(tool);
     let mut pair = Pair::log_in(stage, &conversation.login);
     let mut wrong = Vec::new();
-    let said = |line: &&Line| line.only.is_none_or(|flavour| flavour == stage.server.flavour);
+    let server = version(&stage.server.sql("SELECT VERSION()"));
+    let said = |line: &&Line| {
+        line.only.is_none_or(|(only, since)| only == stage.server.flavour && server >= since)
+    };
     for line in conversation.lines.iter().filter(said) {
         let mark = format!("mark_{tool}_{}_end", line.number);
         if let Err(how) = say(stage, &mut pair, line, &mark) {

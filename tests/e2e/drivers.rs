@@ -4,19 +4,12 @@
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use readgate_tests::place::repository;
+use readgate_tests::place::{cache, repository};
 use readgate_tests::server::{Flavour, SHARED_PASSWORD};
 use readgate_tests::stage::{DRIVER_PASSWORD, Stage};
 
 fn client(name: &str) -> PathBuf {
     repository().join("tests/clients").join(name)
-}
-
-/// Where `./test` puts what it installs for the tests.
-pub(crate) fn cache(name: &str) -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache");
-    cache.unwrap_or_else(home).join("readgate").join(name)
 }
 
 fn run(program: &str, arguments: &[&str], stage: &Stage, through: bool) -> Output {
@@ -123,12 +116,13 @@ on_both! {
 
 mod mysql_only {
     use super::Flavour;
+    use readgate_tests::place::mysql_program;
     use readgate_tests::stage::stage;
 
     // MySQL 9's own programs have no mysql_native_password, so MariaDB can't be asked directly.
     #[test]
     fn mysqldump_is_the_same() {
-        let program = super::cache("mysql-sid/bin/mysqldump").display().to_string();
+        let program = mysql_program("mysqldump").display().to_string();
         let more = ["--ssl-mode=VERIFY_CA", "--no-tablespaces", "--set-gtid-purged=OFF"];
         super::same_dump(stage(Flavour::MySql), &program, &more);
     }

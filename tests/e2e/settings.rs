@@ -145,6 +145,37 @@ on_both! {
         assert_eq!(refusal.error().map(|error| error.code), Some(REFUSED));
     }
 
+    /// To a function a number is a text.
+    fn judges_by_the_mode_that_a_function_makes(stage) {
+        let ways = [
+            "SET sql_mode = REPLACE(0, 0, 'ANSI_QUOTES')",
+            "SET sql_mode = (SELECT REPLACE((0), (0), 'ANSI_QUOTES'))",
+        ];
+        // With ANSI_QUOTES, a name and code; without, a string.
+        let two_readings = r#"SELECT 1 AS "\" INTO OUTFILE '/tmp/readgate-function' -- ""#;
+        for way in ways {
+            let mut alice = stage.alice();
+            alice.query("SET sql_mode = ''").expect_ok();
+            alice.query(way).expect_ok();
+            assert_eq!(alice.query("SELECT @@sql_mode").value(), "ANSI_QUOTES", "{way}");
+            let message = alice.query(two_readings).expect_error().message;
+            assert!(message.starts_with("readgate: "), "{way}: {message}");
+        }
+    }
+
+    /// No level that can't be told from the text: SERIALIZABLE would have reads take locks.
+    fn takes_no_isolation_level_that_a_function_makes(stage) {
+        let name = match stage.server.flavour {
+            Flavour::MySql => "transaction_isolation",
+            Flavour::MariaDb => "tx_isolation",
+        };
+        let mut alice = stage.alice();
+        let set = format!("SET {name} = REPLACE(0, 0, 'SERIALIZABLE')");
+        assert_eq!(alice.query(set).expect_error().code, REFUSED);
+        let level = alice.query(format!("SELECT @@{name}")).value();
+        assert_eq!(level, "REPEATABLE-READ");
+    }
+
     fn judges_by_the_mode_that_a_statement_prepared_earlier_leaves(stage) {
         // With ANSI_QUOTES, a name and code; without, a string.
         let two_readings = r#"SELECT 1 AS "\" INTO OUTFILE '/tmp/readgate-earlier' -- ""#;

@@ -224,11 +224,17 @@ fn traces_at_rest(session: &mut Session) -> String {
 
 /// What a statement may not change.
 fn traces(session: &mut Session) -> String {
-    let (log, variables) = match session.is_mysql() {
-        true => ("SHOW BINARY LOG STATUS", "performance_schema.global_variables"),
-        false => ("SHOW MASTER STATUS", "information_schema.global_variables"),
+    // MySQL 8.0 and 8.4 have no statement in common that tells it.
+    let (mut traces, variables) = match session.is_mysql() {
+        true => (
+            session
+                .ask("SELECT local ->> '$.binary_log_position' FROM performance_schema.log_status"),
+            "performance_schema.global_variables",
+        ),
+        false => {
+            (session.second_column("SHOW MASTER STATUS"), "information_schema.global_variables")
+        }
     };
-    let mut traces = session.second_column(log);
     let variables = format!(
         "SELECT SUM(CRC32(CONCAT(variable_name, '=', variable_value))) FROM {variables} \
          WHERE variable_name NOT LIKE '%gtid%'"

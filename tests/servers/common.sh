@@ -4,6 +4,8 @@
 
 # shellcheck disable=SC2034  # for the scripts that source this file
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/readgate"
+# Another MySQL than the one fetched: a folder with bin/mysqld, bin/mysql and bin/mysqldump.
+mysql_tree="${READGATE_TEST_MYSQL:-$cache/mysql-sid}"
 
 say() { printf '%s\n' "$*" >&2; }
 

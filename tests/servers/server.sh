@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # One private MariaDB or MySQL server in a folder of its own; nothing of the machine's own
-# server is touched. FLAVOUR is mariadb (the distribution's) or mysql (9.7, Debian unstable).
+# server is touched. FLAVOUR is mariadb (the distribution's) or mysql (9.7, Debian unstable, or
+# what READGATE_TEST_MYSQL names).
 #
 #   server.sh install FLAVOUR               get the programs
 #   server.sh prepare FLAVOUR DIR           a fresh data folder under DIR
@@ -21,7 +22,7 @@ flavour_install() {
         command -v mariadbd >/dev/null || [ -x /usr/sbin/mariadbd ] || install_packages mariadb-server-core
         command -v mariadb >/dev/null || install_packages mariadb-client-core
         ;;
-    mysql) "$here/mysql-sid.sh" >/dev/null ;;
+    mysql) [ -n "${READGATE_TEST_MYSQL:-}" ] || "$here/mysql-sid.sh" >/dev/null ;;
     *) die "unknown flavour $flavour: mariadb or mysql" ;;
     esac
 }
@@ -30,14 +31,14 @@ flavour_install() {
 daemon() {
     case "$flavour" in
     mariadb) PATH="$PATH:/usr/sbin" exec mariadbd --no-defaults "$@" ;;
-    mysql) exec "$cache/mysql-sid/bin/mysqld" "$@" ;;
+    mysql) exec "$mysql_tree/bin/mysqld" "$@" ;;
     esac
 }
 
 client() {
     case "$flavour" in
     mariadb) mariadb --no-defaults "$@" ;;
-    mysql) "$cache/mysql-sid/bin/mysql" "$@" ;;
+    mysql) "$mysql_tree/bin/mysql" "$@" ;;
     esac
 }
 

@@ -15,8 +15,8 @@ pub struct Line {
     pub number: usize,
     /// The word it starts with.
     pub how: String,
-    /// The flavour that the tool says it to.
-    pub only: Option<Flavour>,
+    /// The flavour that the tool says it to, and its first version, such as 8.2.
+    pub only: Option<(Flavour, (u32, u32))>,
     /// The statement.
     pub text: String,
 }
@@ -55,15 +55,23 @@ pub fn conversation(tool: &str) -> Conversation {
             continue;
         }
         let (how, only) = how.split_once('@').unwrap_or((how, ""));
-        let only = match only {
+        let (flavour, since) = only.split_once('-').unwrap_or((only, "0.0"));
+        let since = version(since);
+        let only = match flavour {
             "" => None,
-            "mysql" => Some(Flavour::MySql),
-            "mariadb" => Some(Flavour::MariaDb),
+            "mysql" => Some((Flavour::MySql, since)),
+            "mariadb" => Some((Flavour::MariaDb, since)),
             other => panic!("{tool}:{number}: no flavour {other}"),
         };
         lines.push(Line { number, how: how.to_owned(), only, text: text.trim().to_owned() });
     }
     Conversation { login: login.expect("a login line"), lines }
+}
+
+/// The first two numbers of a version.
+pub fn version(text: &str) -> (u32, u32) {
+    let mut numbers = text.split(['.', '-']).map(|part| part.parse().expect("a number"));
+    (numbers.next().expect("a version"), numbers.next().expect("two numbers"))
 }
 
 /// `plugin=NAME schema=NAME flags=A,B attributes=NAME:VALUE,...`, in any order.

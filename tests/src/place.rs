@@ -19,6 +19,19 @@ pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("servers").join(name)
 }
 
+/// Where `./test` puts what it installs for the tests.
+pub fn cache(name: &str) -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache");
+    cache.unwrap_or_else(home).join("readgate").join(name)
+}
+
+/// A program of the MySQL that is the tests' flavour `mysql`.
+pub fn mysql_program(name: &str) -> PathBuf {
+    let tree = std::env::var_os("READGATE_TEST_MYSQL").map(PathBuf::from);
+    tree.unwrap_or_else(|| cache("mysql-sid")).join("bin").join(name)
+}
+
 /// The `target` folder that this test program was built into.
 pub fn target() -> PathBuf {
     let program = std::env::current_exe().expect("this program has a path");

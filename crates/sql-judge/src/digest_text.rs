@@ -108,11 +108,13 @@ impl Digest<'_> {
         }
     }
 
-    /// MySQL keeps the position in `ORDER BY 1`, since it names a column.
+    /// MySQL keeps the position in `ORDER BY 1`, since it names a column; 8.0 doesn't.
     fn number(&mut self, token: Token) {
+        const FIRST_BEHIND_8_0: u32 = 80_100;
         let digits = self.lexer.bytes(token);
         let after_by = self.pieces.last() == Some(&Piece::Other("BY".to_owned()));
-        if after_by && self.mode.is_mysql() && digits.iter().all(u8::is_ascii_digit) {
+        let keeps = self.mode.is_mysql() && self.mode.server.number >= FIRST_BEHIND_8_0;
+        if after_by && keeps && digits.iter().all(u8::is_ascii_digit) {
             return self.other(&String::from_utf8_lossy(digits));
         }
         self.drop_signs();

@@ -10,7 +10,7 @@ pub(crate) enum Setting {
     /// The same, and it may have the server keep statements that others would find: neither a
     /// reset nor another login on the connection makes it forget them.
     Tracing,
-    /// `sql_mode`: the new value must be computable.
+    /// `sql_mode`: the session is read back where the new value isn't written out.
     SqlMode,
     /// `character_set_client`: the same.
     ClientCharset,

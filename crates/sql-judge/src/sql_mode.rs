@@ -120,13 +120,6 @@ impl SqlMode {
         Some(mode)
     }
 
-    /// The text form, as `@@sql_mode` gives it.
-    pub(crate) fn text(self) -> Vec<u8> {
-        let set = self.names().iter().enumerate().filter(|(bit, _)| self.bits & (1 << bit) != 0);
-        let names: Vec<&str> = set.map(|(_, name)| *name).collect();
-        names.join(",").into_bytes()
-    }
-
     /// Whether a mode is set, by its name.
     pub(crate) fn has(self, name: &str) -> bool {
         self.position(name.as_bytes()).is_some_and(|bit| self.bits & (1 << bit) != 0)
@@ -179,13 +172,5 @@ mod tests {
         assert_eq!(SqlMode::parse(Flavour::MySql, b"ORACLE"), None);
         assert_eq!(SqlMode::parse(Flavour::MySql, b"ANSI_QUOTES "), None);
         assert_eq!(SqlMode::parse(Flavour::MySql, b"4"), None);
-    }
-
-    #[test]
-    fn the_text_form_is_the_servers() {
-        let mode = SqlMode::parse(Flavour::MySql, b"no_zero_date,ansi").unwrap();
-        let expected = "REAL_AS_FLOAT,PIPES_AS_CONCAT,ANSI_QUOTES,IGNORE_SPACE,\
-                        ONLY_FULL_GROUP_BY,ANSI,NO_ZERO_DATE";
-        assert_eq!(String::from_utf8(mode.text()).unwrap(), expected);
     }
 }

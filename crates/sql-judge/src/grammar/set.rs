@@ -1,5 +1,5 @@
 //! SET: assignment by assignment. Only the session's own, listed variables; what decides
-//! how texts are read must be computable; what would undo the guard is absorbed.
+//! how texts are read is told from the text or asked of the replica; what would undo the guard is absorbed.
 
 use super::query::Until;
 use super::{Outcome, Parser, Refusal, Rule};
@@ -133,7 +133,7 @@ impl Parser<'_> {
                 self.free_value(Until::Comma)
             }
             Setting::SqlMode => self.sql_mode(token),
-            Setting::ClientCharset => match self.computable()? {
+            Setting::ClientCharset => match self.written()? {
                 Some(value) => self.client_charset(token, &value),
                 None => Ok(self.in_doubt()),
             },
@@ -171,11 +171,11 @@ impl Parser<'_> {
         Ok(if last.offset() == first.offset() { Item::Plain } else { Item::Computed })
     }
 
-    /// A value that can be told from the text; `None`: another expression that reads, whose
-    /// value only the replica knows.
-    fn computable(&mut self) -> Rule<Option<Vec<u8>>> {
+    /// A value that is written out; `None`: another expression that reads, whose value only the
+    /// replica knows.
+    fn written(&mut self) -> Rule<Option<Vec<u8>>> {
         let start = self.place();
-        if let Ok(value) = self.computed_value(0)
+        if let Ok(value) = self.written_value()
             && (self.at_end() || self.token.is(b','))
         {
             return Ok(Some(value));
@@ -201,7 +201,7 @@ impl Parser<'_> {
     }
 
     fn sql_mode(&mut self, token: Token) -> Rule<Item> {
-        let Some(value) = self.computable()? else { return Ok(self.in_doubt()) };
+        let Some(value) = self.written()? else { return Ok(self.in_doubt()) };
         let Some(mode) = SqlMode::parse(self.session.server().flavour, &value) else {
             let reason = "this sql_mode holds a mode that readgate does not know";
             return Err(self.refuse_at(token, "unknown_sql_mode", reason));
@@ -216,7 +216,7 @@ impl Parser<'_> {
             self.advance()?;
             b"READ-COMMITTED".to_vec()
         } else {
-            self.computed_value(0)?
+            self.written_value()?
         };
         let allowed: [&[u8]; 4] = [b"", b"READ-UNCOMMITTED", b"READ-COMMITTED", b"REPEATABLE-READ"];
         if allowed.iter().any(|level| value.eq_ignore_ascii_case(level)) {
@@ -253,9 +253,9 @@ impl Parser<'_> {
         if self.token.is(b'=') || self.token.is(b':') {
             return Err(self.refuse_variable(names));
         }
-        let value = if self.eat(K::DEFAULT)? { None } else { Some(self.computed_value(0)?) };
+        let value = if self.eat(K::DEFAULT)? { None } else { Some(self.written_value()?) };
         if self.eat(K::COLLATE)? && !self.eat(K::DEFAULT)? {
-            self.computed_value(0)?;
+            self.written_value()?;
         }
         let Some(value) = value else { return Ok(self.in_doubt()) };
         self.changes.push(Change::Literals { in_doubt: false });
@@ -268,7 +268,7 @@ impl Parser<'_> {
         if self.eat(K::DEFAULT)? {
             return Ok(self.in_doubt());
         }
-        let value = self.computed_value(0)?;
+        let value = self.written_value()?;
         self.changes.push(Change::Literals { in_doubt: !self.is_mysql() });
         self.client_charset(word, &value)
     }
@@ -279,7 +279,7 @@ impl Parser<'_> {
         if flavour == Flavour::MySql {
             return self.free_value(Until::Comma);
         }
-        match self.computable()? {
+        match self.written()? {
             Some(value) if Charset::keeps_literals(flavour, &value) => Ok(Item::Plain),
             Some(_) => {
                 let reason =
