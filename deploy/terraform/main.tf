@@ -96,6 +96,28 @@ resource "aws_vpc_security_group_ingress_rule" "replica" {
   to_port                      = var.replica_port
 }
 
+# Where nodes share a store of users ([identities] with url).
+resource "aws_vpc_security_group_egress_rule" "identities" {
+  count = var.identities_security_group_id == null ? 0 : 1
+
+  security_group_id            = aws_security_group.nodes.id
+  referenced_security_group_id = var.identities_security_group_id
+  ip_protocol                  = "tcp"
+  from_port                    = var.identities_port
+  to_port                      = var.identities_port
+}
+
+resource "aws_vpc_security_group_ingress_rule" "identities" {
+  count = var.identities_security_group_id == null ? 0 : 1
+
+  security_group_id            = var.identities_security_group_id
+  referenced_security_group_id = aws_security_group.nodes.id
+  description                  = "readgate"
+  ip_protocol                  = "tcp"
+  from_port                    = var.identities_port
+  to_port                      = var.identities_port
+}
+
 resource "aws_lb" "this" {
   name_prefix                      = "rg-"
   load_balancer_type               = "network"

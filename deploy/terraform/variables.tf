@@ -58,6 +58,18 @@ variable "replica_port" {
   default     = 3306
 }
 
+variable "identities_security_group_id" {
+  description = "Security group of the shared store of users; null: there is none."
+  type        = string
+  default     = null
+}
+
+variable "identities_port" {
+  description = "Port of the shared store of users."
+  type        = number
+  default     = 3306
+}
+
 variable "secrets_kms_key_id" {
   description = "KMS key of the secrets; null: the account's own."
   type        = string

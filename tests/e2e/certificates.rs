@@ -96,8 +96,10 @@ on_both! {
         let (directory, mut config) = stage.own_config("certificate_revoked");
         let certs = stage.ca_file();
         set(&mut config, "listener.0.tls.clients.ca_file", certs.display().to_string());
-        let list = certs.with_file_name("people.crl").display().to_string();
-        set(&mut config, "listener.0.tls.clients.crl_file", list);
+        // The list of before is still there, and the first.
+        let lists = ["ended.crl", "people.crl"].map(|name| std::fs::read(certs.with_file_name(name)).unwrap());
+        std::fs::write(directory.join("lists.crl"), lists.concat()).unwrap();
+        set(&mut config, "listener.0.tls.clients.crl_file", directory.join("lists.crl").display().to_string());
         set(&mut config, "user.0.certificates", vec!["cn:alice", "cn:mallory"]);
         let readgate = Readgate::start(&directory, config);
         let alice = Login::user("alice", USER_PASSWORD);
@@ -106,6 +108,11 @@ on_both! {
         let tls = client.start_tls_as(&certs, &alice, Some("mallory"));
         assert!(tls.is_err() || client.receive().is_err(), "a revoked certificate");
         refused_by_tls(&readgate, "Revoked");
+        let page = readgate.http("/metrics").unwrap().1;
+        let series = "readgate_revocation_list_expiry_timestamp_seconds{listener=\"main\"} ";
+        let end: f64 = page.lines().find_map(|line| line.strip_prefix(series)?.parse().ok()).expect(series);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        assert!(end > now.as_secs_f64(), "the newest list's end, not {end}");
     }
 
     fn a_revocation_list_that_has_ended_covers_nobody(stage) {

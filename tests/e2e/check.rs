@@ -95,6 +95,42 @@ fn names_both_files_of_a_certificate_and_a_key_that_do_not_go_together() {
     assert!(!accepted && said.contains(&about), "{said}");
 }
 
+/// By no list of revoked certificates all would count.
+#[test]
+fn names_the_file_of_a_certificate_or_revocation_list_that_is_none() {
+    let stage = stage(Flavour::MariaDb);
+    let of_daemon = fs::read_to_string(stage.readgate.directory.join("proxy.toml")).unwrap();
+    let directory = scratch().join("check/none");
+    fs::create_dir_all(&directory).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.join(name);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let broken = |kind: &str| format!("-----BEGIN {kind}-----\nAAAA\n-----END {kind}-----\n");
+    let authority = stage.ca_file().display().to_string();
+    let (ca, crl) = ("listener.0.tls.clients.ca_file", "listener.0.tls.clients.crl_file");
+    for (key, wrong, why) in [
+        (crl, file("empty.crl", ""), "no revocation list in it"),
+        (crl, authority.clone(), "no revocation list in it"),
+        (crl, file("broken.crl", &broken("X509 CRL")), "could not be parsed"),
+        (ca, file("broken.crt", &broken("CERTIFICATE")), "its certificate can't be used"),
+        ("replica.tls.ca_file", file("of_replica.crt", &broken("CERTIFICATE")), "can't be used"),
+    ] {
+        let mut config: Table = of_daemon.parse().unwrap();
+        set(&mut config, ca, authority.as_str());
+        set(&mut config, key, wrong.as_str());
+        let (accepted, said) = check("none", &config.to_string());
+        assert!(!accepted && said.contains(&wrong) && said.contains(why), "{key}: {said}");
+    }
+    let mut config: Table = of_daemon.parse().unwrap();
+    set(&mut config, ca, authority.as_str());
+    set(&mut config, crl, stage.ca_file().with_file_name("ended.crl").display().to_string());
+    let (accepted, said) = check("ended", &config.to_string());
+    let warning = "warning: a revocation list in use (clients_crl main) ends 2020-02-01";
+    assert!(accepted && said.contains(warning), "{said}");
+}
+
 /// What makes `serve` refuse to start, `check` must know: somebody relies on it before a restart.
 #[test]
 fn misses_each_file_that_the_daemon_would_miss() {

@@ -169,6 +169,14 @@ on_both! {
         assert!(change["by"].as_str().unwrap().starts_with("operator:olga from 127.0.0.1"), "{change}");
         olga.query("UNLOCK USER bob").expect_ok();
         assert_eq!(one(&mut olga, "SELECT status FROM users WHERE name = 'bob'"), "enabled");
+        // Nothing can be written where that stands.
+        let in_the_way = readgate.directory.join("ledger/identities.position.new/x");
+        std::fs::create_dir_all(&in_the_way).unwrap();
+        let locked = olga.query("LOCK USER bob REASON 'for good'").expect_error();
+        assert!(locked.message.contains("bob is disabled; the rest is tried again"), "{locked}");
+        assert_eq!(one(&mut olga, "SELECT status FROM users WHERE name = 'bob'"), "disabled");
+        std::fs::remove_dir_all(in_the_way.parent().unwrap()).unwrap();
+        readgate.record("access_change", |record| record["reason"] == "for good");
 
         olga.query("RELOAD").expect_ok();
         let good = std::fs::read_to_string(&config).unwrap();

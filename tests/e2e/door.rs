@@ -1,5 +1,7 @@
 //! Who is let in, and what everybody else is told.
 
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,9 @@ use readgate_tests::raw::{Login, RawClient, capability, tls_config};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
 use serde_json::Value;
+
+use crate::clients::{Target, command_line};
+use crate::reloads::written;
 
 /// Everything the server said in a login that must fail, with names and nonces blanked out.
 fn failed_login(stage: &Stage, user: &str, login: Login) -> Vec<(u8, String)> {
@@ -39,6 +44,28 @@ on_both! {
         let mut alice = stage.alice();
         assert_eq!(alice.query("SELECT COUNT(*) FROM clinical.lab_results").value(), "144000");
         stage.readgate.record("login", |record| record["user"] == "alice");
+    }
+
+    fn listens_on_all_of_ipv6_beside_a_listener_on_ipv4(stage) {
+        if TcpListener::bind("[::1]:0").is_err() {
+            return;
+        }
+        let (directory, config) = stage.own_config("both_families");
+        let mut readgate = Readgate::start(&directory, config);
+        let mut config = written(&readgate);
+        let mut six = config["listener"][0].as_table().unwrap().clone();
+        six.insert("name".into(), "six".into());
+        six.insert("address".into(), format!("[::]:{}", readgate.port).into());
+        config["listener"].as_array_mut().unwrap().insert(0, six.into());
+        readgate.kill();
+        std::fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
+        readgate.restart();
+        let mut greeting = [0; 5];
+        TcpStream::connect(("::1", readgate.port)).unwrap().read_exact(&mut greeting).unwrap();
+        let is_it = |record: &Value| record["listener"] == "six" && record["source"] == "::1";
+        readgate.record("login_failed", is_it);
+        stage.enter(&readgate, "alice").query("SELECT 1").expect_ok();
+        readgate.record("login", |record| record["listener"] == "main");
     }
 
     fn a_client_that_comes_again_resumes_its_tls_session(stage) {
@@ -113,6 +140,16 @@ on_both! {
         let sha2 = Login::user("olga", USER_PASSWORD).proposing("caching_sha2_password");
         let mut olga = login_at(stage.readgate.port, &stage.ca_file(), &sha2);
         assert_eq!(olga.query("SELECT 1").value(), "1");
+    }
+
+    fn lets_a_client_in_that_is_set_to_the_native_plugin(stage) {
+        for (password, gets_in) in [(USER_PASSWORD, true), ("wrong", false), ("", false)] {
+            let target = Target { port: stage.readgate.port, user: "olga", password };
+            let mut client = command_line("mariadb", stage, &target);
+            client.args(["--default-auth=mysql_native_password", "--execute=SELECT 1"]);
+            let output = client.output().unwrap();
+            assert_eq!(output.status.success(), gets_in, "{password:?}: {output:?}");
+        }
     }
 
     fn lets_a_driver_in_that_knows_no_plugins(stage) {

@@ -356,6 +356,7 @@ fn a_receiver_that_hangs_holds_nothing_up_and_what_it_is_told_of_is_chosen() {
     );
     set(&mut config, "login.block_after", 4);
     let daemon = Readgate::start(&directory, config);
+    let text = fs::read_to_string(directory.join("proxy.toml")).unwrap();
     fs::write(directory.join("proxy.toml"), "nonsense").unwrap();
     daemon.signal("HUP");
     let (_, body) = got(&received, "the refusal", |b| is_about(b, "config_rejected", "begins"));
@@ -371,6 +372,16 @@ fn a_receiver_that_hangs_holds_nothing_up_and_what_it_is_told_of_is_chosen() {
     let (_, body) = got(&received, "the block", |b| is_about(b, "login_blocked", "begins"));
     assert!(body.contains("failed logins from 127.0.0.1 were blocked"), "{body}");
     assert!(!received.lock().unwrap().iter().any(|(_, body)| body.contains("feed_late")));
+
+    // Told the same way as before, it goes on: that is over, and this not new.
+    let mut config: Table = text.parse().unwrap();
+    set(&mut config, "notice.1.repeat", "1h");
+    fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
+    daemon.signal("HUP");
+    got(&received, "the end of the refusal", |b| is_about(b, "config_rejected", "ends"));
+    let received = received.lock().unwrap();
+    let blocks = received.iter().filter(|(_, body)| is_about(body, "login_blocked", "begins"));
+    assert_eq!(blocks.count(), 1);
     let dora = Login::user("dora", DRIVER_PASSWORD);
     login_at(daemon.port, &stage.ca_file(), &dora).query("SELECT 1").expect_ok();
 }

@@ -259,6 +259,34 @@ here.backup(there); here.close()";
         readgate.record("access_change", |change| change["change"] == "user_altered");
     }
 
+    fn a_revoked_credential_s_sessions_end_also_if_it_was_replaced_before(stage) {
+        let (directory, config, store) = with_store(stage, "replaced_and_revoked");
+        add(&store, Identity::new(name("bob"), "Bob Builder", "default"), 0);
+        let readgate = Readgate::start(&directory, config);
+        let mut bob = login_at(readgate.port, &stage.ca_file(), &Login::user("bob", GIVEN));
+        apply(&store, &Change::Issue(name("bob"), Password::new(CHOSEN)), Timestamp::now());
+        readgate.record("access_change", |change| change["change"] == "credential_issued" && change["number"] == 4);
+        bob.query("SELECT 1").expect_ok();
+        apply(&store, &Change::Revoke(name("bob"), CredentialId(1)), Timestamp::now());
+        assert!(bob.is_sent_away(Duration::from_secs(30)), "the session ends");
+    }
+
+    fn stored_users_whom_a_reload_leaves_without_role_are_named(stage) {
+        let (directory, mut config, store) = with_store(stage, "role_gone");
+        let role: Table = "name = 'analyst'".parse().unwrap();
+        set(&mut config, "role", vec![Value::Table(role)]);
+        add(&store, Identity::new(name("bob"), "Bob Builder", "analyst"), 0);
+        let mut readgate = Readgate::start(&directory, config);
+        let mut config = written(&readgate);
+        config.remove("role");
+        reload(&readgate, &config);
+        let named = || readgate.log().matches("stored user bob has the role").count();
+        assert_eq!(named(), 1, "{}", readgate.log());
+        readgate.kill();
+        readgate.restart();
+        assert_eq!(readgate.log().matches("stored user bob has the role").count(), 1, "the log begins anew");
+    }
+
     fn stored_users_wait_where_the_store_can_not_be_read_whole(stage) {
         let (directory, mut config, store) = with_store(stage, "damaged-row");
         set(&mut config, "identities.stale_after", "1s");

@@ -10,6 +10,9 @@ use readgate_tests::raw::{Login, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Flavour;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
+use toml::{Table, Value};
+
+use crate::reloads::{IN_FORCE, reload, written};
 
 fn alice() -> Login {
     Login::user("alice", USER_PASSWORD)
@@ -48,6 +51,29 @@ on_both! {
         // Who is in can still be cancelled, and whoever waits gets the place of who leaves.
         gets_the_place_of(stage, &readgate, second);
         assert_eq!(first.query("SELECT 1").value(), "1");
+    }
+
+    fn what_a_role_loses_while_a_login_waits_is_lost(stage) {
+        let (directory, mut config) = stage.own_config("narrowed_while_waiting");
+        set(&mut config, "replica.connections", 1);
+        set(&mut config, "replica.longest_wait", "30s");
+        set(&mut config, "reload.watch", "0s");
+        let readgate = Readgate::start(&directory, config);
+        let leaving = stage.enter(&readgate, "olga");
+        let rows = "SELECT 1 UNION ALL SELECT 2";
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| try_alice(stage, &readgate).expect("in").query(rows).expect_error());
+            wait_for("alice waits", Duration::from_secs(20), || {
+                let page = readgate.http("/metrics")?.1;
+                page.contains("readgate_pool_waiting_clients 1\n").then_some(())
+            });
+            let mut config = written(&readgate);
+            let role: Table = "name = 'default'\nresult_rows = 1".parse().unwrap();
+            set(&mut config, "role", vec![Value::Table(role)]);
+            assert_eq!(reload(&readgate, &config)["result"], IN_FORCE);
+            drop(leaving);
+            assert_eq!(waiting.join().expect("ends").code, 1226);
+        });
     }
 
     fn a_reset_goes_back_to_the_character_set_of_the_own_login_not_of_another_users(stage) {

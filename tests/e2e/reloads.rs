@@ -184,6 +184,37 @@ on_both! {
         assert_eq!(reload(&readgate, &config)["pending"], Value::Null);
     }
 
+    fn thousands_of_new_users_are_on_record_each_and_so_is_why_as_many_were_refused(stage) {
+        let (readgate, mut config) = start(stage, "thousands");
+        let users = config["user"].as_array_mut().unwrap();
+        for number in 0..7000 {
+            let mut user = users[0].as_table().unwrap().clone();
+            user.insert("name".into(), format!("member{number}").into());
+            user.insert("full_name".into(), "n".repeat(800).into());
+            users.push(user.into());
+        }
+        let load = reload(&readgate, &config);
+        let result = load["result"].as_str().unwrap();
+        let parts = result.strip_prefix("in force, 0 sessions ended; differences 1 of ").unwrap();
+        let last = format!("in force, 0 sessions ended; differences {parts} of {parts}");
+        readgate.record("config_load", |load| load["result"] == last);
+        let records = readgate.ledger().into_iter();
+        let loads = records.filter(|record| record["event"] == "config_load");
+        let told = loads.flat_map(|load| load["differences"].as_array().unwrap().clone());
+        let names = told.filter(|one| one[0].as_str().unwrap().ends_with("].full_name")).count();
+        assert_eq!(names, 7000);
+
+        for user in config["user"].as_array_mut().unwrap() {
+            user.as_table_mut().unwrap().insert("role".into(), "none such".into());
+        }
+        let hash = load["config_hash"].clone();
+        std::fs::write(readgate.directory.join("proxy.toml"), config.to_string()).unwrap();
+        readgate.signal("HUP");
+        let refused =
+            readgate.record("config_load", |load| load["result"].as_str().unwrap().contains("none such"));
+        assert_eq!(refused["config_hash"], hash, "{refused}");
+    }
+
     fn the_replicas_authority_is_the_one_in_its_file_at_the_last_reload(stage) {
         let (directory, mut config) = operated(stage, "replicas_authority");
         let ca_file = directory.join("replica-ca.crt");

@@ -117,11 +117,11 @@ impl Credential {
 
     /// Whether it counts at that moment.
     pub fn standing(&self, now: Timestamp) -> Standing {
-        if self.retires_at.is_some_and(|end| end <= now) {
-            return Standing::Retired;
-        }
+        let is_retired = self.retires_at.is_some_and(|end| end <= now);
         match self.stage {
+            // Also of one that was replaced before: sessions outlive that, and end with this.
             Stage::Revoked => Standing::Revoked,
+            Stage::Pending { .. } | Stage::InUse { .. } if is_retired => Standing::Retired,
             Stage::Pending { collect_by } if collect_by <= now => Standing::NotCollected,
             Stage::Pending { .. } => Standing::Valid { first_use: true },
             Stage::InUse { expires_at: Some(end) } if end <= now => Standing::Expired,
@@ -286,7 +286,11 @@ mod tests {
     fn a_revoked_credential_stays_so() {
         let revoked = issued().revoked();
         assert_eq!(revoked.standing(start()), Standing::Revoked);
-        assert_eq!(revoked.collected(&POLICY, start()).standing(start()), Standing::Revoked);
+        assert_eq!(
+            revoked.clone().collected(&POLICY, start()).standing(start()),
+            Standing::Revoked
+        );
+        assert_eq!(revoked.replaced(&POLICY, start()).standing(day(9)), Standing::Revoked);
     }
 
     #[test]

@@ -22,6 +22,13 @@ pub enum Unusable {
         /// The role it names.
         role: String,
     },
+    /// The role allows none of its plugins.
+    NoPlugin {
+        /// The user.
+        user: UserName,
+        /// Its role.
+        role: String,
+    },
 }
 
 impl fmt::Display for Unusable {
@@ -36,6 +43,11 @@ impl fmt::Display for Unusable {
                 f,
                 "stored user {user} has the role {role:?}, which is not configured; \
                  add a [[role]] of that name, or give the user another"
+            ),
+            Self::NoPlugin { user, role } => write!(
+                f,
+                "stored user {user} has mysql_native_password alone, which the role {role:?} does \
+                 not allow; set allow_native = true there, or give the user another role"
             ),
         }
     }
@@ -59,7 +71,14 @@ pub fn combine(
             continue;
         }
         match roles.iter().find(|role| role.name == identity.role) {
-            Some(role) => users.push(Arc::new(identity.in_role(Arc::clone(role)))),
+            Some(role) => {
+                let user = identity.in_role(Arc::clone(role));
+                if user.allowed_plugins().next().is_none() {
+                    let role = role.name.clone();
+                    unusable.push(Unusable::NoPlugin { user: user.name.clone(), role });
+                }
+                users.push(Arc::new(user));
+            }
             None => {
                 let role = identity.role.clone();
                 let unknown = Arc::new(Role::named(&role));
@@ -74,6 +93,8 @@ pub fn combine(
 
 #[cfg(test)]
 mod tests {
+    use mysql_auth::AuthPlugin;
+
     use super::*;
 
     fn stored(name: &str, role: &str) -> Identity {
@@ -84,11 +105,12 @@ mod tests {
     fn stored_users_join_the_configured_ones() {
         let reader = Arc::new(Role { allow_native: false, ..Role::named("reader") });
         let configured = User::new(UserName::new("alice").unwrap(), "Configured", reader.clone());
-        let (users, unusable) = combine(
-            &Users::new([configured]),
-            vec![stored("alice", "reader"), stored("bob", "reader"), stored("carol", "gone")],
-            &[reader],
-        );
+        let plugins = vec![AuthPlugin::MysqlNativePassword];
+        let dave = Identity { plugins, ..stored("dave", "reader") };
+        let (alice, bob, carol) =
+            (stored("alice", "reader"), stored("bob", "reader"), stored("carol", "gone"));
+        let (users, unusable) =
+            combine(&Users::new([configured]), vec![alice, bob, carol, dave], &[reader]);
         assert_eq!(users.find(b"alice").unwrap().full_name, "Configured");
         assert!(!users.find(b"bob").unwrap().role.allow_native);
         let carol = users.find(b"carol").unwrap();
@@ -99,6 +121,7 @@ mod tests {
             [
                 "stored user alice has the name of a configured one, who counts; remove the [[user]] from the configuration",
                 "stored user carol has the role \"gone\", which is not configured; add a [[role]] of that name, or give the user another",
+                "stored user dave has mysql_native_password alone, which the role \"reader\" does not allow; set allow_native = true there, or give the user another role",
             ]
         );
     }

@@ -181,7 +181,7 @@ impl NamedUser {
     ///
     /// `listener` is what the session's listener accepts now. A credential that was
     /// replaced since ends no session; one that was revoked, has expired, or has another verifier
-    /// by now does.
+    /// by now does, and so does one of a plugin that the user or its role may use no more.
     ///
     /// # Errors
     /// Why the session must end.
@@ -200,6 +200,7 @@ impl NamedUser {
         let (then, now) = (self.user.credential(id), user.credential(id));
         // One that a configuration has changed, or nobody lists any more, has no overlap.
         let proven = now.filter(|now| then.is_some_and(|then| self.method.is_same(then, now)));
+        let proven = proven.filter(|_| self.method.is_allowed(&user));
         let proven = proven.ok_or(DenyCause::CredentialRevoked)?;
         if proven.expires_at().is_some_and(|end| end <= arrival.now) {
             return Err(DenyCause::CredentialExpired);

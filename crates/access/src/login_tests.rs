@@ -404,6 +404,11 @@ fn a_session_goes_on_only_while_its_user_may_log_in() {
     let replaced = issued(1, "x", 1).replaced(&POLICY, days_ago(1));
     let replaced = User { credentials: vec![issued(2, "y", 1), replaced], ..alice() };
     assert!(after(vec![replaced], &["office"]).is_ok());
+    let both = issued(1, "x", 1).replaced(&POLICY, days_ago(1)).revoked();
+    let both = User { credentials: vec![issued(2, "y", 1), both], ..alice() };
+    assert_eq!(after(vec![both], &["office"]), Err(DenyCause::CredentialRevoked));
+    let native = User { plugins: NATIVE.to_vec(), ..alice() };
+    assert_eq!(after(vec![native], &["office"]), Err(DenyCause::CredentialRevoked));
     // As where a configuration has another verifier, or the user of that name is another by now.
     for other in [issued(1, "y", 1), issued(2, "x", 1)] {
         let changed = User { credentials: vec![other], ..alice() };

@@ -107,8 +107,11 @@ fn open(path: &Path) -> Result<(File, u32), SecretError> {
     use std::os::unix::fs::PermissionsExt;
     let unreadable = |error| SecretError::Unreadable { path: path.to_owned(), error };
     let file = File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-    Ok((file, mode))
+    let metadata = file.metadata().map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err(SecretError::Folder { path: path.to_owned() });
+    }
+    Ok((file, metadata.permissions().mode()))
 }
 
 fn read_all(path: &Path, file: &mut File) -> Result<Zeroizing<Vec<u8>>, SecretError> {
@@ -133,6 +136,12 @@ pub enum SecretError {
         path: PathBuf,
         /// What the system says.
         error: std::io::Error,
+    },
+    /// It is no file.
+    #[error("{path}: is a folder; name the file of the secret")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
     },
     /// Group or others have rights to the file.
     #[error("{path}: mode {mode:04o} lets others at a secret; chmod 600 {path}")]

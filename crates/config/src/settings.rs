@@ -15,8 +15,8 @@ use crate::sections::ROOT;
 
 /// What stands for a secret's value.
 const SECRET: &str = "(secret)";
-/// Longest value that is shown, in characters.
-const SHOWN: usize = 200;
+/// Longest value that is shown whole, in characters: lists of a thousand networks are.
+const SHOWN: usize = 20_000;
 
 /// All keys that are written down, by their path; tables of a list by their name.
 #[derive(Clone, Default)]
@@ -186,8 +186,19 @@ impl<'s> Place<'s> {
     fn shown(self) -> String {
         match self.described().is_none_or(|(_, key)| key.kind == Kind::Secret) {
             true => SECRET.to_owned(),
-            false => self.value().chars().take(SHOWN).collect(),
+            false => whole_or_begun(self.value()),
         }
+    }
+}
+
+/// What isn't whole says so.
+fn whole_or_begun(value: &str) -> String {
+    match value.char_indices().nth(SHOWN) {
+        Some((end, _)) => {
+            let (start, rest) = value.split_at_checked(end).unwrap_or((value, ""));
+            format!("{start}... and {} bytes more", rest.len())
+        }
+        None => value.to_owned(),
     }
 }
 

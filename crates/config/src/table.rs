@@ -205,6 +205,14 @@ impl<'d, 't> Table<'d, 't> {
         self.document.problem(self.line_of(name), self.key_path(name), wrong);
     }
 
+    /// Notes that the value of a key is wrong in a table below this one.
+    pub(crate) fn problem_below(&self, table: &str, name: &str, wrong: Wrong) {
+        let key = self.item(table).and_then(|below| below.get_ref().as_table()?.get(name));
+        let at = key.map_or(self.at, |value| value.span().start);
+        let path = format!("{}.{name}", self.key_path(table));
+        self.document.problem(self.document.line(at..at), path, wrong);
+    }
+
     /// Notes something about a key that is allowed and worth a look.
     pub(crate) fn warning(&self, name: &str, wrong: Wrong) {
         self.document.warning(self.line_of(name), self.key_path(name), wrong);

@@ -16,12 +16,45 @@ use crate::follow::follow;
 use crate::json;
 use crate::line::Frame;
 pub use crate::lines::sealed_files;
-use crate::lines::{Member, each_line, each_of, names_column, names_table, time_of, unescaped};
+use crate::lines::{
+    Member, each_line, each_line_since, each_of, names_column, names_table, record, time_of,
+    unescaped,
+};
 use crate::logins::Logins;
 use crate::report::{row, widen};
 use crate::shown;
 use crate::texts::Texts;
 use crate::verify::{VerifyError, VerifyRequest, verify};
+
+/// All events that a record can have.
+pub const EVENTS: [&str; 26] = [
+    "start",
+    "stop",
+    "source_denied",
+    "login_failed",
+    "login",
+    "disconnect",
+    "intent",
+    "outcome",
+    "refusal",
+    "kill",
+    "config_load",
+    "access_change",
+    "replica_check",
+    "feed_state",
+    "notice",
+    "reading",
+    "recovered",
+    "checkpoint",
+    "key_rotated",
+    "gap",
+    "ledger_trouble",
+    "ledger_failed",
+    "ledger_resumed",
+    "clock_step",
+    "archived",
+    "retired",
+];
 
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +118,9 @@ pub struct Search {
     /// Whether each record that names another one's text is written with that, as its last members.
     /// Such a line can't be verified; a table has texts in any case. Not while following.
     pub with_text: bool,
+    /// Whether files are passed over whose records are all from before `from`, unless the clock was set
+    /// back: for whoever can't wait for a ledger of years, and needs no more certainty than that.
+    pub passes_over_older: bool,
 }
 
 /// What the judge says of a statement.
@@ -99,9 +135,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The member that tells it.
-    fn member(self) -> (&'static str, &'static str) {
+    /// The member that tells it. Of what was forwarded, the record that has what is asked for.
+    fn member(self, by_names: bool) -> (&'static str, &'static str) {
         match self {
+            Self::Allowed if by_names => ("event", "outcome"),
             Self::Allowed => ("event", "intent"),
             Self::Refused => ("verdict", "refused"),
             Self::Absorbed => ("verdict", "absorbed"),
@@ -117,6 +154,19 @@ struct Needles {
 }
 
 impl Search {
+    /// Whether it asks for what a text names, which outcomes alone tell.
+    fn is_by_names(&self) -> bool {
+        self.table.is_some() || self.column.is_some() || self.fingerprint.is_some()
+    }
+
+    /// Whether a record can match at all. An empty answer to one that can't be found looks like one.
+    pub fn can_match(&self) -> bool {
+        let is_of_outcomes = self.event.as_deref().is_none_or(|event| event == "outcome")
+            && self.rule.is_none()
+            && matches!(self.verdict, None | Some(Verdict::Allowed));
+        is_of_outcomes || !self.is_by_names()
+    }
+
     /// What a matching line contains. Quotes in a record's texts are escaped, so that no
     /// statement can pose as a member.
     fn needles(&self) -> Needles {
@@ -128,7 +178,8 @@ impl Search {
             ("rule", self.rule.as_deref()),
         ];
         let given = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let members = given.chain(self.verdict.map(Verdict::member)).map(|(name, value)| {
+        let verdict = self.verdict.map(|verdict| verdict.member(self.is_by_names()));
+        let members = given.chain(verdict).map(|(name, value)| {
             let mut needle = Vec::new();
             json::push_bytes(&mut needle, name, value.as_bytes());
             Finder::new(&needle).into_owned()
@@ -150,6 +201,18 @@ impl Search {
             && self.column.as_ref().is_none_or(reads)
     }
 
+    /// The lines among which it looks.
+    fn each_line(
+        &self,
+        paths: &[PathBuf],
+        take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        match self.from.as_deref().filter(|_| self.passes_over_older) {
+            Some(from) => each_line_since(paths, from, take),
+            None => each_line(paths, take),
+        }
+    }
+
     fn in_time(&self, time: &[u8]) -> bool {
         let start = |limit: &str| time.get(..limit.len()).unwrap_or(time);
         let after = self.from.as_deref().is_none_or(|from| start(from) >= from.as_bytes());
@@ -164,7 +227,7 @@ pub fn search(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io::Re
     let wants = |line: &[u8]| search.matches(&needles, line);
     let texts = search.with_text.then(|| Texts::of(paths, wants)).transpose()?;
     let mut writes = writer(search, texts);
-    each_line(paths, &mut |line| {
+    search.each_line(paths, &mut |line| {
         found += u64::from(writes(line, out)?);
         Ok(true)
     })?;
@@ -250,7 +313,7 @@ pub fn show(paths: &[PathBuf], sequence: u64, out: &mut dyn Write) -> io::Result
 }
 
 fn write_pretty(line: &[u8], texts: &Texts, out: &mut dyn Write) -> io::Result<()> {
-    let mut value: serde_json::Value = serde_json::from_slice(line)?;
+    let mut value = record(line);
     texts.fill_in(&mut value);
     shown::write_pretty(&value, out)
 }
@@ -262,6 +325,8 @@ pub struct UserStats {
     pub statements: u64,
     /// Statements refused.
     pub refused: u64,
+    /// Statements answered OK that were not forwarded.
+    pub absorbed: u64,
     /// Statements that ended other than `ok`.
     pub failed: u64,
     /// Rows read.
@@ -282,7 +347,7 @@ pub fn write_stats(stats: &BTreeMap<String, UserStats>, out: &mut dyn Write) -> 
 }
 
 /// Counts per user within the search's bounds; records without a user count under "".
-pub fn stats(paths: &[PathBuf], search: &Search) -> io::Result<BTreeMap<String, UserStats>> {
+pub fn stats(paths: &[PathBuf], asked: &Search) -> io::Result<BTreeMap<String, UserStats>> {
     #[derive(Deserialize)]
     struct Counted<'a> {
         seq: u64,
@@ -294,38 +359,43 @@ pub fn stats(paths: &[PathBuf], search: &Search) -> io::Result<BTreeMap<String, 
         #[serde(default)]
         user: Option<String>,
         #[serde(default)]
+        verdict: Option<&'a str>,
+        #[serde(default)]
         end: Option<&'a str>,
         #[serde(default)]
         rows: u64,
         #[serde(default)]
         bytes: u64,
     }
+    // The short form of an outcome names nobody: whose it is tells its intent.
+    let search = &Search { user: None, ..asked.clone() };
     let needles = search.needles();
     let mut users: BTreeMap<String, UserStats> = BTreeMap::new();
-    // Whose statements run. The short form of an outcome names nobody.
+    // Whose statements run.
     let mut open: HashMap<(String, u64), String> = HashMap::new();
-    each_line(paths, &mut |line| {
+    search.each_line(paths, &mut |line| {
         if !search.matches(&needles, line) {
             return Ok(true);
         }
         let Ok(record) = serde_json::from_slice::<Counted<'_>>(line) else {
             return Ok(true);
         };
-        let mut named = record.user;
-        if record.event == "intent"
-            && let Some(user) = &named
-        {
-            open.insert((record.node, record.seq), user.clone());
-        } else if record.event == "outcome" {
-            let of_intent = open.remove(&(record.node, record.intent));
-            named = named.or(of_intent);
+        let mut of_intent = None;
+        match (record.event, &record.user) {
+            ("intent", Some(user)) => drop(open.insert((record.node, record.seq), user.clone())),
+            ("outcome", _) => of_intent = open.remove(&(record.node, record.intent)),
+            _ => {}
         }
-        let user = users.entry(named.unwrap_or_default()).or_default();
+        let is_counted = of_intent.is_some();
+        let user = users.entry(record.user.or(of_intent).unwrap_or_default()).or_default();
         match record.event {
             "intent" => user.statements += 1,
+            "refusal" if record.verdict == Some("absorbed") => user.absorbed += 1,
             "refusal" => user.refused += 1,
             "login_failed" => user.logins_failed += 1,
             "outcome" => {
+                // Who asks for tables asks for no intents: those don't name them.
+                user.statements += u64::from(!is_counted);
                 user.rows += record.rows;
                 user.bytes += record.bytes;
                 user.failed += u64::from(record.end != Some("ok"));
@@ -335,6 +405,7 @@ pub fn stats(paths: &[PathBuf], search: &Search) -> io::Result<BTreeMap<String, 
         widen(&mut user.first, &mut user.last, record.time);
         Ok(true)
     })?;
+    users.retain(|user, _| asked.user.as_ref().is_none_or(|wanted| wanted == user));
     Ok(users)
 }
 
@@ -380,7 +451,7 @@ pub fn search_csv(paths: &[PathBuf], search: &Search, out: &mut dyn Write) -> io
 }
 
 fn csv_row(line: &[u8], logins: &Logins, texts: &Texts, out: &mut dyn Write) -> io::Result<()> {
-    let mut record: serde_json::Value = serde_json::from_slice(line)?;
+    let mut record = record(line);
     texts.fill_in(&mut record);
     let told = logins.of(line);
     let cells = COLUMNS.map(|column| match record.get(column).or_else(|| told.get(column)) {

@@ -39,7 +39,7 @@ pub(crate) fn follow(
 }
 
 /// What the names of a node's files have in common.
-fn series(path: &Path) -> Option<&str> {
+pub(crate) fn series(path: &Path) -> Option<&str> {
     path.to_str()?.rsplit_once('-').map(|(series, _)| series)
 }
 

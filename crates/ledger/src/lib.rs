@@ -67,7 +67,7 @@ pub use fault::{LedgerError, LedgerFault};
 pub use files::{newest_file, safe_name};
 pub use keys::{PublicKey, keygen, rotate_key};
 pub use ledger::Ledger;
-pub use mask::{password_parameters, tells_password};
+pub use mask::{password_parameters, passwords as without_passwords, tells_password};
 pub use readings::note_reading;
 pub use record::{
     Bind, BindValue, Event, Intent, Literal, LiteralKind, Names, Outcome, PreparedRef, Refusal,

@@ -6,9 +6,11 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use memchr::memmem::Finder;
+use serde_json::{Value, json};
 
-use crate::archive;
+use crate::archive::{self, plain_form};
 use crate::files::{self, COMPRESSED, PLAIN};
+use crate::follow::series;
 use crate::line::Frame;
 
 /// Hands over each whole line of the ledgers, node by node, oldest first, until told to
@@ -17,7 +19,42 @@ pub(crate) fn each_line(
     paths: &[PathBuf],
     take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
 ) -> io::Result<()> {
-    for path in ledger_files(paths)? {
+    each_line_of(ledger_files(paths)?, paths, take)
+}
+
+/// The same without the files that are followed by one of their node that begins before that time:
+/// all of their records are older still, unless the clock was set back.
+pub(crate) fn each_line_since(
+    paths: &[PathBuf],
+    from: &str,
+    take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
+) -> io::Result<()> {
+    let mut newest_first: Vec<PathBuf> = Vec::new();
+    for path in ledger_files(paths)?.into_iter().rev() {
+        let next = newest_first.last().filter(|next| series(next) == series(&path));
+        if !next.is_some_and(|next| begins_before(next, from)) {
+            newest_first.push(path);
+        }
+    }
+    newest_first.reverse();
+    each_line_of(newest_first, paths, take)
+}
+
+/// Whether the first record of a file is known to be older.
+fn begins_before(path: &Path, from: &str) -> bool {
+    let mut line = Vec::new();
+    let read =
+        archive::open(path).and_then(|file| BufReader::new(file).read_until(b'\n', &mut line));
+    let begin = time_of(&line);
+    read.is_ok() && !begin.is_empty() && begin < from.as_bytes()
+}
+
+fn each_line_of(
+    files: Vec<PathBuf>,
+    paths: &[PathBuf],
+    take: &mut dyn FnMut(&[u8]) -> io::Result<bool>,
+) -> io::Result<()> {
+    for path in files {
         let named = match Named::open(&path) {
             // Encrypted or removed since the folder was read: as if it were read now.
             Err(error) if is_gone(&error, &path, paths) => continue,
@@ -132,17 +169,19 @@ pub(crate) fn ledger_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The encrypted files among these, whose records can't be read here.
+/// The encrypted files among these, whose records can't be read here. One that somebody has decrypted
+/// beside it can.
 pub fn sealed_files(paths: &[PathBuf]) -> io::Result<Vec<PathBuf>> {
     let mut sealed = Vec::new();
     for path in paths {
-        if !path.is_dir() {
-            sealed.extend(archive::is_sealed(path).then(|| path.clone()));
-            continue;
+        if path.is_dir() {
+            sealed.extend(files::list(path).map_err(|error| named(path, &error))?);
+        } else {
+            sealed.push(path.clone());
         }
-        let found = files::list(path).map_err(|error| named(path, &error))?;
-        sealed.extend(found.into_iter().filter(|path| archive::is_sealed(path)));
     }
+    let is_readable = |path: &Path| path.with_extension("").exists() || plain_form(path).exists();
+    sealed.retain(|path| archive::is_sealed(path) && !is_readable(path));
     Ok(sealed)
 }
 
@@ -230,6 +269,12 @@ pub(crate) fn names_column(
     let columns: Vec<String> = columns.iter().map(|column| column.to_lowercase()).collect();
     let has = |names: &[String]| names.iter().any(|name| columns.contains(name));
     has(&told) || (has(&perhaps) && is_read(table))
+}
+
+/// A record. A line that is damaged stands as a text: whoever reads the others sees that it is there.
+pub(crate) fn record(line: &[u8]) -> Value {
+    serde_json::from_slice(line)
+        .unwrap_or_else(|_| json!({ "text": String::from_utf8_lossy(line) }))
 }
 
 /// An escaped text as it was.

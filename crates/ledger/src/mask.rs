@@ -12,6 +12,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder};
 
 mod lex;
 mod masked;
+mod unquoted;
 mod url;
 
 use lex::{after_blanks, blank_len, comment_len, is_name_byte, starts_with_word};
@@ -77,7 +78,7 @@ pub fn password_parameters(text: &[u8], count: u16) -> Vec<u16> {
 }
 
 /// The text with passwords masked; borrowed if there is none.
-pub(crate) fn passwords(text: &[u8]) -> Cow<'_, [u8]> {
+pub fn passwords(text: &[u8]) -> Cow<'_, [u8]> {
     if !announces_password(text) {
         return Cow::Borrowed(text);
     }
@@ -165,9 +166,26 @@ fn pass_word<'a>(text: &'a [u8], masked: &mut Masked) -> &'a [u8] {
     let (word, after) = text.split_at_checked(len).unwrap_or((text, &[]));
     if word.eq_ignore_ascii_case(b"identified") && takes_password(after) {
         masked.extend_from_slice(word);
-        return mask_literals(after, true, masked);
+        return match unquoted::behind_identified(after) {
+            Some(at) => mask_rest(after, at, masked),
+            None => mask_literals(after, true, masked),
+        };
+    }
+    if word.eq_ignore_ascii_case(b"password")
+        && masked.ends_with_word(b"set")
+        && let Some(at) = unquoted::behind_set_password(after)
+    {
+        masked.extend_from_slice(word);
+        return mask_rest(after, at, masked);
     }
     pass_name(text, len, masked)
+}
+
+/// Masks all from there on, and literals before.
+fn mask_rest<'a>(text: &'a [u8], at: usize, masked: &mut Masked) -> &'a [u8] {
+    mask_literals(text.get(..at).unwrap_or_default(), true, masked);
+    masked.extend_from_slice(MASK);
+    &[]
 }
 
 /// A name, quoted or not: `MASTER_PASSWORD` announces as `PASSWORD` does.
@@ -344,6 +362,21 @@ mod tests {
             "SELECT `validate_password_strength` (CONCAT('ses', 'sesame')",
             "SELECT VALIDATE_PASSWORD_STRENGTH('sesame'), 'it''s",
             "PREPARE s FROM 'SELECT VALIDATE_PASSWORD_STRENGTH(''sesame'')'",
+            "ALTER USER USER() IDENTIFIED BY sesame",
+            "ALTER USER USER() IDENTIFIED BY pass;word sesame",
+            "ALTER USER USER() IDENTIFIED BY \u{2018}sesame\u{2019}",
+            "ALTER USER USER() IDENTIFIED BY \u{201c}my sesame\u{201d};",
+            "ALTER USER USER() IDENTIFIED BY `sesame`",
+            "ALTER USER USER() IDENTIFIED BY $$sesame$$",
+            "ALTER USER bob IDENTIFIED WITH `p` BY /* x */ sesame REQUIRE SSL",
+            "ALTER USER bob IDENTIFIED VIA 'p' USING 12345678sesame",
+            "SET PASSWORD = sesame",
+            "SET PASSWORD sesame",
+            "SET PASSWORD 'sesame' = x",
+            "SET PASSWORD 'sesame'; SET @a = b",
+            "SET PASSWORD FOR 'bob' 'sesame'; SET @a = b",
+            "SET PASSWORD FOR 'bob'@'%' = sesame",
+            "SET PASSWORD FOR bob@localhost = \u{b4}sesame\u{b4}",
         ] {
             let masked = passwords(text.as_bytes());
             let masked = String::from_utf8_lossy(&masked);
@@ -422,6 +455,11 @@ mod tests {
             "SELECT identified bypass FROM t WHERE a = 'x'",
             "SELECT mrn FROM lesions WHERE name = _utf8mb4'x' AND date_identified > N'2026-01-01'",
             "SELECT mrn FROM lesions WHERE bits = b'01' AND id = x'41' AND date_identified > n'2026'",
+            "SELECT identified, COUNT(*) FROM t GROUP BY identified WITH ROLLUP",
+            "SELECT 1 FROM t WHERE password = other AND site = mine",
+            "ALTER USER bob IDENTIFIED BY RANDOM PASSWORD",
+            "ALTER USER bob IDENTIFIED BY @sesame",
+            "SET PASSWORD FOR bob TO RANDOM",
             "SELECT mrn FROM lesions WHERE date_identified > '2026-01-01' AND site = 'lung'",
             "SELECT mrn FROM lesions WHERE identified = 'yes' AND site = 'lung'",
             "SELECT mrn FROM lesions WHERE note LIKE '%mass identified by CT%' AND site = 'lung'",

@@ -16,6 +16,7 @@ use serde::Serialize;
 use collect::Collector;
 pub(crate) use table::row;
 
+use crate::lines::{each_line, sealed_files};
 use crate::shown::write_pretty;
 
 /// What to report on.
@@ -32,10 +33,28 @@ pub struct ReportRequest {
     pub user: Option<String>,
     /// This table alone, `schema.table`.
     pub table: Option<String>,
-    /// Usual hours (UTC): the first, and the first after them. Monday to Friday.
+    /// Usual hours (UTC): the first, and the first after them, which may be of the next day. Of days
+    /// from Monday to Friday.
     pub hours: (u8, u8),
     /// Days without a login or statement after which a user is dormant.
     pub dormant_days: u64,
+}
+
+impl ReportRequest {
+    /// In words.
+    fn about(&self) -> String {
+        let user = self.user.as_ref().map_or("all users".into(), |user| format!("user {user}"));
+        let table =
+            self.table.as_ref().map_or("all tables".into(), |table| format!("table {table}"));
+        let bound = |word: &str, bound: &Option<String>| {
+            bound.as_ref().map_or(String::new(), |bound| format!(", {word} {bound}"))
+        };
+        let (from, to) = (bound("from", &self.from), bound("to", &self.to));
+        let ((begins, ends), days) = (self.hours, self.dormant_days);
+        format!(
+            "{user}, {table}{from}{to} (UTC); usual hours {begins} to {ends}, dormant after {days} days"
+        )
+    }
 }
 
 /// How a report is written.
@@ -54,6 +73,8 @@ pub enum ReportFormat {
 /// A report.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Report {
+    /// What was asked for, in words: nobody sees from the rest what was left out.
+    pub about: String,
     /// Time of the first and the last record within its bounds.
     pub first: String,
     /// See `first`.
@@ -102,7 +123,7 @@ pub struct Denied {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Notable {
     /// `unusual_volume`, `off_hours`, `first_time_table`, `dormant`, `end_unknown`,
-    /// `tables_unknown`, `login_failed`.
+    /// `tables_unknown`, `login_failed`, `not_read`.
     pub kind: &'static str,
     /// Who.
     pub user: String,
@@ -136,11 +157,19 @@ pub(crate) fn widen(first: &mut String, last: &mut String, time: &str) {
 /// Reads the files and reports.
 pub fn report(request: &ReportRequest) -> io::Result<Report> {
     let mut collector = Collector::new(request);
-    crate::lines::each_line(&request.paths, &mut |line| {
+    each_line(&request.paths, &mut |line| {
         collector.line(line);
         Ok(true)
     })?;
-    Ok(collector.finish())
+    let mut report = Report { about: request.about(), ..collector.finish() };
+    let sealed = sealed_files(&request.paths)?.len();
+    if sealed > 0 {
+        // Whoever is given the report, and sees no terminal, must not take it for the whole.
+        let what = format!("{sealed} files are encrypted: nothing in them is counted here");
+        let note = Notable { kind: "not_read", user: String::new(), what, time: String::new() };
+        report.notable.insert(0, note);
+    }
+    Ok(report)
 }
 
 impl Report {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::alike;
 use crate::json;
-use crate::lines::{Member, Place, each_line, each_of, unescaped};
+use crate::lines::{Member, Place, each_line, each_of, record, unescaped};
 
 /// Members that a text is made of.
 const MEMBERS: [&str; 4] = ["text", "text_b64", "text_bytes", "text_sha256"];
@@ -38,7 +38,8 @@ impl Texts {
         })?;
         let mut found = Self::default();
         each_of(paths, &mut wanted, &mut |place, line| {
-            let mut record: Map<String, Value> = serde_json::from_slice(line)?;
+            // Of a damaged line nothing is told.
+            let mut record: Map<String, Value> = serde_json::from_slice(line).unwrap_or_default();
             record.retain(|name, _| MEMBERS.contains(&name.as_str()));
             found.0.insert(place, record);
             Ok(())
@@ -56,7 +57,7 @@ impl Texts {
 
     /// Writes a line, with the text that it refers to as its last members.
     pub(crate) fn write_filled_in(&self, line: &[u8], out: &mut dyn Write) -> io::Result<()> {
-        let text = self.told(&serde_json::from_slice(line)?);
+        let text = self.told(&record(line));
         let Some(open) = line.strip_suffix(b"}").filter(|_| !text.is_empty()) else {
             return out.write_all(line);
         };

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::{ok, query, refused, report_request, who};
+use common::{line, ok, query, read_on, refused, report_request, who};
 use ledger::cli::{Format, Search, search, search_csv, search_follow, show, stats, verify_to};
 use ledger::report::{Report, ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
@@ -210,15 +210,6 @@ fn a_report_tells_who_could_have_read_a_table_and_what_was_denied() {
     assert_eq!(json["users"]["alice"]["rows"], 3);
 }
 
-/// A line of our form, as a ledger of that time would have it.
-fn line(sequence: u64, time: &str, members: &str) -> String {
-    let zeros = "0".repeat(64);
-    format!(
-        "{{\"v\":1,\"seq\":{sequence},\"time\":\"{time}.000000Z\",\"node\":\"n\",\"build\":\"0\",\
-         {members},\"prev\":\"{zeros}\"}}\n"
-    )
-}
-
 #[test]
 fn a_report_notices_what_is_unusual() {
     let folder = tempfile::tempdir().unwrap();
@@ -273,15 +264,6 @@ fn a_report_notices_what_is_unusual() {
         report.unwrap().notable.iter().any(|note| note.kind == "dormant")
     };
     assert!(up_to("2026-11") && up_to("2026"), "also up to the end of a month or a year");
-}
-
-/// A read by alice of a table, as a node has recorded it.
-fn read_on(node: &str, sequence: u64, time: &str, table: &str) -> String {
-    let members = format!(
-        "\"event\":\"outcome\",\"session\":1,\"user\":\"alice\",\"intent\":1,\"end\":\"ok\",\
-         \"rows\":1,\"bytes\":1,\"duration_us\":1,\"tables\":[\"{table}\"]"
-    );
-    line(sequence, time, &members).replace("\"node\":\"n\"", &format!("\"node\":\"{node}\""))
 }
 
 #[test]

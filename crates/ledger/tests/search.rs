@@ -5,7 +5,7 @@
 mod common;
 
 use common::{ok, query, refused, report_request, who};
-use ledger::cli::{Search, Verdict, search};
+use ledger::cli::{EVENTS, Search, Verdict, search};
 use ledger::report::{ReportRequest, report};
 use ledger::{Ledger, LedgerSettings, Names, Outcome, Refusal};
 
@@ -62,4 +62,32 @@ fn a_search_by_verdict_tells_what_ran_from_what_was_refused() {
         let wanted = Search { verdict: Some(verdict), ..Search::default() };
         assert_eq!(search(&paths, &wanted, &mut Vec::new()).unwrap(), count, "{verdict:?}");
     }
+}
+
+#[test]
+fn a_search_for_tables_finds_what_was_allowed_and_says_where_it_can_find_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let alice = ledger.tag(&who(1));
+    let names = Names::new(None, &["clin.visit".to_owned()], &[]);
+    let recorded = ledger.intent(&alice, &query(b"SELECT 1")).wait().unwrap();
+    ledger.outcome(&alice, recorded, &Outcome { names: Some(&names), ..ok() }).wait().unwrap();
+    ledger.close("test").unwrap();
+    let paths = vec![folder.path().to_owned()];
+    let visit = Search { table: Some("clin.visit".into()), ..Search::default() };
+    let allowed = Search { verdict: Some(Verdict::Allowed), ..visit.clone() };
+    assert!(allowed.can_match());
+    assert_eq!(search(&paths, &allowed, &mut Vec::new()).unwrap(), 1);
+    let refused = Search { verdict: Some(Verdict::Refused), ..visit.clone() };
+    let intents = Search { event: Some("intent".into()), ..visit.clone() };
+    let by_rule = Search { rule: Some("not_a_read".into()), ..visit };
+    assert!([refused, intents, by_rule].iter().all(|search| !search.can_match()));
+}
+
+#[test]
+fn a_search_can_ask_for_all_events_that_the_schema_has() {
+    let schema = include_str!("../../../docs/ledger.schema.json");
+    let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+    let known = schema["properties"]["event"]["enum"].as_array().unwrap();
+    assert!(known.iter().eq(EVENTS), "{known:?}");
 }

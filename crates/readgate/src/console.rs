@@ -41,8 +41,8 @@ const SHAPED: usize = 16 << 10;
 
 /// The shape of a text as the console shows it: of a long one, its beginning's.
 pub fn shape(facts: &SessionFacts, text: &[u8]) -> String {
-    let head = text.get(..SHAPED).unwrap_or(text);
-    sql_judge::digest_text(facts, head).chars().take(SHOWN).collect()
+    let head = ledger::without_passwords(text.get(..SHAPED).unwrap_or(text));
+    sql_judge::digest_text(facts, &head).chars().take(SHOWN).collect()
 }
 
 /// What the console keeps between two queries.

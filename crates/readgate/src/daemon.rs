@@ -219,10 +219,7 @@ impl Daemon {
         let Some(directory) = &self.directory else { return Ok(false) };
         let live = self.live();
         let news = directory.news(live.revision, &live.configured, &live.roles)?;
-        let Some(Listed { users, revision, unusable }) = news else { return Ok(false) };
-        for unusable in unusable {
-            tracing::warn!(%unusable, "a stored user can't log in");
-        }
+        let Some((users, revision)) = news.map(Listed::told) else { return Ok(false) };
         // Where a reload came between, the next look decides.
         let fresh = Arc::new(live.with_users(users, revision));
         self.live.compare_and_swap(&live, fresh);

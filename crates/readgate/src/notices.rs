@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use access::Timestamp;
+use arc_swap::ArcSwap;
 use config::Notice;
 use ledger::Event;
 use tokio::sync::mpsc::{self, error::TrySendError};
@@ -32,6 +33,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(2);
 /// One receiver: what it has been told of, and its queue.
 struct Post {
     notice: Arc<Notice>,
+    /// The same, for who sends its letters.
+    sent_by: Arc<ArcSwap<Notice>>,
     open: Open,
     queue: mpsc::Sender<Letter>,
     delivery: JoinHandle<()>,
@@ -61,7 +64,7 @@ pub async fn watch(daemon: Arc<Daemon>, node: String) {
     }
 }
 
-/// Receivers that a reload has not changed remember what they were told.
+/// Who gets notices the same way as before a reload remembers what they were told.
 fn renewed(
     mut posts: Vec<Post>,
     notices: &[Arc<Notice>],
@@ -69,8 +72,13 @@ fn renewed(
     node: &str,
 ) -> Vec<Post> {
     let renewed = notices.iter().map(|notice| {
-        let known = posts.iter().position(|post| post.notice == *notice);
-        known.map_or_else(|| Post::new(notice, daemon, node), |at| posts.swap_remove(at))
+        let known = posts
+            .iter()
+            .position(|post| post.notice.name == notice.name && post.notice.way == notice.way);
+        match known {
+            Some(at) => posts.swap_remove(at).going_on_as(notice),
+            None => Post::new(notice, daemon, node),
+        }
     });
     let renewed = renewed.collect();
     for gone in posts {
@@ -82,9 +90,16 @@ fn renewed(
 impl Post {
     fn new(notice: &Arc<Notice>, daemon: &Arc<Daemon>, node: &str) -> Self {
         let (queue, letters) = mpsc::channel(WAITING);
-        let delivery = deliver(Arc::clone(daemon), Arc::clone(notice), node.to_owned(), letters);
+        let sent_by = Arc::new(ArcSwap::new(Arc::clone(notice)));
+        let delivery = deliver(Arc::clone(daemon), Arc::clone(&sent_by), node.to_owned(), letters);
         let delivery = tokio::spawn(delivery);
-        Self { notice: Arc::clone(notice), open: Open::default(), queue, delivery }
+        Self { notice: Arc::clone(notice), sent_by, open: Open::default(), queue, delivery }
+    }
+
+    fn going_on_as(mut self, notice: &Arc<Notice>) -> Self {
+        self.open.forget_all_but(&notice.events);
+        self.sent_by.store(Arc::clone(notice));
+        Self { notice: Arc::clone(notice), ..self }
     }
 
     async fn round(
@@ -108,11 +123,12 @@ impl Post {
 /// Sends one letter after the other.
 async fn deliver(
     daemon: Arc<Daemon>,
-    notice: Arc<Notice>,
+    sent_by: Arc<ArcSwap<Notice>>,
     node: String,
     mut letters: mpsc::Receiver<Letter>,
 ) {
     while let Some(letter) = letters.recv().await {
+        let notice = sent_by.load_full();
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
         let result = loop {

@@ -1,6 +1,7 @@
 //! SIGHUP, or a file that has changed: reads the configuration again. A valid one comes into force
 //! as a whole and live sessions are checked against it; an invalid one changes nothing.
 pub mod files;
+mod parts;
 pub mod validity;
 
 use std::path::{Path, PathBuf};
@@ -58,13 +59,16 @@ async fn told_of_success(daemon: &Daemon, before: &Live) {
     let live = daemon.live();
     tracing::info!(hash = live.config_hash.as_str(), ended, "configuration reloaded");
     warn_of(&live.pending);
-    let event = Event::ConfigLoad {
-        config_hash: &live.config_hash,
-        result: &said(&live.pending, ended),
-        differences: &live.settings.differences(&before.settings),
-        pending: &live.pending,
-    };
-    daemon.record(&event).await;
+    let parts = parts::of(live.settings.differences(&before.settings));
+    for (differences, number) in parts.iter().zip(1..) {
+        let event = Event::ConfigLoad {
+            config_hash: &live.config_hash,
+            result: &said(&live.pending, ended, (number, parts.len())),
+            differences,
+            pending: &live.pending,
+        };
+        daemon.record(&event).await;
+    }
 }
 
 async fn told_of_refusal(daemon: &Daemon, before: &Live, why: &str) {
@@ -73,7 +77,7 @@ async fn told_of_refusal(daemon: &Daemon, before: &Live, why: &str) {
     tracing::error!(why, "configuration refused; the one in force stays");
     let event = Event::ConfigLoad {
         config_hash: &before.config_hash,
-        result: why,
+        result: &parts::shortened(why),
         differences: &[],
         pending: &before.pending,
     };
@@ -88,12 +92,12 @@ fn warn_of(pending: &[String]) {
     }
 }
 
-/// What came of a reload, for the ledger: no more than is so.
-fn said(pending: &[String], ended: usize) -> String {
-    if pending.is_empty() {
-        return format!("in force, {ended} sessions ended");
-    }
-    format!("in force but for what is pending, {ended} sessions ended")
+/// What came of a reload, for the ledger: no more than is so. Which of its records it is, if it has
+/// several.
+fn said(pending: &[String], ended: usize, (part, parts): (usize, usize)) -> String {
+    let but = if pending.is_empty() { "" } else { " but for what is pending" };
+    let part = if parts > 1 { format!("; differences {part} of {parts}") } else { String::new() };
+    format!("in force{but}, {ended} sessions ended{part}")
 }
 
 /// What metrics say of the configuration in force.

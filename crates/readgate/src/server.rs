@@ -70,7 +70,9 @@ pub async fn serve(
 ) -> Result<(), ServeFault> {
     // As they were read: what is changed while the daemon starts is read again then.
     let files = FileWatch::new(&path, &config).await;
-    let mut inherited = Inherited::take();
+    let ops_address = config.ops.as_ref().map(|ops| ops.address);
+    let addresses = config.listeners.iter().map(|listener| listener.address).chain(ops_address);
+    let mut inherited = Inherited::take(addresses.collect());
     let daemon = Daemon::new(&config, &hash)?;
     room_for(THREADS_THAT_WAIT).map_err(StartFault::Workers)?;
     // Before anybody can see that it is there: who can, may order it to end in good order.
@@ -85,8 +87,8 @@ pub async fn serve(
         password: ops_password.map_err(StartFault::from)?,
         operators: config.ops.as_ref().is_some_and(|ops| ops.operators),
     };
-    let ops_socket = match &config.ops {
-        Some(ops) => Some(inherited.bind(ops.address).await?),
+    let ops_socket = match ops_address {
+        Some(address) => Some(inherited.bind(address).await?),
         None => None,
     };
     inherited.finish();

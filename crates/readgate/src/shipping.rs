@@ -376,7 +376,7 @@ fn anchor(
         };
         let newest = ledger.health().last_checkpoint;
         if let (Some(line), true) = (&newest, newest != posted) {
-            let done = wire::post(endpoint, tls.clone(), None, line.as_bytes());
+            let done = wire::post((endpoint, tls.clone()), None, line.as_bytes());
             match &done {
                 Ok(()) => {
                     posted.clone_from(&newest);

@@ -3,6 +3,7 @@ pub mod certificate;
 pub mod expiry;
 pub mod socket;
 
+use std::cmp::Reverse;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{CipherSuite, ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use x509_parser::x509::X509Version;
+use x509_parser::{parse_x509_certificate, parse_x509_crl};
 
 /// Certificate, key or name that TLS can't work with.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +60,7 @@ pub fn acceptor(
             let what = format!("it is not the key of the certificate in {}", certificate.display());
             return fault(key_file, &what);
         }
-        fault(certificate, &error)
+        unfit(certificate, &error)
     };
     let builder = ServerConfig::builder_with_provider(door_provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
@@ -89,17 +92,15 @@ fn client_verifier(client: &ClientTls) -> Result<ClientVerifier, TlsFault> {
     let mut verifier =
         WebPkiClientVerifier::builder_with_provider(Arc::new(authorities), provider());
     if let Some(file) = &client.crl_file {
-        let lists: Result<Vec<_>, _> = CertificateRevocationListDer::pem_file_iter(file)
-            .map_err(|e| fault(file, &e))?
-            .collect();
-        let lists = lists.map_err(|error| fault(file, &error))?;
         // Who was revoked since a list has ended stands in none.
-        verifier = verifier.with_crls(lists).enforce_revocation_expiration();
+        verifier = verifier.with_crls(revocation_lists(file)?).enforce_revocation_expiration();
     }
     if !client.required {
         verifier = verifier.allow_unauthenticated();
     }
-    verifier.build().map_err(|error| fault(&client.ca_file, &error))
+    // Authorities there are: what can be wrong now is a list.
+    let lists = client.crl_file.as_ref().unwrap_or(&client.ca_file);
+    verifier.build().map_err(|error| fault(lists, &error))
 }
 
 /// The replica's side: its certificate must come from `ca_file` and name the host.
@@ -125,7 +126,7 @@ pub fn server_name(host: &str) -> Result<ServerName<'static>, TlsFault> {
 fn roots(ca_file: &Path) -> Result<RootCertStore, TlsFault> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca_file)? {
-        roots.add(certificate)?;
+        roots.add(certificate).map_err(|error| unfit(ca_file, &error))?;
     }
     Ok(roots)
 }
@@ -151,12 +152,48 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
-    let found: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(file).map_err(|e| fault(file, &e))?.collect();
+    all_of(file, "no certificate in it; PEM with BEGIN CERTIFICATE is needed")
+}
+
+/// The newest first: of several by one authority the first is asked. Never none: by no list
+/// everybody's certificate would count.
+fn revocation_lists(file: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsFault> {
+    let mut lists: Vec<CertificateRevocationListDer<'static>> =
+        all_of(file, "no revocation list in it; PEM with BEGIN X509 CRL is needed")?;
+    lists.sort_by_key(|list| {
+        Reverse(parse_x509_crl(list).ok().map(|(_, list)| list.last_update().timestamp()))
+    });
+    Ok(lists)
+}
+
+/// What a file holds of a kind; `none` is said of one that holds nothing of it.
+fn all_of<T: PemObject>(file: &Path, none: &str) -> Result<Vec<T>, TlsFault> {
+    let found: Result<Vec<T>, _> =
+        T::pem_file_iter(file).map_err(|error| fault(file, &error))?.collect();
     match found {
-        Ok(list) if !list.is_empty() => Ok(list),
-        Ok(_) => Err(fault(file, &"no certificate in it; PEM with BEGIN CERTIFICATE is needed")),
+        Ok(all) if !all.is_empty() => Ok(all),
+        Ok(_) => Err(fault(file, &none)),
         Err(error) => Err(fault(file, &error)),
+    }
+}
+
+/// A file whose certificate rustls won't take. What `openssl x509 -req` makes by itself is a usual
+/// one.
+fn unfit(file: &Path, error: &rustls::Error) -> TlsFault {
+    let first = certificates(file).ok().and_then(|all| all.into_iter().next());
+    let is_old = first.is_some_and(|first| {
+        parse_x509_certificate(&first).is_ok_and(|(_, first)| first.version() != X509Version::V3)
+    });
+    match (is_old, error) {
+        (true, _) => fault(
+            file,
+            &"its certificate is not of X.509 version 3; make it with extensions \
+              (openssl x509 -req -extfile FILE)",
+        ),
+        (false, rustls::Error::InvalidCertificate(why)) => {
+            fault(file, &format!("its certificate can't be used: {why}"))
+        }
+        (false, error) => fault(file, error),
     }
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use access::{Date, Timestamp, day_of};
@@ -38,15 +38,24 @@ pub struct DailyBytes {
 
 /// What one user has read on the day that is named.
 #[derive(Debug, Default)]
-pub struct BytesRead(Mutex<(Date, u64)>);
+pub struct BytesRead(Mutex<Counted>);
 
-/// A day that a limit is set for. All sessions of its user draw from it while they read.
+#[derive(Debug, Default)]
+struct Counted {
+    day: Date,
+    bytes: u64,
+    /// Drawn by responses that go on: their outcomes, still to be recorded, tell all of theirs.
+    under_way: u64,
+}
+
+/// A day that a limit is set for, for one response. All sessions of its user draw from it while they
+/// read.
 #[derive(Debug)]
 pub struct LimitedDay {
-    /// What has been drawn.
-    pub read: Arc<BytesRead>,
+    read: Arc<BytesRead>,
     /// The limit.
     pub most: u64,
+    drawn: u64,
 }
 
 /// What is written down.
@@ -95,6 +104,7 @@ impl DailyBytes {
             event: Some(String::from("outcome")),
             from: Some(from),
             to: Some(stamp(self.began)),
+            passes_over_older: true,
             ..Search::default()
         };
         let stats = ledger::cli::stats(std::slice::from_ref(&self.directory), &outcomes)?;
@@ -119,7 +129,7 @@ impl DailyBytes {
         }
         let day = day_of(until);
         let users = self.users.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let of_day = users.into_iter().map(|(user, read)| (user, read.on(day)));
+        let of_day = users.into_iter().map(|(user, read)| (user, read.ended_on(day)));
         let noted = Noted {
             day: day.to_string(),
             until: stamp(until),
@@ -144,8 +154,18 @@ impl DailyBytes {
 impl BytesRead {
     /// On that day so far.
     pub fn on(&self, day: Date) -> u64 {
-        let (counted, bytes) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted == day { bytes } else { 0 }
+        let counted = self.lock();
+        if counted.day == day { counted.bytes } else { 0 }
+    }
+
+    /// Of that, without what responses have drawn that go on.
+    fn ended_on(&self, day: Date) -> u64 {
+        let counted = self.lock();
+        if counted.day == day { counted.bytes.saturating_sub(counted.under_way) } else { 0 }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds what a response held.
@@ -159,26 +179,44 @@ impl BytesRead {
     }
 
     fn add_unless(&self, day: Date, bytes: u64, is_over: impl FnOnce(Date) -> bool) {
-        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_over(read.0) {
+        let mut read = self.lock();
+        if is_over(read.day) {
             return;
         }
-        if read.0 != day {
-            *read = (day, 0);
+        if read.day != day {
+            (read.day, read.bytes) = (day, 0);
         }
-        read.1 = read.1.saturating_add(bytes);
+        read.bytes = read.bytes.saturating_add(bytes);
     }
 }
 
 impl LimitedDay {
+    /// Nothing is drawn yet.
+    pub fn new(read: Arc<BytesRead>, most: u64) -> Self {
+        Self { read, most, drawn: 0 }
+    }
+
     /// What may still be read.
     pub fn left(&self) -> u64 {
         self.most.saturating_sub(self.read.on(today()))
     }
 
-    /// Counts a part of a response.
-    pub fn count(&self, bytes: u64) {
-        self.read.add(today(), bytes);
+    /// Counts a part of the response.
+    pub fn count(&mut self, bytes: u64) {
+        self.draw(today(), bytes);
+    }
+
+    fn draw(&mut self, day: Date, bytes: u64) {
+        self.read.add(day, bytes);
+        self.read.lock().under_way += bytes;
+        self.drawn += bytes;
+    }
+}
+
+/// The response has ended; its outcome is recorded next.
+impl Drop for LimitedDay {
+    fn drop(&mut self) {
+        self.read.lock().under_way -= self.drawn;
     }
 }
 
@@ -253,6 +291,47 @@ mod tests {
         assert_eq!(Noted::read(folder.path()).unwrap().until, "2026-11-23T12:00:00.500000");
         fs::write(folder.path().join(FILE), "{").unwrap();
         assert_eq!(recalled(MONDAY), 1);
+    }
+
+    #[test]
+    fn what_a_response_has_drawn_is_noted_when_it_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let bytes = begun(folder.path(), MONDAY);
+        bytes.recall().unwrap();
+        let alice = bytes.of("alice");
+        alice.add(day(MONDAY), 5);
+        let mut response = LimitedDay::new(Arc::clone(&alice), 100);
+        response.draw(day(MONDAY), 10);
+        let noted = || {
+            bytes.note(MONDAY.parse().unwrap()).unwrap();
+            Noted::read(folder.path()).unwrap().bytes["alice"]
+        };
+        assert_eq!((noted(), alice.on(day(MONDAY))), (5, 15), "its outcome will tell of ten");
+        drop(response);
+        assert_eq!((noted(), alice.on(day(MONDAY))), (15, 15));
+    }
+
+    #[test]
+    fn a_start_reads_no_files_of_other_days() {
+        let folder = tempfile::tempdir().unwrap();
+        let outcome = |sequence, at: &str| {
+            format!(
+                "{{\"v\":2,\"seq\":{sequence},\"time\":\"{at}.000000Z\",\"node\":\"n\",\"event\":\"outcome\",\
+                 \"user\":\"alice\",\"intent\":1,\"end\":\"ok\",\"rows\":1,\"bytes\":7}}\n"
+            )
+        };
+        let begins_before =
+            [outcome(6, "2026-11-22T23:00:00"), outcome(7, "2026-11-23T08:00:00")].concat();
+        for (first, text) in [
+            ("000000000001.jsonl.zst", "damaged long ago".to_owned()),
+            ("000000000006.jsonl", begins_before),
+            ("000000000008.jsonl", outcome(8, "2026-11-23T09:00:00")),
+        ] {
+            fs::write(folder.path().join(format!("ledger-n-{first}")), text).unwrap();
+        }
+        let bytes = begun(folder.path(), MONDAY);
+        bytes.recall().unwrap();
+        assert_eq!(bytes.of("alice").on(day(MONDAY)), 14);
     }
 
     #[test]

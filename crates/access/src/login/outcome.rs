@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use mysql_auth::AuthPlugin;
+
 use crate::certificate::ClientCertificate;
 use crate::credential::{Credential, CredentialId};
 use crate::source::SourceAdmitted;
@@ -66,6 +68,20 @@ pub(super) enum Method {
 }
 
 impl Method {
+    /// The plugin that it is of, if it is one's.
+    fn plugin(self) -> Option<AuthPlugin> {
+        match self {
+            Self::CachingSha2Fast | Self::CachingSha2Full => Some(AuthPlugin::CachingSha2Password),
+            Self::Native => Some(AuthPlugin::MysqlNativePassword),
+            Self::Certificate => None,
+        }
+    }
+
+    /// Whether a user may prove who they are by it.
+    pub(super) fn is_allowed(self, user: &User) -> bool {
+        self.plugin().is_none_or(|plugin| user.allowed_plugins().any(|allowed| allowed == plugin))
+    }
+
     /// Whether what proves a client by this method is the same in both.
     pub(super) fn is_same(self, then: &Credential, now: &Credential) -> bool {
         match self {

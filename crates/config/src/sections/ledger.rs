@@ -124,9 +124,9 @@ pub(crate) static LEDGER: Section = Section {
         ),
         optional(
             "anchor_webhook",
-            Kind::Text,
+            Kind::Secret,
             "\"http://127.0.0.1:8080/anchors\"",
-            "`http://` or `https://` address that gets the newest signed checkpoint by POST, at most one a second.",
+            "`http://` or `https://` address that gets the newest signed checkpoint by POST, at most one a second. It is shown nowhere, since it may hold a token.",
         ),
         optional(
             "ship_to",
@@ -214,7 +214,7 @@ fn read_shipping(table: &Table<'_, '_>) -> Option<Shipping> {
         };
         let endpoint = Endpoint::parse(&text, schemes);
         if endpoint.is_none() {
-            table.problem(key, Wrong::new(format!("{text:?} is no address of its sort"), example));
+            table.problem(key, Wrong::new("is no address of its sort", example));
         } else if endpoint.as_ref().is_some_and(|one| one.tls) && !table.has("ship_ca_file") {
             let right = "add ship_ca_file, the PEM file of who signs its certificate";
             table.problem(key, Wrong::new("needs a certificate authority", right));

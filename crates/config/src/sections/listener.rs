@@ -21,7 +21,7 @@ pub(crate) static LISTENER: Section = Section {
             "address",
             Kind::Address,
             "\"0.0.0.0:3307\"",
-            "IP address and port to listen on. Port 0 lets the system choose one.",
+            "IP address and port to listen on. Port 0 lets the system choose one. `[::]` takes IPv4 too, unless another address of this file has that port in IPv4.",
         )
         .at_next_start(),
         required(

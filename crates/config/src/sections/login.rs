@@ -78,14 +78,16 @@ pub(super) fn read(root: &Table<'_, '_>, limits: Option<&Limits>) -> Option<Thro
     if let (Some(wait), Some(limits)) = (longest_delay, limits)
         && wait >= limits.login_timeout
     {
-        let wrong = format!(
-            "{wait:?} is not shorter than limits.login_timeout, {:?}",
-            limits.login_timeout
-        );
-        table.problem(
-            "longest_delay",
-            Wrong::new(wrong, "write a shorter wait, or raise limits.login_timeout"),
-        );
+        let most = limits.login_timeout;
+        if table.has("longest_delay") {
+            let wrong = format!("{wait:?} is not shorter than limits.login_timeout, {most:?}");
+            let right = "write a shorter wait, or raise limits.login_timeout";
+            table.problem("longest_delay", Wrong::new(wrong, right));
+        } else {
+            let wrong = format!("{most:?} is not longer than login.longest_delay, {wait:?}");
+            let right = "write a longer time, or lower login.longest_delay";
+            root.problem_below("limits", "login_timeout", Wrong::new(wrong, right));
+        }
     }
     if let (Some(first), Some(longest)) = (first_delay, longest_delay)
         && first > longest

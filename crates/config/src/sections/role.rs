@@ -41,7 +41,7 @@ pub(crate) static ROLE: Section = Section {
             Kind::Flag,
             "true",
             "false",
-            "Whether its users may have mysql_native_password.",
+            "Whether its users may have mysql_native_password. A reload to false ends sessions that were opened by it.",
         ),
         default(
             "functions",

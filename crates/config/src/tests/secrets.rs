@@ -79,6 +79,8 @@ fn refuses_an_empty_or_a_huge_secret() {
     assert!(
         read(&huge).unwrap_err().ends_with("has more than 64 KiB; name the file of the secret")
     );
+    let no_file = huge.parent().unwrap();
+    assert!(read(no_file).unwrap_err().ends_with("is a folder; name the file of the secret"));
     let largest = folder.file("largest", &vec![b'x'; 64 * 1024], 0o600);
     assert_eq!(read(&largest).unwrap().len(), 64 * 1024);
 }

@@ -84,3 +84,20 @@ fn a_default_that_is_written_down_waits_for_nothing() {
     let other = settings("[replica]\nname = \"r\"\nwarm_connections = 5\ncompression = 'zstd'\n");
     assert_eq!(other.pending(&started), ["replica.compression", "replica.warm_connections"]);
 }
+
+#[test]
+fn a_network_at_the_end_of_a_long_list_is_told() {
+    let list = |last: &str| {
+        let networks: String =
+            (0..900).map(|n| format!("\"10.{}.{}.0/24\", ", n / 250, n % 250)).collect();
+        settings(&format!("[[source]]\nname = \"a\"\nnetworks = [{networks}\"{last}\"]\n"))
+    };
+    let found = list("203.0.113.8").differences(&list("203.0.113.7"));
+    let [(path, before, after)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!(path, "source[a].networks");
+    assert!(before.ends_with("\"203.0.113.7\"]") && after.ends_with("\"203.0.113.8\"]"));
+
+    let long = settings(&format!("[replica]\nname = \"{}\"", "é".repeat(30_000)));
+    let (_, _, after) = &long.differences(&settings(""))[0];
+    assert!(after.ends_with("é... and 20003 bytes more"), "{}", after.len());
+}

@@ -1,5 +1,7 @@
 //! A text on its way into a record, and what has been learned of its parameters.
 
+use super::lex::is_name_byte;
+
 /// What has been taken over of a text.
 #[derive(Debug, Default)]
 pub(super) struct Masked {
@@ -13,6 +15,13 @@ pub(super) struct Masked {
 impl Masked {
     pub(super) fn extend_from_slice(&mut self, bytes: &[u8]) {
         self.text.extend_from_slice(bytes);
+    }
+
+    /// Whether the last word so far is this one.
+    pub(super) fn ends_with_word(&self, word: &[u8]) -> bool {
+        let text = self.text.trim_ascii_end();
+        let last = text.rsplit(|byte| !is_name_byte(*byte)).next();
+        text.len() < self.text.len() && last.is_some_and(|last| last.eq_ignore_ascii_case(word))
     }
 
     /// The mark stays: it tells nothing.

@@ -11,7 +11,7 @@ use crate::bounds::last_day;
 use crate::line::Frame;
 use crate::lines::{Member, names_table, time_of, unescaped};
 
-/// Most notes of one kind that a report holds; more of the same say no more.
+/// Most notes of one kind that a report holds; of more of the same it tells the number.
 const MOST: usize = 1000;
 
 pub(super) struct Collector<'r> {
@@ -21,6 +21,8 @@ pub(super) struct Collector<'r> {
     /// Intents whose outcome hasn't come, by node and sequence.
     open: HashMap<(String, u64), (String, String)>,
     usual: Usual,
+    /// When the newest record was made, also behind the report's bounds.
+    newest: String,
 }
 
 struct Members {
@@ -34,6 +36,7 @@ struct Members {
     rule: Member,
     tables: Member,
     reason: Member,
+    verdict: Member,
 }
 
 impl Members {
@@ -57,6 +60,7 @@ impl<'r> Collector<'r> {
             rule: Member::new("rule"),
             tables: Member::new("tables"),
             reason: Member::new("reason"),
+            verdict: Member::new("verdict"),
         };
         Self {
             request,
@@ -64,11 +68,15 @@ impl<'r> Collector<'r> {
             members,
             open: HashMap::new(),
             usual: Usual::default(),
+            newest: String::new(),
         }
     }
 
     pub(super) fn line(&mut self, line: &[u8]) {
         let Ok(time) = std::str::from_utf8(time_of(line)) else { return };
+        if *time > *self.newest {
+            time.clone_into(&mut self.newest);
+        }
         let begins = |limit: &str| time.get(..limit.len()).unwrap_or(time).to_owned();
         let is_later = self.request.to.as_ref().is_some_and(|to| begins(to) > *to);
         if is_later {
@@ -131,11 +139,18 @@ impl<'r> Collector<'r> {
             Some(user) => unescaped(user),
             None => opened.map(|(user, _)| user).unwrap_or_default(),
         };
-        let tables = members.tables.texts(line);
+        let mut tables = members.tables.texts(line);
         if self.request.user.as_ref().is_some_and(|wanted| *wanted != user) {
             return;
         }
-        if self.request.table.as_ref().is_some_and(|wanted| !names_table(&tables, wanted)) {
+        if !counts {
+            self.usual.read_before(&user);
+        }
+        if let Some(wanted) = &self.request.table {
+            // What else these statements read, others may have read alone.
+            tables.retain(|table| names_table(std::slice::from_ref(table), wanted));
+        }
+        if self.request.table.is_some() && tables.is_empty() {
             if is_short && counts {
                 let what =
                     format!("record {intent} of {}: what it read is not known", self.node(line));
@@ -147,7 +162,7 @@ impl<'r> Collector<'r> {
         let bytes = members.bytes.number(line).unwrap_or(0);
         let ok = members.end.text(line) == Some("ok");
         let day = time.get(..10).unwrap_or(time);
-        self.usual.read(&user, time, rows, &tables, counts);
+        self.usual.read(&user, time, rows, &tables);
         if !counts {
             return;
         }
@@ -163,6 +178,10 @@ impl<'r> Collector<'r> {
     }
 
     fn refusal(&mut self, line: &[u8], time: &str) {
+        if self.members.verdict.text(line) == Some("absorbed") {
+            // Its answer was OK.
+            return;
+        }
         let user = self.user(line);
         if self.request.user.as_ref().is_some_and(|wanted| *wanted != user) {
             return;
@@ -182,6 +201,18 @@ impl<'r> Collector<'r> {
         }
     }
 
+    /// What was left out for its number must not pass for what wasn't.
+    fn tell_of_further(&mut self) {
+        for (kind, count) in self.usual.counts() {
+            let further = count.saturating_sub(MOST);
+            if further > 0 {
+                let what = format!("{further} more of these are left out here");
+                let time = self.report.last.clone();
+                self.report.notable.push(Notable { kind, user: String::new(), what, time });
+            }
+        }
+    }
+
     pub(super) fn finish(mut self) -> Report {
         let mut open: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
         open.sort();
@@ -195,10 +226,13 @@ impl<'r> Collector<'r> {
         for (user, day, what) in self.usual.unusual_days(self.request.from.as_deref()) {
             self.note("unusual_volume", user, what, &day);
         }
-        let last = last_day(self.request.to.as_deref().unwrap_or(&self.report.last));
+        // Nobody is dormant by days that are still to come.
+        let last = last_day(self.request.to.as_deref().unwrap_or(&self.newest));
+        let last = last.min(last_day(&self.newest));
         for (user, seen) in self.usual.dormant(last, self.request.dormant_days) {
             self.note("dormant", user, format!("last seen {seen}"), &seen);
         }
+        self.tell_of_further();
         self.report.notable.sort_by(|one, other| one.time.cmp(&other.time));
         self.report
     }

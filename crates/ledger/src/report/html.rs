@@ -12,8 +12,9 @@ table{border-collapse:collapse;margin-bottom:2em}td,th{border:1px solid #ccc;pad
 text-align:left}td.n{text-align:right}rect{fill:#36c}</style>";
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    write!(out, "{HEAD}<h1>readgate ledger</h1>")?;
-    write!(out, "<p>{} records, {} to {}</p>", report.records, report.first, report.last)?;
+    write!(out, "{HEAD}<h1>readgate ledger</h1><p>{}", escaped(&report.about))?;
+    let Report { records, first, last, .. } = report;
+    write!(out, "<p>{records} records in that time, {first} to {last}")?;
     chart(report, out)?;
     let head = "<th>statements<th>rows<th>bytes<th>failed<th>first<th>last";
     write!(out, "<h2>Users</h2><table><tr><th>user{head}")?;

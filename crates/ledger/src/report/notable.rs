@@ -1,6 +1,6 @@
 //! What is usual for a user, and what isn't.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Span;
 use jiff::civil::{Date, Weekday};
@@ -15,7 +15,7 @@ const LEAST_DAYS: usize = 3;
 #[derive(Default)]
 pub(super) struct Usual {
     users: BTreeMap<String, User>,
-    counts: HashMap<&'static str, usize>,
+    counts: BTreeMap<&'static str, usize>,
 }
 
 #[derive(Default)]
@@ -24,7 +24,7 @@ struct User {
     rows_by_day: BTreeMap<String, u64>,
     /// When each was first read.
     tables: BTreeMap<String, String>,
-    /// Whether there are records from before the report begins.
+    /// Whether they read anything before the report begins.
     has_past: bool,
     /// Days on which they were at work out of hours.
     off_hours: BTreeSet<String>,
@@ -46,22 +46,19 @@ impl Usual {
         }
     }
 
+    /// The user read before the report's bounds, whatever it was.
+    pub(super) fn read_before(&mut self, user: &str) {
+        self.user(user).has_past = true;
+    }
+
     /// The user read, within the report's bounds or before them.
-    pub(super) fn read(
-        &mut self,
-        user: &str,
-        time: &str,
-        rows: u64,
-        tables: &[String],
-        counts: bool,
-    ) {
+    pub(super) fn read(&mut self, user: &str, time: &str, rows: u64, tables: &[String]) {
         let user = self.user(user);
         let day = time.get(..10).unwrap_or(time);
         match user.rows_by_day.get_mut(day) {
             Some(sum) => *sum += rows,
             None => drop(user.rows_by_day.insert(day.to_owned(), rows)),
         }
-        user.has_past |= !counts;
         for table in tables {
             match user.tables.get_mut(table) {
                 Some(first) if *time < **first => time.clone_into(first),
@@ -93,6 +90,11 @@ impl Usual {
         let count = self.counts.entry(kind).or_default();
         *count += 1;
         *count
+    }
+
+    /// How many notes there are, of each kind.
+    pub(super) fn counts(&self) -> BTreeMap<&'static str, usize> {
+        self.counts.clone()
     }
 
     /// User, day and words, of days from `from` on.
@@ -130,11 +132,19 @@ impl Usual {
     }
 }
 
-/// Whether a stamp lies outside of these hours, or on a weekend.
+/// Whether a stamp lies outside of these hours, or on a weekend. Hours that end by midnight or
+/// behind it, as an office far from Greenwich has them, belong to the day on which they begin.
 pub(super) fn off_hours(time: &str, (from, to): (u8, u8)) -> bool {
     let hour = time.get(11..13).and_then(|hour| hour.parse::<u8>().ok());
-    let is_weekend = |day: Date| matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday);
-    day_of(time).is_some_and(is_weekend) || hour.is_some_and(|hour| hour < from || hour >= to)
+    let (Some(hour), Some(day)) = (hour, day_of(time)) else {
+        return false;
+    };
+    let spans_midnight = from > to;
+    let began = if spans_midnight && hour < to { day.yesterday().unwrap_or(day) } else { day };
+    let is_weekend = matches!(began.weekday(), Weekday::Saturday | Weekday::Sunday);
+    let is_usual =
+        if spans_midnight { hour >= from || hour < to } else { (from..to).contains(&hour) };
+    is_weekend || !is_usual
 }
 
 /// The day (UTC) of a stamp.
@@ -154,5 +164,17 @@ mod tests {
         assert!(off_hours("2026-11-20T06:59:59", office));
         assert!(off_hours("2026-11-21T12:00:00", office), "a Saturday");
         assert!(!off_hours("2026-11-23T12:00:00", office), "a Monday");
+    }
+
+    #[test]
+    fn an_office_beyond_midnight_in_utc_works_from_monday_to_friday_too() {
+        // From 8 to 18 o'clock in California.
+        let office = (16, 2);
+        assert!(!off_hours("2026-11-20T23:59:59", office), "Friday afternoon");
+        assert!(!off_hours("2026-11-21T01:59:59", office), "Saturday here, still Friday there");
+        assert!(off_hours("2026-11-21T02:00:00", office));
+        assert!(off_hours("2026-11-20T15:59:59", office));
+        assert!(off_hours("2026-11-23T01:00:00", office), "Sunday there");
+        assert!(!off_hours("2026-11-23T16:00:00", office));
     }
 }

@@ -6,7 +6,8 @@ use super::{Activity, Report};
 use crate::shown::{shown, shown_on_a_line};
 
 pub(super) fn text(report: &Report, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{} records, {} to {}", report.records, report.first, report.last)?;
+    writeln!(out, "{}", shown_on_a_line(&report.about))?;
+    writeln!(out, "{} records in that time, {} to {}", report.records, report.first, report.last)?;
     writeln!(out, "\nUsers")?;
     for (user, activity) in &report.users {
         line(out, &shown_on_a_line(user), activity)?;
@@ -47,6 +48,7 @@ pub(super) fn csv(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         out,
         &["section", "user", "what", "statements", "rows", "bytes", "failed", "first", "last"],
     )?;
+    row(out, &["about", "", &report.about, "", "", "", "", &report.first, &report.last])?;
     for (user, activity) in &report.users {
         activity_row(out, "user", user, "", activity)?;
     }

@@ -141,3 +141,21 @@ pub(crate) fn refused() -> Refusal<'static> {
         offset: 0,
     }
 }
+
+/// A line of our form, as a ledger of that time would have it.
+pub(crate) fn line(sequence: u64, time: &str, members: &str) -> String {
+    let zeros = "0".repeat(64);
+    format!(
+        "{{\"v\":1,\"seq\":{sequence},\"time\":\"{time}.000000Z\",\"node\":\"n\",\"build\":\"0\",\
+         {members},\"prev\":\"{zeros}\"}}\n"
+    )
+}
+
+/// A read by alice of a table, as a node has recorded it.
+pub(crate) fn read_on(node: &str, sequence: u64, time: &str, table: &str) -> String {
+    let members = format!(
+        "\"event\":\"outcome\",\"session\":1,\"user\":\"alice\",\"intent\":1,\"end\":\"ok\",\
+         \"rows\":1,\"bytes\":1,\"duration_us\":1,\"tables\":[\"{table}\"]"
+    );
+    line(sequence, time, &members).replace("\"node\":\"n\"", &format!("\"node\":\"{node}\""))
+}

@@ -1,12 +1,13 @@
 //! What the ledger knows of logins: who came, who was refused, from which networks. Read
 //! from the files as they are; the daemon need not run.
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use access::Timestamp;
 use ipnet::IpNet;
-use ledger::cli::Search;
+use ledger::cli::{Search, sealed_files};
 use serde_json::Value;
 
 use super::ledger::note_this_reading;
@@ -36,7 +37,13 @@ pub(super) struct Activity {
     pub(super) logins: BTreeMap<String, Logins>,
     /// By network ([`network_of`]).
     pub(super) denials: BTreeMap<IpNet, Denials>,
+    /// Whether files of the ledger can't be looked into: they are encrypted, or were removed.
+    pub(super) lacks_files: bool,
 }
+
+/// What to say where a ledger lacks files.
+pub(super) const LACKS_FILES: &str =
+    "files of the ledger are encrypted or were removed: what is in them is not known here";
 
 impl Activity {
     /// Reads ledger files or folders. Logins are read from the beginning, refusals from
@@ -46,7 +53,9 @@ impl Activity {
     /// If they can't be read, or that can't be recorded.
     pub(super) fn read(paths: &[PathBuf], since: Timestamp) -> std::io::Result<Self> {
         note_this_reading(paths)?;
-        let mut activity = Self::default();
+        let lacks_files =
+            !sealed_files(paths)?.is_empty() || paths.iter().any(|path| has_archives(path));
+        let mut activity = Self { lacks_files, ..Self::default() };
         let from = Some(since.to_string().chars().take(19).collect::<String>());
         for (event, from) in
             [("login", None), ("login_failed", from.clone()), ("source_denied", from)]
@@ -80,6 +89,14 @@ impl Activity {
             logins.last_failed = logins.last_failed.take().max(Some((time, source)));
         }
     }
+}
+
+/// Whether a folder holds statements about files whose records aren't there any more.
+fn has_archives(folder: &Path) -> bool {
+    let is_one = |name: OsString| name.to_string_lossy().starts_with("archives-");
+    folder
+        .read_dir()
+        .is_ok_and(|mut files| files.any(|file| file.is_ok_and(|file| is_one(file.file_name()))))
 }
 
 /// Hands over each line as the record that it is.

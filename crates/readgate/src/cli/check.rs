@@ -2,6 +2,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use access::Timestamp;
 use config::{Config, Feed, FeedPlace, IdentityPlace, Notice, NoticeWay, ReplicaTls, SharedStore};
 
 use super::{EXIT_CONFIG, fail, say};
@@ -19,7 +20,9 @@ pub fn run(path: &Path, text_only: bool) -> ExitCode {
         say(&format!("warning: {warning}"));
     }
     if !text_only {
-        for warning in folder_warnings(&config) {
+        let ends = tls::expiry::ends(&config);
+        let endings = ends.iter().filter_map(|end| end.warning(Timestamp::now()));
+        for warning in folder_warnings(&config).into_iter().chain(endings) {
             say(&format!("warning: {warning}"));
         }
     }

@@ -1,25 +1,22 @@
 //! `readgate hash-password`: from a password on standard input to the lines of a
-//! `[[user]]`. The password is never an argument, where others could see it.
-use std::io::{IsTerminal, Read};
+//! `[[user]]`. The password is never an argument, nor on the screen, where others could see it.
+use std::io::{self, IsTerminal, Read};
 use std::process::ExitCode;
 
 use mysql_auth::{NativeVerifier, Password, Sha2Verifier};
 use zeroize::Zeroizing;
 
-use super::{EXIT_DATA, EXIT_INPUT, fail, say};
+use super::{EXIT_DATA, EXIT_INPUT, fail, passphrase, say};
 
 /// Longest password that MySQL clients send.
 const LONGEST: u64 = 255;
 
 /// Prints both verifiers.
 pub fn run() -> ExitCode {
-    let mut input = Zeroizing::new(Vec::new());
-    if std::io::stdin().is_terminal() {
-        say("# Type the password and end with Enter and Ctrl-D.");
-    }
-    if let Err(error) = std::io::stdin().take(LONGEST + 2).read_to_end(&mut input) {
-        return fail(EXIT_INPUT, &error.to_string());
-    }
+    let input = match input() {
+        Ok(input) => input,
+        Err(error) => return fail(EXIT_INPUT, &error.to_string()),
+    };
     let line = input.strip_suffix(b"\n").unwrap_or(&input);
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let is_one_line = !line.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n'));
@@ -33,4 +30,14 @@ pub fn run() -> ExitCode {
     ));
     say(&format!("native_verifier = \"{}\"", NativeVerifier::from_password(&password).to_text()));
     ExitCode::SUCCESS
+}
+
+/// All there is: of two lines neither is the password.
+fn input() -> io::Result<Zeroizing<Vec<u8>>> {
+    if io::stdin().is_terminal() {
+        return passphrase::typed("password");
+    }
+    let mut input = Zeroizing::new(Vec::new());
+    io::stdin().take(LONGEST + 2).read_to_end(&mut input)?;
+    Ok(input)
 }

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand, ValueEnum};
-use ledger::cli::{Format, Search, Verdict};
+use ledger::cli::{EVENTS, Format, Search, Verdict};
 use ledger::report::{ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
 use ledger::{PublicKey, keygen, note_reading, rotate_key};
@@ -102,7 +103,7 @@ pub enum LedgerCommand {
 #[derive(Debug, Args)]
 pub struct SearchArguments {
     /// Kind of record, such as intent, refusal, login_failed.
-    #[arg(long)]
+    #[arg(long, value_parser = PossibleValuesParser::new(EVENTS), hide_possible_values = true)]
     event: Option<String>,
     /// Named user.
     #[arg(long)]
@@ -111,7 +112,7 @@ pub struct SearchArguments {
     #[arg(long)]
     source: Option<String>,
     /// Table, as schema.table, in any case.
-    #[arg(long)]
+    #[arg(long, value_parser = table)]
     table: Option<String>,
     /// Column, as schema.table.column, in any case; also where it may have been read.
     #[arg(long, value_parser = column)]
@@ -146,8 +147,18 @@ enum VerdictArgument {
 
 /// A column with its table and schema.
 fn column(given: &str) -> Result<String, String> {
-    let parts = given.split('.').filter(|part| !part.is_empty()).count();
-    (parts >= 3).then(|| given.to_owned()).ok_or_else(|| "not schema.table.column".to_owned())
+    named(given, "schema.table.column")
+}
+
+/// A table with its schema.
+fn table(given: &str) -> Result<String, String> {
+    named(given, "schema.table")
+}
+
+/// A name of as many parts as its form: less would find nothing, which looks like an answer.
+fn named(given: &str, form: &str) -> Result<String, String> {
+    let parts = |name: &str| name.split('.').filter(|part| !part.is_empty()).count();
+    (parts(given) >= parts(form)).then(|| given.to_owned()).ok_or_else(|| format!("not {form}"))
 }
 
 /// What a report is about.
@@ -163,13 +174,13 @@ pub struct ReportArguments {
     #[arg(long)]
     user: Option<String>,
     /// This table alone, as schema.table, in any case.
-    #[arg(long)]
+    #[arg(long, value_parser = table)]
     table: Option<String>,
     /// First usual hour (UTC).
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(..24))]
     day_begins: u8,
-    /// First hour after the usual ones (UTC).
-    #[arg(long, default_value_t = 19)]
+    /// First hour after the usual ones (UTC); where it is the smaller one, on the next day.
+    #[arg(long, default_value_t = 19, value_parser = clap::value_parser!(u8).range(..=24))]
     day_ends: u8,
     /// Days without a login or statement after which a user is dormant.
     #[arg(long, default_value_t = 90)]
@@ -225,8 +236,7 @@ impl SearchArguments {
             }),
             from: self.from.clone(),
             to: self.to.clone(),
-            with_login: false,
-            with_text: false,
+            ..Search::default()
         }
     }
 }
@@ -274,26 +284,33 @@ pub(super) fn note_this_reading(paths: &[PathBuf]) -> std::io::Result<()> {
     note_reading(paths, by.as_deref().unwrap_or(""), uid, &what.join(" "))
 }
 
-/// Bounds that hold no time would make an empty answer, which looks like one.
-fn check_bounds(command: &LedgerCommand) -> Result<(), (u8, String)> {
-    let (from, to) = match command {
+/// What can't match any record would make an empty answer, which looks like one.
+fn check_sense(command: &LedgerCommand) -> Result<(), (u8, String)> {
+    let search = match command {
         LedgerCommand::Search { search, .. } | LedgerCommand::Stats { search, .. } => {
-            (&search.from, &search.to)
+            search.search()
         }
-        LedgerCommand::Report { about, .. } => (&about.from, &about.to),
+        LedgerCommand::Report { about: ReportArguments { from, to, .. }, .. } => {
+            Search { from: from.clone(), to: to.clone(), ..Search::default() }
+        }
         LedgerCommand::Show { .. }
         | LedgerCommand::Verify { .. }
         | LedgerCommand::Keygen { .. }
         | LedgerCommand::RotateKey { .. } => return Ok(()),
     };
-    if ledger::cli::are_in_order(from.as_deref(), to.as_deref()) {
-        return Ok(());
+    if !ledger::cli::are_in_order(search.from.as_deref(), search.to.as_deref()) {
+        return Err((EXIT_DATA, "--from is later than --to".into()));
     }
-    Err((EXIT_DATA, "--from is later than --to".into()))
+    if !search.can_match() {
+        let why = "tables, columns and fingerprints stand in outcomes of forwarded statements \
+                   alone, beside no such --event, --rule or --verdict";
+        return Err((EXIT_DATA, why.into()));
+    }
+    Ok(())
 }
 
 fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
-    check_bounds(command)?;
+    check_sense(command)?;
     note_reader(command)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
     let unreadable = |error: std::io::Error| (EXIT_INPUT, error.to_string());

@@ -1,5 +1,5 @@
-//! A passphrase from whoever sits there, or from a file: never an argument, where others could
-//! see it.
+//! A passphrase or password from whoever sits there, or from a file: never an argument, where
+//! others could see it.
 use std::io::{self, BufRead, IsTerminal};
 use std::path::Path;
 
@@ -23,8 +23,16 @@ pub(super) fn read(file: Option<&Path>) -> io::Result<Zeroizing<Vec<u8>>> {
     if !io::stdin().is_terminal() {
         return line_of(io::stdin().lock());
     }
+    typed("passphrase")
+}
+
+/// What is typed at the terminal on standard input, twice, without being shown.
+///
+/// # Errors
+/// If it can't be read, or the two differ.
+pub(super) fn typed(what: &str) -> io::Result<Zeroizing<Vec<u8>>> {
     let _hidden = Hidden::begin()?;
-    note("type the passphrase");
+    note(&format!("type the {what}"));
     let first = line_of(io::stdin().lock())?;
     note("type it again");
     match first == line_of(io::stdin().lock())? {

@@ -251,6 +251,23 @@ fn a_review_says_who_can_do_what_who_is_dormant_and_who_was_refused() {
 }
 
 #[test]
+fn a_review_of_a_ledger_that_is_not_whole_says_so() {
+    let place = Place::new("in-part");
+    write_ledger(&place);
+    place.run("user add ann --full-name Ann --reason new").unwrap();
+    let (not_whole, never) = ("files of the ledger are encrypted or were removed", "never");
+    let page = place.run("access review").unwrap();
+    assert!(page.contains(never) && !page.contains(not_whole), "{page}");
+    for file in ["ledger-n-0.jsonl.zst.age", "archives-n.jsonl"] {
+        let file = place.0.join("ledger").join(file);
+        fs::write(&file, "").unwrap();
+        let page = place.run("access review").unwrap();
+        assert!(!page.contains(never) && page.contains(not_whole), "{page}");
+        fs::remove_file(file).unwrap();
+    }
+}
+
+#[test]
 fn a_review_is_signed_off_with_a_name_and_a_comment() {
     let place = Place::new("sign-off");
     write_ledger(&place);

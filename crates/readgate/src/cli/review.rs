@@ -12,7 +12,7 @@ use access::{
 use clap::Args;
 use config::{Config, ConfigHash};
 
-use super::activity::Activity;
+use super::activity::{Activity, LACKS_FILES};
 use super::people::{Failure, Opened, Where, finish, operating_system_user};
 use super::table::{Format, Table, write};
 
@@ -111,8 +111,10 @@ struct Review<'r> {
 
 impl Review<'_> {
     fn heading(&self, hash: &ConfigHash) -> String {
+        let lacks =
+            if self.activity.lacks_files { format!("\n{LACKS_FILES}") } else { String::new() };
         format!(
-            "Access review of {}\nconfiguration {hash}\nrefusals since {}",
+            "Access review of {}\nconfiguration {hash}\nrefusals since {}{lacks}",
             seconds(self.now),
             seconds(self.since)
         )
@@ -192,7 +194,8 @@ impl Review<'_> {
             let login = self.activity.logins.get(user.name.as_str());
             let last = login.and_then(|login| login.last.clone()).map(|(time, _)| time);
             let is_dormant = last.as_ref().is_none_or(|last| *last < since);
-            let last = last.unwrap_or_else(|| String::from("never"));
+            let none = if self.activity.lacks_files { "none known" } else { "never" };
+            let last = last.unwrap_or_else(|| none.to_owned());
             is_dormant.then(|| vec![user.name.to_string(), user.full_name.clone(), last])
         });
         Table {

@@ -9,8 +9,8 @@ use clap::{Args, Subcommand};
 use config::Config;
 use ipnet::IpNet;
 
-use super::activity::{Activity, Denials};
-use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, json, say};
+use super::activity::{Activity, Denials, LACKS_FILES};
+use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, json, note, say};
 use crate::identity::Directory;
 
 /// Which configuration is looked at.
@@ -84,7 +84,11 @@ fn denied(config: &Config, ledgers: Vec<PathBuf>, days: u32, as_json: bool) -> E
     let given = if ledgers.is_empty() { vec![config.ledger.directory.clone()] } else { ledgers };
     let period = Duration::from_secs(u64::from(days) * 86_400);
     let since = Timestamp::now().checked_sub(period).unwrap_or(Timestamp::MIN);
-    match Activity::read(&given, since) {
+    let activity = Activity::read(&given, since);
+    if activity.as_ref().is_ok_and(|activity| activity.lacks_files) {
+        note(LACKS_FILES);
+    }
+    match activity {
         Ok(activity) if as_json => {
             let row = |(network, denials): (&IpNet, &Denials)| {
                 serde_json::json!({

@@ -16,6 +16,9 @@ use crate::packet_stream::PacketStream;
 /// A connection that has not logged in may send payloads up to this size.
 pub const LOGIN_PAYLOAD_LIMIT: usize = 64 * 1024;
 
+/// The plugin whose nonce the greeting brings.
+pub const GREETED_BY: AuthPlugin = AuthPlugin::CachingSha2Password;
+
 /// What readgate's relay can carry, if the replica can. Local files never; several
 /// statements in one query are split here and never reach the replica as such.
 const CARRIED: Capabilities = Capabilities::CLIENT_FOUND_ROWS
@@ -102,6 +105,6 @@ fn greeting(daemon: &Daemon, connection_id: u32, nonce: &Nonce) -> HandshakeV10 
         offered: (replica.offered & CARRIED | OWN).with_long_password(),
         collation: replica.collation,
         status: StatusFlags::SERVER_STATUS_AUTOCOMMIT,
-        auth_plugin: AuthPlugin::CachingSha2Password.name().into(),
+        auth_plugin: GREETED_BY.name().into(),
     }
 }

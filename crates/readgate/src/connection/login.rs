@@ -16,7 +16,7 @@ use mysql_wire::{Capabilities, ErrPacket, SqlState};
 
 use super::admit;
 use super::encrypt::Encrypted;
-use super::greet::LOGIN_PAYLOAD_LIMIT;
+use super::greet::{GREETED_BY, LOGIN_PAYLOAD_LIMIT};
 use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::ending::{Ending, EndingKind};
@@ -53,6 +53,8 @@ pub struct LoggedIn {
     pub attributes: Vec<Attribute>,
     /// Compression that starts after the OK.
     pub compression: Option<Algorithm>,
+    /// Of users and roles, no later than the user was looked up.
+    pub generation: u64,
 }
 
 /// Runs the login exchange.
@@ -68,6 +70,7 @@ pub async fn log_in(
         plugin: response.auth_plugin.as_deref(),
         proof: Some(response.auth_response),
     };
+    let generation = daemon.judges.generation();
     let (named, user_slot) = prove(daemon, channel, context, (source, &nonce), claim).await?;
     Ok(LoggedIn {
         named,
@@ -77,6 +80,7 @@ pub async fn log_in(
         collation: u16::from(response.head.collation),
         schema: response.schema,
         attributes: response.attributes,
+        generation,
     })
 }
 
@@ -91,11 +95,13 @@ pub async fn log_in_again(
     let Left { request, slot, negotiated, collation } = left;
     let source = admit::check_source(daemon, context).ok_or_else(|| {
         let err = admit::not_allowed(context);
-        Ending::told(EndingKind::SourceDenied, "source not listed", err)
+        // Not the kind of those who are refused before the greeting: nothing is recorded yet.
+        Ending::told(EndingKind::LoginDenied, "source not listed", err)
     })?;
     let nonce = Nonce::generate()
         .map_err(|fault| Ending::silent(EndingKind::Internal, fault.to_string()))?;
     let claim = Claim { user: &request.user, plugin: request.auth_plugin.as_deref(), proof: None };
+    let generation = daemon.judges.generation();
     let (named, user_slot) = prove(daemon, channel, context, (source, &nonce), claim).await?;
     Ok(LoggedIn {
         named,
@@ -105,6 +111,7 @@ pub async fn log_in_again(
         collation: request.collation.unwrap_or(collation),
         schema: request.schema,
         attributes: request.attributes,
+        generation,
     })
 }
 
@@ -122,6 +129,14 @@ impl Claim<'_> {
     fn proposed(&self) -> Option<AuthPlugin> {
         self.plugin.map_or(Some(AuthPlugin::MysqlNativePassword), AuthPlugin::from_name)
     }
+
+    /// The proof that came along, if it is one by that plugin. Clients that are set to another
+    /// plugin than the greeting's (`--default-auth`) leave it empty and wait to be asked by theirs.
+    fn proof_by(&mut self, plugin: AuthPlugin) -> Option<Vec<u8>> {
+        let waits = self.plugin.is_some() && plugin != GREETED_BY;
+        let is_by_it = self.proposed() == Some(plugin);
+        self.proof.take().filter(|proof| is_by_it && !(waits && proof.is_empty()))
+    }
 }
 
 async fn prove(
@@ -129,7 +144,7 @@ async fn prove(
     channel: &mut PacketStream,
     context: &mut Context,
     (source, nonce): (SourceAdmitted, &Nonce),
-    claim: Claim<'_>,
+    mut claim: Claim<'_>,
 ) -> Result<(NamedUser, UserSlot), Ending> {
     context.note_user(claim.user);
     let permit = source.clone();
@@ -144,9 +159,9 @@ async fn prove(
     let check = LoginCheck::for_user(&live.users, claim.user, arrival);
     let proposed = claim.proposed();
     let plugin = check.plugin(proposed);
-    let proof = match claim.proof {
-        Some(proof) if proposed == Some(plugin) => proof,
-        Some(_) | None => switch(channel, plugin, nonce).await?,
+    let proof = match claim.proof_by(plugin) {
+        Some(proof) => proof,
+        None => switch(channel, plugin, nonce).await?,
     };
     // The proof is at hand: from here to its failure nothing is waited for but the turn, or tries
     // begun at once would all be free.

@@ -228,7 +228,9 @@ async fn set_status(
     });
     let stored = stored.await.map_err(|error| cannot(error.to_string()))?;
     stored.map_err(|error| cannot(error.to_string()))?;
-    reload::take_over(daemon).await.map_err(cannot)?;
+    // What is stored is so, and isn't taken back: it is taken over and recorded as soon as it can be.
+    let is_so = |why| format!("{user} is {}; the rest is tried again: {why}", status.name());
+    reload::take_over(daemon).await.map_err(|why| cannot(is_so(why)))?;
     Ok(None)
 }
 

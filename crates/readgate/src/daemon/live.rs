@@ -87,7 +87,7 @@ impl SessionLimits {
 impl Live {
     /// Of a configuration, with all users there are by it.
     pub(super) fn new(config: &Config, hash: &ConfigHash, listed: Listed) -> Self {
-        let Listed { users, revision, .. } = listed;
+        let (users, revision) = listed.told();
         let doors = config.listeners.iter().map(|listener| {
             let sources = listener.sources.clone();
             let balancers = listener.proxy_protocol_from.clone();

@@ -35,8 +35,18 @@ pub struct Listed {
     pub users: Users,
     /// The store's revision; `None`: the store wasn't asked, or didn't answer.
     pub revision: Option<u64>,
-    /// Stored users who can't log in as things are, to be logged.
-    pub unusable: Vec<Unusable>,
+    /// Stored users who can't log in as things are.
+    unusable: Vec<Unusable>,
+}
+
+impl Listed {
+    /// The users and the revision, once the log has those who can't log in.
+    pub fn told(self) -> (Users, Option<u64>) {
+        for unusable in self.unusable {
+            tracing::warn!(%unusable, "a stored user can't log in");
+        }
+        (self.users, self.revision)
+    }
 }
 
 impl Directory {

@@ -122,6 +122,7 @@ impl Outbox {
             event: Some(String::from("access_change")),
             // From the beginning of that day.
             from: Some(position.since.chars().take("2026-01-31".len()).collect()),
+            passes_over_older: true,
             ..Search::default()
         };
         let mut lines = Vec::new();

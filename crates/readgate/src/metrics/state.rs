@@ -13,7 +13,7 @@ use super::feeds::FeedGauges;
 use super::make::Maker;
 use super::shipping::ShippingGauges;
 use crate::daemon::Daemon;
-use crate::tls::expiry::CertificateEnd;
+use crate::tls::expiry::{CertificateEnd, LISTS};
 
 /// Gauges of the daemon's state.
 pub struct State {
@@ -24,6 +24,7 @@ pub struct State {
     endings: GaugeVec,
     identities: GaugeVec,
     certificates: GaugeVec,
+    lists: GaugeVec,
     ends: Mutex<Vec<CertificateEnd>>,
     known_lag: Mutex<Option<f64>>,
     ledger: LedgerState,
@@ -99,6 +100,11 @@ impl State {
                 "When the first certificate of a file in use expires, by use and name.",
                 &["use", "name"],
             )?,
+            lists: make.gauges(
+                "readgate_revocation_list_expiry_timestamp_seconds",
+                "When the first list of revoked client certificates in use ends, by listener: from then on none is taken there.",
+                &["listener"],
+            )?,
             ends: Mutex::default(),
             known_lag: Mutex::default(),
             ledger: LedgerState::new(make)?,
@@ -159,8 +165,12 @@ impl State {
         self.config.loaded.set(seconds(SystemTime::now()));
         *self.ends.lock().unwrap_or_else(PoisonError::into_inner) = certificates.to_vec();
         self.certificates.reset();
+        self.lists.reset();
         for CertificateEnd { what, name, not_after } in certificates {
-            let end = self.certificates.with_label_values(&[*what, name.as_str()]);
+            let end = match *what {
+                LISTS => self.lists.with_label_values(&[name]),
+                what => self.certificates.with_label_values(&[what, name]),
+            };
             end.set(*not_after as f64);
         }
     }

@@ -17,8 +17,6 @@ const BURST: u64 = 60;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Blocked sources that are remembered at a time.
 const MOST: usize = 100;
-/// Certificates are told of so long before their end.
-const SOON: i64 = 14 * 86_400;
 
 /// Something that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,13 +164,9 @@ fn of_ends(daemon: &Daemon) -> Vec<Condition> {
     let mut found = Vec::new();
     let now = Timestamp::now();
     for end in daemon.metrics.state.certificates() {
-        if end.not_after - now.as_second() >= SOON {
-            continue;
+        if let Some(text) = end.warning(now) {
+            found.push(Condition::new(NoticeEvent::CertificateExpiring, end.subject(), text));
         }
-        let at = Timestamp::from_second(end.not_after).unwrap_or_default();
-        let subject = format!("{} {}", end.what, end.name);
-        let text = format!("a certificate in use ({subject}) ends {at}");
-        found.push(Condition::new(NoticeEvent::CertificateExpiring, subject, text));
     }
     let endings = daemon.live().endings();
     let counts = [

@@ -59,6 +59,11 @@ struct Known {
 }
 
 impl Open {
+    /// What the receiver isn't told of any more is not over.
+    pub(super) fn forget_all_but(&mut self, events: &[NoticeEvent]) {
+        self.0.retain(|(event, _), _| events.contains(event));
+    }
+
     /// What is to be told now that these conditions hold.
     pub(super) fn round<'c>(
         &mut self,

@@ -63,7 +63,7 @@ fn post(notice: &Notice, webhook: &Webhook, body: &str) -> io::Result<()> {
         None => None,
     };
     let header = header.as_ref().map(|(name, value)| (*name, value.as_str()));
-    wire::post(&webhook.endpoint, tls, header, body.as_bytes())
+    wire::post((&webhook.endpoint, tls), header, body.as_bytes())
 }
 
 /// A value that ended the header early would begin another one.

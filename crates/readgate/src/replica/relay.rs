@@ -104,7 +104,7 @@ pub async fn up_to_the_end(
         }
         let walk = walker.walk(inbox)?;
         passed.bytes += walk.forward as u64;
-        if let Some(day) = &passed.day {
+        if let Some(day) = &mut passed.day {
             day.count(walk.forward as u64);
         }
         if let Some(hash) = &mut passed.hash {

@@ -47,7 +47,7 @@ pub fn caps(session: &Session<'_>, got: Got) -> Result<Caps, ErrPacket> {
 /// The day that responses count against as they go, where it is limited.
 pub fn day(session: &Session<'_>) -> Option<LimitedDay> {
     let most = session.role.limits.bytes_per_day?;
-    Some(LimitedDay { read: Arc::clone(&session.read_today), most })
+    Some(LimitedDay::new(Arc::clone(&session.read_today), most))
 }
 
 /// Counts a whole response, where the day isn't limited.

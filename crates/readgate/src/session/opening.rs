@@ -63,8 +63,6 @@ impl<'a> Session<'a> {
             seat: Some(replica.seat.clone()),
             ..Card::new(context, &logged_in.named, client.is_encrypted())
         };
-        // Before the judge is asked for: what changes in between is followed.
-        let generation = daemon.judges.generation();
         let RoleJudge { judge, policy } = daemon.judge(replica.version, &user.role);
         let tag = login_record::record(daemon, context, &logged_in, at(daemon, &replica, &policy))
             .await?;
@@ -77,7 +75,8 @@ impl<'a> Session<'a> {
             judge,
             facts,
             prepared: PreparedStatements::default(),
-            generation,
+            // What has changed since the user was looked up is followed.
+            generation: logged_in.generation,
             program: login_record::program_of(&logged_in.attributes),
             tag,
             user: user.name.as_str().to_owned(),

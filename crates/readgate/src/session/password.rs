@@ -124,7 +124,12 @@ pub async fn choose(session: &mut Session<'_>, wish: Wish) -> Result<(), Ending>
             refuse::note(session, ("password", "password"), SHOWN, None);
             session.send_err(&refused.err_packet()).await
         }
-        (_, Err(why)) => session.send_err(&refuse::ledger_down(&why)).await,
+        (Some(_), Err(why)) => session.send_err(&refuse::ledger_down(&why)).await,
+        (None, Err(why)) => {
+            let text =
+                format!("readgate: your password is changed; the ledger can't say so: {why}");
+            session.send_err(&ErrPacket::new(ER_UNKNOWN_ERROR, SqlState::GENERAL, text)).await
+        }
     }
 }
 

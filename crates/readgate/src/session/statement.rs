@@ -236,7 +236,7 @@ impl<'p> Run<'p> {
             hash: passed.hash.take(),
         };
         // First: what was noted of the day knows then all that the ledger has recorded before.
-        if passed.day.is_none() {
+        if passed.day.take().is_none() {
             limits::count(session, relayed.as_ref().map_or(walker.bytes(), |held| held.bytes));
         }
         let recorded = recording::outcome(session, intent, &report, relayed.as_ref()).await;

@@ -111,7 +111,7 @@ impl Receiver for Syslog {
             Some(wire) => wire,
             none => {
                 self.was_open = Instant::now();
-                none.insert(Wire::connect(&self.endpoint, self.tls.clone())?)
+                none.insert(Wire::connect(&self.endpoint, self.tls.clone(), None)?)
             }
         };
         let sent = wire.write_all(&self.form.frame(line)).and_then(|()| wire.flush());

@@ -1,6 +1,6 @@
 //! What goes over the wire to receivers: connections with deadlines, syslog frames
 //! (RFC 5424 in RFC 6587's octet counting), and one HTTP request.
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,6 +14,9 @@ use crate::tls;
 
 /// For connecting, for each read and write, and for the other end to acknowledge what it was sent.
 pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+/// For a whole request, from the first try to connect to the last byte of the answer: one that comes
+/// byte by byte keeps to the deadline of each read for ever.
+const REQUEST: Duration = Duration::from_secs(20);
 /// How long an end waits for the other end to have read everything.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 /// Most of what a receiver says unasked that is read at a time.
@@ -26,19 +29,63 @@ const ANSWER: u64 = 4096;
 /// A connection to a receiver.
 pub(super) enum Wire {
     /// As it is.
-    Plain(TcpStream),
+    Plain(Socket),
     /// Inside TLS, the receiver's certificate verified.
-    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+    Tls(Box<StreamOwned<ClientConnection, Socket>>),
+}
+
+/// A socket each read and write of which ends in time.
+pub(super) struct Socket {
+    stream: TcpStream,
+    /// When all of them end, together.
+    until: Option<Instant>,
+}
+
+/// What is left for the next step.
+fn left(until: Option<Instant>) -> io::Result<Duration> {
+    let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+    match left.unwrap_or(DEADLINE).min(DEADLINE) {
+        Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+        left => Ok(left),
+    }
+}
+
+impl Write for Socket {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(left(self.until)?))?;
+        self.stream.write(bytes)
+    }
+
+    /// TLS writes its last words, such as why it refuses a certificate, at one go.
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(left(self.until)?))?;
+        self.stream.write_vectored(pieces)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+impl Read for Socket {
+    fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(left(self.until)?))?;
+        self.stream.read(room)
+    }
 }
 
 impl Wire {
-    /// Connects, within the deadline.
-    pub(super) fn connect(endpoint: &Endpoint, tls: Option<Arc<ClientConfig>>) -> io::Result<Self> {
+    /// Connects. What is done over it ends by `until` altogether, if that is given.
+    pub(super) fn connect(
+        endpoint: &Endpoint,
+        tls: Option<Arc<ClientConfig>>,
+        until: Option<Instant>,
+    ) -> io::Result<Self> {
         let (host, port) = (endpoint.address.host.as_str(), endpoint.address.port);
         let mut last = io::Error::other("the name has no address");
         for address in (host, port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, DEADLINE) {
-                Ok(stream) => return Self::over(stream, endpoint, tls),
+            match TcpStream::connect_timeout(&address, left(until)?) {
+                Ok(stream) => return Self::over(Socket { stream, until }, endpoint, tls),
                 Err(error) => last = error,
             }
         }
@@ -46,20 +93,18 @@ impl Wire {
     }
 
     fn over(
-        stream: TcpStream,
+        socket: Socket,
         endpoint: &Endpoint,
         tls: Option<Arc<ClientConfig>>,
     ) -> io::Result<Self> {
-        stream.set_read_timeout(Some(DEADLINE))?;
-        stream.set_write_timeout(Some(DEADLINE))?;
-        SockRef::from(&stream).set_tcp_user_timeout(Some(DEADLINE))?;
+        SockRef::from(&socket.stream).set_tcp_user_timeout(Some(DEADLINE))?;
         match (endpoint.tls, tls) {
-            (false, _) => Ok(Self::Plain(stream)),
+            (false, _) => Ok(Self::Plain(socket)),
             (true, None) => Err(io::Error::other("TLS without a certificate authority")),
             (true, Some(tls)) => {
                 let name = tls::server_name(&endpoint.address.host).map_err(io::Error::other)?;
                 let connection = ClientConnection::new(tls, name).map_err(io::Error::other)?;
-                Ok(Self::Tls(Box::new(StreamOwned::new(connection, stream))))
+                Ok(Self::Tls(Box::new(StreamOwned::new(connection, socket))))
             }
         }
     }
@@ -71,14 +116,14 @@ impl Wire {
     /// # Errors
     /// If the connection is lost.
     pub(super) fn is_open(&mut self) -> io::Result<bool> {
-        if let Some(error) = self.socket().take_error()? {
+        if let Some(error) = self.socket().stream.take_error()? {
             return Err(error);
         }
-        self.socket().set_nonblocking(true)?;
+        self.socket().stream.set_nonblocking(true)?;
         let mut room = [0; 1024];
         let last =
             (0..MOST_READS).map(|_| self.read(&mut room)).find(|read| !matches!(read, Ok(1..)));
-        self.socket().set_nonblocking(false)?;
+        self.socket().stream.set_nonblocking(false)?;
         match last {
             Some(Ok(_)) => Ok(false),
             Some(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
@@ -90,31 +135,20 @@ impl Wire {
     /// Says that nothing follows. Well if the other end has then ended too, as it does when it
     /// has read everything: who closes with something unread resets the connection.
     pub(super) fn end(mut self) -> io::Result<()> {
-        let unknown = || io::Error::other("whether everything was read is not known");
         if !self.is_open()? {
-            return Err(unknown());
+            return Err(io::Error::other("whether everything was read is not known"));
         }
         if let Self::Tls(stream) = &mut self {
             stream.conn.send_close_notify();
             stream.flush()?;
         }
-        self.socket().shutdown(Shutdown::Write)?;
-        let until = Instant::now() + LAST_WAIT;
-        let mut room = [0; 1024];
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(unknown());
-            }
-            self.socket().set_read_timeout(Some(left))?;
-            // Below TLS: only the end of the connection is of interest.
-            if self.socket().read(&mut room)? == 0 {
-                return Ok(());
-            }
-        }
+        self.socket().stream.shutdown(Shutdown::Write)?;
+        self.socket().until = Some(Instant::now() + LAST_WAIT);
+        // Below TLS: only the end of the connection is of interest.
+        io::copy(self.socket(), &mut io::sink()).map(|_| ())
     }
 
-    fn socket(&mut self) -> &mut TcpStream {
+    fn socket(&mut self) -> &mut Socket {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => &mut stream.sock,
@@ -179,14 +213,23 @@ impl Form {
 }
 
 /// Posts JSON, with a header beside the usual ones if there is one; anything but a 2xx is an
-/// error. Errors hold neither the path nor the header.
+/// error. Errors hold neither the path nor the header. Takes no longer than [`REQUEST`], unless the
+/// host's name can't be looked up in that time.
 pub(crate) fn post(
-    endpoint: &Endpoint,
-    tls: Option<Arc<ClientConfig>>,
+    (endpoint, tls): (&Endpoint, Option<Arc<ClientConfig>>),
     header: Option<(&str, &str)>,
     body: &[u8],
 ) -> io::Result<()> {
-    let mut wire = Wire::connect(endpoint, tls)?;
+    post_until(Instant::now() + REQUEST, (endpoint, tls), header, body)
+}
+
+fn post_until(
+    until: Instant,
+    (endpoint, tls): (&Endpoint, Option<Arc<ClientConfig>>),
+    header: Option<(&str, &str)>,
+    body: &[u8],
+) -> io::Result<()> {
+    let mut wire = Wire::connect(endpoint, tls, Some(until))?;
     let header = header.map(|(name, value)| Zeroizing::new(format!("{name}: {value}\r\n")));
     let head = format!(
         "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
@@ -216,7 +259,48 @@ pub(crate) fn post(
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use config::HostPort;
+    use rustls::RootCertStore;
+
     use super::*;
+
+    /// A receiver that answers this, one byte after the other, for as long as somebody listens.
+    fn dripping(tls: bool, mut answer: impl Iterator<Item = u8> + Send + 'static) -> Endpoint {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            while peer.write_all(&[answer.next().unwrap()]).is_ok() {
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let address = HostPort { host: "127.0.0.1".into(), port };
+        Endpoint { tls, address, path: "/".into() }
+    }
+
+    #[test]
+    fn an_answer_that_comes_byte_by_byte_is_not_waited_for_without_end() {
+        let letters = dripping(false, std::iter::repeat(b'x'));
+        // The beginning of a handshake's longest record.
+        let record = [0x16, 3, 3, 0x40, 0].into_iter().chain(std::iter::repeat(0));
+        let record = dripping(true, record);
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let nobody = tls.unwrap().with_root_certificates(RootCertStore::empty());
+        let nobody = Arc::new(nobody.with_no_client_auth());
+        for (endpoint, tls) in [(letters, None), (record, Some(nobody))] {
+            let until = Instant::now() + Duration::from_millis(100);
+            let error = post_until(until, (&endpoint, tls), None, b"{}").unwrap_err().kind();
+            assert!(
+                matches!(error, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock),
+                "{error}"
+            );
+        }
+    }
 
     fn form(longest: usize) -> Form {
         Form { node: "node 1".into(), longest }

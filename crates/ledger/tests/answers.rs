@@ -1,0 +1,166 @@
+//! Answers that must not be taken for others: what a report and the statistics count, and what
+//! they don't.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests may stop at the first surprise")]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{line, ok, query, read_on, refused, report_request, who};
+use ledger::cli::{Search, search, search_csv, show, stats};
+use ledger::report::{Report, ReportFormat, ReportRequest, report};
+use ledger::{Ledger, LedgerSettings, Names, Outcome, Refusal};
+
+/// A ledger of these lines.
+fn written(lines: impl IntoIterator<Item = String>) -> (tempfile::TempDir, Vec<PathBuf>) {
+    let folder = tempfile::tempdir().unwrap();
+    let text: String = lines.into_iter().collect();
+    fs::write(folder.path().join("ledger-n-000000000001.jsonl"), text).unwrap();
+    let paths = vec![folder.path().to_owned()];
+    (folder, paths)
+}
+
+/// Of a report, whom a sort of notes is about, and what they say.
+fn notes<'r>(report: &'r Report, kind: &str) -> Vec<(&'r str, &'r str)> {
+    let notes = report.notable.iter().filter(|note| note.kind == kind);
+    notes.map(|note| (note.user.as_str(), note.what.as_str())).collect()
+}
+
+#[test]
+fn what_was_answered_ok_was_not_denied() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let alice = ledger.tag(&who(1));
+    let absorbed = Refusal { verdict: "absorbed", rule: "absorbed", ..refused() };
+    for refusal in [refused(), absorbed.clone(), absorbed] {
+        ledger.refusal(&alice, &refusal).wait().unwrap();
+    }
+    ledger.close("test").unwrap();
+    let paths = vec![folder.path().to_owned()];
+    let denied = &report(&report_request(&paths)).unwrap().denied["alice"];
+    let rules: Vec<_> = denied.iter().map(|(rule, denied)| (rule.as_str(), denied.count)).collect();
+    assert_eq!(rules, [("not_a_read", 1)]);
+    let counted = &stats(&paths, &Search::default()).unwrap()["alice"];
+    assert_eq!((counted.refused, counted.absorbed), (1, 2));
+}
+
+#[test]
+fn a_report_on_a_table_tells_of_that_one_and_of_who_is_new_to_it() {
+    let both = |line: String| line.replace("[\"clin.visit\"]", "[\"clin.visit\",\"clin.drug\"]");
+    let (_folder, paths) = written([
+        read_on("n", 1, "2026-11-16T10:00:00", "clin.drug"),
+        both(read_on("n", 2, "2026-11-20T10:00:00", "clin.visit")),
+    ]);
+    let (table, from) = (Some("clin.visit".into()), Some("2026-11-20".into()));
+    let report = report(&ReportRequest { table, from, ..report_request(&paths) }).unwrap();
+    assert_eq!(report.tables.keys().collect::<Vec<_>>(), ["clin.visit"]);
+    assert_eq!(notes(&report, "first_time_table"), [("alice", "clin.visit")]);
+}
+
+#[test]
+fn nobody_is_dormant_by_days_still_to_come() {
+    let login = |sequence, time: &str, user: &str| {
+        line(sequence, time, &format!("\"event\":\"login\",\"session\":1,\"user\":\"{user}\""))
+    };
+    let (_folder, paths) =
+        written([login(1, "2026-01-05T10:00:00", "ann"), login(2, "2026-03-02T10:00:00", "bob")]);
+    let dormant = |to: &str, dormant_days| {
+        let request = ReportRequest { to: Some(to.into()), dormant_days, ..report_request(&paths) };
+        notes(&report(&request).unwrap(), "dormant").len()
+    };
+    assert_eq!([dormant("2026", 90), dormant("2026", 50)], [0, 1]);
+    // What comes later tells that nothing happened up to the end of the report.
+    assert_eq!([dormant("2026-02-28", 50), dormant("2026-02-20", 50)], [1, 0]);
+}
+
+#[test]
+fn notes_that_find_no_room_are_counted() {
+    let failed = |sequence| {
+        let members = "\"event\":\"login_failed\",\"session\":1,\"user\":\"eve\",\"reason\":\"no\"";
+        line(sequence, "2026-11-20T10:00:00", members)
+    };
+    let (_folder, paths) = written((1..=1200).map(failed));
+    let report = report(&report_request(&paths)).unwrap();
+    let told = notes(&report, "login_failed");
+    assert_eq!(told.len(), 1001);
+    assert_eq!(told.last(), Some(&("", "200 more of these are left out here")));
+}
+
+#[test]
+fn statistics_by_table_count_the_statements_that_named_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let alice = ledger.tag(&who(1));
+    for table in ["clin.visit", "clin.visit", "clin.drug"] {
+        let names = Names::new(None, &[table.to_owned()], &[]);
+        let intent = ledger.intent(&alice, &query(b"SELECT 1")).wait().unwrap();
+        let outcome = Outcome { names: Some(&names), ..ok() };
+        ledger.outcome(&alice, intent, &outcome).wait().unwrap();
+    }
+    drop(ledger.intent(&alice, &query(b"SELECT 1")).wait().unwrap());
+    ledger.close("test").unwrap();
+    let paths = vec![folder.path().to_owned()];
+    let by_table = Search { table: Some("clin.visit".into()), ..Search::default() };
+    let counted = &stats(&paths, &by_table).unwrap()["alice"];
+    assert_eq!((counted.statements, counted.rows), (2, 2));
+    let by_user = Search { user: Some("alice".into()), ..Search::default() };
+    let counted = &stats(&paths, &by_user).unwrap()["alice"];
+    assert_eq!((counted.statements, counted.failed), (4, 1), "also one whose end names nobody");
+}
+
+#[test]
+fn a_report_over_encrypted_files_says_that_they_are_missing() {
+    let (folder, paths) = written([read_on("n", 9, "2026-11-20T10:00:00", "clin.visit")]);
+    let of = |paths: &[PathBuf]| report(&report_request(paths)).unwrap();
+    assert!(notes(&of(&paths), "not_read").is_empty());
+    let sealed = folder.path().join("ledger-n-000000000000.jsonl.zst.age");
+    fs::write(&sealed, "").unwrap();
+    let report = of(&paths);
+    assert_eq!(notes(&report, "not_read").len(), 1);
+    for format in [ReportFormat::Text, ReportFormat::Csv, ReportFormat::Json, ReportFormat::Html] {
+        let mut out = Vec::new();
+        report.write(format, &mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("1 files are encrypted"), "{format:?}");
+    }
+    decrypted_beside(&sealed);
+    assert!(notes(&of(&paths), "not_read").is_empty());
+}
+
+fn decrypted_beside(sealed: &Path) {
+    let line = read_on("n", 1, "2026-11-19T10:00:00", "clin.visit");
+    let packed = zstd::encode_all(line.as_bytes(), 1).unwrap();
+    fs::write(sealed.with_extension(""), packed).unwrap();
+}
+
+#[test]
+fn a_report_tells_what_it_is_about() {
+    let (_folder, paths) = written([read_on("n", 1, "2026-11-20T10:00:00", "clin.visit")]);
+    let (user, table) = (Some("alice".into()), Some("clin.visit".into()));
+    let (from, to) = (Some("2026-11".into()), Some("2026-11-23".into()));
+    let request = ReportRequest { user, table, from, to, ..report_request(&paths) };
+    let report = report(&request).unwrap();
+    for format in [ReportFormat::Text, ReportFormat::Csv, ReportFormat::Json, ReportFormat::Html] {
+        let mut out = Vec::new();
+        report.write(format, &mut out).unwrap();
+        let about = "user alice, table clin.visit, from 2026-11, to 2026-11-23 (UTC)";
+        assert!(String::from_utf8(out).unwrap().contains(about), "{format:?}");
+    }
+}
+
+#[test]
+fn a_damaged_line_hides_none_of_the_others() {
+    let read = |sequence| read_on("n", sequence, "2026-11-20T10:00:00", "clin.visit");
+    let garbled = read(2).replace("\"rows\":1", "\"rows\":\u{fffd}");
+    let (_folder, paths) = written([read(1), garbled, "\u{1}\u{2}\n".to_owned(), read(4)]);
+    let all = Search { with_text: true, with_login: true, ..Search::default() };
+    let (mut lines, mut table, mut shown) = (Vec::new(), Vec::new(), Vec::new());
+    assert_eq!(search(&paths, &all, &mut lines).unwrap(), 4);
+    assert_eq!(search_csv(&paths, &all, &mut table).unwrap(), 4);
+    assert!(show(&paths, 2, &mut shown).unwrap().found);
+    for out in [lines, table, shown] {
+        let out = String::from_utf8(out).unwrap();
+        assert!(out.contains('\u{fffd}'), "{out}");
+    }
+}
