@@ -186,19 +186,19 @@ impl<'s> Place<'s> {
     fn shown(self) -> String {
         match self.described().is_none_or(|(_, key)| key.kind == Kind::Secret) {
             true => SECRET.to_owned(),
-            false => whole_or_begun(self.value()),
+            false => whole_or_begun(self.value(), SHOWN),
         }
     }
 }
 
-/// What isn't whole says so.
-fn whole_or_begun(value: &str) -> String {
-    match value.char_indices().nth(SHOWN) {
+/// A text for a record that can't hold more than so many characters of it. What isn't whole says so.
+pub fn whole_or_begun(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => {
-            let (start, rest) = value.split_at_checked(end).unwrap_or((value, ""));
+            let (start, rest) = text.split_at_checked(end).unwrap_or((text, ""));
             format!("{start}... and {} bytes more", rest.len())
         }
-        None => value.to_owned(),
+        None => text.to_owned(),
     }
 }
 

@@ -23,6 +23,7 @@ use crate::lines::{
 use crate::logins::Logins;
 use crate::report::{row, widen};
 use crate::shown;
+pub use crate::statement::holds_statements;
 use crate::texts::Texts;
 use crate::verify::{VerifyError, VerifyRequest, verify};
 

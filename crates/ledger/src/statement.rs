@@ -70,9 +70,21 @@ impl Statement {
     }
 }
 
+/// What the names of the files of statements begin with.
+pub(crate) const NAME: &str = "archives-";
+
 /// Where a node's statements stand.
 pub(crate) fn path(directory: &Path, node: &str) -> PathBuf {
-    directory.join(format!("archives-{}.jsonl", safe_name(node)))
+    directory.join(format!("{NAME}{}.jsonl", safe_name(node)))
+}
+
+/// Whether a folder holds statements: there are files whose records aren't there any more, or only
+/// encrypted.
+pub fn holds_statements(folder: &Path) -> bool {
+    let is_one = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(NAME))
+    };
+    files::list(folder).is_ok_and(|paths| paths.iter().any(is_one))
 }
 
 /// The node's statements whose signatures hold.

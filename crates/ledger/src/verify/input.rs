@@ -15,7 +15,7 @@ use crate::checkpoint::Checkpoint;
 use crate::files::{self, COMPRESSED, PLAIN, SEALED};
 use crate::keys::PublicKey;
 use crate::line::{Frame, Hash, sha256};
-use crate::statement::Statement;
+use crate::statement::{self, Statement};
 
 /// A file that can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -171,7 +171,7 @@ impl Inputs {
 
     /// Takes in the statements that have come since the last time.
     fn read_statements(&mut self) -> Result<(), VerifyError> {
-        for path in self.in_folders("archives-", &[PLAIN])? {
+        for path in self.in_folders(statement::NAME, &[PLAIN])? {
             let read = self.statements_read.entry(path.clone()).or_default();
             let mut bytes = Vec::new();
             File::open(&path)

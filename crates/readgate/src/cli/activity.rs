@@ -1,13 +1,12 @@
 //! What the ledger knows of logins: who came, who was refused, from which networks. Read
 //! from the files as they are; the daemon need not run.
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use access::Timestamp;
 use ipnet::IpNet;
-use ledger::cli::{Search, sealed_files};
+use ledger::cli::{Search, holds_statements, sealed_files};
 use serde_json::Value;
 
 use super::ledger::note_this_reading;
@@ -54,7 +53,7 @@ impl Activity {
     pub(super) fn read(paths: &[PathBuf], since: Timestamp) -> std::io::Result<Self> {
         note_this_reading(paths)?;
         let lacks_files =
-            !sealed_files(paths)?.is_empty() || paths.iter().any(|path| has_archives(path));
+            !sealed_files(paths)?.is_empty() || paths.iter().any(|path| holds_statements(path));
         let mut activity = Self { lacks_files, ..Self::default() };
         let from = Some(since.to_string().chars().take(19).collect::<String>());
         for (event, from) in
@@ -89,14 +88,6 @@ impl Activity {
             logins.last_failed = logins.last_failed.take().max(Some((time, source)));
         }
     }
-}
-
-/// Whether a folder holds statements about files whose records aren't there any more.
-fn has_archives(folder: &Path) -> bool {
-    let is_one = |name: OsString| name.to_string_lossy().starts_with("archives-");
-    folder
-        .read_dir()
-        .is_ok_and(|mut files| files.any(|file| file.is_ok_and(|file| is_one(file.file_name()))))
 }
 
 /// Hands over each line as the record that it is.

@@ -1,6 +1,8 @@
 //! What a reload has changed, in as many records as that takes: what one record can hold is limited,
 //! and the list of users of a whole hospital is not.
 
+use config::whole_or_begun;
+
 /// A key, what it was, what it is: none of them is long.
 type Difference = (String, String, String);
 
@@ -27,13 +29,7 @@ pub(super) fn of(differences: Vec<Difference>) -> Vec<Vec<Difference>> {
 
 /// The beginning of a reason, of one that is too long: a problem for each of thousands of users.
 pub(super) fn shortened(why: &str) -> String {
-    let end = why.char_indices().nth(PART).map_or(why.len(), |(at, _)| at);
-    let (start, rest) = why.split_at_checked(end).unwrap_or((why, ""));
-    if rest.is_empty() {
-        why.to_owned()
-    } else {
-        format!("{start}... and {} bytes more", rest.len())
-    }
+    whole_or_begun(why, PART)
 }
 
 #[cfg(test)]
