@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use common::life::{RECIPIENT, check, fill, found, names, settings, wait_until};
+use common::life::{
+    RECIPIENT, check, fill, found, names, settings, wait_for_two_passes, wait_until,
+};
 use common::{query, who};
 use ledger::cli::{Search, search};
 use ledger::verify::{Finding, VerifyRequest, What, verify};
@@ -18,14 +20,6 @@ use ledger::{Ledger, LedgerSettings, Recipient, keygen, note_reading, rotate_key
 
 /// What decrypts for [`RECIPIENT`].
 const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
-
-/// The keeper has been through all files from one end to the other since this began.
-fn wait_for_two_passes(folder: &Path) {
-    for passes in 1..=2 {
-        note_reading(&[folder.join("ledger")], "op", 7, "marks a pass of the keeper").unwrap();
-        wait_until("a pass", || found(folder, "reading") == passes);
-    }
-}
 
 #[test]
 fn closed_files_are_compressed_and_stay_readable_and_whole() {

@@ -94,8 +94,9 @@ fn what_is_no_result_set_ends_where_its_command_says() {
 #[test]
 fn a_first_packet_that_counts_no_columns_is_malformed() {
     let with_flag = ResponseForm { deprecate_eof: true, optional_metadata: true };
-    let cases: [(ResponseForm, &[u8]); 6] = [
+    let cases: [(ResponseForm, &[u8]); 7] = [
         (NEW, b""),
+        (NEW, &[0xfc, 0, 0]),
         (NEW, &[1, 0]),
         (NEW, &[0xfd, 0, 0, 1]),
         (NEW, &[0xff]),
@@ -249,15 +250,55 @@ fn sequence_ids_are_checked_and_rewritten() {
 }
 
 #[test]
-fn more_results_flag_is_set_in_a_classic_eof_and_in_ok() {
-    for (payloads, at) in [(&[&[1][..], DEFINITION, EOF, ROW, EOF][..], 3), (&[OK][..], 3)] {
+fn more_results_flag_is_set_where_the_status_stands() {
+    let counting = [0xfe, 0xfc, 0, 2, 0];
+    let cases: [(ResponseForm, &[&[u8]], usize); 5] = [
+        (CLASSIC, &[&[1], DEFINITION, EOF, ROW, EOF], 3),
+        (CLASSIC, &[&[1], DEFINITION, EOF, ROW, &counting], 3),
+        (CLASSIC, &[OK], 3),
+        (CLASSIC, &[&[0, 0xfc, 1, 2, 0xfd, 1, 2, 3, 2, 0, 0, 0]], 8),
+        (NEW, &[&[1], DEFINITION, ROW, &[0xfe, 0xfc, 1, 2, 0, 2, 0, 0, 0]], 5),
+    ];
+    for (form, payloads, at) in cases {
         let mut whole = wire(1, payloads);
-        ResponseWalker::new(Expect::Results, CLASSIC, 1, 1)
+        ResponseWalker::new(Expect::Results, form, 1, 1)
             .with_more_after(true)
             .walk(&mut whole)
             .unwrap();
         let last = payloads.last().unwrap().len();
         assert_eq!(whole[whole.len() - last + at], 10);
+    }
+}
+
+#[test]
+fn warnings_are_those_of_the_last_result() {
+    let results: [(ResponseForm, &[&[u8]]); 3] = [
+        (CLASSIC, &[&[1], DEFINITION, EOF, ROW, &[0xfe, 7, 0, 2, 0]]),
+        (NEW, &[&[1], DEFINITION, ROW, &[0xfe, 0, 0, 2, 0, 7, 0]]),
+        (NEW, &[&[0, 1, 0, 10, 0, 3, 0], &[0, 1, 0, 2, 0, 7, 0]]),
+    ];
+    for (form, payloads) in results {
+        let mut walker = ResponseWalker::new(Expect::Results, form, 1, 1);
+        assert_eq!(walker.walk(&mut wire(1, payloads)).unwrap().end, Some(ok()));
+        assert_eq!(walker.warnings(), 7);
+    }
+}
+
+#[test]
+fn an_error_is_put_in_between_packets_alone_and_a_share_counts_from_there() {
+    let whole = wire(1, &[&[1], DEFINITION, ROW, ROW, ROW, ROW, OK_AS_EOF]);
+    let border = wire(1, &[&[1], DEFINITION, ROW]).len();
+    for (len, expected) in [(border, Some(9)), (border + 5, None), (border + 3, Some(9))] {
+        let mut walker = ResponseWalker::new(Expect::Results, NEW, 1, 6);
+        let forward = walker.walk(&mut whole[..len].to_vec()).unwrap().forward;
+        assert_eq!(walker.client_border(), expected, "after {len} bytes");
+        // The rest of the row under way, one more, and no second one.
+        let rest = if expected.is_none() { 1 } else { 0 };
+        let before = walker.rows();
+        walker.leave(rest + 6);
+        walker.leave(rest + 60);
+        let walk = walker.walk(&mut whole[forward..].to_vec()).unwrap();
+        assert_eq!((walk.over.is_some(), walker.rows()), (true, before + 1), "after {len} bytes");
     }
 }
 
