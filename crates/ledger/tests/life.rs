@@ -355,7 +355,9 @@ fn an_encrypted_file_is_never_there_without_what_is_signed_about_it() {
     fs::create_dir(&statements).unwrap();
     fill(&ledger, 60);
     wait_until("the failure", || found(folder, "ledger_trouble") > 0);
+    wait_for_two_passes(folder);
     ledger.close("test").unwrap();
+    assert_eq!(found(folder, "ledger_trouble"), 1, "it is told once");
     fs::remove_dir(&statements).unwrap();
     let report = check(folder);
     assert!(report.is_intact(), "{:?}", report.findings().next());
