@@ -74,6 +74,8 @@ on_both! {
         let (directory, mut config) = stage.own_config("balancer_listed");
         configure(&mut config, "balancer_listed");
         let listed = Readgate::start(&directory, config);
+        // A balancer's own connection, as for its health checks: nothing is said, nothing recorded.
+        assert_eq!(said_to(listed.port, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"), "");
         let addresses = [203, 0, 113, 9, 127, 0, 0, 1, 0, 1, 0, 2];
         let second = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &addresses].concat();
         for header in [&b"PROXY TCP4 203.0.113.9 127.0.0.1 1 2\r\n"[..], &second] {
@@ -91,6 +93,7 @@ on_both! {
         wait_for("both are refused as whom the listed one names", SOON, || {
             (told(&listed, "source_denied", "203.0.113.9", "") == 2).then_some(())
         });
+        assert_eq!(told(&listed, "login_failed", "127.0.0.1", ""), 0);
         wait_for("the other's headers are told of", SOON, || {
             let reason = "proxy_protocol_from";
             (told(&stage.readgate, "login_failed", "127.0.0.1", reason) == 2).then_some(())
