@@ -93,7 +93,7 @@ on_both! {
         wait_for("both are refused as whom the listed one names", SOON, || {
             (told(&listed, "source_denied", "203.0.113.9", "") == 2).then_some(())
         });
-        assert_eq!(told(&listed, "login_failed", "127.0.0.1", ""), 0);
+        assert_eq!(told(&listed, "login_failed", "127.0.0.1", "health_check"), 0);
         wait_for("the other's headers are told of", SOON, || {
             let reason = "proxy_protocol_from";
             (told(&stage.readgate, "login_failed", "127.0.0.1", reason) == 2).then_some(())
