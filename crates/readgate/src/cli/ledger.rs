@@ -317,9 +317,9 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
     check_sense(command)?;
     note_reader(command)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let unreadable = |error: std::io::Error| match error.kind() {
-        ErrorKind::BrokenPipe => (SEEN_ENOUGH, String::new()),
-        _ => (EXIT_INPUT, error.to_string()),
+    let unreadable = |error: std::io::Error| {
+        let code = if error.kind() == ErrorKind::BrokenPipe { SEEN_ENOUGH } else { EXIT_INPUT };
+        (code, error.to_string())
     };
     let answer = match command {
         LedgerCommand::Verify { paths, public_key, anchors, json } => {
