@@ -1,0 +1,65 @@
+//! Columns of queries around the one that names them.
+
+use super::*;
+use crate::server::ServerVersion;
+
+fn columns(server: &str, text: &str) -> String {
+    let server = ServerVersion::from_greeting(server.as_bytes()).unwrap();
+    let facts = SessionFacts::new(server, b"", 255, None).unwrap();
+    structure(&facts, text.as_bytes()).columns.join(" ")
+}
+
+#[test]
+fn a_bare_column_of_a_subquery_may_be_of_a_query_around() {
+    for (text, expected) in [
+        ("SELECT a FROM t WHERE EXISTS (SELECT 1 FROM u WHERE k = b AND u.c)", "?.b ?.k t.a u.c"),
+        ("SELECT (SELECT b FROM u) FROM t", "?.b"),
+        (
+            "SELECT a FROM t WHERE b > ALL (SELECT c FROM u) OR COUNT(DISTINCT (SELECT d FROM u))",
+            "?.c ?.d t.a t.b",
+        ),
+        ("SELECT a FROM t GROUP BY a HAVING a IN (SELECT c FROM u WHERE MAX(b))", "?.b ?.c t.a"),
+        ("SELECT 1 FROM t WHERE (SELECT 1 FROM u WHERE (SELECT 1 FROM v WHERE a))", "?.a"),
+        (
+            "SELECT a FROM t WHERE b IN (WITH c AS (SELECT d FROM u) SELECT c.d FROM c)",
+            "?.d t.a t.b",
+        ),
+        // A table of the same name has the same columns.
+        ("SELECT a FROM t WHERE b = (SELECT MAX(b) FROM t AS x)", "t.a t.b"),
+        // No query around has tables.
+        ("SELECT (SELECT b FROM u), (SELECT c FROM (SELECT 1 AS k) AS d, u)", "u.b u.c"),
+        ("SET @a = (SELECT MAX(b) FROM u)", "u.b"),
+        // One that stands for a table doesn't see those beside it.
+        ("SELECT a FROM t JOIN (SELECT b FROM u UNION SELECT c FROM v) AS d", "t.a u.b v.c"),
+        ("SELECT a FROM t, ((SELECT b FROM u) UNION (SELECT c FROM v)) AS d", "t.a u.b v.c"),
+        ("WITH c AS (SELECT b FROM u) SELECT a FROM t WHERE a IN (TABLE c)", "t.a u.b"),
+        ("SELECT a FROM t, (WITH c AS (SELECT b FROM u) SELECT 1 FROM c) AS d", "t.a u.b"),
+        // Nor do those of one UNION see each other's.
+        ("SELECT a FROM t UNION ALL (SELECT b FROM u) EXCEPT (SELECT c FROM v)", "t.a u.b v.c"),
+        // A subquery without the name hides no column.
+        ("SELECT (SELECT b FROM (SELECT 1 AS k) AS d) FROM t", "t.b"),
+    ] {
+        for server in ["9.7.4", "10.11.14-MariaDB"] {
+            assert_eq!(columns(server, text), expected, "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_stands_for_a_table_sees_more_of_mysql() {
+    for (text, mysql, mariadb) in [
+        ("SELECT 1 FROM t, LATERAL (SELECT b FROM u) AS d", "?.b", "?.b"),
+        ("SELECT (SELECT 1 FROM (SELECT b FROM u) AS d) FROM t", "?.b", "u.b"),
+        ("SELECT (SELECT k FROM (SELECT c AS k FROM u) AS d) FROM t", "?.c ?.k", "?.k u.c"),
+    ] {
+        assert_eq!(columns("9.7.4", text), mysql, "{text}");
+        assert_eq!(columns("10.11.14-MariaDB", text), mariadb, "{text}");
+    }
+}
+
+#[test]
+fn an_alias_may_stand_behind_a_sign_of_equality() {
+    for server in ["9.7.4", "10.11.14-MariaDB"] {
+        assert_eq!(columns(server, "SELECT x.a, u.b FROM t = x, u"), "t.a u.b");
+    }
+}
