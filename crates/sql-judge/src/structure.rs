@@ -320,6 +320,11 @@ impl Reader<'_> {
         let is_bare = name.path.parts().is_some_and(|parts| parts.len() == 1) && !name.path.star;
         let word = self.walk.bytes(first);
         if is_bare && first.kind == Kind::Word && is_reserved(self.mode, word) {
+            // `t NATURAL JOIN u` compares columns that it doesn't name.
+            let is_mode = || self.walk.bytes(name.next).eq_ignore_ascii_case(b"LANGUAGE");
+            if word.eq_ignore_ascii_case(b"NATURAL") && !is_mode() {
+                self.all_columns();
+            }
             return self.note_interval(word);
         }
         if matches!(name.place, Place::United | Place::Type) {

@@ -58,6 +58,21 @@ fn what_stands_for_a_table_sees_more_of_mysql() {
 }
 
 #[test]
+fn a_natural_join_reads_what_it_does_not_name() {
+    for (text, expected) in [
+        ("SELECT t.a FROM t NATURAL JOIN u", "t.* t.a u.*"),
+        ("SELECT x.a FROM t AS x NATURAL LEFT JOIN (SELECT 1980 AS born) AS d", "t.* t.a"),
+        ("SELECT 1 FROM (t PARTITION (p) NATURAL RIGHT OUTER JOIN u) WHERE t.a", "t.* t.a u.*"),
+        ("SELECT 1 FROM t JOIN u ON t.a = u.a NATURAL JOIN v", "t.* t.a u.* u.a v.*"),
+        ("SELECT MATCH(a) AGAINST('x' IN NATURAL LANGUAGE MODE) FROM t", "t.a"),
+    ] {
+        for server in ["9.7.4", "10.11.14-MariaDB"] {
+            assert_eq!(columns(server, text), expected, "{text}");
+        }
+    }
+}
+
+#[test]
 fn an_alias_may_stand_behind_a_sign_of_equality() {
     for server in ["9.7.4", "10.11.14-MariaDB"] {
         assert_eq!(columns(server, "SELECT x.a, u.b FROM t = x, u"), "t.a u.b");
