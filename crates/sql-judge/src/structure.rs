@@ -352,7 +352,11 @@ impl Reader<'_> {
         }
         let parts = name.path.parts().unwrap_or_default();
         let mut parts: Vec<String> = parts.iter().map(|part| self.token_text(*part)).collect();
-        if name.path.star {
+        // Another name of a key's column, whichever that is.
+        if parts.last().is_some_and(|last| last.eq_ignore_ascii_case("_rowid")) {
+            parts.pop();
+            parts.push("*".to_owned());
+        } else if name.path.star {
             parts.push("*".to_owned());
         }
         let may_be_alias = name.place == Place::Having

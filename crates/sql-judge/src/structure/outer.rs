@@ -1,4 +1,4 @@
-//! Columns of queries around the one that names them.
+//! Columns that a text names by other names than theirs, or not at all, and those of queries around.
 
 use super::*;
 use crate::server::ServerVersion;
@@ -65,6 +65,18 @@ fn a_natural_join_reads_what_it_does_not_name() {
         ("SELECT 1 FROM (t PARTITION (p) NATURAL RIGHT OUTER JOIN u) WHERE t.a", "t.* t.a u.*"),
         ("SELECT 1 FROM t JOIN u ON t.a = u.a NATURAL JOIN v", "t.* t.a u.* u.a v.*"),
         ("SELECT MATCH(a) AGAINST('x' IN NATURAL LANGUAGE MODE) FROM t", "t.a"),
+    ] {
+        for server in ["9.7.4", "10.11.14-MariaDB"] {
+            assert_eq!(columns(server, text), expected, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_row_s_id_is_one_of_all_columns() {
+    for (text, expected) in [
+        ("SELECT _rowid FROM t WHERE b", "t.* t.b"),
+        ("SELECT x.`_RowId`, u.a FROM t AS x, u", "t.* u.a"),
     ] {
         for server in ["9.7.4", "10.11.14-MariaDB"] {
             assert_eq!(columns(server, text), expected, "{text}");
