@@ -131,7 +131,7 @@ on_both! {
             let mut victim = stage.enter(&readgate, "olga");
             let id = victim.query("SELECT CONNECTION_ID()").value();
             let slept = scope.spawn(move || victim.query("SELECT SLEEP(50), 'by KILL'"));
-            wait_for("it runs", Duration::from_secs(5), || running(stage, "by KILL").then_some(()));
+            wait_for("it runs", Duration::from_secs(30), || running(stage, "by KILL").then_some(()));
             killer.query(format!("KILL QUERY {id}")).expect_ok();
             slept.join().expect("it ends");
         });
@@ -140,10 +140,10 @@ on_both! {
         let mut gone = stage.enter(&readgate, "olga");
         gone.send_command(0x03, b"SELECT SLEEP(50), 'by leaving'").unwrap();
         let up = || running(stage, "by leaving").then_some(());
-        wait_for("it runs", Duration::from_secs(5), up);
+        wait_for("it runs", Duration::from_secs(30), up);
         drop(gone);
         let down = || (!running(stage, "by leaving")).then_some(());
-        wait_for("it is gone", Duration::from_secs(5), down);
+        wait_for("it is gone", Duration::from_secs(30), down);
 
         let error = killer.query("SELECT * FROM clinical.lab_results").expect_error();
         assert_eq!(error.code, 1226, "{error}");

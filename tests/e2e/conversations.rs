@@ -324,7 +324,7 @@ on_both! {
             let id = if by_greeting { announced } else { asked };
             let began = std::time::Instant::now();
             running.send_command(3, b"SELECT SLEEP(50), 'to be cancelled'").expect("sent");
-            wait_for("the statement runs", Duration::from_secs(5), || {
+            wait_for("the statement runs", Duration::from_secs(30), || {
                 let busy = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(50), \\'to be cancelled%'";
                 (stage.server.sql(busy).trim() != "0").then_some(())
             });

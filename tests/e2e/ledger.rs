@@ -128,7 +128,7 @@ on_both! {
         }
         drop((client, other));
         let ended = || daemon.ledger().iter().filter(|r| r["event"] == "disconnect").count();
-        wait_for("all records", Duration::from_secs(5), || (ended() >= 8).then_some(()));
+        wait_for("all records", Duration::from_secs(30), || (ended() >= 8).then_some(()));
 
         let mut latest: HashMap<u64, Value> = HashMap::new();
         let mut led = HashMap::from([("alice", 0), ("olga", 0)]);

@@ -11,6 +11,7 @@ use readgate_tests::raw::{Login, RawClient, capability as c};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::{Flavour, SHARED_PASSWORD};
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, stage};
+use serde_json::Value;
 use toml::Table;
 
 use crate::reloads::{reload, written};
@@ -123,6 +124,32 @@ fn a_late_answer_to_readgate_is_not_the_answer_to_a_statement() {
     assert!(!holds(&bytes, "utf8mb4"), "{bytes:?}");
 }
 
+/// As if the judge had misunderstood what the statement sets.
+#[test]
+fn no_statement_runs_that_was_judged_in_another_mode_than_the_replicas() {
+    let stage = stage(Flavour::MariaDb);
+    let texts = &["SET sql_mode = 'ANSI_QUOTES'", "@@session.sql_mode"];
+    let meddler = Meddler::start(stage.server.port, texts, |answer| {
+        let said = answer.windows(11).position(|window| window == b"ANSI_QUOTES");
+        if let Some(at) = said {
+            answer[at..at + 11].copy_from_slice(b"TRADITIONAL");
+        }
+        said.is_some()
+    });
+    let (directory, config) = meddled(stage, "another_mode", &meddler);
+    let readgate = Readgate::start(&directory, config);
+    let mut alice = stage.enter(&readgate, "alice");
+    alice.query(texts[0]).expect_ok();
+    let error = alice.query("SELECT 'misread'").expect_error();
+    assert_eq!((error.code, error.state.as_str()), (3168, "08S01"), "{error}");
+    assert!(error.message.starts_with("readgate: "), "{error}");
+    assert!(alice.is_closed());
+    assert!(!stage.server.general_log().contains("'misread'"), "it has reached the replica");
+    let is_ours =
+        |record: &Value| record["reason"].as_str().is_some_and(|r| r.contains("judged by"));
+    readgate.record("disconnect", is_ours);
+}
+
 /// As of two servers behind one name, or of one that begins to count anew.
 #[test]
 fn two_sessions_with_one_id_are_both_told_to_go() {
@@ -152,11 +179,11 @@ fn two_sessions_with_one_id_are_both_told_to_go() {
     let mut config = written(&readgate);
     set(&mut config, "user.0.status", "disabled");
     reload(&readgate, &config);
-    assert!(alice.is_sent_away(Duration::from_secs(5)), "she may not be in any more");
+    assert!(alice.is_sent_away(Duration::from_secs(30)), "she may not be in any more");
     assert_eq!(olga.query("SELECT 'still in'").value(), "still in");
     set(&mut config, "user.1.status", "disabled");
     reload(&readgate, &config);
-    assert!(olga.is_sent_away(Duration::from_secs(5)));
+    assert!(olga.is_sent_away(Duration::from_secs(30)));
 }
 
 /// The sequence ids of compressed packets up to the OK of a PING, an answer of seven bytes.

@@ -190,7 +190,7 @@ on_both! {
         });
         let mut alice = stage_alice(stage, readgate.port);
         bob.query("SELECT 1").expect_ok();
-        assert!(bob.is_sent_away(Duration::from_secs(5)));
+        assert!(bob.is_sent_away(Duration::from_secs(30)));
         let late = Timestamp::now().duration_since(end).as_secs_f64();
         assert!((0.0..1.5).contains(&late), "{late} s after the end");
         alice.query("SELECT 1").expect_ok();
@@ -430,7 +430,7 @@ here.backup(there); here.close()";
         // The ledger has each of them, and so the command line.
         let config = directory.join("proxy.toml").display().to_string();
         let row = format!("127.0.0.0/24\t{counted}\t");
-        wait_for(&row, Duration::from_secs(5), || {
+        wait_for(&row, Duration::from_secs(30), || {
             let denied = run(&["sources", "denied", "--config", &config], "");
             String::from_utf8(denied.stdout).unwrap().contains(&row).then_some(())
         });

@@ -32,7 +32,7 @@ fn with_one_kept(stage: &Stage, name: &str) -> Readgate {
 
 /// Waits until the connections of sessions that are over have been made ready.
 fn until_kept(readgate: &Readgate) {
-    wait_for("a kept connection", Duration::from_secs(5), || {
+    wait_for("a kept connection", Duration::from_secs(30), || {
         let metrics = readgate.http("/metrics")?.1;
         let has = |line: &str| metrics.lines().any(|found| found == line);
         let none_in_use = has("readgate_pool_connections{state=\"in_use\"} 0");
@@ -87,7 +87,7 @@ on_both! {
         }
         drop(first);
         // Another may be kept in its place until it is ready itself, which the guard's question ends.
-        let before = wait_for("the first one's is ready again", Duration::from_secs(5), || {
+        let before = wait_for("the first one's is ready again", Duration::from_secs(30), || {
             let lines = logged(stage, &id);
             lines.last()?.contains("@@global.init_connect").then_some(lines.len())
         });
@@ -114,7 +114,7 @@ on_both! {
         drop(first);
         until_kept(&readgate);
         stage.server.sql(&format!("KILL CONNECTION {id}"));
-        wait_for("the end of the connection", Duration::from_secs(5), || {
+        wait_for("the end of the connection", Duration::from_secs(30), || {
             let left = "SELECT COUNT(*) FROM information_schema.processlist WHERE id = ";
             (stage.server.sql(&format!("{left}{id}")).trim().ends_with('0')).then_some(())
         });
@@ -193,7 +193,7 @@ on_both! {
             traced(&mut client, how);
             let id = id_of(&mut client);
             client.send_command(0x01, b"").expect("sent");
-            wait_for("the connection is closed", Duration::from_secs(5), || {
+            wait_for("the connection is closed", Duration::from_secs(30), || {
                 let left = "SELECT COUNT(*) FROM information_schema.processlist WHERE id = ";
                 (stage.server.sql(&format!("{left}{id}")).trim() == "0").then_some(())
             });

@@ -159,7 +159,7 @@ on_both! {
         let id = alice.query("SELECT CONNECTION_ID()").value();
         alice.send_command(3, b"CALL slow_end()").unwrap();
         readgate.record("intent", |record| record["text"] == "CALL slow_end()");
-        wait_for("the routine sleeps", Duration::from_secs(5), || {
+        wait_for("the routine sleeps", Duration::from_secs(30), || {
             let sleeps = "SELECT COUNT(*) FROM information_schema.processlist WHERE info = 'DO SLEEP(5)'";
             (stage.server.sql(sleeps).trim() == "1").then_some(())
         });

@@ -145,6 +145,19 @@ on_both! {
         assert_eq!(refusal.error().map(|error| error.code), Some(REFUSED));
     }
 
+    /// The question whether it was understood waits for a statement that could be misread.
+    fn leaves_the_warnings_of_a_setting_to_be_asked_for(stage) {
+        let (setting, code) = match stage.server.flavour {
+            Flavour::MySql => ("SET NAMES utf8mb3", "1287"),
+            Flavour::MariaDb => ("SET sql_mode = 'ANSI_QUOTES', max_length_for_sort_data = 1", "1292"),
+        };
+        let mut alice = stage.alice();
+        alice.query(setting).expect_ok();
+        let warnings = alice.query("SHOW WARNINGS").rows();
+        assert_eq!(warnings[0][1].as_deref(), Some(code.as_bytes()), "{warnings:?}");
+        assert_eq!(alice.query("SELECT 'goes on'").value(), "goes on");
+    }
+
     /// To a function a number is a text.
     fn judges_by_the_mode_that_a_function_makes(stage) {
         let ways = [

@@ -48,7 +48,7 @@ on_both! {
         let prepared = client.prepare("DO SLEEP(50), 'beyond'").expect("a read");
         ends_soon("a prepared DO", || client.execute(&prepared, 0, b""));
         assert_eq!(client.query("SELECT 'goes on'").value(), "goes on");
-        wait_for("nothing of it runs on the replica", Duration::from_secs(5), || {
+        wait_for("nothing of it runs on the replica", Duration::from_secs(30), || {
             let running = "SELECT COUNT(*) FROM information_schema.processlist \
                            WHERE info LIKE '%beyond%' AND info NOT LIKE '%processlist%'";
             (stage.server.sql(running).trim() == "0").then_some(())

@@ -80,7 +80,7 @@ fn unharmed(stage: &Stage, readgate: &mut Readgate) {
 
 /// Each of so many connections has left one of these records.
 fn recorded(readgate: &Readgate, events: &[&str], connections: usize) {
-    wait_for("a record of every connection", Duration::from_secs(5), || {
+    wait_for("a record of every connection", Duration::from_secs(30), || {
         let is_one = |record: &serde_json::Value| {
             record["event"].as_str().is_some_and(|event| events.contains(&event))
         };

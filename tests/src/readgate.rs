@@ -126,7 +126,7 @@ impl Readgate {
 
     /// The first record of `event` that `matches`, waited for: files follow the journal.
     pub fn record(&self, event: &str, matches: impl Fn(&Value) -> bool) -> Value {
-        wait_for(&format!("a record of {event}"), Duration::from_secs(5), || {
+        wait_for(&format!("a record of {event}"), Duration::from_secs(30), || {
             self.ledger().into_iter().find(|record| record["event"] == event && matches(record))
         })
     }

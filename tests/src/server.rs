@@ -100,7 +100,7 @@ impl Server {
         let file = self.directory.join("server.pid");
         let id = std::fs::read_to_string(file).expect("the server has written its id");
         self.signal("STOP");
-        wait_for("the server has stopped", Duration::from_secs(5), || {
+        wait_for("the server has stopped", Duration::from_secs(30), || {
             let mut threads = std::fs::read_dir(format!("/proc/{}/task", id.trim())).ok()?;
             let has_stopped = |thread: std::io::Result<std::fs::DirEntry>| {
                 let stat = std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;

@@ -33,9 +33,15 @@ impl<'t> Document<'t> {
         let document = Self { file, line_starts, defaults: RefCell::default(), problems, warnings };
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in errors {
-            let line = document.line(error.span().unwrap_or(0..0));
+            let span = error.span().unwrap_or(0..0);
             let message = error.message().trim_end_matches('.').replace('\n', ", ");
-            document.problem(line, "syntax", Wrong::new(message, "write it as TOML 1.0 wants it"));
+            let wrong = match text.get(span.clone()) {
+                Some(key) if message == "duplicate key" => {
+                    Wrong::new(format!("`{key}` stands here a second time"), "leave one of the two")
+                }
+                _ => Wrong::new(message, "write it as TOML 1.0 wants it"),
+            };
+            document.problem(document.line(span), "syntax", wrong);
         }
         document.into_result(root)
     }

@@ -37,11 +37,12 @@ use crate::packet_stream::PacketStream;
 use crate::patience;
 use crate::recording::SessionRecords;
 use crate::registry::{Order, Orders, Registered};
+use crate::replica::guard::Baseline;
 use crate::replica::pool::Warm;
 use crate::replica::{ReplicaFault, ReplicaSession};
 use crate::role_policy::RoleJudge;
 use crate::usage::BytesRead;
-use opening::charset_unknown;
+use opening::{charset_unknown, read_otherwise};
 use prepared::PreparedStatements;
 use share::{Rested, Traces};
 
@@ -268,10 +269,7 @@ impl<'a> Session<'a> {
 
     /// Reads the session's state back from the replica.
     async fn resync(&mut self) -> Result<(), Ending> {
-        let baseline = self.daemon.pool.target.read_again(&mut self.replica).await;
-        let baseline = baseline.map_err(|fault| {
-            Ending::silent(EndingKind::ReplicaFault, format!("reading state back: {fault}"))
-        })?;
+        let baseline = self.read_back().await?;
         let schema = baseline.schema.as_deref();
         let known = prepares_as_written(self.replica.version, &baseline.collation)
             && self.facts.resync(&baseline.sql_mode, &baseline.character_set_client, schema);
@@ -281,22 +279,43 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Puts the guard in force again behind a routine that may have set something else. Before the
-    /// next statement and not at once: what the routine left, such as warnings, may be asked for.
-    /// Where readgate has answered the last one with an error, that is what is asked for.
-    async fn tighten_for(&mut self, next: &ReadPermit) -> Result<(), Ending> {
+    /// Asks the replica whether it reads texts as the judge does since the last setting.
+    async fn confirm(&mut self) -> Result<(), Ending> {
+        let Baseline { sql_mode, character_set_client, collation, .. } = self.read_back().await?;
+        match self.facts.confirm(&sql_mode, &character_set_client, &collation) {
+            true => Ok(()),
+            false => Err(read_otherwise()),
+        }
+    }
+
+    async fn read_back(&mut self) -> Result<Baseline, Ending> {
+        let baseline = self.daemon.pool.target.read_again(&mut self.replica).await;
+        baseline.map_err(|fault| {
+            Ending::silent(EndingKind::ReplicaFault, format!("reading state back: {fault}"))
+        })
+    }
+
+    /// What the last statement has left to do with the replica before the next one goes there: put
+    /// the guard in force again behind a routine that may have set something else, and ask whether
+    /// a setting made of the session what the judge understood. Not at once: what that statement
+    /// left, such as warnings, may be asked for. Where readgate has answered it with an error, that
+    /// is what is asked for.
+    async fn settle_for(&mut self, next: &ReadPermit) -> Result<(), Ending> {
         let untold = self.untold.take();
-        if !self.replica.is_loose && untold.is_none() {
+        if !self.replica.is_loose && !self.facts.is_foretold() && untold.is_none() {
             return Ok(());
         }
-        if next.asks_diagnostics() {
+        if next.asks_diagnostics() && (!self.facts.is_foretold() || next.reads_alike()) {
             return match untold {
                 Some(err) => Box::pin(self.retell(&err)).await,
                 None => Ok(()),
             };
         }
         if !self.replica.is_loose {
-            return Ok(());
+            return match self.facts.is_foretold() {
+                true => Box::pin(self.confirm()).await,
+                false => Ok(()),
+            };
         }
         Box::pin(self.resync()).await.map_err(|ending| {
             let fault = ReplicaFault::Guard("behind a routine".to_owned());
@@ -317,7 +336,7 @@ impl<'a> Session<'a> {
         let flag = StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES;
         match self.facts.agrees(self.replica.status.contains(flag)) {
             true => Ok(()),
-            false => Err(Ending::silent(EndingKind::Internal, "sql_mode is not as judged")),
+            false => Err(read_otherwise()),
         }
     }
 

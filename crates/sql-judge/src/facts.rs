@@ -37,6 +37,8 @@ pub struct SessionFacts {
     /// Literals may be in a character set that alters what is prepared out of them
     /// ([`prepares_as_written`]).
     literals_in_doubt: bool,
+    /// How texts are read now was foretold from a statement; the replica hasn't said it.
+    foretold: bool,
     /// The statement runs later than it is read, under whatever mode is set then.
     runs_later: bool,
 }
@@ -89,6 +91,7 @@ impl SessionFacts {
             prepared: HashMap::new(),
             in_doubt: false,
             literals_in_doubt: false,
+            foretold: false,
             runs_later: false,
         })
     }
@@ -101,8 +104,12 @@ impl SessionFacts {
                 Change::SqlMode(mode) => {
                     self.sql_mode = *mode;
                     self.lex_mode = lex_mode(self.lex_mode.server, *mode, self.lex_mode.charset);
+                    self.foretold = true;
                 }
-                Change::Charset(charset) => self.lex_mode.charset = *charset,
+                Change::Charset(charset) => {
+                    self.lex_mode.charset = *charset;
+                    self.foretold = true;
+                }
                 Change::Schema(schema) => self.schema = Some(schema.clone()),
                 Change::Prepared(name, text) => {
                     let (text, schema) = (text.clone(), self.schema.clone());
@@ -150,6 +157,28 @@ impl SessionFacts {
     /// can be judged.
     pub fn in_doubt(&self) -> bool {
         self.in_doubt
+    }
+
+    /// Whether how texts are read now is only what a statement was understood to set: the
+    /// replica is to be asked ([`SessionFacts::confirm`]) before it gets a text that was judged so.
+    pub fn is_foretold(&self) -> bool {
+        self.foretold
+    }
+
+    /// Holds what was foretold against what the replica itself says of the session; nothing is
+    /// taken over. False: statements were judged in another reading than the replica's.
+    #[must_use]
+    pub fn confirm(
+        &mut self,
+        sql_mode: &[u8],
+        character_set_client: &[u8],
+        collation_connection: &[u8],
+    ) -> bool {
+        self.foretold = false;
+        let server = self.server();
+        let said = Self::from_session_variables(server, sql_mode, character_set_client, None);
+        said.is_some_and(|said| said.lex_mode == self.lex_mode)
+            && (self.literals_in_doubt || prepares_as_written(server, collation_connection))
     }
 
     /// Whether a literal may not be what would be prepared out of it.

@@ -108,6 +108,13 @@ impl ReadPermit {
         self.kind() == StatementKind::Diagnostics
             || (may_ask && Tokens::of(self).ask().unwrap_or(false))
     }
+
+    /// Whether every mode and character set that is judged in reads it alike: it has no quotes and
+    /// nothing but ASCII.
+    pub fn reads_alike(&self) -> bool {
+        let text = self.text();
+        text.is_ascii() && !text.iter().any(|byte| b"'\"`\\".contains(byte))
+    }
 }
 
 /// The statement, read as it was when it was judged. `None` in what follows: it can't be read.

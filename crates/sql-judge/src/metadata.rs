@@ -163,8 +163,17 @@ const SYS: &[&str] = &[
 ];
 
 /// In `mysql`: how the replica logs in to its source and to federated servers (in clear), and
-/// how accounts do.
-const SECRETS: &[&str] = &["global_priv", "password_history", "servers", "slave_master_info"];
+/// how accounts do. MariaDB's Spider engine keeps in several what `servers` holds.
+const SECRETS: &[&str] = &[
+    "global_priv",
+    "password_history",
+    "servers",
+    "slave_master_info",
+    "spider_link_mon_servers",
+    "spider_tables",
+    "spider_xa_failed_log",
+    "spider_xa_member",
+];
 
 /// In `mysql`, what HELP and time zones need, and where Amazon's drivers look for the cluster's nodes.
 const MYSQL: &[&str] = &[

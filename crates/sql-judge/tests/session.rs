@@ -81,6 +81,62 @@ fn what_an_error_leaves_in_doubt_is_read_back() {
 }
 
 #[test]
+fn what_a_setting_was_understood_to_mean_is_held_against_the_replicas_word() {
+    const MODE: &str = "SET sql_mode = 'ANSI_QUOTES'";
+    const NAMES: &str = "SET NAMES sjis";
+    // What the replica says, and whether that is what was understood.
+    for (setting, mode, charset, collation, is_confirmed) in [
+        (MODE, "ANSI_QUOTES", "utf8mb4", "utf8mb4_bin", true),
+        (MODE, "ANSI_QUOTES,NO_ZERO_DATE", "utf8mb3", "latin1_bin", true),
+        (MODE, "", "utf8mb4", "utf8mb4_bin", false),
+        (MODE, "ANSI_QUOTES,NO_BACKSLASH_ESCAPES", "utf8mb4", "utf8mb4_bin", false),
+        (MODE, "ANSI_QUOTES", "gbk", "utf8mb4_bin", false),
+        (MODE, "ANSI_QUOTES", "swe7", "utf8mb4_bin", false),
+        (MODE, "ANSI_QUOTES,NEVER_HEARD_OF", "utf8mb4", "utf8mb4_bin", false),
+        (NAMES, "", "cp932", "sjis_bin", true),
+        (NAMES, "", "utf8mb4", "sjis_bin", false),
+        (NAMES, "", "sjis", "swe7_bin", false),
+        // The schema's, in which literals may be anything.
+        ("SET CHARACTER SET latin1", "", "latin1", "swe7_bin", true),
+    ] {
+        let mut client = Client::of(MARIADB);
+        assert!(!client.facts.is_foretold());
+        client.run(setting);
+        assert!(client.facts.is_foretold(), "{setting}");
+        let [said, by, to] = [mode, charset, collation].map(str::as_bytes);
+        assert_eq!(
+            client.facts.confirm(said, by, to),
+            is_confirmed,
+            "{mode} {charset} {collation}"
+        );
+        assert!(!client.facts.is_foretold(), "asked once");
+    }
+    for text in ["SET @a = 1", "SET autocommit = 1", "USE other", "PREPARE s FROM 'SELECT 1'"] {
+        let mut client = Client::of(MARIADB);
+        client.run(text);
+        assert!(!client.facts.is_foretold(), "{text}");
+    }
+}
+
+#[test]
+fn a_text_without_quotes_is_read_alike_in_all_modes() {
+    let alike = |text: &str| Client::of(MARIADB).permit(text).reads_alike();
+    for text in ["SHOW WARNINGS", "SELECT FOUND_ROWS() AS n, @@warning_count"] {
+        assert!(alike(text), "{text}");
+    }
+    let others = [
+        "SELECT 'a'",
+        r#"SELECT "a""#,
+        "SELECT 1 AS `a`",
+        r"SELECT 1 /* \ */",
+        "SELECT 1 AS \u{e9}",
+    ];
+    for text in others {
+        assert!(!alike(text), "{text}");
+    }
+}
+
+#[test]
 fn a_call_that_fails_may_have_prepared_other_texts() {
     for (failed, refused) in
         [("CALL clin.report(1)", Some("unknown_prepared")), ("SET NAMES latin1", None)]

@@ -287,7 +287,7 @@ impl<'p> Run<'p> {
             refuse::stale(session, self.command, self.permit, &stale).await?;
             return Ok(None);
         }
-        session.tighten_for(self.permit).await?;
+        session.settle_for(self.permit).await?;
         let caps = match limits::caps(session, self.got()) {
             Ok(caps) => caps,
             Err(err) => {
