@@ -120,6 +120,11 @@ impl Session {
         self.is_gone
     }
 
+    /// Which connection the user has: another one behind a statement that wasn't answered.
+    pub(crate) fn connection(&self) -> u64 {
+        self.thread
+    }
+
     /// Runs a statement as the user; whether the server answered without an error.
     pub(crate) fn run(&mut self, statement: &[u8]) -> bool {
         let (user, limit) = (&mut self.user, Duration::from_secs(20));
