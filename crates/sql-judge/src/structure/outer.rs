@@ -46,6 +46,22 @@ fn a_bare_column_of_a_subquery_may_be_of_a_query_around() {
 }
 
 #[test]
+fn an_alias_does_not_hide_the_same_one_further_out() {
+    for (text, expected) in [
+        ("SELECT (SELECT x.b FROM u AS x) FROM t AS x", "t.b u.b"),
+        ("SELECT 1 FROM (TABLE u) AS x, t AS x WHERE x.a", "t.a u.*"),
+        ("SELECT x.a FROM t AS x JOIN (SELECT x.b FROM u AS x) AS d", "t.a u.b"),
+        ("SELECT 1 AS a FROM t WHERE EXISTS (SELECT a FROM (SELECT 1 AS k) AS d)", "t.a"),
+    ] {
+        for server in ["9.7.4", "10.11.14-MariaDB"] {
+            assert_eq!(columns(server, text), expected, "{text}");
+        }
+    }
+    let text = "SELECT (SELECT 1 FROM LATERAL (SELECT d.b) AS d) FROM t AS d";
+    assert_eq!(columns("9.7.4", text), "t.b");
+}
+
+#[test]
 fn what_stands_for_a_table_sees_more_of_mysql() {
     for (text, mysql, mariadb) in [
         ("SELECT 1 FROM t, LATERAL (SELECT b FROM u) AS d", "?.b", "?.b"),

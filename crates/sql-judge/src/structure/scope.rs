@@ -1,10 +1,9 @@
 //! One query's tables, and the names in it that may be their columns.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::once::{FEW, Once};
+use super::once::Once;
 use crate::walk::View;
 
 /// Most names of one query that are kept.
@@ -158,24 +157,19 @@ impl Scope {
         })
     }
 
-    /// By their aliases, and by those in lower case where none is spelled so. The first of a
-    /// name counts.
-    fn by_alias(&self) -> HashMap<Cow<'_, str>, &Source> {
-        let first = self.sources.iter().rev();
-        let mut found: HashMap<_, _> =
-            first.map(|source| (Cow::from(source.alias.as_str()), source)).collect();
-        for source in &self.sources {
-            found.entry(source.alias.to_lowercase().into()).or_insert(source);
-        }
-        found
-    }
-
-    /// The same without a map, where they are a few.
-    fn of_alias(&self, alias: &str) -> Option<&Source> {
-        let exact = self.sources.iter().find(|source| source.alias == alias);
-        exact.or_else(|| {
-            let lower = alias.to_lowercase();
-            self.sources.iter().find(|source| source.alias.to_lowercase() == lower)
+    /// What has that alias: spelled so, or else in another case, which servers with
+    /// `lower_case_table_names` don't tell apart. Two may have it, as one is a subquery.
+    fn of_alias<'s>(
+        &'s self,
+        alias: &'s str,
+        is_spelled: bool,
+    ) -> impl Iterator<Item = &'s Source> {
+        let looked = || self.sources.iter().take(MOST_JOINED + 1);
+        let is_spelled = is_spelled || looked().any(|source| source.alias == alias);
+        let lower = alias.to_lowercase();
+        looked().filter(move |source| match is_spelled {
+            true => source.alias == alias,
+            false => source.alias.to_lowercase() == lower,
         })
     }
 
@@ -214,22 +208,13 @@ impl Scope {
     /// Takes a name that an inner query with that view could not place.
     pub(super) fn take_over(&mut self, noted: Noted, view: View) {
         let passes = view == View::Beyond;
-        self.keep(Noted { may_be_alias: true, is_inner: true, passes, ..noted });
+        self.keep(Noted { may_be_alias: false, is_inner: true, passes, ..noted });
     }
 
     /// Gives each column that it can place, and returns the names that may be of a query around.
     pub(super) fn resolve(mut self, mut column: impl FnMut(String)) -> Vec<Noted> {
         let mut unknown = Vec::new();
         let names = std::mem::take(&mut self.names).into_items();
-        let by_alias = (self.sources.len() > FEW).then(|| self.by_alias());
-        // Servers with `lower_case_table_names` compare aliases without regard to case. To others
-        // one that is spelled otherwise is that of an outer query.
-        let find = |alias: &str| match &by_alias {
-            Some(by_alias) => {
-                by_alias.get(alias).or_else(|| by_alias.get(&*alias.to_lowercase())).copied()
-            }
-            None => self.of_alias(alias),
-        };
         let is_alias = |name: &String| self.aliases.contains(&name.to_lowercase());
         for mut noted in names {
             match noted.parts.as_slice() {
@@ -237,9 +222,8 @@ impl Scope {
                     let tables = self.sources.iter().filter_map(|source| source.table.as_ref());
                     tables.for_each(|table| column(format!("{table}.*")));
                 }
-                [_] if noted.passes => unknown.push(noted),
-                [bare] if noted.may_be_alias && noted.found == Found::Nowhere && is_alias(bare) => {
-                }
+                [_] | [_, _] if noted.passes => unknown.push(noted),
+                [bare] if noted.may_be_alias && is_alias(bare) => {}
                 [bare] => {
                     noted.found = self.look(bare, noted.found);
                     if noted.found == Found::Several {
@@ -248,14 +232,16 @@ impl Scope {
                         unknown.push(noted);
                     }
                 }
+                // One that lacks the column doesn't hide what has its alias further out.
                 [alias, bare] => {
-                    let source = find(alias);
-                    if let Some(Source { table: Some(table), .. }) = source {
-                        column(format!("{table}.{bare}"));
+                    let is_found = noted.found != Found::Nowhere;
+                    for source in self.of_alias(alias, is_found) {
+                        noted.found = Found::Derived;
+                        if let Some(table) = &source.table {
+                            column(format!("{table}.{bare}"));
+                        }
                     }
-                    if source.is_none_or(|source| source.alias != *alias) {
-                        unknown.push(noted);
-                    }
+                    unknown.push(noted);
                 }
                 [_, _, _] => column(noted.parts.join(".")),
                 _ => {}
