@@ -13,6 +13,7 @@
     reason = "a test reports by panicking, and says what it counted"
 )]
 
+mod columns;
 mod fuzz;
 mod generator;
 mod locks;

@@ -68,8 +68,9 @@ impl Session {
         });
         let socket = directory.join("mysql.sock").display().to_string();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (mut user, mut watcher) =
-            runtime.block_on(async { (connect(&socket, "").await, connect(&socket, "").await) });
+        let (mut user, mut watcher) = runtime.block_on(async {
+            (connect(&socket, "root", "").await, connect(&socket, "root", "").await)
+        });
         let version: String =
             runtime.block_on(user.query_first("SELECT VERSION()")).unwrap().unwrap();
         let server = ServerVersion::from_greeting(version.as_bytes()).unwrap();
@@ -91,6 +92,7 @@ impl Session {
             is_gone: false,
             _process: process,
         };
+        session.watch("CREATE USER narrow@localhost");
         session.fresh();
         session
     }
@@ -107,7 +109,7 @@ impl Session {
 
     /// A new connection in the schema `test`.
     pub(crate) fn reconnect(&mut self) {
-        self.user = self.runtime.block_on(connect(&self.socket, "test"));
+        self.user = self.runtime.block_on(connect(&self.socket, "root", "test"));
         let id = self.user.id();
         let thread = "SELECT thread_id FROM performance_schema.threads WHERE processlist_id";
         self.thread = self.ask(&format!("{thread} = {id}")).parse().unwrap();
@@ -116,6 +118,11 @@ impl Session {
     /// A statement was more than the server could bear. Then only a new session can go on.
     pub(crate) fn is_gone(&self) -> bool {
         self.is_gone
+    }
+
+    /// Which connection the user has: another one behind a statement that wasn't answered.
+    pub(crate) fn connection(&self) -> u64 {
+        self.thread
     }
 
     /// Runs a statement as the user; whether the server answered without an error.
@@ -228,6 +235,52 @@ impl Session {
             .collect()
     }
 
+    /// The columns of a table in `test`; `None` for one that is the user's session's alone, and for
+    /// what is no table.
+    pub(crate) fn columns_of(&mut self, table: &str) -> Option<Vec<String>> {
+        let columns = self.list(&format!(
+            "SELECT column_name FROM information_schema.columns \
+             JOIN information_schema.tables USING (table_schema, table_name) \
+             WHERE table_schema = 'test' AND table_type = 'BASE TABLE' \
+             AND BINARY table_name = '{table}' ORDER BY ordinal_position"
+        ));
+        (!self.is_temporary(&format!("`{table}`"))).then_some(columns)
+    }
+
+    /// The error that the server answers a statement with if an account that has just these rights
+    /// sends it, read as the user's.
+    pub(crate) fn error_with_rights(
+        &mut self,
+        rights: &[String],
+        statement: &[u8],
+    ) -> Option<mysql_async::ServerError> {
+        for right in rights {
+            self.watch(&format!("GRANT {right} TO narrow@localhost"));
+        }
+        let settings = "SELECT CONCAT('SET NAMES ', @@character_set_client, \
+                        ', sql_mode = ', QUOTE(@@sql_mode)) LIMIT 1";
+        let settings: Option<String> =
+            self.runtime.block_on(self.user.query_first(settings)).ok().flatten();
+        let settings = settings.unwrap_or_default();
+        let socket = self.socket.as_str();
+        let limit = Duration::from_secs(20);
+        let ran = self.runtime.block_on(async {
+            let mut narrow = connect(socket, "narrow", "test").await;
+            narrow.query_drop(settings).await?;
+            let ran = tokio::time::timeout(limit, narrow.query_drop(statement)).await;
+            ran.unwrap_or(Ok(()))
+        });
+        self.watch("REVOKE ALL PRIVILEGES, GRANT OPTION FROM narrow@localhost");
+        match ran {
+            Err(mysql_async::Error::Server(error)) => Some(error),
+            Err(_) => {
+                self.is_gone = self.runtime.block_on(self.watcher.ping()).is_err();
+                None
+            }
+            Ok(()) => None,
+        }
+    }
+
     /// Whether a table is the user's session's alone.
     pub(crate) fn is_temporary(&mut self, table: &str) -> bool {
         let query = format!("SHOW CREATE TABLE {table}");
@@ -267,13 +320,13 @@ impl Session {
     }
 }
 
-async fn connect(socket: &str, schema: &str) -> Conn {
+async fn connect(socket: &str, user: &str, schema: &str) -> Conn {
     let schema = (!schema.is_empty()).then_some(schema);
     let options = OptsBuilder::default()
         .socket(Some(socket))
-        .user(Some("root"))
+        .user(Some(user))
         .db_name(schema)
         .max_allowed_packet(Some(1 << 26))
         .wait_timeout(Some(28_800));
-    Conn::new(options).await.expect("root can connect over the socket")
+    Conn::new(options).await.expect("accounts can connect over the socket")
 }

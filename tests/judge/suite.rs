@@ -8,9 +8,9 @@ use readgate_tests::place::target;
 use readgate_tests::server::must;
 use sql_judge::{Policy, ServerVersion, SessionFacts, Verdict};
 
-use crate::locks;
 use crate::session::Session;
 use crate::values::Warm;
+use crate::{columns, locks};
 
 /// Files of the suite that hold many reads and need no second server.
 const FILES: &[&str] = &[
@@ -131,6 +131,7 @@ struct Count {
     same_digest: usize,
     differing: Vec<String>,
     locks: Vec<String>,
+    columns: Vec<String>,
 }
 
 /// Runs the files; at least `agreement` of the digests must be the judge's digest texts. A
@@ -155,8 +156,17 @@ pub(crate) fn run(start: impl Fn() -> Session, agreement: f64) {
         }
     }
     assert!(deadly.len() <= 3, "{deadly:#?}");
-    let Count { statements, reads, refused, escapes, digests, same_digest, differing, locks } =
-        count;
+    let Count {
+        statements,
+        reads,
+        refused,
+        escapes,
+        digests,
+        same_digest,
+        differing,
+        locks,
+        columns,
+    } = count;
     println!(
         "{statements} statements, {reads} plain reads of which {} refused, {} escapes, \
          {same_digest} of {digests} digests agree, the server died of {deadly:?}",
@@ -166,6 +176,7 @@ pub(crate) fn run(start: impl Fn() -> Session, agreement: f64) {
     assert!(reads > 2000, "only {reads} reads were found");
     assert!(escapes.is_empty(), "{escapes:#?}");
     assert!(locks.is_empty(), "{locks:#?}");
+    assert!(columns.is_empty(), "{columns:#?}");
     assert!(refused.len() * 1000 <= reads, "{refused:#?}");
     let needed = (f64::from(u32::try_from(digests).unwrap()) * agreement).floor();
     let same = f64::from(u32::try_from(same_digest).unwrap());
@@ -206,6 +217,12 @@ fn one(session: &mut Session, statement: &[u8], count: &mut Count) {
             count.locks.push(format!("{fault}: {}", statement.escape_ascii()));
         }
         session.run(b"COMMIT");
+        if succeeded
+            && kind == "select"
+            && let Some(fault) = columns::fault(session, &facts, statement)
+        {
+            count.columns.push(format!("{fault}: {}", statement.escape_ascii()));
+        }
     }
     let Some(event) = event else { return };
     let is_read = READS.contains(&event.name.as_str()) || event.name.starts_with("show_");
@@ -254,10 +271,30 @@ fn plain_digest(lower: &str) -> bool {
     lower.len() < 1000 && !of_another && lower.is_ascii()
 }
 
+/// The reads of the suite, for those who want to make others of them. None if it isn't unpacked.
+pub(crate) fn reads() -> Vec<Vec<u8>> {
+    const VERBS: [&[u8]; 8] =
+        [b"select", b"with", b"(", b"values", b"explain", b"show", b"set", b"analyze"];
+    let files = FILES.iter().map(|file| suite_path().join(format!("{file}.test")));
+    let texts: Vec<Vec<u8>> = files.filter_map(|path| std::fs::read(path).ok()).collect();
+    let found = texts.iter().flat_map(|text| statements(text));
+    let is_read = |text: &Vec<u8>| {
+        let begins = |verb: &&[u8]| {
+            text.get(..verb.len()).is_some_and(|start| start.eq_ignore_ascii_case(verb))
+        };
+        text.len() < 600 && VERBS.iter().any(begins)
+    };
+    found.filter(is_read).collect()
+}
+
+fn suite_path() -> PathBuf {
+    target().join("judge-suite/usr/share/mysql/mysql-test/main")
+}
+
 /// Fetches and unpacks the package, once.
 fn suite_folder() -> PathBuf {
     let cache = target().join("judge-suite");
-    let folder = cache.join("usr/share/mysql/mysql-test/main");
+    let folder = suite_path();
     if !folder.is_dir() {
         std::fs::create_dir_all(&cache).expect("the cache folder can be made");
         let packages = ["mariadb-test", "mariadb-test-data"];

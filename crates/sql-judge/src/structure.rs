@@ -15,7 +15,7 @@ use crate::lexer::reserved::{is_reserved, is_value};
 use crate::lexer::sight::{Looked, Sight};
 use crate::lexer::token::{Kind, Token};
 use crate::text::{readable_name, unquote_name};
-use crate::walk::{Event, Name, Path, Place, Walk};
+use crate::walk::{Event, Name, Path, Place, View, Walk};
 use common::CommonNames;
 use once::Once;
 use scope::{Columns, Scope, Source};
@@ -34,8 +34,8 @@ pub struct Structure {
     /// expressions are none. Beyond 256 stands `...` for the rest, of columns and functions too.
     pub tables: Vec<String>,
     /// Columns as `table.column`, the table as in `tables`, where the text tells which table
-    /// it is: behind the table's name or alias, or with one table to choose from. `?.column`
-    /// where it may be one of several. `table.*` for all of them. Each once, sorted.
+    /// it is: behind the table's name or alias, or with one table to choose from, in the query
+    /// and in those around it. `?.column` where it may be one of several. `table.*` for all of them. Each once, sorted.
     pub columns: Vec<String>,
     /// Functions as written, in lower case; each once, in order.
     pub functions: Vec<String>,
@@ -136,8 +136,8 @@ impl Reader<'_> {
                 self.close();
                 self.common_ends();
             }
-            Event::Select { is_table, all } => {
-                self.select(is_table);
+            Event::Select { is_table, view, all } => {
+                self.select(is_table, view);
                 if all {
                     self.all_columns();
                 }
@@ -152,7 +152,7 @@ impl Reader<'_> {
 
     // ---- queries ---------------------------------------------------------------------
 
-    fn select(&mut self, is_table: bool) {
+    fn select(&mut self, is_table: bool, view: View) {
         let depth = self.depth;
         self.interval = None;
         if self.scopes.last().is_some_and(|scope| scope.depth == depth) {
@@ -160,7 +160,7 @@ impl Reader<'_> {
         } else if is_table {
             self.source(Source::derived());
         }
-        self.scopes.push(Scope::at(depth, is_table));
+        self.scopes.push(Scope::at(depth, is_table, view));
     }
 
     fn close(&mut self) {
@@ -186,12 +186,20 @@ impl Reader<'_> {
             (false, _, Some(list)) => list.columns.merge(scope.columns()),
             (_, _, _) => {}
         }
+        let view = scope.view;
+        let sees_none = scope.is_table && view == View::Beyond && !self.mode.is_mysql();
         let unknown = scope.resolve(|column| keep(&mut self.found.columns, column));
+        for noted in unknown {
+            match self.scopes.last_mut().filter(|_| !sees_none) {
+                Some(outer) => outer.take_over(noted, view),
+                None => {
+                    let column = noted.into_column();
+                    column.into_iter().for_each(|column| keep(&mut self.found.columns, column));
+                }
+            }
+        }
         if is_cut_off {
             keep(&mut self.found.columns, MORE.to_owned());
-        }
-        if let Some(outer) = self.scopes.last_mut() {
-            outer.take_over(unknown);
         }
     }
 
@@ -312,6 +320,11 @@ impl Reader<'_> {
         let is_bare = name.path.parts().is_some_and(|parts| parts.len() == 1) && !name.path.star;
         let word = self.walk.bytes(first);
         if is_bare && first.kind == Kind::Word && is_reserved(self.mode, word) {
+            // `t NATURAL JOIN u` compares columns that it doesn't name.
+            let is_mode = || self.walk.bytes(name.next).eq_ignore_ascii_case(b"LANGUAGE");
+            if word.eq_ignore_ascii_case(b"NATURAL") && !is_mode() {
+                self.all_columns();
+            }
             return self.note_interval(word);
         }
         if matches!(name.place, Place::United | Place::Type) {
@@ -339,7 +352,11 @@ impl Reader<'_> {
         }
         let parts = name.path.parts().unwrap_or_default();
         let mut parts: Vec<String> = parts.iter().map(|part| self.token_text(*part)).collect();
-        if name.path.star {
+        // Another name of a key's column, whichever that is.
+        if parts.last().is_some_and(|last| last.eq_ignore_ascii_case("_rowid")) {
+            parts.pop();
+            parts.push("*".to_owned());
+        } else if name.path.star {
             parts.push("*".to_owned());
         }
         let may_be_alias = name.place == Place::Having
@@ -386,7 +403,11 @@ impl Reader<'_> {
             && (first.is_word(K::OF)
                 || before.is_word(K::OF)
                 || (!before.is_word(K::AS) && is_unit(self.walk.bytes(first))));
-        let follows = before.is_word(K::AS) || before.is_word(K::ALL) || self.is_operand(before);
+        // `FROM t = x` is `FROM t AS x` to MariaDB.
+        let follows = before.is_word(K::AS)
+            || before.is_word(K::ALL)
+            || before.is(b'=')
+            || self.is_operand(before);
         if follows && !is_of_time {
             let alias = self.token_text(first);
             let scope = self.scopes.last_mut();
@@ -470,5 +491,7 @@ fn keep(names: &mut Vec<String>, name: String) {
     }
 }
 
+#[cfg(test)]
+mod outer;
 #[cfg(test)]
 mod tests;

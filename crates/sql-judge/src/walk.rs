@@ -10,7 +10,7 @@ mod leading;
 use crate::lexer::keyword::Keyword as K;
 use crate::lexer::sight::Sight;
 use crate::lexer::token::{Kind, Token};
-pub(crate) use event::{Event, Name, Path, Place};
+pub(crate) use event::{Event, Name, Path, Place, View};
 pub(crate) use leading::is_described;
 
 /// Deepest nesting that is followed; the grammar allows less.
@@ -43,6 +43,8 @@ struct Level {
     is_united: bool,
     /// The parentheses stand for a table.
     is_table: bool,
+    /// What queries in them see of the one around.
+    view: View,
     /// Between FROM and the clause after it: commas bring tables.
     in_from: bool,
     /// The next name is a table's.
@@ -50,6 +52,22 @@ struct Level {
     /// What other names are.
     place: Place,
     with: With,
+}
+
+impl Level {
+    /// What a query sees in parentheses that open here, behind these tokens.
+    fn view_inside(self, [before, earlier]: [Token; 2]) -> View {
+        let is_all = before.is_word(K::ALL) || before.is_word(K::DISTINCT);
+        let is_united = is_set_operator(before) || (is_all && is_set_operator(earlier));
+        let goes_on = before.is(b'(') || matches!(self.with, With::BeforeBody { .. });
+        if (is_united && !self.is_query) || goes_on {
+            self.view
+        } else if is_united || (self.wants_table && !before.is_word(K::LATERAL)) {
+            View::Beyond
+        } else {
+            View::All
+        }
+    }
 }
 
 /// The walk.
@@ -207,7 +225,7 @@ impl<'t> Walk<'t> {
     }
 
     fn symbol(&mut self, level: Level) -> Option<Event> {
-        let [before, _] = self.before;
+        let [before, earlier] = self.before;
         let symbol = self.bump();
         match symbol.byte {
             b'(' => {
@@ -221,7 +239,9 @@ impl<'t> Walk<'t> {
                     (_, _) => level.place.inside(before),
                 };
                 let (in_from, wants_table) = (is_table, is_table);
-                let inner = Level { is_table, in_from, wants_table, place, ..Level::default() };
+                let view = level.view_inside([before, earlier]);
+                let inner =
+                    Level { is_table, view, in_from, wants_table, place, ..Level::default() };
                 if self.levels.len() < MAX_LEVELS {
                     self.levels.push(inner);
                 }
@@ -321,24 +341,24 @@ impl<'t> Walk<'t> {
     /// Follows the words that begin and end clauses; `None` if this is none of them.
     fn clause(&mut self, level: Level) -> Option<Option<Event>> {
         let [before, earlier] = self.before;
-        let is_table = level.is_table;
+        let Level { is_table, view, .. } = level;
         let is_start = before.is(b'(') || self.levels.len() == 1;
         #[expect(clippy::wildcard_enum_match_arm, reason = "other words begin no clause")]
         match self.token.keyword {
             K::SELECT => {
                 let (place, is_united) = (Place::Columns, unites(before));
-                let query = Level { is_query: true, is_table, is_united, ..Level::default() };
+                let query = Level { is_query: true, is_table, view, is_united, ..Level::default() };
                 self.change(|level| *level = Level { place, ..query });
                 self.bump();
-                return Some(Some(Event::Select { is_table, all: false }));
+                return Some(Some(Event::Select { is_table, view, all: false }));
             }
             // `SELECT * FROM`, in short.
             K::TABLE => {
                 let (in_from, is_united) = (level.in_from, unites(before));
-                let query = Level { is_query: true, is_table, is_united, ..Level::default() };
+                let query = Level { is_query: true, is_table, view, is_united, ..Level::default() };
                 self.change(|level| *level = Level { in_from, wants_table: true, ..query });
                 self.bump();
-                return Some(Some(Event::Select { is_table, all: true }));
+                return Some(Some(Event::Select { is_table, view, all: true }));
             }
             // MariaDB: `FOR SYSTEM_TIME FROM ... TO ...`
             K::FROM if earlier.is_word(K::FOR) && self.is_unquoted(before, b"SYSTEM_TIME") => {}
@@ -357,7 +377,7 @@ impl<'t> Walk<'t> {
                 });
                 if begins_rows {
                     self.bump();
-                    return Some(Some(Event::Select { is_table, all: true }));
+                    return Some(Some(Event::Select { is_table, view, all: true }));
                 }
             }
             K::ON if level.in_from => self.change(|level| level.place = Place::Other),
@@ -420,8 +440,11 @@ impl<'t> Walk<'t> {
 
 /// Whether a query behind this token goes on with the result of the one before it.
 fn unites(token: Token) -> bool {
-    const WORDS: [K; 6] = [K::UNION, K::EXCEPT, K::INTERSECT, K::MINUS, K::ALL, K::DISTINCT];
-    WORDS.iter().any(|&word| token.is_word(word))
+    is_set_operator(token) || token.is_word(K::ALL) || token.is_word(K::DISTINCT)
+}
+
+fn is_set_operator(token: Token) -> bool {
+    [K::UNION, K::EXCEPT, K::INTERSECT, K::MINUS].iter().any(|&word| token.is_word(word))
 }
 
 /// Words behind which a list of columns begins.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 /// So many are compared one by one, which is cheaper than hashing.
-pub(super) const FEW: usize = 16;
+const FEW: usize = 16;
 
 /// The list.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! One query's tables, and the names in it that may be their columns.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::once::{FEW, Once};
+use super::once::Once;
+use crate::walk::View;
 
 /// Most names of one query that are kept.
 const MAX_NAMES: usize = 1024;
@@ -74,6 +74,20 @@ impl Columns {
     }
 }
 
+/// Where a name without a table's may be a column, in the query that has it and in those around.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+enum Found {
+    /// Nowhere so far.
+    #[default]
+    Nowhere,
+    /// In a subquery that stands for a table, whose own columns are told.
+    Derived,
+    /// In this table.
+    Table(String),
+    /// In one of several.
+    Several,
+}
+
 /// A query.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
@@ -81,6 +95,7 @@ pub(super) struct Scope {
     pub(super) depth: usize,
     /// It stands for a table.
     pub(super) is_table: bool,
+    pub(super) view: View,
     pub(super) sources: Vec<Source>,
     /// Names that it gives to its own columns, in lower case.
     aliases: HashSet<String>,
@@ -90,24 +105,37 @@ pub(super) struct Scope {
 }
 
 /// A name that may be a column.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Noted {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub(super) struct Noted {
     parts: Vec<String>,
     /// It stands where the alias of a column counts for more.
     may_be_alias: bool,
+    /// It came from an inner query.
+    is_inner: bool,
+    /// That query doesn't see the tables here.
+    passes: bool,
+    found: Found,
+}
+
+impl Noted {
+    /// The column, if there is no query further out that it may be of.
+    pub(super) fn into_column(self) -> Option<String> {
+        let Found::Table(table) = self.found else { return None };
+        Some(format!("{table}.{}", self.parts.join(".")))
+    }
 }
 
 impl Scope {
     /// A query at this depth.
-    pub(super) fn at(depth: usize, is_table: bool) -> Self {
-        Self { depth, is_table, ..Self::default() }
+    pub(super) fn at(depth: usize, is_table: bool, view: View) -> Self {
+        Self { depth, is_table, view, ..Self::default() }
     }
 
     /// What its columns may be named, to whoever reads it.
     pub(super) fn columns(&self) -> Columns {
         let mut names = self.aliases.clone();
-        for Noted { parts, .. } in self.names.iter() {
-            match parts.last() {
+        for noted in self.names.iter().filter(|noted| !noted.is_inner) {
+            match noted.parts.last() {
                 Some(star) if star == "*" => return Columns::Any,
                 Some(name) => drop(names.insert(name.to_lowercase())),
                 None => {}
@@ -116,36 +144,32 @@ impl Scope {
         if self.is_cut_off { Columns::Any } else { Columns::Among(names) }
     }
 
-    /// The one table that a name without a table's may be of, and the subqueries beside it. `None`
-    /// where there are more tables, or more of all than servers join.
-    fn only_table(&self) -> Option<(&String, Vec<&Columns>)> {
-        if self.sources.len() > MOST_JOINED {
-            return None;
-        }
-        let mut tables = self.sources.iter().filter_map(|source| source.table.as_ref());
-        let only = tables.next().filter(|_| tables.next().is_none())?;
-        let beside = self.sources.iter().filter(|source| source.table.is_none());
-        Some((only, beside.map(|source| source.columns.as_ref()).collect()))
+    /// Where a bare name may be a column, if it is one of `found` in the queries within. Of more
+    /// tables than servers join not each is looked at.
+    fn look(&self, name: &str, found: Found) -> Found {
+        let looked = self.sources.iter().take(MOST_JOINED + 1);
+        looked.fold(found, |found, source| match (&source.table, found) {
+            (None, found) if source.columns.lack(name) => found,
+            (None, Found::Nowhere | Found::Derived) => Found::Derived,
+            (Some(table), Found::Nowhere) => Found::Table(table.clone()),
+            (Some(table), Found::Table(known)) if *table == known => Found::Table(known),
+            (_, Found::Several | Found::Table(_)) | (Some(_), Found::Derived) => Found::Several,
+        })
     }
 
-    /// By their aliases, and by those in lower case where none is spelled so. The first of a
-    /// name counts.
-    fn by_alias(&self) -> HashMap<Cow<'_, str>, &Source> {
-        let first = self.sources.iter().rev();
-        let mut found: HashMap<_, _> =
-            first.map(|source| (Cow::from(source.alias.as_str()), source)).collect();
-        for source in &self.sources {
-            found.entry(source.alias.to_lowercase().into()).or_insert(source);
-        }
-        found
-    }
-
-    /// The same without a map, where they are a few.
-    fn of_alias(&self, alias: &str) -> Option<&Source> {
-        let exact = self.sources.iter().find(|source| source.alias == alias);
-        exact.or_else(|| {
-            let lower = alias.to_lowercase();
-            self.sources.iter().find(|source| source.alias.to_lowercase() == lower)
+    /// What has that alias: spelled so, or else in another case, which servers with
+    /// `lower_case_table_names` don't tell apart. Two may have it, as one is a subquery.
+    fn of_alias<'s>(
+        &'s self,
+        alias: &'s str,
+        is_spelled: bool,
+    ) -> impl Iterator<Item = &'s Source> {
+        let looked = || self.sources.iter().take(MOST_JOINED + 1);
+        let is_spelled = is_spelled || looked().any(|source| source.alias == alias);
+        let lower = alias.to_lowercase();
+        looked().filter(move |source| match is_spelled {
+            true => source.alias == alias,
+            false => source.alias.to_lowercase() == lower,
         })
     }
 
@@ -156,7 +180,10 @@ impl Scope {
 
     /// A name that may be a column.
     pub(super) fn note(&mut self, parts: Vec<String>, may_be_alias: bool) {
-        let noted = Noted { parts, may_be_alias };
+        self.keep(Noted { parts, may_be_alias, ..Noted::default() });
+    }
+
+    fn keep(&mut self, noted: Noted) {
         match self.names.len() < MAX_NAMES {
             true => self.names.push(noted),
             false => self.is_cut_off |= !self.names.contains(&noted),
@@ -178,54 +205,45 @@ impl Scope {
         }
     }
 
-    /// Takes names that an inner query could not place.
-    pub(super) fn take_over(&mut self, names: Vec<Vec<String>>) {
-        for name in names {
-            self.note(name, true);
-        }
+    /// Takes a name that an inner query with that view could not place.
+    pub(super) fn take_over(&mut self, noted: Noted, view: View) {
+        let passes = view == View::Beyond;
+        self.keep(Noted { may_be_alias: false, is_inner: true, passes, ..noted });
     }
 
-    /// Gives each column that it can place, and returns the names that it can't.
-    pub(super) fn resolve(mut self, mut column: impl FnMut(String)) -> Vec<Vec<String>> {
+    /// Gives each column that it can place, and returns the names that may be of a query around.
+    pub(super) fn resolve(mut self, mut column: impl FnMut(String)) -> Vec<Noted> {
         let mut unknown = Vec::new();
         let names = std::mem::take(&mut self.names).into_items();
-        let only = self.only_table();
-        let has_table = self.sources.iter().any(|source| source.table.is_some());
-        let by_alias = (self.sources.len() > FEW).then(|| self.by_alias());
-        // Servers with `lower_case_table_names` compare aliases without regard to case. To others
-        // one that is spelled otherwise is that of an outer query.
-        let find = |alias: &str| match &by_alias {
-            Some(by_alias) => {
-                by_alias.get(alias).or_else(|| by_alias.get(&*alias.to_lowercase())).copied()
-            }
-            None => self.of_alias(alias),
-        };
         let is_alias = |name: &String| self.aliases.contains(&name.to_lowercase());
-        for Noted { parts, may_be_alias } in names {
-            match parts.as_slice() {
+        for mut noted in names {
+            match noted.parts.as_slice() {
                 [star] if star == "*" => {
                     let tables = self.sources.iter().filter_map(|source| source.table.as_ref());
                     tables.for_each(|table| column(format!("{table}.*")));
                 }
-                [_] if self.sources.is_empty() => unknown.push(parts),
-                [bare] if may_be_alias && is_alias(bare) => {}
-                [bare] => match &only {
-                    Some((table, beside)) if beside.iter().all(|columns| columns.lack(bare)) => {
-                        column(format!("{table}.{bare}"));
-                    }
-                    Some(_) | None if has_table => column(format!("{ONE_OF_THEM}.{bare}")),
-                    Some(_) | None => {}
-                },
-                [alias, bare] => {
-                    let source = find(alias);
-                    if let Some(Source { table: Some(table), .. }) = source {
-                        column(format!("{table}.{bare}"));
-                    }
-                    if source.is_none_or(|source| source.alias != *alias) {
-                        unknown.push(parts);
+                [_] | [_, _] if noted.passes => unknown.push(noted),
+                [bare] if noted.may_be_alias && is_alias(bare) => {}
+                [bare] => {
+                    noted.found = self.look(bare, noted.found);
+                    if noted.found == Found::Several {
+                        column(format!("{ONE_OF_THEM}.{bare}"));
+                    } else {
+                        unknown.push(noted);
                     }
                 }
-                [_, _, _] => column(parts.join(".")),
+                // One that lacks the column doesn't hide what has its alias further out.
+                [alias, bare] => {
+                    let is_found = noted.found != Found::Nowhere;
+                    for source in self.of_alias(alias, is_found) {
+                        noted.found = Found::Derived;
+                        if let Some(table) = &source.table {
+                            column(format!("{table}.{bare}"));
+                        }
+                    }
+                    unknown.push(noted);
+                }
+                [_, _, _] => column(noted.parts.join(".")),
                 _ => {}
             }
         }

@@ -70,6 +70,7 @@ pub(crate) enum Event {
     Select {
         /// In parentheses that stand for a table.
         is_table: bool,
+        view: View,
         /// All columns are read, as by TABLE, or they have names of the server's.
         all: bool,
     },
@@ -79,6 +80,16 @@ pub(crate) enum Event {
     Close,
     /// `;`
     Semicolon,
+}
+
+/// What a query sees of the one around it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Its tables, and what it sees itself.
+    #[default]
+    All,
+    /// Only what it sees itself: what stands for one of its tables, or goes on with its result.
+    Beyond,
 }
 
 /// A name and what stands around it.
