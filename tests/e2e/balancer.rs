@@ -1,5 +1,7 @@
 //! Three nodes behind the sample HAProxy, with PROXY v2 and users that they share.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -58,7 +60,46 @@ fn logins(node: &Readgate, user: &str) -> usize {
     ledger.iter().filter(|record| record["event"] == "login" && record["user"] == user).count()
 }
 
+/// All that is answered to a connection that begins with these bytes.
+fn said_to(port: u16, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a listener");
+    stream.write_all(bytes).expect("room for a header");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
 on_both! {
+    fn who_a_client_is_a_listed_balancer_says_and_nobody_else(stage) {
+        let (directory, mut config) = stage.own_config("balancer_listed");
+        configure(&mut config, "balancer_listed");
+        let listed = Readgate::start(&directory, config);
+        // A balancer's own connection, as for its health checks: nothing is said, nothing recorded.
+        assert_eq!(said_to(listed.port, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"), "");
+        let addresses = [203, 0, 113, 9, 127, 0, 0, 1, 0, 1, 0, 2];
+        let second = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &addresses].concat();
+        for header in [&b"PROXY TCP4 203.0.113.9 127.0.0.1 1 2\r\n"[..], &second] {
+            assert!(said_to(listed.port, header).contains("'203.0.113.9' is not allowed"));
+            said_to(stage.readgate.port, header);
+        }
+        let told = |readgate: &Readgate, event: &str, source: &str, reason: &str| {
+            let found = readgate.ledger().into_iter().filter(|record| {
+                record["event"] == event
+                    && record["source"] == source
+                    && record["reason"].as_str().is_some_and(|told| told.contains(reason))
+            });
+            found.count()
+        };
+        wait_for("both are refused as whom the listed one names", SOON, || {
+            (told(&listed, "source_denied", "203.0.113.9", "") == 2).then_some(())
+        });
+        assert_eq!(told(&listed, "login_failed", "127.0.0.1", "health_check"), 0);
+        wait_for("the other's headers are told of", SOON, || {
+            let reason = "proxy_protocol_from";
+            (told(&stage.readgate, "login_failed", "127.0.0.1", reason) == 2).then_some(())
+        });
+    }
+
     fn a_fleet_behind_a_balancer_agrees_and_outlives_a_node(stage) {
         let server = start_store(stage, "balanced");
         add_bob(&server);

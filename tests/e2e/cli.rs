@@ -140,3 +140,15 @@ fn man_pages_and_completions_are_there_and_well_formed() {
     assert!(text.contains("hash-password") && text.contains("--timeout"));
     assert!(program().exists());
 }
+
+#[test]
+fn who_has_seen_enough_of_a_ledger_gets_no_error() {
+    let ledger = repository().join("crates/ledger/tests/data/version-1");
+    for command in ["search", "report"] {
+        // Nobody reads, as behind `head` that has gone.
+        let (_, output) = std::io::pipe().unwrap();
+        let mut program = Command::new(program());
+        let ended = program.args(["ledger", command]).arg(&ledger).stdout(output).output().unwrap();
+        assert!(ended.status.success() && ended.stderr.is_empty(), "{command}: {ended:?}");
+    }
+}

@@ -170,7 +170,7 @@ impl Credential {
             Stage::Pending { collect_by } => format!("to be collected by {collect_by}"),
             Stage::InUse { expires_at: Some(end) } => format!("in use until {end}"),
             Stage::InUse { expires_at: None } => String::from("in use"),
-            Stage::Revoked => String::from("revoked"),
+            Stage::Revoked => return String::from("revoked"),
         };
         match self.retires_at {
             Some(end) => format!("{stage}, replaced from {end}"),
@@ -290,7 +290,9 @@ mod tests {
             revoked.clone().collected(&POLICY, start()).standing(start()),
             Standing::Revoked
         );
-        assert_eq!(revoked.replaced(&POLICY, start()).standing(day(9)), Standing::Revoked);
+        let replaced = revoked.replaced(&POLICY, start());
+        assert_eq!(replaced.standing(day(9)), Standing::Revoked);
+        assert_eq!(replaced.life(), "revoked", "and not only from some day on");
     }
 
     #[test]

@@ -68,9 +68,15 @@ impl Logins {
         login
     }
 
-    /// Writes a line, with what its login tells as its last member.
-    pub(crate) fn write_joined(&self, line: &[u8], out: &mut dyn Write) -> io::Result<()> {
-        let told = self.of(line);
+    /// Writes a line, with what the login tells that it, or another line of its session, refers to as
+    /// its last member.
+    pub(crate) fn write_joined(
+        &self,
+        line: &[u8],
+        refers: &[u8],
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let told = self.of(refers);
         match line.strip_suffix(b"}").filter(|_| !told.is_empty()) {
             None => out.write_all(line),
             Some(open) => {

@@ -132,6 +132,19 @@ mod tests {
     }
 
     #[test]
+    fn who_has_the_key_finds_a_value_as_the_page_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("redaction.key");
+        fs::write(&path, format!("{}\n", "k".repeat(32))).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let mut hash = Vec::new();
+        let key = RedactionKey::read_or_make(&path).unwrap();
+        push_hash(&mut hash, Some(&key), LiteralKind::String, b"S001-0017");
+        // printf 'string\0%s' S001-0017 | openssl dgst -sha256 -hmac "$(cat redaction.key)"
+        assert_eq!(hash, b"string#e489b1f8f782d9fc");
+    }
+
+    #[test]
     fn equal_values_have_equal_hashes_under_one_key_and_different_ones_under_another() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("redaction.key");

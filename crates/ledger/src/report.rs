@@ -123,7 +123,7 @@ pub struct Denied {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Notable {
     /// `unusual_volume`, `off_hours`, `first_time_table`, `dormant`, `end_unknown`,
-    /// `tables_unknown`, `login_failed`, `not_read`.
+    /// `tables_unknown`, `login_failed`, `config_changed`, `not_read`.
     pub kind: &'static str,
     /// Who.
     pub user: String,

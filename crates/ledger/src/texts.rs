@@ -1,6 +1,7 @@
 //! Texts of records that name an earlier one in the place of their own (`text_of`, `text_like`,
 //! `prepared`): found for those who read records one by one.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -23,14 +24,17 @@ const EMPTY: &[u8] = b",\"text\":\"\"";
 pub(crate) struct Texts(HashMap<Place, Map<String, Value>>);
 
 impl Texts {
-    /// Finds the texts of the lines that `wants` picks. Reads everything once, and once more
-    /// if any of them refers to one.
-    pub(crate) fn of(paths: &[PathBuf], wants: impl Fn(&[u8]) -> bool) -> io::Result<Self> {
+    /// Finds the texts of the lines that `wants` picks, or has in place of the given ones. Reads
+    /// everything once, and once more if any of them refers to one.
+    pub(crate) fn of(
+        paths: &[PathBuf],
+        mut wants: impl FnMut(&[u8]) -> Option<Cow<'_, [u8]>>,
+    ) -> io::Result<Self> {
         let (holder, node) = (Holder::default(), Member::new("node"));
         let mut wanted = BTreeSet::new();
         each_line(paths, &mut |line| {
-            if wants(line)
-                && let (Some(sequence), Some(node)) = (holder.of(line), node.text(line))
+            if let Some(line) = wants(line)
+                && let (Some(sequence), Some(node)) = (holder.of(&line), node.text(&line))
             {
                 wanted.insert((sequence, unescaped(node)));
             }
@@ -55,9 +59,22 @@ impl Texts {
         }
     }
 
-    /// Writes a line, with the text that it refers to as its last members.
-    pub(crate) fn write_filled_in(&self, line: &[u8], out: &mut dyn Write) -> io::Result<()> {
-        let text = self.told(&record(line));
+    /// A line's record with the text that it refers to.
+    pub(crate) fn whole(&self, line: &[u8]) -> Value {
+        let mut record = record(line);
+        self.fill_in(&mut record);
+        record
+    }
+
+    /// Writes a line, with the text that it refers to as its last members; an outcome with what was run,
+    /// as its intent's line tells.
+    pub(crate) fn write_filled_in(
+        &self,
+        line: &[u8],
+        intent: Option<&[u8]>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let text = intent.map_or_else(|| self.told(&record(line)), |intent| self.run(intent));
         let Some(open) = line.strip_suffix(b"}").filter(|_| !text.is_empty()) else {
             return out.write_all(line);
         };
@@ -73,6 +90,13 @@ impl Texts {
         out.write_all(b",")?;
         out.write_all(&members)?;
         out.write_all(b"}")
+    }
+
+    /// What was run, by its intent's line.
+    fn run(&self, intent: &[u8]) -> Map<String, Value> {
+        let Value::Object(mut run) = self.whole(intent) else { return Map::new() };
+        run.retain(|name, _| name == "binds" || MEMBERS.contains(&name.as_str()));
+        run
     }
 
     /// What a record's text is made of, as far as it stands elsewhere.

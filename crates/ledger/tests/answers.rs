@@ -89,6 +89,21 @@ fn notes_that_find_no_room_are_counted() {
 }
 
 #[test]
+fn a_configuration_that_was_changed_while_no_daemon_ran_is_worth_a_look() {
+    let loaded = |(sequence, event, hash)| {
+        let members = format!("\"event\":\"{event}\",\"config_hash\":\"{hash}\"");
+        line(sequence, "2026-11-20T10:00:00", &members)
+    };
+    let starts = [(1, "start", "aa"), (2, "config_load", "bb"), (3, "start", "bb")];
+    let (_folder, paths) = written(starts.map(loaded));
+    assert!(notes(&report(&report_request(&paths)).unwrap(), "config_changed").is_empty());
+    let (_folder, paths) = written([starts[0], starts[1], (3, "start", "cc")].map(loaded));
+    let report = report(&report_request(&paths)).unwrap();
+    let told = notes(&report, "config_changed");
+    assert!(told.len() == 1 && told[0].1.contains("cc"), "{told:?}");
+}
+
+#[test]
 fn statistics_by_table_count_the_statements_that_named_it() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();

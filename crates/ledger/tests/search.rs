@@ -5,9 +5,11 @@
 mod common;
 
 use common::{ok, query, refused, report_request, who};
-use ledger::cli::{EVENTS, Search, Verdict, search};
+use ledger::cli::{EVENTS, Search, Verdict, search, search_csv, show, stats};
 use ledger::report::{ReportRequest, report};
-use ledger::{Ledger, LedgerSettings, Names, Outcome, Refusal};
+use ledger::{
+    Bind, BindValue, Event, Intent, Ledger, LedgerSettings, Names, Outcome, PreparedRef, Refusal,
+};
 
 #[test]
 fn a_search_by_column_finds_whoever_may_have_read_it() {
@@ -90,4 +92,46 @@ fn a_search_can_ask_for_all_events_that_the_schema_has() {
     let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
     let known = schema["properties"]["event"]["enum"].as_array().unwrap();
     assert!(known.iter().eq(EVENTS), "{known:?}");
+}
+
+#[test]
+fn who_searches_by_what_was_read_is_told_by_whom_from_where_and_by_what_statement() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
+    let event = Event::Login { who: who(1), method: "by/hand", attributes: &[] };
+    let login = ledger.event(&event).wait().unwrap();
+    let alice = ledger.tag_after(login, &who(1));
+    let prepared = Intent { command: "prepare", ..query(b"SELECT held FROM visit WHERE id = ?") };
+    let prepared = ledger.intent(&alice, &prepared).wait().unwrap();
+    let of_it = Some(PreparedRef { statement_id: 1, intent: prepared.sequence() });
+    ledger.outcome(&alice, prepared, &ok()).wait().unwrap();
+    let value = BindValue::Bytes(b"17".into());
+    let binds = [Bind { name: None, kind: "longlong", is_number: true, value }];
+    let execution = Intent { command: "execute", prepared: of_it, binds: &binds, ..query(b"") };
+    let execution = ledger.intent(&alice, &execution).wait().unwrap();
+    let names = Names::new(None, &["clin.visit".to_owned()], &[]);
+    let end = Outcome { names: Some(&names), ..ok() };
+    let outcome = ledger.outcome(&alice, execution, &end).wait().unwrap();
+    ledger.close("test").unwrap();
+
+    let paths = vec![folder.path().to_owned()];
+    let from = |source: &str| Search {
+        table: Some("clin.visit".into()),
+        source: Some(source.into()),
+        with_text: true,
+        with_login: true,
+        ..Search::default()
+    };
+    let (mut line, mut table, mut shown) = (Vec::new(), Vec::new(), Vec::new());
+    assert_eq!(search(&paths, &from("203.0.113.7"), &mut line).unwrap(), 1);
+    assert_eq!(search(&paths, &from("203.0.113.8"), &mut line).unwrap(), 0);
+    assert_eq!(stats(&paths, &from("203.0.113.7")).unwrap()["alice"].rows, 1);
+    search_csv(&paths, &from("203.0.113.7"), &mut table).unwrap();
+    assert!(show(&paths, outcome, &mut shown).unwrap().found);
+    for told in [line, table, shown] {
+        let told = String::from_utf8(told).unwrap();
+        for part in ["SELECT held FROM visit WHERE id = ?", "longlong", "17", "mysql"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! Every fenced statement of `docs/statements.md` gets the verdict that its fence names; with
-//! `as reader` behind it, in a role that reads `clin` and sees nobody else's sessions.
+//! `as reader` behind it, in a role that reads `clin` and sees nobody else's sessions. And refusals
+//! are worded as `docs/clients.md` quotes them for those who meet them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 
@@ -27,6 +28,36 @@ fn the_page_of_statements_says_what_the_judge_does() {
         }
     }
     assert!(count > 100, "only {count} statements were found");
+}
+
+#[test]
+fn the_page_for_people_quotes_refusals_as_they_are_worded() {
+    let statements = include_str!("../../../docs/statements.md").lines();
+    let more = ["insert into t values (1)", "select f(1)", "call p()", "SET sql_log_bin = 0"];
+    let reasons: Vec<String> = statements.chain(more).filter_map(refusal).collect();
+    let page = include_str!("../../../docs/clients.md");
+    let (_, table) = page.split_once("### Refused statements").unwrap();
+    // The last row is of rules that aren't the judge's.
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| `")).collect();
+    for row in rows.iter().skip(1).rev().skip(1) {
+        let cell = row.split('|').nth(1).unwrap();
+        for quoted in cell.split('`').skip(1).step_by(2) {
+            let is_it =
+                |reason: &String| quoted.split("...").all(|part| reason.contains(part.trim()));
+            assert!(reasons.iter().any(is_it), "{quoted}");
+        }
+    }
+    assert!(rows.len() > 10);
+}
+
+fn refusal(statement: &str) -> Option<String> {
+    let server = ServerVersion::from_greeting(b"9.7.4").unwrap();
+    let facts = SessionFacts::new(server, b"", 255, Some(b"clin")).unwrap();
+    let statement = Bytes::copy_from_slice(statement.as_bytes());
+    match Judge::new(server, reader()).judge(&facts, statement) {
+        Verdict::Deny(denial) => Some(denial.reason.to_string()),
+        Verdict::Allow(_) | Verdict::Absorb(_) | Verdict::Own(_) => None,
+    }
 }
 
 fn reader() -> Policy {

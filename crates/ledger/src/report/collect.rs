@@ -21,6 +21,8 @@ pub(super) struct Collector<'r> {
     /// Intents whose outcome hasn't come, by node and sequence.
     open: HashMap<(String, u64), (String, String)>,
     usual: Usual,
+    /// The hash of the configuration in force, by node.
+    configs: HashMap<String, String>,
     /// When the newest record was made, also behind the report's bounds.
     newest: String,
 }
@@ -37,6 +39,7 @@ struct Members {
     tables: Member,
     reason: Member,
     verdict: Member,
+    config_hash: Member,
 }
 
 impl Members {
@@ -61,6 +64,7 @@ impl<'r> Collector<'r> {
             tables: Member::new("tables"),
             reason: Member::new("reason"),
             verdict: Member::new("verdict"),
+            config_hash: Member::new("config_hash"),
         };
         Self {
             request,
@@ -68,6 +72,7 @@ impl<'r> Collector<'r> {
             members,
             open: HashMap::new(),
             usual: Usual::default(),
+            configs: HashMap::new(),
             newest: String::new(),
         }
     }
@@ -101,6 +106,20 @@ impl<'r> Collector<'r> {
             let user = self.user(line);
             let reason = self.members.reason.text(line).map(unescaped).unwrap_or_default();
             self.note("login_failed", user, reason, time);
+        } else if event.starts_with(b"start\"") || event.starts_with(b"config_load\"") {
+            self.config(line, time, counts && event.starts_with(b"start\""));
+        }
+    }
+
+    /// What a reload changes is in its record. Of what was changed while no daemon ran, all that there
+    /// is to see is another hash.
+    fn config(&mut self, line: &[u8], time: &str, is_start: bool) {
+        let Some(hash) = self.members.config_hash.text(line) else { return };
+        let node = self.node(line);
+        let what = format!("{node}: another configuration, by its SHA-256 {hash}, since the stop");
+        let before = self.configs.insert(node, hash.to_owned());
+        if is_start && before.is_some_and(|before| before != hash) {
+            self.note("config_changed", String::new(), what, time);
         }
     }
 

@@ -1,6 +1,6 @@
 //! `readgate ledger`: verify, search, show and count records; keys that sign checkpoints.
 //! Works on any machine that has the files; the daemon need not run.
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +15,9 @@ use ledger::{PublicKey, keygen, note_reading, rotate_key};
 use super::{
     EXIT_CANT_CREATE, EXIT_DATA, EXIT_INPUT, EXIT_NO, EXIT_NO_PERMISSION, fail, note, say,
 };
+
+/// Whoever reads the output has seen enough, as `head` does: no failure.
+const SEEN_ENOUGH: u8 = 0;
 
 /// What to do with a ledger.
 #[derive(Debug, Subcommand)]
@@ -246,6 +249,7 @@ pub fn run(command: &LedgerCommand) -> ExitCode {
     match carry_out(command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXIT_NO),
+        Err((SEEN_ENOUGH, _)) => ExitCode::SUCCESS,
         Err((code, why)) => fail(code, &why),
     }
 }
@@ -313,7 +317,10 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
     check_sense(command)?;
     note_reader(command)?;
     let mut out = BufWriter::new(std::io::stdout().lock());
-    let unreadable = |error: std::io::Error| (EXIT_INPUT, error.to_string());
+    let unreadable = |error: std::io::Error| {
+        let code = if error.kind() == ErrorKind::BrokenPipe { SEEN_ENOUGH } else { EXIT_INPUT };
+        (code, error.to_string())
+    };
     let answer = match command {
         LedgerCommand::Verify { paths, public_key, anchors, json } => {
             let public_key = public_key.as_deref().map(read_key).transpose()?;

@@ -214,7 +214,7 @@ fn a_review_says_who_can_do_what_who_is_dormant_and_who_was_refused() {
     place.run("user add ann --full-name Ann --role analyst --reason new").unwrap();
     place.run("user add ole --full-name Ole --role operator --reason new").unwrap();
     write_ledger(&place);
-    let page = place.run("access review --format json").unwrap();
+    let page = place.run("access review --json").unwrap();
     let page: serde_json::Value = serde_json::from_str(&page).unwrap();
     let may = |name: &str| {
         let users = page["users"].as_array().unwrap();

@@ -21,7 +21,7 @@ use super::table::{Format, Table, write};
 pub(super) struct ReviewArguments {
     #[command(flatten)]
     place: Where,
-    /// How it is written.
+    /// How it is written; `--json` is short for json.
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
     /// Refusals are counted over that many days, users who didn't log in for as long are
@@ -64,7 +64,8 @@ impl ReviewArguments {
         let review = Review { config: &opened.config, users: &listed, activity, since, now, soon };
         let heading = review.heading(&opened.hash);
         let tables = review.tables();
-        let page = write(&heading, &tables, self.format);
+        let format = if self.place.json { Format::Json } else { self.format };
+        let page = write(&heading, &tables, format);
         let (Some(reviewer), Some(comment)) = (self.sign_off, self.comment) else {
             return Ok(page);
         };

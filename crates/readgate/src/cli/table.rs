@@ -93,7 +93,7 @@ fn json(heading: &str, tables: &[Table]) -> String {
         };
         all.insert(key(table.title), table.rows.iter().map(object).collect());
     }
-    format!("{:#}", Value::Object(all))
+    Value::Object(all).to_string()
 }
 
 fn key(name: &str) -> String {

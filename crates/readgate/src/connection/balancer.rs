@@ -6,7 +6,7 @@ use super::proxy_header::{Parsed, ProxyHeader, parse};
 use crate::context::Context;
 use crate::daemon::{Daemon, DoorWay};
 use crate::ending::{Ending, EndingKind};
-use crate::packet_stream::PacketStream;
+use crate::packet_stream::{PacketStream, StreamFault};
 
 /// Replaces the balancer's address by the client's. Not a byte beyond the header is read.
 pub async fn identify(
@@ -42,4 +42,16 @@ fn take(context: &mut Context, header: ProxyHeader) -> Result<(), Ending> {
         }
         ProxyHeader::Local => Err(Ending::silent(EndingKind::HealthCheck, "health_check")),
     }
+}
+
+/// Why a client's first packet can't be read. A balancer that isn't listed sends its header in that
+/// place: then the record says so, since nothing else would lead to the missing entry.
+pub fn no_login(channel: &mut PacketStream, fault: StreamFault) -> Ending {
+    let ending = Ending::from(fault);
+    let inbox = channel.inbox();
+    if inbox.is_empty() || parse(inbox).is_err() {
+        return ending;
+    }
+    let detail = "a PROXY header, from an address that proxy_protocol_from doesn't list";
+    Ending { detail: detail.to_owned(), ..ending }
 }

@@ -8,6 +8,7 @@ use mysql_wire::packet::Payload;
 use mysql_wire::{Capabilities, Reader, StatusFlags};
 
 use super::admit::Admitted;
+use super::balancer;
 use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::ending::{Ending, EndingKind};
@@ -87,7 +88,8 @@ pub async fn greet(
     let greeting = greeting(daemon, context.connection_id, &nonce);
     let offered = greeting.offered;
     channel.send_first(&[&greeting.encode()]).await?;
-    let first = channel.read_payload_exactly(LOGIN_PAYLOAD_LIMIT).await?;
+    let first = channel.read_payload_exactly(LOGIN_PAYLOAD_LIMIT).await;
+    let first = first.map_err(|fault| balancer::no_login(channel, fault))?;
     let head = ResponseHead::parse(&mut Reader::new(&first.bytes, "handshake response"))
         .map_err(|malformed| Ending::bad_handshake(malformed.to_string()))?;
     let wants_tls =
