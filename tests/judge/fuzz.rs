@@ -59,7 +59,8 @@ pub(crate) fn run(session: &mut Session, lasts: Duration, seed: u64) {
     let (mut tried, mut ran) = (0, 0);
     let modes = if session.is_mysql() { MODES } else { MARIADB_MODES };
     let mut kept = seeds.clone().into_iter();
-    while began.elapsed() < lasts || kept.len() > 0 {
+    // A server older than the suite may die of what the suite has learnt since.
+    while !session.is_gone() && (began.elapsed() < lasts || kept.len() > 0) {
         let (charset, mode) = (random.one(CHARSETS), random.one(modes));
         let settings = format!("SET NAMES {charset}, sql_mode = '{mode}'");
         let mut batch: Vec<Vec<u8>> = kept.by_ref().take(BATCH).collect();
@@ -79,7 +80,7 @@ pub(crate) fn run(session: &mut Session, lasts: Duration, seed: u64) {
 fn round(session: &mut Session, settings: &str, batch: &[Vec<u8>]) -> usize {
     let before = traces_at_rest(session);
     let ran = run_batch(session, settings, batch);
-    if traces(session) == before {
+    if session.is_gone() || traces(session) == before {
         return ran;
     }
     for statement in batch {
@@ -113,6 +114,10 @@ fn run_batch(session: &mut Session, settings: &str, batch: &[Vec<u8>]) -> usize 
         }
         let (before, connection) = (secret_reads(session), session.connection());
         let succeeded = session.run(statement);
+        if session.is_gone() {
+            println!("{settings}: the server died of {}", statement.escape_ascii());
+            return ran;
+        }
         if session.connection() != connection {
             // It took too long, as on a machine that does much else. What follows is another session's.
             return ran;
