@@ -183,8 +183,11 @@ pub fn stats(paths: &[PathBuf], asked: &Search) -> io::Result<BTreeMap<String, U
         #[serde(default)]
         bytes: u64,
     }
-    // The short form of an outcome names nobody: whose it is tells its intent.
-    let search = &Search { user: None, ..asked.clone() };
+    // The short form of an outcome names nobody: whose it is tells its intent. And what was let
+    // through has its rows in its outcome.
+    let forwarded = asked.verdict == Some(Verdict::Allowed);
+    let verdict = asked.verdict.filter(|_| !forwarded);
+    let search = &Search { user: None, verdict, ..asked.clone() };
     let mut looker = Looker::new(search);
     let mut users: BTreeMap<String, UserStats> = BTreeMap::new();
     // Whose statements run.
@@ -196,6 +199,9 @@ pub fn stats(paths: &[PathBuf], asked: &Search) -> io::Result<BTreeMap<String, U
         let Ok(record) = serde_json::from_slice::<Counted<'_>>(line) else {
             return Ok(true);
         };
+        if forwarded && !matches!(record.event, "intent" | "outcome") {
+            return Ok(true);
+        }
         let mut of_intent = None;
         match (record.event, &record.user) {
             ("intent", Some(user)) => drop(open.insert((record.node, record.seq), user.clone())),

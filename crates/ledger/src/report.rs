@@ -182,4 +182,13 @@ impl Report {
             ReportFormat::Json => write_pretty(self, out),
         }
     }
+
+    /// How much there is, in words.
+    fn extent(&self) -> String {
+        let Self { records, first, last, .. } = self;
+        match records {
+            0 => String::from("no records in that time"),
+            _ => format!("{records} records in that time, {first} to {last}"),
+        }
+    }
 }

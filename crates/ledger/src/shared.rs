@@ -468,27 +468,4 @@ impl State {
 pub(crate) type SharedHandle = Arc<Shared>;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_closed_by_its_age_leaves_the_next_one_its_whole_size() {
-        let folder = tempfile::tempdir().unwrap();
-        let settings =
-            LedgerSettings { rotate_bytes: 10_000, ..LedgerSettings::new(folder.path(), "n1") };
-        let path = folder.path().join("j");
-        let journal = Journal::open(&path, settings.journal_bytes, &mut |_| {}).unwrap();
-        let shared = Shared::new(journal, 0, &settings);
-        // Ten of these fill a file, with what a line adds; checkpoints add numbers of their own.
-        let body = vec![b'x'; 1_000 - usize::try_from(LINE_BYTES).unwrap()];
-        let fill = |records| {
-            let numbers =
-                (0..records).map(|_| shared.append(Class::Event, Kind::Record, &body).unwrap());
-            numbers.last().unwrap()
-        };
-        assert_eq!(fill(9), 9);
-        shared.append(Class::Own, Kind::LastOfFile, b"\"aged\"").unwrap();
-        assert_eq!(fill(10), 20, "no checkpoint among them");
-        assert_eq!(fill(1), 22, "the tenth was followed by the last of its file");
-    }
-}
+mod tests;

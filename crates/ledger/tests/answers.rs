@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{line, ok, query, read_on, refused, report_request, who};
-use ledger::cli::{Search, search, search_csv, show, stats};
+use ledger::cli::{Search, Verdict, search, search_csv, show, stats};
 use ledger::report::{Report, ReportFormat, ReportRequest, report};
 use ledger::{Ledger, LedgerSettings, Names, Outcome, Refusal};
 
@@ -39,6 +39,10 @@ fn what_was_answered_ok_was_not_denied() {
     }
     ledger.close("test").unwrap();
     let paths = vec![folder.path().to_owned()];
+    let later = ReportRequest { from: Some("2999".into()), ..report_request(&paths) };
+    let mut text = Vec::new();
+    report(&later).unwrap().write(ReportFormat::Text, &mut text).unwrap();
+    assert!(String::from_utf8(text).unwrap().contains("\nno records in that time\n"));
     let denied = &report(&report_request(&paths)).unwrap().denied["alice"];
     let rules: Vec<_> = denied.iter().map(|(rule, denied)| (rule.as_str(), denied.count)).collect();
     assert_eq!(rules, [("not_a_read", 1)]);
@@ -104,7 +108,7 @@ fn a_configuration_that_was_changed_while_no_daemon_ran_is_worth_a_look() {
 }
 
 #[test]
-fn statistics_by_table_count_the_statements_that_named_it() {
+fn statistics_count_the_statements_that_are_asked_for_with_their_rows() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(LedgerSettings::new(folder.path(), "n1")).unwrap();
     let alice = ledger.tag(&who(1));
@@ -115,8 +119,12 @@ fn statistics_by_table_count_the_statements_that_named_it() {
         ledger.outcome(&alice, intent, &outcome).wait().unwrap();
     }
     drop(ledger.intent(&alice, &query(b"SELECT 1")).wait().unwrap());
+    ledger.refusal(&alice, &refused()).wait().unwrap();
     ledger.close("test").unwrap();
     let paths = vec![folder.path().to_owned()];
+    let allowed = Search { verdict: Some(Verdict::Allowed), ..Search::default() };
+    let counted = &stats(&paths, &allowed).unwrap()["alice"];
+    assert_eq!((counted.statements, counted.rows, counted.refused), (4, 3, 0));
     let by_table = Search { table: Some("clin.visit".into()), ..Search::default() };
     let counted = &stats(&paths, &by_table).unwrap()["alice"];
     assert_eq!((counted.statements, counted.rows), (2, 2));

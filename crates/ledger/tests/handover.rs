@@ -33,6 +33,13 @@ fn note(ledger: &Ledger) -> u64 {
     ledger.event(&Event::Stop { reason: "a record" }).wait().unwrap()
 }
 
+/// How many checkpoints the files hold for that reason, as they are being written.
+fn checkpoints(folder: &Path, why: &str) -> usize {
+    let text = |file: &PathBuf| fs::read_to_string(file).unwrap_or_default();
+    let why = format!("\"why\":\"{why}\"");
+    files(&folder.join("ledger")).iter().map(|file| text(file).matches(&why).count()).sum()
+}
+
 fn assert_intact(folder: &Path, anchors: Vec<PathBuf>) {
     let paths = vec![folder.join("ledger")];
     let report = verify(&VerifyRequest { paths, anchors, ..VerifyRequest::default() }).unwrap();
@@ -101,6 +108,56 @@ fn a_file_that_is_too_large_by_now_ends_with_the_next_record() {
         (&"rotation".into(), Some(next + 1))
     );
     assert_eq!(files(&folder.path().join("ledger")).len(), 2, "the second has all room again");
+    assert_intact(folder.path(), Vec::new());
+}
+
+#[test]
+fn other_ages_of_checkpoints_and_files_count_for_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (of, soon) = (|| settings(folder.path()), Duration::from_millis(1));
+    let hours = LedgerSettings { checkpoint_age: HOUR, rotate_age: HOUR, ..of() };
+    let ledger = Ledger::open(hours.clone()).unwrap();
+    note(&ledger);
+    ledger.put_in_force(LedgerSettings { checkpoint_age: soon, ..hours.clone() }).unwrap();
+    wait_until("a checkpoint", || checkpoints(folder.path(), "time") > 0);
+    assert_eq!(checkpoints(folder.path(), "rotation"), 0);
+    ledger.put_in_force(LedgerSettings { rotate_age: soon, ..hours }).unwrap();
+    wait_until("the end of the file", || checkpoints(folder.path(), "rotation") > 0);
+    note(&ledger);
+    ledger.close("test").unwrap();
+    assert!(files(&folder.path().join("ledger")).len() > 1);
+    assert_intact(folder.path(), Vec::new());
+}
+
+#[test]
+fn a_checkpoint_is_made_for_records_and_not_for_the_one_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint_age = Duration::from_millis(1);
+    let ledger =
+        Ledger::open(LedgerSettings { checkpoint_age, ..settings(folder.path()) }).unwrap();
+    for round in 1..=5 {
+        note(&ledger);
+        wait_until("a checkpoint", || checkpoints(folder.path(), "time") >= round);
+    }
+    ledger.close("test").unwrap();
+    let records = records(&folder.path().join("ledger"));
+    let by_time = |record: &serde_json::Value| record["why"] == "time";
+    assert!(!records.windows(2).any(|two| two.iter().all(by_time)));
+}
+
+#[test]
+fn a_start_takes_another_size_of_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    for journal_bytes in [2 << 20, 1 << 20, 4 << 20] {
+        let max_text = 4 << 10;
+        let settings = LedgerSettings { journal_bytes, max_text, ..settings(folder.path()) };
+        let ledger = Ledger::open(settings).unwrap();
+        assert_eq!(ledger.health().capacity_bytes, journal_bytes);
+        fill(&ledger, 50);
+        ledger.close("test").unwrap();
+    }
+    let records = records(&folder.path().join("ledger"));
+    assert_eq!(records.iter().filter(|record| record["event"] == "intent").count(), 150);
     assert_intact(folder.path(), Vec::new());
 }
 

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use common::life::{RECIPIENT, check, fill, found, names, settings, wait_until};
+use common::life::{
+    RECIPIENT, check, fill, found, names, settings, wait_for_two_passes, wait_until,
+};
 use common::{query, who};
 use ledger::cli::{Search, search};
 use ledger::verify::{Finding, VerifyRequest, What, verify};
@@ -18,14 +20,6 @@ use ledger::{Ledger, LedgerSettings, Recipient, keygen, note_reading, rotate_key
 
 /// What decrypts for [`RECIPIENT`].
 const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
-
-/// The keeper has been through all files from one end to the other since this began.
-fn wait_for_two_passes(folder: &Path) {
-    for passes in 1..=2 {
-        note_reading(&[folder.join("ledger")], "op", 7, "marks a pass of the keeper").unwrap();
-        wait_until("a pass", || found(folder, "reading") == passes);
-    }
-}
 
 #[test]
 fn closed_files_are_compressed_and_stay_readable_and_whole() {
@@ -361,7 +355,9 @@ fn an_encrypted_file_is_never_there_without_what_is_signed_about_it() {
     fs::create_dir(&statements).unwrap();
     fill(&ledger, 60);
     wait_until("the failure", || found(folder, "ledger_trouble") > 0);
+    wait_for_two_passes(folder);
     ledger.close("test").unwrap();
+    assert_eq!(found(folder, "ledger_trouble"), 1, "it is told once");
     fs::remove_dir(&statements).unwrap();
     let report = check(folder);
     assert!(report.is_intact(), "{:?}", report.findings().next());

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{event, files, ok, query, records, who};
-use ledger::{Event, Ledger, LedgerFault, LedgerSettings, WhoTag};
+use ledger::{Event, Ledger, LedgerFault, LedgerSettings, Names, Outcome, ReplicaError, WhoTag};
 
 fn settings(directory: &Path) -> LedgerSettings {
     LedgerSettings {
@@ -206,6 +206,36 @@ fn events_are_kept_while_the_files_cannot_be_written() {
     wait_until(&ledger, true);
     ledger.close("test").unwrap();
     assert!(event(&records(&directory), "disconnect").is_some());
+}
+
+#[test]
+fn an_outcome_for_which_there_is_no_room_is_recorded_in_brief() {
+    let Some(disk) = SmallDisk::mount("3m") else {
+        return;
+    };
+    let directory = disk.0.join("ledger");
+    let ledger = Ledger::open(settings(&directory)).unwrap();
+    let tag = ledger.tag(&who(1));
+    let running = ledger.intent(&tag, &query(b"SELECT SLEEP(9)")).wait().unwrap();
+    let intent = running.sequence();
+    while statement(&ledger, &tag).is_ok() {}
+    let gone =
+        Event::Disconnect { session: 1, user: "alice", reason: "quit", statements: 1, refusals: 0 };
+    while ledger.event(&gone).wait().is_ok() {}
+    let tables: Vec<String> = (0..200).map(|number| format!("clin.visit_{number}")).collect();
+    let names = Names::new(None, &tables, &[]);
+    let error = ReplicaError { code: 1317, sqlstate: "70100", message: "interrupted" };
+    let outcome = Outcome { end: "error", error: Some(error), names: Some(&names), ..ok() };
+    ledger.outcome(&tag, running, &outcome).wait().unwrap();
+    disk.grow("8m");
+    wait_until(&ledger, true);
+    ledger.close("test").unwrap();
+    let records = records(&directory);
+    let ended: Vec<_> = records.iter().filter(|record| record["intent"] == intent).collect();
+    let [brief] = ended[..] else { panic!("{ended:?}") };
+    assert_eq!((&brief["brief"], &brief["end"]), (&true.into(), &"error".into()));
+    assert_eq!((&brief["rows"], &brief["error_code"]), (&1.into(), &1317.into()));
+    assert!(brief.get("tables").is_none());
 }
 
 fn wait_written(ledger: &Ledger) {

@@ -228,6 +228,36 @@ mod tests {
     }
 
     #[test]
+    fn each_form_of_a_number_or_a_time_is_read() {
+        let cases: [(u8, u8, &[u8], &str); 17] = [
+            (0x01, 0x80, &[0xff], "255"),
+            (0x02, 0, &[0xfe, 0xff], "-2"),
+            (0x02, 0x80, &[0xfe, 0xff], "65534"),
+            (0x03, 0, &[0xfd, 0xff, 0xff, 0xff], "-3"),
+            (0x03, 0x80, &[0xfd, 0xff, 0xff, 0xff], "4294967293"),
+            (0x08, 0, &[0xfc, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "-4"),
+            (0x04, 0, &0.25_f32.to_le_bytes(), "0.25"),
+            (0xf6, 0, b"\x041.50", "1.50"),
+            (0x0a, 0, &[0], "0000-00-00"),
+            (0x0a, 0, &[4, 0xea, 7, 2, 3], "2026-02-03"),
+            (0x0c, 0, &[7, 0xea, 7, 2, 3, 4, 5, 6], "2026-02-03 04:05:06"),
+            (0x07, 0, &[11, 0xea, 7, 2, 3, 4, 5, 6, 7, 0, 0, 0], "2026-02-03 04:05:06.000007"),
+            (0x0b, 0, &[0], "00:00:00"),
+            (0x0b, 0, &[8, 0, 1, 0, 0, 0, 2, 3, 4], "26:03:04"),
+            (0x0b, 0, &[12, 1, 0, 0, 0, 0, 2, 3, 4, 5, 0, 0, 0], "-02:03:04.000005"),
+            (0x0f, 0, b"\x02ab", "ab"),
+            (0xf5, 0, b"\x02{}", "{}"),
+        ];
+        for (type_code, flags, raw, text) in cases {
+            let body = [FIXED, &[0, 1, type_code, flags], raw].concat();
+            let values = bound_values(&body, &mut Parameters::new(1));
+            let shown = values.map(|values| values.iter().map(shown).collect::<Vec<_>>());
+            assert_eq!(shown, Ok(vec![text.to_owned()]), "{type_code:#x}");
+        }
+        assert_eq!(bound_values(FIXED, &mut Parameters::default()), Ok(Vec::new()));
+    }
+
+    #[test]
     fn what_servers_read_in_different_ways_is_malformed() {
         let read = |rest: &[u8]| {
             let body = [FIXED, rest].concat();
@@ -271,5 +301,19 @@ mod tests {
         let texts: Vec<String> =
             bound_values(&again, &mut known).unwrap().iter().map(shown).collect();
         assert_eq!(texts, ["x", "5"]);
+        // An execution may name others; those the server may not have taken over count no more.
+        let anew = [FIXED, b"\x00\x01\x01\x00\x01\x00\x07\x08"].concat();
+        let texts: Vec<String> =
+            bound_values(&anew, &mut known).unwrap().iter().map(shown).collect();
+        assert_eq!(texts, ["7", "8"]);
+        let unnamed = [FIXED, b"\x00\x00\x07\x08"].concat();
+        assert!(bound_values(&unnamed, &mut known.clone()).is_ok());
+        known.forget_named();
+        assert!(bound_values(&unnamed, &mut known).is_err());
+        // Nor does an execution count that names none.
+        known.types = vec![0x01, 0x01];
+        assert!(bound_values(&unnamed, &mut known).is_ok());
+        known.forget_named();
+        assert!(bound_values(&unnamed, &mut known).is_ok());
     }
 }

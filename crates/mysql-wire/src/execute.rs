@@ -187,6 +187,31 @@ mod tests {
     }
 
     #[test]
+    fn nulls_and_numbers_of_attributes_stay_their_own() {
+        // Parameters NULL and LONG 5; attributes NULL, and an unsigned LONGLONG.
+        let head = [&[7, 0, 0, 0, 8, 1, 0, 0, 0][..], b"\x04\x05\x01"].concat();
+        let types = b"\xfd\x00\x00\x03\x00\x00\xfd\x00\x01a\x08\x80\x01b";
+        let most = u64::MAX.to_le_bytes();
+        let with = [&head[..], types, b"\x05\x00\x00\x00", &most].concat();
+        let without = [FIXED, b"\x01\x01\xfd\x00\x03\x00\x05\x00\x00\x00"].concat();
+        let (body, attributes) = without_attributes(&with, &mut Parameters::new(2)).unwrap();
+        assert_eq!(body, without);
+        let attribute = |name: &[u8], type_code, unsigned, value: Option<&[u8]>| QueryAttribute {
+            name: name.to_vec(),
+            type_code,
+            unsigned,
+            value: value.map(<[u8]>::to_vec),
+        };
+        let expected =
+            [attribute(b"a", 0xfd, false, None), attribute(b"b", 0x08, true, Some(&most))];
+        assert_eq!(attributes, expected);
+        // None at all, said with a count.
+        let none = [&[7, 0, 0, 0, 8, 1, 0, 0, 0][..], b"\x00"].concat();
+        let taken = without_attributes(&none, &mut Parameters::default());
+        assert_eq!(taken, Ok((FIXED.into(), Vec::new())));
+    }
+
+    #[test]
     fn no_cut_panics() {
         let with = [FIXED, b"\x02\x00\x01\x03\x00\x00\xfd\x00\x00\x05\x00\x00\x00\x02ab"].concat();
         for cut in 0..with.len() {

@@ -205,6 +205,68 @@ mod tests {
     }
 
     #[test]
+    fn fields_that_no_flag_announces_are_not_there() {
+        let bare =
+            Capabilities::CLIENT_PROTOCOL_41 | Capabilities::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA;
+        let mut written = sample();
+        written.head.requested = bare;
+        let none = HandshakeResponse41 {
+            schema: None,
+            auth_plugin: None,
+            attributes: Vec::new(),
+            ..written.clone()
+        };
+        let encoded = written.encode();
+        assert_eq!(HandshakeResponse41::parse(&encoded), Ok(none));
+        assert!(encoded.ends_with(&written.auth_response));
+        let mut squeezed = sample();
+        squeezed.head.requested |= Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM;
+        squeezed.zstd_level = Some(7);
+        assert_eq!(HandshakeResponse41::parse(&squeezed.encode()), Ok(squeezed));
+    }
+
+    /// The three ways clients have had: a length-encoded string, one byte of length, up to a NUL.
+    #[test]
+    fn a_proof_is_read_as_its_flags_say() {
+        let (lenenc, secure) = (
+            Capabilities::CLIENT_PLUGIN_AUTH_LENENC_CLIENT_DATA,
+            Capabilities::CLIENT_SECURE_CONNECTION,
+        );
+        let long = [&[0xfc, 44, 1][..], &[7; 300]].concat();
+        let cases = [
+            (lenenc | secure, &long[..], 300),
+            (secure, &[&[252_u8][..], &[7; 252]].concat(), 252),
+            (Capabilities::empty(), &[&[7_u8; 8][..], &[0]].concat(), 8),
+            (secure, &[0], 0),
+            (secure, &[], 0),
+        ];
+        for (flags, proof, len) in cases {
+            let requested =
+                flags | Capabilities::CLIENT_PROTOCOL_41 | Capabilities::CLIENT_CONNECT_WITH_DB;
+            let head = ResponseHead { requested, ..sample().head };
+            let payload = [&head.encode()[..], b"alice\0", proof, b"clinical"].concat();
+            let payload = if proof.is_empty() { &payload[..payload.len() - 8] } else { &payload };
+            let parsed = HandshakeResponse41::parse(payload).unwrap();
+            assert_eq!(parsed.auth_response, vec![7; len], "{flags:?}");
+            let schema = (!proof.is_empty()).then(|| b"clinical".to_vec());
+            assert_eq!(parsed.schema, schema, "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn so_many_attributes_are_taken_and_no_more() {
+        let block = |count: usize| b"\x01n\x01v".repeat(count);
+        assert_eq!(parse_attributes(&block(MAX_ATTRIBUTES)).map(|a| a.len()), Ok(MAX_ATTRIBUTES));
+        assert!(parse_attributes(&block(MAX_ATTRIBUTES + 1)).is_err());
+        let exact = |len: usize| {
+            let value = u16::try_from(len - 5).unwrap().to_le_bytes();
+            [b"\x01n\xfc", &value[..], &vec![b'v'; len - 5]].concat()
+        };
+        assert_eq!(parse_attributes(&exact(MAX_ATTRIBUTE_BYTES)).map(|a| a.len()), Ok(1));
+        assert!(parse_attributes(&exact(MAX_ATTRIBUTE_BYTES + 1)).is_err());
+    }
+
+    #[test]
     fn no_cut_of_a_response_panics() {
         let whole = sample().encode();
         for cut in 0..whole.len() {

@@ -175,7 +175,7 @@ mod tests {
             let payload = vec![7_u8; len];
             let mut wire = packets(&payload, 3);
             wire.put_slice(b"next");
-            let taken = take_payload(&mut wire, 3, usize::MAX).unwrap().unwrap();
+            let taken = take_payload(&mut wire, 3, len).unwrap().unwrap();
             assert_eq!(taken.bytes, payload);
             assert_eq!(taken.next_sequence_id, if len < MAX_PACKET_LEN { 4 } else { 5 });
             assert_eq!(&wire[..], b"next");

@@ -23,7 +23,7 @@ impl PrepareOk {
     /// malformed here.
     pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload, "COM_STMT_PREPARE response");
-        if reader.u8()? != 0 || payload.len() < 12 {
+        if reader.u8()? != 0 {
             return Err(reader.malformed());
         }
         let statement_id = reader.u32()?;

@@ -118,7 +118,37 @@ mod tests {
     }
 
     #[test]
+    fn values_take_as_many_bytes_as_their_type_says() {
+        let longest = [&[12_u8][..], &[1; 12]].concat();
+        for (type_code, value) in [
+            (0x01, &[1][..]),
+            (0x02, &[1, 0]),
+            (0x04, &[0; 4]),
+            (0x05, &[0; 8]),
+            (0x0a, &[4, 1, 1, 1, 1]),
+            (0x0b, &longest),
+            (0x00, b"\x031.5"),
+            (0xf2, b"\x01v"),
+        ] {
+            let body = [&[1, 1, 0, 1, type_code, 0, 1, b'n'], value, b"SELECT 1"].concat();
+            let parsed = QueryBody::parse(&body).unwrap();
+            assert_eq!(&body[parsed.text_offset..], b"SELECT 1", "{type_code:#x}");
+            assert!(!parsed.attributes[0].unsigned);
+        }
+        let longer = [&[1, 1, 0, 1, 0x0b, 0, 1, b'n', 13][..], &[1; 13]].concat();
+        assert!(QueryBody::parse(&longer).is_err());
+    }
+
+    #[test]
     fn what_can_not_be_read_is_malformed() {
+        let most = usize::try_from(MAX_ATTRIBUTES).unwrap();
+        let body = |count: usize| {
+            let [low, high, ..] = count.to_le_bytes();
+            let nulls = vec![0xff; count.div_ceil(8)];
+            [&[0xfc, low, high, 1], &nulls[..], &[1], &[0xfd, 0, 0].repeat(count)].concat()
+        };
+        assert!(QueryBody::parse(&body(most)).is_ok());
+        assert!(QueryBody::parse(&body(most + 1)).is_err());
         assert!(QueryBody::parse(b"").is_err());
         assert!(QueryBody::parse(b"\x00\x02SELECT 1").is_err());
         assert!(QueryBody::parse(b"\x01\x01\x00\x00").is_err());

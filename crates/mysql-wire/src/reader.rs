@@ -125,5 +125,19 @@ mod tests {
         let mut eight = vec![0xfe];
         eight.extend(u64::MAX.to_le_bytes());
         assert_eq!(Reader::new(&eight, "test").lenenc_int(), Ok(u64::MAX));
+        for value in [0, 250, 251, 0xffff, 0x1_0000, 0xff_ffff, 0x100_0000, u64::MAX] {
+            let mut written = bytes::BytesMut::new();
+            crate::writer::put_lenenc_int(&mut written, value);
+            let mut reader = Reader::new(&written, "test");
+            assert_eq!((reader.lenenc_int(), reader.is_empty()), (Ok(value), true));
+        }
+    }
+
+    #[test]
+    fn a_forgotten_nul_is_forgiven() {
+        for (bytes, rest) in [(&b"ab\0c"[..], &b"c"[..]), (b"ab\0", b""), (b"ab", b"")] {
+            let mut reader = Reader::new(bytes, "test");
+            assert_eq!((reader.until_nul_or_end(), reader.rest()), (Ok(&b"ab"[..]), rest));
+        }
     }
 }

@@ -203,7 +203,7 @@ impl ResponseWalker {
         self
     }
 
-    /// Caps what is still to come, beyond the packet under way, at so many bytes.
+    /// Caps what is still to come at so many bytes; the rest of a packet under way is of them.
     pub fn leave(&mut self, bytes: u64) {
         let cap = self.bytes.saturating_sub(self.pass as u64).saturating_add(bytes);
         self.caps.bytes = Some(self.caps.bytes.map_or(cap, |before| before.min(cap)));

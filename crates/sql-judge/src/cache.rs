@@ -142,6 +142,31 @@ mod tests {
 
     const SERVER: ServerVersion = ServerVersion { flavour: Flavour::MariaDb, number: 101_100 };
 
+    /// As if another text had its hash.
+    #[test]
+    fn whoever_has_only_the_hash_finds_nothing() {
+        let cache = Cache::<usize>::default();
+        let facts = |mode: &[u8], schema| SessionFacts::new(SERVER, mode, 45, schema).unwrap();
+        let (own, text) = (facts(b"", Some(&b"clinical"[..])), b"SELECT a FROM t");
+        let place = cache.place(&own, text).unwrap();
+        cache.note(place, &own, text, 1);
+        cache.note(place, &own, text, 1).unwrap();
+        let elsewhere = facts(b"", Some(b"other"));
+        let nowhere = facts(b"", None);
+        let quoting = facts(b"ANSI_QUOTES", Some(b"clinical"));
+        for generation in ["young", "old"] {
+            assert_eq!(cache.find(place, &own, b"SELECT b FROM t"), None, "{generation}");
+            for facts in [&elsewhere, &nowhere, &quoting] {
+                assert_eq!(cache.find(place, facts, text), None, "{generation}: {facts:?}");
+            }
+            if generation == "young" {
+                let mut entries = cache.0.entries.lock().unwrap();
+                entries.old = std::mem::take(&mut entries.young);
+            }
+        }
+        assert_eq!(cache.find(place, &own, text), Some(1));
+    }
+
     #[test]
     fn old_texts_give_way() {
         let cache = Cache::<usize>::default();

@@ -87,3 +87,37 @@ impl<T> fmt::Debug for Patterns<T> {
         f.write_str("Patterns")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Flavour, ServerVersion};
+
+    const SERVER: ServerVersion = ServerVersion { flavour: Flavour::MariaDb, number: 101_100 };
+
+    /// What a text names depends on the schema. Of so many schemas some have the pattern's place.
+    #[test]
+    fn a_pattern_is_for_its_schema_and_mode_alone() {
+        let facts = |mode: &[u8], schema: Option<&str>| {
+            SessionFacts::new(SERVER, mode, 45, schema.map(str::as_bytes)).unwrap()
+        };
+        let text =
+            |value| format!("SELECT {} FROM visits WHERE n = {value}", "a, ".repeat(100) + "b");
+        let own = facts(b"", Some("clinical"));
+        let patterns = Patterns::default();
+        let first = text(1);
+        let skeleton = Skeleton::of(own.lex_mode(), first.as_bytes()).unwrap();
+        patterns.keep(&own, first.as_bytes(), skeleton, &"of clinical");
+        let find = |facts: &SessionFacts| patterns.find(facts, text(2).as_bytes());
+        assert_eq!(find(&own), Some("of clinical"));
+        assert_eq!(patterns.find(&own, text(2).replace("visits", "people").as_bytes()), None);
+        assert_eq!(find(&facts(b"", None)), None);
+        for number in 0..2_000 {
+            let schema = format!("clinical{number}");
+            assert_eq!(find(&facts(b"", Some(&schema))), None, "{schema}");
+        }
+        for mode in ["ANSI_QUOTES", "NO_BACKSLASH_ESCAPES", "IGNORE_SPACE"] {
+            assert_eq!(find(&facts(mode.as_bytes(), Some("clinical"))), None, "{mode}");
+        }
+    }
+}

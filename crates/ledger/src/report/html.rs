@@ -13,8 +13,7 @@ text-align:left}td.n{text-align:right}rect{fill:#36c}</style>";
 
 pub(super) fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     write!(out, "{HEAD}<h1>readgate ledger</h1><p>{}", escaped(&report.about))?;
-    let Report { records, first, last, .. } = report;
-    write!(out, "<p>{records} records in that time, {first} to {last}")?;
+    write!(out, "<p>{}", report.extent())?;
     chart(report, out)?;
     let head = "<th>statements<th>rows<th>bytes<th>failed<th>first<th>last";
     write!(out, "<h2>Users</h2><table><tr><th>user{head}")?;

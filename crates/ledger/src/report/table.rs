@@ -7,7 +7,7 @@ use crate::shown::{shown, shown_on_a_line};
 
 pub(super) fn text(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "{}", shown_on_a_line(&report.about))?;
-    writeln!(out, "{} records in that time, {} to {}", report.records, report.first, report.last)?;
+    writeln!(out, "{}", report.extent())?;
     writeln!(out, "\nUsers")?;
     for (user, activity) in &report.users {
         line(out, &shown_on_a_line(user), activity)?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ledger::cli::{Search, search};
 use ledger::verify::{VerifyReport, VerifyRequest, verify};
-use ledger::{Ledger, LedgerSettings};
+use ledger::{Ledger, LedgerSettings, note_reading};
 
 use super::{ok, query, who};
 
@@ -56,4 +56,13 @@ pub(crate) fn check(folder: &Path) -> VerifyReport {
 pub(crate) fn found(folder: &Path, event: &str) -> u64 {
     let what = Search { event: Some(event.into()), ..Search::default() };
     search(&[folder.join("ledger")], &what, &mut Vec::new()).unwrap()
+}
+
+/// The keeper has been through all files from one end to the other since this began.
+pub(crate) fn wait_for_two_passes(folder: &Path) {
+    let before = found(folder, "reading");
+    for passes in 1..=2 {
+        note_reading(&[folder.join("ledger")], "op", 7, "marks a pass of the keeper").unwrap();
+        wait_until("a pass", || found(folder, "reading") == before + passes);
+    }
 }

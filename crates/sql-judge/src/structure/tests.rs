@@ -121,6 +121,7 @@ fn common_table_expressions_are_no_tables() {
         ("WITH t AS (SELECT * FROM t) SELECT * FROM t", "t"),
         // One that counts in a subquery only.
         ("SELECT * FROM a WHERE x IN (WITH a AS (SELECT 1) SELECT * FROM a)", "a"),
+        ("WITH b AS (TABLE t) SELECT (WITH b AS (TABLE t),a AS (TABLE b) TABLE a) FROM a,b", "t a"),
         ("WITH a AS (SELECT 1) SELECT * FROM s.a", "s.a"),
         ("WITH a AS (SELECT 1) SELECT * FROM (SELECT * FROM a) AS x", ""),
         ("SELECT a FROM t GROUP BY a WITH ROLLUP", "t"),
