@@ -35,7 +35,8 @@ pub struct Structure {
     pub tables: Vec<String>,
     /// Columns as `table.column`, the table as in `tables`, where the text tells which table
     /// it is: behind the table's name or alias, or with one table to choose from, in the query
-    /// and in those around it. `?.column` where it may be one of several. `table.*` for all of them. Each once, sorted.
+    /// and in those around it. `?.column` where it may be one of several. `table.*` for all of
+    /// them. Each once, sorted.
     pub columns: Vec<String>,
     /// Functions as written, in lower case; each once, in order.
     pub functions: Vec<String>,
