@@ -10,7 +10,7 @@ use mysql_async::{Conn, OptsBuilder};
 use readgate_tests::keeper::Kept;
 use readgate_tests::place::{free_port, script, target, wait_for};
 use readgate_tests::server::{Flavour, must};
-use sql_judge::{Judge, Policy, ServerVersion, SessionFacts, Verdict};
+use sql_judge::{Judge, Policy, ServerVersion, SessionFacts, SessionVariables, Verdict};
 use tokio::runtime::Runtime;
 
 /// The server's own label of a statement and its digest.
@@ -166,8 +166,12 @@ impl Session {
         let Some(Variables { sql_mode, charset, schema, collation }) = self.variables() else {
             return false;
         };
-        sql_judge::prepares_as_written(self.server, &collation)
-            && facts.resync(&sql_mode, &charset, schema.as_deref())
+        facts.resync(&SessionVariables {
+            sql_mode: &sql_mode,
+            character_set_client: &charset,
+            collation_connection: &collation,
+            schema: schema.as_deref(),
+        })
     }
 
     fn variables(&mut self) -> Option<Variables> {

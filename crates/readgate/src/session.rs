@@ -25,7 +25,7 @@ use ledger::WhoTag;
 use mysql_wire::change_user::ChangeUser;
 use mysql_wire::packet::Payload;
 use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, StatusFlags};
-use sql_judge::{Judge, ReadPermit, SessionFacts, prepares_as_written};
+use sql_judge::{Judge, ReadPermit, SessionFacts};
 
 use crate::context::Context;
 use crate::daemon::{Daemon, SessionLimits};
@@ -270,10 +270,7 @@ impl<'a> Session<'a> {
     /// Reads the session's state back from the replica.
     async fn resync(&mut self) -> Result<(), Ending> {
         let baseline = self.read_back().await?;
-        let schema = baseline.schema.as_deref();
-        let known = prepares_as_written(self.replica.version, &baseline.collation)
-            && self.facts.resync(&baseline.sql_mode, &baseline.character_set_client, schema);
-        match known {
+        match self.facts.resync(&baseline.variables()) {
             true => Ok(()),
             false => Err(charset_unknown()),
         }
@@ -281,8 +278,8 @@ impl<'a> Session<'a> {
 
     /// Asks the replica whether it reads texts as the judge does since the last setting.
     async fn confirm(&mut self) -> Result<(), Ending> {
-        let Baseline { sql_mode, character_set_client, collation, .. } = self.read_back().await?;
-        match self.facts.confirm(&sql_mode, &character_set_client, &collation) {
+        let baseline = self.read_back().await?;
+        match self.facts.confirm(&baseline.variables()) {
             true => Ok(()),
             false => Err(read_otherwise()),
         }

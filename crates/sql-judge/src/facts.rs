@@ -22,6 +22,19 @@ pub(crate) struct PreparedText {
     pub(crate) schema: Option<Bytes>,
 }
 
+/// What the replica itself says of a session, as the text of its variables.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionVariables<'v> {
+    /// `@@session.sql_mode`.
+    pub sql_mode: &'v [u8],
+    /// `@@session.character_set_client`.
+    pub character_set_client: &'v [u8],
+    /// `@@session.collation_connection`.
+    pub collation_connection: &'v [u8],
+    /// `DATABASE()`.
+    pub schema: Option<&'v [u8]>,
+}
+
 /// What is known of a session that bears on judging: lexing modes, character sets,
 /// schema, text-prepared statements. Changed only through [`SessionFacts::apply`], and
 /// only after the replica said OK.
@@ -74,6 +87,16 @@ impl SessionFacts {
         let mut facts = Self::with_charset(server, sql_mode, charset)?;
         facts.schema = schema.map(Bytes::copy_from_slice);
         Some(facts)
+    }
+
+    /// The facts of a session on the replica. `None` as with [`SessionFacts::new`], and where what
+    /// is prepared may be another text than the literal that was judged.
+    pub fn of_replica(server: ServerVersion, said: &SessionVariables<'_>) -> Option<Self> {
+        if !prepares_as_written(server, said.collation_connection) {
+            return None;
+        }
+        let SessionVariables { sql_mode, character_set_client, schema, .. } = *said;
+        Self::from_session_variables(server, sql_mode, character_set_client, schema)
     }
 
     /// The facts of a session with this client character set, for [`crate::explain_batch`].
@@ -138,16 +161,11 @@ impl SessionFacts {
 
     /// Takes over what the replica itself says of the session, read back after something
     /// left its state in doubt. Statements prepared by name stay. False, and nothing is
-    /// taken over, where [`SessionFacts::new`] gives `None`.
+    /// taken over, where [`SessionFacts::of_replica`] gives `None`.
     #[must_use]
-    pub fn resync(
-        &mut self,
-        sql_mode: &[u8],
-        character_set_client: &[u8],
-        schema: Option<&[u8]>,
-    ) -> bool {
+    pub fn resync(&mut self, said: &SessionVariables<'_>) -> bool {
         let (server, prepared) = (self.server(), std::mem::take(&mut self.prepared));
-        let fresh = Self::from_session_variables(server, sql_mode, character_set_client, schema);
+        let fresh = Self::of_replica(server, said);
         let known = fresh.is_some();
         *self = Self { prepared, ..fresh.unwrap_or_else(|| self.clone()) };
         known
@@ -168,17 +186,15 @@ impl SessionFacts {
     /// Holds what was foretold against what the replica itself says of the session; nothing is
     /// taken over. False: statements were judged in another reading than the replica's.
     #[must_use]
-    pub fn confirm(
-        &mut self,
-        sql_mode: &[u8],
-        character_set_client: &[u8],
-        collation_connection: &[u8],
-    ) -> bool {
+    pub fn confirm(&mut self, said: &SessionVariables<'_>) -> bool {
         self.foretold = false;
+        let SessionVariables { sql_mode, character_set_client, schema, .. } = *said;
         let server = self.server();
-        let said = Self::from_session_variables(server, sql_mode, character_set_client, None);
-        said.is_some_and(|said| said.lex_mode == self.lex_mode)
-            && (self.literals_in_doubt || prepares_as_written(server, collation_connection))
+        let known = match self.literals_in_doubt {
+            true => Self::from_session_variables(server, sql_mode, character_set_client, schema),
+            false => Self::of_replica(server, said),
+        };
+        known.is_some_and(|known| known.lex_mode == self.lex_mode)
     }
 
     /// Whether a literal may not be what would be prepared out of it.
@@ -243,7 +259,7 @@ impl SessionFacts {
 
 /// Whether a text in a literal is prepared as it was judged, in a session with this
 /// `collation_connection`.
-pub fn prepares_as_written(server: ServerVersion, collation_connection: &[u8]) -> bool {
+fn prepares_as_written(server: ServerVersion, collation_connection: &[u8]) -> bool {
     Charset::keeps_literals(server.flavour, collation_connection)
 }
 

@@ -34,7 +34,7 @@ mod walk;
 
 pub use digest_text::digest_text;
 pub use explain::{Explanation, explain, explain_batch};
-pub use facts::{Effects, SessionFacts, prepares_as_written};
+pub use facts::{Effects, SessionFacts, SessionVariables};
 pub use footprint::Footprint;
 pub use functions::may_be_allowed;
 pub use judge::{Judge, Policy, Verdicts};

@@ -194,8 +194,9 @@ impl Reader<'_> {
             match self.scopes.last_mut().filter(|_| !sees_none) {
                 Some(outer) => outer.take_over(noted, view),
                 None => {
-                    let column = noted.into_column();
-                    column.into_iter().for_each(|column| keep(&mut self.found.columns, column));
+                    if let Some(column) = noted.into_column() {
+                        keep(&mut self.found.columns, column);
+                    }
                 }
             }
         }

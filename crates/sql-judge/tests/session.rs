@@ -5,11 +5,21 @@
 
 use bytes::Bytes;
 use sql_judge::{
-    Judge, Policy, ReadPermit, ServerVersion, SessionFacts, Verdict, prepares_as_written,
+    Judge, Policy, ReadPermit, ServerVersion, SessionFacts, SessionVariables, Verdict,
 };
 
 const MARIADB: &[u8] = b"10.11.19-MariaDB";
 const MYSQL: &[u8] = b"9.7.4";
+
+fn said<'v>(
+    sql_mode: &'v str,
+    character_set_client: &'v str,
+    collation_connection: &'v str,
+) -> SessionVariables<'v> {
+    let [sql_mode, character_set_client, collation_connection] =
+        [sql_mode, character_set_client, collation_connection].map(str::as_bytes);
+    SessionVariables { sql_mode, character_set_client, collation_connection, schema: None }
+}
 
 struct Client {
     judge: Judge,
@@ -103,9 +113,8 @@ fn what_a_setting_was_understood_to_mean_is_held_against_the_replicas_word() {
         assert!(!client.facts.is_foretold());
         client.run(setting);
         assert!(client.facts.is_foretold(), "{setting}");
-        let [said, by, to] = [mode, charset, collation].map(str::as_bytes);
         assert_eq!(
-            client.facts.confirm(said, by, to),
+            client.facts.confirm(&said(mode, charset, collation)),
             is_confirmed,
             "{mode} {charset} {collation}"
         );
@@ -155,13 +164,15 @@ fn what_the_server_says_of_the_session_counts_from_then_on() {
     client.run("PREPARE s FROM 'SELECT 1'");
     client.run("SET sql_mode = @x");
     assert_eq!(client.refused_by("SELECT 1"), Some("in_doubt"));
-    assert!(client.facts.resync(b"NO_BACKSLASH_ESCAPES", b"latin1", Some(b"other")));
+    let variables = said("NO_BACKSLASH_ESCAPES", "latin1", "latin1_bin");
+    let in_other = SessionVariables { schema: Some(b"other"), ..variables };
+    assert!(client.facts.resync(&in_other));
     assert_eq!(client.refused_by(WRITES_UNLESS_ESCAPED), Some("into_target"));
     assert_eq!(client.facts.schema(), Some(&b"other"[..]));
     assert_eq!(client.refused_by("EXECUTE s"), None);
     // What can't be read leaves everything as it was.
-    for (mode, charset) in [(&b"KLINGON"[..], &b"latin1"[..]), (b"", b"utf16")] {
-        assert!(!client.facts.resync(mode, charset, None));
+    for (mode, charset) in [("KLINGON", "latin1"), ("", "utf16")] {
+        assert!(!client.facts.resync(&said(mode, charset, "latin1_bin")));
         assert_eq!(client.facts.schema(), Some(&b"other"[..]));
         assert_eq!(client.refused_by(WRITES_UNLESS_ESCAPED), Some("into_target"));
     }
@@ -229,7 +240,8 @@ fn a_character_set_that_alters_literals_is_mariadbs_alone_to_fear() {
         (MYSQL, "swe7_swedish_ci", true),
     ] {
         let server = ServerVersion::from_greeting(greeting).unwrap();
-        assert_eq!(prepares_as_written(server, collation.as_bytes()), as_written, "{collation}");
+        let facts = SessionFacts::of_replica(server, &said("", "utf8mb4", collation));
+        assert_eq!(facts.is_some(), as_written, "{collation}");
     }
 }
 

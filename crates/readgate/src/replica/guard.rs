@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_wire::StatusFlags;
-use sql_judge::{Flavour, Limits, ServerVersion};
+use sql_judge::{Flavour, Limits, ServerVersion, SessionVariables};
 
 use super::login::LoggedIn;
 use super::text_query::{self, TextRow};
@@ -59,6 +59,16 @@ pub struct Baseline {
 }
 
 impl Baseline {
+    /// The part of it that statements are judged by.
+    pub fn variables(&self) -> SessionVariables<'_> {
+        SessionVariables {
+            sql_mode: &self.sql_mode,
+            character_set_client: &self.character_set_client,
+            collation_connection: &self.collation,
+            schema: self.schema.as_deref(),
+        }
+    }
+
     /// What a session that has just logged in says after a reset to have its character set
     /// again. MariaDB goes back to the one that the connection was opened in, perhaps for
     /// another user, where a client names a collation that it doesn't know. MySQL goes back to

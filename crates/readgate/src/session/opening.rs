@@ -8,7 +8,7 @@ use mysql_wire::error_code::{
 };
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, ErrPacket, SqlState};
-use sql_judge::{ServerVersion, SessionFacts, prepares_as_written};
+use sql_judge::SessionFacts;
 
 use super::prepared::PreparedStatements;
 use super::share::Traces;
@@ -24,7 +24,6 @@ use crate::recording::RESERVED_ATTRIBUTES;
 use crate::registry::{Card, Reason};
 use crate::reload;
 use crate::replica::account::Account;
-use crate::replica::guard::Baseline;
 use crate::replica::{ReplicaFault, SessionWish};
 use crate::role_policy::RoleJudge;
 
@@ -58,7 +57,8 @@ impl<'a> Session<'a> {
         daemon.metrics.replica_opened(&opened, &account);
         let mut replica = opened.map_err(|fault| no_replica(daemon, &fault))?;
         let baseline = std::mem::take(&mut replica.baseline);
-        let facts = facts(replica.version, &baseline).ok_or_else(charset_unknown)?;
+        let facts = SessionFacts::of_replica(replica.version, &baseline.variables());
+        let facts = facts.ok_or_else(charset_unknown)?;
         let user = logged_in.named.user();
         let card = Card {
             account: Some(account),
@@ -106,18 +106,6 @@ impl<'a> Session<'a> {
         }
         Ok(session)
     }
-}
-
-pub(super) fn facts(version: ServerVersion, baseline: &Baseline) -> Option<SessionFacts> {
-    if !prepares_as_written(version, &baseline.collation) {
-        return None;
-    }
-    SessionFacts::from_session_variables(
-        version,
-        &baseline.sql_mode,
-        &baseline.character_set_client,
-        baseline.schema.as_deref(),
-    )
 }
 
 pub(super) fn charset_unknown() -> Ending {

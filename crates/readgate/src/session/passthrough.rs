@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use mysql_wire::Command;
 use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
+use sql_judge::SessionFacts;
 
-use super::opening::facts;
 use super::share::Traces;
 use super::{Session, overtime};
 use crate::ending::{Ending, EndingKind};
@@ -60,7 +60,7 @@ pub async fn reset_connection(session: &mut Session<'_>) -> Result<(), Ending> {
     let names = session.names.as_deref();
     let baseline = target.guard_again(&mut session.replica, names).await;
     let baseline = baseline.map_err(|fault| unguarded(fault.to_string()))?;
-    session.facts = facts(session.replica.version, &baseline)
+    session.facts = SessionFacts::of_replica(session.replica.version, &baseline.variables())
         .ok_or_else(|| unguarded("character set or sql_mode unknown".to_owned()))?;
     session.prepared.clear();
     session.traces = Traces::default();
