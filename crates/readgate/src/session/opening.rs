@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use mysql_wire::error_code::{
-    ER_DBACCESS_DENIED_ERROR, ER_SERVER_ISNT_AVAILABLE, ER_UNKNOWN_CHARACTER_SET,
-};
+use mysql_wire::error_code::ER_DBACCESS_DENIED_ERROR;
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, ErrPacket, SqlState};
 use sql_judge::SessionFacts;
 
 use super::prepared::PreparedStatements;
+use super::settle::charset_unknown;
 use super::share::Traces;
 use super::{Session, at};
 use crate::connection::login::LoggedIn;
@@ -106,21 +105,6 @@ impl<'a> Session<'a> {
         }
         Ok(session)
     }
-}
-
-pub(super) fn charset_unknown() -> Ending {
-    let text = "readgate: the session's character set or sql_mode is not one that readgate \
-                can judge statements in";
-    let err = ErrPacket::new(ER_UNKNOWN_CHARACTER_SET, SqlState::ACCESS, text);
-    Ending::told(EndingKind::LoginDenied, "character set or sql_mode unknown", err)
-}
-
-/// A fault of the judge's, found before a text that was misread could run.
-pub(super) fn read_otherwise() -> Ending {
-    let text = "readgate: the replica reads statements otherwise than readgate understood";
-    let err = ErrPacket::new(ER_SERVER_ISNT_AVAILABLE, SqlState::LINK, text);
-    let detail = "the replica's sql_mode or character set is not the one that was judged by";
-    Ending::told(EndingKind::Internal, detail, err)
 }
 
 pub(super) fn no_replica(daemon: &Daemon, fault: &ReplicaFault) -> Ending {
