@@ -3,6 +3,7 @@
 //! A session exists only for a [`NamedUser`](access::NamedUser) with a guarded session on
 //! the replica; the client's OK goes out after both.
 pub mod aside;
+mod broken_off;
 pub mod carried;
 pub mod command;
 pub mod kill;
