@@ -31,6 +31,7 @@ use wire::Form;
 const RETRY: Duration = Duration::from_secs(5);
 /// How long a stop waits for what is still to be sent.
 const FINISH: Duration = Duration::from_secs(3);
+
 /// What is being shipped of a ledger. A reload that wants something else ends what runs, and
 /// what follows it begins when that has ended: no two of a sort run at a time. Ends with
 /// [`Shipping::finish`], or with the process.
