@@ -274,19 +274,8 @@ pub async fn outcome(
     report: &RunReport<'_>,
     relayed: Result<&Held, &RelayFault>,
 ) -> Result<(), Ending> {
-    let duration = report.took;
-    let (end, bytes) = match relayed {
-        Ok(held) => match held.end {
-            ResponseEnd::Ok(_) => ("ok", held.bytes),
-            ResponseEnd::Err(_) => ("error", held.bytes),
-        },
-        Err(RelayFault::ClientGone(_)) => ("client_gone", report.bytes),
-        Err(RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) | RelayFault::Overtime) => {
-            ("replica_gone", report.bytes)
-        }
-        Err(RelayFault::Ordered) => ("killed", report.bytes),
-        Err(RelayFault::Over(_)) => ("over_limit", report.bytes),
-    };
+    let end = end_name(relayed);
+    let bytes = relayed.map_or(report.bytes, |held| held.bytes);
     let texts = match relayed.map(|held| &held.end) {
         Ok(ResponseEnd::Err(err)) => {
             Some((err.code, err.sqlstate.to_text(), String::from_utf8_lossy(&err.message)))
@@ -308,14 +297,14 @@ pub async fn outcome(
     let outcome = Outcome {
         rows: report.rows,
         bytes,
-        duration,
+        duration: report.took,
         end,
         error,
         names: Some(&report.named.names),
         result_sha256: result_sha256.as_deref(),
     };
     let (kind, at_replica, rows) = (report.permit.kind().as_str(), report.at_replica, report.rows);
-    let ran = Ran { kind, end, took: duration, at_replica, rows, bytes };
+    let ran = Ran { kind, end, took: report.took, at_replica, rows, bytes };
     session.tally(&ran);
     if let Some(fingerprint) = report.named.fingerprint() {
         let shape = || console::shape(session.facts(), report.permit.text());
@@ -325,4 +314,20 @@ pub async fn outcome(
         .await
         .map(|_| ())
         .map_err(|why| Ending::silent(EndingKind::LedgerFault, why))
+}
+
+/// How a run ended, as records and metrics name it.
+fn end_name(relayed: Result<&Held, &RelayFault>) -> &'static str {
+    match relayed {
+        Ok(held) => match held.end {
+            ResponseEnd::Ok(_) => "ok",
+            ResponseEnd::Err(_) => "error",
+        },
+        Err(RelayFault::ClientGone(_)) => "client_gone",
+        Err(RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) | RelayFault::Overtime) => {
+            "replica_gone"
+        }
+        Err(RelayFault::Ordered) => "killed",
+        Err(RelayFault::Over(_)) => "over_limit",
+    }
 }

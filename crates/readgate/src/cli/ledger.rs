@@ -217,6 +217,17 @@ pub enum ReportForm {
     Html,
 }
 
+impl ReportForm {
+    fn of_ledger(self) -> ReportFormat {
+        match self {
+            Self::Text => ReportFormat::Text,
+            Self::Csv => ReportFormat::Csv,
+            Self::Json => ReportFormat::Json,
+            Self::Html => ReportFormat::Html,
+        }
+    }
+}
+
 /// An address as records have it, however it was given: `2001:DB8:0::1`.
 fn as_recorded(source: &str) -> String {
     source.parse::<IpAddr>().map_or_else(|_| source.to_owned(), |ip| ip.to_canonical().to_string())
@@ -313,6 +324,7 @@ fn check_sense(command: &LedgerCommand) -> Result<(), (u8, String)> {
     Ok(())
 }
 
+/// Does it. True if the answer is yes.
 fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
     check_sense(command)?;
     note_reader(command)?;
@@ -324,11 +336,11 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
     let answer = match command {
         LedgerCommand::Verify { paths, public_key, anchors, json } => {
             let public_key = public_key.as_deref().map(read_key).transpose()?;
-            let request =
-                VerifyRequest { paths: paths.clone(), public_key, anchors: anchors.clone() };
+            let (paths, anchors) = (paths.clone(), anchors.clone());
             let format = if *json { Format::Json } else { Format::Text };
-            ledger::cli::verify_to(&request, format, &mut out)
-                .map_err(|error| (EXIT_INPUT, error.to_string()))?
+            let request = VerifyRequest { paths, public_key, anchors };
+            let verified = ledger::cli::verify_to(&request, format, &mut out);
+            verified.map_err(|error| (EXIT_INPUT, error.to_string()))?
         }
         LedgerCommand::Search { paths, search, follow, csv, with_login, with_text } => {
             let search =
@@ -341,14 +353,8 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
             found.map_err(unreadable)? > 0
         }
         LedgerCommand::Report { paths, about, format } => {
-            let format = match format {
-                ReportForm::Text => ReportFormat::Text,
-                ReportForm::Csv => ReportFormat::Csv,
-                ReportForm::Json => ReportFormat::Json,
-                ReportForm::Html => ReportFormat::Html,
-            };
             let report = report(&about.request(paths)).map_err(unreadable)?;
-            report.write(format, &mut out).map_err(unreadable)?;
+            report.write(format.of_ledger(), &mut out).map_err(unreadable)?;
             true
         }
         LedgerCommand::Show { sequence, paths } => {

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use access::login::{CachingSha2, FastAuth, FullAuth};
 use access::{
-    Arrival, Attempt, Blocked, DenyCause, Exchange, LoginCheck, LoginDenied, NamedUser,
-    SourceAdmitted, SourceSlot, Timestamp, UserSlot,
+    Arrival, Attempt, Blocked, DenyCause, Exchange, LimitReached, LoginCheck, LoginDenied,
+    NamedUser, SourceAdmitted, SourceSlot, Timestamp, UserSlot,
 };
 use mysql_auth::{AuthPlugin, Nonce, Password};
 use mysql_wire::compression::Algorithm;
@@ -192,17 +192,21 @@ async fn prove(
         }
     };
     daemon.throttle.succeeded(&permit, claim.user);
-    let user_slot = daemon.limits.admit_user(&named).map_err(|reached| {
-        let text = format!("readgate: user '{}' has reached a limit: {reached}", named.user().name);
-        let err = ErrPacket::new(ER_USER_LIMIT_REACHED, SqlState::ACCESS, text);
-        Ending::told(EndingKind::OverLimit, reached.to_string(), err)
-    })?;
-    daemon.confirm(&named).await.map_err(|why| {
-        let text = "readgate: the store of users can't be used at this moment; try again later";
-        let err = ErrPacket::new(ER_UNKNOWN_ERROR, SqlState::GENERAL, text);
-        Ending::told(EndingKind::LoginDenied, why, err)
-    })?;
-    Ok((named, user_slot))
+    let slot = daemon.limits.admit_user(&named).map_err(|reached| over_limit(&named, &reached))?;
+    daemon.confirm(&named).await.map_err(unconfirmed)?;
+    Ok((named, slot))
+}
+
+fn over_limit(named: &NamedUser, reached: &LimitReached) -> Ending {
+    let text = format!("readgate: user '{}' has reached a limit: {reached}", named.user().name);
+    let err = ErrPacket::new(ER_USER_LIMIT_REACHED, SqlState::ACCESS, text);
+    Ending::told(EndingKind::OverLimit, reached.to_string(), err)
+}
+
+fn unconfirmed(why: String) -> Ending {
+    let text = "readgate: the store of users can't be used at this moment; try again later";
+    let err = ErrPacket::new(ER_UNKNOWN_ERROR, SqlState::GENERAL, text);
+    Ending::told(EndingKind::LoginDenied, why, err)
 }
 
 /// A try at a password. It fails once, however often its maker is asked.

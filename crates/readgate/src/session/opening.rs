@@ -23,7 +23,8 @@ use crate::recording::RESERVED_ATTRIBUTES;
 use crate::registry::{Card, Reason};
 use crate::reload;
 use crate::replica::account::Account;
-use crate::replica::{ReplicaFault, SessionWish};
+use crate::replica::pool::Warm;
+use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
 use crate::role_policy::RoleJudge;
 
 /// Bytes of a client's attributes that go to the replica. One that gets more than 64 kB of them, ours
@@ -47,14 +48,7 @@ impl<'a> Session<'a> {
             attributes: attributes_for_replica(&logged_in),
             statement_timeout: logged_in.named.user().role.limits.statement_timeout,
         });
-        daemon.walls.seen(&account, daemon.pool.target.deadline()).await;
-        if let Some(err) = daemon.walls.load().err_packet(&account) {
-            return Err(Ending::told(EndingKind::ReplicaFault, "no service: walls", err));
-        }
-        let lending = daemon.pool.lend(&wish, context.earmarked.take());
-        let opened = Box::pin(lending).await;
-        daemon.metrics.replica_opened(&opened, &account);
-        let mut replica = opened.map_err(|fault| no_replica(daemon, &fault))?;
+        let mut replica = Box::pin(lent(daemon, &wish, context.earmarked.take())).await?;
         let baseline = std::mem::take(&mut replica.baseline);
         let facts = SessionFacts::of_replica(replica.version, &baseline.variables());
         let facts = facts.ok_or_else(charset_unknown)?;
@@ -105,6 +99,22 @@ impl<'a> Session<'a> {
         }
         Ok(session)
     }
+}
+
+/// A session as wished, if the walls stand for its account and the pool has one.
+async fn lent(
+    daemon: &Daemon,
+    wish: &Arc<SessionWish>,
+    earmarked: Option<Warm>,
+) -> Result<ReplicaSession, Ending> {
+    let account = &wish.account;
+    daemon.walls.seen(account, daemon.pool.target.deadline()).await;
+    if let Some(err) = daemon.walls.load().err_packet(account) {
+        return Err(Ending::told(EndingKind::ReplicaFault, "no service: walls", err));
+    }
+    let opened = daemon.pool.lend(wish, earmarked).await;
+    daemon.metrics.replica_opened(&opened, account);
+    opened.map_err(|fault| no_replica(daemon, &fault))
 }
 
 pub(super) fn no_replica(daemon: &Daemon, fault: &ReplicaFault) -> Ending {
