@@ -1,6 +1,6 @@
 //! The command phase: read a command, run it, repeat until an [`Ending`].
 //!
-//! A session exists only for a [`NamedUser`](access::NamedUser) with a guarded session on
+//! A session exists only for a [`NamedUser`] with a guarded session on
 //! the replica; the client's OK goes out after both.
 pub mod aside;
 mod broken_off;
