@@ -4,14 +4,16 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use readgate_tests::dice::Dice;
 use readgate_tests::protocol::LAST_ROW_SENT;
+use readgate_tests::protocol::capability::{DEPRECATE_EOF, MULTI_STATEMENTS};
+use readgate_tests::protocol::ok_status;
 use readgate_tests::raw::{Login, RawClient, Response};
 use readgate_tests::stage::USER_PASSWORD;
 
-/// CLIENT_MULTI_STATEMENTS.
-const MULTI_STATEMENTS: u32 = 1 << 16;
 /// Rows of `subjects`, less than there are.
 const MANY: usize = 400;
 
@@ -45,7 +47,12 @@ pub(crate) enum End {
     Error(u16),
     /// An error of readgate's own.
     Refused,
+    /// The session was over before, and its end said so.
+    SentAway,
 }
+
+/// ER_SERVER_SHUTDOWN, as a daemon that stops says between two commands.
+const SHUTDOWN: u16 = 1053;
 
 /// One of the clients.
 pub(crate) struct Client<'r> {
@@ -53,11 +60,13 @@ pub(crate) struct Client<'r> {
     number: usize,
     dice: Dice,
     said: Vec<Said>,
+    /// Its session has set a mode of its own.
+    has_mode: bool,
 }
 
 impl<'r> Client<'r> {
     pub(crate) fn new(round: &'r Round, number: usize, dice: Dice) -> Self {
-        Self { round, number, dice, said: Vec::new() }
+        Self { round, number, dice, said: Vec::new(), has_mode: false }
     }
 
     /// Lives until the round is over, and returns what it said.
@@ -66,22 +75,30 @@ impl<'r> Client<'r> {
             if let Err(error) = self.session() {
                 assert!(self.round.is_troubled, "{error} after {:?}", self.said.last());
                 // Whoever is sent away comes again, not at once.
-                std::thread::sleep(std::time::Duration::from_millis(50));
+                thread::sleep(Duration::from_millis(50));
             }
         }
         self.said
     }
 
     fn session(&mut self) -> io::Result<()> {
-        let login = Login::user("alice", USER_PASSWORD).with(MULTI_STATEMENTS);
+        let mut login = Login::user("alice", USER_PASSWORD).with(MULTI_STATEMENTS);
+        if self.dice.roll(2) == 0 {
+            login.capabilities ^= DEPRECATE_EOF;
+        }
         let mut client = RawClient::connect(self.round.port)?;
         client.start_tls(&self.round.ca_file, &login)?;
         client.try_login(&login)?.map_err(|error| io::Error::other(error.to_string()))?;
+        self.has_mode = false;
         for _ in 0..self.dice.roll(40) {
             if self.round.is_over.load(Ordering::Relaxed) {
                 break;
             }
-            match self.dice.roll(10) {
+            if self.dice.roll(10) == 0 {
+                // Long enough to lend its connection, where sessions do.
+                thread::sleep(Duration::from_millis(25));
+            }
+            match self.dice.roll(11) {
                 0 => self.many_rows(&mut client)?,
                 1 => self.prepared(&mut client)?,
                 2 => self.cursor(&mut client)?,
@@ -90,7 +107,8 @@ impl<'r> Client<'r> {
                 5 => self.several(&mut client)?,
                 6 => self.transaction(&mut client)?,
                 7 => self.state(&mut client)?,
-                8 if self.dice.roll(10) == 0 => return self.leave_in_the_midst(&mut client),
+                8 => self.remember(&mut client)?,
+                9 if self.dice.roll(10) == 0 => return self.leave_in_the_midst(&mut client),
                 _ => self.few_rows(&mut client)?,
             }
         }
@@ -202,10 +220,14 @@ impl<'r> Client<'r> {
     fn state(&mut self, client: &mut RawClient) -> io::Result<()> {
         let response = match self.dice.roll(6) {
             0 => client.try_query("SET NAMES latin1")?,
-            1 => client.try_query("SET SESSION sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES'")?,
+            1 => {
+                self.has_mode = true;
+                client.try_query("SET SESSION sql_mode = 'ANSI_QUOTES,STRICT_ALL_TABLES'")?
+            }
             2 => client.try_query("SET @wanted = 7")?,
             3 => client.try_query("USE clinical")?,
             4 => {
+                self.has_mode = false;
                 client.send_command(0x1f, b"")?;
                 client.read_response()?
             }
@@ -217,13 +239,25 @@ impl<'r> Client<'r> {
         self.check(&response)
     }
 
+    /// Looks whether its session is as it left it.
+    fn remember(&mut self, client: &mut RawClient) -> io::Result<()> {
+        let tag = self.tag(false);
+        let sql = format!("SELECT '{tag}', @@sql_mode LIKE '%ANSI_QUOTES%'");
+        client.send_command(3, sql.as_bytes())?;
+        let response = self.answer(client)?;
+        self.is_own(&response, &tag, 1)?;
+        let mode = if self.has_mode { b"1" } else { b"0" };
+        assert_eq!(response.rows()[0][1], Some(mode.to_vec()), "the mode of {tag}'s session");
+        Ok(())
+    }
+
     fn leave_in_the_midst(&mut self, client: &mut RawClient) -> io::Result<()> {
         let tag = self.tag(false);
         let sql =
             format!("SELECT '{tag}', a.*, b.* FROM clinical.visits AS a, clinical.sites AS b");
         client.send_command(3, sql.as_bytes())?;
-        client.receive()?;
-        self.last().is_begun = true;
+        let first = client.receive()?;
+        self.last().is_begun = first.first() != Some(&0xff);
         Ok(())
     }
 
@@ -255,6 +289,7 @@ impl<'r> Client<'r> {
         let response = response?;
         self.last().end = Some(match response.error() {
             None => End::Rows(response.row_count()),
+            Some(error) if error.code == SHUTDOWN => End::SentAway,
             Some(error) if error.message.starts_with("readgate: ") => End::Refused,
             Some(error) => End::Error(error.code),
         });
@@ -292,6 +327,7 @@ fn fetch(client: &mut RawClient) -> io::Result<bool> {
             [0xfe, _, _, low, high] => {
                 return Ok(u16::from_le_bytes([*low, *high]) & LAST_ROW_SENT != 0);
             }
+            [0xfe, ..] => return Ok(ok_status(&payload) & LAST_ROW_SENT != 0),
             _ => {}
         }
     }

@@ -42,7 +42,9 @@ fn run(flavour: Flavour) {
     let round = Duration::from_secs(if minutes.is_some() { 20 } else { 3 });
     let end = Instant::now() + Duration::from_secs(60 * minutes.unwrap_or(0));
     let mut dice = Dice::new(seed);
-    let mut scene = Scene::start(flavour);
+    // One of both servers has sessions that lend their connections.
+    let lends = (flavour == Flavour::MySql) == (seed % 2 == 1);
+    let mut scene = Scene::start(flavour, lends);
     for pair in 0_u64.. {
         scene.quiet_round(2 * pair, round, &mut dice);
         scene.troubled_round(2 * pair + 1, round, &mut dice);

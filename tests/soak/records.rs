@@ -135,9 +135,10 @@ fn fault(said: &Said, recorded: Option<&Recorded>) -> Option<String> {
     let recorded = recorded.unwrap_or(&none);
     let (intents, outcomes) = (recorded.intents.len(), recorded.outcomes.as_slice());
     let is_right = match &said.end {
-        _ if said.is_write => intents == 0 && (recorded.refusals == 1 || !said.is_begun),
+        Some(End::Refused) if said.is_write => intents == 0 && recorded.refusals == 1,
+        _ if said.is_write => intents == 0,
         None if said.is_begun => intents == 1,
-        None => intents <= 1,
+        None | Some(End::SentAway) => intents <= 1,
         Some(End::Refused) => intents + recorded.refusals == 1,
         Some(End::Rows(rows)) => {
             let is_so = |outcome: &Value| outcome["end"] == "ok" && outcome["rows"] == *rows;

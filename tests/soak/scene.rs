@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use readgate_tests::config::{for_server, set};
 use readgate_tests::dice::Dice;
-use readgate_tests::place::{scratch_of, wait_for};
+use readgate_tests::place::{scratch_of, wait_for, wait_until_ok};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::{Flavour, Server};
 use readgate_tests::stage::users;
@@ -17,8 +17,10 @@ use crate::trouble::Trouble;
 
 /// Clients at a time.
 const CLIENTS: usize = 16;
-/// Connections that the daemon may keep at the replica for itself: warm ones and its own two.
-const KEPT: usize = 4 + 2;
+/// Connections that may wait at the replica: a client's each, in two forms of results.
+const MOST_WARM: usize = 2 * CLIENTS;
+/// Connections that the daemon may have there for itself.
+const OWN: usize = 3;
 /// Bytes that the daemon may have grown by since its third quiet round, beside a quarter.
 const SLACK: u64 = 16 << 20;
 /// Files that it may have open at one time and not at another: of the ledger, of a reload.
@@ -54,7 +56,7 @@ fn data(replica: &Server) -> String {
 }
 
 impl Scene {
-    pub(crate) fn start(flavour: Flavour) -> Self {
+    pub(crate) fn start(flavour: Flavour, lends: bool) -> Self {
         let directory = scratch_of("soak").join(flavour.name());
         let replica = Server::start(flavour, &directory.join("server"));
         replica.load_sample();
@@ -63,6 +65,9 @@ impl Scene {
         let mut config = for_server(&replica, &own, &users());
         set(&mut config, "ledger.file_bytes", "2MiB");
         set(&mut config, "replica.warm_connections", 4);
+        if lends {
+            set(&mut config, "replica.share_idle", "10ms");
+        }
         let daemon = Readgate::start(&own, config);
         let witness = Witness::new(own.join("ledger"), replica.directory.join("general.log"));
         let data = data(&replica);
@@ -137,13 +142,26 @@ impl Scene {
         said
     }
 
+    /// How many connections to the replica the daemon says it has in this state.
+    fn pool(&self, state: &str) -> usize {
+        let (_, metrics) = self.daemon.http("/metrics").expect("the daemon answers");
+        let name = format!("readgate_pool_connections{{state=\"{state}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name)).expect("a line");
+        line.parse().expect("a number")
+    }
+
     /// What the daemon holds once the round's sessions have ended, and their connections.
     fn size(&self) -> Size {
-        wait_for("connections are given back", Duration::from_secs(60), || {
-            let sql = "SELECT COUNT(*) FROM information_schema.PROCESSLIST \
+        wait_until_ok("connections are given back", Duration::from_secs(60), || {
+            let sql = "SELECT ID, COMMAND, TIME, INFO FROM information_schema.PROCESSLIST \
                        WHERE USER = 'readonly_shared'";
-            let count: usize = self.replica.sql(sql).trim().parse().expect("a number");
-            (count <= KEPT).then_some(())
+            let open = self.replica.sql(sql);
+            let (used, warm) = (self.pool("in_use"), self.pool("warm"));
+            if used == 0 && warm <= MOST_WARM && open.lines().count() <= warm + OWN {
+                Ok(())
+            } else {
+                Err(format!("{used} in use, {warm} warm, at the replica:\n{open}"))
+            }
         });
         let process = format!("/proc/{}", self.daemon.id());
         let status = std::fs::read_to_string(format!("{process}/status")).expect("it runs");
