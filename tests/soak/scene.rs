@@ -17,8 +17,8 @@ use crate::trouble::Trouble;
 
 /// Clients at a time.
 const CLIENTS: usize = 16;
-/// Connections that may wait at the replica: a client's each, in two forms of results.
-const MOST_WARM: usize = 2 * CLIENTS;
+/// Connections that may wait at the replica: each client's, on two workers, in two forms of results.
+const MOST_WARM: usize = 2 * 2 * CLIENTS;
 /// Connections that the daemon may have there for itself.
 const OWN: usize = 3;
 /// Bytes that the daemon may have grown by since its third quiet round, beside a quarter.
