@@ -374,8 +374,10 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
             true
         }
     };
-    out.flush().map_err(unreadable)?;
-    Ok(answer)
+    match out.flush().map_err(unreadable) {
+        Ok(()) | Err((SEEN_ENOUGH, _)) => Ok(answer),
+        Err(why) => Err(why),
+    }
 }
 
 /// A key as digits, or the file that holds them.
