@@ -154,6 +154,22 @@ fn who_has_seen_enough_of_a_ledger_gets_no_error() {
 }
 
 #[test]
+fn a_source_is_looked_for_by_its_address_alone() {
+    let ledger = repository().join("crates/ledger/tests/data/version-1").display().to_string();
+    for (source, code) in [
+        ("127.0.0.1", 0),
+        ("::FFFF:127.0.0.1", 0),
+        ("192.0.2.1", 1),
+        // Names and networks stand in no record: nothing found would look like an answer.
+        ("office", 2),
+        ("127.0.0.0/8", 2),
+    ] {
+        let output = run(&["ledger", "search", "--source", source, &ledger], "");
+        assert_eq!(output.status.code(), Some(code), "{source}: {output:?}");
+    }
+}
+
+#[test]
 fn a_ledger_that_is_not_intact_stays_so_though_nobody_reads_why() {
     let name = "ledger-n1-000000000001.jsonl";
     let whole = repository().join("crates/ledger/tests/data/version-1").join(name);
