@@ -66,18 +66,6 @@ pub enum Verdict {
     Absorbed,
 }
 
-impl Verdict {
-    /// The member that tells it. Of what was forwarded, the record that has what is asked for.
-    fn member(self, by_names: bool) -> (&'static str, &'static str) {
-        match self {
-            Self::Allowed if by_names => ("event", "outcome"),
-            Self::Allowed => ("event", "intent"),
-            Self::Refused => ("verdict", "refused"),
-            Self::Absorbed => ("verdict", "absorbed"),
-        }
-    }
-}
-
 /// What is looked for in a line.
 struct Needles {
     members: Vec<Finder<'static>>,
@@ -87,17 +75,28 @@ struct Needles {
 }
 
 impl Search {
-    /// Whether it asks for what a text names, which outcomes alone tell.
+    /// Whether it asks for what a text names.
     fn is_by_names(&self) -> bool {
         self.table.is_some() || self.column.is_some() || self.fingerprint.is_some()
     }
 
+    /// What is told of a statement that was forwarded, of its two records by the one that is asked for.
+    fn forwarded(&self) -> &'static str {
+        let is_ended = self.is_by_names() || self.event.as_deref() == Some("outcome");
+        if is_ended { "outcome" } else { "intent" }
+    }
+
     /// Whether a record can match at all. An empty answer to one that can't be found looks like one.
     pub fn can_match(&self) -> bool {
-        let is_of_outcomes = self.event.as_deref().is_none_or(|event| event == "outcome")
-            && self.rule.is_none()
-            && matches!(self.verdict, None | Some(Verdict::Allowed));
-        is_of_outcomes || !self.is_by_names()
+        let refusal = self.rule.as_ref().map(|_| "refusal");
+        let names = self.is_by_names().then_some("outcome");
+        let verdict = self.verdict.map(|verdict| match verdict {
+            Verdict::Allowed => self.forwarded(),
+            Verdict::Refused | Verdict::Absorbed => "refusal",
+        });
+        let mut events = [self.event.as_deref(), refusal, names, verdict].into_iter().flatten();
+        let first = events.next();
+        events.all(|event| Some(event) == first)
     }
 
     /// What a matching line contains. Quotes in a record's texts are escaped, so that no
@@ -115,7 +114,11 @@ impl Search {
             ("rule", self.rule.as_deref()),
         ];
         let given = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let verdict = self.verdict.map(|verdict| verdict.member(self.is_by_names()));
+        let verdict = self.verdict.map(|verdict| match verdict {
+            Verdict::Allowed => ("event", self.forwarded()),
+            Verdict::Refused => ("verdict", "refused"),
+            Verdict::Absorbed => ("verdict", "absorbed"),
+        });
         let members = given.chain(verdict).map(needle).collect();
         let source = self.source.as_deref().map(|source| needle(("source", source)));
         let [tables, columns] = ["tables", "columns"].map(Member::new);

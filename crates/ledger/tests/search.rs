@@ -83,7 +83,18 @@ fn a_search_for_tables_finds_what_was_allowed_and_says_where_it_can_find_nothing
     let refused = Search { verdict: Some(Verdict::Refused), ..visit.clone() };
     let intents = Search { event: Some("intent".into()), ..visit.clone() };
     let by_rule = Search { rule: Some("not_a_read".into()), ..visit };
-    assert!([refused, intents, by_rule].iter().all(|search| !search.can_match()));
+    let of = |event: &str, rule: Option<&str>, verdict| {
+        let (event, rule) = (Some(event.to_owned()), rule.map(str::to_owned));
+        Search { event, rule, verdict, ..Search::default() }
+    };
+    let ended = of("outcome", None, Some(Verdict::Allowed));
+    assert!(ended.can_match() && of("refusal", Some("not_a_read"), None).can_match());
+    assert_eq!(search(&paths, &ended, &mut Vec::new()).unwrap(), 1);
+    let begun = of("intent", Some("not_a_read"), None);
+    let login = of("login", None, Some(Verdict::Refused));
+    let both = Search { event: None, ..of("", Some("not_a_read"), Some(Verdict::Allowed)) };
+    let none = [refused, intents, by_rule, begun, login, both];
+    assert!(none.iter().all(|search| !search.can_match()));
 }
 
 #[test]

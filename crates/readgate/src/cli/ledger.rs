@@ -301,8 +301,8 @@ fn check_sense(command: &LedgerCommand) -> Result<(), (u8, String)> {
         return Err((EXIT_DATA, "--from is later than --to".into()));
     }
     if !search.can_match() {
-        let why = "tables, columns and fingerprints stand in outcomes of forwarded statements \
-                   alone, beside no such --event, --rule or --verdict";
+        let why = "no record has all of that: refusals alone have a rule, outcomes alone tables, columns \
+                   and a fingerprint, and what was allowed has an intent and an outcome";
         return Err((EXIT_DATA, why.into()));
     }
     Ok(())
