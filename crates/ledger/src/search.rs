@@ -24,7 +24,7 @@ use crate::texts::Texts;
 pub struct Search {
     /// Kind of record, such as `intent`, `refusal`, `login_failed`.
     pub event: Option<String>,
-    /// Named user.
+    /// Named user; outcomes that name none have that of their intents.
     pub user: Option<String>,
     /// Source address; outcomes have that of their intents.
     pub source: Option<String>,
@@ -69,7 +69,8 @@ pub enum Verdict {
 /// What is looked for in a line.
 struct Needles {
     members: Vec<Finder<'static>>,
-    source: Option<Finder<'static>>,
+    /// Who: an outcome may leave that to its intent.
+    who: Vec<Finder<'static>>,
     tables: Member,
     columns: Member,
 }
@@ -109,7 +110,6 @@ impl Search {
         };
         let members = [
             ("event", self.event.as_deref()),
-            ("user", self.user.as_deref()),
             ("fingerprint", self.fingerprint.as_deref()),
             ("rule", self.rule.as_deref()),
         ];
@@ -120,9 +120,10 @@ impl Search {
             Verdict::Absorbed => ("verdict", "absorbed"),
         });
         let members = given.chain(verdict).map(needle).collect();
-        let source = self.source.as_deref().map(|source| needle(("source", source)));
+        let who = [("user", self.user.as_deref()), ("source", self.source.as_deref())];
+        let who = who.into_iter().filter_map(|(name, value)| Some(needle((name, value?))));
         let [tables, columns] = ["tables", "columns"].map(Member::new);
-        Needles { members, source, tables, columns }
+        Needles { members, who: who.collect(), tables, columns }
     }
 
     /// The lines among which it looks.
@@ -157,8 +158,9 @@ pub(crate) type Hit = Option<Vec<u8>>;
 
 impl<'s> Looker<'s> {
     pub(crate) fn new(search: &'s Search) -> Self {
-        let intents = search.source.is_some().then(Intents::default);
-        Self { search, needles: search.needles(), intents }
+        let needles = search.needles();
+        let intents = (!needles.who.is_empty()).then(Intents::default);
+        Self { search, needles, intents }
     }
 
     /// One that also finds the intents of outcomes for whoever writes more than the line.
@@ -176,11 +178,11 @@ impl<'s> Looker<'s> {
                 names_table(&tables(), table)
             })
         };
-        let is_from =
-            |source: &Finder<'_>| source.find(intent.as_deref().unwrap_or(line)).is_some();
+        let told = [Some(line), intent.as_deref()];
+        let is_of = |who: &Finder<'_>| told.iter().flatten().any(|line| who.find(line).is_some());
         let matches = search.in_time(time_of(line))
             && needles.members.iter().all(|needle| needle.find(line).is_some())
-            && needles.source.as_ref().is_none_or(is_from)
+            && needles.who.iter().all(is_of)
             && search.table.as_ref().is_none_or(|wanted| names_table(&tables(), wanted))
             && search.column.as_ref().is_none_or(reads);
         matches.then_some(intent)

@@ -64,6 +64,12 @@ fn a_search_by_verdict_tells_what_ran_from_what_was_refused() {
         let wanted = Search { verdict: Some(verdict), ..Search::default() };
         assert_eq!(search(&paths, &wanted, &mut Vec::new()).unwrap(), count, "{verdict:?}");
     }
+    // The outcome of what was given up names nobody.
+    for (user, count) in [("alice", 1), ("bob", 0)] {
+        let (user, event) = (Some(user.to_owned()), Some("outcome".to_owned()));
+        let wanted = Search { user, event, ..Search::default() };
+        assert_eq!(search(&paths, &wanted, &mut Vec::new()).unwrap(), count, "{wanted:?}");
+    }
 }
 
 #[test]
