@@ -3,7 +3,7 @@
 //! disk's speed, no index. Whoever reads is to be recorded by the caller.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -171,12 +171,8 @@ pub fn write_stats(stats: &BTreeMap<String, UserStats>, out: &mut dyn Write) -> 
 pub fn stats(paths: &[PathBuf], asked: &Search) -> io::Result<BTreeMap<String, UserStats>> {
     #[derive(Deserialize)]
     struct Counted<'a> {
-        seq: u64,
         time: &'a str,
-        node: String,
         event: &'a str,
-        #[serde(default)]
-        intent: u64,
         #[serde(default)]
         user: Option<String>,
         #[serde(default)]
@@ -193,28 +189,20 @@ pub fn stats(paths: &[PathBuf], asked: &Search) -> io::Result<BTreeMap<String, U
     let forwarded = asked.verdict == Some(Verdict::Allowed);
     let verdict = asked.verdict.filter(|_| !forwarded);
     let search = &Search { user: None, verdict, ..asked.clone() };
-    let mut looker = Looker::new(search);
+    let mut looker = Looker::with_intents(search);
+    let named = Member::new("user");
     let mut users: BTreeMap<String, UserStats> = BTreeMap::new();
-    // Whose statements run.
-    let mut open: HashMap<(String, u64), String> = HashMap::new();
     search.each_line(paths, &mut |line| {
-        if looker.look(line).is_none() {
-            return Ok(true);
-        }
+        let Some(intent) = looker.look(line) else { return Ok(true) };
         let Ok(record) = serde_json::from_slice::<Counted<'_>>(line) else {
             return Ok(true);
         };
         if forwarded && !matches!(record.event, "intent" | "outcome") {
             return Ok(true);
         }
-        let mut of_intent = None;
-        match (record.event, &record.user) {
-            ("intent", Some(user)) => drop(open.insert((record.node, record.seq), user.clone())),
-            ("outcome", _) => of_intent = open.remove(&(record.node, record.intent)),
-            _ => {}
-        }
-        let is_counted = of_intent.is_some();
-        let user = users.entry(record.user.or(of_intent).unwrap_or_default()).or_default();
+        let intent = intent.as_deref();
+        let of_intent = || intent.and_then(|line| named.text(line)).map(unescaped);
+        let user = users.entry(record.user.or_else(of_intent).unwrap_or_default()).or_default();
         match record.event {
             "intent" => user.statements += 1,
             "refusal" if record.verdict == Some("absorbed") => user.absorbed += 1,
@@ -222,6 +210,7 @@ pub fn stats(paths: &[PathBuf], asked: &Search) -> io::Result<BTreeMap<String, U
             "login_failed" => user.logins_failed += 1,
             "outcome" => {
                 // Who asks for tables asks for no intents: those don't name them.
+                let is_counted = intent.is_some_and(|line| looker.matches(line, None));
                 user.statements += u64::from(!is_counted);
                 user.rows += record.rows;
                 user.bytes += record.bytes;

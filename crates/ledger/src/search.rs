@@ -164,13 +164,18 @@ impl<'s> Looker<'s> {
     }
 
     /// One that also finds the intents of outcomes for whoever writes more than the line.
-    fn with_intents(search: &'s Search) -> Self {
+    pub(crate) fn with_intents(search: &'s Search) -> Self {
         Self { intents: Some(Intents::default()), ..Self::new(search) }
     }
 
     /// Looks at the next line. Something if it matches.
     pub(crate) fn look(&mut self, line: &[u8]) -> Option<Hit> {
         let intent = self.intents.as_mut().and_then(|intents| intents.pass(line));
+        self.matches(line, intent.as_deref()).then_some(intent)
+    }
+
+    /// Whether a line matches; beside that of its intent, if it is an outcome.
+    pub(crate) fn matches(&self, line: &[u8], intent: Option<&[u8]>) -> bool {
         let (search, needles) = (self.search, &self.needles);
         let tables = || needles.tables.texts(line);
         let reads = |column: &String| {
@@ -178,14 +183,13 @@ impl<'s> Looker<'s> {
                 names_table(&tables(), table)
             })
         };
-        let told = [Some(line), intent.as_deref()];
+        let told = [Some(line), intent];
         let is_of = |who: &Finder<'_>| told.iter().flatten().any(|line| who.find(line).is_some());
-        let matches = search.in_time(time_of(line))
+        search.in_time(time_of(line))
             && needles.members.iter().all(|needle| needle.find(line).is_some())
             && needles.who.iter().all(is_of)
             && search.table.as_ref().is_none_or(|wanted| names_table(&tables(), wanted))
-            && search.column.as_ref().is_none_or(reads);
-        matches.then_some(intent)
+            && search.column.as_ref().is_none_or(reads)
     }
 }
 
