@@ -191,6 +191,11 @@ on_both! {
             let running = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(50), \\'brief\\'%'";
             (stage.server.sql(running).trim() == "0").then_some(())
         });
+        // MySQL mixes sockets up where a connection is killed that is being written to.
+        let intent = readgate.record("intent", |record| record["text"] == "SELECT SLEEP(50), 'brief'");
+        let (log, id) = (stage.server.general_log(), &intent["replica_session"]);
+        assert!(log.contains(&format!("KILL QUERY {id}")), "{id}");
+        assert!(!log.contains(&format!("KILL CONNECTION {id}\n")), "{id}");
     }
 
     fn result_metadata_is_left_out_where_the_server_can(stage) {

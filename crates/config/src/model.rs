@@ -1,6 +1,8 @@
 //! What a valid configuration is, as types.
 mod feed;
+mod ledger;
 mod notice;
+mod replica;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,8 +16,8 @@ use access::{
     CredentialPolicy, LimitSettings, PasswordRules, Role, SourceNetworks, SourceSet,
     ThrottleSettings, Users,
 };
-use ledger::{LedgerSettings, Recipient, SyncPolicy};
 
+pub use self::ledger::{LedgerConfig, RecordedText, Shipping};
 use crate::error::Problem;
 use crate::secret::{PasswordSource, SecretFile};
 use crate::settings::Settings;
@@ -23,6 +25,9 @@ use crate::values::is_host;
 pub use feed::{Deadline, Feed, FeedFiles, FeedPlace, FileForm, TimeOfDay, Weekday};
 pub(crate) use notice::PLACEHOLDERS;
 pub use notice::{Mail, MailTls, Notice, NoticeEvent, NoticeWay, Webhook, fill};
+pub use replica::{
+    Replica, ReplicaAccount, ReplicaCompression, ReplicaTls, RoleAccount, WhenBehind,
+};
 
 /// A whole, valid configuration.
 #[derive(Debug, Clone)]
@@ -107,72 +112,6 @@ pub struct ClientTls {
     pub suffices: bool,
 }
 
-/// The server that is read.
-#[derive(Debug, Clone)]
-pub struct Replica {
-    /// Name, in ledger and metrics.
-    pub name: String,
-    /// Where it listens.
-    pub address: HostPort,
-    /// Schema of sessions that name none.
-    pub default_schema: Option<String>,
-    /// No sessions while the shared account can do more than read.
-    pub refuse_excess_rights: bool,
-    /// No sessions while the replica is not read-only.
-    pub refuse_writable: bool,
-    /// Connections kept ready.
-    pub warm_connections: u32,
-    /// Most connections to it at a time.
-    pub connections: u32,
-    /// A client waits this long for one of them.
-    pub longest_wait: Duration,
-    /// A session without a command for this long lends its connection; `None`: never.
-    pub share_idle: Option<Duration>,
-    /// Compression of the way to it.
-    pub compression: ReplicaCompression,
-    /// How far behind its source it may be; `None`: any time.
-    pub max_lag: Option<Duration>,
-    /// What happens when it is further behind.
-    pub when_behind: WhenBehind,
-    /// Query for the seconds it is behind; `None`: replication itself is asked.
-    pub heartbeat_query: Option<String>,
-    /// How the way to it is protected.
-    pub tls: ReplicaTls,
-    /// The account that all sessions share whose role names no other.
-    pub account: ReplicaAccount,
-    /// Further accounts, for the roles that name them.
-    pub role_accounts: Vec<RoleAccount>,
-}
-
-impl Replica {
-    /// The names that a role may give as its account.
-    pub(crate) fn role_account_names(&self) -> Vec<String> {
-        self.role_accounts.iter().map(|account| account.name.clone()).collect()
-    }
-}
-
-/// What happens when the replica is too far behind, or a delivery is not as it should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhenBehind {
-    /// Nothing but a metric.
-    Serve,
-    /// A warning in log, health and ledger.
-    Warn,
-    /// No logins and no statements.
-    Refuse,
-}
-
-/// How the way to the replica is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReplicaCompression {
-    /// Not at all.
-    None,
-    /// The classic protocol's zlib.
-    Zlib,
-    /// zstd, MySQL 8.0.18 and later.
-    Zstd,
-}
-
 /// A host, by name or address, and a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPort {
@@ -189,40 +128,6 @@ impl fmt::Display for HostPort {
         }
         write!(f, "{}:{}", self.host, self.port)
     }
-}
-
-/// How the way to the replica is protected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ReplicaTls {
-    /// TLS, the certificate verified against a CA and a name.
-    Verified {
-        /// PEM, one or more CA certificates.
-        ca_file: PathBuf,
-        /// DNS name or IP address that the certificate must be for.
-        server_name: String,
-    },
-    /// None. Anybody on the way can read data and act as the replica.
-    InsecurePlaintext,
-}
-
-/// A shared account on the replica for the roles that name it.
-#[derive(Debug, Clone)]
-pub struct RoleAccount {
-    /// Name in roles.
-    pub name: String,
-    /// The account.
-    pub account: ReplicaAccount,
-    /// Schema of its sessions whose client names none; `None`: the replica's.
-    pub default_schema: Option<String>,
-}
-
-/// A shared account on the replica.
-#[derive(Debug, Clone)]
-pub struct ReplicaAccount {
-    /// Its name.
-    pub user: String,
-    /// Where its password is.
-    pub password_source: PasswordSource,
 }
 
 /// Numbers and times that bound what clients can use up.
@@ -250,56 +155,6 @@ pub struct Limits {
     pub workers: u32,
     /// How long statements under way may take to end when the daemon stops.
     pub drain: Duration,
-}
-
-/// Where and how the audit ledger is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LedgerConfig {
-    /// Its folder.
-    pub directory: PathBuf,
-    /// Name of this node; `None`: the host's.
-    pub node: Option<String>,
-    /// When records are forced to the disk.
-    pub sync: SyncPolicy,
-    /// How statements stand in it.
-    pub text: RecordedText,
-    /// Whether a text that comes again may stand in an earlier record alone.
-    pub text_by_reference: bool,
-    /// Key of the hashes that stand for redacted values; needed where any are.
-    pub redaction_key_file: PathBuf,
-    /// Query or connection attribute that names the person a reporting tool acts for.
-    pub asserted_user_attribute: Option<String>,
-    /// Whether outcomes hold a hash of the answer.
-    pub hash_results: bool,
-    /// Size in bytes at which a file is closed.
-    pub file_bytes: u64,
-    /// Whether closed files are compressed.
-    pub compress: bool,
-    /// How long they may wait for it while many records come.
-    pub compress_within: Duration,
-    /// Whom closed files are encrypted to, if anybody.
-    pub encrypt_to: Option<Recipient>,
-    /// How old a file's last record may be before the file is removed; `None`: any age.
-    pub keep_for: Option<Duration>,
-    /// Where records and checkpoints are sent beside.
-    pub shipping: Shipping,
-    /// Files that get a copy of each checkpoint, beside the one in its folder.
-    pub anchors: Vec<PathBuf>,
-}
-
-/// Where records and checkpoints are sent beside the ledger's own files.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Shipping {
-    /// Records, one a line, to standard output.
-    pub to_stdout: bool,
-    /// Records, to a syslog receiver.
-    pub syslog: Option<Endpoint>,
-    /// Bytes of the longest message that this receiver takes.
-    pub longest: usize,
-    /// Checkpoints, by HTTP POST.
-    pub anchor_webhook: Option<Endpoint>,
-    /// PEM file of who signs the certificates of both. There if either is reached by TLS.
-    pub ca_file: Option<PathBuf>,
 }
 
 /// Something to connect to.
@@ -333,45 +188,6 @@ impl Endpoint {
         let fits = port > 0 && is_host(host) && is_plain;
         let address = HostPort { host: host.to_owned(), port };
         fits.then(|| Self { tls: found == 1, address, path: path.to_owned() })
-    }
-}
-
-/// Whether statements are recorded with the values in them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RecordedText {
-    /// Roles without a rule of their own: values are replaced by keyed hashes.
-    pub redacted: bool,
-    /// Roles for which the opposite holds.
-    pub except_roles: Vec<String>,
-}
-
-impl RecordedText {
-    /// Whether values in the statements of a role's users are replaced.
-    pub fn redacts(&self, role: &str) -> bool {
-        self.redacted != self.except_roles.iter().any(|except| except == role)
-    }
-
-    /// Whether values of any role's users are replaced.
-    pub fn redacts_any(&self) -> bool {
-        self.redacted || !self.except_roles.is_empty()
-    }
-}
-
-impl LedgerConfig {
-    /// The ledger's settings on a host of that name.
-    pub fn settings(&self, host_name: &str) -> LedgerSettings {
-        let node = self.node.clone().unwrap_or_else(|| host_name.to_owned());
-        let mut settings = LedgerSettings::new(self.directory.clone(), node);
-        settings.sync = self.sync;
-        settings.rotate_bytes = self.file_bytes;
-        settings.compress = self.compress;
-        settings.compress_within = self.compress_within;
-        settings.encrypt_to = self.encrypt_to;
-        settings.keep_for = self.keep_for;
-        settings.anchors.extend(self.anchors.iter().cloned());
-        settings.redaction_key_file =
-            self.text.redacts_any().then(|| self.redaction_key_file.clone());
-        settings
     }
 }
 

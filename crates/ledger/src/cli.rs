@@ -1,27 +1,26 @@
 //! What the command line does with a ledger: verify, show, stats, and search. Writes to any
 //! [`Write`]; parses no arguments. Reads files as they are, live ones too: a scan at the
 //! disk's speed, no index. Whoever reads is to be recorded by the caller.
+mod stats;
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use memchr::memmem::Finder;
-use serde::{Deserialize, Serialize};
 
 pub use crate::bounds::{are_in_order, time_bound};
 use crate::intents::Intents;
 use crate::line::Frame;
 pub use crate::lines::sealed_files;
 use crate::lines::{Member, Place, each_line, each_of, unescaped};
-use crate::report::widen;
-use crate::search::Looker;
 pub use crate::search::{Search, Verdict, search, search_csv, search_follow};
 use crate::shown;
 pub use crate::statement::holds_statements;
 use crate::texts::Texts;
 use crate::verify::{VerifyError, VerifyRequest, verify};
+pub use stats::{UserStats, stats, write_stats};
 
 /// All events that a record can have.
 pub const EVENTS: [&str; 26] = [
@@ -137,90 +136,4 @@ pub fn show(paths: &[PathBuf], sequence: u64, out: &mut dyn Write) -> io::Result
     each_of(paths, &mut logins, write)?;
     shown.missing_logins = logins.into_iter().map(|(number, _)| number).collect();
     Ok(shown)
-}
-
-/// What one user did.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct UserStats {
-    /// Statements forwarded.
-    pub statements: u64,
-    /// Statements refused.
-    pub refused: u64,
-    /// Statements answered OK that were not forwarded.
-    pub absorbed: u64,
-    /// Statements that ended other than `ok`.
-    pub failed: u64,
-    /// Rows read.
-    pub rows: u64,
-    /// Bytes read.
-    pub bytes: u64,
-    /// Failed logins under the name.
-    pub logins_failed: u64,
-    /// First record's time.
-    pub first: String,
-    /// Last record's time.
-    pub last: String,
-}
-
-/// Writes what [`stats`] has counted.
-pub fn write_stats(stats: &BTreeMap<String, UserStats>, out: &mut dyn Write) -> io::Result<()> {
-    shown::write_pretty(stats, out)
-}
-
-/// Counts per user within the search's bounds; records without a user count under "".
-pub fn stats(paths: &[PathBuf], asked: &Search) -> io::Result<BTreeMap<String, UserStats>> {
-    #[derive(Deserialize)]
-    struct Counted<'a> {
-        time: &'a str,
-        event: &'a str,
-        #[serde(default)]
-        user: Option<String>,
-        #[serde(default)]
-        verdict: Option<&'a str>,
-        #[serde(default)]
-        end: Option<&'a str>,
-        #[serde(default)]
-        rows: u64,
-        #[serde(default)]
-        bytes: u64,
-    }
-    // The short form of an outcome names nobody: whose it is tells its intent. And what was let
-    // through has its rows in its outcome.
-    let forwarded = asked.verdict == Some(Verdict::Allowed);
-    let verdict = asked.verdict.filter(|_| !forwarded);
-    let search = &Search { user: None, verdict, ..asked.clone() };
-    let mut looker = Looker::with_intents(search);
-    let named = Member::new("user");
-    let mut users: BTreeMap<String, UserStats> = BTreeMap::new();
-    search.each_line(paths, &mut |line| {
-        let Some(intent) = looker.look(line) else { return Ok(true) };
-        let Ok(record) = serde_json::from_slice::<Counted<'_>>(line) else {
-            return Ok(true);
-        };
-        if forwarded && !matches!(record.event, "intent" | "outcome") {
-            return Ok(true);
-        }
-        let intent = intent.as_deref();
-        let of_intent = || intent.and_then(|line| named.text(line)).map(unescaped);
-        let user = users.entry(record.user.or_else(of_intent).unwrap_or_default()).or_default();
-        match record.event {
-            "intent" => user.statements += 1,
-            "refusal" if record.verdict == Some("absorbed") => user.absorbed += 1,
-            "refusal" => user.refused += 1,
-            "login_failed" => user.logins_failed += 1,
-            "outcome" => {
-                // Who asks for tables asks for no intents: those don't name them.
-                let is_counted = intent.is_some_and(|line| looker.matches(line, None));
-                user.statements += u64::from(!is_counted);
-                user.rows += record.rows;
-                user.bytes += record.bytes;
-                user.failed += u64::from(record.end != Some("ok"));
-            }
-            _ => {}
-        }
-        widen(&mut user.first, &mut user.last, record.time);
-        Ok(true)
-    })?;
-    users.retain(|user, _| asked.user.as_ref().is_none_or(|wanted| wanted == user));
-    Ok(users)
 }

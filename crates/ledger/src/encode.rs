@@ -105,7 +105,8 @@ pub(crate) fn outcome(out: &mut Vec<u8>, who: &WhoMembers, intent: u64, outcome:
     optional(out, "result_sha256", outcome.result_sha256);
 }
 
-/// The same without what can be long: always within [`crate::shared::OUTCOME_ROOM`].
+/// The same without what can be long: always within the room that the journal keeps
+/// for it (`OUTCOME_ROOM`).
 pub(crate) fn outcome_brief(out: &mut Vec<u8>, intent: u64, outcome: &Outcome<'_>) {
     outcome_core(out, b"\"brief\":true", intent, outcome);
     if let Some(error) = &outcome.error {

@@ -4,29 +4,24 @@
 //! An entry begins at an offset divisible by 8 and wraps at the ring's end. Nothing else
 //! is kept: at start the whole ring is searched for
 //! entries whose checksum holds, and their sequence numbers say what is new.
+mod file;
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use memmap2::MmapMut;
-use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::entry::{
-    Body, Entry, HEADER, Kind, array_at, body_len, encode_header, entry_len, read_entry,
-};
+use crate::entry::{Body, Entry, HEADER, Kind, body_len, encode_header, entry_len, read_entry};
 use crate::fault::LedgerError;
-use crate::files::{misplaced, safe_name};
+use crate::files::misplaced;
 use crate::map;
+use file::{PREAMBLE, locked, new_salt, read_preamble, write_preamble};
+pub(crate) use file::{journal_name, node_of_journal};
 
-/// Bytes before the ring: what the file is, and its salt.
-const PREAMBLE: usize = 4096;
 /// Smallest ring that makes sense: kept room and some records.
 pub(crate) const MIN_JOURNAL: usize = 1 << 20;
-/// How a journal's name begins.
-const NAME: &str = "journal-";
-const FILE_MAGIC: &[u8; 16] = b"readgate-jrnl-1\n";
 
 /// The ring. Owned behind one mutex; the lock on the file lives as long as it. What each entry
 /// touches stands first, see `State`.
@@ -92,21 +87,10 @@ impl Journal {
         self.last_time = old.last_time;
     }
 
-    fn fresh(
-        mut file: File,
-        path: &Path,
-        capacity: usize,
-        salt: [u8; 4],
-    ) -> Result<Self, LedgerError> {
+    fn fresh(mut file: File, path: &Path, capacity: usize, salt: u32) -> Result<Self, LedgerError> {
         map::preallocate(&mut file, PREAMBLE + capacity).map_err(LedgerError::io("fill", path))?;
-        let mut preamble = FILE_MAGIC.to_vec();
-        preamble.extend_from_slice(&salt);
-        preamble.extend_from_slice(&as_u64(capacity).to_le_bytes());
-        file.seek(SeekFrom::Start(0))
-            .and_then(|_| file.write_all(&preamble))
-            .and_then(|()| file.sync_all())
-            .map_err(LedgerError::io("write", path))?;
-        Self::mapped(file, path, u32::from_le_bytes(salt), capacity)
+        write_preamble(&mut file, salt, capacity).map_err(LedgerError::io("write", path))?;
+        Self::mapped(file, path, salt, capacity)
     }
 
     fn mapped(file: File, path: &Path, salt: u32, capacity: usize) -> Result<Self, LedgerError> {
@@ -303,54 +287,8 @@ impl Witness {
     /// An empty journal in a new file, ready to [`Journal::adopt`] the misplaced one.
     pub(crate) fn replacement(&self) -> Result<Journal, LedgerError> {
         let file = locked(&self.path)?;
-        Journal::fresh(file, &self.path, self.capacity, self.salt.to_le_bytes())
+        Journal::fresh(file, &self.path, self.capacity, self.salt)
     }
-}
-
-fn new_salt() -> Result<[u8; 4], LedgerError> {
-    let mut salt = [0; 4];
-    SystemRandom::new()
-        .fill(&mut salt)
-        .map_err(|_| LedgerError::Setting("the system gives no random numbers".into()))?;
-    Ok(salt)
-}
-
-/// The name of a node's journal.
-pub(crate) fn journal_name(node: &str) -> String {
-    format!("{NAME}{}", safe_name(node))
-}
-
-/// Whose journal a file is, by its name.
-pub(crate) fn node_of_journal(path: &Path) -> Option<&str> {
-    path.file_name()?.to_str()?.strip_prefix(NAME).filter(|node| !node.is_empty())
-}
-
-/// Opens or makes the file, 0600, and takes its lock.
-fn locked(path: &Path) -> Result<File, LedgerError> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(LedgerError::io("open", path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(LedgerError::io("lock", path)(error)),
-    }
-}
-
-fn read_preamble(file: &mut File) -> Option<(u32, usize)> {
-    let mut bytes = [0; 28];
-    file.seek(SeekFrom::Start(0)).ok()?;
-    file.read_exact(&mut bytes).ok()?;
-    bytes.starts_with(FILE_MAGIC).then_some(())?;
-    let salt = u32::from_le_bytes(array_at(&bytes, 16)?);
-    let capacity = usize::try_from(u64::from_le_bytes(array_at(&bytes, 20)?)).ok()?;
-    let whole = u64::try_from(PREAMBLE.checked_add(capacity)?).ok()?;
-    (capacity >= HEADER && file.metadata().ok()?.len() == whole).then_some((salt, capacity))
 }
 
 fn as_u64(value: usize) -> u64 {
@@ -358,74 +296,4 @@ fn as_u64(value: usize) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CAPACITY: usize = 4096;
-
-    fn open(dir: &Path) -> (Journal, Vec<(u64, Vec<u8>)>) {
-        let mut seen = Vec::new();
-        let journal = Journal::open(&dir.join("j"), CAPACITY, &mut |e| {
-            seen.push((e.sequence, e.body.to_vec()));
-        });
-        seen.sort();
-        (journal.unwrap(), seen)
-    }
-
-    #[test]
-    fn entries_survive_the_end_of_their_process_across_the_wrap() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut journal, seen) = open(dir.path());
-        let witness = journal.witness().unwrap();
-        assert!(seen.is_empty());
-        let bodies: Vec<Vec<u8>> =
-            (0..200_u8).map(|n| vec![b'a' + n % 26; usize::from(n)]).collect();
-        for body in &bodies {
-            while journal.append(Kind::Record, &Body::new(body)).is_none() {
-                let (mut batch, mut read) = (Vec::new(), vec![b'?'; 10]);
-                journal.copy_out(journal.oldest(1000), &mut batch);
-                witness.read(journal.oldest(1000), &mut read).unwrap();
-                assert!(batch == read, "the file shows what was stored");
-                let whole: usize =
-                    Journal::entries(witness.salt(), &batch).map(|(_, len)| len).sum();
-                assert!(whole > 0);
-                journal.drain(whole);
-            }
-        }
-        let kept = journal.used();
-        drop((journal, witness));
-        let (_, seen) = open(dir.path());
-        let last: Vec<&(u64, Vec<u8>)> = seen.iter().rev().collect();
-        let mut bytes = 0;
-        for (back, (sequence, body)) in last.iter().enumerate().map(|(n, e)| (n, (e.0, &e.1))) {
-            assert_eq!(sequence, 200 - u64::try_from(back).unwrap());
-            assert_eq!(*body, bodies[199 - back]);
-            bytes += entry_len(body.len());
-            if bytes >= kept {
-                return;
-            }
-        }
-        panic!("undrained entries are missing");
-    }
-
-    #[test]
-    fn a_torn_entry_is_not_taken() {
-        let dir = tempfile::tempdir().unwrap();
-        let (mut journal, _) = open(dir.path());
-        journal.append(Kind::Record, &Body::new(b"first"));
-        journal.append(Kind::Record, &Body::new(b"second"));
-        let at = PREAMBLE + entry_len(5) + HEADER + 2;
-        journal.map[at] ^= 1;
-        drop(journal);
-        let (_, seen) = open(dir.path());
-        assert_eq!(seen, [(1, b"first".to_vec())]);
-    }
-
-    #[test]
-    fn a_second_process_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let (_journal, _) = open(dir.path());
-        let again = Journal::open(&dir.path().join("j"), CAPACITY, &mut |_| {});
-        assert!(matches!(again, Err(LedgerError::InUse(_))));
-    }
-}
+mod tests;

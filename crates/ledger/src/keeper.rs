@@ -1,5 +1,6 @@
 //! The keeper's thread: looks after closed files and takes in the notes of who has read the
 //! ledger. What it can't do now it tries again; it never holds up the ledger itself.
+mod retire;
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
@@ -10,29 +11,20 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::archive;
-use crate::clock::Clock;
-use crate::entry::now_micros;
 use crate::files::{COMPRESSED, PLAIN, list_all};
 use crate::keys::SigningKey;
-use crate::line::{Stamp, hex};
+use crate::line::hex;
 use crate::own_event::OwnEvent;
 use crate::readings::{self, Reading};
 use crate::settings::{Keeping, LedgerSettings};
 use crate::shared::SharedHandle;
 use crate::statement::{Statement, read_all};
 use age_file::Recipient;
-
-/// A file of this name in the ledger's folder stops retention.
-pub(crate) const LEGAL_HOLD: &str = "legal-hold";
+use retire::Doubt;
 
 /// Records a second with which there is time for closed files: compressing what a thousand
 /// statements leave is then less than a hundredth of a core.
 const QUIET: u64 = 1_000;
-
-/// A clock that was set forward by more than this may be wrong, in microseconds.
-const DOUBTED_STEP: i64 = 60 * 60 * 1_000_000;
-/// How long nothing is removed then, by the clock that can't be set: time to put it right.
-const DOUBT: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub(crate) struct Keeper {
     shared: SharedHandle,
@@ -45,27 +37,22 @@ pub(crate) struct Keeper {
     trouble: Option<String>,
     /// Sequence of the newest record at the last pass, and when that was.
     passed: (u64, Instant),
-    clock: Clock,
-    /// Since when the clock may be too far ahead: by it everything would be old.
-    doubted: Option<Instant>,
+    doubt: Doubt,
 }
 
 impl Keeper {
-    /// `newest`: when the newest record before this start was made. It may have been long ago,
-    /// or the clock went wrong since.
+    /// `newest`: when the newest record before this start was made.
     pub(crate) fn new(
         shared: SharedHandle,
         settings: LedgerSettings,
         key: SigningKey,
         newest: &str,
     ) -> Self {
-        let is_doubted = !newest.is_empty() && *newest < *stamp_before(DOUBT);
-        let doubted = is_doubted.then(Instant::now);
-        let clock = Clock::now();
+        let doubt = Doubt::behind(newest);
         let passed = (shared.health().last_sequence, Instant::now());
         let seen = BTreeMap::new();
         let trouble = None;
-        let mut keeper = Self { shared, settings, key, seen, trouble, passed, clock, doubted };
+        let mut keeper = Self { shared, settings, key, seen, trouble, passed, doubt };
         // Without it reading can't be recorded, so the command line refuses to read.
         let _ = make_readings_folder(&keeper.settings.directory);
         let _ = keeper.look_for_changes();
@@ -225,81 +212,6 @@ impl Keeper {
         self.seen.remove(old);
         Ok(())
     }
-
-    /// Whether the clock went forward by so much, less than a day ago, that it may be wrong.
-    fn doubts_the_clock(&mut self) -> bool {
-        if self.clock.step().is_some_and(|step_us| step_us > DOUBTED_STEP) {
-            self.doubted = Some(Instant::now());
-        }
-        self.doubted.is_some_and(|since| since.elapsed() < DOUBT)
-    }
-
-    /// Removes the files whose last record is older than they are to be kept, oldest first.
-    fn retire(&mut self, stop: &Receiver<()>) -> io::Result<()> {
-        let is_doubted = self.doubts_the_clock();
-        let Some(keep_for) = self.shared.keeping().keep_for else {
-            return Ok(());
-        };
-        let shared = self.shared.clone();
-        let directory = self.settings.directory.clone();
-        let mut signed = None;
-        for (first, path) in self.closed()? {
-            if is_over(stop) || is_held(&directory) {
-                return Ok(());
-            }
-            match is_older(&path, keep_for)? {
-                Some(true) => {}
-                Some(false) => return Ok(()),
-                // Written while the clock was ahead: those after it needn't wait for that time.
-                None => continue,
-            }
-            let mut statement = self.statement_of(first, &path, &mut signed)?;
-            if statement.to >= stamp_before(keep_for) {
-                if statement.to > stamp_before(Duration::ZERO) {
-                    continue;
-                }
-                return Ok(());
-            }
-            if is_doubted {
-                let what = "none is removed for a day: the clock, or the start, is far ahead of what was before";
-                return Err(io::Error::other(what));
-            }
-            // Held: a change of what is kept comes before this file goes, or after it has gone.
-            let keeping = shared.hold_keeping();
-            if keeping.keep_for != Some(keep_for) {
-                return Ok(());
-            }
-            statement.retired = true;
-            statement.public_key = self.key.public().to_hex();
-            statement.append(&directory, &self.key)?;
-            let (first, last, head) = (statement.first, statement.last, &statement.head);
-            let event = OwnEvent::Retired { file: &statement.file, first, last, head };
-            if !event.note(&self.shared) {
-                return Ok(());
-            }
-            archive::remove(&path)?;
-            self.seen.remove(&path);
-        }
-        Ok(())
-    }
-
-    /// Of an encrypted file, what was said when it was encrypted: `signed`, once it was read.
-    fn statement_of(
-        &self,
-        first: u64,
-        path: &Path,
-        signed: &mut Option<Vec<Statement>>,
-    ) -> io::Result<Statement> {
-        if !archive::is_sealed(path) {
-            return archive::statement(path, &self.settings.node, &self.key);
-        }
-        let all = match signed {
-            Some(all) => all,
-            none => none.insert(read_all(&self.settings.directory, &self.settings.node)?),
-        };
-        let found = all.iter().rev().find(|one| one.first == first).cloned();
-        found.ok_or_else(|| io::Error::other(format!("nothing is signed about {}", path.display())))
-    }
 }
 
 /// Whether the ledger is being closed, which waits for no more than the file at hand.
@@ -311,26 +223,12 @@ fn is_busy(records: u64, took: Duration) -> bool {
     u128::from(records) * 1_000_000 > u128::from(QUIET) * took.as_micros()
 }
 
-/// The stamp of a record made that long ago.
-fn stamp_before(age: Duration) -> String {
-    let age = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-    let mut stamp = Vec::new();
-    Stamp::default().push(&mut stamp, now_micros().saturating_sub(age));
-    String::from_utf8_lossy(&stamp).into_owned()
-}
-
 /// By the time of its last change, which compression and encryption keep. A first look:
 /// what counts is the time of its last record. `None`: that time is still to come.
 fn is_older(path: &Path, age: Duration) -> io::Result<Option<bool>> {
     let changed = fs::metadata(path)?.modified()?;
     let since = SystemTime::now().duration_since(changed).ok();
     Ok(since.map(|since| since > age))
-}
-
-/// Whether nothing may be removed: also if that can't be told, or a link leads nowhere.
-fn is_held(directory: &Path) -> bool {
-    let found = fs::symlink_metadata(directory.join(LEGAL_HOLD));
-    !found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn ends_with(path: &Path, suffix: &str) -> bool {

@@ -9,7 +9,7 @@
 //! ([`tag`], [`encode`], [`redact`], [`mask`], [`bind`], [`json`]; a text that is like
 //! an earlier one, by [`alike`]), puts it into the journal under one short lock ([`shared`],
 //! [`journal`], [`mod@entry`], [`map`]) and hands back a [`Recording`] ([`recording`]). The ledger
-//! thread ([`writer`], [`batch`]) turns journal entries into chained lines ([`line`]) of the ledger
+//! thread ([`writer`], [`batch`]) turns journal entries into chained lines ([`mod@line`]) of the ledger
 //! files ([`files`]) and forces them to the disk in time ([`pace`]); signed checkpoints
 //! ([`checkpoint`], [`keys`]) get their copies ([`anchors`]). At start, what a killed daemon left
 //! in the journal is brought into the files first ([`recovery`]). A second thread ([`keeper`])

@@ -1,57 +1,18 @@
 //! What sessions and the ledger thread share: the journal behind one mutex, who waits
 //! for what, and whether the ledger can be written. Every lock here is held for a
 //! memory copy at most, never over a system call that can wait.
+mod state;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use crate::entry::{Body, Kind, entry_len};
 use crate::fault::LedgerFault;
 use crate::journal::Journal;
-use crate::own_event::OwnEvent;
 use crate::settings::{Keeping, LedgerSettings, SyncPolicy};
-
-/// Room kept free in the journal for the outcome of each open intent.
-pub(crate) const OUTCOME_ROOM: usize = 512;
-/// Room kept free for the ledger's own records.
-const OWN_ROOM: usize = 64 << 10;
-/// What a line has beside its record's members, about: number, time, node, chain.
-const LINE_BYTES: u64 = 180;
-/// How long the thread may sit in one call to the file system before callers that find
-/// the journal full are turned away instead of waiting.
-const STUCK: Duration = Duration::from_secs(5);
-
-/// How long a close still takes what others record. Records that go on coming would keep it
-/// from its end.
-const LAST_RECORDS: Duration = Duration::from_secs(3);
-
-/// Which room a record may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Class {
-    /// A statement about to be forwarded: leaves room for its outcome and all others'.
-    Intent,
-    /// The same, with its text in the intent of that number, which must be in the same file.
-    Referring(u64),
-    /// Closes an intent: may take the room that was kept for it.
-    Outcome,
-    /// Refusals and events: leave all kept room alone.
-    Event,
-    /// The ledger's own: may take the room kept for those.
-    Own,
-}
-
-/// Why a record wasn't taken.
-#[derive(Debug)]
-pub(crate) enum Denied {
-    /// The journal is full for this class; the ledger thread is making room.
-    NoRoom,
-    /// What it refers to is in an earlier file.
-    OutOfReach,
-    /// It can't be recorded now.
-    Fault(LedgerFault),
-}
+pub(crate) use state::{Change, Class, Denied, Rest, State};
 
 /// The ledger's state, for `/readyz` and `/metrics`.
 #[derive(Debug, Clone)]
@@ -89,56 +50,6 @@ impl LedgerHealth {
     }
 }
 
-/// How the ledger thread rests, which decides whether an appender wakes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Rest {
-    /// It is at work, or has been told to.
-    None,
-    /// It looks again by itself within a few milliseconds.
-    Nap,
-    /// It waits to be woken.
-    Sleep,
-}
-
-/// What each record touches stands first, in this order: sessions on several cores take turns,
-/// and each line of memory has to come over from the other core.
-#[repr(C)]
-pub(crate) struct State {
-    open_intents: usize,
-    /// No record before this one is sure to be in the newest file.
-    file_first: u64,
-    /// Records since the last checkpoint, and the size of the newest file with them.
-    since_checkpoint: u64,
-    file_bytes: u64,
-    pub(crate) fault: Option<LedgerFault>,
-    pub(crate) rest: Rest,
-    /// Set by `close`; the thread empties the journal and ends.
-    pub(crate) closing: Option<Instant>,
-    /// The thread has ended.
-    pub(crate) ended: bool,
-    pub(crate) journal: Journal,
-    pub(crate) written: u64,
-    pub(crate) synced: u64,
-    pub(crate) synced_at: Option<SystemTime>,
-    pub(crate) syncs: u64,
-    pub(crate) sync_time: Duration,
-    pub(crate) last_checkpoint: Option<Arc<str>>,
-    pub(crate) refused: u64,
-    /// Since when the thread is in a call to the file system.
-    pub(crate) busy_since: Option<Instant>,
-    room_waiters: Vec<Waker>,
-    sync_waiters: Vec<(u64, Waker)>,
-    /// What the ledger thread has to take over, oldest first.
-    pub(crate) changes: Vec<Change>,
-}
-
-/// Other settings for a running ledger.
-pub(crate) struct Change {
-    pub(crate) settings: LedgerSettings,
-    /// The newest record of the time before them.
-    pub(crate) last_before: u64,
-}
-
 #[repr(C)]
 pub(crate) struct Shared {
     state: Mutex<State>,
@@ -155,32 +66,9 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(journal: Journal, file_bytes: u64, settings: &LedgerSettings) -> Self {
-        let last = journal.last_sequence();
         let max_body = journal.capacity() / 8;
-        let state = State {
-            journal,
-            fault: None,
-            rest: Rest::None,
-            closing: None,
-            ended: false,
-            written: last,
-            synced: last,
-            synced_at: None,
-            syncs: 0,
-            sync_time: Duration::ZERO,
-            last_checkpoint: None,
-            refused: 0,
-            busy_since: None,
-            since_checkpoint: 0,
-            file_bytes,
-            file_first: last + 1,
-            open_intents: 0,
-            room_waiters: Vec::new(),
-            sync_waiters: Vec::new(),
-            changes: Vec::new(),
-        };
         Self {
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(journal, file_bytes)),
             wake: Condvar::new(),
             each: AtomicBool::new(settings.sync == SyncPolicy::Each),
             max_text: settings.max_text,
@@ -261,54 +149,16 @@ impl Shared {
         kind: Kind,
         body: &Body<'_>,
     ) -> Result<u64, Denied> {
-        let fault = |reason: &str| Denied::Fault(LedgerFault::new(reason));
         if body.bytes.len() > self.max_body {
-            return Err(fault("the record is larger than the journal takes"));
+            let fault = LedgerFault::new("the record is larger than the journal takes");
+            return Err(Denied::Fault(fault));
         }
-        let is_intent = matches!(class, Class::Intent | Class::Referring(_));
-        if state.ended || !state.is_open_for(class) {
-            return Err(fault("it is closed"));
-        }
-        if let (Some(fault), true) = (&state.fault, is_intent) {
-            return Err(Denied::Fault(fault.clone()));
-        }
-        if matches!(class, Class::Referring(earlier) if earlier < state.file_first) {
-            return Err(Denied::OutOfReach);
-        }
-        if !state.has_room(class, entry_len(body.bytes.len())) {
-            return Err(match &state.fault {
-                Some(fault) => Denied::Fault(fault.clone()),
-                None if state.is_stuck() => fault("the file system does not answer"),
-                None => Denied::NoRoom,
-            });
-        }
-        let sequence = state.append(kind, body).ok_or(Denied::NoRoom)?;
-        match class {
-            Class::Intent | Class::Referring(_) => state.open_intents += 1,
-            Class::Outcome => state.open_intents = state.open_intents.saturating_sub(1),
-            Class::Event | Class::Own => {}
-        }
+        let sequence = state.take(class, kind, body)?;
         if class != Class::Own {
-            self.checkpoint_if_due(state);
+            let rotate_bytes = self.rotate_bytes.load(Ordering::Relaxed);
+            state.checkpoint_if_due(rotate_bytes, self.checkpoint_records);
         }
         Ok(sequence)
-    }
-
-    /// Puts a checkpoint right behind the record that makes it due.
-    fn checkpoint_if_due(&self, state: &mut State) {
-        let (kind, why) = if state.file_bytes >= self.rotate_bytes.load(Ordering::Relaxed) {
-            (Kind::LastOfFile, "rotation")
-        } else if state.since_checkpoint >= self.checkpoint_records {
-            (Kind::Checkpoint, "count")
-        } else {
-            return;
-        };
-        let records = state.journal.last_sequence();
-        let body = OwnEvent::Checkpoint { why, records }.members();
-        // Without room the next record tries again.
-        if state.has_room(Class::Own, entry_len(body.len())) {
-            let _ = state.append(kind, &Body::new(&body));
-        }
     }
 
     /// Lets a caller that found no room for a body of `len` bytes be woken when there may
@@ -320,7 +170,7 @@ impl Shared {
             waker.wake_by_ref();
             return;
         }
-        state.room_waiters.push(waker.clone());
+        state.add_room_waiter(waker);
         let asleep = state.rest != Rest::None;
         state.rest = Rest::None;
         drop(state);
@@ -346,7 +196,7 @@ impl Shared {
         if state.ended {
             return Some(Err(LedgerFault::new("it is closed")));
         }
-        state.sync_waiters.push((sequence, waker.clone()));
+        state.add_sync_waiter(sequence, waker);
         None
     }
 
@@ -361,7 +211,7 @@ impl Shared {
             fault,
             queued_bytes: state.journal.used(),
             capacity_bytes: state.journal.capacity(),
-            open_intents: state.open_intents,
+            open_intents: state.open_intents(),
             last_sequence: state.journal.last_sequence(),
             written_sequence: state.written,
             synced_sequence: state.synced,
@@ -401,66 +251,6 @@ impl Shared {
     /// Tells the thread to look at the state.
     pub(crate) fn nudge(&self) {
         self.wake.notify_one();
-    }
-}
-
-impl State {
-    /// A close takes no new statements, the ends of those under way, and for a while the rest.
-    fn is_open_for(&self, class: Class) -> bool {
-        match (self.closing, class) {
-            (None, _) | (Some(_), Class::Outcome | Class::Own) => true,
-            (Some(since), Class::Event) => since.elapsed() < LAST_RECORDS,
-            (Some(_), Class::Intent | Class::Referring(_)) => false,
-        }
-    }
-
-    fn has_room(&self, class: Class, len: usize) -> bool {
-        let outcomes = self.open_intents * OUTCOME_ROOM;
-        let kept = match class {
-            Class::Intent | Class::Referring(_) => outcomes + OUTCOME_ROOM + OWN_ROOM,
-            Class::Outcome => outcomes.saturating_sub(OUTCOME_ROOM) + OWN_ROOM,
-            Class::Event => outcomes + OWN_ROOM,
-            Class::Own => outcomes,
-        };
-        len + kept <= self.journal.free()
-    }
-
-    /// Puts an entry into the journal. What follows the last of a file is in another one.
-    fn append(&mut self, kind: Kind, body: &Body<'_>) -> Option<u64> {
-        let sequence = self.journal.append(kind, body)?;
-        let len = u64::try_from(body.bytes.len()).unwrap_or(u64::MAX);
-        self.file_bytes = self.file_bytes.saturating_add(len + LINE_BYTES);
-        self.since_checkpoint += 1;
-        match kind {
-            Kind::Record => {}
-            Kind::Checkpoint => self.since_checkpoint = 0,
-            Kind::LastOfFile => {
-                self.since_checkpoint = 0;
-                self.begin_file();
-            }
-        }
-        Some(sequence)
-    }
-
-    /// The next record begins a file, or the newest one is not what it was.
-    pub(crate) fn begin_file(&mut self) {
-        self.file_first = self.journal.last_sequence() + 1;
-        self.file_bytes = 0;
-    }
-
-    fn is_stuck(&self) -> bool {
-        self.busy_since.is_some_and(|since| since.elapsed() > STUCK)
-    }
-
-    /// Who waits for room or for the disk. All look again; those too early wait anew.
-    fn take_waiters(&mut self) -> Vec<Waker> {
-        let room = std::mem::take(&mut self.room_waiters);
-        let (ready, waiting) =
-            std::mem::take(&mut self.sync_waiters).into_iter().partition::<Vec<_>, _>(
-                |(sequence, _)| *sequence <= self.synced || self.fault.is_some() || self.ended,
-            );
-        self.sync_waiters = waiting;
-        room.into_iter().chain(ready.into_iter().map(|(_, waker)| waker)).collect()
     }
 }
 

@@ -1,6 +1,9 @@
 //! The ledger thread: takes entries from the journal in order, makes chained lines of
 //! them, writes each batch with one call, and forces them to the disk as the policy
 //! says. What it can't write stays in the journal; it tries again until it can.
+mod failing;
+mod naps;
+mod surroundings;
 
 use std::io;
 use std::path::PathBuf;
@@ -9,35 +12,23 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::anchors::Anchors;
 use crate::batch::Batch;
-use crate::clock::{Clock, SMALLEST_STEP};
-use crate::entry::now_micros;
-use crate::fault::{LedgerError, LedgerFault, reason};
-use crate::files::{Files, Then};
+use crate::clock::Clock;
+use crate::fault::LedgerFault;
+use crate::files::Files;
 use crate::journal::Witness;
 use crate::keys;
 use crate::line::Chain;
 use crate::own_event::OwnEvent;
 use crate::pace::Pace;
 use crate::settings::LedgerSettings;
-use crate::shared::{Change, Rest, SharedHandle, State};
+use crate::shared::{Change, Rest, SharedHandle};
+use failing::Failing;
+use naps::{LONGEST_NAP, Naps};
 
-/// How long the thread rests at most between two looks while there is traffic. Its waking, a
-/// call to write and one to sync cost as much as a hundred records: where records are forced
-/// to the disk in groups, one nap is one group, or a few if traffic is high.
-const LONGEST_NAP: Duration = Duration::from_millis(25);
-/// Entries worth a look, in bytes, a little below a batch: where traffic brings so many sooner,
-/// the naps are shorter. Whoever waits for the processor meanwhile waits for two tenths of a
-/// millisecond then, not for a whole one. Each look costs some 20 us of CPU: not for less. The
-/// rounds of the disk stay as far apart as they are.
-const WORTH_A_LOOK: u64 = 56 << 10;
-/// The shortest such nap.
-const SHORTEST_NAP: Duration = Duration::from_millis(1);
 /// How long without an entry until it sleeps instead.
 const QUIET: Duration = Duration::from_millis(20);
 /// How often it looks after the files while it sleeps.
 const LOOK: Duration = Duration::from_secs(5);
-/// Between two tries to write while the ledger can't be written.
-const RETRY: Duration = Duration::from_millis(100);
 /// How long a close waits for an unwritable ledger.
 const GIVE_UP: Duration = Duration::from_secs(3);
 
@@ -62,8 +53,7 @@ pub(crate) struct Writer {
     unsynced_since: Option<Instant>,
     /// When the journal was last looked into: what is new came after.
     looked: Instant,
-    /// When the last nap began, and the bytes of entries moved on since.
-    napped: (Instant, u64),
+    naps: Naps,
     failing: Option<Failing>,
     last_entry: Instant,
     last_look: Instant,
@@ -89,13 +79,6 @@ struct Due {
     closed: bool,
 }
 
-/// A time during which the ledger couldn't be written.
-struct Failing {
-    since: Instant,
-    refused_before: u64,
-    reason: String,
-}
-
 impl Writer {
     pub(crate) fn new(shared: SharedHandle, start: WriterStart, policy: LedgerSettings) -> Self {
         let now = Instant::now();
@@ -113,7 +96,7 @@ impl Writer {
             rotated_key: start.rotated_key,
             unsynced_since: None,
             looked: now,
-            napped: (now, 0),
+            naps: Naps::begin(now),
             failing: None,
             last_entry: now,
             last_look: now,
@@ -173,7 +156,7 @@ impl Writer {
             return Ok(false);
         }
         let has_more = self.batch.is_full();
-        self.napped.1 += u64::try_from(self.batch.drains()).unwrap_or(u64::MAX);
+        self.naps.moved(self.batch.drains());
         self.last_entry = Instant::now();
         self.write_batch(looked)?;
         if self.failing.is_some() {
@@ -287,18 +270,9 @@ impl Writer {
         }
         let nap = if self.pace.is_each() { LONGEST_NAP } else { self.pace.delay() };
         let nap = self.until_sync().map_or(nap, |due| due.min(nap));
-        let worth = self.until_worth_a_look();
+        let worth = self.naps.next();
         self.wait(Rest::Nap, nap.min(LONGEST_NAP).min(worth));
         false
-    }
-
-    /// How long it takes until there is enough to move on, if entries come as they did since
-    /// the last nap began.
-    fn until_worth_a_look(&mut self) -> Duration {
-        let (since, moved) = std::mem::replace(&mut self.napped, (Instant::now(), 0));
-        let longest = micros(LONGEST_NAP);
-        let expected = micros(since.elapsed()).saturating_mul(WORTH_A_LOOK) / moved.max(1);
-        Duration::from_micros(expected.min(longest)).max(SHORTEST_NAP)
     }
 
     /// How long what is written may stay unforced from now on, if anything is.
@@ -350,107 +324,6 @@ impl Writer {
     fn leave_file(&mut self) {
         self.files.leave();
         self.leave_after = None;
-    }
-
-    /// Goes on in a new file as soon as no record in the journal refers to the newest one.
-    fn leave_file_soon(&mut self) {
-        let mut last = 0;
-        self.shared.change(|state| {
-            state.begin_file();
-            last = state.journal.last_sequence();
-        });
-        self.leave_after = Some(last);
-        if last <= self.shared.lock().written {
-            self.leave_file();
-        }
-    }
-
-    /// Notices a ledger file or a journal that is no longer where it should be.
-    fn look_after_files(&mut self) -> io::Result<()> {
-        let is_leaving = self.leave_after.is_some();
-        let lost = if is_leaving { None } else { self.files.check()? };
-        if let Some(lost) = lost {
-            match lost.then {
-                Then::GoOn => {}
-                Then::LeaveSoon => self.leave_file_soon(),
-                Then::LeaveNow => {
-                    self.shared.change(State::begin_file);
-                    self.leave_file();
-                }
-            }
-            OwnEvent::LedgerTrouble { what: lost.what, file: &lost.name }.note(&self.shared);
-        }
-        if let Some(what) = self.witness.misplaced()? {
-            let mut journal = self.witness.replacement().map_err(LedgerError::into_io)?;
-            self.witness = journal.witness().map_err(LedgerError::into_io)?;
-            self.shared.change(|state| {
-                journal.adopt(&state.journal);
-                state.journal = journal;
-            });
-            OwnEvent::LedgerTrouble { what, file: "journal" }.note(&self.shared);
-        }
-        Ok(())
-    }
-
-    /// Turns new statements away and waits for the next try. True when it is time to end.
-    fn fail(&mut self, error: &io::Error) -> bool {
-        let reason = reason(error);
-        let fault = LedgerFault::new(reason.as_str());
-        let mut refused = 0;
-        let mut closing = false;
-        self.shared.change(|state| {
-            refused = state.refused;
-            closing = state.closing.is_some();
-            state.fault = Some(fault);
-        });
-        if self.failing.is_none() {
-            // Also what the next try has to write.
-            OwnEvent::LedgerFailed { reason: &reason }.note(&self.shared);
-        }
-        let failing = self.failing.get_or_insert_with(|| Failing {
-            since: Instant::now(),
-            refused_before: refused,
-            reason,
-        });
-        if closing && failing.since.elapsed() > GIVE_UP {
-            return true;
-        }
-        self.shared.rest(Rest::Nap, RETRY, |_| false);
-        false
-    }
-
-    /// After a batch went through: service resumes, and the gap is recorded.
-    fn recover_from_failing(&mut self) {
-        let Some(failing) = self.failing.take() else {
-            return;
-        };
-        let mut refused = 0;
-        self.shared.change(|state| {
-            state.fault = None;
-            refused = state.refused - failing.refused_before;
-        });
-        OwnEvent::LedgerResumed {
-            reason: &failing.reason,
-            failed_for_us: micros(failing.since.elapsed()),
-            refused,
-        }
-        .note(&self.shared);
-    }
-
-    /// Records a step of the clock. One that was set back is followed from that record on: else
-    /// all records would have one and the same time until it is where it was.
-    fn watch_clock(&mut self) {
-        let mut step = self.clock.step();
-        let mut state = self.shared.lock();
-        let ahead = state.journal.is_ahead_of(now_micros());
-        if ahead > SMALLEST_STEP {
-            state.journal.follow_clock();
-            step = step.or(i64::try_from(ahead).ok().map(|ahead| -ahead));
-        }
-        drop(state);
-        if let Some(step_us) = step {
-            OwnEvent::ClockStep { step_us }.note(&self.shared);
-        }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod encrypt;
 pub mod greet;
 pub mod login;
 pub mod proxy_header;
+pub mod turn;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Counters in Prometheus' terms. Label values come from closed sets; no text of a client
 //! becomes a label, and of users only so many as config says.
 mod feeds;
+mod ledger;
 mod make;
 mod reference;
 mod shipping;

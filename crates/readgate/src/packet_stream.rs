@@ -3,12 +3,14 @@
 //!
 //! Every read is bounded by the caller's limit. Reads are cancel-safe: bytes stay in
 //! the inbox until a whole payload is taken. Deadlines belong to the callers.
+mod squeezed;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 
 use bytes::{Buf, BytesMut};
-use mysql_wire::compression::{Algorithm, deflate_packets, inflate_packet};
+use mysql_wire::compression::Algorithm;
 use mysql_wire::handshake_response::SSL_REQUEST_LEN;
 use mysql_wire::packet::{
     HEADER_LEN, PacketFault, PacketHeader, Payload, put_payload, take_payload,
@@ -20,6 +22,7 @@ use tokio_rustls::TlsStream;
 
 use crate::net_stream::{NetStream, Readable};
 use crate::tls::socket::TlsSocket;
+use squeezed::Squeezed;
 
 /// First size of a read buffer; commands, logins and the rows of a dashboard fit.
 const INBOX_START: usize = 2 * 1024;
@@ -64,18 +67,6 @@ pub struct PacketStream {
     pub received: u64,
     /// What of both has been counted.
     counted: (u64, u64),
-}
-
-/// The second framing, where compression is negotiated.
-#[derive(Debug)]
-struct Squeezed {
-    algorithm: Algorithm,
-    /// Sequence id of the next packet to the peer.
-    sequence_id: u8,
-    /// The one that follows the peer's last.
-    heard: u8,
-    inbox: BytesMut,
-    outbox: BytesMut,
 }
 
 impl PacketStream {
@@ -141,16 +132,14 @@ impl PacketStream {
 
     /// Compresses from here on, both ways.
     pub fn compress(&mut self, algorithm: Algorithm) {
-        let (inbox, outbox) = (std::mem::take(&mut self.inbox), BytesMut::new());
-        self.squeezed = Some(Squeezed { algorithm, sequence_id: 0, heard: 0, inbox, outbox });
+        self.squeezed = Some(Squeezed::new(algorithm, std::mem::take(&mut self.inbox)));
     }
 
     /// Starts a new exchange: the command phase counts from 0 with each command.
     pub fn begin_command(&mut self) {
         self.sequence_id = 0;
         if let Some(squeezed) = &mut self.squeezed {
-            // What is there already came in the peer's last packet, and is answered behind that.
-            squeezed.sequence_id = if self.inbox.is_empty() { 0 } else { squeezed.heard };
+            squeezed.begin_command(!self.inbox.is_empty());
         }
     }
 
@@ -219,10 +208,7 @@ impl PacketStream {
         };
         loop {
             let before = inbox.len();
-            if let Some(next) = inflate_packet(squeezed.algorithm, &mut squeezed.inbox, inbox)
-                .map_err(|malformed| io::Error::new(io::ErrorKind::InvalidData, malformed))?
-            {
-                (squeezed.sequence_id, squeezed.heard) = (next, next);
+            if squeezed.inflate(inbox)? {
                 if inbox.len() > before {
                     return Ok(inbox.len() - before);
                 }
@@ -262,7 +248,7 @@ impl PacketStream {
 
     /// Gives an idle session's buffers back; the next read makes new ones.
     pub fn release_buffers(&mut self) {
-        let squeezed = self.squeezed.as_mut().map(|s| [&mut s.inbox, &mut s.outbox]);
+        let squeezed = self.squeezed.as_mut().map(Squeezed::buffers);
         let own = [&mut self.inbox, &mut self.outbox];
         for buffer in own.into_iter().chain(squeezed.into_iter().flatten()) {
             if buffer.is_empty() {
@@ -327,15 +313,14 @@ impl PacketStream {
     }
 
     async fn send_squeezed(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let Some(Squeezed { algorithm, sequence_id, outbox, .. }) = &mut self.squeezed else {
+        let Some(squeezed) = &mut self.squeezed else {
             return Ok(());
         };
-        outbox.clear();
-        *sequence_id = deflate_packets(*algorithm, bytes, *sequence_id, outbox)?;
+        let packets = squeezed.deflate(bytes)?;
         self.torn = true;
-        self.stream.write_all(outbox).await?;
+        self.stream.write_all(packets).await?;
         self.torn = false;
-        self.sent += outbox.len() as u64;
+        self.sent += packets.len() as u64;
         self.flush_tls().await
     }
 

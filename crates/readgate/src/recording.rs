@@ -1,17 +1,17 @@
 //! Statements' records: what `session` knows, in the ledger's terms. Every wait for the
 //! ledger has a deadline.
+mod policy;
+
 use std::fmt::Write;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use config::{LedgerConfig, RecordedText};
 use ledger::{
     Intent, IntentRecorded, LedgerFault, Literal, LiteralKind, Names, Outcome, Refusal,
     ReplicaError, TextForm, TextPlace,
 };
-use mysql_wire::handshake_response::Attribute;
 use mysql_wire::response::ResponseEnd;
 use ring::digest::{Context, SHA256, digest};
 use sql_judge::{Judge, ReadPermit, SessionFacts, StatementKind};
@@ -22,14 +22,11 @@ use crate::ending::{Ending, EndingKind};
 use crate::metrics::tally::Ran;
 use crate::patience;
 use crate::replica::relay::{Held, RelayFault};
-use crate::session::carried::Carried;
 use crate::session::{Session, aside};
+pub use policy::{Asserted, RESERVED_ATTRIBUTES, RecordPolicy, SessionRecords};
 
 /// The ledger takes a record within this time or counts as unable to.
 const DEADLINE: Duration = Duration::from_secs(10);
-
-/// How the names of attributes begin that readgate alone gives to the replica.
-pub const RESERVED_ATTRIBUTES: &[u8] = b"readgate_";
 
 /// What is known of a run besides its answer.
 pub struct RunReport<'a> {
@@ -116,91 +113,6 @@ fn hex<'b>(bytes: impl Iterator<Item = &'b u8>) -> String {
     })
 }
 
-/// How statements are recorded, by configuration.
-#[derive(Debug, Clone)]
-pub struct RecordPolicy {
-    text: RecordedText,
-    by_reference: bool,
-    asserted_user_attribute: Option<String>,
-    hash_results: bool,
-}
-
-impl RecordPolicy {
-    /// As configured.
-    pub fn new(config: &LedgerConfig) -> Self {
-        Self {
-            text: config.text.clone(),
-            by_reference: config.text_by_reference,
-            asserted_user_attribute: config.asserted_user_attribute.clone(),
-            hash_results: config.hash_results,
-        }
-    }
-
-    /// Whether values in the statements of a role's users are redacted.
-    pub fn redacts(&self, role: &str) -> bool {
-        self.text.redacts(role)
-    }
-
-    /// For a session of that role with those connection attributes, as the replica gets them.
-    pub fn for_session(&self, role: &str, attributes: &[Attribute]) -> SessionRecords {
-        SessionRecords {
-            redacts: self.redacts(role),
-            may_refer: self.by_reference,
-            hash_results: self.hash_results,
-            asserted: self.asserted(attributes),
-        }
-    }
-
-    /// What a session's connection attributes say of the person it acts for. Those that readgate
-    /// adds are no tool's word.
-    fn asserted(&self, attributes: &[Attribute]) -> Asserted {
-        let attribute = self.asserted_user_attribute.clone();
-        let of_session = attribute.as_ref().and_then(|name| {
-            let is_it = |one: &&Attribute| {
-                one.name == name.as_bytes() && !one.name.starts_with(RESERVED_ATTRIBUTES)
-            };
-            let found = attributes.iter().find(is_it)?;
-            Some(String::from_utf8_lossy(&found.value).into_owned())
-        });
-        Asserted { attribute, of_session }
-    }
-}
-
-/// How a session's statements are recorded. Each statement stands in one way, whatever is
-/// changed while it runs: the session takes another way over between two commands.
-#[derive(Debug)]
-pub struct SessionRecords {
-    /// Whether values are left out.
-    pub redacts: bool,
-    /// Whether a text that comes again may stand in an earlier record alone.
-    pub may_refer: bool,
-    hash_results: bool,
-    /// The person it acts for.
-    pub asserted: Asserted,
-}
-
-impl SessionRecords {
-    /// What an answer's bytes are hashed with, if they are.
-    pub fn result_hash(&self) -> Option<Context> {
-        self.hash_results.then(|| Context::new(&SHA256))
-    }
-}
-
-/// The person that a reporting tool says it acts for.
-#[derive(Debug)]
-pub struct Asserted {
-    attribute: Option<String>,
-    of_session: Option<String>,
-}
-
-impl Asserted {
-    /// The statement's own attribute, else the session's.
-    pub fn of(&self, carried: &Carried) -> Option<String> {
-        let own = self.attribute.as_deref().and_then(|name| carried.attribute(name));
-        own.or_else(|| self.of_session.clone())
-    }
-}
-
 /// How a text may stand in its record.
 pub enum Form {
     /// As it is.
@@ -274,19 +186,8 @@ pub async fn outcome(
     report: &RunReport<'_>,
     relayed: Result<&Held, &RelayFault>,
 ) -> Result<(), Ending> {
-    let duration = report.took;
-    let (end, bytes) = match relayed {
-        Ok(held) => match held.end {
-            ResponseEnd::Ok(_) => ("ok", held.bytes),
-            ResponseEnd::Err(_) => ("error", held.bytes),
-        },
-        Err(RelayFault::ClientGone(_)) => ("client_gone", report.bytes),
-        Err(RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) | RelayFault::Overtime) => {
-            ("replica_gone", report.bytes)
-        }
-        Err(RelayFault::Ordered) => ("killed", report.bytes),
-        Err(RelayFault::Over(_)) => ("over_limit", report.bytes),
-    };
+    let end = end_name(relayed);
+    let bytes = relayed.map_or(report.bytes, |held| held.bytes);
     let texts = match relayed.map(|held| &held.end) {
         Ok(ResponseEnd::Err(err)) => {
             Some((err.code, err.sqlstate.to_text(), String::from_utf8_lossy(&err.message)))
@@ -308,14 +209,14 @@ pub async fn outcome(
     let outcome = Outcome {
         rows: report.rows,
         bytes,
-        duration,
+        duration: report.took,
         end,
         error,
         names: Some(&report.named.names),
         result_sha256: result_sha256.as_deref(),
     };
     let (kind, at_replica, rows) = (report.permit.kind().as_str(), report.at_replica, report.rows);
-    let ran = Ran { kind, end, took: duration, at_replica, rows, bytes };
+    let ran = Ran { kind, end, took: report.took, at_replica, rows, bytes };
     session.tally(&ran);
     if let Some(fingerprint) = report.named.fingerprint() {
         let shape = || console::shape(session.facts(), report.permit.text());
@@ -325,4 +226,20 @@ pub async fn outcome(
         .await
         .map(|_| ())
         .map_err(|why| Ending::silent(EndingKind::LedgerFault, why))
+}
+
+/// How a run ended, as records and metrics name it.
+fn end_name(relayed: Result<&Held, &RelayFault>) -> &'static str {
+    match relayed {
+        Ok(held) => match held.end {
+            ResponseEnd::Ok(_) => "ok",
+            ResponseEnd::Err(_) => "error",
+        },
+        Err(RelayFault::ClientGone(_)) => "client_gone",
+        Err(RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) | RelayFault::Overtime) => {
+            "replica_gone"
+        }
+        Err(RelayFault::Ordered) => "killed",
+        Err(RelayFault::Over(_)) => "over_limit",
+    }
 }

@@ -81,12 +81,7 @@ pub async fn serve(
     for (listener, door) in config.listeners.iter().zip(&daemon.doors) {
         sockets.push((inherited.bind(listener.address).await?, Arc::clone(door)));
     }
-    let password_file = config.ops.as_ref().and_then(|ops| ops.password_file.clone());
-    let ops_password = password_file.map(|file| PasswordSource::File(file).read()).transpose();
-    let ops_logins = ops::Logins {
-        password: ops_password.map_err(StartFault::from)?,
-        operators: config.ops.as_ref().is_some_and(|ops| ops.operators),
-    };
+    let ops_logins = ops_logins(&config)?;
     let ops_socket = match ops_address {
         Some(address) => Some(inherited.bind(address).await?),
         None => None,
@@ -131,6 +126,14 @@ async fn reload_once(files: &mut FileWatch, daemon: &Arc<Daemon>, path: &Path) {
     let reloaded = reload::reload(daemon, path).await;
     files.note(path, &reloaded, seen).await;
     notify::ready();
+}
+
+/// Who may see the status page.
+fn ops_logins(config: &Config) -> Result<ops::Logins, StartFault> {
+    let password_file = config.ops.as_ref().and_then(|ops| ops.password_file.clone());
+    let password = password_file.map(|file| PasswordSource::File(file).read()).transpose()?;
+    let operators = config.ops.as_ref().is_some_and(|ops| ops.operators);
+    Ok(ops::Logins { password, operators })
 }
 
 /// What looks after things beside the connections.

@@ -1,8 +1,9 @@
 //! The command phase: read a command, run it, repeat until an [`Ending`].
 //!
-//! A session exists only for a [`NamedUser`](access::NamedUser) with a guarded session on
+//! A session exists only for a [`NamedUser`] with a guarded session on
 //! the replica; the client's OK goes out after both.
 pub mod aside;
+mod broken_off;
 pub mod carried;
 pub mod command;
 pub mod kill;
@@ -14,6 +15,7 @@ pub mod passthrough;
 pub mod password;
 pub mod prepared;
 pub mod refuse;
+mod settle;
 pub mod share;
 pub mod statement;
 
@@ -25,7 +27,7 @@ use ledger::WhoTag;
 use mysql_wire::change_user::ChangeUser;
 use mysql_wire::packet::Payload;
 use mysql_wire::{Capabilities, Command, ErrPacket, OkPacket, StatusFlags};
-use sql_judge::{Judge, ReadPermit, SessionFacts};
+use sql_judge::{Judge, SessionFacts};
 
 use crate::context::Context;
 use crate::daemon::{Daemon, SessionLimits};
@@ -37,12 +39,10 @@ use crate::packet_stream::PacketStream;
 use crate::patience;
 use crate::recording::SessionRecords;
 use crate::registry::{Order, Orders, Registered};
-use crate::replica::guard::Baseline;
+use crate::replica::ReplicaSession;
 use crate::replica::pool::Warm;
-use crate::replica::{ReplicaFault, ReplicaSession};
 use crate::role_policy::RoleJudge;
 use crate::usage::BytesRead;
-use opening::{charset_unknown, read_otherwise};
 use prepared::PreparedStatements;
 use share::{Rested, Traces};
 
@@ -265,76 +265,6 @@ impl<'a> Session<'a> {
         status.set(StatusFlags::SERVER_MORE_RESULTS_EXISTS, more_results);
         self.untold = None;
         self.send(&OkPacket::plain(status).encode()).await
-    }
-
-    /// Reads the session's state back from the replica.
-    async fn resync(&mut self) -> Result<(), Ending> {
-        let baseline = self.read_back().await?;
-        match self.facts.resync(&baseline.variables()) {
-            true => Ok(()),
-            false => Err(charset_unknown()),
-        }
-    }
-
-    /// Asks the replica whether it reads texts as the judge does since the last setting.
-    async fn confirm(&mut self) -> Result<(), Ending> {
-        let baseline = self.read_back().await?;
-        match self.facts.confirm(&baseline.variables()) {
-            true => Ok(()),
-            false => Err(read_otherwise()),
-        }
-    }
-
-    async fn read_back(&mut self) -> Result<Baseline, Ending> {
-        let baseline = self.daemon.pool.target.read_again(&mut self.replica).await;
-        baseline.map_err(|fault| {
-            Ending::silent(EndingKind::ReplicaFault, format!("reading state back: {fault}"))
-        })
-    }
-
-    /// What the last statement has left to do with the replica before the next one goes there: put
-    /// the guard in force again behind a routine that may have set something else, and ask whether
-    /// a setting made of the session what the judge understood. Not at once: what that statement
-    /// left, such as warnings, may be asked for. Where readgate has answered it with an error, that
-    /// is what is asked for.
-    async fn settle_for(&mut self, next: &ReadPermit) -> Result<(), Ending> {
-        let untold = self.untold.take();
-        if !self.replica.is_loose && !self.facts.is_foretold() && untold.is_none() {
-            return Ok(());
-        }
-        if next.asks_diagnostics() && (!self.facts.is_foretold() || next.reads_alike()) {
-            return match untold {
-                Some(err) => Box::pin(self.retell(&err)).await,
-                None => Ok(()),
-            };
-        }
-        if !self.replica.is_loose {
-            return match self.facts.is_foretold() {
-                true => Box::pin(self.confirm()).await,
-                false => Ok(()),
-            };
-        }
-        Box::pin(self.resync()).await.map_err(|ending| {
-            let fault = ReplicaFault::Guard("behind a routine".to_owned());
-            let farewell = fault.err_packet(&self.daemon.pool.target.name);
-            Ending { farewell: ending.farewell.or(Some(farewell)), ..ending }
-        })
-    }
-
-    /// Has the replica's diagnostics say what the client was told.
-    async fn retell(&mut self, err: &ErrPacket) -> Result<(), Ending> {
-        let told = self.daemon.pool.target.signal(&mut self.replica, err).await;
-        told.map_err(|fault| Ending::silent(EndingKind::ReplicaFault, fault.to_string()))
-    }
-
-    /// The replica says with each OK whether a backslash escapes: a session in which the
-    /// judge believes otherwise must not go on.
-    fn check_mode(&self) -> Result<(), Ending> {
-        let flag = StatusFlags::SERVER_STATUS_NO_BACKSLASH_ESCAPES;
-        match self.facts.agrees(self.replica.status.contains(flag)) {
-            true => Ok(()),
-            false => Err(read_otherwise()),
-        }
     }
 
     /// Ends what the session runs on the replica, without waiting for it.

@@ -1,7 +1,9 @@
 //! What the shared state promises, without the ledger's thread.
 use std::sync::atomic::AtomicUsize;
 use std::task::Wake;
+use std::time::Instant;
 
+use super::state::{LAST_RECORDS, LINE_BYTES, OUTCOME_ROOM, OWN_ROOM, STUCK};
 use super::*;
 use crate::entry::HEADER;
 

@@ -1,20 +1,21 @@
 //! `readgate ledger`: verify, search, show and count records; keys that sign checkpoints.
 //! Works on any machine that has the files; the daemon need not run.
+mod which;
+
 use std::io::{BufWriter, ErrorKind, Write};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::builder::PossibleValuesParser;
-use clap::{Args, Subcommand, ValueEnum};
-use ledger::cli::{EVENTS, Format, Search, Verdict};
-use ledger::report::{ReportFormat, ReportRequest, report};
+use clap::Subcommand;
+use ledger::cli::{Format, Search};
+use ledger::report::report;
 use ledger::verify::VerifyRequest;
 use ledger::{PublicKey, keygen, note_reading, rotate_key};
 
 use super::{
     EXIT_CANT_CREATE, EXIT_DATA, EXIT_INPUT, EXIT_NO, EXIT_NO_PERMISSION, fail, note, say,
 };
+pub use which::{ReportArguments, ReportForm, SearchArguments};
 
 /// Whoever reads the output has seen enough, as `head` does: no failure.
 const SEEN_ENOUGH: u8 = 0;
@@ -102,143 +103,6 @@ pub enum LedgerCommand {
     },
 }
 
-/// Which records.
-#[derive(Debug, Args)]
-pub struct SearchArguments {
-    /// Kind of record, such as intent, refusal, login_failed.
-    #[arg(long, value_parser = PossibleValuesParser::new(EVENTS), hide_possible_values = true)]
-    event: Option<String>,
-    /// Named user.
-    #[arg(long)]
-    user: Option<String>,
-    /// Source address, in any form.
-    #[arg(long)]
-    source: Option<IpAddr>,
-    /// Table, as schema.table, in any case.
-    #[arg(long, value_parser = table)]
-    table: Option<String>,
-    /// Column, as schema.table.column, in any case; also where it may have been read.
-    #[arg(long, value_parser = column)]
-    column: Option<String>,
-    /// Fingerprint of the statement.
-    #[arg(long)]
-    fingerprint: Option<String>,
-    /// Rule that refused.
-    #[arg(long)]
-    rule: Option<String>,
-    /// What the judge said.
-    #[arg(long)]
-    verdict: Option<VerdictArgument>,
-    /// From this time on (UTC), such as 2026-01-31T08.
-    #[arg(long, value_parser = ledger::cli::time_bound)]
-    from: Option<String>,
-    /// Up to this time.
-    #[arg(long, value_parser = ledger::cli::time_bound)]
-    to: Option<String>,
-}
-
-/// What the judge says of a statement.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum VerdictArgument {
-    /// It was forwarded.
-    Allowed,
-    /// It was not.
-    Refused,
-    /// It was answered OK by readgate and not forwarded.
-    Absorbed,
-}
-
-/// A column with its table and schema.
-fn column(given: &str) -> Result<String, String> {
-    named(given, "schema.table.column")
-}
-
-/// A table with its schema.
-fn table(given: &str) -> Result<String, String> {
-    named(given, "schema.table")
-}
-
-/// A name of as many parts as its form: less would find nothing, which looks like an answer.
-fn named(given: &str, form: &str) -> Result<String, String> {
-    let parts = |name: &str| name.split('.').filter(|part| !part.is_empty()).count();
-    (parts(given) >= parts(form)).then(|| given.to_owned()).ok_or_else(|| format!("not {form}"))
-}
-
-/// What a report is about.
-#[derive(Debug, Args)]
-pub struct ReportArguments {
-    /// From this time on (UTC), such as 2026-01-31T08. What is before tells what is usual.
-    #[arg(long, value_parser = ledger::cli::time_bound)]
-    from: Option<String>,
-    /// Up to this time.
-    #[arg(long, value_parser = ledger::cli::time_bound)]
-    to: Option<String>,
-    /// This user alone.
-    #[arg(long)]
-    user: Option<String>,
-    /// This table alone, as schema.table, in any case.
-    #[arg(long, value_parser = table)]
-    table: Option<String>,
-    /// First usual hour (UTC).
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(..24))]
-    day_begins: u8,
-    /// First hour after the usual ones (UTC); where it is the smaller one, on the next day.
-    #[arg(long, default_value_t = 19, value_parser = clap::value_parser!(u8).range(..=24))]
-    day_ends: u8,
-    /// Days without a login or statement after which a user is dormant.
-    #[arg(long, default_value_t = 90)]
-    dormant_days: u64,
-}
-
-impl ReportArguments {
-    fn request(&self, paths: &[PathBuf]) -> ReportRequest {
-        ReportRequest {
-            paths: paths.to_vec(),
-            from: self.from.clone(),
-            to: self.to.clone(),
-            user: self.user.clone(),
-            table: self.table.clone(),
-            hours: (self.day_begins, self.day_ends),
-            dormant_days: self.dormant_days,
-        }
-    }
-}
-
-/// Form of a report.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum ReportForm {
-    /// For a terminal.
-    Text,
-    /// For spreadsheets.
-    Csv,
-    /// For programs.
-    Json,
-    /// One page with a chart.
-    Html,
-}
-
-impl SearchArguments {
-    fn search(&self) -> Search {
-        Search {
-            event: self.event.clone(),
-            user: self.user.clone(),
-            source: self.source.map(|ip| ip.to_canonical().to_string()),
-            table: self.table.clone(),
-            column: self.column.clone(),
-            fingerprint: self.fingerprint.clone(),
-            rule: self.rule.clone(),
-            verdict: self.verdict.map(|verdict| match verdict {
-                VerdictArgument::Allowed => Verdict::Allowed,
-                VerdictArgument::Refused => Verdict::Refused,
-                VerdictArgument::Absorbed => Verdict::Absorbed,
-            }),
-            from: self.from.clone(),
-            to: self.to.clone(),
-            ..Search::default()
-        }
-    }
-}
-
 /// Runs a command; 0 if all is well, 1 if the answer is no.
 pub fn run(command: &LedgerCommand) -> ExitCode {
     match carry_out(command) {
@@ -289,9 +153,7 @@ fn check_sense(command: &LedgerCommand) -> Result<(), (u8, String)> {
         LedgerCommand::Search { search, .. } | LedgerCommand::Stats { search, .. } => {
             search.search()
         }
-        LedgerCommand::Report { about: ReportArguments { from, to, .. }, .. } => {
-            Search { from: from.clone(), to: to.clone(), ..Search::default() }
-        }
+        LedgerCommand::Report { about, .. } => about.within(),
         LedgerCommand::Show { .. }
         | LedgerCommand::Verify { .. }
         | LedgerCommand::Keygen { .. }
@@ -308,6 +170,7 @@ fn check_sense(command: &LedgerCommand) -> Result<(), (u8, String)> {
     Ok(())
 }
 
+/// Does it. True if the answer is yes.
 fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
     check_sense(command)?;
     note_reader(command)?;
@@ -319,11 +182,11 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
     let answer = match command {
         LedgerCommand::Verify { paths, public_key, anchors, json } => {
             let public_key = public_key.as_deref().map(read_key).transpose()?;
-            let request =
-                VerifyRequest { paths: paths.clone(), public_key, anchors: anchors.clone() };
+            let (paths, anchors) = (paths.clone(), anchors.clone());
             let format = if *json { Format::Json } else { Format::Text };
-            ledger::cli::verify_to(&request, format, &mut out)
-                .map_err(|error| (EXIT_INPUT, error.to_string()))?
+            let request = VerifyRequest { paths, public_key, anchors };
+            let verified = ledger::cli::verify_to(&request, format, &mut out);
+            verified.map_err(|error| (EXIT_INPUT, error.to_string()))?
         }
         LedgerCommand::Search { paths, search, follow, csv, with_login, with_text } => {
             let search =
@@ -336,14 +199,8 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
             found.map_err(unreadable)? > 0
         }
         LedgerCommand::Report { paths, about, format } => {
-            let format = match format {
-                ReportForm::Text => ReportFormat::Text,
-                ReportForm::Csv => ReportFormat::Csv,
-                ReportForm::Json => ReportFormat::Json,
-                ReportForm::Html => ReportFormat::Html,
-            };
             let report = report(&about.request(paths)).map_err(unreadable)?;
-            report.write(format, &mut out).map_err(unreadable)?;
+            report.write(format.of_ledger(), &mut out).map_err(unreadable)?;
             true
         }
         LedgerCommand::Show { sequence, paths } => {

@@ -1,43 +1,20 @@
 //! `readgate user`, `credential` and `access`: stored users, their credentials and the
 //! history of both. Every change needs a reason and is noted with who made it.
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+mod history;
+mod opened;
+
 use std::process::ExitCode;
 
-use access::store::{Author, HistoryEntry, IdentityStore, StoreError};
-use access::{
-    Alteration, Change, CredentialId, Date, Identity, SourceSet, Timestamp, UserName, UserStatus,
-    UserStore, Users, day_of,
-};
+use access::store::Author;
+use access::{Alteration, Change, CredentialId, Date, Identity, SourceSet, Timestamp, UserStatus};
 use clap::{Args, Subcommand, ValueEnum};
-use config::{Config, ConfigHash};
 use mysql_auth::AuthPlugin;
 
 use super::issue::{To, issue};
+use super::json;
 use super::review::ReviewArguments;
-use super::{EXIT_CONFIG, EXIT_UNAVAILABLE, fail, json, note, say};
-use crate::identity::Directory;
-
-/// Where the store is.
-#[derive(Debug, Args)]
-pub(super) struct Where {
-    /// Configuration file that names the store.
-    #[arg(long, default_value = "/etc/readgate/proxy.toml")]
-    config: PathBuf,
-    /// Print JSON, one value a line.
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-/// Where the store is, and why it is changed.
-#[derive(Debug, Args)]
-pub(super) struct Why {
-    #[command(flatten)]
-    pub(super) place: Where,
-    /// Why, for the history: a ticket, a request, a person.
-    #[arg(long)]
-    reason: String,
-}
+use history::{history, state_on};
+pub(super) use opened::{Failure, Opened, Where, Why, finish, operating_system_user, user_name};
 
 /// `readgate user ...`
 #[derive(Debug, Subcommand)]
@@ -298,165 +275,5 @@ fn shown(user: &Identity, as_json: bool) -> String {
     format!("{}{}", user.name, lines.collect::<String>())
 }
 
-fn history(user: Option<&str>, place: &Where) -> Result<String, Failure> {
-    let user = user.map(user_name).transpose()?;
-    let entries = Opened::at(place)?.store()?.history(user.as_ref())?;
-    if place.json {
-        return Ok(json::lines(entries.iter().map(json::change)));
-    }
-    Ok(entries.iter().map(entry_lines).collect::<Vec<_>>().join("\n"))
-}
-
-/// What the changes up to the end of a day had made of each user: the history alone says
-/// it, so it can be compared with what the store holds.
-fn state_on(day: Date, user: Option<&str>, place: &Where) -> Result<String, Failure> {
-    let user = user.map(user_name).transpose()?;
-    let mut users: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    for entry in Opened::at(place)?.store()?.history(user.as_ref())? {
-        if day_of(entry.at) > day || entry.user.is_empty() {
-            continue;
-        }
-        let facts = users.entry(entry.user).or_default();
-        for difference in entry.differences {
-            match difference.after.is_empty() {
-                true => facts.remove(&difference.fact),
-                false => facts.insert(difference.fact, difference.after),
-            };
-        }
-    }
-    if place.json {
-        let of_user = |(user, facts)| serde_json::json!({ "name": user, "facts": facts });
-        return Ok(json::lines(users.iter().map(of_user)));
-    }
-    let lines = users.iter().map(|(user, facts)| {
-        let facts = facts.iter().map(|(fact, value)| format!("\n  {fact}: {value}"));
-        format!("{user}{}", facts.collect::<String>())
-    });
-    Ok(lines.collect::<Vec<_>>().join("\n"))
-}
-
-fn entry_lines(entry: &HistoryEntry) -> String {
-    let HistoryEntry { number, at, by, reason, user, label, differences } = entry;
-    let differences = differences
-        .iter()
-        .map(|one| format!("\n  {}: {:?} -> {:?}", one.fact, one.before, one.after));
-    let differences: String = differences.collect();
-    format!("{number} {at} {label} {user} by {by} because {reason:?}{differences}")
-}
-
-pub(super) fn user_name(text: &str) -> Result<UserName, Failure> {
-    UserName::new(text).map_err(|error| Failure::Refused(format!("{text:?}: {error}")))
-}
-
-/// The account of the process, and who used sudo to get it.
-pub(super) fn operating_system_user() -> String {
-    let uid = rustix::process::getuid().as_raw();
-    match std::env::var("SUDO_UID") {
-        Ok(sudo) if uid == 0 => format!("os:{uid} (sudo by uid {sudo})"),
-        Ok(_) | Err(_) => format!("os:{uid}"),
-    }
-}
-
-/// A configuration and its store.
-pub(super) struct Opened {
-    pub(super) config: Config,
-    pub(super) hash: ConfigHash,
-    path: PathBuf,
-    directory: Option<Directory>,
-}
-
-impl Opened {
-    /// For what needs the store.
-    pub(super) fn at(place: &Where) -> Result<Self, Failure> {
-        let opened = Self::with_or_without_store(place)?;
-        opened.store()?;
-        Ok(opened)
-    }
-
-    /// For what says something without one too.
-    pub(super) fn with_or_without_store(place: &Where) -> Result<Self, Failure> {
-        let config = Config::load(&place.config);
-        let (config, hash) = config.map_err(|error| Failure::Config(error.to_string()))?;
-        let directory = Directory::open(&config)?;
-        Ok(Self { config, hash, path: place.config.clone(), directory })
-    }
-
-    /// The store; an error that says what to add if there is none.
-    pub(super) fn store(&self) -> Result<&dyn IdentityStore, Failure> {
-        self.directory.as_ref().map(Directory::store).ok_or_else(|| {
-            let path = self.path.display();
-            Failure::Config(format!("{path}: has no [identities]; add it with file = \"...\""))
-        })
-    }
-
-    /// All users, as logins find them.
-    pub(super) fn users(&self) -> Result<Users, Failure> {
-        let (configured, roles) = (&self.config.users, &self.config.roles);
-        match &self.directory {
-            Some(directory) => Ok(directory.list(configured, roles)?.users),
-            None => Ok(configured.clone()),
-        }
-    }
-
-    fn find(&self, user: &str) -> Result<Identity, Failure> {
-        let name = user_name(user)?;
-        let found = self.store()?.load()?.identities.into_iter().find(|one| one.name == name);
-        found.ok_or_else(|| Failure::Refused(format!("there is no stored user {user:?}")))
-    }
-
-    /// Of a name that the configuration has too, the stored user is nobody: it may be prepared, but
-    /// a change, such as taking access away, would be believed and not so.
-    fn check_that_it_counts(&self, change: &Change) -> Result<(), Failure> {
-        let user = change.user();
-        if self.config.users.find(user.as_str().as_bytes()).is_none() {
-            return Ok(());
-        }
-        let why = format!("{user} stands in {}, and that counts", self.path.display());
-        if let Change::Add(_) | Change::Issue(..) = change {
-            note(&format!("{why} until it is taken out"));
-            return Ok(());
-        }
-        Err(Failure::Refused(format!("{why}; change that [[user]]")))
-    }
-
-    fn check_role(&self, role: &str) -> Result<(), Failure> {
-        if self.config.roles.iter().any(|known| known.name == role) {
-            return Ok(());
-        }
-        Err(Failure::Refused(format!("no [[role]] is named {role:?}")))
-    }
-}
-
-pub(super) enum Failure {
-    Config(String),
-    Refused(String),
-    Store(StoreError),
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        if let StoreError::Change(error) = error {
-            return Self::Refused(error.to_string());
-        }
-        Self::Store(error)
-    }
-}
-
-pub(super) fn finish(outcome: Result<String, Failure>) -> ExitCode {
-    match outcome {
-        Ok(text) => {
-            // Of nothing there is no line.
-            if !text.is_empty() {
-                say(&text);
-            }
-            ExitCode::SUCCESS
-        }
-        Err(Failure::Config(why)) => fail(EXIT_CONFIG, &why),
-        Err(Failure::Refused(why)) => fail(1, &why),
-        Err(Failure::Store(error)) => fail(EXIT_UNAVAILABLE, &error.to_string()),
-    }
-}
-
 #[cfg(test)]
-#[path = "people_tests.rs"]
 mod tests;

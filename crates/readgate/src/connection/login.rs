@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use access::login::{CachingSha2, FastAuth, FullAuth};
 use access::{
-    Arrival, Attempt, Blocked, DenyCause, Exchange, LoginCheck, LoginDenied, NamedUser,
-    SourceAdmitted, SourceSlot, Timestamp, UserSlot,
+    Arrival, Blocked, Exchange, LimitReached, LoginCheck, LoginDenied, NamedUser, SourceAdmitted,
+    SourceSlot, Timestamp, UserSlot,
 };
 use mysql_auth::{AuthPlugin, Nonce, Password};
 use mysql_wire::compression::Algorithm;
@@ -17,6 +17,7 @@ use mysql_wire::{Capabilities, ErrPacket, SqlState};
 use super::admit;
 use super::encrypt::Encrypted;
 use super::greet::{GREETED_BY, LOGIN_PAYLOAD_LIMIT};
+use super::turn::{Turn, wait_for_turn};
 use crate::context::Context;
 use crate::daemon::Daemon;
 use crate::ending::{Ending, EndingKind};
@@ -171,7 +172,7 @@ async fn prove(
     let door = live.door(&context.listener);
     let suffices = door.is_some_and(|door| door.certificate_suffices);
     let by_certificate = suffices.then(|| check.by_certificate()).flatten();
-    let mut turn = Turn { daemon, source: &permit, user: claim.user, failed: None };
+    let mut turn = Turn::of(daemon, &permit, claim.user);
     let decided = match (by_certificate, check.exchange(proposed)) {
         (Some(decided), exchange) => {
             if decided.is_ok() && exchange.plugin() == AuthPlugin::CachingSha2Password {
@@ -192,71 +193,21 @@ async fn prove(
         }
     };
     daemon.throttle.succeeded(&permit, claim.user);
-    let user_slot = daemon.limits.admit_user(&named).map_err(|reached| {
-        let text = format!("readgate: user '{}' has reached a limit: {reached}", named.user().name);
-        let err = ErrPacket::new(ER_USER_LIMIT_REACHED, SqlState::ACCESS, text);
-        Ending::told(EndingKind::OverLimit, reached.to_string(), err)
-    })?;
-    daemon.confirm(&named).await.map_err(|why| {
-        let text = "readgate: the store of users can't be used at this moment; try again later";
-        let err = ErrPacket::new(ER_UNKNOWN_ERROR, SqlState::GENERAL, text);
-        Ending::told(EndingKind::LoginDenied, why, err)
-    })?;
-    Ok((named, user_slot))
+    let slot = daemon.limits.admit_user(&named).map_err(|reached| over_limit(&named, &reached))?;
+    daemon.confirm(&named).await.map_err(unconfirmed)?;
+    Ok((named, slot))
 }
 
-/// A try at a password. It fails once, however often its maker is asked.
-struct Turn<'a> {
-    daemon: &'a Arc<Daemon>,
-    source: &'a SourceAdmitted,
-    user: &'a [u8],
-    /// It has; with the block that began, if one did.
-    failed: Option<Option<Blocked>>,
+fn over_limit(named: &NamedUser, reached: &LimitReached) -> Ending {
+    let text = format!("readgate: user '{}' has reached a limit: {reached}", named.user().name);
+    let err = ErrPacket::new(ER_USER_LIMIT_REACHED, SqlState::ACCESS, text);
+    Ending::told(EndingKind::OverLimit, reached.to_string(), err)
 }
 
-impl Turn<'_> {
-    /// Counts it as failed. To be called before the client can tell.
-    fn fail(&mut self, denied: LoginDenied) -> Option<Blocked> {
-        let Self { daemon, source, user, failed } = self;
-        *failed.get_or_insert_with(|| note_failure(daemon, source, user, denied))
-    }
-}
-
-/// Waits as long as the throttle has it. Even a timer for no time at all lasts a millisecond.
-pub async fn wait_for_turn(attempt: Attempt) {
-    if let Attempt::After(delay) = attempt
-        && !delay.is_zero()
-    {
-        tokio::time::sleep(delay).await;
-    }
-}
-
-/// Failures during a block don't count: the block would never end.
-pub fn note_failure(
-    daemon: &Arc<Daemon>,
-    source: &SourceAdmitted,
-    user: &[u8],
-    denied: LoginDenied,
-) -> Option<Blocked> {
-    if denied.cause == DenyCause::Blocked {
-        return None;
-    }
-    count_failure(daemon, source, user)
-}
-
-/// Counts a failed login, which may block the source or this user from it.
-pub fn count_failure(
-    daemon: &Arc<Daemon>,
-    source: &SourceAdmitted,
-    user: &[u8],
-) -> Option<Blocked> {
-    let blocked = daemon.throttle.failed(source, user, Instant::now());
-    if let Some(blocked) = blocked {
-        tracing::warn!(source = %source.addr(), ?blocked, "failed logins: blocked");
-        daemon.signals.note_block(source.addr().to_string(), Instant::now());
-        daemon.share_block(source, user, blocked);
-    }
-    blocked
+fn unconfirmed(why: String) -> Ending {
+    let text = "readgate: the store of users can't be used at this moment; try again later";
+    let err = ErrPacket::new(ER_UNKNOWN_ERROR, SqlState::GENERAL, text);
+    Ending::told(EndingKind::LoginDenied, why, err)
 }
 
 /// As the server does, zlib is taken where a client asks for both. Clients read every level.

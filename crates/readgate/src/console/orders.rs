@@ -152,11 +152,11 @@ async fn kill(
     // at the moment.
     let card = &entry.card;
     if let (true, Some(account), Some(seat)) = (query_only, &card.account, &card.seat) {
-        let killed = daemon.pool.kill(account, seat, true).await;
+        let killed = daemon.pool.kill(account, seat).await;
         if let Err(fault) = &killed {
             record_kill(daemon, giver, (id, query_only), &format!("not killed: {fault}")).await;
         }
-        return killed.map(|()| None).map_err(|fault| (ER_UNKNOWN_ERROR, fault.to_string()));
+        return killed.map(|_| None).map_err(|fault| (ER_UNKNOWN_ERROR, fault.to_string()));
     }
     if !query_only {
         entry.order(registry::Order::EndNow(Reason::Killed));

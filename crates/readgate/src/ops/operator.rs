@@ -11,7 +11,7 @@ use access::{
 use ledger::{Event, Who};
 use mysql_auth::{AuthPlugin, Nonce, ReplicaLogin};
 
-use crate::connection::login::{count_failure, note_failure, wait_for_turn};
+use crate::connection::turn::{count_failure, note_failure, wait_for_turn};
 use crate::console::{CONSOLE, Denied};
 use crate::daemon::{Daemon, Live};
 use crate::recording::{console_policy, within_deadline};

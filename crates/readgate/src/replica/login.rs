@@ -124,23 +124,19 @@ pub async fn log_in(
         schema: wish.schema.clone(),
         auth_plugin: Some(login.plugin().name().into()),
         attributes: wish.attributes.clone(),
-        zstd_level: match compression {
-            Some(Algorithm::Zstd { level }) => u8::try_from(level).ok(),
-            Some(Algorithm::Zlib) | None => None,
-        },
+        zstd_level: compression.and_then(zstd_level),
     };
     channel.send(&[&response.encode()]).await.map_err(StreamFault::Io)?;
     let status = exchange(&mut channel, login).await?;
     if let Some(algorithm) = compression {
         channel.compress(algorithm);
     }
-    let form = ResponseForm {
-        deprecate_eof: requested.contains(Capabilities::CLIENT_DEPRECATE_EOF),
-        optional_metadata: requested.contains(Capabilities::CLIENT_OPTIONAL_RESULTSET_METADATA),
-    };
     Ok(LoggedIn {
         channel,
-        form,
+        form: ResponseForm {
+            deprecate_eof: requested.contains(Capabilities::CLIENT_DEPRECATE_EOF),
+            optional_metadata: requested.contains(Capabilities::CLIENT_OPTIONAL_RESULTSET_METADATA),
+        },
         class: class(requested),
         seat: Seat::new(greeting.connection_id, address),
         status,
@@ -231,6 +227,13 @@ fn flag(algorithm: Algorithm) -> Capabilities {
     match algorithm {
         Algorithm::Zlib => Capabilities::CLIENT_COMPRESS,
         Algorithm::Zstd { .. } => Capabilities::CLIENT_ZSTD_COMPRESSION_ALGORITHM,
+    }
+}
+
+fn zstd_level(algorithm: Algorithm) -> Option<u8> {
+    match algorithm {
+        Algorithm::Zlib => None,
+        Algorithm::Zstd { level } => u8::try_from(level).ok(),
     }
 }
 

@@ -5,21 +5,23 @@
 //! never taken back.
 mod keeping;
 mod own;
+mod places;
 mod shelf;
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mysql_wire::Capabilities;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout, timeout_at};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
 
 use super::login::{LoggedIn, class};
 use super::{ReplicaFault, ReplicaSession, ReplicaTarget, SessionWish};
 use crate::workers::{self, Workers};
+use places::Places;
 pub use shelf::Warm;
 use shelf::{Kept, Shelf};
 
@@ -67,9 +69,7 @@ pub struct Pool {
     /// One for each worker: a socket stays where it was opened.
     shelves: Vec<Mutex<Shelf>>,
     workers: Arc<Workers>,
-    places: Arc<Semaphore>,
-    /// Logins that wait for a place: while there are any, none is kept for later ones.
-    wanting: AtomicUsize,
+    places: Places,
     /// Class that the last client had: what the next one will probably have.
     usual: Mutex<Option<Capabilities>>,
     /// The replica has an `init_connect`: each session needs a new connection.
@@ -83,7 +83,7 @@ pub struct Pool {
 impl Pool {
     /// An empty pool.
     pub fn new(target: ReplicaTarget, settings: PoolSettings, workers: Arc<Workers>) -> Arc<Self> {
-        let places = Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS)));
+        let places = Places::new(settings.connections);
         let shelves = (0..workers.count()).map(|_| Mutex::default()).collect();
         Arc::new(Self {
             target,
@@ -91,7 +91,6 @@ impl Pool {
             shelves,
             workers,
             places,
-            wanting: AtomicUsize::new(0),
             usual: Mutex::default(),
             each_anew: AtomicBool::new(false),
             spare: Mutex::default(),
@@ -208,7 +207,8 @@ impl Pool {
         let deadline = Instant::now() + self.settings.longest_wait;
         let mut pause = FIRST_PAUSE;
         loop {
-            let place = self.place(deadline).await?;
+            let place = self.places.take(deadline, || self.make_room()).await;
+            let place = place.ok_or(ReplicaFault::Full)?;
             match self.target.open(wish).await {
                 Ok(mut session) => {
                     self.may_be_lent_again(&session);
@@ -226,22 +226,6 @@ impl Pool {
                 }
                 Err(fault) => return Err(fault),
             }
-        }
-    }
-
-    /// Waits for a place, first come, first served. A connection of another class that only
-    /// waits gives its own up.
-    async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, ReplicaFault> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(place);
-        }
-        // First counted, then looked: whoever shelves a connection meanwhile sees it.
-        let _counted = Counted::among(&self.wanting);
-        self.make_room();
-        let free = Arc::clone(&self.places).acquire_owned();
-        match timeout_at(deadline.into(), free).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(_)) | Err(_) => Err(ReplicaFault::Full),
         }
     }
 
@@ -307,8 +291,8 @@ impl Pool {
     /// is kept is what the next of them takes.
     fn is_wanted(&self) -> bool {
         match self.settings.share_idle {
-            Some(_) => self.wanting.load(Ordering::SeqCst) > 0,
-            None => self.places.available_permits() == 0,
+            Some(_) => self.places.are_waited_for(),
+            None => self.places.are_taken(),
         }
     }
 
@@ -318,7 +302,7 @@ impl Pool {
     }
 
     fn shelve_after_reset(self: &Arc<Self>, mut connection: LoggedIn) {
-        if self.places.available_permits() == 0 {
+        if self.places.are_taken() {
             return;
         }
         let pool = Arc::clone(self);
@@ -331,10 +315,9 @@ impl Pool {
 
     /// How full it is.
     pub fn state(&self) -> PoolState {
-        let limit = self.settings.connections.min(Semaphore::MAX_PERMITS);
-        let taken = limit.saturating_sub(self.places.available_permits());
+        let taken = self.places.taken();
         let warm = (0..self.shelves.len()).map(|index| self.shelf_of(index).len()).sum();
-        let waiting = self.wanting.load(Ordering::Relaxed);
+        let (waiting, limit) = (self.places.waiting(), self.places.limit());
         PoolState { in_use: taken.saturating_sub(warm), warm, waiting, limit }
     }
 
@@ -346,7 +329,7 @@ impl Pool {
             None => self.warm_at(workers::current()),
         };
         let mut shelf = self.shelf();
-        if self.wanting.load(Ordering::SeqCst) == 0 && room > 0 {
+        if !self.places.are_waited_for() && room > 0 {
             let gone = shelf.put(warm, room);
             // Closed outside the lock.
             drop(shelf);
@@ -373,21 +356,5 @@ impl Pool {
     fn shelf_of(&self, index: usize) -> MutexGuard<'_, Shelf> {
         let shelf = &self.shelves[index % self.shelves.len()];
         shelf.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One of those that wait.
-struct Counted<'a>(&'a AtomicUsize);
-
-impl<'a> Counted<'a> {
-    fn among(all: &'a AtomicUsize) -> Self {
-        all.fetch_add(1, Ordering::SeqCst);
-        Self(all)
-    }
-}
-
-impl Drop for Counted<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -63,7 +63,7 @@ async fn kill(session: &Session<'_>, target: &Entry, query_only: bool) -> Result
     }
     // An operator's session, and one that shares its connection at the moment, run nothing.
     match (&target.card.account, &target.card.seat) {
-        (Some(account), Some(seat)) => session.daemon.pool.kill(account, seat, true).await,
+        (Some(account), Some(seat)) => session.daemon.pool.kill(account, seat).await.map(drop),
         (_, _) => Ok(()),
     }
 }

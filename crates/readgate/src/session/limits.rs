@@ -75,9 +75,9 @@ pub async fn stop(
 /// routine that it doesn't let us stop ends by itself in the time that is left, or the session does.
 pub async fn kill_statement(session: &mut Session<'_>) -> Result<(), String> {
     let (account, seat) = (&session.replica.wish.account, &session.replica.seat);
-    let killed = session.daemon.pool.kill(account, seat, true).await;
+    let killed = session.daemon.pool.kill(account, seat).await;
     match killed {
-        Ok(()) | Err(ReplicaFault::NotOurs) => Ok(()),
+        Ok(_) | Err(ReplicaFault::NotOurs) => Ok(()),
         Err(fault) => Err(fault.to_string()),
     }
 }

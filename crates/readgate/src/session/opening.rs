@@ -3,14 +3,13 @@
 
 use std::sync::Arc;
 
-use mysql_wire::error_code::{
-    ER_DBACCESS_DENIED_ERROR, ER_SERVER_ISNT_AVAILABLE, ER_UNKNOWN_CHARACTER_SET,
-};
+use mysql_wire::error_code::ER_DBACCESS_DENIED_ERROR;
 use mysql_wire::handshake_response::Attribute;
 use mysql_wire::{Capabilities, ErrPacket, SqlState};
 use sql_judge::SessionFacts;
 
 use super::prepared::PreparedStatements;
+use super::settle::charset_unknown;
 use super::share::Traces;
 use super::{Session, at};
 use crate::connection::login::LoggedIn;
@@ -24,7 +23,8 @@ use crate::recording::RESERVED_ATTRIBUTES;
 use crate::registry::{Card, Reason};
 use crate::reload;
 use crate::replica::account::Account;
-use crate::replica::{ReplicaFault, SessionWish};
+use crate::replica::pool::Warm;
+use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
 use crate::role_policy::RoleJudge;
 
 /// Bytes of a client's attributes that go to the replica. One that gets more than 64 kB of them, ours
@@ -48,14 +48,7 @@ impl<'a> Session<'a> {
             attributes: attributes_for_replica(&logged_in),
             statement_timeout: logged_in.named.user().role.limits.statement_timeout,
         });
-        daemon.walls.seen(&account, daemon.pool.target.deadline()).await;
-        if let Some(err) = daemon.walls.load().err_packet(&account) {
-            return Err(Ending::told(EndingKind::ReplicaFault, "no service: walls", err));
-        }
-        let lending = daemon.pool.lend(&wish, context.earmarked.take());
-        let opened = Box::pin(lending).await;
-        daemon.metrics.replica_opened(&opened, &account);
-        let mut replica = opened.map_err(|fault| no_replica(daemon, &fault))?;
+        let mut replica = Box::pin(lent(daemon, &wish, context.earmarked.take())).await?;
         let baseline = std::mem::take(&mut replica.baseline);
         let facts = SessionFacts::of_replica(replica.version, &baseline.variables());
         let facts = facts.ok_or_else(charset_unknown)?;
@@ -108,19 +101,20 @@ impl<'a> Session<'a> {
     }
 }
 
-pub(super) fn charset_unknown() -> Ending {
-    let text = "readgate: the session's character set or sql_mode is not one that readgate \
-                can judge statements in";
-    let err = ErrPacket::new(ER_UNKNOWN_CHARACTER_SET, SqlState::ACCESS, text);
-    Ending::told(EndingKind::LoginDenied, "character set or sql_mode unknown", err)
-}
-
-/// A fault of the judge's, found before a text that was misread could run.
-pub(super) fn read_otherwise() -> Ending {
-    let text = "readgate: the replica reads statements otherwise than readgate understood";
-    let err = ErrPacket::new(ER_SERVER_ISNT_AVAILABLE, SqlState::LINK, text);
-    let detail = "the replica's sql_mode or character set is not the one that was judged by";
-    Ending::told(EndingKind::Internal, detail, err)
+/// A session as wished, if the walls stand for its account and the pool has one.
+async fn lent(
+    daemon: &Daemon,
+    wish: &Arc<SessionWish>,
+    earmarked: Option<Warm>,
+) -> Result<ReplicaSession, Ending> {
+    let account = &wish.account;
+    daemon.walls.seen(account, daemon.pool.target.deadline()).await;
+    if let Some(err) = daemon.walls.load().err_packet(account) {
+        return Err(Ending::told(EndingKind::ReplicaFault, "no service: walls", err));
+    }
+    let opened = daemon.pool.lend(wish, earmarked).await;
+    daemon.metrics.replica_opened(&opened, account);
+    opened.map_err(|fault| no_replica(daemon, &fault))
 }
 
 pub(super) fn no_replica(daemon: &Daemon, fault: &ReplicaFault) -> Ending {

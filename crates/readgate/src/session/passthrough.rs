@@ -9,7 +9,7 @@ use sql_judge::SessionFacts;
 use super::share::Traces;
 use super::{Session, overtime};
 use crate::ending::{Ending, EndingKind};
-use crate::replica::relay::{self, Passed, RelayFault};
+use crate::replica::relay::{self, Passed};
 
 /// The commands.
 #[derive(Debug, Clone, Copy)]
@@ -69,19 +69,4 @@ pub async fn reset_connection(session: &mut Session<'_>) -> Result<(), Ending> {
 
 fn unguarded(detail: String) -> Ending {
     Ending::silent(EndingKind::ReplicaFault, format!("reset: {detail}"))
-}
-
-impl Session<'_> {
-    /// The ending that a broken relay leads to.
-    pub fn ending_by(&self, fault: &RelayFault) -> Ending {
-        let kind = match fault {
-            RelayFault::Ordered => return super::ordered(&self.orders),
-            RelayFault::ClientGone(_) => EndingKind::ClientGone,
-            RelayFault::ReplicaGone(_) | RelayFault::Protocol(_) | RelayFault::Overtime => {
-                EndingKind::ReplicaFault
-            }
-            RelayFault::Over(_) => EndingKind::Internal,
-        };
-        Ending::silent(kind, fault.to_string())
-    }
 }

@@ -1,6 +1,7 @@
 //! Prepared statements: judged once, when prepared; the permit is kept with the id, and
 //! executions run only what it covers.
-use std::collections::HashMap;
+mod kept;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -23,149 +24,30 @@ use super::passthrough::{relay_whole, send};
 use super::statement::{Execution, Run};
 use super::{Session, aside, limits, refuse};
 use crate::ending::Ending;
-use crate::recording::Named;
-
-/// Ids of absorbed statements start here, far above a replica's own.
-const FIRST_ABSORBED: u32 = 1 << 31;
-/// MariaDB's clients name the statement that they prepared last by this id.
-const LAST_PREPARED: u32 = u32::MAX;
-
-/// A session's prepared statements, by the id that the client uses (it is the replica's).
-#[derive(Debug, Default)]
-pub struct PreparedStatements {
-    by_id: HashMap<u32, Prepared>,
-    last: Option<u32>,
-    absorbed: u32,
-}
-
-#[derive(Debug)]
-enum Prepared {
-    /// A read, prepared on the replica.
-    Read(Box<PreparedRead>),
-    /// Answered with OK at each execution; the replica has never heard of it.
-    Absorbed(Absorbed, Bytes),
-}
-
-impl Prepared {
-    fn text(&self) -> &[u8] {
-        match self {
-            Self::Read(read) => read.permit.text(),
-            Self::Absorbed(_, text) => text,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct PreparedRead {
-    permit: ReadPermit,
-    /// Sequence number of the record that holds the text.
-    intent: u64,
-    /// What executions have said of its parameters.
-    parameters: Parameters,
-    /// Those that stand where a password would.
-    secret: Vec<u16>,
-    /// What long data sent for the next execution takes, in bytes, at the replica and here.
-    long_data: usize,
-    /// Whether more of it came than a session may have.
-    is_overlong: bool,
-    /// What it holds, for the record.
-    long_values: LongData,
-    /// What the text names.
-    named: Arc<Named>,
-    /// Whether that record has the text without its values.
-    told_redacted: bool,
-    /// What the client has of the result of the last execution.
-    got: Got,
-}
-
-impl PreparedRead {
-    /// What was sent ahead is used up.
-    fn forget_long_data(&mut self) {
-        (self.long_data, self.is_overlong) = (0, false);
-        self.parameters.sent_ahead.clear();
-        self.long_values.clear();
-    }
-}
-
-impl PreparedStatements {
-    /// Forgets all, as a reset of the session does.
-    pub fn clear(&mut self) {
-        self.by_id.clear();
-        self.last = None;
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.by_id.is_empty()
-    }
-
-    /// Bytes of all texts.
-    fn bytes(&self) -> usize {
-        self.by_id.values().map(|prepared| prepared.text().len()).sum()
-    }
-
-    /// Bytes of all long data.
-    fn long_data(&self) -> usize {
-        let of = |prepared: &Prepared| match prepared {
-            Prepared::Read(read) => read.long_data,
-            Prepared::Absorbed(..) => 0,
-        };
-        self.by_id.values().map(of).sum()
-    }
-
-    fn insert(&mut self, id: u32, prepared: Prepared) {
-        self.by_id.insert(id, prepared);
-        self.last = Some(id);
-    }
-
-    fn read_mut(&mut self, id: u32) -> Option<&mut PreparedRead> {
-        match self.by_id.get_mut(&id) {
-            Some(Prepared::Read(read)) => Some(read),
-            Some(Prepared::Absorbed(..)) | None => None,
-        }
-    }
-
-    fn resolve(&self, body: &[u8]) -> Option<u32> {
-        match statement_id(body).ok()? {
-            LAST_PREPARED => self.last,
-            id => self.by_id.contains_key(&id).then_some(id),
-        }
-    }
-}
+pub use kept::PreparedStatements;
+use kept::{Prepared, PreparedRead};
 
 /// Forgets those that the judge of now would refuse, as does the replica; their ids are unknown
 /// from then on.
 pub async fn retain_allowed(session: &mut Session<'_>) -> Result<(), Ending> {
     let judge = Arc::clone(&session.judge);
     let refused = if aside::are_long(session.prepared.bytes()) {
-        let (facts, mut by_id) =
-            (session.facts.clone(), std::mem::take(&mut session.prepared.by_id));
+        let facts = session.facts.clone();
+        let mut prepared = std::mem::take(&mut session.prepared);
         let looking = aside::beside(session, move || {
-            let refused = take_refused(&mut by_id, &judge, &facts);
-            (by_id, refused)
+            let refused = prepared.take_refused(&judge, &facts);
+            (prepared, refused)
         });
-        let (by_id, refused) = looking.await?;
-        session.prepared.by_id = by_id;
+        let (prepared, refused) = looking.await?;
+        session.prepared = prepared;
         refused
     } else {
-        take_refused(&mut session.prepared.by_id, &judge, &session.facts)
+        session.prepared.take_refused(&judge, &session.facts)
     };
     for id in refused {
         send(session, Command::StmtClose, &id.to_le_bytes()).await?;
     }
     Ok(())
-}
-
-fn take_refused(
-    by_id: &mut HashMap<u32, Prepared>,
-    judge: &Judge,
-    facts: &SessionFacts,
-) -> Vec<u32> {
-    let is_refused = |_: &u32, prepared: &mut Prepared| match prepared {
-        Prepared::Read(read) => !judge.would_allow(facts, &read.permit),
-        Prepared::Absorbed(..) => false,
-    };
-    by_id.extract_if(is_refused).map(|(id, _)| id).collect()
 }
 
 /// COM_STMT_PREPARE.
@@ -174,7 +56,7 @@ pub async fn prepare(
     text: Bytes,
     received: Instant,
 ) -> Result<(), Ending> {
-    session.prepared.last = None;
+    session.prepared.forget_last();
     if let Some((rule, err)) = no_room(session, &text) {
         let cause = (rule, StatementKind::Unknown);
         return refuse::limited(session, Command::StmtPrepare, &text, cause, err).await;
@@ -195,7 +77,7 @@ pub async fn prepare(
 /// Which limit keeps a session from another prepared statement.
 fn no_room(session: &Session<'_>, text: &[u8]) -> Option<(&'static str, ErrPacket)> {
     let (most, most_bytes) = (session.limits.prepared_statements, session.limits.max_payload);
-    let (rule, text) = if session.prepared.by_id.len() >= most {
+    let (rule, text) = if session.prepared.len() >= most {
         let text = format!(
             "readgate: can't create more than {most} prepared statements in a session \
              (limits.prepared_statements)"
@@ -249,9 +131,7 @@ async fn prepare_absorbed(
     absorbed: Absorbed,
     text: Bytes,
 ) -> Result<(), Ending> {
-    let id = FIRST_ABSORBED + session.prepared.absorbed % (FIRST_ABSORBED - 1);
-    session.prepared.absorbed = session.prepared.absorbed.wrapping_add(1);
-    session.prepared.insert(id, Prepared::Absorbed(absorbed, text));
+    let id = session.prepared.insert_absorbed(absorbed, text);
     let prepare_ok =
         PrepareOk { statement_id: id, columns: 0, parameters: 0, metadata_follows: true };
     session.send(&prepare_ok.encode(session.replica.form.optional_metadata)).await
@@ -276,7 +156,7 @@ async fn run_prepared(
     let Some(id) = session.prepared.resolve(&body) else {
         return unknown(session, &body).await;
     };
-    let read = match session.prepared.by_id.get_mut(&id) {
+    let read = match session.prepared.get_mut(id) {
         Some(Prepared::Read(read)) => read,
         Some(Prepared::Absorbed(absorbed, text)) if command == Command::StmtExecute => {
             let (absorbed, text) = (absorbed.clone(), text.clone());
@@ -296,16 +176,11 @@ async fn run_prepared(
     let prepared = PreparedRef { statement_id: id, intent: read.intent };
     let (named, told_redacted) = (Arc::clone(&read.named), read.told_redacted);
     let got = if command == Command::StmtFetch { read.got } else { Got::default() };
-    let judged = permit.clone();
-    let holds = aside::look(session, permit.text(), move |judge, facts, _| {
-        judge.still_holds(facts, &judged)
-    });
-    if !holds.await? {
-        let denial = outdated(&permit);
+    if !still_holds(session, &permit).await? {
         if has_long_data {
             forget_long_data(session, id).await?;
         }
-        return refuse::deny(session, command, permit.text(), &denial).await;
+        return refuse::deny(session, command, permit.text(), &outdated(&permit)).await;
     }
     let (body, carried) = match command == Command::StmtExecute {
         true => taken_apart(session, id, body)?,
@@ -319,9 +194,26 @@ async fn run_prepared(
     if let Some(read) = session.prepared.read_mut(id).filter(|_| ran.intent != 0) {
         read.got = ran.got;
     }
-    if command == Command::StmtFetch || ran.was_read(has_long_data) {
-        return Ok(());
+    match command == Command::StmtFetch || ran.was_read(has_long_data) {
+        true => Ok(()),
+        false => forget_unread(session, id, has_long_data).await,
     }
+}
+
+/// Whether a statement is still a read, under the session's modes of now.
+async fn still_holds(session: &mut Session<'_>, permit: &ReadPermit) -> Result<bool, Ending> {
+    let judged = permit.clone();
+    let looking =
+        move |judge: &Judge, facts: &SessionFacts, _: &Bytes| judge.still_holds(facts, &judged);
+    aside::look(session, permit.text(), looking).await
+}
+
+/// What an execution said that the replica has not read, or may not have.
+async fn forget_unread(
+    session: &mut Session<'_>,
+    id: u32,
+    has_long_data: bool,
+) -> Result<(), Ending> {
     if let Some(read) = session.prepared.read_mut(id) {
         read.parameters.forget_named();
     }
@@ -423,11 +315,7 @@ pub async fn close(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending>
     let Some(id) = session.prepared.resolve(&body) else {
         return Ok(());
     };
-    let closed = session.prepared.by_id.remove(&id);
-    if session.prepared.last == Some(id) {
-        session.prepared.last = None;
-    }
-    match closed {
+    match session.prepared.remove(id) {
         Some(Prepared::Read(_)) => send(session, Command::StmtClose, &id.to_le_bytes()).await,
         Some(Prepared::Absorbed(..)) | None => Ok(()),
     }

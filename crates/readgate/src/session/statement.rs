@@ -8,13 +8,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use ledger::{Intent, IntentRecorded, PreparedRef};
-use mysql_wire::error_code::{
-    ER_MALFORMED_PACKET, ER_SERVER_ISNT_AVAILABLE, ER_UNKNOWN_ERROR, ER_WRONG_ARGUMENTS,
-};
+use mysql_wire::Command;
+use mysql_wire::error_code::{ER_MALFORMED_PACKET, ER_UNKNOWN_ERROR, ER_WRONG_ARGUMENTS};
 use mysql_wire::packet::is_packet_of;
 use mysql_wire::prepare::PrepareOk;
-use mysql_wire::response::{Caps, Expect, ResponseEnd, ResponseWalker};
-use mysql_wire::{Command, ErrPacket, SqlState};
+use mysql_wire::response::{Caps, Expect, Over, ResponseEnd, ResponseWalker};
 use sql_judge::{Footprint, ReadPermit, SessionFacts, Verdict};
 
 use super::carried::{Carried, NOTHING};
@@ -209,10 +207,7 @@ impl<'p> Run<'p> {
         };
         let got = self.got();
         let sequence = intent.sequence();
-        session.context.count_statement();
-        session.replica.is_personal |= self.permit.effects().leave_texts();
-        session.replica.is_loose |= self.permit.runs_routine();
-        footprint.into_iter().for_each(|footprint| session.traces.before(footprint));
+        self.mark(session, footprint);
         let sent = Instant::now();
         let forwarded = self.forward(session, &intent, sent).await;
         // The replica is at work: what this costs, nobody waits for.
@@ -240,23 +235,18 @@ impl<'p> Run<'p> {
             limits::count(session, relayed.as_ref().map_or(walker.bytes(), |held| held.bytes));
         }
         let recorded = recording::outcome(session, intent, &report, relayed.as_ref()).await;
-        if let Err(ending) = recorded {
-            if relayed.is_err() {
-                session.kill_later();
-            }
-            return Err(ending);
+        if recorded.is_err() && relayed.is_err() {
+            session.kill_later();
         }
+        recorded?;
         let held = match relayed {
             Ok(held) => held,
             Err(RelayFault::Over(over)) => {
-                session.traces.blur();
-                // It is read back there.
-                let _: bool = session.facts.apply_failed(self.permit.effects());
                 let now = got.and(&walker);
-                Box::pin(limits::stop(session, &mut walker, (over, got))).await?;
+                Box::pin(self.stop(session, &mut walker, over)).await?;
                 return Ok(Ran { intent: sequence, got: now, ..Ran::refused() });
             }
-            Err(fault) => return Err(broken_off(session, &passed, &fault)),
+            Err(fault) => return Err(session.broken_off(&passed, &fault)),
         };
         let released = overtime::release(session, held).await;
         let end = released.map_err(|fault| session.ending_by(&fault))?;
@@ -304,6 +294,26 @@ impl<'p> Run<'p> {
             Ok(intent) => Ok(Some(Begun { caps, footprint, named, intent })),
             Err(why) => session.send_err(&refuse::ledger_down(&why)).await.map(|()| None),
         }
+    }
+
+    /// What is so of the session from now on, whatever the replica answers.
+    fn mark(&self, session: &mut Session<'_>, footprint: Option<Footprint>) {
+        session.context.count_statement();
+        session.replica.is_personal |= self.permit.effects().leave_texts();
+        session.replica.is_loose |= self.permit.runs_routine();
+        footprint.into_iter().for_each(|footprint| session.traces.before(footprint));
+    }
+
+    /// Ends a response at a cap. What the statement did to the session is read back there.
+    async fn stop(
+        &self,
+        session: &mut Session<'_>,
+        walker: &mut ResponseWalker,
+        over: Over,
+    ) -> Result<(), Ending> {
+        session.traces.blur();
+        let _: bool = session.facts.apply_failed(self.permit.effects());
+        limits::stop(session, walker, (over, self.got())).await
     }
 
     /// What the client has of an execution's result already.
@@ -474,26 +484,4 @@ async fn forward(
         None => replica.channel.send(&[&[command], body]).await?,
     }
     Ok(replica.channel.sequence_id)
-}
-
-/// A response that broke off: the replica is told to stop, the client to give up.
-fn broken_off(session: &mut Session<'_>, passed: &Passed, fault: &RelayFault) -> Ending {
-    let mut ending = session.ending_by(fault);
-    match fault {
-        RelayFault::ClientGone(_) | RelayFault::Ordered => session.kill_later(),
-        // Over and Overtime: the session goes on, so they don't come here.
-        RelayFault::ReplicaGone(_)
-        | RelayFault::Protocol(_)
-        | RelayFault::Over(_)
-        | RelayFault::Overtime => {
-            let text = "readgate: lost connection to the replica during the statement";
-            ending.farewell = Some(ErrPacket::new(ER_SERVER_ISNT_AVAILABLE, SqlState::LINK, text));
-        }
-    }
-    // An ERR may stand between packets, never inside one.
-    match passed.border {
-        Some(sequence_id) => session.client.sequence_id = sequence_id,
-        None => ending.farewell = None,
-    }
-    ending
 }

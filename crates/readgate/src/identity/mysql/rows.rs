@@ -130,6 +130,14 @@ pub(super) async fn write(
         )
     };
     connection.exec_drop(statement, Params::Positional(values)).await?;
+    write_credentials(connection, before, after).await
+}
+
+async fn write_credentials(
+    connection: &mut Conn,
+    before: Option<&Identity>,
+    after: &Identity,
+) -> Result<(), Fault> {
     let known = before.map(|before| before.credentials.as_slice()).unwrap_or_default();
     for credential in &after.credentials {
         let row = CredentialRow::of(credential)?;

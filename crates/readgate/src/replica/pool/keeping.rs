@@ -77,14 +77,14 @@ async fn fill(pool: Arc<Pool>, wanted: Capabilities) {
     let wish = Arc::new(wish);
     let room = pool.warm_at(workers::current());
     while pool.shelf().count(wanted) < room {
-        let Ok(place) = Arc::clone(&pool.places).try_acquire_owned() else { break };
+        let Some(place) = pool.places.try_take() else { break };
         let Ok(session) = pool.target.open(&wish).await else { break };
         if !pool.may_be_lent_again(&session) || session.class != wanted {
             break;
         }
         let mut connection = session.connection;
         connection.place = Some(place);
-        if pool.wanting.load(Ordering::SeqCst) > 0 {
+        if pool.places.are_waited_for() {
             break;
         }
         pool.shelve(Warm::fresh(connection));

@@ -16,36 +16,51 @@ use crate::replica::{ReplicaFault, ReplicaSession, SessionWish, text_query};
 
 /// Behind one address there may be so many servers: a balancer leads to another each time.
 const TRIES: usize = 8;
+/// A session that is ended is told so often at most: for three seconds.
+const TRIES_TO_END: usize = 6;
 /// Sessions that are ended at a time, each over a connection of its own: hundreds may break at once.
 pub(super) const ENDED_TOGETHER: usize = 4;
 /// That takes milliseconds each, if all is well.
 const LONGEST_TURN: Duration = Duration::from_secs(30);
 
 impl Pool {
-    /// Ends a session of ours on the replica whose client is gone: in its turn, or where those before
-    /// it wait for a replica that is silent, without.
+    /// Ends what a session of ours runs on the replica, whose client is gone: in its turn, or where
+    /// those before it wait for a replica that is silent, without. Its connection is closed by
+    /// whoever asks for this, and is nobody else's before.
+    ///
+    /// Not by KILL CONNECTION: MySQL (8.0.45, 9.7.4) closes the socket then under the thread that
+    /// writes TLS to it. What that still writes goes to whichever connection has got the socket's
+    /// number meanwhile, and breaks it.
     pub async fn end(
         self: &Arc<Self>,
         account: &Arc<Account>,
         seat: &Seat,
     ) -> Result<(), ReplicaFault> {
-        let _turn = timeout(LONGEST_TURN, self.turns_to_end.acquire()).await;
-        self.kill(account, seat, false).await
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..TRIES_TO_END {
+            let turn = timeout(LONGEST_TURN, self.turns_to_end.acquire()).await;
+            if !self.kill(account, seat).await? {
+                break;
+            }
+            drop(turn);
+            // It may have come before the statement, which then runs all the same.
+            sleep(pause).await;
+            pause *= 2;
+        }
+        Ok(())
     }
 
-    /// Ends a statement or a session of ours on the replica, over another connection of the
-    /// same account.
+    /// Ends a statement of ours on the replica, over another connection of the same account. False
+    /// if there is no such session any more.
     pub async fn kill(
         self: &Arc<Self>,
         account: &Arc<Account>,
         seat: &Seat,
-        query_only: bool,
-    ) -> Result<(), ReplicaFault> {
+    ) -> Result<bool, ReplicaFault> {
         let mut wish = SessionWish::own("readgate-kill", account);
         wish.client = self.usual().unwrap_or(wish.client);
         let mut session = self.beside(seat, &Arc::new(wish)).await?;
-        let what = if query_only { "QUERY" } else { "CONNECTION" };
-        let text = format!("KILL {what} {}", seat.id);
+        let text = format!("KILL QUERY {}", seat.id);
         let done = self
             .target
             .within_deadline(async { Ok(text_query::run(&mut session.channel, &text).await) })
@@ -53,11 +68,11 @@ impl Pool {
         let killed = match done {
             Err(QueryFault::Stream(fault)) => return Err(fault.into()),
             Err(QueryFault::Replica(err)) => match err.code {
-                ER_NO_SUCH_THREAD => Ok(()),
+                ER_NO_SUCH_THREAD => Ok(false),
                 ER_KILL_DENIED_ERROR => Err(ReplicaFault::NotOurs),
                 code => return Err(ReplicaFault::Guard(format!("KILL: error {code}"))),
             },
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
         };
         if session.connection.place.is_some() {
             self.take_back(session, None);

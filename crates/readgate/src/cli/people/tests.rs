@@ -1,7 +1,9 @@
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use access::day_of;
 use clap::Parser;
+use config::ConfigHash;
 
 use super::*;
 
