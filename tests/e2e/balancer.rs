@@ -1,7 +1,7 @@
 //! Three nodes behind the sample HAProxy, with PROXY v2 and users that they share.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
@@ -82,6 +82,9 @@ on_both! {
             assert!(said_to(listed.port, header).contains("'203.0.113.9' is not allowed"));
             said_to(stage.readgate.port, header);
         }
+        let mut gone = TcpStream::connect(("127.0.0.1", stage.readgate.port)).unwrap();
+        gone.write_all(b"P").unwrap();
+        gone.shutdown(Shutdown::Write).unwrap();
         let told = |readgate: &Readgate, event: &str, source: &str, reason: &str| {
             let found = readgate.ledger().into_iter().filter(|record| {
                 record["event"] == event
@@ -97,6 +100,12 @@ on_both! {
         wait_for("the other's headers are told of", SOON, || {
             let reason = "proxy_protocol_from";
             (told(&stage.readgate, "login_failed", "127.0.0.1", reason) == 2).then_some(())
+        });
+        let port = gone.local_addr().unwrap().port();
+        wait_for("who goes after a byte has gone", SOON, || {
+            let ledger = stage.readgate.ledger();
+            let of_it = ledger.iter().find(|record| record["source_port"] == port);
+            of_it.map(|record| assert_eq!(record["reason"], "client_gone: closed by the peer"))
         });
     }
 

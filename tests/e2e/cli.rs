@@ -152,3 +152,39 @@ fn who_has_seen_enough_of_a_ledger_gets_no_error() {
         assert!(ended.status.success() && ended.stderr.is_empty(), "{command}: {ended:?}");
     }
 }
+
+#[test]
+fn a_source_is_looked_for_by_its_address_alone() {
+    let ledger = repository().join("crates/ledger/tests/data/version-1").display().to_string();
+    for (source, code) in [
+        ("127.0.0.1", 0),
+        ("::FFFF:127.0.0.1", 0),
+        ("192.0.2.1", 1),
+        // Names and networks stand in no record: nothing found would look like an answer.
+        ("office", 2),
+        ("127.0.0.0/8", 2),
+    ] {
+        let output = run(&["ledger", "search", "--source", source, &ledger], "");
+        assert_eq!(output.status.code(), Some(code), "{source}: {output:?}");
+    }
+}
+
+#[test]
+fn a_ledger_that_is_not_intact_stays_so_though_nobody_reads_why() {
+    let name = "ledger-n1-000000000001.jsonl";
+    let whole = repository().join("crates/ledger/tests/data/version-1").join(name);
+    let records = std::fs::read_to_string(whole).unwrap();
+    let first = scratch().join(name);
+    std::fs::write(&first, records.replacen("\"seq\":2,", "\"seq\":3,", 1)).unwrap();
+    // Another one's report is more than what is written at once.
+    let long = scratch().join("ledger-n2-000000000001.jsonl");
+    std::fs::write(&long, "no record\n".repeat(1_000)).unwrap();
+    for paths in [vec![&first], vec![&first, &long]] {
+        let (_, output) = std::io::pipe().unwrap();
+        let mut program = Command::new(program());
+        let ended =
+            program.args(["ledger", "verify"]).args(&paths).stdout(output).output().unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{paths:?}: {ended:?}");
+        assert!(ended.stderr.is_empty(), "{ended:?}");
+    }
+}

@@ -37,7 +37,13 @@ impl<'t> Document<'t> {
             let message = error.message().trim_end_matches('.').replace('\n', ", ");
             let wrong = match text.get(span.clone()) {
                 Some(key) if message == "duplicate key" => {
-                    Wrong::new(format!("`{key}` stands here a second time"), "leave one of the two")
+                    let several = format!("[[{key}]]");
+                    let before = text.get(..span.start).unwrap_or_default();
+                    let right = match text.contains(&several) && !before.ends_with("[[") {
+                        true => format!("write each as `{several}`"),
+                        false => "leave one of the two".to_owned(),
+                    };
+                    Wrong::new(format!("`{key}` stands here a second time"), right)
                 }
                 _ => Wrong::new(message, "write it as TOML 1.0 wants it"),
             };

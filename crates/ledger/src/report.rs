@@ -144,8 +144,12 @@ impl Activity {
 }
 
 /// Takes a time into the span from `first` to `last`, which is empty before the first one. Records
-/// of several nodes, and those behind a step of the clock, don't come in the order of their times.
+/// of several nodes, and those behind a step of the clock, don't come in the order of their times; a
+/// damaged one has none.
 pub(crate) fn widen(first: &mut String, last: &mut String, time: &str) {
+    if time.is_empty() {
+        return;
+    }
     if first.is_empty() || *time < **first {
         time.clone_into(first);
     }

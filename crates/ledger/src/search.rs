@@ -24,7 +24,7 @@ use crate::texts::Texts;
 pub struct Search {
     /// Kind of record, such as `intent`, `refusal`, `login_failed`.
     pub event: Option<String>,
-    /// Named user.
+    /// Named user; outcomes that name none have that of their intents.
     pub user: Option<String>,
     /// Source address; outcomes have that of their intents.
     pub source: Option<String>,
@@ -66,38 +66,38 @@ pub enum Verdict {
     Absorbed,
 }
 
-impl Verdict {
-    /// The member that tells it. Of what was forwarded, the record that has what is asked for.
-    fn member(self, by_names: bool) -> (&'static str, &'static str) {
-        match self {
-            Self::Allowed if by_names => ("event", "outcome"),
-            Self::Allowed => ("event", "intent"),
-            Self::Refused => ("verdict", "refused"),
-            Self::Absorbed => ("verdict", "absorbed"),
-        }
-    }
-}
-
 /// What is looked for in a line.
 struct Needles {
     members: Vec<Finder<'static>>,
-    source: Option<Finder<'static>>,
+    /// Who: an outcome may leave that to its intent.
+    who: Vec<Finder<'static>>,
     tables: Member,
     columns: Member,
 }
 
 impl Search {
-    /// Whether it asks for what a text names, which outcomes alone tell.
+    /// Whether it asks for what a text names.
     fn is_by_names(&self) -> bool {
         self.table.is_some() || self.column.is_some() || self.fingerprint.is_some()
     }
 
+    /// What is told of a statement that was forwarded, of its two records by the one that is asked for.
+    fn forwarded(&self) -> &'static str {
+        let is_ended = self.is_by_names() || self.event.as_deref() == Some("outcome");
+        if is_ended { "outcome" } else { "intent" }
+    }
+
     /// Whether a record can match at all. An empty answer to one that can't be found looks like one.
     pub fn can_match(&self) -> bool {
-        let is_of_outcomes = self.event.as_deref().is_none_or(|event| event == "outcome")
-            && self.rule.is_none()
-            && matches!(self.verdict, None | Some(Verdict::Allowed));
-        is_of_outcomes || !self.is_by_names()
+        let refusal = self.rule.as_ref().map(|_| "refusal");
+        let names = self.is_by_names().then_some("outcome");
+        let verdict = self.verdict.map(|verdict| match verdict {
+            Verdict::Allowed => self.forwarded(),
+            Verdict::Refused | Verdict::Absorbed => "refusal",
+        });
+        let mut events = [self.event.as_deref(), refusal, names, verdict].into_iter().flatten();
+        let first = events.next();
+        events.all(|event| Some(event) == first)
     }
 
     /// What a matching line contains. Quotes in a record's texts are escaped, so that no
@@ -110,16 +110,20 @@ impl Search {
         };
         let members = [
             ("event", self.event.as_deref()),
-            ("user", self.user.as_deref()),
             ("fingerprint", self.fingerprint.as_deref()),
             ("rule", self.rule.as_deref()),
         ];
         let given = members.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let verdict = self.verdict.map(|verdict| verdict.member(self.is_by_names()));
+        let verdict = self.verdict.map(|verdict| match verdict {
+            Verdict::Allowed => ("event", self.forwarded()),
+            Verdict::Refused => ("verdict", "refused"),
+            Verdict::Absorbed => ("verdict", "absorbed"),
+        });
         let members = given.chain(verdict).map(needle).collect();
-        let source = self.source.as_deref().map(|source| needle(("source", source)));
+        let who = [("user", self.user.as_deref()), ("source", self.source.as_deref())];
+        let who = who.into_iter().filter_map(|(name, value)| Some(needle((name, value?))));
         let [tables, columns] = ["tables", "columns"].map(Member::new);
-        Needles { members, source, tables, columns }
+        Needles { members, who: who.collect(), tables, columns }
     }
 
     /// The lines among which it looks.
@@ -154,18 +158,24 @@ pub(crate) type Hit = Option<Vec<u8>>;
 
 impl<'s> Looker<'s> {
     pub(crate) fn new(search: &'s Search) -> Self {
-        let intents = search.source.is_some().then(Intents::default);
-        Self { search, needles: search.needles(), intents }
+        let needles = search.needles();
+        let intents = (!needles.who.is_empty()).then(Intents::default);
+        Self { search, needles, intents }
     }
 
     /// One that also finds the intents of outcomes for whoever writes more than the line.
-    fn with_intents(search: &'s Search) -> Self {
+    pub(crate) fn with_intents(search: &'s Search) -> Self {
         Self { intents: Some(Intents::default()), ..Self::new(search) }
     }
 
     /// Looks at the next line. Something if it matches.
     pub(crate) fn look(&mut self, line: &[u8]) -> Option<Hit> {
         let intent = self.intents.as_mut().and_then(|intents| intents.pass(line));
+        self.matches(line, intent.as_deref()).then_some(intent)
+    }
+
+    /// Whether a line matches; beside that of its intent, if it is an outcome.
+    pub(crate) fn matches(&self, line: &[u8], intent: Option<&[u8]>) -> bool {
         let (search, needles) = (self.search, &self.needles);
         let tables = || needles.tables.texts(line);
         let reads = |column: &String| {
@@ -173,14 +183,13 @@ impl<'s> Looker<'s> {
                 names_table(&tables(), table)
             })
         };
-        let is_from =
-            |source: &Finder<'_>| source.find(intent.as_deref().unwrap_or(line)).is_some();
-        let matches = search.in_time(time_of(line))
+        let told = [Some(line), intent];
+        let is_of = |who: &Finder<'_>| told.iter().flatten().any(|line| who.find(line).is_some());
+        search.in_time(time_of(line))
             && needles.members.iter().all(|needle| needle.find(line).is_some())
-            && needles.source.as_ref().is_none_or(is_from)
+            && needles.who.iter().all(is_of)
             && search.table.as_ref().is_none_or(|wanted| names_table(&tables(), wanted))
-            && search.column.as_ref().is_none_or(reads);
-        matches.then_some(intent)
+            && search.column.as_ref().is_none_or(reads)
     }
 }
 

@@ -187,3 +187,27 @@ fn a_damaged_line_hides_none_of_the_others() {
         assert!(out.contains('\u{fffd}'), "{out}");
     }
 }
+
+#[test]
+fn an_outcome_that_names_nobody_counts_for_who_its_intent_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |number: u8, hour: u8, rest: &str| {
+        let time = format!("2026-11-20T{hour}:00:00.000000Z");
+        let prev = "0".repeat(64);
+        let frame = format!(r#""v":2,"seq":{number},"time":"{time}","node":"n1","event""#);
+        format!(r#"{{{frame}:{rest},"prev":"{prev}"}}"#)
+    };
+    let begins = line(1, 10, r#""intent","session":1,"user":"alice""#);
+    let ends = line(2, 11, r#""outcome","brief":true,"intent":1,"end":"ok","rows":2,"bytes":30"#);
+    let path = folder.path().join("ledger-n1-000000000001.jsonl");
+    std::fs::write(path, format!("{begins}\n{ends}\n")).unwrap();
+    let paths = [folder.path().to_owned()];
+    let outcomes = Search { event: Some("outcome".into()), ..Search::default() };
+    let later = Search { from: Some("2026-11-20T11".into()), ..Search::default() };
+    for asked in [Search::default(), outcomes, later] {
+        let users = stats(&paths, &asked).unwrap();
+        let counted: Vec<_> =
+            users.iter().map(|(user, of)| (&**user, of.statements, of.bytes)).collect();
+        assert_eq!(counted, [("alice", 1, 30)], "{asked:?}");
+    }
+}

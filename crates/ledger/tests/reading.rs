@@ -306,6 +306,17 @@ fn records_of_several_nodes_count_by_their_times() {
 }
 
 #[test]
+fn a_damaged_line_takes_nothing_from_the_span_of_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let [older, newer] = ["2026-11-10T10:00:00", "2026-11-20T10:00:00"]
+        .map(|time| read_on("a", 1, time, "clin.visit"));
+    let file = folder.path().join("ledger-a-000000000001.jsonl");
+    std::fs::write(file, format!("{older}torn\n{newer}")).unwrap();
+    let report = report(&report_request(&[folder.path().to_owned()])).unwrap();
+    assert!(report.first.starts_with("2026-11-10T10"), "{}", report.first);
+}
+
+#[test]
 fn a_statement_that_ends_behind_a_reports_bounds_has_a_known_end() {
     let folder = tempfile::tempdir().unwrap();
     let intent = "\"event\":\"intent\",\"session\":1,\"user\":\"alice\",\"text\":\"x\"";

@@ -64,6 +64,12 @@ fn a_search_by_verdict_tells_what_ran_from_what_was_refused() {
         let wanted = Search { verdict: Some(verdict), ..Search::default() };
         assert_eq!(search(&paths, &wanted, &mut Vec::new()).unwrap(), count, "{verdict:?}");
     }
+    // The outcome of what was given up names nobody.
+    for (user, count) in [("alice", 1), ("bob", 0)] {
+        let (user, event) = (Some(user.to_owned()), Some("outcome".to_owned()));
+        let wanted = Search { user, event, ..Search::default() };
+        assert_eq!(search(&paths, &wanted, &mut Vec::new()).unwrap(), count, "{wanted:?}");
+    }
 }
 
 #[test]
@@ -83,7 +89,18 @@ fn a_search_for_tables_finds_what_was_allowed_and_says_where_it_can_find_nothing
     let refused = Search { verdict: Some(Verdict::Refused), ..visit.clone() };
     let intents = Search { event: Some("intent".into()), ..visit.clone() };
     let by_rule = Search { rule: Some("not_a_read".into()), ..visit };
-    assert!([refused, intents, by_rule].iter().all(|search| !search.can_match()));
+    let of = |event: &str, rule: Option<&str>, verdict| {
+        let (event, rule) = (Some(event.to_owned()), rule.map(str::to_owned));
+        Search { event, rule, verdict, ..Search::default() }
+    };
+    let ended = of("outcome", None, Some(Verdict::Allowed));
+    assert!(ended.can_match() && of("refusal", Some("not_a_read"), None).can_match());
+    assert_eq!(search(&paths, &ended, &mut Vec::new()).unwrap(), 1);
+    let begun = of("intent", Some("not_a_read"), None);
+    let login = of("login", None, Some(Verdict::Refused));
+    let both = Search { event: None, ..of("", Some("not_a_read"), Some(Verdict::Allowed)) };
+    let none = [refused, intents, by_rule, begun, login, both];
+    assert!(none.iter().all(|search| !search.can_match()));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What each user did, counted.
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::lines::{Member, unescaped};
 use crate::report::widen;
 use crate::search::{Looker, Search, Verdict};
 use crate::shown;
@@ -44,21 +45,23 @@ pub fn stats(paths: &[PathBuf], asked: &Search) -> io::Result<BTreeMap<String, U
     let forwarded = asked.verdict == Some(Verdict::Allowed);
     let verdict = asked.verdict.filter(|_| !forwarded);
     let search = &Search { user: None, verdict, ..asked.clone() };
-    let mut looker = Looker::new(search);
-    let mut counts = Counts::default();
+    let mut looker = Looker::with_intents(search);
+    let named = Member::new("user");
+    let mut users = BTreeMap::new();
     search.each_line(paths, &mut |line| {
-        if looker.look(line).is_none() {
-            return Ok(true);
-        }
-        let Ok(record) = serde_json::from_slice::<Counted<'_>>(line) else {
+        let Some(intent) = looker.look(line) else { return Ok(true) };
+        let Ok(mut record) = serde_json::from_slice::<Counted<'_>>(line) else {
             return Ok(true);
         };
         if !forwarded || matches!(record.event, "intent" | "outcome") {
-            counts.add(record);
+            let intent = intent.as_deref();
+            let is_counted = intent.is_some_and(|line| looker.matches(line, None));
+            let of_intent = || intent.and_then(|line| named.text(line)).map(unescaped);
+            let user = record.user.take().or_else(of_intent).unwrap_or_default();
+            users.entry(user).or_insert_with(UserStats::default).add(&record, is_counted);
         }
         Ok(true)
     })?;
-    let mut users = counts.users;
     users.retain(|user, _| asked.user.as_ref().is_none_or(|wanted| wanted == user));
     Ok(users)
 }
@@ -66,12 +69,8 @@ pub fn stats(paths: &[PathBuf], asked: &Search) -> io::Result<BTreeMap<String, U
 /// What counts of a record.
 #[derive(Deserialize)]
 struct Counted<'a> {
-    seq: u64,
     time: &'a str,
-    node: String,
     event: &'a str,
-    #[serde(default)]
-    intent: u64,
     #[serde(default)]
     user: Option<String>,
     #[serde(default)]
@@ -84,39 +83,23 @@ struct Counted<'a> {
     bytes: u64,
 }
 
-#[derive(Default)]
-struct Counts {
-    users: BTreeMap<String, UserStats>,
-    /// Whose statements run.
-    open: HashMap<(String, u64), String>,
-}
-
-impl Counts {
-    fn add(&mut self, record: Counted<'_>) {
-        let mut of_intent = None;
-        match (record.event, &record.user) {
-            ("intent", Some(user)) => {
-                self.open.insert((record.node, record.seq), user.clone());
-            }
-            ("outcome", _) => of_intent = self.open.remove(&(record.node, record.intent)),
-            _ => {}
-        }
-        let is_counted = of_intent.is_some();
-        let user = self.users.entry(record.user.or(of_intent).unwrap_or_default()).or_default();
+impl UserStats {
+    /// Counts a record; `is_counted`: it is the outcome of a statement that its intent has counted.
+    fn add(&mut self, record: &Counted<'_>, is_counted: bool) {
         match record.event {
-            "intent" => user.statements += 1,
-            "refusal" if record.verdict == Some("absorbed") => user.absorbed += 1,
-            "refusal" => user.refused += 1,
-            "login_failed" => user.logins_failed += 1,
+            "intent" => self.statements += 1,
+            "refusal" if record.verdict == Some("absorbed") => self.absorbed += 1,
+            "refusal" => self.refused += 1,
+            "login_failed" => self.logins_failed += 1,
             "outcome" => {
                 // Who asks for tables asks for no intents: those don't name them.
-                user.statements += u64::from(!is_counted);
-                user.rows += record.rows;
-                user.bytes += record.bytes;
-                user.failed += u64::from(record.end != Some("ok"));
+                self.statements += u64::from(!is_counted);
+                self.rows += record.rows;
+                self.bytes += record.bytes;
+                self.failed += u64::from(record.end != Some("ok"));
             }
             _ => {}
         }
-        widen(&mut user.first, &mut user.last, record.time);
+        widen(&mut self.first, &mut self.last, record.time);
     }
 }

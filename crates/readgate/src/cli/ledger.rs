@@ -163,8 +163,8 @@ fn check_sense(command: &LedgerCommand) -> Result<(), (u8, String)> {
         return Err((EXIT_DATA, "--from is later than --to".into()));
     }
     if !search.can_match() {
-        let why = "tables, columns and fingerprints stand in outcomes of forwarded statements \
-                   alone, beside no such --event, --rule or --verdict";
+        let why = "no record has all of that: refusals alone have a rule, outcomes alone tables, columns \
+                   and a fingerprint, and what was allowed has an intent and an outcome";
         return Err((EXIT_DATA, why.into()));
     }
     Ok(())
@@ -226,8 +226,10 @@ fn carry_out(command: &LedgerCommand) -> Result<bool, (u8, String)> {
             true
         }
     };
-    out.flush().map_err(unreadable)?;
-    Ok(answer)
+    match out.flush().map_err(unreadable) {
+        Ok(()) | Err((SEEN_ENOUGH, _)) => Ok(answer),
+        Err(why) => Err(why),
+    }
 }
 
 /// A key as digits, or the file that holds them.

@@ -45,13 +45,14 @@ fn take(context: &mut Context, header: ProxyHeader) -> Result<(), Ending> {
 }
 
 /// Why a client's first packet can't be read. A balancer that isn't listed sends its header in that
-/// place: then the record says so, since nothing else would lead to the missing entry.
+/// place: then the record says so, since nothing else would lead to the missing entry. No more than
+/// the four bytes of a packet's header are there to tell, and scanners send such as well.
 pub fn no_login(channel: &mut PacketStream, fault: StreamFault) -> Ending {
+    let is_no_packet = matches!(fault, StreamFault::Packet(_));
     let ending = Ending::from(fault);
-    let inbox = channel.inbox();
-    if inbox.is_empty() || parse(inbox).is_err() {
+    if !is_no_packet || parse(channel.inbox()).is_err() {
         return ending;
     }
-    let detail = "a PROXY header, from an address that proxy_protocol_from doesn't list";
+    let detail = "begins like a PROXY header, and proxy_protocol_from doesn't list the address";
     Ending { detail: detail.to_owned(), ..ending }
 }

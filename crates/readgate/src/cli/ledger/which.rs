@@ -16,9 +16,9 @@ pub struct SearchArguments {
     /// Named user.
     #[arg(long)]
     user: Option<String>,
-    /// Source address.
+    /// Source address, in any form.
     #[arg(long)]
-    source: Option<String>,
+    source: Option<IpAddr>,
     /// Table, as schema.table, in any case.
     #[arg(long, value_parser = table)]
     table: Option<String>,
@@ -47,7 +47,7 @@ impl SearchArguments {
         Search {
             event: self.event.clone(),
             user: self.user.clone(),
-            source: self.source.as_deref().map(as_recorded),
+            source: self.source.map(|ip| ip.to_canonical().to_string()),
             table: self.table.clone(),
             column: self.column.clone(),
             fingerprint: self.fingerprint.clone(),
@@ -158,9 +158,4 @@ fn table(given: &str) -> Result<String, String> {
 fn named(given: &str, form: &str) -> Result<String, String> {
     let parts = |name: &str| name.split('.').filter(|part| !part.is_empty()).count();
     (parts(given) >= parts(form)).then(|| given.to_owned()).ok_or_else(|| format!("not {form}"))
-}
-
-/// An address as records have it, however it was given: `2001:DB8:0::1`.
-fn as_recorded(source: &str) -> String {
-    source.parse::<IpAddr>().map_or_else(|_| source.to_owned(), |ip| ip.to_canonical().to_string())
 }
