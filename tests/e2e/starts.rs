@@ -90,9 +90,16 @@ fn what_was_changed_while_no_daemon_ran_is_on_record() {
     let load = restart_with(&mut readgate, &mut config, "9m");
     assert_eq!(load["differences"], json!([["limits.idle_timeout", "\"8m\"", "\"9m\""]]));
     stop(&mut readgate);
+
+    // A kill right behind the record leaves it under its other name.
+    fs::rename(kept(&readgate), kept(&readgate).with_extension("new")).unwrap();
+    let load = restart_with(&mut readgate, &mut config, "10m");
+    assert_eq!(load["differences"], json!([["limits.idle_timeout", "\"9m\"", "\"10m\""]]));
+    assert_eq!(kept(&readgate).extension(), None);
+    stop(&mut readgate);
     let records = readgate.ledger();
     let loads = records.iter().filter(|record| record["event"] == "config_load").count();
-    assert_eq!(loads, 4);
+    assert_eq!(loads, 5);
     let shown = fs::read_to_string(kept(&readgate)).unwrap() + &format!("{records:?}");
     assert!(!shown.contains(&verifier), "a verifier is shown");
 }

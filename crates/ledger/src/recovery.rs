@@ -144,9 +144,9 @@ fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, Ledg
     }
     if end.kept.is_none() {
         // A file that has just begun: the one before ends with a checkpoint, whatever became of it.
-        end.kept = last_lines(&directory.join(checkpoints_name(node)))
-            .map_err(cant_read())?
-            .and_then(|lines| kept_in(&lines));
+        // A copy that can't be read is no reason not to start.
+        let copies = last_lines(&directory.join(checkpoints_name(node)));
+        end.kept = copies.ok().and_then(|lines| kept_in(&lines));
     }
     Ok(end)
 }
@@ -201,17 +201,14 @@ fn kept_in(records: &[u8]) -> Option<String> {
     from_hex::<32>(records.get(at..at + 64)?).map(|hash| hex(&hash))
 }
 
-/// The end of a file, if there is one: some lines, the first of them perhaps in part.
-fn last_lines(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let mut file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
+/// The end of a file: some lines, the first of them perhaps in part.
+fn last_lines(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
     let from = file.metadata()?.len().saturating_sub(LAST_LINES);
     file.seek(SeekFrom::Start(from))?;
     let mut bytes = Vec::new();
     file.take(LAST_LINES).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    Ok(bytes)
 }
 
 /// Takes a torn tail off a file and returns what it was.
