@@ -244,10 +244,8 @@ impl fmt::Debug for Settings {
 
 /// Whether two values are the same, however they are written.
 fn is_alike(one: &str, other: &str) -> bool {
-    one == other || read(one).is_some_and(|one| read(other) == Some(one))
-}
-
-/// A value of its text.
-fn read(text: &str) -> Option<Value> {
-    format!("value = {text}").parse::<Table>().ok()?.remove("value")
+    let value = |text: &str| -> Option<Value> {
+        format!("value = {text}").parse::<Table>().ok()?.remove("value")
+    };
+    one == other || value(one).is_some_and(|one| value(other) == Some(one))
 }
