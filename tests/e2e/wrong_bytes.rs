@@ -6,39 +6,28 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use readgate_tests::config::set;
+use readgate_tests::dice::Dice;
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
 
-/// Numbers that look random and are the same in every run (xorshift).
-struct Dice(u64);
+fn any_byte(dice: &mut Dice) -> u8 {
+    u8::try_from(dice.roll(256)).expect("a byte")
+}
 
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 11).expect("64 bits") % sides
-    }
-
-    fn byte(&mut self) -> u8 {
-        u8::try_from(self.roll(256)).expect("a byte")
-    }
-
-    /// Does one wrong thing to the bytes.
-    fn spoil(&mut self, bytes: &mut Vec<u8>) {
-        let at = self.roll(bytes.len().max(1));
-        match self.roll(6) {
-            0 => bytes.truncate(at),
-            1 => bytes.insert(at.min(bytes.len()), self.byte()),
-            2 => bytes.extend_from_within(at..),
-            3 => bytes.extend((0..at).map(|_| self.byte()).collect::<Vec<_>>()),
-            4 => bytes.iter_mut().skip(at).take(8).for_each(|byte| *byte = 0xff),
-            _ => {
-                if let Some(byte) = bytes.get_mut(at) {
-                    *byte = self.byte();
-                }
+/// Does one wrong thing to the bytes.
+fn spoil(dice: &mut Dice, bytes: &mut Vec<u8>) {
+    let at = dice.roll(bytes.len().max(1));
+    match dice.roll(6) {
+        0 => bytes.truncate(at),
+        1 => bytes.insert(at.min(bytes.len()), any_byte(dice)),
+        2 => bytes.extend_from_within(at..),
+        3 => bytes.extend((0..at).map(|_| any_byte(dice)).collect::<Vec<_>>()),
+        4 => bytes.iter_mut().skip(at).take(8).for_each(|byte| *byte = 0xff),
+        _ => {
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte = any_byte(dice);
             }
         }
     }
@@ -114,14 +103,14 @@ fn commands(statement: u32) -> Vec<Vec<u8>> {
 on_both! {
     fn wrong_bytes_before_tls_end_the_connection(stage) {
         let mut readgate = own_readgate(stage, "wrong_bytes_before_tls");
-        let mut dice = Dice(0x5eed_0001);
+        let mut dice = Dice::new(0x5eed_0001);
         let login = Login::user("alice", USER_PASSWORD);
         for round in 0..150 {
             let mut stream = TcpStream::connect(("127.0.0.1", readgate.port)).expect("it listens");
             let hello = b"\x16\x03\x01\x00\x2f\x01\x00\x00\x2b\x03\x03".to_vec();
             let mut bytes = [packet(1, &login.head(true)), hello].concat();
             for _ in 0..=round % 3 {
-                dice.spoil(&mut bytes);
+                spoil(&mut dice, &mut bytes);
             }
             // A peer that is gone already is an answer too.
             let _ = stream.write_all(&bytes);
@@ -133,7 +122,7 @@ on_both! {
 
     fn wrong_bytes_in_a_login_end_the_connection(stage) {
         let mut readgate = own_readgate(stage, "wrong_bytes_in_login");
-        let mut dice = Dice(0x5eed_0002);
+        let mut dice = Dice::new(0x5eed_0002);
         let login = Login::user("alice", USER_PASSWORD).in_schema("clinical");
         for round in 0..60 {
             let mut client = RawClient::connect(readgate.port).expect("a greeting");
@@ -141,7 +130,7 @@ on_both! {
             client.set_patience(Duration::from_millis(50));
             let mut bytes = packet(2, &login.response(true, &client.greeting));
             for _ in 0..=round % 3 {
-                dice.spoil(&mut bytes);
+                spoil(&mut dice, &mut bytes);
             }
             let _ = client.send_raw(&bytes);
             while let Ok(payload) = client.receive() {
@@ -155,7 +144,7 @@ on_both! {
 
     fn wrong_bytes_in_a_session_are_answered_or_end_it(stage) {
         let mut readgate = own_readgate(stage, "wrong_bytes_in_session");
-        let mut dice = Dice(0x5eed_0003);
+        let mut dice = Dice::new(0x5eed_0003);
         let login = Login::user("alice", USER_PASSWORD);
         let mut ended = 0;
         for _ in 0..40 {
@@ -165,7 +154,7 @@ on_both! {
             client.set_patience(Duration::from_millis(50));
             for _ in 0..6 {
                 let mut bytes = packet(0, &commands[dice.roll(commands.len())]);
-                dice.spoil(&mut bytes);
+                spoil(&mut dice, &mut bytes);
                 if client.send_raw(&bytes).is_err() {
                     break;
                 }

@@ -12,6 +12,7 @@
 
 pub mod config;
 pub mod conversation;
+pub mod dice;
 pub mod json_schema;
 pub mod keeper;
 pub mod meddler;

@@ -129,8 +129,13 @@ impl RawClient {
     /// # Panics
     /// If the connection ends in between.
     pub fn login(&mut self, login: &Login) -> Result<(), ServerError> {
+        self.try_login(login).expect("the server answers a login")
+    }
+
+    /// The same; an error if the connection ended.
+    pub fn try_login(&mut self, login: &Login) -> io::Result<Result<(), ServerError>> {
         self.deprecate_eof = login.capabilities & capability::DEPRECATE_EOF != 0;
-        self.send(&login.response(self.tls, &self.greeting)).expect("the server reads");
+        self.send(&login.response(self.tls, &self.greeting))?;
         let plugin = login.plugin.clone().unwrap_or_else(|| self.greeting.plugin.clone());
         self.prove(plugin, &login.password)
     }
@@ -158,29 +163,29 @@ impl RawClient {
         let middle = [0, 0, 0, low, high];
         let names = [user.as_bytes(), &middle, plugin.as_bytes(), b"\0"].concat();
         self.send_command(0x11, &names).expect("the server reads");
-        self.prove(plugin, password)
+        self.prove(plugin, password).expect("the server answers a change of user")
     }
 
     /// Answers what the server asks until it says OK or ERR.
-    fn prove(&mut self, mut plugin: String, password: &str) -> Result<(), ServerError> {
+    fn prove(&mut self, mut plugin: String, password: &str) -> io::Result<Result<(), ServerError>> {
         loop {
-            let payload = self.receive().expect("the server answers a login");
+            let payload = self.receive()?;
             match payload.first() {
-                Some(0x00) => return Ok(()),
-                Some(0xff) => return Err(ServerError::parse(&payload).expect("an ERR")),
+                Some(0x00) => return Ok(Ok(())),
+                Some(0xff) => return Ok(Err(ServerError::parse(&payload).expect("an ERR"))),
                 Some(0xfe) => {
                     let end = payload.iter().position(|b| *b == 0).expect("a plugin name");
                     plugin = String::from_utf8_lossy(&payload[1..end]).into_owned();
                     let nonce = &payload[end + 1..payload.len() - 1];
                     let answer = scramble(&plugin, password.as_bytes(), nonce);
-                    self.send(&answer).expect("the server reads");
+                    self.send(&answer)?;
                 }
                 // 3: the fast way was enough, an OK follows. 4: the password itself.
                 Some(0x01) if payload[1..] == [3] => {}
                 Some(0x01) if payload[1..] == [4] => {
                     assert!(self.tls, "a password goes through TLS only");
                     let clear = [password.as_bytes(), &[0]].concat();
-                    self.send(&clear).expect("the server reads");
+                    self.send(&clear)?;
                 }
                 other => panic!("{plugin}: unexpected {other:?} in a login"),
             }
@@ -214,10 +219,19 @@ impl RawClient {
     }
 
     /// COM_STMT_PREPARE: statement id, or the error.
+    ///
+    /// # Panics
+    /// If the connection ends before the response does.
     pub fn prepare(&mut self, sql: &str) -> Result<Prepared, ServerError> {
-        let first = self.simple(0x16, sql.as_bytes());
+        self.try_prepare(sql).expect("a preparation is answered")
+    }
+
+    /// The same; an error if the connection ended.
+    pub fn try_prepare(&mut self, sql: &str) -> io::Result<Result<Prepared, ServerError>> {
+        self.send_command(0x16, sql.as_bytes())?;
+        let first = self.receive()?;
         if let Some(error) = ServerError::parse(&first) {
-            return Err(error);
+            return Ok(Err(error));
         }
         assert_eq!(first.len(), 12, "a PREPARE_OK has 12 bytes: {first:?}");
         let number = |at: usize| u16::from_le_bytes([first[at], first[at + 1]]);
@@ -229,10 +243,10 @@ impl RawClient {
         for count in [prepared.parameters, prepared.columns] {
             let end = u16::from(count > 0 && !self.deprecate_eof);
             for _ in 0..count + end {
-                self.receive().expect("the definitions follow");
+                self.receive()?;
             }
         }
-        Ok(prepared)
+        Ok(Ok(prepared))
     }
 
     /// COM_STMT_EXECUTE with the bytes that follow statement id, flags and iteration count.
@@ -385,6 +399,16 @@ impl Response {
     /// The error that it is, or ended with.
     pub fn error(&self) -> Option<ServerError> {
         ServerError::parse(self.payloads.last()?)
+    }
+
+    /// How many rows it has, of text or binary ones.
+    pub fn row_count(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Its rows as they came.
+    pub fn raw_rows(&self) -> impl Iterator<Item = &[u8]> {
+        self.rows.iter().map(|at| self.payloads[*at].as_slice())
     }
 
     /// Rows of a text result.

@@ -106,7 +106,8 @@ pub fn try_login_at(port: u16, ca_file: &Path, login: &Login) -> Result<RawClien
     client.login(login).map(|()| client)
 }
 
-fn users() -> String {
+/// The users of the tests, as TOML.
+pub fn users() -> String {
     let (verifiers, driver) = (verifiers(USER_PASSWORD), verifiers(DRIVER_PASSWORD));
     let sha2 = verifiers.lines().find(|line| line.starts_with("caching_sha2")).expect("a line");
     format!(

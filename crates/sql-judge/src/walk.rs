@@ -383,8 +383,11 @@ impl<'t> Walk<'t> {
             K::ON if level.in_from => self.change(|level| level.place = Place::Other),
             K::USING if level.in_from => self.change(|level| level.place = Place::Using),
             K::BY if level.is_query && !level.in_from => {
-                let of_all = level.is_united && before.is_word(K::ORDER);
-                let place = if of_all { Place::United } else { Place::Order };
+                let place = match before.is_word(K::ORDER) {
+                    true if level.is_united => Place::United,
+                    true => Place::Order,
+                    false => Place::Group,
+                };
                 self.change(|level| level.place = place);
             }
             K::HAVING => self.ends_from(Place::Having),

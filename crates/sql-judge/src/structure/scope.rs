@@ -104,12 +104,22 @@ pub(super) struct Scope {
     pub(super) is_cut_off: bool,
 }
 
+/// Whether the alias that a query gives to a column of its own may stand somewhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(super) enum Alias {
+    #[default]
+    Never,
+    /// Before a column of that name: behind ORDER BY and HAVING.
+    First,
+    /// Where there is no column of that name: behind GROUP BY.
+    Last,
+}
+
 /// A name that may be a column.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Noted {
     parts: Vec<String>,
-    /// It stands where the alias of a column counts for more.
-    may_be_alias: bool,
+    alias: Alias,
     /// It came from an inner query.
     is_inner: bool,
     /// That query doesn't see the tables here.
@@ -179,8 +189,8 @@ impl Scope {
     }
 
     /// A name that may be a column.
-    pub(super) fn note(&mut self, parts: Vec<String>, may_be_alias: bool) {
-        self.keep(Noted { parts, may_be_alias, ..Noted::default() });
+    pub(super) fn note(&mut self, parts: Vec<String>, alias: Alias) {
+        self.keep(Noted { parts, alias, ..Noted::default() });
     }
 
     fn keep(&mut self, noted: Noted) {
@@ -201,21 +211,47 @@ impl Scope {
         let last =
             self.sources.last().map(|last| [std::slice::from_ref(&last.alias), parts].concat());
         for name in before.into_iter().chain(last) {
-            self.note(name, false);
+            self.note(name, Alias::Never);
         }
     }
 
     /// Takes a name that an inner query with that view could not place.
     pub(super) fn take_over(&mut self, noted: Noted, view: View) {
         let passes = view == View::Beyond;
-        self.keep(Noted { may_be_alias: false, is_inner: true, passes, ..noted });
+        self.keep(Noted { alias: Alias::Never, is_inner: true, passes, ..noted });
+    }
+
+    fn is_alias(&self, name: &str) -> bool {
+        self.aliases.contains(&name.to_lowercase())
+    }
+
+    /// Columns that stand behind GROUP BY if the tables have them, and aliases if not. One that is
+    /// a column elsewhere in the query is told from there.
+    fn may_be_grouped_by(&self, names: &[Noted]) -> impl Iterator<Item = String> {
+        let is_column = |noted: &Noted, name: &str| match noted.parts.as_slice() {
+            _ if noted.alias != Alias::Never || noted.is_inner => false,
+            [bare] => bare.eq_ignore_ascii_case(name),
+            [alias, bare] => {
+                bare.eq_ignore_ascii_case(name) && self.of_alias(alias, false).next().is_some()
+            }
+            _ => false,
+        };
+        let grouped = names.iter().filter(|noted| noted.alias == Alias::Last);
+        grouped
+            .filter_map(|noted| noted.parts.first())
+            .filter(|name| self.is_alias(name))
+            .filter(move |name| !names.iter().any(|noted| is_column(noted, name)))
+            .filter(|name| {
+                matches!(self.look(name, Found::Nowhere), Found::Table(_) | Found::Several)
+            })
+            .map(|name| format!("{ONE_OF_THEM}.{name}"))
     }
 
     /// Gives each column that it can place, and returns the names that may be of a query around.
     pub(super) fn resolve(mut self, mut column: impl FnMut(String)) -> Vec<Noted> {
         let mut unknown = Vec::new();
         let names = std::mem::take(&mut self.names).into_items();
-        let is_alias = |name: &String| self.aliases.contains(&name.to_lowercase());
+        self.may_be_grouped_by(&names).for_each(&mut column);
         for mut noted in names {
             match noted.parts.as_slice() {
                 [star] if star == "*" => {
@@ -223,7 +259,7 @@ impl Scope {
                     tables.for_each(|table| column(format!("{table}.*")));
                 }
                 [_] | [_, _] if noted.passes => unknown.push(noted),
-                [bare] if noted.may_be_alias && is_alias(bare) => {}
+                [bare] if noted.alias != Alias::Never && self.is_alias(bare) => {}
                 [bare] => {
                     noted.found = self.look(bare, noted.found);
                     if noted.found == Found::Several {

@@ -132,9 +132,10 @@ pub(crate) enum Place {
     Using,
     /// Columns of all tables that are joined.
     Joined,
-    /// Columns and aliases behind GROUP BY and ORDER BY, each an alias if it is an item's whole.
-    /// (Behind GROUP BY a column of that name would come first, if there is one.)
+    /// Columns and aliases behind ORDER BY, each an alias if it is an item's whole.
     Order,
+    /// The same behind GROUP BY, where a column of that name comes first, if there is one.
+    Group,
     /// Columns and aliases in HAVING.
     Having,
     /// Columns of the whole result, behind ORDER BY of a UNION: its first query has named them.
@@ -159,7 +160,7 @@ impl Place {
             Self::Using => Self::Joined,
             Self::TableFunction => Self::Arguments,
             Self::Arguments | Self::Made if before.is_word(K::COLUMNS) => Self::Made,
-            Self::Order | Self::Having if !is_call => self,
+            Self::Order | Self::Group | Self::Having if !is_call => self,
             Self::United | Self::Type => self,
             _ if before.is_word(K::CONVERT) => Self::Converted,
             Self::Other
@@ -171,6 +172,7 @@ impl Place {
             | Self::CommonParts
             | Self::Joined
             | Self::Order
+            | Self::Group
             | Self::Having
             | Self::Converted => Self::Other,
         }

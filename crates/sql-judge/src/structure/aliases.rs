@@ -1,0 +1,56 @@
+//! Names that are the alias of a column, or a column.
+
+use super::tests::{MARIADB, columns, to};
+
+#[test]
+fn an_alias_hides_a_column_only_where_servers_look_for_aliases_first() {
+    for (text, expected) in [
+        ("SELECT UPPER(name) AS name FROM t", "t.name"),
+        ("SELECT 1 AS a FROM t WHERE a = 5", "t.a"),
+        (
+            "SELECT MAX(a) AS A FROM t GROUP BY b HAVING a > 5 AND (a < 9) ORDER BY A DESC, c",
+            "t.a t.b t.c",
+        ),
+        ("SELECT 1 AS a FROM t ORDER BY a", ""),
+        ("SELECT INTERVAL(a, 1, 5), YEAR(b) AS year FROM t ORDER BY year", "t.a t.b"),
+        // In an expression a column comes first.
+        ("SELECT 1 AS a FROM t ORDER BY a + 1", "t.a"),
+        ("SELECT 1 AS a, 2 AS b FROM t ORDER BY LENGTH(a), b IS NULL", "t.a t.b"),
+        ("SELECT 1 AS a FROM t GROUP BY b HAVING MAX(a) > 1", "t.a t.b"),
+        (
+            "SELECT YEAR(a) year, MAX(b) - INTERVAL 1 day day FROM t GROUP BY a ORDER BY year, day",
+            "t.a t.b",
+        ),
+        // No alias is given behind FROM, nor in parentheses.
+        ("SELECT day FROM t WHERE d > NOW() - INTERVAL 5 day ORDER BY day", "t.d t.day"),
+        ("SELECT CAST(a AS signed) FROM t ORDER BY signed", "t.a t.signed"),
+        ("SELECT a - INTERVAL 1 day, {fn UCASE(b)} c FROM t ORDER BY day, c", "t.a t.b t.day"),
+    ] {
+        assert_eq!(columns(text), expected, "{text}");
+        assert_eq!(to(MARIADB, text).columns.join(" "), expected, "{text}");
+    }
+}
+
+#[test]
+fn behind_group_by_an_alias_may_be_a_column() {
+    for (text, expected) in [
+        ("SELECT a + 1 AS x, COUNT(*) FROM t GROUP BY x", "?.x t.a"),
+        ("SELECT MAX(a) AS x FROM t GROUP BY X HAVING x > 1 ORDER BY x", "?.X t.a"),
+        ("SELECT 1 AS a FROM t GROUP BY (a), b WITH ROLLUP", "?.a t.b"),
+        ("SELECT a AS x, u.c FROM t JOIN u USING (id) GROUP BY u.c, x", "?.a ?.x t.id u.c u.id"),
+        ("SELECT b FROM t WHERE EXISTS (SELECT 1 AS x FROM u GROUP BY x)", "?.x t.b"),
+        // Within an expression it is none.
+        ("SELECT a AS x FROM t GROUP BY x + 0", "t.a t.x"),
+        // One that the query reads as a column is that.
+        ("SELECT UPPER(name) AS name FROM t GROUP BY name", "t.name"),
+        ("SELECT s.site AS Site, COUNT(u.id) FROM s, u GROUP BY site", "s.site u.id"),
+        // No column of that name can be there.
+        ("SELECT d.a AS x FROM (SELECT YEAR(b) AS a FROM t) AS d GROUP BY x", "t.b"),
+        ("SELECT 1 AS x GROUP BY x", ""),
+        // That of a query around isn't looked for where there is an alias.
+        ("SELECT a, (SELECT 1 AS x FROM (SELECT 2 AS y) AS d GROUP BY x) FROM t", "t.a"),
+    ] {
+        assert_eq!(columns(text), expected, "{text}");
+        assert_eq!(to(MARIADB, text).columns.join(" "), expected, "{text}");
+    }
+}

@@ -1,0 +1,154 @@
+//! What clients said, held against the ledger and the replica's own log.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use readgate_tests::place::wait_until_ok;
+use readgate_tests::readgate::run;
+use serde_json::Value;
+
+use crate::client::{End, Said};
+
+/// How tags begin.
+const TAG: &str = "soak-";
+
+/// Reads on where it stopped: in the ledger by time and number, in the log by place.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    ledger: PathBuf,
+    log: PathBuf,
+    from: String,
+    sequence: u64,
+    place: u64,
+}
+
+/// The records of the statements with one tag.
+#[derive(Debug, Default)]
+struct Recorded {
+    intents: Vec<u64>,
+    refusals: usize,
+    outcomes: Vec<Value>,
+}
+
+impl Witness {
+    pub(crate) fn new(ledger: PathBuf, log: PathBuf) -> Self {
+        Self { ledger, log, from: "2000".to_owned(), sequence: 0, place: 0 }
+    }
+
+    /// Waits until everything that was said stands in the ledger as it should; how many new
+    /// records there were.
+    pub(crate) fn hear(&mut self, said: &[Said]) -> usize {
+        let on_replica = self.tags_on_replica();
+        let records = wait_until_ok("the ledger tells of all", Duration::from_secs(60), || {
+            let records = self.new_records();
+            let recorded = by_tag(&records);
+            let faults =
+                said.iter().filter_map(|said| fault(said, recorded.get(said.tag.as_str())));
+            let is_unknown = |tag: &&String| {
+                recorded.get(tag.as_str()).is_none_or(|recorded| recorded.intents.is_empty())
+            };
+            let unknown = on_replica.iter().filter(is_unknown);
+            let unknown = unknown.map(|tag| format!("{tag} ran without an intent"));
+            let faults: Vec<String> = faults.chain(unknown).take(5).collect();
+            if faults.is_empty() { Ok(records) } else { Err(faults.join("; ")) }
+        });
+        if let Some(last) = records.last() {
+            self.from = last["time"].as_str().expect("a time").to_owned();
+            self.sequence = last["seq"].as_u64().expect("a number");
+        }
+        records.len()
+    }
+
+    /// Records since the last round, in order.
+    fn new_records(&self) -> Vec<Value> {
+        let ledger = self.ledger.display().to_string();
+        let output = run(&["ledger", "search", &ledger, "--from", &self.from, "--with-text"], "");
+        let text = String::from_utf8(output.stdout).expect("records are text");
+        let records = text.lines().map(|line| serde_json::from_str(line).expect("JSON"));
+        records.filter(|record: &Value| record["seq"].as_u64() > Some(self.sequence)).collect()
+    }
+
+    /// Tags that the replica's own log has and had not before.
+    fn tags_on_replica(&mut self) -> Vec<String> {
+        let mut file = File::open(&self.log).expect("the general log is there");
+        file.seek(SeekFrom::Start(self.place)).expect("it only grows");
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).expect("it can be read");
+        self.place += u64::try_from(bytes.len()).expect("it fits");
+        let text = String::from_utf8_lossy(&bytes);
+        let starts = text.match_indices(TAG).map(|(at, _)| tag_at(&text[at..]).to_owned());
+        let mut tags: Vec<String> = starts.collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags
+    }
+
+    /// The whole ledger is as it was written.
+    pub(crate) fn verify(&self) {
+        let output = run(&["ledger", "verify", &self.ledger.display().to_string()], "");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// The tag that a text begins with.
+fn tag_at(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    &text[..end.unwrap_or(text.len())]
+}
+
+fn tag_of(record: &Value) -> Option<&str> {
+    let text = record["text"].as_str().into_iter();
+    let binds = record["binds"].as_array().into_iter().flatten();
+    let bound = binds.filter_map(|bind| bind["value"].as_str());
+    text.chain(bound).find_map(|text| Some(tag_at(&text[text.find(TAG)?..])))
+}
+
+fn by_tag(records: &[Value]) -> HashMap<&str, Recorded> {
+    let mut recorded: HashMap<&str, Recorded> = HashMap::new();
+    let mut tags = HashMap::new();
+    for record in records {
+        match (record["event"].as_str(), tag_of(record)) {
+            (Some("intent"), Some(tag)) => {
+                let sequence = record["seq"].as_u64().expect("a number");
+                tags.insert(sequence, tag);
+                recorded.entry(tag).or_default().intents.push(sequence);
+            }
+            (Some("refusal"), Some(tag)) => recorded.entry(tag).or_default().refusals += 1,
+            (Some("outcome"), _) => {
+                if let Some(tag) = record["intent"].as_u64().and_then(|intent| tags.get(&intent)) {
+                    recorded.entry(tag).or_default().outcomes.push(record.clone());
+                }
+            }
+            _ => {}
+        }
+    }
+    recorded
+}
+
+/// What is wrong with the records of a statement, if anything is.
+fn fault(said: &Said, recorded: Option<&Recorded>) -> Option<String> {
+    let none = Recorded::default();
+    let recorded = recorded.unwrap_or(&none);
+    let (intents, outcomes) = (recorded.intents.len(), recorded.outcomes.as_slice());
+    let is_right = match &said.end {
+        Some(End::Refused) if said.is_write => intents == 0 && recorded.refusals == 1,
+        _ if said.is_write => intents == 0,
+        None if said.is_begun => intents == 1,
+        None | Some(End::SentAway) => intents <= 1,
+        Some(End::Refused) => intents + recorded.refusals == 1,
+        Some(End::Rows(rows)) => {
+            let is_so = |outcome: &Value| outcome["end"] == "ok" && outcome["rows"] == *rows;
+            intents == 1 && matches!(outcomes, [outcome] if is_so(outcome))
+        }
+        Some(End::Error(code)) => {
+            let is_so =
+                |outcome: &Value| outcome["end"] == "error" && outcome["error"]["code"] == *code;
+            intents == 1 && matches!(outcomes, [outcome] if is_so(outcome))
+        }
+    };
+    (!is_right).then(|| format!("{said:?}, but {recorded:?}"))
+}

@@ -1,0 +1,182 @@
+//! A replica, the daemon before it, and rounds of clients.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use readgate_tests::config::{for_server, set};
+use readgate_tests::dice::Dice;
+use readgate_tests::place::{scratch_of, wait_for, wait_until_ok};
+use readgate_tests::readgate::Readgate;
+use readgate_tests::server::{Flavour, Server};
+use readgate_tests::stage::users;
+
+use crate::client::{Client, Round, Said};
+use crate::records::Witness;
+use crate::trouble::Trouble;
+
+/// Clients at a time.
+const CLIENTS: usize = 16;
+/// Connections that may wait at the replica: a client's each, in two forms of results.
+const MOST_WARM: usize = 2 * CLIENTS;
+/// Connections that the daemon may have there for itself.
+const OWN: usize = 3;
+/// Bytes that the daemon may have grown by since its third quiet round, beside a quarter.
+const SLACK: u64 = 16 << 20;
+/// Files that it may have open at one time and not at another: of the ledger, of a reload.
+const MORE_FILES: usize = 8;
+
+/// What the daemon holds while nobody is there.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    resident: u64,
+    files: usize,
+    threads: u64,
+}
+
+pub(crate) struct Scene {
+    replica: Server,
+    daemon: Readgate,
+    witness: Witness,
+    /// Tables and written transactions as they were.
+    data: String,
+    /// Of the daemon's process, which has this id, after each quiet round.
+    sizes: (u32, Vec<Size>),
+}
+
+/// Tables and what was ever written to them.
+fn data(replica: &Server) -> String {
+    let executed = match replica.flavour {
+        Flavour::MariaDb => "SELECT @@global.gtid_current_pos",
+        Flavour::MySql => "SELECT @@global.gtid_executed",
+    };
+    replica.sql(&format!(
+        "CHECKSUM TABLE clinical.subjects, clinical.visits, clinical.sites, clinical.studies; {executed}"
+    ))
+}
+
+impl Scene {
+    pub(crate) fn start(flavour: Flavour, lends: bool) -> Self {
+        let directory = scratch_of("soak").join(flavour.name());
+        let replica = Server::start(flavour, &directory.join("server"));
+        replica.load_sample();
+        let own = directory.join("readgate");
+        std::fs::create_dir_all(&own).expect("the folder can be made");
+        let mut config = for_server(&replica, &own, &users());
+        set(&mut config, "ledger.file_bytes", "2MiB");
+        set(&mut config, "replica.warm_connections", 4);
+        if lends {
+            set(&mut config, "replica.share_idle", "10ms");
+        }
+        let daemon = Readgate::start(&own, config);
+        let witness = Witness::new(own.join("ledger"), replica.directory.join("general.log"));
+        let data = data(&replica);
+        Self { replica, daemon, witness, data, sizes: (0, Vec::new()) }
+    }
+
+    /// No client meets an error that isn't its own doing.
+    pub(crate) fn quiet_round(&mut self, number: u64, lasts: Duration, dice: &mut Dice) {
+        let said = self.round(number, false, dice, |_, _| thread::sleep(lasts));
+        let records = self.witness.hear(&said);
+        let size = self.size();
+        println!("round {number}: {} statements, {records} records, {size:?}", said.len());
+        self.has_not_grown(size);
+    }
+
+    /// Holds a size against that of the same process after its third quiet round.
+    fn has_not_grown(&mut self, size: Size) {
+        if self.sizes.0 != self.daemon.id() {
+            self.sizes = (self.daemon.id(), Vec::new());
+        }
+        self.sizes.1.push(size);
+        if let Some(before) = self.sizes.1.get(2) {
+            let is_as_large = size.resident <= before.resident * 5 / 4 + SLACK
+                && size.files <= before.files + MORE_FILES
+                && size.threads <= before.threads;
+            assert!(is_as_large, "it grows: {:?}", self.sizes.1);
+        }
+    }
+
+    /// One trouble after the other.
+    pub(crate) fn troubled_round(&mut self, number: u64, lasts: Duration, dice: &mut Dice) {
+        let end = Instant::now() + lasts;
+        // Seldom, so that a process lives long enough to grow.
+        let ends_daemon = number % 20 == 1;
+        let mut happened = Vec::new();
+        let said = self.round(number, true, dice, |scene, dice| {
+            while Instant::now() < end {
+                thread::sleep(Duration::from_millis(500));
+                let trouble = Trouble::any(dice, ends_daemon);
+                happened.push(trouble);
+                trouble.happen(&mut scene.daemon, &mut scene.replica, dice);
+            }
+        });
+        let records = self.witness.hear(&said);
+        println!("round {number}: {} statements, {records} records, {happened:?}", said.len());
+        self.witness.verify();
+        assert_eq!(data(&self.replica), self.data, "something was written");
+        assert!(!self.daemon.log().contains("panicked"), "{}", self.daemon.log());
+    }
+
+    fn round(
+        &mut self,
+        number: u64,
+        is_troubled: bool,
+        dice: &mut Dice,
+        meanwhile: impl FnOnce(&mut Self, &mut Dice),
+    ) -> Vec<Said> {
+        let (port, ca_file) = (self.daemon.port, self.replica.ca_file());
+        let is_over = AtomicBool::new(false);
+        let round = Round { number, port, ca_file, is_troubled, is_over };
+        let said = thread::scope(|scope| {
+            let mut clients = Vec::new();
+            for client in 0..CLIENTS {
+                let client = Client::new(&round, client, dice.another());
+                clients.push(scope.spawn(|| client.live()));
+            }
+            meanwhile(self, dice);
+            round.is_over.store(true, Ordering::Relaxed);
+            clients.into_iter().flat_map(|client| client.join().expect("no client fails")).collect()
+        });
+        self.daemon.wait_until_ready();
+        said
+    }
+
+    /// How many connections to the replica the daemon says it has in this state.
+    fn pool(&self, state: &str) -> usize {
+        let (_, metrics) = self.daemon.http("/metrics").expect("the daemon answers");
+        let name = format!("readgate_pool_connections{{state=\"{state}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name)).expect("a line");
+        line.parse().expect("a number")
+    }
+
+    /// What the daemon holds once the round's sessions have ended, and their connections.
+    fn size(&self) -> Size {
+        wait_until_ok("connections are given back", Duration::from_secs(60), || {
+            let sql = "SELECT ID, COMMAND, TIME, INFO FROM information_schema.PROCESSLIST \
+                       WHERE USER = 'readonly_shared'";
+            let open = self.replica.sql(sql);
+            let (used, warm) = (self.pool("in_use"), self.pool("warm"));
+            if used == 0 && warm <= MOST_WARM && open.lines().count() <= warm + OWN {
+                Ok(())
+            } else {
+                Err(format!("{used} in use, {warm} warm, at the replica:\n{open}"))
+            }
+        });
+        let process = format!("/proc/{}", self.daemon.id());
+        let status = std::fs::read_to_string(format!("{process}/status")).expect("it runs");
+        let number = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+            line.split_whitespace().next().expect("a number").parse().expect("a number")
+        };
+        let files = std::fs::read_dir(format!("{process}/fd")).expect("it runs").count();
+        Size { resident: number("VmRSS:") << 10, files, threads: number("Threads:") }
+    }
+
+    /// The daemon ends in order, leaves an intact ledger.
+    pub(crate) fn end(mut self) {
+        self.daemon.signal("TERM");
+        wait_for("the daemon has stopped", Duration::from_secs(60), || self.daemon.ended());
+        self.witness.verify();
+    }
+}
