@@ -152,7 +152,7 @@ on_both! {
             std::fs::write(&file, config.to_string()).unwrap();
             readgate.signal("HUP");
             let is_it = |load: &serde_json::Value| load["differences"].to_string().contains(key);
-            let load = readgate.record("config_load", is_it);
+            let load = readgate.reloaded(is_it);
             assert_eq!(load["result"], "in force, 1 sessions ended", "{load}");
         };
         let list = certs.with_file_name("people.crl").display().to_string();

@@ -91,7 +91,7 @@ on_both! {
         let limited = Command::new("prlimit").args(["--pid", &id, "--nofile=128:128"]).status();
         assert!(limited.unwrap().success());
         readgate.signal("HUP");
-        readgate.record("config_load", |_| true);
+        readgate.reloaded(|_| true);
         let some: Vec<_> = (0..32).map(|_| stage.enter(&readgate, "alice")).collect();
         let refused = RawClient::connect(readgate.port).map(|_| ()).unwrap_err().to_string();
         assert!(refused.starts_with("ERROR 1040"), "{refused}");

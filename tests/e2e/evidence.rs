@@ -202,7 +202,7 @@ on_both! {
         set(&mut config, "limits.idle_timeout", "7m");
         std::fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
         daemon.signal("HUP");
-        let load = daemon.record("config_load", |_| true);
+        let load = daemon.reloaded(|_| true);
         let found = load["differences"].as_array().unwrap();
         assert!(found.iter().any(|one| one[0] == "limits.idle_timeout" && one[2] == "\"7m\""), "{load}");
     }
@@ -224,7 +224,7 @@ on_both! {
         drop(alice);
         daemon.record("disconnect", |_| true);
         daemon.signal("HUP");
-        daemon.record("config_load", |_| true);
+        daemon.reloaded(|_| true);
         daemon.kill();
         daemon.restart();
         daemon.record("recovered", |_| true);

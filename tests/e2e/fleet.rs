@@ -254,7 +254,7 @@ on_both! {
         let node = start_node_with(stage, &server, "start-one", |config| {
             set(config, "identities.url", format!("mysql://readgate@127.0.0.1:{}/ids", slow.port));
         });
-        let load = node.record("config_load", |_| true);
+        let load = node.reloaded(|_| true);
         assert!(load.to_string().contains("limits.idle_timeout"), "{load}");
     }
 

@@ -153,7 +153,7 @@ on_both! {
         set(&mut config, "limits.idle_timeout", "7m");
         write(&daemon, &config);
         wait_for("the change counts", LONG, || (reloads(&daemon, "ok") == 1).then_some(()));
-        daemon.record("config_load", |record| record["differences"][0][0] == "limits.idle_timeout");
+        daemon.reloaded(|record| record["differences"][0][0] == "limits.idle_timeout");
 
         fs::write(&path, "nonsense").unwrap();
         wait_for("the change is refused", LONG, || (reloads(&daemon, "refused") == 1).then_some(()));

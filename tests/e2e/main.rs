@@ -66,6 +66,7 @@ mod sharing;
 mod shipping;
 mod siblings;
 mod staleness;
+mod starts;
 mod statement_times;
 mod timing;
 mod wrong_bytes;

@@ -46,10 +46,7 @@ pub(crate) fn start(stage: &Stage, name: &str) -> (Readgate, Table) {
 
 /// Has a configuration read, and returns the record of it.
 pub(crate) fn reload(readgate: &Readgate, config: &Table) -> Value {
-    let loads = || {
-        let records = readgate.ledger().into_iter();
-        records.filter(|record| record["event"] == "config_load").collect::<Vec<_>>()
-    };
+    let loads = || readgate.reloads();
     let before = loads().len();
     std::fs::write(readgate.directory.join("proxy.toml"), config.to_string()).unwrap();
     readgate.signal("HUP");
@@ -197,9 +194,8 @@ on_both! {
         let result = load["result"].as_str().unwrap();
         let parts = result.strip_prefix("in force, 0 sessions ended; differences 1 of ").unwrap();
         let last = format!("in force, 0 sessions ended; differences {parts} of {parts}");
-        readgate.record("config_load", |load| load["result"] == last);
-        let records = readgate.ledger().into_iter();
-        let loads = records.filter(|record| record["event"] == "config_load");
+        readgate.reloaded(|load| load["result"] == last);
+        let loads = readgate.reloads().into_iter();
         let told = loads.flat_map(|load| load["differences"].as_array().unwrap().clone());
         let names = told.filter(|one| one[0].as_str().unwrap().ends_with("].full_name")).count();
         assert_eq!(names, 7000);
@@ -211,7 +207,7 @@ on_both! {
         std::fs::write(readgate.directory.join("proxy.toml"), config.to_string()).unwrap();
         readgate.signal("HUP");
         let refused =
-            readgate.record("config_load", |load| load["result"].as_str().unwrap().contains("none such"));
+            readgate.reloaded(|load| load["result"].as_str().unwrap().contains("none such"));
         assert_eq!(refused["config_hash"], hash, "{refused}");
     }
 

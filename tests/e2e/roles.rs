@@ -210,7 +210,7 @@ on_both! {
         set(&mut config, "role.0.schemas", vec!["elsewhere"]);
         std::fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
         readgate.signal("HUP");
-        readgate.record("config_load", |_| true);
+        readgate.reloaded(|_| true);
         refused(&mut alice, count);
         assert_eq!(alice.execute(&prepared, 0, &[]).expect_error().code, 1243);
         alice.execute(&harmless, 0, &[]).expect_ok();
@@ -226,7 +226,7 @@ on_both! {
         set(&mut config, "role.0.schemas", vec!["clinical"]);
         std::fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
         readgate.signal("HUP");
-        readgate.record("config_load", |load| load["differences"].to_string().contains("clinical"));
+        readgate.reloaded(|load| load["differences"].to_string().contains("clinical"));
         assert_eq!(alice.query(count).value(), sites);
     }
 

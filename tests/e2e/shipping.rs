@@ -252,10 +252,10 @@ fn the_receivers_authority_is_taken_when_its_file_changes_and_refused_if_it_is_n
     set(&mut config, "reload.watch", "200ms");
     let readgate = Readgate::start(&directory, config);
     fs::write(&ca_file, "no certificate").unwrap();
-    let refused = readgate.record("config_load", |_| true);
+    let refused = readgate.reloaded(|_| true);
     assert!(refused["result"].as_str().unwrap().contains("siem-ca.crt"), "{refused}");
     fs::write(&ca_file, fs::read(stage.ca_file()).unwrap()).unwrap();
-    readgate.record("config_load", |load| load["result"] == IN_FORCE);
+    readgate.reloaded(|load| load["result"] == IN_FORCE);
 }
 
 #[test]

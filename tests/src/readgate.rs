@@ -131,6 +131,20 @@ impl Readgate {
         })
     }
 
+    /// Records of reloads so far; those of what a start put in force are left out.
+    pub fn reloads(&self) -> Vec<Value> {
+        let is_reload = |record: &Value| {
+            let result = record["result"].as_str().unwrap_or_default();
+            record["event"] == "config_load" && !result.starts_with("in force by a start")
+        };
+        self.ledger().into_iter().filter(is_reload).collect()
+    }
+
+    /// The first of them that `matches`, waited for.
+    pub fn reloaded(&self, matches: impl Fn(&Value) -> bool) -> Value {
+        wait_for("a reload", Duration::from_secs(30), || self.reloads().into_iter().find(&matches))
+    }
+
     /// A member of a record of a session: its own, or else what the login that it refers to
     /// tells.
     pub fn told(&self, record: &Value, member: &str) -> Value {

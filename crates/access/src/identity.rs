@@ -11,7 +11,7 @@ use crate::role::Role;
 use crate::source::SourceSet;
 use crate::store::Difference;
 use crate::user::{User, UserName, UserStatus};
-use crate::{Date, Timestamp};
+use crate::{Date, Timestamp, day_of};
 
 /// A stored user: as [`User`], but naming its role, which configuration defines.
 #[derive(Debug, Clone)]
@@ -205,12 +205,18 @@ pub enum ChangeError {
     /// A user needs a way to log in.
     #[error("a user needs at least one plugin")]
     NoPlugin,
+    /// The second would say nothing.
+    #[error("a plugin is named twice")]
+    PluginTwice,
     /// Texts are shown in terminals and reviews.
     #[error("a text is empty or holds a control character")]
     UnreadableText,
     /// The last day lies before the first.
     #[error("the last day is before the first")]
     EndsBeforeItBegins,
+    /// Nobody is added who may never log in.
+    #[error("the last day is over")]
+    IsOver,
 }
 
 impl Change {
@@ -257,7 +263,7 @@ impl Change {
         if let Self::Add(identity) = self {
             return match before {
                 Some(_) => Err(ChangeError::UserExists),
-                None => checked(Identity::clone(identity)),
+                None => checked(added(identity, now)?),
             };
         }
         let mut user = before.ok_or(ChangeError::NoSuchUser)?;
@@ -296,6 +302,20 @@ impl Alteration {
             Self::MaxConnections(most) => user.max_connections = most,
         }
     }
+}
+
+/// What was written down by mistake is refused for a new user alone: who is there may end on any day.
+fn added(user: &Identity, now: Timestamp) -> Result<Identity, ChangeError> {
+    if user.valid_until.is_some_and(|last| last < day_of(now)) {
+        return Err(ChangeError::IsOver);
+    }
+    let mut plugins = user.plugins.iter();
+    while let Some(plugin) = plugins.next() {
+        if plugins.as_slice().contains(plugin) {
+            return Err(ChangeError::PluginTwice);
+        }
+    }
+    Ok(user.clone())
 }
 
 fn checked(user: Identity) -> Result<Identity, ChangeError> {

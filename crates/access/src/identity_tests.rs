@@ -93,6 +93,25 @@ fn refuses_what_makes_no_sense() {
 }
 
 #[test]
+fn nobody_is_added_whose_last_day_is_over_or_with_a_plugin_twice() {
+    let add = |user: Identity| Change::Add(Box::new(user)).apply(None, &POLICY, now());
+    let until = |day| Identity { valid_until: Some(day), ..added() };
+    let today = day_of(now());
+    let over = until(today.yesterday().unwrap());
+    assert_eq!(add(over.clone()).unwrap_err(), ChangeError::IsOver);
+    assert!(add(until(today)).is_ok(), "the day itself counts");
+    let mut twice = added();
+    twice.plugins.extend_from_within(..);
+    assert_eq!(add(twice.clone()).unwrap_err(), ChangeError::PluginTwice);
+    // Who is there, however that came about, can still be ended, today or before.
+    let disable = Change::Alter(alice(), Alteration::Status(UserStatus::Disabled));
+    assert!(apply(over, &disable).is_ok() && apply(twice, &disable).is_ok());
+    let ended =
+        Change::Alter(alice(), Alteration::Validity(None, Some(today.yesterday().unwrap())));
+    assert!(apply(added(), &ended).is_ok());
+}
+
+#[test]
 fn history_shows_what_differs_and_no_verifier() {
     let before = added();
     let after = apply(before.clone(), &Change::Issue(alice(), Password::new("one"))).unwrap();

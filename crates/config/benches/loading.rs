@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use config::Config;
+use config::{Config, ConfigHash, Kept};
 use divan::Bencher;
 
 fn main() {
@@ -39,4 +39,17 @@ fn text(count: u32) -> String {
 fn parse(bencher: Bencher<'_, '_>, count: u32) {
     let text = text(count);
     bencher.bench_local(|| Config::parse(&text, Path::new("proxy.toml")).unwrap());
+}
+
+/// What a reload writes down, and a start compares.
+#[divan::bench(args = [100, 10_000, 100_000], sample_count = 5)]
+fn keep(bencher: Bencher<'_, '_>, count: u32) {
+    let text = text(count);
+    let config = Config::parse(&text, Path::new("proxy.toml")).unwrap();
+    let hash = ConfigHash::of(text.as_bytes());
+    bencher.bench_local(|| {
+        let kept = config.settings.to_be_kept(&hash, "random");
+        assert!(Kept::read(&kept).unwrap().differences(&config.settings).is_empty());
+        kept.len()
+    });
 }

@@ -29,4 +29,4 @@ pub use model::{
     ReplicaTls, RoleAccount, SharedStore, Shipping, TimeOfDay, Webhook, Weekday, WhenBehind, fill,
 };
 pub use secret::{PasswordSource, SecretError, SecretFile};
-pub use settings::{Settings, whole_or_begun};
+pub use settings::{Kept, Settings, whole_or_begun};

@@ -3,6 +3,8 @@
 //!
 //! Values stay in the text they were read from: a file of 100,000 users is told apart from the
 //! next one without a second tree of it in memory.
+mod kept;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
@@ -10,6 +12,7 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
+pub use self::kept::Kept;
 use crate::keys::{Counts, Key, Kind, Presence, Section};
 use crate::sections::ROOT;
 
@@ -183,11 +186,12 @@ impl<'s> Place<'s> {
         section.keys.iter().find(|key| key.name == self.name()).map(|key| (section, key))
     }
 
+    fn is_secret(self) -> bool {
+        self.described().is_none_or(|(_, key)| key.kind == Kind::Secret)
+    }
+
     fn shown(self) -> String {
-        match self.described().is_none_or(|(_, key)| key.kind == Kind::Secret) {
-            true => SECRET.to_owned(),
-            false => whole_or_begun(self.value(), SHOWN),
-        }
+        if self.is_secret() { SECRET.to_owned() } else { whole_or_begun(self.value(), SHOWN) }
     }
 }
 

@@ -77,6 +77,7 @@ impl Ledger {
         read_key(&key, &settings)?;
         let witness = opened.journal.witness()?;
         let shared = Arc::new(Shared::new(opened.journal, opened.files.len(), &settings));
+        shared.change(|state| state.kept = opened.kept.map(Arc::from));
         if let Some(step_us) = opened.ahead.and_then(|ahead| i64::try_from(ahead).ok()) {
             OwnEvent::ClockStep { step_us: -step_us }.note(&shared);
         }
@@ -243,6 +244,17 @@ impl Ledger {
     /// Records anything else.
     pub fn event(&self, event: &Event<'_>) -> Recording<u64> {
         self.record(Class::Event, |out| json::push_members(out, event))
+    }
+
+    /// The newest `kept_sha256` in the records: as it was found, or as was told since.
+    pub fn kept(&self) -> Option<Arc<str>> {
+        self.shared.lock().kept.clone()
+    }
+
+    /// That value is recorded: each checkpoint repeats it from here on, so that the next start finds
+    /// it near the end, also where what is before that is encrypted by then.
+    pub fn has_named(&self, kept_sha256: &str) {
+        self.shared.change(|state| state.kept = Some(Arc::from(kept_sha256)));
     }
 
     /// The state of the ledger, for `/readyz` and `/metrics`.

@@ -28,6 +28,9 @@ pub(crate) enum OwnEvent<'a> {
         why: &'a str,
         /// Records before this one.
         records: u64,
+        /// As in the newest record that names one.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kept_sha256: Option<&'a str>,
     },
     /// Another key signs from here on.
     KeyRotated {

@@ -292,6 +292,14 @@ pub enum Event<'a> {
         /// with, and don't count before its next start.
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         pending: &'a [String],
+        /// Why a start couldn't compare with the configuration before, if so: the differences are
+        /// all there is then.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        not_compared: Option<&'a str>,
+        /// SHA-256 of what is kept of the configuration in force, hex: what the next start
+        /// compares with. In the last record about a change.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kept_sha256: Option<&'a str>,
     },
     /// A user or credential was changed in the identity store.
     AccessChange {

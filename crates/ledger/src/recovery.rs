@@ -3,8 +3,8 @@
 //! without keeping it in that record, never touches a file that isn't as expected.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{self, Read};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use base64::Engine;
@@ -14,7 +14,7 @@ use crate::archive;
 use crate::clock::SMALLEST_STEP;
 use crate::entry::{Entry, Kind, now_micros};
 use crate::fault::LedgerError;
-use crate::files::{self, Files};
+use crate::files::{self, Files, checkpoints_name};
 use crate::journal::{Journal, MIN_JOURNAL, journal_name};
 use crate::keys::SigningKey;
 use crate::line::{Chain, Frame, Hash, from_hex, genesis, hex, later_version, micros_of, sha256};
@@ -25,6 +25,10 @@ use crate::statement;
 
 /// What only an orderly close writes: quotes within texts are escaped.
 const CLOSED: &[u8] = b"\"event\":\"checkpoint\",\"why\":\"close\"";
+/// In front of the hash that a record names.
+const KEPT: &[u8] = b",\"kept_sha256\":\"";
+/// Bytes at the end of the copies of checkpoints that are looked at.
+const LAST_LINES: u64 = 64 << 10;
 /// Bytes of a torn tail that are kept in the record about it.
 const TORN_KEPT: usize = 4 << 10;
 
@@ -41,6 +45,8 @@ pub(crate) struct Opened {
     pub(crate) notice: Option<Vec<u8>>,
     /// When the newest record in the files was made, as it says; empty if there is none.
     pub(crate) newest: String,
+    /// The newest `kept_sha256` that a record names, if it is within reach.
+    pub(crate) kept: Option<String>,
     /// By how many microseconds the newest record lies ahead of the clock, if by so much that one
     /// of them was wrong.
     pub(crate) ahead: Option<u64>,
@@ -72,12 +78,13 @@ pub(crate) fn open(settings: &LedgerSettings) -> Result<Opened, LedgerError> {
     let records = u64::try_from(left.len()).unwrap_or(u64::MAX);
     let unwell = records > 0 || end.torn.is_some() || end.damaged.is_some() || !end.clean;
     let (torn, damaged_file, newest) = (end.torn, end.damaged, end.time);
+    let kept = left.values().rev().find_map(|(.., body)| kept_in(body)).or(end.kept);
     let brought_in = left.last_key_value().map(|(_, (time, ..))| *time);
     let made = brought_in.or_else(|| micros_of(&newest)).unwrap_or(0);
     let ahead = Some(made.saturating_sub(now_micros())).filter(|ahead| *ahead > SMALLEST_STEP);
     let notice = OwnEvent::Recovered { clean: end.clean, records, torn, damaged_file };
     let notice = unwell.then(|| notice.members());
-    Ok(Opened { journal, chain, files, notice, newest, ahead })
+    Ok(Opened { journal, chain, files, notice, newest, kept, ahead })
 }
 
 fn check(settings: &LedgerSettings) -> Result<(), LedgerError> {
@@ -103,6 +110,8 @@ struct End {
     head: Hash,
     /// What the last line says.
     time: String,
+    /// The newest `kept_sha256` there.
+    kept: Option<String>,
     /// The last line is the checkpoint of an orderly close, or there is none.
     clean: bool,
     torn: Option<Torn>,
@@ -115,7 +124,7 @@ fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, Ledg
     let cant_read = || LedgerError::io("read folder", directory);
     let listed = files::list_all(directory, node).map_err(cant_read())?;
     let (sequence, head, time) = (0, genesis(node), String::new());
-    let mut end = End { sequence, head, time, clean: true, torn: None, damaged: None };
+    let mut end = End { sequence, head, time, kept: None, clean: true, torn: None, damaged: None };
     // Newest first: a file without a whole line says nothing about where the ledger ends.
     for (_, path) in listed.iter().rev().filter(|(_, path)| !archive::is_sealed(path)) {
         if find_end_of(path, files, &mut end)? {
@@ -130,7 +139,14 @@ fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, Ledg
     {
         (end.sequence, end.head, end.clean) = (newest.last, head, false);
         end.time = newest.to;
+        end.kept = None;
         files.leave();
+    }
+    if end.kept.is_none() {
+        // A file that has just begun: the one before ends with a checkpoint, whatever became of it.
+        // A copy that can't be read is no reason not to start.
+        let copies = last_lines(&directory.join(checkpoints_name(node)));
+        end.kept = copies.ok().and_then(|lines| kept_in(&lines));
     }
     Ok(end)
 }
@@ -162,6 +178,7 @@ fn find_end_of(path: &Path, files: &mut Files, end: &mut End) -> Result<bool, Le
         return Ok(false);
     };
     end.head = sha256(last);
+    end.kept = kept_in(lines);
     end.time = String::from_utf8_lossy(time_of(last)).into_owned();
     end.clean = memchr::memmem::find(last, CLOSED).is_some();
     if let Some(frame) = Frame::read(last) {
@@ -176,6 +193,22 @@ fn find_end_of(path: &Path, files: &mut Files, end: &mut End) -> Result<bool, Le
         end.sequence = known.unwrap_or(0) + 1;
     }
     Ok(true)
+}
+
+/// The newest `kept_sha256` in records: quotes within texts are escaped.
+fn kept_in(records: &[u8]) -> Option<String> {
+    let at = memchr::memmem::rfind(records, KEPT)? + KEPT.len();
+    from_hex::<32>(records.get(at..at + 64)?).map(|hash| hex(&hash))
+}
+
+/// The end of a file: some lines, the first of them perhaps in part.
+fn last_lines(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let from = file.metadata()?.len().saturating_sub(LAST_LINES);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(LAST_LINES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Takes a torn tail off a file and returns what it was.

@@ -2,7 +2,7 @@
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Puts a file of these bytes in the place of the one of that name, or where there is none: whole
 /// or not at all, and on the disk. It gets that mode, whatever the process's mask is.
@@ -10,15 +10,37 @@ use std::path::Path;
 /// # Errors
 /// If it can't be written: then the former one is still there.
 pub fn write(directory: &Path, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
-    let fresh = directory.join(format!("{name}.new"));
+    prepare(directory, name, mode, bytes)?;
+    put(directory, name)
+}
+
+/// The first half of [`write`]: the bytes are on the disk, under [`fresh`], and the former file is
+/// as it was.
+///
+/// # Errors
+/// If they can't be written: then there is no fresh one.
+pub fn prepare(directory: &Path, name: &str, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    let fresh = fresh(directory, name);
     // What a process left that ended in the midst of this, or another hand: no link is followed.
     match fs::remove_file(&fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
     }
-    write_new(&fresh, mode, bytes)?;
-    fs::rename(&fresh, directory.join(name))?;
+    write_new(&fresh, mode, bytes)
+}
+
+/// The second half of [`write`]: the fresh file takes the place of the former one.
+///
+/// # Errors
+/// If it can't: then both are there.
+pub fn put(directory: &Path, name: &str) -> io::Result<()> {
+    fs::rename(fresh(directory, name), directory.join(name))?;
     File::open(directory)?.sync_all()
+}
+
+/// Where a file is that hasn't its name yet.
+pub fn fresh(directory: &Path, name: &str) -> PathBuf {
+    directory.join(format!("{name}.new"))
 }
 
 /// Makes a file of these bytes with that mode, on the disk. What is there already stays as it is.

@@ -307,8 +307,11 @@ impl Writer {
 
     fn checkpoint(&mut self, why: &'static str) {
         self.due.asked = Some(why);
-        let records = self.shared.lock().journal.last_sequence();
-        OwnEvent::Checkpoint { why, records }.note(&self.shared);
+        let state = self.shared.lock();
+        let (records, kept) = (state.journal.last_sequence(), state.kept.clone());
+        drop(state);
+        let kept_sha256 = kept.as_deref();
+        OwnEvent::Checkpoint { why, records, kept_sha256 }.note(&self.shared);
     }
 
     /// Copies checkpoints that are on the disk to where a cut tail would show.

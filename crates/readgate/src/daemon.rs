@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::notices::Signals;
 use crate::recording::within_deadline;
 use crate::registry::Registry;
+use crate::reload::kept::KeptFile;
 use crate::replica::account::{Account, Accounts};
 use crate::replica::configured;
 use crate::replica::pool::Pool;
@@ -60,6 +61,8 @@ pub struct Daemon {
     started: Arc<Settings>,
     /// Held by the one reload that is under way.
     pub(crate) reloading: tokio::sync::Mutex<()>,
+    /// The one in force, for the next start to compare with.
+    pub(crate) kept: KeptFile,
     /// Listeners, by name.
     pub doors: Vec<Arc<DoorWay>>,
     pub(crate) directory: Option<Directory>,
@@ -133,6 +136,7 @@ impl Daemon {
             live: ArcSwap::from_pointee(live),
             started: Arc::clone(&config.settings),
             reloading: tokio::sync::Mutex::default(),
+            kept: KeptFile::new(&ledger_settings),
             directory,
             outbox: Arc::new(Outbox::new(config.ledger.directory.clone()).into()),
             doors,
@@ -308,13 +312,15 @@ impl Daemon {
         })
     }
 
-    /// Records an event that nobody's answer depends on. If it can't be recorded the
+    /// Records an event that nobody's answer depends on. If it can't be recorded, false, the
     /// ledger counts as failed, which `/readyz` and the next statement show.
-    pub async fn record(&self, event: &Event<'_>) {
-        if let Err(why) = within_deadline(self.ledger.event(event)).await {
+    pub async fn record(&self, event: &Event<'_>) -> bool {
+        let recorded = within_deadline(self.ledger.event(event)).await;
+        if let Err(why) = &recorded {
             self.metrics.ledger_fault();
             tracing::error!(why, "an event could not be recorded");
         }
+        recorded.is_ok()
     }
 
     /// Ends a statement on the replica whose client is gone, without waiting for it.

@@ -1,6 +1,7 @@
 //! SIGHUP, or a file that has changed: reads the configuration again. A valid one comes into force
 //! as a whole and live sessions are checked against it; an invalid one changes nothing.
 pub mod files;
+pub mod kept;
 mod parts;
 pub mod validity;
 
@@ -17,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::daemon::{Daemon, Live};
 use crate::recording::within_deadline;
 use crate::registry::{Card, Entry, Order, Reason, Registered};
+use crate::reload::kept::{Compared, Prepared};
 use crate::tls;
 
 /// Reading a configuration and its files takes milliseconds; a mount that hangs takes for ever.
@@ -46,29 +48,76 @@ async fn carry_out(daemon: Arc<Daemon>, path: PathBuf) -> Reloaded {
     let (config, result) = read(&daemon, path).await;
     let in_force = result.is_ok();
     match result {
-        Ok(()) => told_of_success(&daemon, &before).await,
+        Ok(kept) => told_of_success(&daemon, &before, kept).await,
         Err(why) => told_of_refusal(&daemon, &before, &why).await,
     }
     Reloaded { config, in_force }
 }
 
-async fn told_of_success(daemon: &Daemon, before: &Live) {
+/// Records what has changed since the last daemon's end, if anything has. False if it can't be.
+pub async fn record_start(daemon: &Arc<Daemon>, hash: &ConfigHash) -> bool {
+    let (asking, hash) = (Arc::clone(daemon), hash.clone());
+    let compared = tokio::task::spawn_blocking(move || {
+        let (live, named) = (asking.live(), asking.ledger.kept());
+        let (what, compared) = asking.kept.compare(named.as_deref(), &live.settings, &hash)?;
+        Some((what, compared, asking.kept.prepare(&live.settings, &hash)))
+    });
+    let Ok(compared) = compared.await else { return false };
+    let Some((what, compared, kept)) = compared else { return true };
+    record_in_force(daemon, what, compared, kept).await
+}
+
+/// Records what is in force, in as many records as that takes; and keeps it for the next start, which
+/// compares with what the last of them names. False if it can't be recorded.
+async fn record_in_force(
+    daemon: &Arc<Daemon>,
+    what: &str,
+    compared: Compared,
+    kept: Prepared,
+) -> bool {
+    let live = daemon.live();
+    let unkept = kept.fault.map(|why| format!("; not kept for the next start: {why}"));
+    let unkept = unkept.as_deref().unwrap_or_default();
+    let parts = parts::of(compared.differences);
+    let mut all = true;
+    for (differences, number) in parts.iter().zip(1..) {
+        let is_last = number == parts.len();
+        let part = match parts.len() {
+            1 => String::new(),
+            parts => format!("; differences {number} of {parts}"),
+        };
+        let event = Event::ConfigLoad {
+            config_hash: &live.config_hash,
+            result: &format!("{what}{unkept}{part}"),
+            differences,
+            pending: &live.pending,
+            not_compared: compared.failed.as_deref(),
+            kept_sha256: is_last.then_some(&kept.sha256),
+        };
+        all &= daemon.record(&event).await;
+    }
+    if all {
+        daemon.ledger.has_named(&kept.sha256);
+    }
+    if all && unkept.is_empty() {
+        let daemon = Arc::clone(daemon);
+        // Nothing to be done about one that fails but what it does itself.
+        let _ = tokio::task::spawn_blocking(move || daemon.kept.put()).await;
+    }
+    all
+}
+
+async fn told_of_success(daemon: &Arc<Daemon>, before: &Live, kept: Prepared) {
     let ended = end_the_shut_out(daemon);
     daemon.metrics.reloaded("ok");
     daemon.signals.config_refused.store(None);
     let live = daemon.live();
     tracing::info!(hash = live.config_hash.as_str(), ended, "configuration reloaded");
     warn_of(&live.pending);
-    let parts = parts::of(live.settings.differences(&before.settings));
-    for (differences, number) in parts.iter().zip(1..) {
-        let event = Event::ConfigLoad {
-            config_hash: &live.config_hash,
-            result: &said(&live.pending, ended, (number, parts.len())),
-            differences,
-            pending: &live.pending,
-        };
-        daemon.record(&event).await;
-    }
+    let but = if live.pending.is_empty() { "" } else { " but for what is pending" };
+    let what = format!("in force{but}, {ended} sessions ended");
+    let compared = Compared::with(&before.settings, &live.settings);
+    record_in_force(daemon, &what, compared, kept).await;
 }
 
 async fn told_of_refusal(daemon: &Daemon, before: &Live, why: &str) {
@@ -80,6 +129,8 @@ async fn told_of_refusal(daemon: &Daemon, before: &Live, why: &str) {
         result: &parts::shortened(why),
         differences: &[],
         pending: &before.pending,
+        not_compared: None,
+        kept_sha256: None,
     };
     daemon.record(&event).await;
 }
@@ -92,14 +143,6 @@ fn warn_of(pending: &[String]) {
     }
 }
 
-/// What came of a reload, for the ledger: no more than is so. Which of its records it is, if it has
-/// several.
-fn said(pending: &[String], ended: usize, (part, parts): (usize, usize)) -> String {
-    let but = if pending.is_empty() { "" } else { " but for what is pending" };
-    let part = if parts > 1 { format!("; differences {part} of {parts}") } else { String::new() };
-    format!("in force{but}, {ended} sessions ended{part}")
-}
-
 /// What metrics say of the configuration in force.
 pub fn observe(daemon: &Daemon, config: &Config, hash: &ConfigHash) {
     let labels = config.ops.as_ref().map_or(0, |ops| ops.user_labels);
@@ -110,14 +153,25 @@ pub fn observe(daemon: &Daemon, config: &Config, hash: &ConfigHash) {
 
 /// Reads the configuration and puts it in force. Files are read and a store is asked: on a thread
 /// that may wait, and while it does the operators are told.
-async fn read(daemon: &Arc<Daemon>, path: PathBuf) -> (Option<Arc<Config>>, Result<(), String>) {
+async fn read(
+    daemon: &Arc<Daemon>,
+    path: PathBuf,
+) -> (Option<Arc<Config>>, Result<Prepared, String>) {
     let reader = Arc::clone(daemon);
     let mut reading = tokio::task::spawn_blocking(move || match Config::load(&path) {
         Ok((config, hash)) => {
-            let put = reader.put_in_force(&config, &hash).map_err(|fault| fault.to_string());
-            if put.is_ok() {
-                observe(&reader, &config, &hash);
-            }
+            // Before it counts, so that its record follows at once.
+            let kept = reader.kept.prepare(&config.settings, &hash);
+            let put = match reader.put_in_force(&config, &hash) {
+                Ok(()) => {
+                    observe(&reader, &config, &hash);
+                    Ok(kept)
+                }
+                Err(fault) => {
+                    reader.kept.discard();
+                    Err(fault.to_string())
+                }
+            };
             (Some(Arc::new(config)), put)
         }
         Err(error) => (None, Err(error.to_string())),

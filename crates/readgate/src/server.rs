@@ -92,6 +92,9 @@ pub async fn serve(
     crate::recording::within_deadline(daemon.ledger.event(&started))
         .await
         .map_err(ServeFault::Ledger)?;
+    if !reload::record_start(&daemon, &hash).await {
+        return Err(ServeFault::Ledger("the configuration can't be recorded".to_owned()));
+    }
 
     let ledger_settings = config.ledger.settings(&host_name());
     daemon.console.found(path.clone(), &ledger_settings);
@@ -157,6 +160,7 @@ async fn close(daemon: Arc<Daemon>) -> Result<(), ServeFault> {
         if let Err(error) = daemon.usage.note(Timestamp::now()) {
             tracing::warn!(%error, "the bytes of the day can't be written down");
         }
+        daemon.kept.finish();
         let closed = daemon.ledger.close("signal");
         daemon.shipping.finish();
         closed

@@ -40,6 +40,7 @@ struct Members {
     reason: Member,
     verdict: Member,
     config_hash: Member,
+    not_compared: Member,
 }
 
 impl Members {
@@ -65,6 +66,7 @@ impl<'r> Collector<'r> {
             reason: Member::new("reason"),
             verdict: Member::new("verdict"),
             config_hash: Member::new("config_hash"),
+            not_compared: Member::new("not_compared"),
         };
         Self {
             request,
@@ -107,18 +109,23 @@ impl<'r> Collector<'r> {
             let reason = self.members.reason.text(line).map(unescaped).unwrap_or_default();
             self.note("login_failed", user, reason, time);
         } else if event.starts_with(b"start\"") || event.starts_with(b"config_load\"") {
-            self.config(line, time, counts && event.starts_with(b"start\""));
+            self.config(line, time, event.starts_with(b"start\""), counts);
         }
     }
 
-    /// What a reload changes is in its record. Of what was changed while no daemon ran, all that there
-    /// is to see is another hash.
-    fn config(&mut self, line: &[u8], time: &str, is_start: bool) {
+    /// What a reload changes is nothing to note; what was changed while no daemon ran is, and more so
+    /// where the record behind the start can't tell what that was.
+    fn config(&mut self, line: &[u8], time: &str, is_start: bool, counts: bool) {
         let Some(hash) = self.members.config_hash.text(line) else { return };
-        let node = self.node(line);
-        let what = format!("{node}: another configuration, by its SHA-256 {hash}, since the stop");
+        let (node, why) = (self.node(line), self.members.not_compared.text(line).map(unescaped));
+        let other = format!(
+            "{node}: another configuration, by its SHA-256 {hash}, since the stop; what differs, by \
+             search --event config_load"
+        );
+        let untold = why.map(|why| format!("{node}: what was changed can't be told: {why}"));
         let before = self.configs.insert(node, hash.to_owned());
-        if is_start && before.is_some_and(|before| before != hash) {
+        let is_other = is_start && before.is_some_and(|before| before != hash);
+        for what in is_other.then_some(other).into_iter().chain(untold).filter(|_| counts) {
             self.note("config_changed", String::new(), what, time);
         }
     }

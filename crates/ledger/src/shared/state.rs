@@ -85,6 +85,8 @@ pub(crate) struct State {
     pub(crate) syncs: u64,
     pub(crate) sync_time: Duration,
     pub(crate) last_checkpoint: Option<Arc<str>>,
+    /// What the records name as `kept_sha256`, which each checkpoint repeats.
+    pub(crate) kept: Option<Arc<str>>,
     pub(crate) refused: u64,
     /// Since when the thread is in a call to the file system.
     pub(crate) busy_since: Option<Instant>,
@@ -117,6 +119,7 @@ impl State {
             syncs: 0,
             sync_time: Duration::ZERO,
             last_checkpoint: None,
+            kept: None,
             refused: 0,
             busy_since: None,
             since_checkpoint: 0,
@@ -178,7 +181,8 @@ impl State {
             return;
         };
         let records = self.journal.last_sequence();
-        let body = OwnEvent::Checkpoint { why, records }.members();
+        let kept_sha256 = self.kept.as_deref();
+        let body = OwnEvent::Checkpoint { why, records, kept_sha256 }.members();
         // Without room the next record tries again.
         if self.has_room(Class::Own, entry_len(body.len())) {
             let _ = self.append(kind, &Body::new(&body));

@@ -4,7 +4,7 @@
 use config::whole_or_begun;
 
 /// A key, what it was, what it is: none of them is long.
-type Difference = (String, String, String);
+pub(super) type Difference = (String, String, String);
 
 /// Bytes of differences in one record. Each of them may become six in JSON.
 const PART: usize = 128 << 10;

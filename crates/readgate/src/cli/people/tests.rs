@@ -160,6 +160,15 @@ fn a_refused_command_changes_nothing() {
         ("user add bob --full-name Bob --reason again", "there is a user of that name already"),
         ("user add al --full-name Al --role nope --reason new", "no [[role]] is named \"nope\""),
         ("user add al --full-name Al --source x --reason new", "no [[source]] is named \"x\""),
+        (
+            "user add al --full-name Al --valid-until 2020-01-31 --reason new",
+            "the last day is over",
+        ),
+        (
+            "user add al --full-name Al --plugin caching_sha2_password --plugin caching_sha2_password \
+             --reason new",
+            "a plugin is named twice",
+        ),
         ("user role bob nope --reason x", "no [[role]] is named \"nope\""),
         ("user disable nobody --reason x", "there is no user of that name"),
         ("user show nobody", "there is no stored user \"nobody\""),
