@@ -1,8 +1,6 @@
 //! Many connections: thousands one after the other, a hundred and fifty at once. Nothing of
 //! them stays behind, at readgate or at the replica.
 
-use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Barrier;
 use std::sync::mpsc::channel;
@@ -11,31 +9,11 @@ use std::time::Duration;
 use readgate_tests::config::set;
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, ServerError};
-use readgate_tests::readgate::Readgate;
+use readgate_tests::readgate::{Footprint, Readgate};
 use readgate_tests::stage::{Stage, USER_PASSWORD};
 
 /// Growth that the bar allows.
 const MOST_GROWTH: u64 = 32 << 20;
-
-/// What the kernel says of the daemon.
-#[derive(Debug)]
-struct Footprint {
-    descriptors: usize,
-    resident: u64,
-}
-
-fn proc_folder(readgate: &Readgate) -> PathBuf {
-    PathBuf::from("/proc").join(readgate.id().to_string())
-}
-
-fn footprint(readgate: &Readgate) -> Footprint {
-    let folder = proc_folder(readgate);
-    let descriptors = fs::read_dir(folder.join("fd")).expect("the process runs").count();
-    let status = fs::read_to_string(folder.join("status")).expect("the process runs");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a size");
-    let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("kB");
-    Footprint { descriptors, resident: kib << 10 }
-}
 
 /// Sessions of this daemon's own account on the replica.
 fn replica_sessions(stage: &Stage, account: &str) -> usize {
@@ -72,12 +50,12 @@ fn comes_back(stage: &Stage, readgate: &Readgate, account: &str, before: &Footpr
     let kept = 8;
     let (most, limit) = (before.descriptors + kept, Duration::from_secs(10));
     wait_for("descriptors are given back", limit, || {
-        (footprint(readgate).descriptors <= most).then_some(())
+        (readgate.footprint().descriptors <= most).then_some(())
     });
     wait_for("the replica's sessions end", limit, || {
         (replica_sessions(stage, account) <= kept).then_some(())
     });
-    let after = footprint(readgate);
+    let after = readgate.footprint();
     let grown = after.resident.saturating_sub(before.resident);
     assert!(grown < MOST_GROWTH, "grown by {} kB: {before:?}, {after:?}", grown >> 10);
 }
@@ -108,7 +86,7 @@ on_both! {
     fn connections_that_come_and_go_leave_nothing_behind(stage) {
         let readgate = counted(stage, "counted_coming");
         leave(stage.enter(&readgate, "alice"), true);
-        let before = footprint(&readgate);
+        let before = readgate.footprint();
         // 2,000 that connect and go after the greeting, as probes do.
         for _ in 0..2_000 {
             drop(RawClient::connect(readgate.port).expect("a greeting"));
@@ -124,7 +102,7 @@ on_both! {
     fn a_hundred_and_fifty_log_in_at_once(stage) {
         let readgate = counted(stage, "counted_at_once");
         leave(stage.enter(&readgate, "alice"), true);
-        let before = footprint(&readgate);
+        let before = readgate.footprint();
         let start = Barrier::new(150);
         let log_in_with_the_others = |number: usize| {
             start.wait();

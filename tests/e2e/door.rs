@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use readgate_tests::config::set;
-use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, capability, tls_config};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
@@ -206,8 +205,7 @@ on_both! {
         for _ in 0..20 {
             RawClient::connect(readgate.port).expect_err("no greeting");
         }
-        readgate.signal("TERM");
-        wait_for("it ends", Duration::from_secs(20), || readgate.ended());
+        readgate.stop(Duration::from_secs(20));
         let denied = readgate.ledger().into_iter().filter(|one| one["event"] == "source_denied");
         // One more looked whether the daemon listens.
         assert_eq!(denied.count(), 21);

@@ -155,8 +155,7 @@ on_both! {
         let mut readgate = Readgate::start(&directory, config);
         let mut alice = stage.enter(&readgate, "alice");
         assert_eq!(alice.query("SELECT 1").value(), "1");
-        readgate.signal("TERM");
-        let status = wait_for("readgate ends", Duration::from_secs(60), || readgate.ended());
+        let status = readgate.stop(Duration::from_secs(60));
         assert!(status.success(), "{status}");
         // Words that nobody asked for would be the answer to the next statement.
         assert!(alice.receive().is_err());

@@ -276,8 +276,7 @@ on_both! {
         wait_until_ok("bob is let in again", Duration::from_secs(20), || try_login(stage, &node, "bob", BOBS));
         server.signal("STOP");
         wait_for("bob is refused again", SOON, || try_login(stage, &node, "bob", BOBS).err());
-        node.signal("TERM");
-        wait_for("it ends", SOON, || node.ended());
+        node.stop(SOON);
         server.signal("CONT");
     }
 }

@@ -63,8 +63,7 @@ fn an_anchor_that_hangs_holds_up_no_statement_and_no_stop() {
     daemon.record("checkpoint", |record| record["why"] == "rotation");
     assert_eq!(alice.query("SELECT 'after the checkpoint'").rows().len(), 1);
     drop(alice);
-    daemon.signal("TERM");
-    wait_for("the end", Duration::from_secs(20), || daemon.ended());
+    daemon.stop(Duration::from_secs(20));
     let copied = std::fs::metadata(&anchor).unwrap().len();
     holder.kill().unwrap();
     holder.wait().unwrap();

@@ -210,8 +210,7 @@ on_both! {
         });
         load.go_on(20);
         let begun = Instant::now();
-        daemon.signal("TERM");
-        let status = wait_for("readgate ends", LONG, || daemon.ended());
+        let status = daemon.stop(LONG);
         assert!(status.success(), "{status}");
         assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
         assert!(load.end() >= 20);
@@ -231,8 +230,7 @@ on_both! {
         let running = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'SELECT \\'cut%'";
         let run = |count: &str| (stage.server.sql(running).trim() == count).then_some(());
         wait_for("they run", LONG, || run("5"));
-        daemon.signal("TERM");
-        wait_for("the end", LONG, || daemon.ended());
+        daemon.stop(LONG);
         wait_for("they are gone", Duration::from_secs(10), || run("0"));
     }
 

@@ -404,8 +404,7 @@ here.backup(there); here.close()";
             let is_sealed = |path: &Path| path.extension().is_some_and(|end| end == "age");
             files.map(|entry| entry.unwrap().path()).any(|path| is_sealed(&path)).then_some(())
         });
-        readgate.signal("TERM");
-        wait_for("readgate ends", Duration::from_secs(20), || readgate.ended());
+        readgate.stop(Duration::from_secs(20));
         readgate.restart();
         wait_for("readgate is ready", Duration::from_secs(20), || {
             (readgate.http("/readyz")?.0 == 200).then_some(())

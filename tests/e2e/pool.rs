@@ -118,13 +118,11 @@ on_both! {
         let readgate = Readgate::start(&directory, config.clone());
         // Clients of two kinds by turns: what was kept ready for one doesn't suit the other.
         let found_rows = Login { capabilities: alice().capabilities ^ FOUND_ROWS, ..alice() };
-        let enter = |login: &Login, warm: u32| {
+        let enter = |login: &Login, warm: u64| {
             let enough = format!("{warm} warm connections");
             wait_for(&enough, Duration::from_secs(30), || {
-                let metrics = readgate.http("/metrics")?.1;
-                let found = "readgate_pool_connections{state=\"warm\"} ";
-                let found = metrics.lines().find_map(|line| line.strip_prefix(found))?;
-                (found.parse::<u32>().ok()? >= warm).then_some(())
+                let found = readgate.metric("readgate_pool_connections{state=\"warm\"}")?;
+                (found >= warm).then_some(())
             });
             login_at(readgate.port, &stage.ca_file(), login)
         };

@@ -22,8 +22,7 @@ fn reloaded(readgate: &Readgate, config: &toml::Table) -> u64 {
 
 /// Stops the daemon in good order. Its records, by a ledger that is whole.
 fn verified(mut readgate: Readgate) -> Vec<Value> {
-    readgate.signal("TERM");
-    wait_for("it ends", LONG, || readgate.ended());
+    readgate.stop(LONG);
     let folder = readgate.directory.join("ledger");
     let key = std::fs::read_to_string(folder.join("signing.pub")).unwrap();
     let folder = folder.display().to_string();

@@ -155,10 +155,7 @@ fn what_a_record_refers_to_is_what_ran_through_kills_and_renames() {
         daemon.restart();
         daemon.record("recovered", |_| true);
     }
-    daemon.signal("TERM");
-    readgate_tests::place::wait_for("it ends", std::time::Duration::from_secs(10), || {
-        daemon.ended()
-    });
+    daemon.stop(std::time::Duration::from_secs(10));
     let referring = references(&folder);
     assert!(referring.iter().all(|count| *count > 300), "{referring:?}");
 }

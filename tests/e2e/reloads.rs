@@ -98,8 +98,7 @@ on_both! {
         wait_for("it is told", LONG, || daemon.log().contains("a reload takes long").then_some(()));
         let page = daemon.http("/metrics").unwrap().1;
         assert!(page.contains("readgate_config_last_reload_ok 0\n"), "{page}");
-        daemon.signal("TERM");
-        let status = wait_for("readgate ends", LONG, || daemon.ended());
+        let status = daemon.stop(LONG);
         assert!(status.success(), "{status}");
         daemon.record("stop", |_| true);
     }
@@ -323,8 +322,7 @@ on_both! {
         set(&mut config, "limits.drain", "0s");
         std::fs::write(directory.join("proxy.toml"), config.to_string()).unwrap();
         stage.enter(&readgate, "olga").query("RELOAD").expect_ok();
-        readgate.signal("TERM");
-        assert!(wait_for("readgate ends", LONG, || readgate.ended()).success());
+        assert!(readgate.stop(LONG).success());
     }
 
     fn rules_for_credentials_count_at_a_reload_for_what_users_do_by_themselves(stage) {

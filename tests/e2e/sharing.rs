@@ -39,16 +39,10 @@ fn sharing(stage: &Stage, name: &str, connections: i64) -> Readgate {
     Readgate::start(&directory, config)
 }
 
-fn metric(readgate: &Readgate, name: &str) -> Option<u64> {
-    let metrics = readgate.http("/metrics")?.1;
-    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-    value.parse().ok()
-}
-
 /// Waits until so many sessions have lent their connection.
 fn until_lent(readgate: &Readgate, sessions: u64) {
     wait_for("sessions that have lent their connection", SOON, || {
-        (metric(readgate, "readgate_sessions_without_connection")? == sessions).then_some(())
+        (readgate.metric("readgate_sessions_without_connection")? == sessions).then_some(())
     });
 }
 
@@ -226,7 +220,7 @@ on_both! {
             }
             one.say("SELECT subject_id FROM clinical.subjects LIMIT 11");
         }
-        let borrowed = metric(&readgate, "readgate_connections_borrowed_total").expect("it counts");
+        let borrowed = readgate.metric("readgate_connections_borrowed_total").expect("it counts");
         assert!(borrowed >= 80, "{borrowed}");
     }
 
@@ -252,7 +246,7 @@ on_both! {
                 std::thread::sleep(Duration::from_millis(25));
             }
         }
-        let borrowed = metric(&readgate, "readgate_connections_borrowed_total").expect("it counts");
+        let borrowed = readgate.metric("readgate_connections_borrowed_total").expect("it counts");
         assert!(borrowed >= 60, "{borrowed}");
     }
 

@@ -6,7 +6,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use readgate_tests::config::set;
-use readgate_tests::place::wait_for;
 use readgate_tests::readgate::{Readgate, run};
 use readgate_tests::server::Flavour;
 use readgate_tests::stage::stage;
@@ -16,11 +15,6 @@ use toml::Table;
 use crate::reloads::{LONG, reload, start};
 
 const BY_START: &str = "in force by a start";
-
-fn stop(readgate: &mut Readgate) {
-    readgate.signal("TERM");
-    wait_for("it stops", LONG, || readgate.ended());
-}
 
 fn write(readgate: &Readgate, config: &Table) {
     fs::write(readgate.directory.join("proxy.toml"), config.to_string()).unwrap();
@@ -62,7 +56,7 @@ fn what_was_changed_while_no_daemon_ran_is_on_record() {
     assert_eq!(mode & 0o7777, 0o600);
 
     // What is the same is no change: neither at an orderly start nor after a crash.
-    stop(&mut readgate);
+    readgate.stop(LONG);
     readgate.restart();
     readgate.kill();
 
@@ -89,14 +83,14 @@ fn what_was_changed_while_no_daemon_ran_is_on_record() {
     readgate.kill();
     let load = restart_with(&mut readgate, &mut config, "9m");
     assert_eq!(load["differences"], json!([["limits.idle_timeout", "\"8m\"", "\"9m\""]]));
-    stop(&mut readgate);
+    readgate.stop(LONG);
 
     // A kill right behind the record leaves it under its other name.
     fs::rename(kept(&readgate), kept(&readgate).with_extension("new")).unwrap();
     let load = restart_with(&mut readgate, &mut config, "10m");
     assert_eq!(load["differences"], json!([["limits.idle_timeout", "\"9m\"", "\"10m\""]]));
     assert_eq!(kept(&readgate).extension(), None);
-    stop(&mut readgate);
+    readgate.stop(LONG);
     let records = readgate.ledger();
     let loads = records.iter().filter(|record| record["event"] == "config_load").count();
     assert_eq!(loads, 5);
@@ -109,7 +103,7 @@ fn a_change_is_not_hidden_by_a_kept_configuration_that_was_changed_too() {
     let (mut readgate, mut config) = start(stage(Flavour::MariaDb), "kept_meddled");
     let path = kept(&readgate);
     let first = fs::read(&path).unwrap();
-    stop(&mut readgate);
+    readgate.stop(LONG);
     restart_with(&mut readgate, &mut config, "7m");
     let as_is_now = |idle_timeout: &str| {
         fs::read_to_string(&path).unwrap().replace("\\\"7m\\\"", &format!("\\\"{idle_timeout}\\\""))
@@ -128,21 +122,21 @@ fn a_change_is_not_hidden_by_a_kept_configuration_that_was_changed_too() {
             assert_eq!(users.count(), all, "{load}");
         };
     let edited = as_is_now("8m");
-    stop(&mut readgate);
+    readgate.stop(LONG);
     fs::write(&path, edited).unwrap();
     not_compared(&mut readgate, &mut config, "8m", "is not what the ledger names");
     readgate.kill();
     fs::write(&path, first).unwrap();
     not_compared(&mut readgate, &mut config, "9m", "is not what the ledger names");
-    stop(&mut readgate);
+    readgate.stop(LONG);
     fs::remove_file(&path).unwrap();
     not_compared(&mut readgate, &mut config, "10m", "No such file");
 
     // The next one can be told again.
-    stop(&mut readgate);
+    readgate.stop(LONG);
     let load = restart_with(&mut readgate, &mut config, "11m");
     assert_eq!(load["differences"], json!([["limits.idle_timeout", "\"10m\"", "\"11m\""]]));
-    stop(&mut readgate);
+    readgate.stop(LONG);
     let ledger = readgate.directory.join("ledger").display().to_string();
     let report = run(&["ledger", "report", &ledger, "--format", "json"], "");
     let report: Value = serde_json::from_slice(&report.stdout).unwrap();
@@ -179,7 +173,7 @@ fn a_configuration_that_cannot_be_kept_comes_into_force_all_the_same() {
 
     // A stop tries once more.
     fs::remove_dir_all(&in_the_way).unwrap();
-    stop(&mut readgate);
+    readgate.stop(LONG);
     let load = restart_with(&mut readgate, &mut config, "9m");
     assert_eq!(load["differences"], json!([["limits.idle_timeout", "\"8m\"", "\"9m\""]]), "{load}");
 }

@@ -28,6 +28,7 @@ mod words;
 
 use std::time::Duration;
 
+use readgate_tests::place::wanted;
 use readgate_tests::server::Flavour;
 
 #[test]
@@ -53,9 +54,8 @@ fn mysql_looks_for_no_stored_function_behind_a_word_that_passes() {
 /// How long each fuzzing test lasts: a moment, or what READGATE_FUZZ_MINUTES says; the seed is
 /// READGATE_FUZZ_SEED, or 1.
 fn fuzzing() -> (Duration, u64) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let lasts = number("READGATE_FUZZ_MINUTES").map_or(5, |minutes| minutes * 60);
-    (Duration::from_secs(lasts), number("READGATE_FUZZ_SEED").unwrap_or(1))
+    let lasts = wanted("READGATE_FUZZ_MINUTES").map_or(5, |minutes| minutes * 60);
+    (Duration::from_secs(lasts), wanted("READGATE_FUZZ_SEED").unwrap_or(1))
 }
 
 #[test]

@@ -11,7 +11,7 @@ use readgate_tests::dice::Dice;
 use readgate_tests::protocol::LAST_ROW_SENT;
 use readgate_tests::protocol::capability::{DEPRECATE_EOF, MULTI_STATEMENTS};
 use readgate_tests::protocol::ok_status;
-use readgate_tests::raw::{Login, RawClient, Response};
+use readgate_tests::raw::{Login, RawClient, Response, ServerError};
 use readgate_tests::stage::USER_PASSWORD;
 
 /// Rows of `subjects`, less than there are.
@@ -88,7 +88,7 @@ impl<'r> Client<'r> {
         }
         let mut client = RawClient::connect(self.round.port)?;
         client.start_tls(&self.round.ca_file, &login)?;
-        client.try_login(&login)?.map_err(|error| io::Error::other(error.to_string()))?;
+        client.try_login(&login)?.map_err(|error| told(&error))?;
         self.has_mode = false;
         for _ in 0..self.dice.roll(40) {
             if self.round.is_over.load(Ordering::Relaxed) {
@@ -122,9 +122,8 @@ impl<'r> Client<'r> {
         let tag = self.tag(false);
         let rows = 1 + self.dice.roll(5);
         let sql = format!("SELECT '{tag}', s.* FROM clinical.subjects AS s LIMIT {rows}");
-        client.send_command(3, sql.as_bytes())?;
-        let response = self.answer(client)?;
-        self.is_own(&response, &tag, rows)
+        let response = self.query(client, &sql)?;
+        is_own(&response, &tag, rows)
     }
 
     fn many_rows(&mut self, client: &mut RawClient) -> io::Result<()> {
@@ -134,31 +133,29 @@ impl<'r> Client<'r> {
             "SELECT '{tag}', v.*, '{padding}' FROM clinical.visits AS v JOIN clinical.subjects \
              AS s USING (subject_id) ORDER BY v.visit_id LIMIT {MANY}"
         );
-        client.send_command(3, sql.as_bytes())?;
-        let response = self.answer(client)?;
-        self.is_own(&response, &tag, MANY)
+        let response = self.query(client, &sql)?;
+        is_own(&response, &tag, MANY)
     }
 
     fn prepared(&mut self, client: &mut RawClient) -> io::Result<()> {
         let sql = "SELECT ?, COUNT(*) FROM clinical.subjects WHERE subject_id < 50";
-        let statement = self.prepare(client, sql)?;
+        let statement = prepare(client, sql)?;
         for _ in 0..1 + self.dice.roll(3) {
             let tag = self.tag(false);
             client.send_command(0x17, &execution(statement, 0, &tag))?;
             let response = self.answer(client)?;
-            self.is_own(&response, &tag, 1)?;
+            is_own(&response, &tag, 1)?;
         }
         client.send_command(0x19, &statement.to_le_bytes())
     }
 
     /// Fetches some of the rows, perhaps all.
     fn cursor(&mut self, client: &mut RawClient) -> io::Result<()> {
-        let statement =
-            self.prepare(client, "SELECT ?, s.* FROM clinical.subjects AS s LIMIT 100")?;
+        let statement = prepare(client, "SELECT ?, s.* FROM clinical.subjects AS s LIMIT 100")?;
         let tag = self.tag(false);
         client.send_command(0x17, &execution(statement, 1, &tag))?;
         let response = client.read_response()?;
-        self.check(&response)?;
+        check(&response)?;
         self.last().is_begun = true;
         for _ in 0..self.dice.roll(5) {
             client.send_command(0x1c, &[statement.to_le_bytes(), 40_u32.to_le_bytes()].concat())?;
@@ -176,15 +173,13 @@ impl<'r> Client<'r> {
             1 => format!("SELECT '{tag}' INTO OUTFILE '/tmp/{tag}'"),
             _ => format!("UPDATE clinical.subjects SET sex = '{tag}'"),
         };
-        client.send_command(3, sql.as_bytes())?;
-        self.answer(client).map(drop)
+        self.query(client, &sql).map(drop)
     }
 
     fn mistake(&mut self, client: &mut RawClient) -> io::Result<()> {
         let tag = self.tag(false);
         let sql = format!("SELECT '{tag}' FROM clinical.no_such_table");
-        client.send_command(3, sql.as_bytes())?;
-        self.answer(client)?;
+        self.query(client, &sql)?;
         match &self.last().end {
             Some(End::Error(1146)) => Ok(()),
             other => Err(io::Error::other(format!("no such table, but {other:?}"))),
@@ -198,7 +193,7 @@ impl<'r> Client<'r> {
         let sql = tags.clone().map(|tag| format!("SELECT '{tag}'")).join("; ");
         client.send_command(3, sql.as_bytes())?;
         let response = client.read_response()?;
-        self.check(&response)?;
+        check(&response)?;
         for said in &mut self.said[first..] {
             (said.is_begun, said.end) = (true, Some(End::Rows(1)));
         }
@@ -209,11 +204,11 @@ impl<'r> Client<'r> {
 
     fn transaction(&mut self, client: &mut RawClient) -> io::Result<()> {
         let begin = client.try_query("START TRANSACTION")?;
-        self.check(&begin)?;
+        check(&begin)?;
         self.few_rows(client)?;
         self.few_rows(client)?;
         let end = client.try_query(if self.dice.roll(2) == 0 { "COMMIT" } else { "ROLLBACK" })?;
-        self.check(&end)
+        check(&end)
     }
 
     /// Changes what a session remembers, or forgets it all.
@@ -236,16 +231,15 @@ impl<'r> Client<'r> {
                 client.read_response()?
             }
         };
-        self.check(&response)
+        check(&response)
     }
 
     /// Looks whether its session is as it left it.
     fn remember(&mut self, client: &mut RawClient) -> io::Result<()> {
         let tag = self.tag(false);
         let sql = format!("SELECT '{tag}', @@sql_mode LIKE '%ANSI_QUOTES%'");
-        client.send_command(3, sql.as_bytes())?;
-        let response = self.answer(client)?;
-        self.is_own(&response, &tag, 1)?;
+        let response = self.query(client, &sql)?;
+        is_own(&response, &tag, 1)?;
         let mode = if self.has_mode { b"1" } else { b"0" };
         assert_eq!(response.rows()[0][1], Some(mode.to_vec()), "the mode of {tag}'s session");
         Ok(())
@@ -263,13 +257,6 @@ impl<'r> Client<'r> {
 
     // ---- what it hears ---------------------------------------------------------------
 
-    fn prepare(&mut self, client: &mut RawClient, sql: &str) -> io::Result<u32> {
-        match client.try_prepare(sql)? {
-            Ok(statement) => Ok(statement.id),
-            Err(error) => Err(io::Error::other(error.to_string())),
-        }
-    }
-
     /// A new tag, for a statement that is about to be sent.
     fn tag(&mut self, is_write: bool) -> String {
         let tag = format!("soak-{}-{}-{}", self.round.number, self.number, self.said.len());
@@ -279,6 +266,12 @@ impl<'r> Client<'r> {
 
     fn last(&mut self) -> &mut Said {
         self.said.last_mut().expect("something was said")
+    }
+
+    /// Says what was tagged last, and hears the answer.
+    fn query(&mut self, client: &mut RawClient, sql: &str) -> io::Result<Response> {
+        client.send_command(3, sql.as_bytes())?;
+        self.answer(client)
     }
 
     /// The answer to what was said last.
@@ -295,20 +288,28 @@ impl<'r> Client<'r> {
         });
         Ok(response)
     }
+}
 
-    /// Whether the answer is all there and nobody else's.
-    fn is_own(&self, response: &Response, tag: &str, rows: usize) -> io::Result<()> {
-        self.check(response)?;
-        assert_eq!(response.row_count(), rows, "rows of {tag}");
-        let holds = |row: &[u8]| row.windows(tag.len()).any(|part| part == tag.as_bytes());
-        let strangers = response.raw_rows().filter(|row| !holds(row)).count();
-        assert_eq!(strangers, 0, "rows of somebody else in the answer to {tag}");
-        Ok(())
-    }
+fn told(error: &ServerError) -> io::Error {
+    io::Error::other(error.to_string())
+}
 
-    fn check(&self, response: &Response) -> io::Result<()> {
-        response.error().map_or(Ok(()), |error| Err(io::Error::other(error.to_string())))
-    }
+fn check(response: &Response) -> io::Result<()> {
+    response.error().map_or(Ok(()), |error| Err(told(&error)))
+}
+
+/// Whether the answer is all there and nobody else's.
+fn is_own(response: &Response, tag: &str, rows: usize) -> io::Result<()> {
+    check(response)?;
+    assert_eq!(response.row_count(), rows, "rows of {tag}");
+    let holds = |row: &[u8]| row.windows(tag.len()).any(|part| part == tag.as_bytes());
+    let strangers = response.raw_rows().filter(|row| !holds(row)).count();
+    assert_eq!(strangers, 0, "rows of somebody else in the answer to {tag}");
+    Ok(())
+}
+
+fn prepare(client: &mut RawClient, sql: &str) -> io::Result<u32> {
+    client.try_prepare(sql)?.map(|statement| statement.id).map_err(|error| told(&error))
 }
 
 /// What follows COM_STMT_EXECUTE: a statement with one parameter, a string.

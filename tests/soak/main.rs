@@ -21,6 +21,7 @@ mod trouble;
 use std::time::{Duration, Instant};
 
 use readgate_tests::dice::Dice;
+use readgate_tests::place::wanted;
 use readgate_tests::server::Flavour;
 
 use scene::Scene;
@@ -36,9 +37,8 @@ fn mysql_survives_a_long_day() {
 }
 
 fn run(flavour: Flavour) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let minutes = number("READGATE_SOAK_MINUTES");
-    let seed = number("READGATE_SOAK_SEED").unwrap_or(1);
+    let minutes = wanted("READGATE_SOAK_MINUTES");
+    let seed = wanted("READGATE_SOAK_SEED").unwrap_or(1);
     let round = Duration::from_secs(if minutes.is_some() { 20 } else { 3 });
     let end = Instant::now() + Duration::from_secs(60 * minutes.unwrap_or(0));
     let mut dice = Dice::new(seed);

@@ -6,33 +6,25 @@ use std::time::{Duration, Instant};
 
 use readgate_tests::config::{for_server, set};
 use readgate_tests::dice::Dice;
-use readgate_tests::place::{scratch_of, wait_for, wait_until_ok};
-use readgate_tests::readgate::Readgate;
+use readgate_tests::place::{scratch_of, wait_until_ok};
+use readgate_tests::readgate::{Footprint, Readgate};
 use readgate_tests::server::{Flavour, Server};
 use readgate_tests::stage::users;
 
 use crate::client::{Client, Round, Said};
 use crate::records::Witness;
-use crate::trouble::Trouble;
+use crate::trouble::{LONGEST_STOP, Trouble};
 
 /// Clients at a time.
 const CLIENTS: usize = 16;
 /// Connections that may wait at the replica: each client's, on two workers, in two forms of results.
-const MOST_WARM: usize = 2 * 2 * CLIENTS;
+const MOST_WARM: u64 = 2 * 2 * CLIENTS as u64;
 /// Connections that the daemon may have there for itself.
-const OWN: usize = 3;
+const OWN: u64 = 3;
 /// Bytes that the daemon may have grown by since its third quiet round, beside a quarter.
 const SLACK: u64 = 16 << 20;
 /// Files that it may have open at one time and not at another: of the ledger, of a reload.
 const MORE_FILES: usize = 8;
-
-/// What the daemon holds while nobody is there.
-#[derive(Debug, Clone, Copy)]
-struct Size {
-    resident: u64,
-    files: usize,
-    threads: u64,
-}
 
 pub(crate) struct Scene {
     replica: Server,
@@ -41,7 +33,7 @@ pub(crate) struct Scene {
     /// Tables and written transactions as they were.
     data: String,
     /// Of the daemon's process, which has this id, after each quiet round.
-    sizes: (u32, Vec<Size>),
+    sizes: (u32, Vec<Footprint>),
 }
 
 /// Tables and what was ever written to them.
@@ -84,14 +76,14 @@ impl Scene {
     }
 
     /// Holds a size against that of the same process after its third quiet round.
-    fn has_not_grown(&mut self, size: Size) {
+    fn has_not_grown(&mut self, size: Footprint) {
         if self.sizes.0 != self.daemon.id() {
             self.sizes = (self.daemon.id(), Vec::new());
         }
         self.sizes.1.push(size);
         if let Some(before) = self.sizes.1.get(2) {
             let is_as_large = size.resident <= before.resident * 5 / 4 + SLACK
-                && size.files <= before.files + MORE_FILES
+                && size.descriptors <= before.descriptors + MORE_FILES
                 && size.threads <= before.threads;
             assert!(is_as_large, "it grows: {:?}", self.sizes.1);
         }
@@ -143,40 +135,31 @@ impl Scene {
     }
 
     /// How many connections to the replica the daemon says it has in this state.
-    fn pool(&self, state: &str) -> usize {
-        let (_, metrics) = self.daemon.http("/metrics").expect("the daemon answers");
-        let name = format!("readgate_pool_connections{{state=\"{state}\"}} ");
-        let line = metrics.lines().find_map(|line| line.strip_prefix(&name)).expect("a line");
-        line.parse().expect("a number")
+    fn pool(&self, state: &str) -> u64 {
+        let series = format!("readgate_pool_connections{{state=\"{state}\"}}");
+        self.daemon.metric(&series).expect("the daemon answers")
     }
 
     /// What the daemon holds once the round's sessions have ended, and their connections.
-    fn size(&self) -> Size {
+    fn size(&self) -> Footprint {
         wait_until_ok("connections are given back", Duration::from_secs(60), || {
             let sql = "SELECT ID, COMMAND, TIME, INFO FROM information_schema.PROCESSLIST \
                        WHERE USER = 'readonly_shared'";
             let open = self.replica.sql(sql);
             let (used, warm) = (self.pool("in_use"), self.pool("warm"));
-            if used == 0 && warm <= MOST_WARM && open.lines().count() <= warm + OWN {
+            if used == 0 && warm <= MOST_WARM && open.lines().count() as u64 <= warm + OWN {
                 Ok(())
             } else {
                 Err(format!("{used} in use, {warm} warm, at the replica:\n{open}"))
             }
         });
-        let process = format!("/proc/{}", self.daemon.id());
-        let status = std::fs::read_to_string(format!("{process}/status")).expect("it runs");
-        let number = |name: &str| -> u64 {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
-            line.split_whitespace().next().expect("a number").parse().expect("a number")
-        };
-        let files = std::fs::read_dir(format!("{process}/fd")).expect("it runs").count();
-        Size { resident: number("VmRSS:") << 10, files, threads: number("Threads:") }
+        self.daemon.footprint()
     }
 
-    /// The daemon ends in order, leaves an intact ledger.
+    /// The daemon ends in order and leaves an intact ledger.
     pub(crate) fn end(mut self) {
-        self.daemon.signal("TERM");
-        wait_for("the daemon has stopped", Duration::from_secs(60), || self.daemon.ended());
+        let status = self.daemon.stop(LONGEST_STOP);
+        assert!(status.success(), "it ended with {status}:\n{}", self.daemon.log());
         self.witness.verify();
     }
 }

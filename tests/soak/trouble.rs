@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use readgate_tests::config::set;
 use readgate_tests::dice::Dice;
-use readgate_tests::place::wait_for;
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Server;
 use toml::Table;
@@ -32,6 +31,8 @@ const ALL: [Trouble; 6] = [
     Trouble::DaemonStopped,
 ];
 
+/// Within this the daemon ends when it is told to.
+pub(crate) const LONGEST_STOP: Duration = Duration::from_secs(60);
 /// How long what hangs does.
 const HANGS: Duration = Duration::from_millis(1500);
 
@@ -49,9 +50,7 @@ impl Trouble {
                 daemon.restart();
             }
             Self::DaemonStopped => {
-                daemon.signal("TERM");
-                let status =
-                    wait_for("the daemon has stopped", Duration::from_secs(60), || daemon.ended());
+                let status = daemon.stop(LONGEST_STOP);
                 assert!(status.success(), "it ended with {status}:\n{}", daemon.log());
                 daemon.restart();
             }

@@ -65,6 +65,11 @@ pub fn scratch_of(program: &str) -> &'static Path {
     path
 }
 
+/// A number from the environment, such as how long to run.
+pub fn wanted(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
 /// A port that nobody listens on, never given out twice in this process. All are below the
 /// range from which the kernel takes the ports of outgoing connections.
 pub fn free_port() -> u16 {

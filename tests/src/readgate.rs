@@ -6,7 +6,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -36,6 +36,17 @@ pub fn run(arguments: &[&str], input: &str) -> Output {
     // A program that ends without reading its input is no fault of the test.
     let _ = child.stdin.take().expect("piped").write_all(input.as_bytes());
     child.wait_with_output().expect("readgate ends")
+}
+
+/// What a process holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Footprint {
+    /// Files and sockets that are open.
+    pub descriptors: usize,
+    /// Bytes of memory in use.
+    pub resident: u64,
+    /// Threads.
+    pub threads: u64,
 }
 
 /// A running daemon.
@@ -93,8 +104,34 @@ impl Readgate {
         self.process.signal(name);
     }
 
+    /// SIGTERM, and its exit status: it must end within that time.
+    pub fn stop(&mut self, limit: Duration) -> ExitStatus {
+        self.signal("TERM");
+        wait_for("readgate ends", limit, || self.ended())
+    }
+
+    /// What the kernel says of it now.
+    pub fn footprint(&self) -> Footprint {
+        let folder = PathBuf::from("/proc").join(self.id().to_string());
+        let descriptors = fs::read_dir(folder.join("fd")).expect("the process runs").count();
+        let status = fs::read_to_string(folder.join("status")).expect("the process runs");
+        let number = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+            line.split_whitespace().next().expect("a number").parse().expect("a number")
+        };
+        Footprint { descriptors, resident: number("VmRSS:") << 10, threads: number("Threads:") }
+    }
+
+    /// The value of a series of its metrics, a whole number; `None` while there is none.
+    pub fn metric(&self, series: &str) -> Option<u64> {
+        let (_, metrics) = self.http("/metrics")?;
+        let value =
+            metrics.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '))?;
+        value.parse().ok()
+    }
+
     /// Its exit status, if it has ended.
-    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+    pub fn ended(&mut self) -> Option<ExitStatus> {
         self.process.ended()
     }
 

@@ -23,13 +23,18 @@ impl ConfigHash {
     /// The hash of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         let hash = digest(&SHA256, bytes);
-        Self(hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(hash.as_ref()))
     }
 
     /// The digits.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// As hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl fmt::Display for ConfigHash {

@@ -42,11 +42,7 @@ const LONGEST_TORN: u64 = 64 << 10;
 pub(crate) fn append_lines(path: &Path, lines: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options.append(true).read(true).create(true).mode(0o640).open(path)?;
-    let len = file.metadata()?.len();
-    let from = len.saturating_sub(LONGEST_TORN);
-    file.seek(SeekFrom::Start(from))?;
-    let mut end = Vec::new();
-    (&file).take(LONGEST_TORN).read_to_end(&mut end)?;
+    let (from, end) = end_of(&mut file, LONGEST_TORN)?;
     let whole = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     if whole < end.len() {
         let cut = from + u64::try_from(whole).unwrap_or(0);
@@ -55,6 +51,18 @@ pub(crate) fn append_lines(path: &Path, lines: &[u8]) -> io::Result<()> {
     }
     file.write_all(lines)?;
     file.sync_data()
+}
+
+/// The last bytes of a file, `most` of them at most, and where they begin.
+///
+/// # Errors
+/// If it can't be read.
+pub fn end_of(file: &mut File, most: u64) -> io::Result<(u64, Vec<u8>)> {
+    let from = file.metadata()?.len().saturating_sub(most);
+    file.seek(SeekFrom::Start(from))?;
+    let mut end = Vec::new();
+    file.take(most).read_to_end(&mut end)?;
+    Ok((from, end))
 }
 
 /// Endings of a ledger file's name: as written, compressed, compressed and encrypted.

@@ -66,7 +66,7 @@ mod writer;
 
 pub use age_file::Recipient;
 pub use fault::{LedgerError, LedgerFault};
-pub use files::{newest_file, safe_name};
+pub use files::{end_of, newest_file, safe_name};
 pub use keys::{PublicKey, keygen, rotate_key};
 pub use ledger::Ledger;
 pub use mask::{password_parameters, passwords as without_passwords, tells_password};

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::Path;
 
 use base64::Engine;
@@ -145,8 +145,9 @@ fn find_end(directory: &Path, node: &str, files: &mut Files) -> Result<End, Ledg
     if end.kept.is_none() {
         // A file that has just begun: the one before ends with a checkpoint, whatever became of it.
         // A copy that can't be read is no reason not to start.
-        let copies = last_lines(&directory.join(checkpoints_name(node)));
-        end.kept = copies.ok().and_then(|lines| kept_in(&lines));
+        let copies = File::open(directory.join(checkpoints_name(node)))
+            .and_then(|mut file| files::end_of(&mut file, LAST_LINES));
+        end.kept = copies.ok().and_then(|(_, lines)| kept_in(&lines));
     }
     Ok(end)
 }
@@ -199,16 +200,6 @@ fn find_end_of(path: &Path, files: &mut Files, end: &mut End) -> Result<bool, Le
 fn kept_in(records: &[u8]) -> Option<String> {
     let at = memchr::memmem::rfind(records, KEPT)? + KEPT.len();
     from_hex::<32>(records.get(at..at + 64)?).map(|hash| hex(&hash))
-}
-
-/// The end of a file: some lines, the first of them perhaps in part.
-fn last_lines(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let from = file.metadata()?.len().saturating_sub(LAST_LINES);
-    file.seek(SeekFrom::Start(from))?;
-    let mut bytes = Vec::new();
-    file.take(LAST_LINES).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Takes a torn tail off a file and returns what it was.

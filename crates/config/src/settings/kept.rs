@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use toml::de::DeValue;
 
 use super::{Place, SECRET, SHOWN, Settings, is_alike, whole_or_begun};
-use crate::load::ConfigHash;
+use crate::load::{ConfigHash, hex};
 
 /// The form of the text: one of another form can't be compared with.
 const VERSION: u64 = 1;
@@ -58,7 +58,7 @@ impl Place<'_> {
         let read = DeValue::parse(self.value()).ok();
         let text = read.as_ref().and_then(|value| value.get_ref().as_str());
         let hash = hmac::sign(key, [path, text.unwrap_or(self.value())].join("\n").as_bytes());
-        hash.as_ref().iter().take(HASH).map(|byte| format!("{byte:02x}")).collect()
+        hex(hash.as_ref().get(..HASH).unwrap_or_default())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The end of the ledger's file, for the console: records as they stand there, so texts are
 //! as the privacy setting has them. Reads a bounded piece from the end.
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
 use std::path::Path;
 
 use rusqlite::types::Value;
@@ -74,12 +74,7 @@ fn time(record: &Json) -> Value {
 
 /// The last whole lines of a file.
 fn last_lines(path: &Path) -> io::Result<Vec<String>> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let begin = length.saturating_sub(PIECE);
-    file.seek(SeekFrom::Start(begin))?;
-    let mut bytes = Vec::new();
-    file.take(PIECE).read_to_end(&mut bytes)?;
+    let (begin, bytes) = ledger::end_of(&mut File::open(path)?, PIECE)?;
     let text = String::from_utf8_lossy(&bytes);
     let whole = text.rfind('\n').and_then(|end| text.get(..end)).unwrap_or_default();
     // A piece from the middle begins inside a line.
