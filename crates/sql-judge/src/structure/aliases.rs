@@ -17,6 +17,11 @@ fn an_alias_hides_a_column_only_where_servers_look_for_aliases_first() {
         ("SELECT 1 AS a FROM t ORDER BY a + 1", "t.a"),
         ("SELECT 1 AS a, 2 AS b FROM t ORDER BY LENGTH(a), b IS NULL", "t.a t.b"),
         ("SELECT 1 AS a FROM t GROUP BY b HAVING MAX(a) > 1", "t.a t.b"),
+        ("SELECT 1 AS a FROM t ORDER BY a SOUNDS LIKE 'x'", "t.a"),
+        ("SELECT 1 AS b FROM t ORDER BY SUM(a) OVER (PARTITION BY a, b)", "t.a t.b"),
+        ("SELECT 1 AS b FROM t ORDER BY SUM(a) OVER (PARTITION BY (b) ORDER BY c)", "t.a t.b t.c"),
+        // Not every server takes the Kelvin sign for a k.
+        ("SELECT 1 AS `\u{212a}` FROM t ORDER BY k", "t.k"),
         (
             "SELECT YEAR(a) year, MAX(b) - INTERVAL 1 day day FROM t GROUP BY a ORDER BY year, day",
             "t.a t.b",
@@ -32,8 +37,15 @@ fn an_alias_hides_a_column_only_where_servers_look_for_aliases_first() {
 }
 
 #[test]
-fn behind_group_by_an_alias_may_be_a_column() {
+fn behind_group_by_and_in_parentheses_an_alias_may_be_a_column() {
     for (text, expected) in [
+        ("SELECT 1 AS a FROM t ORDER BY (a) + 1", "?.a"),
+        ("SELECT 1 AS a FROM t ORDER BY 1 + (a)", "?.a"),
+        ("SELECT 1 AS a FROM t ORDER BY (a) IS NULL, (b)", "?.a t.b"),
+        ("SELECT 1 AS a FROM t ORDER BY CASE WHEN (a) THEN 1 END", "?.a"),
+        ("SELECT 1 AS a FROM t ORDER BY b IN (2, a)", "?.a t.b"),
+        ("SELECT 1 AS a FROM t ORDER BY ROW(a, 1) = (1, 1)", "?.a"),
+        ("SELECT MAX(a) AS a FROM t ORDER BY (a)", "t.a"),
         ("SELECT a + 1 AS x, COUNT(*) FROM t GROUP BY x", "?.x t.a"),
         ("SELECT MAX(a) AS x FROM t GROUP BY X HAVING x > 1 ORDER BY x", "?.X t.a"),
         ("SELECT 1 AS a FROM t GROUP BY (a), b WITH ROLLUP", "?.a t.b"),

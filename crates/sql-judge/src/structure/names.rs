@@ -157,9 +157,11 @@ impl Reader<'_> {
         let next = name.next;
         let begins = before.is_word(K::BY) || before.is(b',') || before.is(b'(');
         let ends = next.kind != Kind::Symbol || [b',', b')', b';'].iter().any(|&end| next.is(end));
-        let is_mod = || self.walk.bytes(next).eq_ignore_ascii_case(b"MOD");
+        // `x MEMBER OF (y)`, `x SOUNDS LIKE y`.
+        let words: [&[u8]; 3] = [b"MOD", b"MEMBER", b"SOUNDS"];
+        let is_other = || words.iter().any(|word| self.walk.bytes(next).eq_ignore_ascii_case(word));
         let is_operator =
-            next.kind == Kind::Word && (OPERATORS.contains(&next.keyword) || is_mod());
+            next.kind == Kind::Word && (OPERATORS.contains(&next.keyword) || is_other());
         begins && ends && !is_operator
     }
 

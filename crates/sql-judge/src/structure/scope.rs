@@ -97,7 +97,7 @@ pub(super) struct Scope {
     pub(super) is_table: bool,
     pub(super) view: View,
     pub(super) sources: Vec<Source>,
-    /// Names that it gives to its own columns, in lower case.
+    /// Names that it gives to its own columns, in lower case as far as all servers have the same.
     aliases: HashSet<String>,
     names: Once<Noted>,
     /// There were more names than are kept.
@@ -111,7 +111,7 @@ pub(super) enum Alias {
     Never,
     /// Before a column of that name: behind ORDER BY and HAVING.
     First,
-    /// Where there is no column of that name: behind GROUP BY.
+    /// Where there may be no column of that name: behind GROUP BY and in parentheses.
     Last,
 }
 
@@ -185,7 +185,7 @@ impl Scope {
 
     /// A name that the query gives to a column of its own.
     pub(super) fn name_column(&mut self, alias: &str) {
-        self.aliases.insert(alias.to_lowercase());
+        self.aliases.insert(alias.to_ascii_lowercase());
     }
 
     /// A name that may be a column.
@@ -222,10 +222,10 @@ impl Scope {
     }
 
     fn is_alias(&self, name: &str) -> bool {
-        self.aliases.contains(&name.to_lowercase())
+        self.aliases.contains(&name.to_ascii_lowercase())
     }
 
-    /// Columns that stand behind GROUP BY if the tables have them, and aliases if not. One that is
+    /// Columns that stand there if the tables have them, and aliases if not. One that is
     /// a column elsewhere in the query is told from there.
     fn may_be_grouped_by(&self, names: &[Noted]) -> impl Iterator<Item = String> {
         let is_column = |noted: &Noted, name: &str| match noted.parts.as_slice() {

@@ -134,7 +134,7 @@ pub(crate) enum Place {
     Joined,
     /// Columns and aliases behind ORDER BY, each an alias if it is an item's whole.
     Order,
-    /// The same behind GROUP BY, where a column of that name comes first, if there is one.
+    /// The same where a column of that name may come first: behind GROUP BY and in parentheses.
     Group,
     /// Columns and aliases in HAVING.
     Having,
@@ -160,7 +160,9 @@ impl Place {
             Self::Using => Self::Joined,
             Self::TableFunction => Self::Arguments,
             Self::Arguments | Self::Made if before.is_word(K::COLUMNS) => Self::Made,
-            Self::Order | Self::Group | Self::Having if !is_call => self,
+            // `ORDER BY (x)` is the alias, `ORDER BY (x) + 1` and `ORDER BY y IN (x)` the column.
+            Self::Order | Self::Group if !is_call && !before.is_word(K::OVER) => Self::Group,
+            Self::Having if !is_call => self,
             Self::United | Self::Type => self,
             _ if before.is_word(K::CONVERT) => Self::Converted,
             Self::Other
