@@ -134,6 +134,38 @@ fn statistics_count_the_statements_that_are_asked_for_with_their_rows() {
 }
 
 #[test]
+fn a_report_knows_by_its_intent_whose_a_short_outcome_is_though_that_is_before_its_bounds() {
+    let intent = "\"event\":\"intent\",\"session\":1,\"user\":\"alice\",\"text\":\"x\"";
+    let brief = "\"event\":\"outcome\",\"brief\":true,\"intent\":1,\"end\":\"ok\",\"rows\":3";
+    let (_folder, paths) = written([
+        line(1, "2026-11-19T23:59:59", intent),
+        line(2, "2026-11-19T23:59:59", intent),
+        line(3, "2026-11-20T00:00:01", brief),
+    ]);
+    for user in [None, Some("alice".to_owned())] {
+        let from = Some("2026-11-20".into());
+        let report = report(&ReportRequest { from, user, ..report_request(&paths) }).unwrap();
+        let users: Vec<_> = report.users.iter().map(|(user, did)| (&**user, did.rows)).collect();
+        assert_eq!(users, [("alice", 3)]);
+        // How the other one ended is no question of these days.
+        assert!(notes(&report, "end_unknown").is_empty(), "{report:?}");
+    }
+}
+
+#[test]
+fn a_report_says_once_of_a_start_that_what_was_changed_cannot_be_told() {
+    let part = |sequence, kept: &str| {
+        let load = "\"event\":\"config_load\",\"config_hash\":\"aa\",\"result\":\"in force by a start\",\
+                    \"differences\":[],\"not_compared\":\"no such file\"";
+        line(sequence, "2026-11-20T10:00:00", &format!("{load}{kept}"))
+    };
+    let (_folder, paths) = written([part(1, ""), part(2, ""), part(3, ",\"kept_sha256\":\"bb\"")]);
+    let report = report(&report_request(&paths)).unwrap();
+    let expected = ("", "n: what was changed can't be told: no such file");
+    assert_eq!(notes(&report, "config_changed"), [expected]);
+}
+
+#[test]
 fn a_report_over_encrypted_files_says_that_they_are_missing() {
     let (folder, paths) = written([read_on("n", 9, "2026-11-20T10:00:00", "clin.visit")]);
     let of = |paths: &[PathBuf]| report(&report_request(paths)).unwrap();

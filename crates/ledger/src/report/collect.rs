@@ -18,13 +18,21 @@ pub(super) struct Collector<'r> {
     request: &'r ReportRequest,
     report: Report,
     members: Members,
-    /// Intents whose outcome hasn't come, by node and sequence.
-    open: HashMap<(String, u64), (String, String)>,
+    /// Intents whose outcome hasn't come, by node and sequence; also those before the report's
+    /// bounds, as a short outcome leaves its user to them.
+    open: HashMap<(String, u64), Open>,
     usual: Usual,
     /// The hash of the configuration in force, by node.
     configs: HashMap<String, String>,
     /// When the newest record was made, also behind the report's bounds.
     newest: String,
+}
+
+/// An intent.
+struct Open {
+    user: String,
+    time: String,
+    counts: bool,
 }
 
 struct Members {
@@ -41,6 +49,7 @@ struct Members {
     verdict: Member,
     config_hash: Member,
     not_compared: Member,
+    kept_sha256: Member,
 }
 
 impl Members {
@@ -67,6 +76,7 @@ impl<'r> Collector<'r> {
             verdict: Member::new("verdict"),
             config_hash: Member::new("config_hash"),
             not_compared: Member::new("not_compared"),
+            kept_sha256: Member::new("kept_sha256"),
         };
         Self {
             request,
@@ -117,7 +127,10 @@ impl<'r> Collector<'r> {
     /// where the record behind the start can't tell what that was.
     fn config(&mut self, line: &[u8], time: &str, is_start: bool, counts: bool) {
         let Some(hash) = self.members.config_hash.text(line) else { return };
-        let (node, why) = (self.node(line), self.members.not_compared.text(line).map(unescaped));
+        let (node, members) = (self.node(line), &self.members);
+        // All of a large configuration takes many records: once is enough, and the last one has that.
+        let is_last = members.kept_sha256.text(line).is_some();
+        let why = members.not_compared.text(line).filter(|_| is_last).map(unescaped);
         let other = format!(
             "{node}: another configuration, by its SHA-256 {hash}, since the stop; what differs, by \
              search --event config_load"
@@ -149,8 +162,9 @@ impl<'r> Collector<'r> {
     fn intent(&mut self, line: &[u8], time: &str, counts: bool) {
         let user = self.user(line);
         self.usual.seen(&user, time);
-        if let (Some(frame), true) = (Frame::read(line), counts) {
-            self.open.insert((self.node(line), frame.sequence), (user, time.to_owned()));
+        if let Some(frame) = Frame::read(line) {
+            let open = Open { user, time: time.to_owned(), counts };
+            self.open.insert((self.node(line), frame.sequence), open);
         }
     }
 
@@ -163,7 +177,7 @@ impl<'r> Collector<'r> {
         let is_short = named.is_none();
         let user = match named {
             Some(user) => unescaped(user),
-            None => opened.map(|(user, _)| user).unwrap_or_default(),
+            None => opened.map(|open| open.user).unwrap_or_default(),
         };
         let mut tables = members.tables.texts(line);
         if self.request.user.as_ref().is_some_and(|wanted| *wanted != user) {
@@ -240,9 +254,9 @@ impl<'r> Collector<'r> {
     }
 
     pub(super) fn finish(mut self) -> Report {
-        let mut open: Vec<_> = std::mem::take(&mut self.open).into_iter().collect();
-        open.sort();
-        for ((node, sequence), (user, time)) in open {
+        let open = std::mem::take(&mut self.open).into_iter().filter(|(_, open)| open.counts);
+        let open: BTreeMap<_, _> = open.collect();
+        for ((node, sequence), Open { user, time, .. }) in open {
             let what = format!("record {sequence} of {node}: how it ended is not known");
             self.note("end_unknown", user, what, &time);
         }
