@@ -85,8 +85,9 @@ impl Keeper {
         }
         for (path, reading) in readings::waiting(&self.settings.directory)? {
             match reading {
-                Some(Reading { by, uid, what, read_at }) => {
-                    let event = OwnEvent::Reading { by: &by, uid, what: &what, read_at: &read_at };
+                Some(Reading { by, uid, login_uid, what, read_at }) => {
+                    let (by, what, read_at) = (&by, &what, &read_at);
+                    let event = OwnEvent::Reading { by, uid, login_uid, what, read_at };
                     if !event.note(&self.shared) {
                         return Ok(());
                     }

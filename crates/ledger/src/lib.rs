@@ -70,7 +70,7 @@ pub use files::{end_of, newest_file, safe_name};
 pub use keys::{PublicKey, keygen, rotate_key};
 pub use ledger::Ledger;
 pub use mask::{password_parameters, passwords as without_passwords, tells_password};
-pub use readings::note_reading;
+pub use readings::{Reader, note_reading};
 pub use record::{
     Bind, BindValue, Event, Intent, Literal, LiteralKind, Names, Outcome, PreparedRef, Refusal,
     ReplicaError, TextForm, TextPlace, Who,

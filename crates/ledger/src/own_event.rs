@@ -49,7 +49,15 @@ pub(crate) enum OwnEvent<'a> {
     /// Writing works again.
     LedgerResumed { reason: &'a str, failed_for_us: u64, refused: u64 },
     /// Somebody is about to read the ledger.
-    Reading { by: &'a str, uid: u32, what: &'a str, read_at: &'a str },
+    Reading {
+        by: &'a str,
+        uid: u32,
+        /// Of who has logged in on the machine, if that is another.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        login_uid: Option<u32>,
+        what: &'a str,
+        read_at: &'a str,
+    },
     /// A closed file has become this one.
     Archived {
         file: &'a str,

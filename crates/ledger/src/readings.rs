@@ -15,11 +15,24 @@ use crate::whole_file;
 /// A larger note is none of ours, in bytes.
 const LARGEST: u64 = 64 << 10;
 
+/// Who reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader<'a> {
+    /// A name, as the environment has it.
+    pub name: &'a str,
+    /// Of the process.
+    pub uid: u32,
+    /// Of who has logged in on the machine, if that is another: `su` and `sudo` leave it as it is.
+    pub login_uid: Option<u32>,
+}
+
 /// One note.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Reading {
     pub(crate) by: String,
     pub(crate) uid: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) login_uid: Option<u32>,
     pub(crate) what: String,
     pub(crate) read_at: String,
 }
@@ -33,12 +46,12 @@ pub(crate) fn folder(directory: &Path) -> PathBuf {
 ///
 /// # Errors
 /// If a live ledger is among them and the note can't be left: then nothing may be shown.
-pub fn note_reading(paths: &[PathBuf], by: &str, uid: u32, what: &str) -> io::Result<()> {
+pub fn note_reading(paths: &[PathBuf], reader: Reader<'_>, what: &str) -> io::Result<()> {
     let mut folders: Vec<&Path> = paths.iter().map(|path| folder_of(path)).collect();
     folders.sort();
     folders.dedup();
     for directory in folders.into_iter().filter(|directory| is_live(directory)) {
-        leave(directory, by, uid, what).map_err(|error| {
+        leave(directory, reader, what).map_err(|error| {
             let why = format!(
                 "this reading can't be recorded, so it is refused: {}: {error}",
                 folder(directory).display()
@@ -70,13 +83,14 @@ pub(crate) fn waiting(directory: &Path) -> io::Result<Vec<(PathBuf, Option<Readi
     Ok(found)
 }
 
-fn leave(directory: &Path, by: &str, uid: u32, what: &str) -> io::Result<()> {
+fn leave(directory: &Path, reader: Reader<'_>, what: &str) -> io::Result<()> {
     let now = now_micros();
     let mut read_at = Vec::new();
     Stamp::default().push(&mut read_at, now);
     let reading = Reading {
-        by: by.to_owned(),
-        uid,
+        by: reader.name.to_owned(),
+        uid: reader.uid,
+        login_uid: reader.login_uid,
         what: what.chars().take(2000).collect(),
         read_at: String::from_utf8_lossy(&read_at).into_owned(),
     };

@@ -16,7 +16,7 @@ use common::life::{
 use common::{query, who};
 use ledger::cli::{Search, search};
 use ledger::verify::{Finding, VerifyRequest, What, verify};
-use ledger::{Ledger, LedgerSettings, Recipient, keygen, note_reading, rotate_key};
+use ledger::{Ledger, LedgerSettings, Reader, Recipient, keygen, note_reading, rotate_key};
 
 /// What decrypts for [`RECIPIENT`].
 const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
@@ -397,7 +397,8 @@ fn reading_a_live_ledger_is_recorded_or_refused() {
     let folder = folder.path();
     let ledger = Ledger::open(settings(folder)).unwrap();
     let paths: Vec<PathBuf> = vec![folder.join("ledger")];
-    note_reading(&paths, "op", 1000, "search --user alice").unwrap();
+    let mut reader = Reader { name: "op", uid: 1000, login_uid: None };
+    note_reading(&paths, reader, "search --user alice").unwrap();
     wait_until("the record", || found(folder, "reading") == 1);
     let mut out = Vec::new();
     let what = Search { event: Some("reading".into()), ..Search::default() };
@@ -405,12 +406,19 @@ fn reading_a_live_ledger_is_recorded_or_refused() {
     let record: serde_json::Value = serde_json::from_slice(&out).unwrap();
     assert_eq!((record["by"].as_str(), record["uid"].as_u64()), (Some("op"), Some(1000)));
     assert_eq!(record["what"], "search --user alice");
+    assert!(record.get("login_uid").is_none(), "{record}");
+    reader.login_uid = Some(1001);
+    note_reading(&paths, reader, "search").unwrap();
+    wait_until("the record", || found(folder, "reading") == 2);
+    out.clear();
+    search(&paths, &what, &mut out).unwrap();
+    assert!(String::from_utf8(out).unwrap().contains(",\"uid\":1000,\"login_uid\":1001,"));
     ledger.close("test").unwrap();
     fs::remove_dir_all(folder.join("ledger/readings")).unwrap();
-    assert!(note_reading(&paths, "op", 1000, "search").is_err());
+    assert!(note_reading(&paths, reader, "search").is_err());
     // A copy has no journal.
     fs::remove_file(folder.join("ledger/journal-n1")).unwrap();
-    note_reading(&paths, "op", 1000, "search").unwrap();
+    note_reading(&paths, reader, "search").unwrap();
 }
 
 /// The other side of the format, written by its authors; CI installs it.

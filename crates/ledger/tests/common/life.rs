@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ledger::cli::{Search, search};
 use ledger::verify::{VerifyReport, VerifyRequest, verify};
-use ledger::{Ledger, LedgerSettings, note_reading};
+use ledger::{Ledger, LedgerSettings, Reader, note_reading};
 
 use super::{ok, query, who};
 
@@ -62,7 +62,8 @@ pub(crate) fn found(folder: &Path, event: &str) -> u64 {
 pub(crate) fn wait_for_two_passes(folder: &Path) {
     let before = found(folder, "reading");
     for passes in 1..=2 {
-        note_reading(&[folder.join("ledger")], "op", 7, "marks a pass of the keeper").unwrap();
+        let reader = Reader { name: "op", uid: 7, login_uid: None };
+        note_reading(&[folder.join("ledger")], reader, "marks a pass of the keeper").unwrap();
         wait_until("a pass", || found(folder, "reading") == before + passes);
     }
 }

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use ledger::cli::{Format, Search};
 use ledger::report::report;
 use ledger::verify::VerifyRequest;
-use ledger::{PublicKey, keygen, note_reading, rotate_key};
+use ledger::{PublicKey, Reader, keygen, note_reading, rotate_key};
 
 use super::{
     EXIT_CANT_CREATE, EXIT_DATA, EXIT_INPUT, EXIT_NO, EXIT_NO_PERMISSION, fail, note, say,
@@ -144,7 +144,16 @@ pub(super) fn note_this_reading(paths: &[PathBuf]) -> std::io::Result<()> {
     // sudo tells who is behind root; the number can't be set by the caller.
     let by = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
     let uid = rustix::process::getuid().as_raw();
-    note_reading(paths, by.as_deref().unwrap_or(""), uid, &what.join(" "))
+    let login_uid = login_uid().filter(|login| *login != uid);
+    let reader = Reader { name: by.as_deref().unwrap_or(""), uid, login_uid };
+    note_reading(paths, reader, &what.join(" "))
+}
+
+/// Who has logged in on the machine, as the kernel keeps it: whoever `sudo -u readgate` makes of them.
+fn login_uid() -> Option<u32> {
+    let text = std::fs::read_to_string("/proc/self/loginuid").ok()?;
+    // Nobody has: a service.
+    text.trim().parse().ok().filter(|uid| *uid != u32::MAX)
 }
 
 /// What can't match any record would make an empty answer, which looks like one.
