@@ -1,5 +1,6 @@
 //! The command line: what it prints for machines, its exit codes, its man pages.
 
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use readgate_tests::place::{repository, scratch};
@@ -151,6 +152,19 @@ fn who_has_seen_enough_of_a_ledger_gets_no_error() {
         let ended = program.args(["ledger", command]).arg(&ledger).stdout(output).output().unwrap();
         assert!(ended.status.success() && ended.stderr.is_empty(), "{command}: {ended:?}");
     }
+}
+
+#[test]
+fn who_has_seen_enough_explanations_gets_no_error() {
+    let (_, output) = std::io::pipe().unwrap();
+    let mut program = Command::new(program());
+    let program = program.args(["explain", "--batch"]).stdout(output).stderr(Stdio::piped());
+    let mut explaining = program.stdin(Stdio::piped()).spawn().unwrap();
+    let mut input = explaining.stdin.take().unwrap();
+    input.write_all(b"{\"sql\":\"SELECT 1\"}\n").unwrap();
+    drop(input);
+    let ended = explaining.wait_with_output().unwrap();
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended:?}");
 }
 
 #[test]

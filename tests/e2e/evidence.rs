@@ -1,13 +1,14 @@
 //! What records say beyond who and what: values, attributes, shapes, the policy; what a
 //! redacted one leaves out; and that all of it is as the published schema says.
 
+use std::process::Command;
 use std::time::Duration;
 
 use readgate_tests::config::set;
 use readgate_tests::json_schema::disagreements;
 use readgate_tests::place::{repository, wait_for};
 use readgate_tests::protocol::Login;
-use readgate_tests::readgate::{self, Readgate};
+use readgate_tests::readgate::{self, Readgate, program};
 use readgate_tests::stage::{USER_PASSWORD, login_at};
 use serde_json::{Value, json};
 
@@ -256,6 +257,22 @@ on_both! {
         assert!(denied.status.success(), "{}", String::from_utf8_lossy(&denied.stderr));
         let what = format!("sources denied --config {config}");
         stage.readgate.record("reading", |record| record["what"] == what);
+    }
+
+    fn who_has_logged_in_and_reads_the_ledger_as_another_is_recorded(stage) {
+        let ledger = stage.readgate.directory.join("ledger").display().to_string();
+        // As a login sets it; not every container lets that be done.
+        let as_another = "echo 4321 >/proc/self/loginuid; cat /proc/self/loginuid >&2; \
+                          exec \"$0\" ledger stats \"$1\" --user carol";
+        let mut shell = Command::new("sh");
+        let read = shell.args(["-c", as_another]).arg(program()).arg(&ledger).output().unwrap();
+        assert!(read.status.success(), "{read:?}");
+        let what = format!("ledger stats {ledger} --user carol");
+        let reading = stage.readgate.record("reading", |record| record["what"] == what);
+        let told = String::from_utf8_lossy(&read.stderr);
+        let login: Option<u32> = told.trim().parse().ok();
+        let is_another = |login: &u32| *login != u32::MAX && reading["uid"] != *login;
+        assert_eq!(reading["login_uid"].as_u64(), login.filter(is_another).map(u64::from), "{told}");
     }
 }
 

@@ -1,5 +1,5 @@
 //! `readgate explain`: what the judge makes of statements, without a server.
-use std::io::{BufReader, BufWriter};
+use std::io::{BufReader, BufWriter, ErrorKind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -71,9 +71,14 @@ fn explain(arguments: &ExplainArguments) -> Result<bool, (u8, String)> {
     let server = server(arguments)?;
     if arguments.batch {
         let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
-        sql_judge::explain_batch(BufReader::new(input), BufWriter::new(output), server, &policy)
-            .map_err(|error| (EXIT_IO, error.to_string()))?;
-        return Ok(true);
+        let (input, output) = (BufReader::new(input), BufWriter::new(output));
+        return match sql_judge::explain_batch(input, output, server, &policy) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err((EXIT_IO, error.to_string()))
+            }
+            // Whoever reads the answers has seen enough, as `head` does.
+            Ok(()) | Err(_) => Ok(true),
+        };
     }
     let schema = arguments.schema.as_ref().map(String::as_bytes);
     let (mode, charset) = (arguments.sql_mode.as_bytes(), arguments.charset.as_bytes());
