@@ -149,6 +149,36 @@ fn a_change_is_not_hidden_by_a_kept_configuration_that_was_changed_too() {
 }
 
 #[test]
+fn a_configuration_that_is_refused_takes_no_place_of_the_one_in_force() {
+    let (mut readgate, mut config) = start(stage(Flavour::MariaDb), "refused_not_kept");
+    let in_the_way = kept(&readgate).with_extension("new");
+    let certificate = config["listener"][0]["tls"]["certificate_file"].as_str().unwrap().to_owned();
+    let refuse = |readgate: &Readgate, config: &mut Table| {
+        set(config, "listener.0.tls.certificate_file", "there_is_none.crt");
+        let load = reload(readgate, config);
+        assert!(load["result"].as_str().unwrap().contains("there_is_none"), "{load}");
+        set(config, "listener.0.tls.certificate_file", certificate.clone());
+    };
+    // One that could not even be written down, and one that could where the one in force couldn't.
+    fs::create_dir_all(in_the_way.join("x")).unwrap();
+    refuse(&readgate, &mut config);
+    fs::remove_dir_all(&in_the_way).unwrap();
+    readgate.stop(LONG);
+    let load = restart_with(&mut readgate, &mut config, "7m");
+    assert_eq!(load["differences"], json!([["limits.idle_timeout", "", "\"7m\""]]), "{load}");
+
+    fs::create_dir_all(in_the_way.join("x")).unwrap();
+    set(&mut config, "limits.idle_timeout", "8m");
+    reload(&readgate, &config);
+    fs::remove_dir_all(&in_the_way).unwrap();
+    refuse(&readgate, &mut config);
+    readgate.stop(LONG);
+    let load = restart_with(&mut readgate, &mut config, "9m");
+    let expected = json!([["limits.idle_timeout", "\"8m\"", "\"9m\""]]);
+    assert_eq!(load["differences"], expected, "{load}");
+}
+
+#[test]
 fn a_configuration_that_cannot_be_kept_comes_into_force_all_the_same() {
     let (mut readgate, mut config) = start(stage(Flavour::MariaDb), "unkept");
     // Nothing can be written where that stands.

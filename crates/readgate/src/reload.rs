@@ -76,7 +76,7 @@ async fn record_in_force(
     kept: Prepared,
 ) -> bool {
     let live = daemon.live();
-    let unkept = kept.fault.map(|why| format!("; not kept for the next start: {why}"));
+    let unkept = kept.fault.as_ref().map(|why| format!("; not kept for the next start: {why}"));
     let unkept = unkept.as_deref().unwrap_or_default();
     let parts = parts::of(compared.differences);
     let mut all = true;
@@ -98,11 +98,9 @@ async fn record_in_force(
     }
     if all {
         daemon.ledger.has_named(&kept.sha256);
-    }
-    if all && unkept.is_empty() {
         let daemon = Arc::clone(daemon);
         // Nothing to be done about one that fails but what it does itself.
-        let _ = tokio::task::spawn_blocking(move || daemon.kept.put()).await;
+        let _ = tokio::task::spawn_blocking(move || daemon.kept.put(kept)).await;
     }
     all
 }

@@ -36,6 +36,8 @@ pub struct Prepared {
     pub sha256: String,
     /// Why it can't be kept, if so.
     pub fault: Option<String>,
+    /// Then this is what the stop tries once more.
+    unwritten: Option<String>,
 }
 
 /// What is to be told of a configuration that comes into force.
@@ -106,7 +108,7 @@ impl KeptFile {
             }
             other => match read(&fresh) {
                 Ok(text) if is_named(&text) => {
-                    self.put();
+                    self.put_fresh();
                     Ok(text)
                 }
                 _ => Err(match other {
@@ -132,8 +134,8 @@ impl KeptFile {
         if let Some(why) = &fault {
             tracing::warn!(why, file = self.name, "the configuration can't be kept");
         }
-        *self.unwritten() = fault.is_some().then_some(text).filter(|text| text.len() <= LONGEST);
-        Prepared { sha256, fault }
+        let unwritten = fault.is_some().then_some(text).filter(|text| text.len() <= LONGEST);
+        Prepared { sha256, fault, unwritten }
     }
 
     /// It didn't come into force.
@@ -142,7 +144,14 @@ impl KeptFile {
     }
 
     /// It stands in the ledger: it takes the place of the one before. Blocks.
-    pub fn put(&self) {
+    pub fn put(&self, prepared: Prepared) {
+        *self.unwritten() = prepared.unwritten;
+        if prepared.fault.is_none() {
+            self.put_fresh();
+        }
+    }
+
+    fn put_fresh(&self) {
         if let Err(error) = whole_file::put(&self.directory, &self.name) {
             // The next start finds it under its other name.
             tracing::warn!(%error, file = self.name, "the configuration can't be put in its place");
