@@ -166,5 +166,7 @@ on_both! {
             killer.query(format!("KILL CONNECTION {id}")).expect_ok();
         }
         assert_eq!(told.recv(), Ok(Some(1927)), "who waits goes first");
+        let refusal = readgate.record("refusal", |record| record["rule"] == "killed");
+        assert!(refusal["text"].as_str().unwrap().starts_with("SELECT a,a"), "{}", refusal["reason"]);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use readgate_tests::config::set;
 use readgate_tests::place::wait_for;
 use readgate_tests::protocol::capability::{DEPRECATE_EOF, MULTI_STATEMENTS, SESSION_TRACK};
-use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::raw::{Login, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::{SHARED_PASSWORD, Server};
 use readgate_tests::stage::{DRIVER_PASSWORD, Stage, USER_PASSWORD, login_at};
@@ -316,6 +316,30 @@ on_both! {
         assert_eq!(second.query("SELECT @kept").value(), "1");
         drop(second);
         assert_eq!(first.query("SELECT 2").value(), "2");
+    }
+
+    fn a_statement_that_a_stop_finds_without_a_connection_is_on_record(stage) {
+        let (directory, mut config) = stage.own_config("sharing_stopped");
+        set(&mut config, "replica.share_idle", "10ms");
+        set(&mut config, "replica.connections", 1);
+        set(&mut config, "replica.longest_wait", "10m");
+        set(&mut config, "limits.drain", "1s");
+        let mut readgate = Readgate::start(&directory, config);
+        let mut first = stage.enter(&readgate, "alice");
+        until_lent(&readgate, 1);
+        let mut second = stage.enter(&readgate, "alice");
+        second.query("SET @kept = 1").expect_ok();
+        first.send_command(3, b"SELECT 'unheard'").unwrap();
+        wait_for("it waits", SOON, || {
+            let page = readgate.http("/metrics")?.1;
+            page.contains("\nreadgate_pool_waiting_clients 1\n").then_some(())
+        });
+        readgate.stop(SOON);
+        let error = ServerError::parse(&first.receive().unwrap()).unwrap();
+        assert_eq!(error.code, 1053, "{error}");
+        let refusal = readgate.record("refusal", |record| record["text"] == "SELECT 'unheard'");
+        let told = (&refusal["rule"], &refusal["reason"], &refusal["user"]);
+        assert_eq!(told, (&"shutdown".into(), &"readgate is shutting down".into(), &"alice".into()));
     }
 
     fn a_kill_reaches_a_session_wherever_it_is(stage) {

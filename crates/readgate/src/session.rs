@@ -159,10 +159,12 @@ impl<'a> Session<'a> {
             if payload.bytes.first() == Some(&Command::ChangeUser.byte()) {
                 return self.leave_with_connection(&payload);
             }
-            if self.generation != self.daemon.judges.generation()
-                && let Err(ending) = Box::pin(self.follow_changes()).await
-            {
-                return Leaving::Ended(ending);
+            if self.generation != self.daemon.judges.generation() {
+                let followed = Box::pin(self.follow_changes()).await;
+                let done = Box::pin(refuse::unless_over(&mut *self, &payload, followed));
+                if let Err(ending) = done.await {
+                    return Leaving::Ended(ending);
+                }
             }
             match command::run(&mut self, payload, Instant::now()).await {
                 Ok(()) => {}

@@ -66,7 +66,8 @@ pub async fn prepare(
     let judging = |judge: &Judge, facts: &SessionFacts, text: &Bytes| {
         judge.judge_prepare(facts, text.clone())
     };
-    match aside::look(session, &text, judging).await? {
+    let judged = aside::look(session, &text, judging).await;
+    match refuse::unless_ended(session, Command::StmtPrepare, &text, judged).await? {
         Verdict::Allow(permit) => prepare_read(session, permit, received).await,
         Verdict::Absorb(absorbed) => prepare_absorbed(session, absorbed, text).await,
         Verdict::Deny(denial) => refuse::deny(session, Command::StmtPrepare, &text, &denial).await,
@@ -176,7 +177,8 @@ async fn run_prepared(
     let prepared = PreparedRef { statement_id: id, intent: read.intent };
     let (named, told_redacted) = (Arc::clone(&read.named), read.told_redacted);
     let got = if command == Command::StmtFetch { read.got } else { Got::default() };
-    if !still_holds(session, &permit).await? {
+    let holds = still_holds(session, &permit).await;
+    if !refuse::unless_ended(session, command, permit.text(), holds).await? {
         if has_long_data {
             forget_long_data(session, id).await?;
         }

@@ -2,10 +2,12 @@
 use bytes::Bytes;
 use ledger::Refusal;
 use mysql_wire::error_code::ER_OPTION_PREVENTS_STATEMENT;
-use mysql_wire::{Command, ErrPacket, SqlState};
+use mysql_wire::packet::Payload;
+use mysql_wire::{Capabilities, Command, ErrPacket, SqlState};
 use sql_judge::{Absorbed, Denial, ReadPermit, StatementKind};
 
 use super::Session;
+use super::carried::Carried;
 use crate::console::{self, Refused};
 use crate::ending::Ending;
 use crate::recording::{self, Form};
@@ -80,6 +82,19 @@ async fn refuse<R>(
 ) -> Result<(), Ending> {
     let message = String::from_utf8_lossy(&err.message).into_owned();
     let form = Form::of(session, text).await.unwrap_or(Form::Hashed);
+    let err = match record(session, command, (text, &form), (cause, &message)).await {
+        Ok(()) => err,
+        Err(why) => ledger_down(&why),
+    };
+    session.send_err(&err).await
+}
+
+async fn record<R>(
+    session: &mut Session<'_, R>,
+    command: Command,
+    (text, form): (&Bytes, &Form),
+    (cause, message): (&Cause, &str),
+) -> Result<(), String> {
     let refusal = Refusal {
         command: command.name(),
         schema: session.facts.schema(),
@@ -88,17 +103,59 @@ async fn refuse<R>(
         form: form.as_ref(),
         verdict: "refused",
         rule: cause.rule,
-        reason: &message,
+        reason: message,
         offset: cause.offset as u64,
     };
     let recorded = recording::refusal(session, &refusal).await;
-    let shown = (!cause.quotes || !session.redacts()).then_some(message.as_str());
+    let shown = (!cause.quotes || !session.redacts()).then_some(message);
     note(session, (cause.rule, cause.kind), text, shown);
-    let err = match recorded {
-        Ok(()) => err,
-        Err(why) => ledger_down(&why),
+    recorded
+}
+
+/// What comes before a statement is forwarded, or the end of its session: what ends it is then why
+/// nothing of the statement has run, and the record says so. Its last words are the answer.
+pub async fn unless_ended<R, T>(
+    session: &mut Session<'_, R>,
+    command: Command,
+    text: &Bytes,
+    done: Result<T, Ending>,
+) -> Result<T, Ending> {
+    if let Err(ending) = &done {
+        let cause = Cause::of(ending.kind.label(), StatementKind::Unknown);
+        let words = ending.farewell.as_ref().map(|err| String::from_utf8_lossy(&err.message));
+        // To tell its values apart takes a turn that a long one may not get any more.
+        let form = if session.redacts() { Form::Hashed } else { Form::Full };
+        let told = (&cause, words.as_deref().unwrap_or(&ending.detail));
+        // The session ends in either case. Few come here: the others' futures needn't have room.
+        let _ = Box::pin(record(session, command, (text, &form), told)).await;
+    }
+    done
+}
+
+/// The same of the command that a client has sent.
+pub async fn unless_over<R, T>(
+    session: &mut Session<'_, R>,
+    payload: &Payload,
+    done: Result<T, Ending>,
+) -> Result<T, Ending> {
+    match statement(payload, session.negotiated).filter(|_| done.is_err()) {
+        Some((command, text)) => unless_ended(session, command, &text, done).await,
+        None => done,
+    }
+}
+
+/// The statement that a command brings, if it is one that does.
+pub fn statement(payload: &Payload, negotiated: Capabilities) -> Option<(Command, Bytes)> {
+    let command = payload.bytes.first().copied().and_then(Command::from_byte)?;
+    let body = payload.bytes.slice(1..);
+    let text = if command == Command::Query {
+        Carried::of_query(body, negotiated).ok()?.0
+    } else if matches!(command, Command::StmtPrepare | Command::InitDb | Command::FieldList) {
+        body
+    } else {
+        return None;
     };
-    session.send_err(&err).await
+    Some((command, text))
 }
 
 /// Counts a refusal and shows it to operators, with its reason if they may see it.

@@ -7,14 +7,12 @@
 use std::sync::Arc;
 
 use access::UserStore;
-use bytes::Bytes;
 use mysql_wire::packet::Payload;
 use mysql_wire::response::{ResponseEnd, ResponseWalker};
-use mysql_wire::{Capabilities, Command, ErrPacket, StatusFlags};
+use mysql_wire::{Command, ErrPacket, StatusFlags};
 use prometheus::IntGauge;
 use sql_judge::{Footprint, StatementKind};
 
-use super::carried::Carried;
 use super::opening::no_replica;
 use super::{Leaving, Session, ordered, refuse};
 use crate::ending::{Ending, EndingKind};
@@ -116,11 +114,11 @@ pub async fn rest(session: Session<'_>, mut wait: Wait) -> Result<Rested<'_>, Le
             Some(Command::ChangeUser) => return Err(lent.leave(&payload)),
             // Neither is answered, and nothing is prepared that they could mean.
             Some(Command::StmtClose | Command::StmtSendLongData) => {}
-            _ => match lent.borrow().await.map_err(Leaving::Ended)? {
+            _ => match lent.borrow(&payload).await.map_err(Leaving::Ended)? {
                 Ok(session) => return Ok(Rested::Woken(*session, payload)),
                 Err((still_lent, err)) => {
                     lent = *still_lent;
-                    lent.refuse(payload, err).await.map_err(Leaving::Ended)?;
+                    lent.refuse(&payload, err).await.map_err(Leaving::Ended)?;
                 }
             },
         }
@@ -201,10 +199,12 @@ impl<'a> Session<'a, Lent> {
     }
 
     /// A connection for the session, guarded and in the state that it left behind. Without one
-    /// the session stays as it is, and the client may try again.
-    async fn borrow(mut self) -> Result<Borrowed<'a>, Ending> {
+    /// the session stays as it is, and the client may try again. For a command, which may be a
+    /// statement that the session's end comes before.
+    async fn borrow(mut self, payload: &Payload) -> Result<Borrowed<'a>, Ending> {
         let daemon = self.daemon;
-        let account = self.account()?;
+        let account = self.account();
+        let account = refuse::unless_over(&mut self, payload, account).await?;
         if let Some(err) = daemon.walls.load().err_packet(&account) {
             return Ok(Err((Box::new(self), err)));
         }
@@ -216,9 +216,10 @@ impl<'a> Session<'a, Lent> {
         let lending = Box::pin(daemon.pool.lend(&self.replica.wish, None));
         let opened = tokio::select! {
             biased;
-            () = self.orders.end_when_idle() => return Err(ordered(&self.orders)),
-            opened = lending => opened,
+            () = self.orders.end_when_idle() => Err(ordered(&self.orders)),
+            opened = lending => Ok(opened),
         };
+        let opened = refuse::unless_over(&mut self, payload, opened).await?;
         daemon.metrics.replica_opened(&opened, &account);
         let restored = match opened {
             Ok(replica) if replica.version != self.judge.server() => Err(ReplicaFault::Changed),
@@ -232,7 +233,10 @@ impl<'a> Session<'a, Lent> {
         let mut replica = match restored {
             Ok(replica) => replica,
             // It can't go on with this session.
-            Err(changed @ ReplicaFault::Changed) => return Err(no_replica(daemon, &changed)),
+            Err(changed @ ReplicaFault::Changed) => {
+                let changed = Err(no_replica(daemon, &changed));
+                return refuse::unless_over(&mut self, payload, changed).await;
+            }
             Err(fault) => {
                 let err = fault.err_packet(&daemon.pool.target.name);
                 return Ok(Err((Box::new(self), err)));
@@ -249,8 +253,8 @@ impl<'a> Session<'a, Lent> {
     }
 
     /// Tells the client that there is no connection, and the ledger if that was for a statement.
-    async fn refuse(&mut self, payload: Payload, err: ErrPacket) -> Result<(), Ending> {
-        match statement(payload, self.negotiated) {
+    async fn refuse(&mut self, payload: &Payload, err: ErrPacket) -> Result<(), Ending> {
+        match refuse::statement(payload, self.negotiated) {
             Some((command, text)) => {
                 let cause = ("no_connection", StatementKind::Unknown);
                 refuse::limited(self, command, &text, cause, err).await
@@ -267,18 +271,4 @@ impl<'a> Session<'a, Lent> {
         let account = role.and_then(|role| accounts.of(&role).map(Arc::clone));
         account.ok_or_else(|| Ending::ordered(Reason::Revoked))
     }
-}
-
-/// The statement that a command brings, if it is one that does.
-fn statement(payload: Payload, negotiated: Capabilities) -> Option<(Command, Bytes)> {
-    let command = payload.bytes.first().copied().and_then(Command::from_byte)?;
-    let body = payload.bytes.slice(1..);
-    let text = if command == Command::Query {
-        Carried::of_query(body, negotiated).ok()?.0
-    } else if matches!(command, Command::StmtPrepare | Command::InitDb | Command::FieldList) {
-        body
-    } else {
-        return None;
-    };
-    Some((command, text))
 }

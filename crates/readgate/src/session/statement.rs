@@ -45,7 +45,8 @@ pub async fn query(
         true => (None, judge.judge_several(facts, text.clone())),
         false => (Some(judge.judge(facts, text.clone())), Vec::new()),
     });
-    let (one, several) = judging.await?;
+    let judged = judging.await;
+    let (one, several) = refuse::unless_ended(session, Command::Query, &text, judged).await?;
     let is_denied = |verdict: &&Verdict| matches!(verdict, Verdict::Deny(_));
     if let Some(Verdict::Deny(denial)) = one.iter().chain(&several).find(is_denied) {
         return refuse::deny(session, Command::Query, &text, denial).await;
@@ -277,7 +278,8 @@ impl<'p> Run<'p> {
             refuse::stale(session, self.command, self.permit, &stale).await?;
             return Ok(None);
         }
-        session.settle_for(self.permit).await?;
+        let settled = session.settle_for(self.permit).await;
+        self.unless_ended(session, settled).await?;
         let caps = match limits::caps(session, self.got()) {
             Ok(caps) => caps,
             Err(err) => {
@@ -286,14 +288,25 @@ impl<'p> Run<'p> {
                 return Ok(None);
             }
         };
-        let (footprint, named) = self.look_ahead(session).await?;
+        let looked = self.look_ahead(session).await;
+        let (footprint, named) = self.unless_ended(session, looked).await?;
         let text = self.recorded_text(session);
         let is_name = matches!(self.command, Command::InitDb | Command::FieldList);
-        let form = if is_name { Form::Full } else { Form::of(session, text).await? };
+        let form = if is_name { Ok(Form::Full) } else { Form::of(session, text).await };
+        let form = self.unless_ended(session, form).await?;
         match self.record_intent(session, text, &form).await {
             Ok(intent) => Ok(Some(Begun { caps, footprint, named, intent })),
             Err(why) => session.send_err(&refuse::ledger_down(&why)).await.map(|()| None),
         }
+    }
+
+    /// Something that comes before it is forwarded, or the session's end.
+    async fn unless_ended<T>(
+        &self,
+        session: &mut Session<'_>,
+        done: Result<T, Ending>,
+    ) -> Result<T, Ending> {
+        refuse::unless_ended(session, self.command, self.permit.text(), done).await
     }
 
     /// What is so of the session from now on, whatever the replica answers.
