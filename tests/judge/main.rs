@@ -13,6 +13,7 @@
     reason = "a test reports by panicking, and says what it counted"
 )]
 
+mod aliases;
 mod columns;
 mod fuzz;
 mod generator;
@@ -49,6 +50,16 @@ fn mariadb_looks_for_no_stored_function_behind_a_word_that_passes() {
 #[test]
 fn mysql_looks_for_no_stored_function_behind_a_word_that_passes() {
     words::run(&mut session::Session::start(Flavour::MySql, "mysql-words"));
+}
+
+#[test]
+fn mariadb_reads_no_column_beside_an_alias_of_its_name_that_the_record_lacks() {
+    aliases::run(&mut session::Session::start(Flavour::MariaDb, "mariadb-aliases"));
+}
+
+#[test]
+fn mysql_reads_no_column_beside_an_alias_of_its_name_that_the_record_lacks() {
+    aliases::run(&mut session::Session::start(Flavour::MySql, "mysql-aliases"));
 }
 
 /// How long each fuzzing test lasts: a moment, or what READGATE_FUZZ_MINUTES says; the seed is
