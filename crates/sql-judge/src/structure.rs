@@ -186,8 +186,9 @@ impl Reader<'_> {
             (_, _, _) => {}
         }
         let view = scope.view;
-        let sees_none = scope.is_table && view == View::Beyond && !self.mode.is_mysql();
-        let unknown = scope.resolve(|column| keep(&mut self.found.columns, column));
+        let is_mysql = self.mode.is_mysql();
+        let sees_none = scope.is_table && view == View::Beyond && !is_mysql;
+        let unknown = scope.resolve(is_mysql, |column| keep(&mut self.found.columns, column));
         for noted in unknown {
             match self.scopes.last_mut().filter(|_| !sees_none) {
                 Some(outer) => outer.take_over(noted, view),

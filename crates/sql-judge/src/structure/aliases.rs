@@ -55,7 +55,6 @@ fn behind_group_by_and_in_parentheses_an_alias_may_be_a_column() {
         ("SELECT a AS x FROM t GROUP BY x + 0", "t.a t.x"),
         // One that the query reads as a column is that.
         ("SELECT UPPER(name) AS name FROM t GROUP BY name", "t.name"),
-        ("SELECT s.site AS Site, COUNT(u.id) FROM s, u GROUP BY site", "s.site u.id"),
         // No column of that name can be there.
         ("SELECT d.a AS x FROM (SELECT YEAR(b) AS a FROM t) AS d GROUP BY x", "t.b"),
         ("SELECT 1 AS x GROUP BY x", ""),
@@ -64,5 +63,25 @@ fn behind_group_by_and_in_parentheses_an_alias_may_be_a_column() {
     ] {
         assert_eq!(columns(text), expected, "{text}");
         assert_eq!(to(MARIADB, text).columns.join(" "), expected, "{text}");
+    }
+}
+
+/// Where several tables have the column, MySQL asks for the right to it in each, and takes one.
+#[test]
+fn what_a_query_groups_by_may_be_another_tables_to_mysql() {
+    for (text, to_mysql, to_mariadb) in [
+        (
+            "SELECT s.site AS Site, COUNT(u.id) FROM s, u GROUP BY site",
+            "?.site s.site u.id",
+            "s.site u.id",
+        ),
+        (
+            "SELECT COUNT(u.id), 1 AS id FROM t JOIN u ON t.a = u.b GROUP BY id",
+            "?.id t.a u.b u.id",
+            "t.a u.b u.id",
+        ),
+    ] {
+        assert_eq!(columns(text), to_mysql, "{text}");
+        assert_eq!(to(MARIADB, text).columns.join(" "), to_mariadb, "{text}");
     }
 }

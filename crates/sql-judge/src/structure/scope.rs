@@ -227,11 +227,13 @@ impl Scope {
 
     /// Columns that stand there if the tables have them, and aliases if not. One that is
     /// a column elsewhere in the query is told from there.
-    fn may_be_grouped_by(&self, names: &[Noted]) -> impl Iterator<Item = String> {
-        let is_column = |noted: &Noted, name: &str| match noted.parts.as_slice() {
+    fn may_be_grouped_by(&self, names: &[Noted], is_mysql: bool) -> impl Iterator<Item = String> {
+        // To MySQL it may be another table's all the same; MariaDB takes the alias then.
+        let says_which = self.sources.len() == 1 || !is_mysql;
+        let is_column = move |noted: &Noted, name: &str| match noted.parts.as_slice() {
             _ if noted.alias != Alias::Never || noted.is_inner => false,
             [bare] => bare.eq_ignore_ascii_case(name),
-            [alias, bare] => {
+            [alias, bare] if says_which => {
                 bare.eq_ignore_ascii_case(name) && self.of_alias(alias, false).next().is_some()
             }
             _ => false,
@@ -248,10 +250,10 @@ impl Scope {
     }
 
     /// Gives each column that it can place, and returns the names that may be of a query around.
-    pub(super) fn resolve(mut self, mut column: impl FnMut(String)) -> Vec<Noted> {
+    pub(super) fn resolve(mut self, is_mysql: bool, mut column: impl FnMut(String)) -> Vec<Noted> {
         let mut unknown = Vec::new();
         let names = std::mem::take(&mut self.names).into_items();
-        self.may_be_grouped_by(&names).for_each(&mut column);
+        self.may_be_grouped_by(&names, is_mysql).for_each(&mut column);
         for mut noted in names {
             match noted.parts.as_slice() {
                 [star] if star == "*" => {
