@@ -14,7 +14,9 @@
 )]
 
 mod client;
+mod people;
 mod records;
+mod said;
 mod scene;
 mod trouble;
 

@@ -10,7 +10,7 @@ use readgate_tests::place::wait_until_ok;
 use readgate_tests::readgate::run;
 use serde_json::Value;
 
-use crate::client::{End, Said};
+use crate::said::{End, Kill, Said, Told};
 
 /// How tags begin.
 const TAG: &str = "soak-";
@@ -27,10 +27,10 @@ pub(crate) struct Witness {
 
 /// The records of the statements with one tag.
 #[derive(Debug, Default)]
-struct Recorded {
-    intents: Vec<u64>,
-    refusals: usize,
-    outcomes: Vec<Value>,
+struct Recorded<'r> {
+    intents: Vec<&'r Value>,
+    refusals: Vec<&'r Value>,
+    outcomes: Vec<&'r Value>,
 }
 
 impl Witness {
@@ -40,19 +40,22 @@ impl Witness {
 
     /// Waits until everything that was said stands in the ledger as it should; how many new
     /// records there were.
-    pub(crate) fn hear(&mut self, said: &[Said]) -> usize {
+    pub(crate) fn hear(&mut self, told: &Told, is_troubled: bool) -> usize {
         let on_replica = self.tags_on_replica();
         let records = wait_until_ok("the ledger tells of all", Duration::from_secs(60), || {
             let records = self.new_records();
             let recorded = by_tag(&records);
-            let faults =
-                said.iter().filter_map(|said| fault(said, recorded.get(said.tag.as_str())));
+            let faults = told
+                .said
+                .iter()
+                .filter_map(|said| fault(said, recorded.get(said.tag.as_str()), is_troubled));
             let is_unknown = |tag: &&String| {
                 recorded.get(tag.as_str()).is_none_or(|recorded| recorded.intents.is_empty())
             };
             let unknown = on_replica.iter().filter(is_unknown);
             let unknown = unknown.map(|tag| format!("{tag} ran without an intent"));
-            let faults: Vec<String> = faults.chain(unknown).take(5).collect();
+            let faults = faults.chain(unknown).chain(unrecorded_kills(&told.kills, &records));
+            let faults: Vec<String> = faults.take(5).collect();
             if faults.is_empty() { Ok(records) } else { Err(faults.join("; ")) }
         });
         if let Some(last) = records.last() {
@@ -107,20 +110,19 @@ fn tag_of(record: &Value) -> Option<&str> {
     text.chain(bound).find_map(|text| Some(tag_at(&text[text.find(TAG)?..])))
 }
 
-fn by_tag(records: &[Value]) -> HashMap<&str, Recorded> {
-    let mut recorded: HashMap<&str, Recorded> = HashMap::new();
+fn by_tag(records: &[Value]) -> HashMap<&str, Recorded<'_>> {
+    let mut recorded: HashMap<&str, Recorded<'_>> = HashMap::new();
     let mut tags = HashMap::new();
     for record in records {
         match (record["event"].as_str(), tag_of(record)) {
             (Some("intent"), Some(tag)) => {
-                let sequence = record["seq"].as_u64().expect("a number");
-                tags.insert(sequence, tag);
-                recorded.entry(tag).or_default().intents.push(sequence);
+                tags.insert(record["seq"].as_u64(), tag);
+                recorded.entry(tag).or_default().intents.push(record);
             }
-            (Some("refusal"), Some(tag)) => recorded.entry(tag).or_default().refusals += 1,
+            (Some("refusal"), Some(tag)) => recorded.entry(tag).or_default().refusals.push(record),
             (Some("outcome"), _) => {
-                if let Some(tag) = record["intent"].as_u64().and_then(|intent| tags.get(&intent)) {
-                    recorded.entry(tag).or_default().outcomes.push(record.clone());
+                if let Some(tag) = tags.get(&record["intent"].as_u64()) {
+                    recorded.entry(tag).or_default().outcomes.push(record);
                 }
             }
             _ => {}
@@ -129,26 +131,65 @@ fn by_tag(records: &[Value]) -> HashMap<&str, Recorded> {
     recorded
 }
 
+/// Kills that were carried out, and more often than they were recorded.
+fn unrecorded_kills<'k>(
+    kills: &'k [Kill],
+    records: &[Value],
+) -> impl Iterator<Item = String> + use<'k> {
+    let mut left: HashMap<Kill, usize> = HashMap::new();
+    for record in records.iter().filter(|record| record["event"] == "kill") {
+        let is_done = record["result"].as_str().is_some_and(|said| said.starts_with("killed"));
+        if let (true, Some(target), Some(user)) =
+            (is_done, record["target"].as_u64(), record["user"].as_str())
+        {
+            let query_only = record["query_only"] == true;
+            *left.entry(Kill { user: user.to_owned(), target, query_only }).or_default() += 1;
+        }
+    }
+    let is_missing = move |kill: &&Kill| match left.get_mut(*kill) {
+        None | Some(0) => true,
+        Some(left) => {
+            *left -= 1;
+            false
+        }
+    };
+    kills.iter().filter(is_missing).map(|kill| format!("{kill:?} has no record"))
+}
+
 /// What is wrong with the records of a statement, if anything is.
-fn fault(said: &Said, recorded: Option<&Recorded>) -> Option<String> {
+fn fault(said: &Said, recorded: Option<&Recorded<'_>>, is_troubled: bool) -> Option<String> {
     let none = Recorded::default();
     let recorded = recorded.unwrap_or(&none);
-    let (intents, outcomes) = (recorded.intents.len(), recorded.outcomes.as_slice());
+    let counts = (recorded.intents.len(), recorded.refusals.len(), recorded.outcomes.len());
+    let ends_as = |ends: &[&str]| match (recorded.outcomes.as_slice(), is_troubled) {
+        ([outcome], _) => ends.iter().any(|end| outcome["end"] == *end),
+        // A daemon or a replica that was killed.
+        (outcomes, is_troubled) => is_troubled && outcomes.is_empty(),
+    };
+    let outcome = recorded.outcomes.first();
     let is_right = match &said.end {
-        Some(End::Refused) if said.is_write => intents == 0 && recorded.refusals == 1,
-        _ if said.is_write => intents == 0,
-        None if said.is_begun => intents == 1,
-        None | Some(End::SentAway) => intents <= 1,
-        Some(End::Refused) => intents + recorded.refusals == 1,
+        Some(End::Refused) if said.is_write => counts == (0, 1, 0),
+        _ if said.is_write => counts.0 == 0,
+        None if said.is_begun => counts.0 == 1,
+        None | Some(End::SentAway) => counts.0 <= 1,
+        Some(End::Refused) => counts.0 + counts.1 == 1,
         Some(End::Rows(rows)) => {
-            let is_so = |outcome: &Value| outcome["end"] == "ok" && outcome["rows"] == *rows;
-            intents == 1 && matches!(outcomes, [outcome] if is_so(outcome))
+            let is_so = |outcome: &&Value| outcome["end"] == "ok" && outcome["rows"] == *rows;
+            counts == (1, 0, 1) && outcome.is_some_and(is_so)
         }
         Some(End::Error(code)) => {
             let is_so =
-                |outcome: &Value| outcome["end"] == "error" && outcome["error"]["code"] == *code;
-            intents == 1 && matches!(outcomes, [outcome] if is_so(outcome))
+                |outcome: &&Value| outcome["end"] == "error" && outcome["error"]["code"] == *code;
+            counts == (1, 0, 1) && outcome.is_some_and(is_so)
         }
+        Some(End::Killed) => counts.0 == 1 && ends_as(&["killed"]),
+        Some(End::Left) => counts.0 == 1 && ends_as(&["client_gone", "ok"]),
     };
+    let all = recorded.intents.iter().chain(&recorded.refusals).chain(&recorded.outcomes);
+    let is_theirs = |record: &Value| match record.get("user") {
+        Some(user) => user.as_str() == Some(&said.user),
+        None => record["end"] == "abandoned" || record["brief"] == true,
+    };
+    let is_right = is_right && all.clone().all(|record| is_theirs(record));
     (!is_right).then(|| format!("{said:?}, but {recorded:?}"))
 }

@@ -4,15 +4,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use readgate_tests::config::{for_server, set};
+use readgate_tests::config::{for_server, make_operators, set};
 use readgate_tests::dice::Dice;
 use readgate_tests::place::{scratch_of, wait_until_ok};
 use readgate_tests::readgate::{Footprint, Readgate};
 use readgate_tests::server::{Flavour, Server};
 use readgate_tests::stage::users;
 
-use crate::client::{Client, Round, Said};
+use crate::client::{Client, Round};
+use crate::people::OPERATOR_AT;
 use crate::records::Witness;
+use crate::said::Told;
 use crate::trouble::{LONGEST_STOP, Trouble};
 
 /// Clients at a time.
@@ -30,6 +32,7 @@ pub(crate) struct Scene {
     replica: Server,
     daemon: Readgate,
     witness: Witness,
+    lends: bool,
     /// Tables and written transactions as they were.
     data: String,
     /// Of the daemon's process, which has this id, after each quiet round.
@@ -57,21 +60,23 @@ impl Scene {
         let mut config = for_server(&replica, &own, &users());
         set(&mut config, "ledger.file_bytes", "2MiB");
         set(&mut config, "replica.warm_connections", 4);
+        set(&mut config, "functions.sleep_max", "1s");
+        make_operators(&mut config, &[OPERATOR_AT]);
         if lends {
             set(&mut config, "replica.share_idle", "10ms");
         }
         let daemon = Readgate::start(&own, config);
         let witness = Witness::new(own.join("ledger"), replica.directory.join("general.log"));
         let data = data(&replica);
-        Self { replica, daemon, witness, data, sizes: (0, Vec::new()) }
+        Self { replica, daemon, witness, lends, data, sizes: (0, Vec::new()) }
     }
 
     /// No client meets an error that isn't its own doing.
     pub(crate) fn quiet_round(&mut self, number: u64, lasts: Duration, dice: &mut Dice) {
-        let said = self.round(number, false, dice, |_, _| thread::sleep(lasts));
-        let records = self.witness.hear(&said);
+        let told = self.round(number, false, dice, |_, _| thread::sleep(lasts));
+        let records = self.witness.hear(&told, false);
         let size = self.size();
-        println!("round {number}: {} statements, {records} records, {size:?}", said.len());
+        println!("round {number}: {told}, {records} records, {size:?}");
         self.has_not_grown(size);
     }
 
@@ -95,7 +100,7 @@ impl Scene {
         // Seldom, so that a process lives long enough to grow.
         let ends_daemon = number % 20 == 1;
         let mut happened = Vec::new();
-        let said = self.round(number, true, dice, |scene, dice| {
+        let told = self.round(number, true, dice, |scene, dice| {
             while Instant::now() < end {
                 thread::sleep(Duration::from_millis(500));
                 let trouble = Trouble::any(dice, ends_daemon);
@@ -103,8 +108,8 @@ impl Scene {
                 trouble.happen(&mut scene.daemon, &mut scene.replica, dice);
             }
         });
-        let records = self.witness.hear(&said);
-        println!("round {number}: {} statements, {records} records, {happened:?}", said.len());
+        let records = self.witness.hear(&told, true);
+        println!("round {number}: {told}, {records} records, {happened:?}");
         self.witness.verify();
         assert_eq!(data(&self.replica), self.data, "something was written");
         assert!(!self.daemon.log().contains("panicked"), "{}", self.daemon.log());
@@ -116,11 +121,11 @@ impl Scene {
         is_troubled: bool,
         dice: &mut Dice,
         meanwhile: impl FnOnce(&mut Self, &mut Dice),
-    ) -> Vec<Said> {
+    ) -> Told {
         let (port, ca_file) = (self.daemon.port, self.replica.ca_file());
         let is_over = AtomicBool::new(false);
-        let round = Round { number, port, ca_file, is_troubled, is_over };
-        let said = thread::scope(|scope| {
+        let round = Round { number, port, ca_file, is_troubled, lends: self.lends, is_over };
+        let told = thread::scope(|scope| {
             let mut clients = Vec::new();
             for client in 0..CLIENTS {
                 let client = Client::new(&round, client, dice.another());
@@ -128,10 +133,10 @@ impl Scene {
             }
             meanwhile(self, dice);
             round.is_over.store(true, Ordering::Relaxed);
-            clients.into_iter().flat_map(|client| client.join().expect("no client fails")).collect()
+            Told::of_all(clients.into_iter().map(|client| client.join().expect("no client fails")))
         });
         self.daemon.wait_until_ready();
-        said
+        told
     }
 
     /// How many connections to the replica the daemon says it has in this state.

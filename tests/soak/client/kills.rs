@@ -1,0 +1,119 @@
+//! What runs is stopped by somebody else: from a second connection of the same user, as drivers
+//! cancel, or by an operator. Whoever it is meant for hears so or has the whole answer, or finds
+//! the connection closed; all others hear nothing of it.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use readgate_tests::raw::RawClient;
+
+use super::statements::{check, is_own};
+use super::{Client, End, told};
+use crate::people::OPERATOR;
+use crate::said::Kill;
+
+/// ER_QUERY_INTERRUPTED.
+const INTERRUPTED: u16 = 1317;
+/// ER_CONNECTION_KILLED.
+const CONNECTION_KILLED: u16 = 1927;
+/// A KILL comes so late at most, behind the end of the shorter statements.
+const LATEST_MS: usize = 250;
+
+/// A statement that takes a while.
+struct Long {
+    sql: String,
+    rows: Option<usize>,
+}
+
+impl Client<'_> {
+    /// Its statement is killed, or has just ended. The next one isn't.
+    pub(super) fn killed_statement(&mut self, client: &mut RawClient) -> io::Result<()> {
+        let (kill, mut killer) = self.killer(client, true)?;
+        let tag = self.tag(false);
+        let long = self.long(&tag);
+        let pause = Duration::from_millis(self.dice.roll(LATEST_MS) as u64);
+        let (answer, killed) = thread::scope(|scope| {
+            let killing = scope.spawn(|| give(&mut killer, &kill, pause));
+            (self.query(client, &long.sql), killing.join().expect("no killer fails"))
+        });
+        killed?;
+        self.told.kills.push(kill);
+        let answer = answer?;
+        match (answer.error(), long.rows) {
+            (Some(error), _) if error.code == INTERRUPTED => {}
+            (Some(error), _) => return Err(told(&error)),
+            (None, Some(rows)) => is_own(&answer, &tag, rows)?,
+            (None, None) => {}
+        }
+        self.few_rows(client)
+    }
+
+    /// Its session is killed, whatever it does at the moment.
+    pub(super) fn killed_session(&mut self, mut client: RawClient) -> io::Result<()> {
+        let (kill, mut killer) = self.killer(&mut client, false)?;
+        let tag = self.tag(false);
+        let long = self.long(&tag);
+        let pause = Duration::from_millis(self.dice.roll(LATEST_MS) as u64);
+        let (answer, killed) = thread::scope(|scope| {
+            let killing = scope.spawn(|| give(&mut killer, &kill, pause));
+            (self.query(&mut client, &long.sql), killing.join().expect("no killer fails"))
+        });
+        killed?;
+        self.told.kills.push(kill);
+        let error = answer.as_ref().map_or(None, |answer| answer.error());
+        match error {
+            Some(error) if error.code != CONNECTION_KILLED => return Err(told(&error)),
+            None if answer.is_ok() => {}
+            _ => self.last().end = Some(End::Killed),
+        }
+        assert!(client.is_closed(), "the session of {tag} goes on");
+        Ok(())
+    }
+
+    /// The order to end this client's statement or session, and who will give it.
+    fn killer(
+        &mut self,
+        client: &mut RawClient,
+        query_only: bool,
+    ) -> io::Result<(Kill, RawClient)> {
+        let person = if self.dice.roll(3) == 0 { OPERATOR } else { self.person };
+        let killer = self.enter(person)?;
+        // The replica's own id is somebody else's soon, where connections are lent.
+        let target = if self.round.lends || self.dice.roll(2) == 0 {
+            u64::from(client.greeting.connection_id)
+        } else {
+            let answer = client.try_query("SELECT CONNECTION_ID()")?;
+            check(&answer)?;
+            answer.value().parse().expect("a number")
+        };
+        Ok((Kill { user: person.name.to_owned(), target, query_only }, killer))
+    }
+
+    /// Sleeps, reads a lot, or works.
+    fn long(&mut self, tag: &str) -> Long {
+        match self.dice.roll(3) {
+            0 => Long { sql: format!("SELECT SLEEP(0.2), '{tag}'"), rows: Some(1) },
+            1 => Long {
+                sql: format!(
+                    "SELECT '{tag}', a.*, b.* FROM clinical.visits AS a, clinical.sites AS b \
+                     LIMIT 30000"
+                ),
+                rows: Some(30_000),
+            },
+            _ => Long {
+                sql: format!(
+                    "SELECT COUNT(*), '{tag}' FROM (SELECT 1 FROM clinical.items AS a, \
+                     clinical.sites AS b LIMIT 400000) AS many"
+                ),
+                rows: Some(1),
+            },
+        }
+    }
+}
+
+fn give(killer: &mut RawClient, kill: &Kill, pause: Duration) -> io::Result<()> {
+    thread::sleep(pause);
+    let what = if kill.query_only { "QUERY" } else { "CONNECTION" };
+    check(&killer.try_query(format!("KILL {what} {}", kill.target))?)
+}
