@@ -14,7 +14,7 @@ use readgate_tests::dice::Dice;
 use readgate_tests::protocol::capability::{DEPRECATE_EOF, MULTI_STATEMENTS};
 use readgate_tests::raw::{Login, RawClient, Response, ServerError};
 
-use crate::people::{ALICE, Person};
+use crate::people::{Person, STEADY};
 use crate::said::{End, Said, Told};
 
 /// What is the same for all clients of a round.
@@ -44,7 +44,7 @@ pub(crate) struct Client<'r> {
 
 impl<'r> Client<'r> {
     pub(crate) fn new(round: &'r Round, number: usize, dice: Dice) -> Self {
-        Self { round, number, dice, told: Told::default(), person: ALICE, has_mode: false }
+        Self { round, number, dice, told: Told::default(), person: STEADY[0], has_mode: false }
     }
 
     /// Lives until the round is over, and returns what it said.
@@ -64,6 +64,7 @@ impl<'r> Client<'r> {
     }
 
     fn session(&mut self) -> io::Result<()> {
+        self.person = self.anybody();
         let mut client = self.enter(self.person)?;
         self.has_mode = false;
         for _ in 0..self.dice.roll(40) {
@@ -74,7 +75,7 @@ impl<'r> Client<'r> {
                 // Long enough to lend its connection, where sessions do.
                 thread::sleep(Duration::from_millis(25));
             }
-            match self.dice.roll(12) {
+            match self.dice.roll(13) {
                 0 => self.many_rows(&mut client)?,
                 1 => self.prepared(&mut client)?,
                 2 => self.cursor(&mut client)?,
@@ -85,6 +86,7 @@ impl<'r> Client<'r> {
                 7 => self.state(&mut client)?,
                 8 => self.remember(&mut client)?,
                 9 if self.dice.roll(10) == 0 => return self.leave_in_the_midst(&mut client),
+                11 => self.become_another(&mut client)?,
                 10 if self.dice.roll(4) == 0 => return self.killed_session(client),
                 10 if self.dice.roll(2) == 0 => self.killed_statement(&mut client)?,
                 _ => self.few_rows(&mut client)?,
@@ -94,11 +96,18 @@ impl<'r> Client<'r> {
         if self.dice.roll(2) == 0 { client.send_command(1, b"") } else { Ok(()) }
     }
 
+    fn anybody(&mut self) -> Person {
+        STEADY[self.dice.roll(STEADY.len())]
+    }
+
     /// A session of that person.
     fn enter(&mut self, person: Person) -> io::Result<RawClient> {
         let mut login = Login::user(person.name, person.password).with(MULTI_STATEMENTS);
         if self.dice.roll(2) == 0 {
             login.capabilities ^= DEPRECATE_EOF;
+        }
+        if let Some(plugin) = person.plugin {
+            login = login.proposing(plugin);
         }
         let mut client = RawClient::connect(self.round.port)?;
         client.start_tls(&self.round.ca_file, &login)?;
@@ -129,7 +138,8 @@ impl<'r> Client<'r> {
     fn answer(&mut self, client: &mut RawClient) -> io::Result<Response> {
         client.received.clear();
         let response = client.read_response();
-        self.last().is_begun = !client.received.is_empty();
+        let is_error = |(_, payload): &(u8, Vec<u8>)| payload.first() == Some(&0xff);
+        self.last().is_begun = client.received.first().is_some_and(|first| !is_error(first));
         let response = response?;
         let end = response.error().map_or(End::Rows(response.row_count()), |e| End::by(&e));
         self.last().end = Some(end);

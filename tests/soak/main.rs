@@ -14,6 +14,7 @@
 )]
 
 mod client;
+mod office;
 mod people;
 mod records;
 mod said;

@@ -182,6 +182,8 @@ fn fault(said: &Said, recorded: Option<&Recorded<'_>>, is_troubled: bool) -> Opt
                 |outcome: &&Value| outcome["end"] == "error" && outcome["error"]["code"] == *code;
             counts == (1, 0, 1) && outcome.is_some_and(is_so)
         }
+        // One that came too late isn't looked at any more.
+        Some(End::Killed) if !said.is_begun && counts == (0, 0, 0) => true,
         Some(End::Killed) => counts.0 == 1 && ends_as(&["killed"]),
         Some(End::Left) => counts.0 == 1 && ends_as(&["client_gone", "ok"]),
     };

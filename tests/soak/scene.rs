@@ -12,6 +12,7 @@ use readgate_tests::server::{Flavour, Server};
 use readgate_tests::stage::users;
 
 use crate::client::{Client, Round};
+use crate::office::{self, Office};
 use crate::people::OPERATOR_AT;
 use crate::records::Witness;
 use crate::said::Told;
@@ -19,6 +20,8 @@ use crate::trouble::{LONGEST_STOP, Trouble};
 
 /// Clients at a time.
 const CLIENTS: usize = 16;
+/// From one change of the users to the next.
+const BETWEEN_CHANGES: Duration = Duration::from_millis(500);
 /// Connections that may wait at the replica: each client's, on two workers, in two forms of results.
 const MOST_WARM: u64 = 2 * 2 * CLIENTS as u64;
 /// Connections that the daemon may have there for itself.
@@ -31,6 +34,7 @@ const MORE_FILES: usize = 8;
 pub(crate) struct Scene {
     replica: Server,
     daemon: Readgate,
+    office: Office,
     witness: Witness,
     lends: bool,
     /// Tables and written transactions as they were.
@@ -65,15 +69,23 @@ impl Scene {
         if lends {
             set(&mut config, "replica.share_idle", "10ms");
         }
+        office::configure(&mut config, &own);
+        let office = Office::open(&own, &config, replica.ca_file());
         let daemon = Readgate::start(&own, config);
         let witness = Witness::new(own.join("ledger"), replica.directory.join("general.log"));
         let data = data(&replica);
-        Self { replica, daemon, witness, lends, data, sizes: (0, Vec::new()) }
+        Self { replica, daemon, office, witness, lends, data, sizes: (0, Vec::new()) }
     }
 
-    /// No client meets an error that isn't its own doing.
+    /// No client meets an error that isn't its own doing, though users come and change.
     pub(crate) fn quiet_round(&mut self, number: u64, lasts: Duration, dice: &mut Dice) {
-        let told = self.round(number, false, dice, |_, _| thread::sleep(lasts));
+        let end = Instant::now() + lasts;
+        let told = self.round(number, false, dice, |scene, dice| {
+            while Instant::now() < end {
+                scene.office.change_somebody(scene.daemon.port, dice);
+                thread::sleep(BETWEEN_CHANGES);
+            }
+        });
         let records = self.witness.hear(&told, false);
         let size = self.size();
         println!("round {number}: {told}, {records} records, {size:?}");

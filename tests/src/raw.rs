@@ -158,12 +158,23 @@ impl RawClient {
         password: &str,
         collation: u16,
     ) -> Result<(), ServerError> {
+        let changed = self.try_change_user(user, password, collation);
+        changed.expect("the server answers a change of user")
+    }
+
+    /// The same; an error if the connection ended.
+    pub fn try_change_user(
+        &mut self,
+        user: &str,
+        password: &str,
+        collation: u16,
+    ) -> io::Result<Result<(), ServerError>> {
         let plugin = self.greeting.plugin.clone();
         let [low, high] = collation.to_le_bytes();
         let middle = [0, 0, 0, low, high];
         let names = [user.as_bytes(), &middle, plugin.as_bytes(), b"\0"].concat();
-        self.send_command(0x11, &names).expect("the server reads");
-        self.prove(plugin, password).expect("the server answers a change of user")
+        self.send_command(0x11, &names)?;
+        self.prove(plugin, password)
     }
 
     /// Answers what the server asks until it says OK or ERR.

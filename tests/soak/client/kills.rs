@@ -10,11 +10,13 @@ use readgate_tests::raw::RawClient;
 
 use super::statements::{check, is_own};
 use super::{Client, End, told};
-use crate::people::OPERATOR;
+use crate::people::{OPERATOR, STEADY};
 use crate::said::Kill;
 
 /// ER_QUERY_INTERRUPTED.
 const INTERRUPTED: u16 = 1317;
+/// ER_KILL_DENIED_ERROR.
+const NOT_OWNER: u16 = 1095;
 /// ER_CONNECTION_KILLED.
 const CONNECTION_KILLED: u16 = 1927;
 /// A KILL comes so late at most, behind the end of the shorter statements.
@@ -87,7 +89,22 @@ impl Client<'_> {
             check(&answer)?;
             answer.value().parse().expect("a number")
         };
+        if self.dice.roll(4) == 0 {
+            self.stranger_tries(target)?;
+        }
         Ok((Kill { user: person.name.to_owned(), target, query_only }, killer))
+    }
+
+    /// Another user can't kill it.
+    fn stranger_tries(&mut self, target: u64) -> io::Result<()> {
+        let others = STEADY.iter().filter(|person| person.name != self.person.name);
+        let mut stranger = self.enter(*others.last().expect("there are others"))?;
+        let answer = stranger.try_query(format!("KILL {target}"))?;
+        match answer.error() {
+            Some(error) if error.code == NOT_OWNER => Ok(()),
+            Some(error) => Err(told(&error)),
+            None => panic!("a stranger has killed {target}"),
+        }
     }
 
     /// Sleeps, reads a lot, or works.

@@ -8,6 +8,8 @@ use readgate_tests::raw::{RawClient, Response};
 
 use super::{Client, End, told};
 
+/// utf8mb4_general_ci.
+const UTF8MB4: u16 = 45;
 /// Rows of `subjects`, less than there are.
 const MANY: usize = 400;
 
@@ -127,6 +129,15 @@ impl Client<'_> {
             }
         };
         check(&response)
+    }
+
+    /// Its session is somebody else's from now on, and a new one.
+    pub(super) fn become_another(&mut self, client: &mut RawClient) -> io::Result<()> {
+        let person = self.anybody();
+        let became = client.try_change_user(person.name, person.password, UTF8MB4)?;
+        became.map_err(|error| told(&error))?;
+        (self.person, self.has_mode) = (person, false);
+        self.few_rows(client)
     }
 
     /// Looks whether its session is as it left it.
