@@ -3,6 +3,7 @@
 
 mod kills;
 mod statements;
+mod unusual;
 
 use std::io;
 use std::path::PathBuf;
@@ -11,16 +12,20 @@ use std::thread;
 use std::time::Duration;
 
 use readgate_tests::dice::Dice;
-use readgate_tests::protocol::capability::{DEPRECATE_EOF, MULTI_STATEMENTS};
+use readgate_tests::protocol::ZSTD_LEVEL;
+use readgate_tests::protocol::capability::{COMPRESS, DEPRECATE_EOF, MULTI_STATEMENTS, ZSTD};
 use readgate_tests::raw::{Login, RawClient, Response, ServerError};
+use readgate_tests::server::Flavour;
+use readgate_tests::squeezed::Algorithm;
 
 use crate::people::{Person, STEADY};
-use crate::said::{End, Said, Told};
+use crate::said::{End, Said, Text, Told};
 
 /// What is the same for all clients of a round.
 #[derive(Debug)]
 pub(crate) struct Round {
     pub(crate) number: u64,
+    pub(crate) flavour: Flavour,
     pub(crate) port: u16,
     pub(crate) ca_file: PathBuf,
     /// Connections may break, and servers be away.
@@ -75,7 +80,7 @@ impl<'r> Client<'r> {
                 // Long enough to lend its connection, where sessions do.
                 thread::sleep(Duration::from_millis(25));
             }
-            match self.dice.roll(13) {
+            match self.dice.roll(14) {
                 0 => self.many_rows(&mut client)?,
                 1 => self.prepared(&mut client)?,
                 2 => self.cursor(&mut client)?,
@@ -87,6 +92,7 @@ impl<'r> Client<'r> {
                 8 => self.remember(&mut client)?,
                 9 if self.dice.roll(10) == 0 => return self.leave_in_the_midst(&mut client),
                 11 => self.become_another(&mut client)?,
+                12 => self.unusual(&mut client)?,
                 10 if self.dice.roll(4) == 0 => return self.killed_session(client),
                 10 if self.dice.roll(2) == 0 => self.killed_statement(&mut client)?,
                 _ => self.few_rows(&mut client)?,
@@ -110,8 +116,16 @@ impl<'r> Client<'r> {
             login = login.proposing(plugin);
         }
         let mut client = RawClient::connect(self.round.port)?;
+        let wished =
+            [(COMPRESS, Algorithm::Zlib), (ZSTD, Algorithm::Zstd { level: ZSTD_LEVEL.into() })];
+        let wished =
+            wished.get(self.dice.roll(4)).filter(|(flag, _)| client.greeting.offered & flag != 0);
+        login.capabilities |= wished.map_or(0, |(flag, _)| *flag);
         client.start_tls(&self.round.ca_file, &login)?;
         client.try_login(&login)?.map_err(|error| told(&error))?;
+        if let Some((_, algorithm)) = wished {
+            client.compress(*algorithm);
+        }
         Ok(client)
     }
 
@@ -119,7 +133,8 @@ impl<'r> Client<'r> {
     fn tag(&mut self, is_write: bool) -> String {
         let tag = format!("soak-{}-{}-{}", self.round.number, self.number, self.told.said.len());
         let user = self.person.name.to_owned();
-        let said = Said { tag: tag.clone(), user, is_write, is_begun: false, end: None };
+        let (is_begun, text, end) = (false, None, None);
+        let said = Said { tag: tag.clone(), user, text, is_write, is_begun, end };
         self.told.said.push(said);
         tag
     }
@@ -129,8 +144,9 @@ impl<'r> Client<'r> {
     }
 
     /// Says what was tagged last, and hears the answer.
-    fn query(&mut self, client: &mut RawClient, sql: &str) -> io::Result<Response> {
-        client.send_command(3, sql.as_bytes())?;
+    fn query(&mut self, client: &mut RawClient, sql: impl AsRef<[u8]>) -> io::Result<Response> {
+        self.last().text = Some(Text::of(sql.as_ref()));
+        client.send_command(3, sql.as_ref())?;
         self.answer(client)
     }
 

@@ -10,7 +10,7 @@ use readgate_tests::place::wait_until_ok;
 use readgate_tests::readgate::run;
 use serde_json::Value;
 
-use crate::said::{End, Kill, Said, Told};
+use crate::said::{End, Kill, Said, Told, text_of};
 
 /// How tags begin.
 const TAG: &str = "soak-";
@@ -103,26 +103,26 @@ fn tag_at(text: &str) -> &str {
     &text[..end.unwrap_or(text.len())]
 }
 
-fn tag_of(record: &Value) -> Option<&str> {
-    let text = record["text"].as_str().into_iter();
+fn tag_of(record: &Value) -> Option<String> {
+    let text = text_of(record).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let binds = record["binds"].as_array().into_iter().flatten();
-    let bound = binds.filter_map(|bind| bind["value"].as_str());
-    text.chain(bound).find_map(|text| Some(tag_at(&text[text.find(TAG)?..])))
+    let bound = binds.filter_map(|bind| bind["value"].as_str().map(str::to_owned));
+    text.into_iter().chain(bound).find_map(|text| Some(tag_at(&text[text.find(TAG)?..]).to_owned()))
 }
 
-fn by_tag(records: &[Value]) -> HashMap<&str, Recorded<'_>> {
-    let mut recorded: HashMap<&str, Recorded<'_>> = HashMap::new();
+fn by_tag(records: &[Value]) -> HashMap<String, Recorded<'_>> {
+    let mut recorded: HashMap<String, Recorded<'_>> = HashMap::new();
     let mut tags = HashMap::new();
     for record in records {
         match (record["event"].as_str(), tag_of(record)) {
             (Some("intent"), Some(tag)) => {
-                tags.insert(record["seq"].as_u64(), tag);
+                tags.insert(record["seq"].as_u64(), tag.clone());
                 recorded.entry(tag).or_default().intents.push(record);
             }
             (Some("refusal"), Some(tag)) => recorded.entry(tag).or_default().refusals.push(record),
             (Some("outcome"), _) => {
                 if let Some(tag) = tags.get(&record["intent"].as_u64()) {
-                    recorded.entry(tag).or_default().outcomes.push(record);
+                    recorded.entry(tag.clone()).or_default().outcomes.push(record);
                 }
             }
             _ => {}
@@ -192,6 +192,8 @@ fn fault(said: &Said, recorded: Option<&Recorded<'_>>, is_troubled: bool) -> Opt
         Some(user) => user.as_str() == Some(&said.user),
         None => record["end"] == "abandoned" || record["brief"] == true,
     };
-    let is_right = is_right && all.clone().all(|record| is_theirs(record));
+    let mut texts = recorded.intents.iter().chain(&recorded.refusals);
+    let is_so = |record: &&Value| said.text.as_ref().is_none_or(|text| text.is_in(record));
+    let is_right = is_right && all.clone().all(|record| is_theirs(record)) && texts.all(is_so);
     (!is_right).then(|| format!("{said:?}, but {recorded:?}"))
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use readgate_tests::raw::ServerError;
+use serde_json::Value;
 
 /// A statement that a client sent, with a tag in it that no other one has.
 #[derive(Debug)]
@@ -10,11 +11,67 @@ pub(crate) struct Said {
     pub(crate) tag: String,
     /// Whose session it was.
     pub(crate) user: String,
+    /// What its record must hold, where that is looked at.
+    pub(crate) text: Option<Text>,
     /// The judge must not let it through.
     pub(crate) is_write: bool,
     /// Something of its answer came.
     pub(crate) is_begun: bool,
     pub(crate) end: Option<End>,
+}
+
+/// A text as it was sent.
+#[derive(Debug)]
+pub(crate) enum Text {
+    Whole(Vec<u8>),
+    /// The length of one that no record holds whole.
+    Long(usize),
+}
+
+/// Longer texts are cut in their records.
+const LONGEST_KEPT: usize = 64 << 10;
+
+impl Text {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        if bytes.len() > LONGEST_KEPT {
+            Self::Long(bytes.len())
+        } else {
+            Self::Whole(bytes.to_vec())
+        }
+    }
+
+    /// Whether it stands so in that record.
+    pub(crate) fn is_in(&self, record: &Value) -> bool {
+        match self {
+            Self::Long(length) => record["text_bytes"] == *length,
+            Self::Whole(bytes) => text_of(record).as_deref() == Some(bytes),
+        }
+    }
+}
+
+/// The bytes of the statement in a record.
+pub(crate) fn text_of(record: &Value) -> Option<Vec<u8>> {
+    match (record["text"].as_str(), record["text_b64"].as_str()) {
+        (Some(text), None) => Some(text.as_bytes().to_vec()),
+        (None, Some(coded)) => Some(from_base64(coded)),
+        (_, _) => None,
+    }
+}
+
+/// As records hold bytes that are no text (RFC 4648).
+fn from_base64(coded: &str) -> Vec<u8> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let digits = coded.bytes().filter_map(|byte| DIGITS.iter().position(|digit| *digit == byte));
+    let (mut bytes, mut bits) = (Vec::new(), (0, 0));
+    for digit in digits {
+        bits = (bits.0 << 6 | digit, bits.1 + 6);
+        if bits.1 >= 8 {
+            bits.1 -= 8;
+            bytes.push(u8::try_from(bits.0 >> bits.1).expect("one byte"));
+            bits.0 &= (1 << bits.1) - 1;
+        }
+    }
+    bytes
 }
 
 /// How an answer ended.

@@ -136,7 +136,8 @@ impl Scene {
     ) -> Told {
         let (port, ca_file) = (self.daemon.port, self.replica.ca_file());
         let is_over = AtomicBool::new(false);
-        let round = Round { number, port, ca_file, is_troubled, lends: self.lends, is_over };
+        let (flavour, lends) = (self.replica.flavour, self.lends);
+        let round = Round { number, flavour, port, ca_file, is_troubled, lends, is_over };
         let told = thread::scope(|scope| {
             let mut clients = Vec::new();
             for client in 0..CLIENTS {

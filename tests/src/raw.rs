@@ -12,6 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 
 use crate::protocol::{CURSOR_EXISTS, MORE_RESULTS, lenenc, ok_status, scramble, text_row};
+use crate::squeezed::{Algorithm, Squeezed};
+
 pub use crate::protocol::{Greeting, Login, ServerError, capability};
 
 /// Largest payload of one packet.
@@ -138,6 +140,12 @@ impl RawClient {
         self.send(&login.response(self.tls, &self.greeting))?;
         let plugin = login.plugin.clone().unwrap_or_else(|| self.greeting.plugin.clone());
         self.prove(plugin, &login.password)
+    }
+
+    /// Reads and writes compressed packets from now on, as the login has negotiated.
+    pub fn compress(&mut self, algorithm: Algorithm) {
+        let plain = std::mem::replace(&mut self.stream, Box::new(io::empty()));
+        self.stream = Box::new(Squeezed::new(plain, algorithm));
     }
 
     /// COM_CHANGE_USER: becomes somebody else, proved when asked.
