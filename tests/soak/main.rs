@@ -14,6 +14,7 @@
 )]
 
 mod client;
+mod meddling;
 mod office;
 mod people;
 mod records;

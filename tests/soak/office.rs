@@ -55,6 +55,7 @@ pub(crate) fn configure(config: &mut Table, folder: &Path) {
     config["role"].as_array_mut().expect("roles").push(Value::Table(narrow));
     // Who is refused here fails at the door, where all the others come in too.
     set(config, "login.free_failures", 1000);
+    set(config, "login.free_failures_per_source", 100_000);
     set(config, "login.block_after", 10_000);
     set(config, "login.block_after_per_source", 100_000);
 }

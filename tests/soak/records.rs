@@ -10,6 +10,7 @@ use readgate_tests::place::wait_until_ok;
 use readgate_tests::readgate::run;
 use serde_json::Value;
 
+use crate::meddling;
 use crate::said::{End, Kill, Said, Told, text_of};
 
 /// How tags begin.
@@ -38,9 +39,9 @@ impl Witness {
         Self { ledger, log, from: "2000".to_owned(), sequence: 0, place: 0 }
     }
 
-    /// Waits until everything that was said stands in the ledger as it should; how many new
-    /// records there were.
-    pub(crate) fn hear(&mut self, told: &Told, is_troubled: bool) -> usize {
+    /// Waits until everything that was said stands in the ledger as it should; the new
+    /// records.
+    pub(crate) fn hear(&mut self, told: &Told, is_troubled: bool) -> Vec<Value> {
         let on_replica = self.tags_on_replica();
         let records = wait_until_ok("the ledger tells of all", Duration::from_secs(60), || {
             let records = self.new_records();
@@ -62,7 +63,7 @@ impl Witness {
             self.from = last["time"].as_str().expect("a time").to_owned();
             self.sequence = last["seq"].as_u64().expect("a number");
         }
-        records.len()
+        records
     }
 
     /// Records since the last round, in order.
@@ -89,11 +90,25 @@ impl Witness {
         tags
     }
 
-    /// The whole ledger is as it was written.
+    /// The whole ledger is as it was written, and with a file of it missing just that is found.
     pub(crate) fn verify(&self) {
+        let (is_intact, said) = self.verified();
+        assert!(is_intact, "{said}");
+        meddling::without_a_closed_file(&self.ledger, |missing| {
+            let (is_intact, said) = self.verified();
+            let is_finding = |line: &&str| {
+                !line.starts_with("node ") && !line.starts_with(' ') && *line != "NOT INTACT"
+            };
+            let findings: Vec<&str> = said.lines().filter(is_finding).collect();
+            let is_it = matches!(findings[..], [finding] if finding.ends_with(missing));
+            assert!(!is_intact && is_it, "{missing}, but:\n{said}");
+        });
+    }
+
+    fn verified(&self) -> (bool, String) {
         let output = run(&["ledger", "verify", &self.ledger.display().to_string()], "");
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 }
 
@@ -156,6 +171,11 @@ fn unrecorded_kills<'k>(
     kills.iter().filter(is_missing).map(|kill| format!("{kill:?} has no record"))
 }
 
+/// Where there was little room, an outcome is brief.
+fn code_of(outcome: &Value) -> &Value {
+    outcome.get("error_code").unwrap_or(&outcome["error"]["code"])
+}
+
 /// What is wrong with the records of a statement, if anything is.
 fn fault(said: &Said, recorded: Option<&Recorded<'_>>, is_troubled: bool) -> Option<String> {
     let none = Recorded::default();
@@ -168,6 +188,8 @@ fn fault(said: &Said, recorded: Option<&Recorded<'_>>, is_troubled: bool) -> Opt
     };
     let outcome = recorded.outcomes.first();
     let is_right = match &said.end {
+        // What can't be recorded is refused, and that may have no record.
+        Some(End::Refused) if is_troubled && counts == (0, 0, 0) => true,
         Some(End::Refused) if said.is_write => counts == (0, 1, 0),
         _ if said.is_write => counts.0 == 0,
         None if said.is_begun => counts.0 == 1,
@@ -178,8 +200,7 @@ fn fault(said: &Said, recorded: Option<&Recorded<'_>>, is_troubled: bool) -> Opt
             counts == (1, 0, 1) && outcome.is_some_and(is_so)
         }
         Some(End::Error(code)) => {
-            let is_so =
-                |outcome: &&Value| outcome["end"] == "error" && outcome["error"]["code"] == *code;
+            let is_so = |outcome: &&Value| outcome["end"] == "error" && code_of(outcome) == *code;
             counts == (1, 0, 1) && outcome.is_some_and(is_so)
         }
         // One that came too late isn't looked at any more.

@@ -10,13 +10,15 @@ use readgate_tests::place::{scratch_of, wait_until_ok};
 use readgate_tests::readgate::{Footprint, Readgate};
 use readgate_tests::server::{Flavour, Server};
 use readgate_tests::stage::users;
+use serde_json::Value;
 
 use crate::client::{Client, Round};
+use crate::meddling::Disk;
 use crate::office::{self, Office};
 use crate::people::OPERATOR_AT;
 use crate::records::Witness;
 use crate::said::Told;
-use crate::trouble::{LONGEST_STOP, Trouble};
+use crate::trouble::{LONGEST_STOP, Parts, Trouble};
 
 /// Clients at a time.
 const CLIENTS: usize = 16;
@@ -34,6 +36,7 @@ const MORE_FILES: usize = 8;
 pub(crate) struct Scene {
     replica: Server,
     daemon: Readgate,
+    disk: Option<Disk>,
     office: Office,
     witness: Witness,
     lends: bool,
@@ -56,11 +59,14 @@ fn data(replica: &Server) -> String {
 
 impl Scene {
     pub(crate) fn start(flavour: Flavour, lends: bool) -> Self {
+        Disk::let_go_of_old();
         let directory = scratch_of("soak").join(flavour.name());
         let replica = Server::start(flavour, &directory.join("server"));
         replica.load_sample();
         let own = directory.join("readgate");
         std::fs::create_dir_all(&own).expect("the folder can be made");
+        let ledger = own.join("ledger");
+        let disk = Disk::mount(&ledger);
         let mut config = for_server(&replica, &own, &users());
         set(&mut config, "ledger.file_bytes", "2MiB");
         set(&mut config, "replica.warm_connections", 4);
@@ -72,9 +78,9 @@ impl Scene {
         office::configure(&mut config, &own);
         let office = Office::open(&own, &config, replica.ca_file());
         let daemon = Readgate::start(&own, config);
-        let witness = Witness::new(own.join("ledger"), replica.directory.join("general.log"));
+        let witness = Witness::new(ledger, replica.directory.join("general.log"));
         let data = data(&replica);
-        Self { replica, daemon, office, witness, lends, data, sizes: (0, Vec::new()) }
+        Self { replica, daemon, disk, office, witness, lends, data, sizes: (0, Vec::new()) }
     }
 
     /// No client meets an error that isn't its own doing, though users come and change.
@@ -86,7 +92,7 @@ impl Scene {
                 thread::sleep(BETWEEN_CHANGES);
             }
         });
-        let records = self.witness.hear(&told, false);
+        let records = self.witness.hear(&told, false).len();
         let size = self.size();
         println!("round {number}: {told}, {records} records, {size:?}");
         self.has_not_grown(size);
@@ -111,17 +117,28 @@ impl Scene {
         let end = Instant::now() + lasts;
         // Seldom, so that a process lives long enough to grow.
         let ends_daemon = number % 20 == 1;
-        let mut happened = Vec::new();
+        let (mut happened, mut taken) = (Vec::new(), Vec::new());
         let told = self.round(number, true, dice, |scene, dice| {
             while Instant::now() < end {
                 thread::sleep(Duration::from_millis(500));
                 let trouble = Trouble::any(dice, ends_daemon);
                 happened.push(trouble);
-                trouble.happen(&mut scene.daemon, &mut scene.replica, dice);
+                let (daemon, replica) = (&mut scene.daemon, &mut scene.replica);
+                let parts = Parts { daemon, replica, disk: scene.disk.as_ref() };
+                taken.extend(trouble.happen(parts, dice));
             }
         });
         let records = self.witness.hear(&told, true);
-        println!("round {number}: {told}, {records} records, {happened:?}");
+        println!("round {number}: {told}, {} records, {happened:?}", records.len());
+        for file in taken {
+            let names_it =
+                |record: &&Value| record["file"].as_str().is_some_and(|f| f.contains(&file));
+            let mut troubles = records.iter().filter(|record| record["event"] == "ledger_trouble");
+            assert!(
+                troubles.any(|record| names_it(&record)),
+                "nothing tells that {file} was taken"
+            );
+        }
         self.witness.verify();
         assert_eq!(data(&self.replica), self.data, "something was written");
         assert!(!self.daemon.log().contains("panicked"), "{}", self.daemon.log());

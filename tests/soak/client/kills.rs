@@ -10,7 +10,7 @@ use readgate_tests::raw::RawClient;
 
 use super::statements::{check, is_own};
 use super::{Client, End, told};
-use crate::people::{OPERATOR, STEADY};
+use crate::people::{OPERATOR, Person, STEADY};
 use crate::said::Kill;
 
 /// ER_QUERY_INTERRUPTED.
@@ -97,8 +97,9 @@ impl Client<'_> {
 
     /// Another user can't kill it.
     fn stranger_tries(&mut self, target: u64) -> io::Result<()> {
-        let others = STEADY.iter().filter(|person| person.name != self.person.name);
-        let mut stranger = self.enter(*others.last().expect("there are others"))?;
+        let is_another = |person: &&Person| person.name != self.person.name;
+        let stranger = STEADY.iter().rev().find(is_another).expect("there are others");
+        let mut stranger = self.enter(*stranger)?;
         let answer = stranger.try_query(format!("KILL {target}"))?;
         match answer.error() {
             Some(error) if error.code == NOT_OWNER => Ok(()),
