@@ -6,9 +6,9 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use readgate_tests::raw::RawClient;
+use readgate_tests::raw::{RawClient, Response};
 
-use super::statements::{check, is_own};
+use super::statements::{check, execution, is_own, prepare};
 use super::{Client, End, told};
 use crate::people::{OPERATOR, Person, STEADY};
 use crate::said::Kill;
@@ -22,31 +22,27 @@ const CONNECTION_KILLED: u16 = 1927;
 /// A KILL comes so late at most, behind the end of the shorter statements.
 const LATEST_MS: usize = 250;
 
-/// A statement that takes a while.
+/// A statement that takes a while, with a tag in it.
 struct Long {
-    sql: String,
-    rows: Option<usize>,
+    sql: &'static str,
+    rows: usize,
+    /// The statement's id, where it was prepared; the tag is bound then.
+    prepared: Option<u32>,
 }
 
 impl Client<'_> {
     /// Its statement is killed, or has just ended. The next one isn't.
     pub(super) fn killed_statement(&mut self, client: &mut RawClient) -> io::Result<()> {
         let (kill, mut killer) = self.killer(client, true)?;
-        let tag = self.tag(false);
-        let long = self.long(&tag);
-        let pause = Duration::from_millis(self.dice.roll(LATEST_MS) as u64);
-        let (answer, killed) = thread::scope(|scope| {
-            let killing = scope.spawn(|| give(&mut killer, &kill, pause));
-            (self.query(client, &long.sql), killing.join().expect("no killer fails"))
-        });
+        let long = self.long(client)?;
+        let (tag, answer, killed) = self.say_and_be_killed(client, &long, &mut killer, &kill);
         killed?;
         self.told.kills.push(kill);
         let answer = answer?;
-        match (answer.error(), long.rows) {
-            (Some(error), _) if error.code == INTERRUPTED => {}
-            (Some(error), _) => return Err(told(&error)),
-            (None, Some(rows)) => is_own(&answer, &tag, rows)?,
-            (None, None) => {}
+        match answer.error() {
+            Some(error) if error.code == INTERRUPTED => {}
+            Some(error) => return Err(told(&error)),
+            None => is_own(&answer, &tag, long.rows)?,
         }
         self.few_rows(client)
     }
@@ -54,23 +50,39 @@ impl Client<'_> {
     /// Its session is killed, whatever it does at the moment.
     pub(super) fn killed_session(&mut self, mut client: RawClient) -> io::Result<()> {
         let (kill, mut killer) = self.killer(&mut client, false)?;
-        let tag = self.tag(false);
-        let long = self.long(&tag);
-        let pause = Duration::from_millis(self.dice.roll(LATEST_MS) as u64);
-        let (answer, killed) = thread::scope(|scope| {
-            let killing = scope.spawn(|| give(&mut killer, &kill, pause));
-            (self.query(&mut client, &long.sql), killing.join().expect("no killer fails"))
-        });
+        let long = self.long(&mut client)?;
+        let (tag, answer, killed) = self.say_and_be_killed(&mut client, &long, &mut killer, &kill);
         killed?;
         self.told.kills.push(kill);
-        let error = answer.as_ref().map_or(None, |answer| answer.error());
-        match error {
-            Some(error) if error.code != CONNECTION_KILLED => return Err(told(&error)),
-            None if answer.is_ok() => {}
-            _ => self.last().end = Some(End::Killed),
+        match answer.as_ref().map(Response::error) {
+            Ok(None) => is_own(&answer?, &tag, long.rows)?,
+            Ok(Some(error)) if error.code != CONNECTION_KILLED => return Err(told(&error)),
+            Ok(Some(_)) | Err(_) => self.last().end = Some(End::Killed),
         }
         assert!(client.is_closed(), "the session of {tag} goes on");
         Ok(())
+    }
+
+    /// The tag of what was said, its answer, and whether the kill was carried out.
+    fn say_and_be_killed(
+        &mut self,
+        client: &mut RawClient,
+        long: &Long,
+        killer: &mut RawClient,
+        kill: &Kill,
+    ) -> (String, io::Result<Response>, io::Result<()>) {
+        let tag = self.tag(false);
+        let pause = Duration::from_millis(self.dice.roll(LATEST_MS) as u64);
+        thread::scope(|scope| {
+            let killing = scope.spawn(|| give(killer, kill, pause));
+            let answer = match long.prepared {
+                None => self.query(client, long.sql.replace('?', &format!("'{tag}'"))),
+                Some(id) => client
+                    .send_command(0x17, &execution(id, 0, &tag))
+                    .and_then(|()| self.answer(client)),
+            };
+            (tag, answer, killing.join().expect("no killer fails"))
+        })
     }
 
     /// The order to end this client's statement or session, and who will give it.
@@ -109,24 +121,22 @@ impl Client<'_> {
     }
 
     /// Sleeps, reads a lot, or works.
-    fn long(&mut self, tag: &str) -> Long {
-        match self.dice.roll(3) {
-            0 => Long { sql: format!("SELECT SLEEP(0.2), '{tag}'"), rows: Some(1) },
-            1 => Long {
-                sql: format!(
-                    "SELECT '{tag}', a.*, b.* FROM clinical.visits AS a, clinical.sites AS b \
-                     LIMIT 30000"
-                ),
-                rows: Some(30_000),
-            },
-            _ => Long {
-                sql: format!(
-                    "SELECT COUNT(*), '{tag}' FROM (SELECT 1 FROM clinical.items AS a, \
-                     clinical.sites AS b LIMIT 400000) AS many"
-                ),
-                rows: Some(1),
-            },
-        }
+    fn long(&mut self, client: &mut RawClient) -> io::Result<Long> {
+        let (sql, rows) = match self.dice.roll(3) {
+            0 => ("SELECT SLEEP(0.2), ?", 1),
+            1 => (
+                "SELECT ?, a.*, b.* FROM clinical.visits AS a, clinical.sites AS b LIMIT 30000",
+                30_000,
+            ),
+            _ => (
+                "SELECT COUNT(*), ? FROM (SELECT 1 FROM clinical.items AS a, clinical.sites AS b \
+                 LIMIT 400000) AS many",
+                1,
+            ),
+        };
+        let is_prepared = self.dice.roll(3) == 0;
+        let prepared = if is_prepared { Some(prepare(client, sql)?) } else { None };
+        Ok(Long { sql, rows, prepared })
     }
 }
 

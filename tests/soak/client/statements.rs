@@ -103,7 +103,11 @@ impl Client<'_> {
         let begin = client.try_query("START TRANSACTION")?;
         check(&begin)?;
         self.few_rows(client)?;
-        self.few_rows(client)?;
+        match self.dice.roll(6) {
+            // It goes on without what was stopped.
+            0 => self.killed_statement(client)?,
+            _ => self.few_rows(client)?,
+        }
         let end = client.try_query(if self.dice.roll(2) == 0 { "COMMIT" } else { "ROLLBACK" })?;
         check(&end)
     }
