@@ -108,19 +108,23 @@ pub(crate) fn take_newest(ledger: &Path) -> String {
     taken.file_name().expect("a name").to_string_lossy().into_owned()
 }
 
-/// Another hand takes a closed file away, and puts it back when `look` has looked, which is told what
-/// is to be found. Nothing happens while there are too few.
-pub(crate) fn without_a_closed_file(ledger: &Path, look: impl FnOnce(&str)) {
+/// Another hand takes a closed file away in which none of these records stands, and puts it back when
+/// `look` has looked, which is told what is to be found. Nothing happens while there are too few.
+pub(crate) fn without_a_closed_file(ledger: &Path, needed: &[u64], look: impl FnOnce(&str)) {
     let all = files(ledger);
     let is_packed = |path: &Path| {
         path.extension().is_some_and(|end| end == "zst") && !path.with_extension("").exists()
     };
+    let has_none = |from: u64, to: u64| !needed.iter().any(|needed| (from..=to).contains(needed));
     // Not the first: what is missing before that may have been removed in good order.
-    let both = all.windows(2).skip(1).find(|both| is_packed(&both[0]));
-    let Some([taken, next]) = both else { return };
+    let taken = all.windows(2).skip(1).find_map(|both| {
+        let (from, to) = (first_of(&both[0]), first_of(&both[1]) - 1);
+        (is_packed(&both[0]) && has_none(from, to)).then(|| (&both[0], from, to))
+    });
+    let Some((taken, from, to)) = taken else { return };
     let aside = ledger.join("taken-by-another-hand");
     fs::rename(taken, &aside).expect("it can be renamed");
-    look(&format!("records {} to {} are missing before", first_of(taken), first_of(next) - 1));
+    look(&format!("records {from} to {to} are missing before"));
     fs::rename(&aside, taken).expect("it can be put back");
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Witness {
     from: String,
     sequence: u64,
     place: u64,
+    /// Records that tell of another key: without them it is unknown.
+    rotations: Vec<u64>,
 }
 
 /// The records of the statements with one tag.
@@ -36,7 +38,7 @@ struct Recorded<'r> {
 
 impl Witness {
     pub(crate) fn new(ledger: PathBuf, log: PathBuf) -> Self {
-        Self { ledger, log, from: "2000".to_owned(), sequence: 0, place: 0 }
+        Self { ledger, log, from: "2000".to_owned(), sequence: 0, place: 0, rotations: Vec::new() }
     }
 
     /// Waits until everything that was said stands in the ledger as it should; the new
@@ -59,6 +61,8 @@ impl Witness {
             let faults: Vec<String> = faults.take(5).collect();
             if faults.is_empty() { Ok(records) } else { Err(faults.join("; ")) }
         });
+        let rotated = records.iter().filter(|record| record["event"] == "key_rotated");
+        self.rotations.extend(rotated.filter_map(|record| record["seq"].as_u64()));
         if let Some(last) = records.last() {
             self.from = last["time"].as_str().expect("a time").to_owned();
             self.sequence = last["seq"].as_u64().expect("a number");
@@ -94,7 +98,7 @@ impl Witness {
     pub(crate) fn verify(&self) {
         let (is_intact, said) = self.verified();
         assert!(is_intact, "{said}");
-        meddling::without_a_closed_file(&self.ledger, |missing| {
+        meddling::without_a_closed_file(&self.ledger, &self.rotations, |missing| {
             let (is_intact, said) = self.verified();
             let is_finding = |line: &&str| {
                 !line.starts_with("node ") && !line.starts_with(' ') && *line != "NOT INTACT"
