@@ -28,10 +28,10 @@ const BETWEEN_CHANGES: Duration = Duration::from_millis(500);
 const MOST_WARM: u64 = 2 * 2 * CLIENTS as u64;
 /// Connections that the daemon may have there for itself.
 const OWN: u64 = 3;
-/// Bytes that the daemon may have grown by since its third quiet round, beside a quarter.
+/// Bytes that the daemon may have grown by since its first three quiet rounds, beside a quarter.
 const SLACK: u64 = 16 << 20;
 /// Files that it may have open at one time and not at another: of the ledger, of a reload.
-const MORE_FILES: usize = 8;
+const MORE_FILES: u64 = 8;
 
 pub(crate) struct Scene {
     replica: Server,
@@ -98,18 +98,29 @@ impl Scene {
         self.has_not_grown(size);
     }
 
-    /// Holds a size against that of the same process after its third quiet round.
+    /// Holds the least of its latest sizes against the most of the same process's first ones: what a
+    /// statement of many MiB took, or a thread that waits for another order, goes again.
     fn has_not_grown(&mut self, size: Footprint) {
         if self.sizes.0 != self.daemon.id() {
             self.sizes = (self.daemon.id(), Vec::new());
         }
         self.sizes.1.push(size);
-        if let Some(before) = self.sizes.1.get(2) {
-            let is_as_large = size.resident <= before.resident * 5 / 4 + SLACK
-                && size.descriptors <= before.descriptors + MORE_FILES
-                && size.threads <= before.threads;
-            assert!(is_as_large, "it grows: {:?}", self.sizes.1);
-        }
+        let (Some(first), Some(latest)) =
+            (self.sizes.1.first_chunk::<3>(), self.sizes.1.last_chunk::<3>())
+        else {
+            return;
+        };
+        let ends = |of: fn(&Footprint) -> u64| {
+            let (most, least) = (first.iter().map(of).max(), latest.iter().map(of).min());
+            (most.expect("three"), least.expect("three"))
+        };
+        let (most_bytes, bytes) = ends(|size| size.resident);
+        let (most_files, files) = ends(|size| size.descriptors as u64);
+        let (most_threads, threads) = ends(|size| size.threads);
+        let is_as_large = bytes <= most_bytes * 5 / 4 + SLACK
+            && files <= most_files + MORE_FILES
+            && threads <= most_threads;
+        assert!(is_as_large, "it grows: {:?}", self.sizes.1);
     }
 
     /// One trouble after the other.
