@@ -19,7 +19,7 @@ use readgate_tests::server::Flavour;
 use readgate_tests::squeezed::Algorithm;
 
 use crate::people::{Person, STEADY};
-use crate::said::{End, Said, Text, Told};
+use crate::said::{End, Said, TAG, Text, Told};
 
 /// What is the same for all clients of a round.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl<'r> Client<'r> {
                 // Long enough to lend its connection, where sessions do.
                 thread::sleep(Duration::from_millis(25));
             }
-            match self.dice.roll(14) {
+            match self.dice.roll(15) {
                 0 => self.many_rows(&mut client)?,
                 1 => self.prepared(&mut client)?,
                 2 => self.cursor(&mut client)?,
@@ -93,6 +93,7 @@ impl<'r> Client<'r> {
                 9 if self.dice.roll(10) == 0 => return self.leave_in_the_midst(&mut client),
                 11 => self.become_another(&mut client)?,
                 12 => self.unusual(&mut client)?,
+                13 => self.look_around(&mut client)?,
                 10 if self.dice.roll(4) == 0 => return self.killed_session(client),
                 10 if self.dice.roll(2) == 0 => self.killed_statement(&mut client)?,
                 _ => self.few_rows(&mut client)?,
@@ -129,10 +130,11 @@ impl<'r> Client<'r> {
         Ok(client)
     }
 
-    /// A new tag, for a statement that is about to be sent.
+    /// A new tag, with the user's name at its end, for a statement that is about to be sent.
     fn tag(&mut self, is_write: bool) -> String {
-        let tag = format!("soak-{}-{}-{}", self.round.number, self.number, self.told.said.len());
         let user = self.person.name.to_owned();
+        let (round, number) = (self.round.number, self.told.said.len());
+        let tag = format!("{TAG}{round}-{}-{number}-{user}", self.number);
         let (is_begun, text, end) = (false, None, None);
         let said = Said { tag: tag.clone(), user, text, is_write, is_begun, end };
         self.told.said.push(said);

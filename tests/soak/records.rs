@@ -11,10 +11,7 @@ use readgate_tests::readgate::run;
 use serde_json::Value;
 
 use crate::meddling;
-use crate::said::{End, Kill, Said, Told, text_of};
-
-/// How tags begin.
-const TAG: &str = "soak-";
+use crate::said::{End, Kill, Said, TAG, Told, tag_at, text_of};
 
 /// Reads on where it stopped: in the ledger by time and number, in the log by place.
 #[derive(Debug)]
@@ -114,12 +111,6 @@ impl Witness {
         let said = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
-}
-
-/// The tag that a text begins with.
-fn tag_at(text: &str) -> &str {
-    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-    &text[..end.unwrap_or(text.len())]
 }
 
 fn tag_of(record: &Value) -> Option<String> {

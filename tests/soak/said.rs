@@ -5,6 +5,15 @@ use std::fmt;
 use readgate_tests::raw::ServerError;
 use serde_json::Value;
 
+/// How tags begin.
+pub(crate) const TAG: &str = "soak-";
+
+/// The tag that a text begins with.
+pub(crate) fn tag_at(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    &text[..end.unwrap_or(text.len())]
+}
+
 /// A statement that a client sent, with a tag in it that no other one has.
 #[derive(Debug)]
 pub(crate) struct Said {

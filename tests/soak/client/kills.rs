@@ -92,7 +92,7 @@ impl Client<'_> {
         query_only: bool,
     ) -> io::Result<(Kill, RawClient)> {
         let person = if self.dice.roll(3) == 0 { OPERATOR } else { self.person };
-        let killer = self.enter(person)?;
+        let mut killer = self.enter(person)?;
         // The replica's own id is somebody else's soon, where connections are lent.
         let target = if self.round.lends || self.dice.roll(2) == 0 {
             u64::from(client.greeting.connection_id)
@@ -101,6 +101,7 @@ impl Client<'_> {
             check(&answer)?;
             answer.value().parse().expect("a number")
         };
+        let target = if person.name == OPERATOR.name { seen(&mut killer, target)? } else { target };
         if self.dice.roll(4) == 0 {
             self.stranger_tries(target)?;
         }
@@ -138,6 +139,14 @@ impl Client<'_> {
         let prepared = if is_prepared { Some(prepare(client, sql)?) } else { None };
         Ok(Long { sql, rows, prepared })
     }
+}
+
+/// The id by which an operator sees a session.
+fn seen(operator: &mut RawClient, id: u64) -> io::Result<u64> {
+    let ids = format!("SELECT id FROM sessions WHERE id = {id} OR replica_session = {id}");
+    let answer = operator.try_query(ids)?;
+    check(&answer)?;
+    Ok(answer.value().parse().expect("a number"))
 }
 
 fn give(killer: &mut RawClient, kill: &Kill, pause: Duration) -> io::Result<()> {

@@ -7,6 +7,7 @@ use readgate_tests::protocol::{LAST_ROW_SENT, ok_status};
 use readgate_tests::raw::{RawClient, Response};
 
 use super::{Client, End, told};
+use crate::said::{TAG, tag_at};
 
 /// utf8mb4_general_ci.
 const UTF8MB4: u16 = 45;
@@ -142,6 +143,20 @@ impl Client<'_> {
         became.map_err(|error| told(&error))?;
         (self.person, self.has_mode) = (person, false);
         self.few_rows(client)
+    }
+
+    /// Sees what its own user does at the moment, and nobody else.
+    pub(super) fn look_around(&mut self, client: &mut RawClient) -> io::Result<()> {
+        let response = client.try_query("SHOW FULL PROCESSLIST")?;
+        check(&response)?;
+        let (rows, own) = (response.rows().concat(), format!("-{}", self.person.name));
+        for cell in rows.into_iter().flatten() {
+            let text = String::from_utf8_lossy(&cell);
+            let tags = text.match_indices(TAG).map(|(at, _)| tag_at(&text[at..]));
+            let mut strangers = tags.filter(|tag| !tag.ends_with(&own));
+            assert_eq!(strangers.next(), None, "{} sees it", self.person.name);
+        }
+        Ok(())
     }
 
     /// Looks whether its session is as it left it.
