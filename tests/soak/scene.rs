@@ -71,6 +71,9 @@ impl Scene {
         set(&mut config, "ledger.file_bytes", "2MiB");
         set(&mut config, "replica.warm_connections", 4);
         set(&mut config, "functions.sleep_max", "1s");
+        // A busy machine is no trouble.
+        set(&mut config, "limits.replica_timeout", "30s");
+        set(&mut config, "limits.login_timeout", "60s");
         make_operators(&mut config, &[OPERATOR_AT]);
         if lends {
             set(&mut config, "replica.share_idle", "10ms");
