@@ -30,7 +30,6 @@ pub(crate) struct Said {
 }
 
 /// A text as it was sent.
-#[derive(Debug)]
 pub(crate) enum Text {
     Whole(Vec<u8>),
     /// The length of one that no record holds whole.
@@ -54,6 +53,15 @@ impl Text {
         match self {
             Self::Long(length) => record["text_bytes"] == *length,
             Self::Whole(bytes) => text_of(record).as_deref() == Some(bytes),
+        }
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Long(length) => write!(f, "{length} bytes"),
+            Self::Whole(bytes) => write!(f, "\"{}\"", bytes.escape_ascii()),
         }
     }
 }
