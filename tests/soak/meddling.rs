@@ -52,7 +52,8 @@ impl Disk {
 
     /// Has no more room, and then has again.
     pub(crate) fn fill(&self, daemon: &Readgate) {
-        self.remount(&format!("size={}k", self.used() + LEFT_KIB));
+        // It may have got more meanwhile than would be left.
+        while !self.remount(&format!("size={}k", self.used() + LEFT_KIB)) {}
         // It may be so short of work, or of the processor, that it doesn't notice.
         let is_unwell = || daemon.http("/readyz").is_none_or(|(status, _)| status != 200);
         for _ in 0..50 {
@@ -62,13 +63,12 @@ impl Disk {
             thread::sleep(Duration::from_millis(50));
         }
         thread::sleep(FULL);
-        self.remount(SIZE);
+        assert!(self.remount(SIZE), "a disk can grow");
         daemon.wait_until_ready();
     }
 
-    fn remount(&self, size: &str) {
-        let path = self.0.display().to_string();
-        assert!(run("mount", &["-o", &format!("remount,{size}"), &path]), "{size}");
+    fn remount(&self, size: &str) -> bool {
+        run("mount", &["-o", &format!("remount,{size}"), &self.0.display().to_string()])
     }
 
     fn used(&self) -> u64 {
