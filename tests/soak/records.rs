@@ -1,8 +1,7 @@
 //! What clients said, held against the ledger and the replica's own log.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,14 +12,14 @@ use serde_json::Value;
 use crate::meddling;
 use crate::said::{End, Kill, Said, TAG, Told, tag_at, text_of};
 
-/// Reads on where it stopped: in the ledger by time and number, in the log by place.
+/// Reads on where it stopped: in the ledger by time and number. The log is emptied when it is read:
+/// an hour of long statements would fill the disk.
 #[derive(Debug)]
 pub(crate) struct Witness {
     ledger: PathBuf,
     log: PathBuf,
     from: String,
     sequence: u64,
-    place: u64,
     /// Records that tell of another key: without them it is unknown.
     rotations: Vec<u64>,
 }
@@ -35,7 +34,7 @@ struct Recorded<'r> {
 
 impl Witness {
     pub(crate) fn new(ledger: PathBuf, log: PathBuf) -> Self {
-        Self { ledger, log, from: "2000".to_owned(), sequence: 0, place: 0, rotations: Vec::new() }
+        Self { ledger, log, from: "2000".to_owned(), sequence: 0, rotations: Vec::new() }
     }
 
     /// Waits until everything that was said stands in the ledger as it should; the new
@@ -76,13 +75,11 @@ impl Witness {
         records.filter(|record: &Value| record["seq"].as_u64() > Some(self.sequence)).collect()
     }
 
-    /// Tags that the replica's own log has and had not before.
-    fn tags_on_replica(&mut self) -> Vec<String> {
-        let mut file = File::open(&self.log).expect("the general log is there");
-        file.seek(SeekFrom::Start(self.place)).expect("it only grows");
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).expect("it can be read");
-        self.place += u64::try_from(bytes.len()).expect("it fits");
+    /// Tags that the replica's own log has got since. Nobody says anything meanwhile.
+    fn tags_on_replica(&self) -> Vec<String> {
+        let bytes = fs::read(&self.log).expect("the general log is there");
+        let log = OpenOptions::new().write(true).open(&self.log).expect("it can be written");
+        log.set_len(0).expect("it can be emptied");
         let text = String::from_utf8_lossy(&bytes);
         let starts = text.match_indices(TAG).map(|(at, _)| tag_at(&text[at..]).to_owned());
         let mut tags: Vec<String> = starts.collect();

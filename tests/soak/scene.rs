@@ -46,6 +46,15 @@ pub(crate) struct Scene {
     sizes: (u32, Vec<Footprint>),
 }
 
+/// Ends a round when it is dropped.
+struct End<'r>(&'r AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Tables and what was ever written to them.
 fn data(replica: &Server) -> String {
     let executed = match replica.flavour {
@@ -175,8 +184,10 @@ impl Scene {
                 let client = Client::new(&round, client, dice.another());
                 clients.push(scope.spawn(|| client.live()));
             }
+            // Also when that panics: clients would go on for ever.
+            let end = End(&round.is_over);
             meanwhile(self, dice);
-            round.is_over.store(true, Ordering::Relaxed);
+            drop(end);
             Told::of_all(clients.into_iter().map(|client| client.join().expect("no client fails")))
         });
         self.daemon.wait_until_ready();

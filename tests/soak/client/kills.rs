@@ -146,7 +146,11 @@ fn seen(operator: &mut RawClient, id: u64) -> io::Result<u64> {
     let ids = format!("SELECT id FROM sessions WHERE id = {id} OR replica_session = {id}");
     let answer = operator.try_query(ids)?;
     check(&answer)?;
-    Ok(answer.value().parse().expect("a number"))
+    match answer.row_count() {
+        // It may have ended with the replica.
+        0 => Err(io::Error::other(format!("no session has the id {id}"))),
+        _ => Ok(answer.value().parse().expect("a number")),
+    }
 }
 
 fn give(killer: &mut RawClient, kill: &Kill, pause: Duration) -> io::Result<()> {
