@@ -1,8 +1,10 @@
 //! A long day: many clients at once, and now and then something breaks. Whatever happens, each
-//! statement that was answered or reached the replica has its records, each answer is the asker's
-//! own, nothing is written, and the daemon grows no larger.
+//! statement that was answered or reached the replica has its records, which name its user and hold
+//! its text as it was sent, each answer is the asker's own, nothing is written, and the daemon grows
+//! no larger.
 //!
-//! Rounds in turns: in quiet ones no client may see an error that isn't its own doing. Without
+//! Rounds in turns: in quiet ones no client may see an error that isn't its own doing, though
+//! statements and sessions are killed and users come, change and go. Without
 //! READGATE_SOAK_MINUTES it is over after two short ones; `./soak` runs it for longer.
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +16,11 @@
 )]
 
 mod client;
+mod meddling;
+mod office;
+mod people;
 mod records;
+mod said;
 mod scene;
 mod trouble;
 

@@ -8,6 +8,8 @@ use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Server;
 use toml::Table;
 
+use crate::meddling::{self, Disk};
+
 /// Something that happens while clients are at work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Trouble {
@@ -19,16 +21,25 @@ pub(crate) enum Trouble {
     DaemonHangs,
     ReplicaKilled,
     ReplicaHangs,
+    /// The ledger's disk has no room for a while.
+    DiskFull,
+    /// Another hand takes the ledger's newest file away.
+    FileTaken,
+    /// What signs the ledger is another key from the next start on.
+    KeyRotated,
 }
 
-/// The last two end the daemon's process.
-const ALL: [Trouble; 6] = [
+/// The last three end the daemon's process.
+const ALL: [Trouble; 9] = [
     Trouble::Reload,
+    Trouble::DiskFull,
+    Trouble::FileTaken,
     Trouble::DaemonHangs,
     Trouble::ReplicaKilled,
     Trouble::ReplicaHangs,
     Trouble::DaemonKilled,
     Trouble::DaemonStopped,
+    Trouble::KeyRotated,
 ];
 
 /// Within this the daemon ends when it is told to.
@@ -36,24 +47,29 @@ pub(crate) const LONGEST_STOP: Duration = Duration::from_secs(60);
 /// How long what hangs does.
 const HANGS: Duration = Duration::from_millis(1500);
 
+/// What can break.
+pub(crate) struct Parts<'s> {
+    pub(crate) daemon: &'s mut Readgate,
+    pub(crate) replica: &'s mut Server,
+    pub(crate) disk: Option<&'s Disk>,
+}
+
 impl Trouble {
     pub(crate) fn any(dice: &mut Dice, may_end_daemon: bool) -> Self {
-        ALL[dice.roll(if may_end_daemon { ALL.len() } else { ALL.len() - 2 })]
+        ALL[dice.roll(if may_end_daemon { ALL.len() } else { ALL.len() - 3 })]
     }
 
-    /// Lets it happen, and be over.
-    pub(crate) fn happen(self, daemon: &mut Readgate, replica: &mut Server, dice: &mut Dice) {
+    /// Lets it happen, and be over. The name of a file of the ledger, if it is about one.
+    pub(crate) fn happen(self, parts: Parts<'_>, dice: &mut Dice) -> Option<String> {
+        let Parts { daemon, replica, disk } = parts;
+        let ledger = daemon.directory.join("ledger");
         match self {
             Self::Reload => reload(daemon, dice),
             Self::DaemonKilled => {
                 daemon.kill();
                 daemon.restart();
             }
-            Self::DaemonStopped => {
-                let status = daemon.stop(LONGEST_STOP);
-                assert!(status.success(), "it ended with {status}:\n{}", daemon.log());
-                daemon.restart();
-            }
+            Self::DaemonStopped => start_again(daemon),
             Self::DaemonHangs => {
                 daemon.signal("STOP");
                 std::thread::sleep(HANGS);
@@ -68,8 +84,21 @@ impl Trouble {
                 std::thread::sleep(HANGS);
                 replica.signal("CONT");
             }
+            Self::DiskFull => disk.into_iter().for_each(|disk| disk.fill(daemon)),
+            Self::FileTaken => return Some(meddling::take_newest(&ledger)),
+            Self::KeyRotated => {
+                meddling::rotate_key(&ledger);
+                start_again(daemon);
+            }
         }
+        None
     }
+}
+
+fn start_again(daemon: &mut Readgate) {
+    let status = daemon.stop(LONGEST_STOP);
+    assert!(status.success(), "it ended with {status}:\n{}", daemon.log());
+    daemon.restart();
 }
 
 fn reload(daemon: &Readgate, dice: &mut Dice) {

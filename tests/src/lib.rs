@@ -21,4 +21,5 @@ pub mod protocol;
 pub mod raw;
 pub mod readgate;
 pub mod server;
+pub mod squeezed;
 pub mod stage;

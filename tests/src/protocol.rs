@@ -11,6 +11,7 @@ pub mod capability {
     pub const FOUND_ROWS: u32 = 1 << 1;
     pub const LONG_FLAG: u32 = 1 << 2;
     pub const CONNECT_WITH_DB: u32 = 1 << 3;
+    pub const COMPRESS: u32 = 1 << 5;
     pub const ODBC: u32 = 1 << 6;
     pub const LOCAL_FILES: u32 = 1 << 7;
     pub const IGNORE_SPACE: u32 = 1 << 8;
@@ -28,10 +29,13 @@ pub mod capability {
     pub const EXPIRED_PW: u32 = 1 << 22;
     pub const SESSION_TRACK: u32 = 1 << 23;
     pub const DEPRECATE_EOF: u32 = 1 << 24;
+    pub const ZSTD: u32 = 1 << 26;
     pub const QUERY_ATTRIBUTES: u32 = 1 << 27;
 }
 use capability as c;
 
+/// Of zstd, which a client names with it.
+pub const ZSTD_LEVEL: u8 = 3;
 /// utf8mb4_general_ci.
 const UTF8MB4: u8 = 45;
 
@@ -152,6 +156,9 @@ impl Login {
             let block: Vec<u8> = texts.flat_map(|text| lenenc_text(text)).collect();
             payload.extend(lenenc_number(block.len()));
             payload.extend(block);
+        }
+        if self.capabilities & c::ZSTD != 0 {
+            payload.push(ZSTD_LEVEL);
         }
         payload
     }

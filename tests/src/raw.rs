@@ -12,6 +12,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 
 use crate::protocol::{CURSOR_EXISTS, MORE_RESULTS, lenenc, ok_status, scramble, text_row};
+use crate::squeezed::{Algorithm, Squeezed};
+
 pub use crate::protocol::{Greeting, Login, ServerError, capability};
 
 /// Largest payload of one packet.
@@ -140,6 +142,12 @@ impl RawClient {
         self.prove(plugin, &login.password)
     }
 
+    /// Reads and writes compressed packets from now on, as the login has negotiated.
+    pub fn compress(&mut self, algorithm: Algorithm) {
+        let plain = std::mem::replace(&mut self.stream, Box::new(io::empty()));
+        self.stream = Box::new(Squeezed::new(plain, algorithm));
+    }
+
     /// COM_CHANGE_USER: becomes somebody else, proved when asked.
     ///
     /// # Panics
@@ -158,12 +166,23 @@ impl RawClient {
         password: &str,
         collation: u16,
     ) -> Result<(), ServerError> {
+        let changed = self.try_change_user(user, password, collation);
+        changed.expect("the server answers a change of user")
+    }
+
+    /// The same; an error if the connection ended.
+    pub fn try_change_user(
+        &mut self,
+        user: &str,
+        password: &str,
+        collation: u16,
+    ) -> io::Result<Result<(), ServerError>> {
         let plugin = self.greeting.plugin.clone();
         let [low, high] = collation.to_le_bytes();
         let middle = [0, 0, 0, low, high];
         let names = [user.as_bytes(), &middle, plugin.as_bytes(), b"\0"].concat();
-        self.send_command(0x11, &names).expect("the server reads");
-        self.prove(plugin, password).expect("the server answers a change of user")
+        self.send_command(0x11, &names)?;
+        self.prove(plugin, password)
     }
 
     /// Answers what the server asks until it says OK or ERR.

@@ -259,4 +259,11 @@ mod tests {
         // They agree once in a thousand million times.
         assert_ne!(one, other);
     }
+
+    #[test]
+    fn connection_ids_begin_again_above_those_of_a_replica() {
+        let registry = Registry { next_id: AtomicU32::new(u32::MAX), ..Registry::default() };
+        let ids = [(); 3].map(|()| registry.next_connection_id());
+        assert_eq!(ids, [u32::MAX, FIRST_CONNECTION_ID, FIRST_CONNECTION_ID + 1]);
+    }
 }

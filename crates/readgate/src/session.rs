@@ -273,11 +273,6 @@ impl<'a> Session<'a> {
     fn kill_later(&self) {
         self.daemon.kill_later(&self.replica.wish.account, &self.replica.seat);
     }
-
-    /// Takes over what a response said of the session.
-    fn note_status(&mut self, status: StatusFlags) {
-        self.replica.status = status - RESPONSE_FLAGS;
-    }
 }
 
 impl<'a, R> Session<'a, R> {

@@ -294,6 +294,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_recalled_late_takes_nothing_from_the_day_that_has_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let before = begun(folder.path(), MONDAY);
+        before.of("alice").add(day(MONDAY), 10);
+        before.recall().unwrap();
+        before.note(MONDAY.parse().unwrap()).unwrap();
+        let bytes = begun(folder.path(), MONDAY);
+        let alice = bytes.of("alice");
+        alice.add(day(TUESDAY), 3);
+        bytes.recall().unwrap();
+        assert_eq!(alice.on(day(TUESDAY)), 3);
+    }
+
+    #[test]
     fn what_a_response_has_drawn_is_noted_when_it_has_ended() {
         let folder = tempfile::tempdir().unwrap();
         let bytes = begun(folder.path(), MONDAY);
@@ -326,6 +340,8 @@ mod tests {
             ("000000000001.jsonl.zst", "damaged long ago".to_owned()),
             ("000000000006.jsonl", begins_before),
             ("000000000008.jsonl", outcome(8, "2026-11-23T09:00:00")),
+            // Since the start: its session has counted it.
+            ("000000000009.jsonl", outcome(9, "2026-11-23T12:00:01")),
         ] {
             fs::write(folder.path().join(format!("ledger-n-{first}")), text).unwrap();
         }

@@ -207,6 +207,7 @@ fn is_passed_on(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::operator::tests::olga;
     use super::*;
 
     fn headers(host: &'static str, cookie: &str) -> HeaderMap {
@@ -256,6 +257,55 @@ mod tests {
         assert_eq!(guard.admit(peer("10.0.0.5"), &known), Admission::Admitted);
         guard.end(&known);
         assert_eq!(guard.admit(here, &known), Admission::LoginNeeded);
+    }
+
+    /// What a browser sends that has got this cookie.
+    fn with(begun: &Begun) -> HeaderMap {
+        headers("ops.example.org", begun.cookie.split(';').next().unwrap())
+    }
+
+    /// As if the login had begun earlier.
+    fn make_older(guard: &Guard, begun: &Begun, by: Duration) {
+        let mut logins = guard.logins.lock().unwrap();
+        logins.get_mut(cookie(&with(begun)).unwrap()).unwrap().since -= by;
+    }
+
+    #[test]
+    fn a_login_ends_after_its_time() {
+        let (guard, from) = (guard(Some("right"), false), peer("10.0.0.5"));
+        let begun = guard.begin(None).unwrap();
+        make_older(&guard, &begun, LASTS - Duration::from_secs(60));
+        assert_eq!(guard.admit(from, &with(&begun)), Admission::Admitted);
+        make_older(&guard, &begun, Duration::from_secs(60));
+        assert_eq!(guard.admit(from, &with(&begun)), Admission::LoginNeeded);
+    }
+
+    #[test]
+    fn of_too_many_logins_the_oldest_gives_way() {
+        let (guard, from) = (guard(Some("right"), true), peer("10.0.0.4"));
+        let oldest = guard.begin(Some(olga())).unwrap();
+        make_older(&guard, &oldest, Duration::from_secs(1));
+        let others: Vec<Begun> = (1..MOST).map(|_| guard.begin(None).unwrap()).collect();
+        let admits = |begun| guard.admit(from, &with(begun)) == Admission::Admitted;
+        assert!(admits(&oldest) && others.iter().all(admits));
+        let newest = guard.begin(None).unwrap();
+        assert!(!admits(&oldest) && others.iter().all(admits) && admits(&newest));
+        assert_eq!(newest.ended.len(), 1, "whose end is to be recorded");
+    }
+
+    #[test]
+    fn an_operators_login_counts_on_this_machine_alone() {
+        let guard = guard(Some("right"), true);
+        let known = with(&guard.begin(Some(olga())).unwrap());
+        assert_eq!(guard.admit(peer("10.0.0.4"), &known), Admission::Admitted);
+        assert_eq!(guard.admit(peer("10.0.0.5"), &known), Admission::LoginNeeded);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tries_at_the_password_come_one_after_the_other() {
+        let (guard, begun) = (guard(Some("right"), false), tokio::time::Instant::now());
+        let tries = tokio::join!(guard.knows(b"one"), guard.knows(b"right"));
+        assert_eq!((tries, begun.elapsed()), ((Some(false), Some(true)), 2 * PAUSE));
     }
 
     #[test]

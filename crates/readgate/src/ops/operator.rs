@@ -207,3 +207,35 @@ impl Operator {
         daemon.record(&event).await;
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use access::credential::{Credential, CredentialId};
+    use access::{Role, SourceEntry, SourceNetworks, User, UserName, Users};
+
+    use super::*;
+
+    /// An operator who has given her password.
+    pub(in crate::ops) fn olga() -> Operator {
+        let entry = SourceEntry {
+            name: String::from("here"),
+            networks: vec!["127.0.0.0/8".parse().unwrap()],
+            owner: String::new(),
+            reason: String::new(),
+            ticket: None,
+            added_on: None,
+            expires_on: None,
+        };
+        let networks = &SourceNetworks::new([entry]);
+        let (here, now) = (SourceSet::from_iter(["here"]), Timestamp::now());
+        let source = networks.admit(&here, [127, 0, 0, 1].into(), access::day_of(now)).unwrap();
+        let role = Arc::new(Role { operator: true, ..Role::named("operator") });
+        let user = User::new(UserName::new("olga").unwrap(), "Olga Operator", role);
+        let password = Password::new("right");
+        let credential = Credential::of_password(CredentialId(1), &password, &user.plugins);
+        let users = Users::new([User { credentials: vec![credential], ..user }]);
+        let arrival = Arrival { source, networks, encrypted: false, certificate: None, now };
+        let check = LoginCheck::for_user(&users, b"olga", arrival);
+        Operator { named: by_password(check, password).unwrap().unwrap(), session: 1 }
+    }
+}

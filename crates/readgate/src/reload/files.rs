@@ -105,6 +105,32 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn every_file_that_a_reload_reads_is_watched() {
+        let path = Path::new("/etc/readgate/proxy.toml");
+        let clients = "\n[listener.tls.clients]\nca_file = \"people-ca.crt\"\n\
+                       crl_file = \"people.crl\"\n\n[[source]]";
+        let account = "[[replica.role_account]]\nname = \"blinded\"\nuser = \"readonly_blinded\"\n\
+                       password_file = \"blinded.password\"\n";
+        let text = include_str!("../../../../proxy.toml").replacen("\n[[source]]", clients, 1);
+        let config = Config::parse(&format!("{text}\n{account}"), path).unwrap();
+        let watched = files(path, &config);
+        let name = |file: &PathBuf| Some(file.file_name()?.to_str()?.to_owned());
+        let mut names: Vec<String> = watched.iter().filter_map(name).collect();
+        names.sort_unstable();
+        let expected = [
+            "blinded.password",
+            "ca.crt",
+            "people-ca.crt",
+            "people.crl",
+            "proxy.toml",
+            "readgate.crt",
+            "readgate.key",
+            "replica.password",
+        ];
+        assert_eq!(names, expected);
+    }
+
     async fn says_within(watch: &FileWatch, limit: Duration) -> bool {
         tokio::time::timeout(limit, watch.changed()).await.is_ok()
     }

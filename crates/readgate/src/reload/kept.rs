@@ -183,3 +183,20 @@ fn read(path: &Path) -> io::Result<String> {
     File::open(path)?.take(most).read_to_string(&mut text)?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name);
+        fs::write(place("file"), "text").unwrap();
+        std::os::unix::fs::symlink(place("file"), place("link")).unwrap();
+        assert_eq!(read(&place("file")).unwrap(), "text");
+        for other in [place("link"), folder.path().to_owned(), place("nothing")] {
+            assert!(read(&other).is_err(), "{}", other.display());
+        }
+    }
+}

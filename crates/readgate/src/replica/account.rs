@@ -69,3 +69,24 @@ impl Accounts {
         std::iter::once(&self.own).chain(&self.of_roles)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_whose_account_is_gone_has_no_other() {
+        let account = |name: Option<&str>| {
+            let (name, user) = (name.map(str::to_owned), String::from("readonly"));
+            Arc::new(Account { name, user, password: Password::new(""), default_schema: None })
+        };
+        let accounts = Accounts { own: account(None), of_roles: vec![account(Some("blinded"))] };
+        let of = |name: Option<&str>| {
+            let account = name.map(str::to_owned);
+            accounts.of(&Role { account, ..Role::named("reader") }).map(|found| found.name.clone())
+        };
+        assert_eq!(of(None), Some(None));
+        assert_eq!(of(Some("blinded")), Some(Some(String::from("blinded"))));
+        assert_eq!(of(Some("gone")), None);
+    }
+}

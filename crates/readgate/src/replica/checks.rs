@@ -133,7 +133,7 @@ fn excess(grants: &[TextRow], execute_is_wanted: bool) -> Vec<String> {
             !wanted && !READING.contains(*right)
         };
         found.extend(rights.iter().filter(is_excess).map(|right| format!("{right} ON {place}")));
-        if rest.contains(" WITH GRANT OPTION") || rest.contains(" WITH ADMIN OPTION") {
+        if rest.contains(" WITH GRANT OPTION") {
             found.push(format!("GRANT OPTION ON {place}"));
         }
     }
@@ -172,12 +172,17 @@ fn shorten(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use mysql_wire::error_code::ER_ACCESS_DENIED_ERROR;
+    use mysql_wire::{ErrPacket, SqlState};
+
     use super::*;
 
+    fn rows(lines: &[&str]) -> Vec<TextRow> {
+        lines.iter().map(|line| vec![Some(line.as_bytes().to_vec())]).collect()
+    }
+
     fn excess_of(lines: &[&str]) -> Vec<String> {
-        let rows: Vec<TextRow> =
-            lines.iter().map(|line| vec![Some(line.as_bytes().to_vec())]).collect();
-        excess(&rows, false)
+        excess(&rows(lines), false)
     }
 
     #[test]
@@ -202,6 +207,7 @@ mod tests {
                 "GRANT ALL PRIVILEGES ON `clin`.* TO `u`@`%`",
                 "GRANT SELECT (`a`), UPDATE (`b`, `c`) ON `clin`.`t` TO `u`@`%`",
                 "GRANT `writer`@`%` TO `u`@`%`",
+                "GRANT `writer` TO `u`@`%` WITH ADMIN OPTION",
                 "GRANT PROXY ON ''@'' TO 'root'@'localhost'",
             ]),
             [
@@ -211,9 +217,39 @@ mod tests {
                 "ALL PRIVILEGES ON `clin`.*",
                 "UPDATE ON `clin`.`t`",
                 "GRANT `writer`@`%` TO `u`@`%`",
+                "GRANT `writer` TO `u`@`%` WITH ADMIN OPTION",
                 "GRANT PROXY ON ''@'' TO 'root'@'localhost'",
             ]
         );
+    }
+
+    #[test]
+    fn routines_may_be_run_where_some_are_allowed_and_nowhere_else() {
+        let grants = rows(&["GRANT SELECT, EXECUTE ON `clin`.* TO `u`@`%`"]);
+        assert_eq!(excess(&grants, true), [""; 0]);
+        assert_eq!(excess(&grants, false), ["EXECUTE ON `clin`.*"]);
+    }
+
+    #[test]
+    fn what_was_found_counts_on_only_where_the_account_was_not_refused() {
+        let account = |user: &str| Account {
+            name: Some(String::from("blinded")),
+            user: user.to_owned(),
+            password: mysql_auth::Password::new(""),
+            default_schema: None,
+        };
+        let found = AccountFindings {
+            name: Some(String::from("blinded")),
+            user: String::from("ro"),
+            excess_rights: Ok(Vec::new()),
+        };
+        let unasked = |fault: &ReplicaFault, user| {
+            super::unasked(fault, &account(user), std::slice::from_ref(&found)).is_ok()
+        };
+        let denied = ErrPacket::new(ER_ACCESS_DENIED_ERROR, SqlState::AUTHORISATION, "no");
+        assert!(unasked(&ReplicaFault::Crowded(1040), "ro"));
+        assert!(!unasked(&ReplicaFault::Crowded(1040), "another"));
+        assert!(!unasked(&ReplicaFault::Account(denied), "ro"));
     }
 
     #[test]

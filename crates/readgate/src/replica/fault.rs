@@ -156,3 +156,24 @@ fn writable() -> ErrPacket {
     let message = "readgate: no service: the replica is not read-only (replica.writable)";
     ErrPacket::new(ER_SERVER_ISNT_AVAILABLE, SqlState::LINK, message.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use mysql_wire::error_code::ER_ACCESS_DENIED_ERROR;
+
+    use super::*;
+
+    #[test]
+    fn a_replica_that_lets_nobody_in_is_down_and_one_without_room_is_not() {
+        let refused = ErrPacket::new(ER_ACCESS_DENIED_ERROR, SqlState::AUTHORISATION, "no");
+        for (fault, is_up) in [
+            (ReplicaFault::Account(refused), Some(false)),
+            (ReplicaFault::Unreachable(String::new()), Some(false)),
+            (ReplicaFault::Crowded(ER_CON_COUNT_ERROR), Some(true)),
+            (ReplicaFault::Writable, Some(true)),
+            (ReplicaFault::Full, None),
+        ] {
+            assert_eq!(fault.is_up(), is_up, "{fault}");
+        }
+    }
+}

@@ -247,7 +247,6 @@ impl<'a> Session<'a, Lent> {
         daemon.metrics.connections_borrowed.inc();
         self.registered.at_replica(&replica.seat, &account);
         let (mut session, _) = self.with(replica);
-        session.check_mode()?;
         session.retag(&daemon.judge(session.judge.server(), &session.role).policy);
         Ok(Ok(Box::new(session)))
     }

@@ -454,7 +454,7 @@ impl<'p> Run<'p> {
                 return Ok(());
             }
             ResponseEnd::Ok(_) if self.command == Command::StmtPrepare => return Ok(()),
-            ResponseEnd::Ok(status) => session.note_status(*status),
+            ResponseEnd::Ok(status) => session.replica.status = *status,
         }
         if !changes_nothing {
             session.facts.apply(self.permit.effects());

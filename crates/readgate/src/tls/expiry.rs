@@ -97,3 +97,24 @@ fn first_list_end(file: &Path) -> Option<i64> {
     }
     ends.into_values().min()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_are_told_of_an_end_that_is_near_or_has_come() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        for (what, soon) in [("listener", SOON), (LISTS, SOON_FOR_LISTS)] {
+            let warning = |left| {
+                let not_after = now.as_second() + left;
+                CertificateEnd { what, name: String::from("main"), not_after }.warning(now)
+            };
+            assert_eq!(warning(soon), None, "{what}");
+            for left in [soon - 1, 0, -SOON] {
+                let told = warning(left).expect("a warning");
+                assert!(told.contains(&format!("({what} main) ends")), "{told}");
+            }
+        }
+    }
+}

@@ -82,3 +82,27 @@ impl Drop for Counted<'_> {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_has_a_place_or_has_waited_in_vain_waits_no_more() {
+        let places = Places::new(1);
+        let soon = || Instant::now() + Duration::from_millis(10);
+        let taken = places.try_take().expect("it is free");
+        assert!(places.take(soon(), || {}).await.is_none(), "it is taken");
+        assert!(!places.are_waited_for() && places.are_taken());
+        let make_room = || {
+            assert!(places.are_waited_for(), "whoever shelves a connection sees it");
+            drop(taken);
+        };
+        let given = places.take(soon(), make_room).await.expect("it was given up");
+        assert!(!places.are_waited_for() && places.taken() == 1);
+        drop(given);
+        assert_eq!((places.taken(), places.waiting()), (0, 0));
+    }
+}
