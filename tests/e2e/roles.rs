@@ -1,11 +1,14 @@
 //! What a role lets its users see: its schemas, its functions, and nobody else's sessions.
 
+use std::time::Duration;
+
 use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
 use readgate_tests::protocol::lenenc;
 use readgate_tests::raw::{Login, RawClient, Response, ServerError};
 use readgate_tests::readgate::Readgate;
-use readgate_tests::server::Flavour;
-use readgate_tests::stage::{Stage, USER_PASSWORD, try_login_at};
+use readgate_tests::server::{Flavour, Server};
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
 use toml::Table;
 
 const REFUSED: u16 = 1290;
@@ -37,13 +40,13 @@ fn refused(client: &mut RawClient, sql: &str) {
     assert_eq!((error.code, error.state.as_str()), (REFUSED, "HY000"), "{sql}: {error}");
 }
 
-/// Names and types of a result's columns.
 /// Whether that connection has closed a prepared statement.
 fn closed_at_the_replica(stage: &Stage, connection: &str) -> bool {
     let log = stage.server.general_log();
     log.lines().any(|line| line.contains(&format!("{connection} Close stmt")))
 }
 
+/// Names and types of a result's columns.
 fn columns(response: &Response) -> Vec<(String, u8)> {
     let count = usize::from(response.payloads[0][0]);
     response.payloads[1..=count].iter().map(|definition| column(definition)).collect()
@@ -173,6 +176,33 @@ on_both! {
             let sql = "SET STATEMENT max_statement_time = 1 FOR SHOW PROCESSLIST";
             assert_eq!(ids(&alice.query(sql)), mine);
         }
+    }
+
+    fn others_statements_neither_break_a_list_of_sessions_nor_show_in_its_error(stage) {
+        // MySQL's own list breaks for all of a server's readers.
+        let server = Server::start(stage.server.flavour, &stage.own_directory("listed_server"));
+        server.load_sample();
+        let (directory, mut config) = stage.own_config_for(&server, "listed");
+        set(&mut config, "functions.sleep_max", "1h");
+        let readgate = Readgate::start(&directory, config);
+        let enter = |user| login_at(readgate.port, &server.ca_file(), &Login::user(user, USER_PASSWORD));
+        let (mut runs, mut alice, mut olga) = (enter("alice"), enter("alice"), enter("olga"));
+        runs.send_command(3, "SELECT SLEEP(600), '🐎 Smith'".as_bytes()).unwrap();
+        let holds = |listed: &Response| {
+            listed.raw_rows().any(|row| row.windows(5).any(|part| part == b"Smith"))
+        };
+        let own = wait_for("it runs", Duration::from_secs(30), || {
+            let listed = alice.query("SHOW FULL PROCESSLIST");
+            (listed.error().is_some() || holds(&listed)).then_some(listed)
+        });
+        own.expect_ok();
+        for sql in ["SHOW PROCESSLIST", "SHOW FULL PROCESSLIST"] {
+            let others = olga.query(sql);
+            others.expect_ok();
+            assert!(!holds(&others), "{sql}");
+        }
+        alice.query(format!("KILL QUERY {}", runs.greeting.connection_id)).expect_ok();
+        runs.read_response().unwrap();
     }
 
     fn a_user_has_as_many_connections_as_the_role_says(stage) {
