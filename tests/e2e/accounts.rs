@@ -9,7 +9,7 @@ use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::SHARED_PASSWORD;
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
+use readgate_tests::stage::{DRIVER_PASSWORD, Stage, USER_PASSWORD, login_at, try_login_at};
 use toml::Table;
 
 /// ER_TABLEACCESS_DENIED_ERROR, which readgate itself never says.
@@ -118,6 +118,29 @@ on_both! {
         let shown = dora.query("SELECT account FROM replicas").value();
         assert_eq!(shown, format!("readonly_shared, {user}"));
         olga.query(OPEN).expect_ok();
+    }
+
+    fn who_names_no_schema_gets_the_default_one_if_the_role_may_have_it(stage) {
+        let Blinding { directory, mut config, .. } = blinding(stage, "default_schema");
+        let narrow = "[[role]]\nname = \"narrow\"\nschemas = [\"information_schema\"]\n";
+        let roles: Table = format!("{ROLES}{narrow}").parse().unwrap();
+        set(&mut config, "role", roles["role"].clone());
+        set(&mut config, "user.3.role", "narrow");
+        set(&mut config, "replica.default_schema", "clinical");
+        let own = |readgate: &Readgate, user, password| {
+            let login = Login::user(user, password);
+            let mut client = login_at(readgate.port, &stage.ca_file(), &login);
+            client.query("SELECT COALESCE(DATABASE(), 'none')").value()
+        };
+        let readgate = Readgate::start(&directory, config.clone());
+        assert_eq!(own(&readgate, "alice", USER_PASSWORD), "clinical");
+        assert_eq!(own(&readgate, "olga", USER_PASSWORD), "clinical", "her account has none of its own");
+        assert_eq!(own(&readgate, "dora", DRIVER_PASSWORD), "none", "it isn't one of her role's");
+        set(&mut config, "replica.role_account.0.default_schema", "information_schema");
+        let changed = Blinding { directory, config, user: String::new() };
+        reload(&readgate, changed);
+        assert_eq!(own(&readgate, "alice", USER_PASSWORD), "clinical");
+        assert_eq!(own(&readgate, "olga", USER_PASSWORD), "information_schema");
     }
 
     fn statements_end_under_the_account_that_they_run_under(stage) {

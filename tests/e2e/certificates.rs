@@ -2,10 +2,11 @@
 //! else's.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use readgate_tests::config::set;
-use readgate_tests::raw::{Login, RawClient, ServerError};
+use readgate_tests::raw::{Login, RawClient, ServerError, tls_config};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::stage::{Stage, USER_PASSWORD};
 use toml::{Table, Value};
@@ -78,6 +79,32 @@ on_both! {
         denied(stage, &readgate, Some("mallory"), ("carol", ""), "user_disabled");
         denied(stage, &readgate, None, ("alice", ""), "no_password");
         denied(stage, &readgate, None, ("alice", "wrong"), "wrong_password");
+    }
+
+    fn of_several_certificates_the_first_says_who_the_client_is(stage) {
+        let keys = [("suffices", true), ("required", false)];
+        let readgate = asking(stage, "certificate_and_anothers", &keys);
+        let file = |name: &str| stage.ca_file().with_file_name(name);
+        // Anybody who has seen a certificate can send it along: it needs no key.
+        let both = ["mallory.crt", "alice.crt"].map(|name| std::fs::read(file(name)).unwrap());
+        std::fs::write(file("mallory_and_alice.crt"), both.concat()).unwrap();
+        std::fs::copy(file("mallory.key"), file("mallory_and_alice.key")).unwrap();
+        let person = Some("mallory_and_alice");
+        for password in ["", USER_PASSWORD] {
+            denied(stage, &readgate, person, ("alice", password), "certificate_of_another");
+        }
+    }
+
+    fn no_tls_session_is_resumed_where_a_certificate_may_be_revoked_meanwhile(stage) {
+        let readgate = asking(stage, "certificate_not_resumed", &[("required", false)]);
+        let config = tls_config(&stage.ca_file(), Some("alice"));
+        let login = Login::user("alice", USER_PASSWORD);
+        for _ in 0..3 {
+            let mut client = RawClient::connect(readgate.port).expect("a greeting");
+            assert!(!client.start_tls_with(Arc::clone(&config), &login).expect("TLS"), "resumed");
+            client.login(&login).expect("the login");
+            assert_eq!(client.query("SELECT 1").value(), "1");
+        }
     }
 
     fn tls_fails_without_the_certificate_that_is_required(stage) {

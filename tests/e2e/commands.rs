@@ -120,6 +120,9 @@ on_both! {
         alice.query("DELETE FROM clinical.subjects").expect_error();
         alice.query("SELECT COUNT(*) FROM clinical.subjects").expect_ok();
         assert!(alice.query("SHOW WARNINGS").rows().is_empty(), "what was refused is past");
+        alice.query("DELETE FROM clinical.subjects").expect_error();
+        alice.query("UNLOCK TABLES").expect_ok();
+        assert!(alice.query("SHOW WARNINGS").rows().is_empty(), "answered OK since");
     }
 
     fn lists_fields_as_the_replica_does(stage) {
@@ -290,6 +293,22 @@ on_both! {
         assert_eq!(alice.query("SELECT 1").value(), "1");
         let error = alice.execute(&statement, 0, &[]).expect_error();
         assert_eq!((error.code, error.state.as_str()), (1243, "HY000"), "{error}");
+        let id = alice.query("SELECT CONNECTION_ID()").value();
+        let closed = |line: &str| line.contains(&format!("{id} Close stmt"));
+        assert!(stage.server.general_log().lines().any(closed), "the replica forgets it too");
+    }
+
+    fn what_was_prepared_last_is_nothing_behind_a_refused_preparation(stage) {
+        // As MariaDB's clients name what they prepared last, and send both at once.
+        let last = |mut one: Prepared| {
+            one.id = u32::MAX;
+            one
+        };
+        let mut alice = stage.alice();
+        let statement = last(alice.prepare("SELECT 'prepared before'").expect("prepared"));
+        alice.execute(&statement, 0, b"").expect_ok();
+        alice.prepare("DELETE FROM clinical.subjects").expect_err("refused");
+        assert_eq!(alice.execute(&statement, 0, b"").expect_error().code, 1243);
     }
 
     fn keeps_statement_ids_of_sessions_apart(stage) {
@@ -298,6 +317,28 @@ on_both! {
         let error = two.execute(&mine, 0, &[]).expect_error();
         assert_eq!(error.code, 1243, "{error}");
         one.execute(&mine, 0, &[]).expect_ok();
+    }
+
+    fn a_client_that_takes_one_statement_at_a_time_gets_no_second(stage) {
+        let mut alice = stage.alice();
+        let mut several = || alice.query("SELECT 'the first'; SELECT 'the second'");
+        several().expect_error();
+        assert_eq!(several().payloads.len(), 1, "neither has run");
+        // COM_SET_OPTION: from now on, and no longer.
+        for (option, rows) in [(b"\0\0", 2), (b"\x01\0", 0)] {
+            alice.simple(0x1b, option);
+            let response = alice.query("SELECT 'the first'; SELECT 'the second'");
+            assert_eq!((response.error().is_none(), response.row_count()), (rows > 0, rows));
+        }
+    }
+
+    fn no_statement_of_a_text_runs_behind_one_that_failed(stage) {
+        let several = Login::user("alice", USER_PASSWORD).with(c::MULTI_STATEMENTS);
+        let mut alice = login_at(stage.readgate.port, &stage.ca_file(), &several);
+        let response = alice.query("SELECT 1; SELECT no_such_column FROM clinical.sites; SELECT 'behind it'");
+        assert_eq!(response.expect_error().code, 1054);
+        assert_eq!(alice.query("SELECT 2").value(), "2", "the next answer is the next one's");
+        assert!(!stage.server.general_log().contains("'behind it'"));
     }
 
     fn sets_an_option_as_the_server_does(stage) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use readgate_tests::config::set;
-use readgate_tests::raw::{Login, RawClient, capability, tls_config};
+use readgate_tests::raw::{Login, RawClient, ServerError, capability, tls_config};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
 use serde_json::Value;
@@ -89,6 +89,23 @@ on_both! {
         assert_eq!(user, "readonly_shared@%");
     }
 
+    fn nobody_names_themselves_to_the_replica(stage) {
+        if stage.server.sql("SELECT @@performance_schema").trim() == "0" {
+            return;
+        }
+        let own = |name: &str| (name.to_owned(), String::from("somebody else"));
+        let login = Login::user("alice", USER_PASSWORD).with(capability::CONNECT_ATTRS);
+        let login = Login { attributes: vec![own("readgate_user"), own("program_name")], ..login };
+        let mut alice = login_at(stage.readgate.port, &stage.ca_file(), &login);
+        let id = alice.query("SELECT CONNECTION_ID()").value();
+        let told = stage.server.sql(&format!(
+            "SELECT GROUP_CONCAT(attr_value) FROM performance_schema.session_connect_attrs
+             WHERE processlist_id = {id} AND attr_name IN ('readgate_user', 'program_name')
+             GROUP BY attr_name ORDER BY attr_name DESC"
+        ));
+        assert_eq!(told, "alice\nsomebody else\n");
+    }
+
     fn greets_with_the_version_of_the_replica(stage) {
         let ours = RawClient::connect(stage.readgate.port).expect("a greeting").greeting;
         let theirs = RawClient::connect(stage.server.port).expect("a greeting").greeting;
@@ -99,6 +116,15 @@ on_both! {
     fn never_offers_local_files(stage) {
         let greeting = RawClient::connect(stage.readgate.port).expect("a greeting").greeting;
         assert_eq!(greeting.offered & capability::LOCAL_FILES, 0);
+    }
+
+    fn what_was_not_offered_is_not_spoken(stage) {
+        const OPTIONAL_METADATA: u32 = 1 << 25;
+        let wishes = capability::QUERY_ATTRIBUTES | OPTIONAL_METADATA | capability::LOCAL_FILES;
+        let offered = RawClient::connect(stage.readgate.port).expect("a greeting").greeting.offered;
+        let login = Login::user("alice", USER_PASSWORD).with(wishes & !offered);
+        let mut alice = login_at(stage.readgate.port, &stage.ca_file(), &login);
+        assert_eq!(alice.query("SELECT 1").value(), "1");
     }
 
     fn starts_in_the_schema_of_the_login(stage) {
@@ -185,6 +211,20 @@ on_both! {
         let error = client.login(&Login::user("alice", USER_PASSWORD)).expect_err("no TLS");
         assert_eq!((error.code, error.state.as_str()), (3159, "HY000"), "{error}");
         assert!(client.is_closed());
+    }
+
+    fn asks_for_no_password_where_a_client_needs_no_tls(stage) {
+        let (directory, mut config) = stage.own_config("no_tls");
+        set(&mut config, "listener.0.tls.required", false);
+        let readgate = Readgate::start(&directory, config);
+        let mut alice = RawClient::connect(readgate.port).expect("a greeting");
+        alice.login(&Login::user("alice", USER_PASSWORD)).expect("let in by the scramble");
+        assert_eq!(alice.query("SELECT 1").value(), "1");
+        let mut guesser = RawClient::connect(readgate.port).expect("a greeting");
+        let guess = Login::user("alice", "wrong").response(false, &guesser.greeting);
+        guesser.send(&guess).expect("the server reads");
+        let error = ServerError::parse(&guesser.receive().expect("an answer"));
+        assert_eq!(error.map(|error| error.code), Some(1045), "refused at once");
     }
 
     fn refuses_an_unlisted_source_in_place_of_the_greeting(stage) {

@@ -151,6 +151,9 @@ on_both! {
         alice.query("SELECT 'Zaphod', 424242 /* Zaphod */ -- Zaphod").expect_ok();
         alice.query("SELECT * FROM clinical.subjects WHERE site_id = 'Zaphod' + nothing()").expect_error();
         alice.query("DELETE FROM clinical.subjects WHERE subject_id = 'Zaphod'").expect_error();
+        // The server repeats the value in its message.
+        let error = alice.query("SELECT EXTRACTVALUE('<a/>', ')Zaphod')").expect_error();
+        assert!(error.code == 1105 && error.message.contains("Zaphod"), "{error}");
         alice.query("SELECT 'Zaphod").expect_error();
         alice.query("SELECT 1; SELECT 'Zaphod'").expect_error();
         let statement = alice.prepare("SELECT ?").unwrap();
@@ -163,6 +166,7 @@ on_both! {
         });
         daemon.record("refusal", |record| record["text_bytes"] == 14);
         daemon.record("outcome", |record| record["intent"] == executed["seq"]);
+        daemon.record("outcome", |record| record["error"]["code"] == 1105);
         let records = format!("{:?}", daemon.ledger());
         for value in ["Zaphod", "424242"] {
             assert!(!records.contains(value), "{value} is in the ledger");

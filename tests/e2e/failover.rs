@@ -2,6 +2,7 @@
 //! host goes without a word.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -81,17 +82,46 @@ const OPTIONAL_METADATA: u32 = 1 << 25;
 /// CLIENT_CONNECT_ATTRS.
 const CONNECT_ATTRS: u32 = 1 << 20;
 
-#[test]
-fn who_was_greeted_for_another_server_is_not_answered_in_a_form_of_this_one() {
-    let (mysql, mariadb) = (stage(Flavour::MySql), stage(Flavour::MariaDb));
-    let (directory, mut config) = mysql.own_config("moved");
-    let way = Meddler::honest(mysql.server.port);
-    let authorities = [mysql, mariadb].map(|stage| fs::read_to_string(stage.ca_file()).unwrap());
+/// A way to the one that can be led to the other, and the configuration of a daemon that takes it.
+fn on_the_way_to(one: &Stage, other: &Stage, name: &str) -> (Meddler, PathBuf, Table) {
+    let (directory, mut config) = one.own_config(name);
+    let way = Meddler::honest(one.server.port);
+    let authorities = [one, other].map(|stage| fs::read_to_string(stage.ca_file()).unwrap());
     let both = directory.join("both.crt");
     fs::write(&both, authorities.concat()).unwrap();
     set(&mut config, "replica.address", format!("127.0.0.1:{}", way.port));
     set(&mut config, "replica.tls.ca_file", both.display().to_string());
     set(&mut config, "replica.warm_connections", 0);
+    (way, directory, config)
+}
+
+#[test]
+fn a_session_without_a_connection_does_not_go_on_at_a_server_that_reads_otherwise() {
+    let (mysql, mariadb) = (stage(Flavour::MySql), stage(Flavour::MariaDb));
+    let (way, directory, mut config) = on_the_way_to(mysql, mariadb, "moved_lent");
+    set(&mut config, "replica.share_idle", "10ms");
+    let readgate = Readgate::start(&directory, config);
+    let mut client = login_at(readgate.port, &mysql.ca_file(), &alice());
+    client.query("SELECT 1").expect_ok();
+    let lent = "readgate_sessions_without_connection";
+    wait_for("it has lent its connection", SOON, || (readgate.metric(lent)? == 1).then_some(()));
+    way.lead_to(mariadb.server.port);
+    let intent = readgate.record("intent", |record| record["text"] == "SELECT 1");
+    let id = readgate.told(&intent, "replica_session");
+    mysql.server.sql(&format!("KILL CONNECTION {id}"));
+    wait_for("the connection is closed here too", SOON, || {
+        (readgate.metric("readgate_pool_connections{state=\"warm\"}")? == 0).then_some(())
+    });
+    let error = client.query("SELECT VERSION()").expect_error();
+    assert_eq!((error.code, error.state.as_str()), (3168, "08S01"), "{error}");
+    assert!(error.message.contains("connect again"), "{error}");
+    assert!(client.is_closed());
+}
+
+#[test]
+fn who_was_greeted_for_another_server_is_not_answered_in_a_form_of_this_one() {
+    let (mysql, mariadb) = (stage(Flavour::MySql), stage(Flavour::MariaDb));
+    let (way, directory, config) = on_the_way_to(mysql, mariadb, "moved");
     let readgate = Readgate::start(&directory, config);
     let login = alice().with(OPTIONAL_METADATA);
     let mut greeted = RawClient::connect(readgate.port).expect("a greeting");
@@ -145,18 +175,21 @@ on_both! {
         fs::write(directory.join("both.crt"), authorities.concat()).unwrap();
         set(&mut config, "replica.address", format!("127.0.0.1:{}", way.port));
         set(&mut config, "replica.tls.ca_file", directory.join("both.crt").display().to_string());
-        set(&mut config, "replica.warm_connections", 0);
+        set(&mut config, "limits.workers", 1);
+        set(&mut config, "replica.warm_connections", 1);
         set(&mut config, "functions.sleep_max", "60s");
         let readgate = Readgate::start(&directory, config);
         let enter = || login_at(readgate.port, &one.ca_file(), &alice());
         // Until ids there are beyond those that the other server has given out.
         let behind = other.sql("SELECT CONNECTION_ID()").trim().parse::<u32>().unwrap() + 20;
+        let mut others = Vec::new();
         let (mut sleeper, id) = loop {
             let mut client = enter();
             let id: u32 = client.query("SELECT CONNECTION_ID()").value().parse().unwrap();
             if id > behind {
                 break (client, id);
             }
+            others.push(client);
         };
         let mut killer = enter();
         let account = Login::user("readonly_shared", SHARED_PASSWORD);
@@ -172,10 +205,18 @@ on_both! {
             let running = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {id} AND info LIKE '%{mark}%'");
             (server.sql(&running).trim() == "1").then_some(())
         };
+        // What is kept ready is the other server's from now on.
+        way.lead_to(other.port);
+        while others.last_mut().expect("some").query("SELECT @@port").value() != other.port.to_string() {
+            others.push(enter());
+        }
+        drop(others.pop());
+        wait_for("a kept connection", SOON, || {
+            (readgate.metric("readgate_pool_connections{state=\"warm\"}")? > 0).then_some(())
+        });
         victim.send_command(3, b"SELECT SLEEP(5), 'anothers'").expect("sent");
         sleeper.send_command(3, b"SELECT SLEEP(50), 'to be stopped'").expect("sent");
         wait_for("both run", SOON, || runs_at(other, "anothers").and(runs_at(one, "to be stopped")));
-        way.lead_to(other.port);
         let error = killer.query(format!("KILL QUERY {id}")).expect_error();
         assert_eq!((error.code, error.state.as_str()), (3168, "08S01"), "{error}");
         let mut newcomer = enter();

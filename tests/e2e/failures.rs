@@ -69,6 +69,8 @@ on_both! {
         }
         assert!(begun.elapsed() < Duration::from_secs(6), "it took {:?}", begun.elapsed());
         assert_eq!(refused_login(&server.ca_file(), &readgate).state, "08S01");
+        let (code, told) = readgate.http("/readyz").expect("an answer");
+        assert!(code == 503 && told.contains("replica: no session can be opened"), "{code} {told}");
 
         server.restart();
         wait_for("a login after the replica is back", Duration::from_secs(10), || {

@@ -1,10 +1,15 @@
 //! What guessing passwords costs, for guessers who don't do as clients do.
 
+use std::time::{Duration, Instant};
+
 use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
 use readgate_tests::protocol::scramble;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::stage::{Stage, USER_PASSWORD, try_login_at};
+
+use crate::reloads::{reload, written};
 
 /// Failures that block.
 const BLOCKING: usize = 3;
@@ -88,5 +93,43 @@ on_both! {
         assert_eq!(right.receive().unwrap(), ASKED_FOR_THE_PASSWORD, "as if it were wrong");
         right.send(&[USER_PASSWORD.as_bytes(), &[0]].concat()).unwrap();
         assert_eq!(right.receive().unwrap().first(), Some(&0xff), "one try too many");
+    }
+
+    fn guesses_cost_time_and_are_forgotten_behind_the_right_password(stage) {
+        const WAIT: Duration = Duration::from_secs(2);
+        let (directory, mut config) = stage.own_config("guess-and-wait");
+        set(&mut config, "login.free_failures", 1);
+        set(&mut config, "login.first_delay", "2s");
+        set(&mut config, "login.longest_delay", "2s");
+        set(&mut config, "login.block_after", i64::try_from(BLOCKING).unwrap());
+        let readgate = Readgate::start(&directory, config);
+        let guess = Login::user("alice", "a guess");
+        for round in 0..2 {
+            let begun = Instant::now();
+            for _ in 1..BLOCKING {
+                try_login_at(readgate.port, &stage.ca_file(), &guess).expect_err("a guess");
+            }
+            assert!(gets_in(stage, &readgate), "one guess too few to be blocked, in round {round}");
+            assert!(begun.elapsed() >= WAIT, "after {:?} in round {round}", begun.elapsed());
+        }
+    }
+
+    fn a_block_ends_however_often_it_is_tried_meanwhile(stage) {
+        let (directory, mut config) = stage.own_config("guess-and-try");
+        set(&mut config, "login.free_failures", 100);
+        let readgate = Readgate::start(&directory, config);
+        let mut config = written(&readgate);
+        set(&mut config, "login.block_after", 2);
+        set(&mut config, "login.block_time", "3s");
+        reload(&readgate, &config);
+        let guess = Login::user("alice", "a guess");
+        let begun = Instant::now();
+        for _ in 0..2 {
+            try_login_at(readgate.port, &stage.ca_file(), &guess).expect_err("a guess");
+        }
+        wait_for("the end of the block", Duration::from_secs(20), || {
+            gets_in(stage, &readgate).then_some(())
+        });
+        assert!(begun.elapsed() >= Duration::from_secs(3), "after {:?}", begun.elapsed());
     }
 }

@@ -85,6 +85,19 @@ on_both! {
         assert_eq!(outcome["end"], "ok");
     }
 
+    fn the_end_of_a_session_says_how_much_it_has_asked(stage) {
+        let mut alice = stage.alice();
+        let id = alice.greeting.connection_id;
+        for sql in ["SELECT 1", "SELECT 2", "SELECT no_such_column", "DELETE FROM clinical.sites"] {
+            alice.query(sql);
+        }
+        alice.prepare("DELETE FROM clinical.sites").expect_err("refused");
+        alice.send_command(1, b"").expect("sent");
+        stage.readgate.record("disconnect", |record| {
+            record["session"] == id && record["statements"] == 3 && record["refusals"] == 2
+        });
+    }
+
     fn every_statement_leads_to_the_login_of_its_session(stage) {
         let mut alice = stage.alice();
         alice.query("SELECT 'led to a login'").expect_ok();

@@ -46,6 +46,7 @@ mod fleet;
 mod guesses;
 mod ledger;
 mod lifecycle;
+mod limits;
 mod meddled;
 mod metrics;
 mod notices;

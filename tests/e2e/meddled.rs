@@ -176,6 +176,8 @@ fn two_sessions_with_one_id_are_both_told_to_go() {
         client.start_tls(&stage.ca_file(), &login).expect("TLS");
         client.login(&login).expect("let in");
     }
+    let third = RawClient::connect(readgate.port).expect("a greeting");
+    assert_ne!(third.greeting.connection_id, ID, "it is somebody's who is in");
     let mut config = written(&readgate);
     set(&mut config, "user.0.status", "disabled");
     reload(&readgate, &config);

@@ -171,6 +171,12 @@ on_both! {
             let pool = by_label(&page, "readgate_pool_connections", "state");
             (pool["in_use"] == 2.0).then_some(())
         });
+        drop(dora);
+        wait_for("who has gone counts no more", Duration::from_secs(10), || {
+            let page = daemon.http("/metrics")?.1;
+            let left = by_label(&page, "readgate_sessions", "user");
+            (left == BTreeMap::from([("alice".into(), 1.0)])).then_some(())
+        });
     }
 
     fn tell_what_expires_and_what_is_in_force(stage) {

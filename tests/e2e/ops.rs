@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use readgate_tests::config::{make_operators, set};
 use readgate_tests::place::wait_for;
+use readgate_tests::raw::Login;
 use readgate_tests::readgate::{Readgate, exchange};
-use readgate_tests::stage::USER_PASSWORD;
+use readgate_tests::stage::{USER_PASSWORD, try_login_at};
 
 /// The value of a series, labels included as written.
 fn series(metrics: &str, name: &str) -> f64 {
@@ -97,6 +98,20 @@ on_both! {
         assert_eq!(status["ledger"]["is_ok"], true);
         assert_eq!(status["replica"]["is_up"], true);
         assert!(status["statements"]["refused"].as_f64().unwrap() >= 1.0);
+        let refusals = status["refusals"].as_array().unwrap();
+        assert!(refusals.iter().any(|one| one["reason"].is_string()), "{status}");
+    }
+
+    fn the_status_tells_no_reason_where_it_might_hold_what_is_redacted(stage) {
+        let (directory, mut config) = stage.own_config("ops_redacted");
+        set(&mut config, "ledger.text", "redacted");
+        let readgate = Readgate::start(&directory, config);
+        let mut alice = stage.enter(&readgate, "alice");
+        alice.query("SELECT * FROM clinical.forms WHERE 1 = 'redacted' FOR UPDATE").expect_error();
+        let (_, text) = readgate.http("/status.json").unwrap();
+        let status: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let refusal = &status["refusals"][0];
+        assert_eq!((&refusal["user"], &refusal["reason"]), (&"alice".into(), &serde_json::Value::Null));
     }
 }
 
@@ -247,4 +262,37 @@ fn operators_log_in_to_the_status_page_of_mariadb_by_name_and_are_on_record() {
         (status_with(&daemon, cookie_of(&answer)) == 401).then_some(())
     });
     ends("revoked");
+}
+
+/// One flavour is enough: no server has a part in it.
+#[test]
+fn tries_at_the_status_page_cost_what_they_cost_at_the_door() {
+    const WAIT: Duration = Duration::from_secs(1);
+    let stage = readgate_tests::stage::stage(readgate_tests::server::Flavour::MariaDb);
+    let (directory, mut config) = stage.own_config("ops_guesses");
+    make_operators(&mut config, &[1]);
+    set(&mut config, "ops.operators", true);
+    set(&mut config, "login.free_failures", 0);
+    set(&mut config, "login.first_delay", "1s");
+    set(&mut config, "login.longest_delay", "1s");
+    set(&mut config, "login.block_after", 3);
+    let daemon = Readgate::start(&directory, config);
+    let answer_to = |user: &str, password: &str| {
+        let body = serde_json::json!({ "user": user, "password": password }).to_string();
+        post(&daemon, "/login", "X-Readgate: 1\r\n", &body)
+    };
+    let begun = Instant::now();
+    assert!(answer_to("olga", "guess").starts_with("HTTP/1.0 403"));
+    assert!(answer_to("olga", USER_PASSWORD).starts_with("HTTP/1.0 204"));
+    assert!(begun.elapsed() >= WAIT, "after {:?}", begun.elapsed());
+    // Whose the right password is, and is no operator: it can't be tried for nothing.
+    for _ in 0..3 {
+        assert!(answer_to("alice", USER_PASSWORD).starts_with("HTTP/1.0 403"));
+    }
+    let alice = Login::user("alice", USER_PASSWORD);
+    let error = try_login_at(daemon.port, &stage.ca_file(), &alice).expect_err("blocked");
+    assert_eq!(error.code, 1045, "{error}");
+    for password in ["guess", "guess", "guess", USER_PASSWORD] {
+        assert!(answer_to("olga", password).starts_with("HTTP/1.0 403"), "blocked");
+    }
 }

@@ -69,6 +69,19 @@ on_both! {
         }
     }
 
+    fn a_session_that_kills_itself_is_told_as_by_the_server(stage) {
+        for enter in [Stage::direct, Stage::alice] {
+            let mut client = enter(stage);
+            let id = client.query("SELECT CONNECTION_ID()").value();
+            let error = client.query(format!("KILL QUERY {id}")).expect_error();
+            assert_eq!((error.code, error.state.as_str()), (1317, "70100"), "{error}");
+            assert_eq!(client.query("SELECT 1").value(), "1", "what follows is not hit");
+            let error = client.query(format!("KILL {id}")).expect_error();
+            assert!(matches!(error.code, 1317 | 1927), "{error}");
+            assert!(client.is_closed());
+        }
+    }
+
     fn a_killed_session_ends_though_its_client_sends_ahead_and_reads_no_answer(stage) {
         let mut victim = stage.alice();
         let id = victim.greeting.connection_id;

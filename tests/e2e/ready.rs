@@ -93,6 +93,7 @@ on_both! {
         });
         until_kept(&readgate);
         let mut second = stage.enter(&readgate, "alice");
+        assert_eq!(second.greeting.connection_id.to_string(), id, "what it was set aside for");
         assert_eq!(id_of(&mut second), id);
         let after = logged(stage, &id).split_off(before);
         assert!(after.iter().all(|line| line.contains("SELECT CONNECTION_ID()")), "{after:?}");
@@ -127,11 +128,14 @@ on_both! {
         drop(stage.enter(&readgate, "alice"));
         until_kept(&readgate);
         let in_clinical = alice().in_schema("clinical");
-        for login in [&in_clinical, &alice(), &in_clinical] {
+        let in_latin1 = alice().in_collation(8);
+        for login in [&in_clinical, &alice(), &in_clinical, &alice(), &in_latin1, &alice()] {
             let mut client = login_at(readgate.port, &stage.ca_file(), login);
             let schema = client.query("SELECT COALESCE(DATABASE(), 'none')").value();
             let wished = login.schema.as_deref();
             assert_eq!(schema, wished.unwrap_or("none"));
+            let charset = client.query("SELECT @@character_set_results").value();
+            assert_eq!(charset, if login.collation == 8 { "latin1" } else { "utf8mb4" });
             drop(client);
             until_kept(&readgate);
         }
@@ -139,6 +143,28 @@ on_both! {
         let found_rows = Login { capabilities: alice().capabilities ^ FOUND_ROWS, ..alice() };
         let mut other = login_at(readgate.port, &stage.ca_file(), &found_rows);
         assert_eq!(other.query("SELECT 1").value(), "1");
+    }
+
+    fn another_person_does_not_get_what_was_made_ready_for_one(stage) {
+        let readgate = with_one_kept(stage, "ready_for_another");
+        drop(stage.enter(&readgate, "alice"));
+        until_kept(&readgate);
+        let mut client = stage.enter(&readgate, "alice");
+        for user in ["olga", "alice"] {
+            let id = id_of(&mut client);
+            let before = wait_for("it is ready again", Duration::from_secs(30), || {
+                client.send_command(0x01, b"").ok();
+                let lines = logged(stage, &id);
+                lines.last()?.contains("@@global.init_connect").then_some(lines.len())
+            });
+            until_kept(&readgate);
+            client = stage.enter(&readgate, user);
+            assert_eq!(id_of(&mut client), id);
+            // The login tells the replica who it is for.
+            let after = logged(stage, &id).split_off(before);
+            let begins_anew = after.iter().any(|line| line.contains("Change user"));
+            assert!(begins_anew, "{user}: {after:?}");
+        }
     }
 
     fn each_session_begins_as_the_servers_init_connect_makes_it(stage) {

@@ -252,13 +252,20 @@ on_both! {
         assert!(RawClient::connect(port).is_err(), "it listens");
         stage.enter(&readgate, "alice").query("SELECT 1").expect_ok();
 
-        // Its socket stays, and lets nobody in.
+        // Its socket stays, and lets nobody in; who came in by it is sent away.
+        let mut came_by_it = stage.enter(&readgate, "alice");
         config["listener"].as_array_mut().unwrap().remove(0);
         let load = reload(&readgate, &config);
+        assert!(came_by_it.is_sent_away(Duration::from_secs(30)), "{load}");
         let waits = load["pending"].as_array().unwrap();
         assert_eq!(waits.len(), 4, "{load}");
         let error = RawClient::connect(readgate.port).expect_err("refused");
         assert!(error.to_string().contains("is not allowed to connect"), "{error}");
+        let page = readgate.http("/metrics").unwrap().1;
+        let series = |name: &str| page.lines().filter(|line| line.starts_with(name)).count();
+        assert_eq!(series("readgate_config_info{"), 1, "the one in force alone");
+        let of_listeners = "readgate_certificate_expiry_timestamp_seconds{name=\"main\"";
+        assert_eq!(series(of_listeners), 0, "{page}");
 
         assert_eq!(reload(&readgate, &first)["pending"], Value::Null);
         stage.enter(&readgate, "alice").query("SELECT 1").expect_ok();

@@ -108,6 +108,20 @@ on_both! {
         assert!(alice.is_closed(), "the session goes on");
     }
 
+    fn a_prepared_text_that_is_no_read_in_the_mode_of_now_is_refused(stage) {
+        let mut alice = stage.alice();
+        let statement = alice.prepare(r"SELECT '\' INTO OUTFILE f -- '").expect("one literal");
+        alice.execute(&statement, 0, b"").expect_ok();
+        alice.query("SET sql_mode = 'NO_BACKSLASH_ESCAPES'").expect_ok();
+        let error = alice.execute(&statement, 0, b"").expect_error();
+        assert_eq!((error.code, error.state.as_str()), (1290, "HY000"), "{error}");
+        stage.readgate.record("refusal", |record| {
+            record["rule"] == "prepared_under_other_modes" && record["command"] == "execute"
+        });
+        alice.query("SET sql_mode = ''").expect_ok();
+        alice.execute(&statement, 0, b"").expect_ok();
+    }
+
     fn prepares_no_other_text_than_the_judged_one(stage) {
         if stage.server.flavour == Flavour::MySql {
             return;

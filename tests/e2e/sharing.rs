@@ -276,6 +276,48 @@ on_both! {
         }
     }
 
+    fn what_is_prepared_and_what_it_warned_of_stays_with_its_session(stage) {
+        let readgate = sharing(stage, "sharing_prepared", 3);
+        let [alice, _, dora] = logins();
+        let enter = |login| login_at(readgate.port, &stage.ca_file(), login);
+        let mut alice = enter(&alice);
+        let statement = alice.prepare("SELECT COUNT(*) FROM clinical.sites").expect("prepared");
+        let clears = "SELECT COUNT(*) FROM clinical.subjects";
+        alice.query(clears).expect_ok();
+        // She comes later, so that both have been idle for long enough when she has lent hers.
+        let mut dora = enter(&dora);
+        dora.query(clears).expect_ok();
+        until_lent(&readgate, 1);
+        alice.execute(&statement, 0, b"").expect_ok();
+        let warns = alice.prepare("SELECT CAST('x' AS SIGNED) FROM clinical.sites LIMIT 1").expect("prepared");
+        alice.execute(&warns, 0, b"").expect_ok();
+        for one in [&statement, &warns] {
+            alice.send_command(0x19, &one.id.to_le_bytes()).expect("sent");
+        }
+        dora.query(clears).expect_ok();
+        until_lent(&readgate, 1);
+        assert_eq!(alice.query("SHOW WARNINGS").row_count(), 1);
+    }
+
+    fn the_id_of_a_lent_connection_leads_to_whoever_has_it_now(stage) {
+        let (directory, mut config) = stage.own_config("sharing_ids");
+        set(&mut config, "limits.workers", 1);
+        set(&mut config, "replica.share_idle", "10ms");
+        set(&mut config, "replica.connections", 2);
+        set(&mut config, "replica.warm_connections", 0);
+        let readgate = Readgate::start(&directory, config);
+        let [alice, _, dora] = logins();
+        let mut alice = login_at(readgate.port, &stage.ca_file(), &alice);
+        alice.query("SELECT 'lent'").expect_ok();
+        until_lent(&readgate, 1);
+        let intent = readgate.record("intent", |record| record["text"] == "SELECT 'lent'");
+        let id = readgate.told(&intent, "replica_session").to_string();
+        // By asking for it she keeps it.
+        let mut dora = login_at(readgate.port, &stage.ca_file(), &dora);
+        assert_eq!(dora.query("SELECT CONNECTION_ID()").value(), id);
+        assert_eq!(alice.query(format!("KILL QUERY {id}")).expect_error().code, 1095);
+    }
+
     fn fifty_sessions_share_two_connections(stage) {
         let readgate = sharing(stage, "sharing_fifty", 2);
         let mut sessions = Vec::new();

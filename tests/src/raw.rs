@@ -46,8 +46,8 @@ pub struct Response {
     rows: Vec<usize>,
 }
 
-/// Trusts the CA; with a client certificate, if wanted: `NAME.crt` and `NAME.key` beside the
-/// CA's.
+/// Trusts the CA; with a client certificate, if wanted: `NAME.crt`, which may hold others behind it,
+/// and `NAME.key` beside the CA's.
 pub fn tls_config(ca_file: &Path, person: Option<&str>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let ca = CertificateDer::from_pem_file(ca_file).expect("the CA file is PEM");
@@ -60,10 +60,10 @@ pub fn tls_config(ca_file: &Path, person: Option<&str>) -> Arc<ClientConfig> {
     Arc::new(match person.map(|name| ca_file.with_file_name(name)) {
         None => config.with_no_client_auth(),
         Some(base) => {
-            let certificate = CertificateDer::from_pem_file(base.with_extension("crt"));
-            let key = PrivateKeyDer::from_pem_file(base.with_extension("key"));
-            let (certificate, key) = (certificate.expect("PEM"), key.expect("PEM"));
-            config.with_client_auth_cert(vec![certificate], key).expect("they fit")
+            let chain = CertificateDer::pem_file_iter(base.with_extension("crt")).expect("PEM");
+            let key = PrivateKeyDer::from_pem_file(base.with_extension("key")).expect("PEM");
+            let chain = chain.map(|certificate| certificate.expect("PEM")).collect();
+            config.with_client_auth_cert(chain, key).expect("they fit")
         }
     })
 }
