@@ -59,6 +59,7 @@ mod ready;
 mod recorded_anew;
 mod references;
 mod refusals;
+mod refusing_disk;
 mod reloads;
 mod roles;
 mod routines;

@@ -59,12 +59,24 @@ pub struct Readgate {
     /// Its folder: configuration, log, ledger.
     pub directory: PathBuf,
     process: Kept,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Readgate {
     /// Starts it with free ports and waits until it is ready.
     pub fn start(directory: &Path, config: Table) -> Self {
         let started = Self::start_unready(directory, config);
+        started.wait_until_ready();
+        started
+    }
+
+    /// The same with these variables in its environment.
+    pub fn start_with(
+        directory: &Path,
+        config: Table,
+        environment: &[(&'static str, String)],
+    ) -> Self {
+        let started = Self::start_listening(directory, config, environment);
         started.wait_until_ready();
         started
     }
@@ -77,14 +89,24 @@ impl Readgate {
     }
 
     /// Starts it and waits until it listens, ready or not.
-    pub fn start_unready(directory: &Path, mut config: Table) -> Self {
+    pub fn start_unready(directory: &Path, config: Table) -> Self {
+        Self::start_listening(directory, config, &[])
+    }
+
+    fn start_listening(
+        directory: &Path,
+        mut config: Table,
+        environment: &[(&'static str, String)],
+    ) -> Self {
         fs::create_dir_all(directory).expect("the daemon's folder can be made");
         let (port, ops_port) = (free_port(), free_port());
         set(&mut config, "listener.0.address", format!("127.0.0.1:{port}"));
         set(&mut config, "ops.address", format!("127.0.0.1:{ops_port}"));
         fs::write(directory.join("proxy.toml"), config.to_string()).expect("can be written");
-        let process = serve(directory);
-        let mut started = Self { port, ops_port, directory: directory.to_owned(), process };
+        let environment = environment.to_vec();
+        let process = serve(directory, &environment);
+        let directory = directory.to_owned();
+        let mut started = Self { port, ops_port, directory, process, environment };
         started.wait_until_listening();
         started
     }
@@ -137,7 +159,7 @@ impl Readgate {
 
     /// Starts it again after [`Readgate::kill`], with the same configuration and ports.
     pub fn restart(&mut self) {
-        self.process = serve(&self.directory);
+        self.process = serve(&self.directory, &self.environment);
         self.wait_until_listening();
     }
 
@@ -244,8 +266,9 @@ pub fn exchange(port: u16, request: &str) -> Option<String> {
     Some(answer)
 }
 
-fn serve(directory: &Path) -> Kept {
+fn serve(directory: &Path, environment: &[(&'static str, String)]) -> Kept {
     let mut command = Command::new(program());
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.args(["serve", "--config"]).arg(directory.join("proxy.toml"));
     Kept::start(&command, &directory.join("log"))
 }

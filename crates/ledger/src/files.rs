@@ -1,5 +1,6 @@
 //! The ledger files of one node: `ledger-<node>-<first sequence>.jsonl`, only ever
 //! appended to. Finds them, writes the newest, notices when it is no longer there.
+mod again;
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -119,6 +120,10 @@ pub(crate) struct Files {
     directory: PathBuf,
     node: String,
     current: Option<Current>,
+    /// Former ones that aren't on the disk to their end.
+    behind: Vec<Current>,
+    /// One of these that never will be.
+    lost: Option<Lost>,
 }
 
 struct Current {
@@ -126,12 +131,26 @@ struct Current {
     path: PathBuf,
     /// Bytes that it should have.
     len: u64,
+    /// Of these, those that a sync has brought to the disk.
+    on_disk: u64,
     since: Instant,
+}
+
+impl Current {
+    fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
 }
 
 impl Files {
     pub(crate) fn new(directory: &Path, node: &str) -> Self {
-        Self { directory: directory.to_owned(), node: safe_name(node), current: None }
+        Self {
+            directory: directory.to_owned(),
+            node: safe_name(node),
+            current: None,
+            behind: Vec::new(),
+            lost: None,
+        }
     }
 
     /// Goes on in an existing file.
@@ -139,7 +158,8 @@ impl Files {
         let file = OpenOptions::new().append(true).read(true).open(path)?;
         let found = file.metadata()?;
         let (len, since) = (found.len(), made_at(&found));
-        self.current = Some(Current { file, path: path.to_owned(), len, since });
+        let path = path.to_owned();
+        self.current = Some(Current { file, path, len, on_disk: len, since });
         Ok(())
     }
 
@@ -154,22 +174,46 @@ impl Files {
         Ok(written)
     }
 
-    /// Forces what was written to the disk.
+    /// Forces all that was written to the disk. A file that the disk refuses takes nothing more:
+    /// the next record opens a new one.
+    ///
+    /// # Errors
+    /// As long as there is something that the disk doesn't take.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        self.current.as_ref().map_or(Ok(()), |current| current.file.sync_data())
+        while let Some(behind) = self.behind.first() {
+            self.lost = behind.bring_again()?.or(self.lost.take());
+            self.behind.remove(0);
+        }
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
+        let synced = current.file.sync_data();
+        match synced {
+            Ok(()) => current.on_disk = current.len,
+            Err(_) => self.leave(),
+        }
+        synced
+    }
+
+    /// Whether the next record opens a new file.
+    pub(crate) fn is_left(&self) -> bool {
+        self.current.is_none()
     }
 
     /// Whether the newest file is still the one in the folder, at its full length. A
     /// deleted one is put back from the file we still hold open. Of one that is lost to us it
     /// is still the end that is appended to, until [`Files::leave`].
     pub(crate) fn check(&mut self) -> io::Result<Option<Lost>> {
+        if let Some(lost) = self.lost.take() {
+            return Ok(Some(lost));
+        }
         let Some(current) = &self.current else {
             return Ok(None);
         };
         let Some(mut what) = misplaced(&current.path, &current.file, current.len)? else {
             return Ok(None);
         };
-        let name = current.path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = current.name();
         let ours = current.file.metadata()?;
         // Behind half a line that another hand left, the next one would be no line either.
         let is_whole = ours.len() == current.len;
@@ -183,7 +227,7 @@ impl Files {
                 then = Then::GoOn;
             }
         }
-        Ok(Some(Lost { what, name: name.unwrap_or_default(), then }))
+        Ok(Some(Lost { what, name, then }))
     }
 
     /// Whether the newest file was opened this long ago.
@@ -198,7 +242,8 @@ impl Files {
 
     /// Leaves the newest file as it is; the next record opens a new one.
     pub(crate) fn leave(&mut self) {
-        self.current = None;
+        let left = self.current.take();
+        self.behind.extend(left.filter(|left| left.on_disk < left.len));
     }
 }
 
@@ -261,7 +306,7 @@ fn restore(current: &Current) -> io::Result<(Current, bool)> {
         File::open(directory)?.sync_all()?;
     }
     let (len, since) = (current.len, current.since);
-    Ok((Current { file: copy, path, len, since }, has_its_name))
+    Ok((Current { file: copy, path, len, on_disk: len, since }, has_its_name))
 }
 
 /// A ledger file that isn't as we left it.
@@ -292,7 +337,7 @@ fn create(directory: &Path, node: &str, sequence: u64) -> io::Result<Current> {
     }
     // The name must be on the disk before its content can count as being there.
     File::open(directory)?.sync_all()?;
-    Ok(Current { file, path, len: 0, since: Instant::now() })
+    Ok(Current { file, path, len: 0, on_disk: 0, since: Instant::now() })
 }
 
 #[cfg(test)]

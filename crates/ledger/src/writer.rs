@@ -148,6 +148,10 @@ impl Writer {
         let looked = std::mem::replace(&mut self.looked, Instant::now());
         let Self { batch, shared, witness, chain, leave_after, .. } = self;
         if batch.is_empty() && !batch.take((shared, witness), chain, *leave_after)? {
+            if self.failing.is_some() {
+                self.force()?;
+                self.recover_from_failing();
+            }
             self.sync_if_due(false)?;
             if self.last_look.elapsed() >= LOOK {
                 self.last_look = Instant::now();
@@ -217,13 +221,12 @@ impl Writer {
     fn force(&mut self) -> io::Result<()> {
         self.shared.lock().busy_since = Some(Instant::now());
         let synced = self.files.sync();
-        if synced.is_ok() {
+        let (done, left) = (synced.is_ok(), self.files.is_left());
+        if done {
             self.unsynced_since = None;
-        } else {
-            // The kernel may have dropped what it couldn't write: go on in a new file.
-            self.leave_file();
+        } else if left {
+            self.leave_after = None;
         }
-        let done = synced.is_ok();
         let mut on_disk = 0;
         self.shared.change(|state| {
             let began = state.busy_since.take();
@@ -233,7 +236,7 @@ impl Writer {
                 state.synced = state.written;
                 state.synced_at = Some(SystemTime::now());
                 on_disk = state.synced;
-            } else {
+            } else if left {
                 state.begin_file();
             }
         });
