@@ -1,5 +1,5 @@
-//! A disk that refuses to take what the kernel holds for it, for a while: what it didn't take is
-//! written to it again before anything counts as recorded.
+//! A disk that refuses for a while to take what the kernel holds for it, or to give it back: nothing
+//! that was answered goes without its records.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use readgate_tests::config::set;
 use readgate_tests::place::wait_for;
-use readgate_tests::readgate::{Readgate, run};
+use readgate_tests::readgate::{Readgate, program, run};
 use readgate_tests::server::Flavour;
 use readgate_tests::stage::stage;
 use toml::Table;
@@ -42,8 +42,20 @@ impl Disk {
         Self { holds, refuses, environment: environment.to_vec() }
     }
 
-    fn refused(&self) -> u64 {
-        fs::metadata(&self.refuses).map_or(0, |found| found.len())
+    /// From now on calls of that kind fail.
+    fn refuse(&self, kind: &str) {
+        fs::write(&self.refuses, kind).unwrap();
+    }
+
+    fn serve(&self) {
+        fs::remove_file(&self.refuses).unwrap();
+    }
+
+    /// Whether it has failed so many calls by now.
+    fn has_refused(&self, calls: u64) {
+        wait_for("it is tried again and again", SOON, || {
+            (fs::metadata(&self.refuses).ok()?.len() > calls).then_some(())
+        });
     }
 }
 
@@ -58,14 +70,14 @@ fn what_the_disk_refused_is_written_again(sync: &str) {
     let mut alice = stage.enter(&readgate, "alice");
     alice.query("SELECT 'recorded before'").expect_ok();
 
-    fs::write(&disk.refuses, "").unwrap();
+    disk.refuse("syncs");
     let error = wait_for("a refusal", SOON, || alice.query("SELECT 'meanwhile'").error());
     assert_eq!((error.code, error.state.as_str()), (1290, "HY000"), "{error}");
     assert!(error.message.starts_with("readgate: refused, the ledger can't record it"), "{error}");
-    wait_for("it has tried again and again", SOON, || (disk.refused() > 5).then_some(()));
+    disk.has_refused(10);
     let (code, told) = readgate.http("/readyz").expect("an answer");
     assert!(code == 503 && told.contains("ledger"), "{code} {told}");
-    fs::remove_file(&disk.refuses).unwrap();
+    disk.serve();
 
     wait_for("it answers again", SOON, || {
         alice.query("SELECT 'recorded after'").error().is_none().then_some(())
@@ -102,4 +114,32 @@ fn what_the_disk_refused_is_written_again_after_a_group() {
 #[test]
 fn what_the_disk_refused_is_written_again_after_an_interval() {
     what_the_disk_refused_is_written_again("interval");
+}
+
+/// What a killed daemon had on its way into the files is not given up where it can't be read.
+#[test]
+fn a_journal_that_cannot_be_read_is_kept_for_the_next_start() {
+    let stage = stage(Flavour::MariaDb);
+    let (directory, config) = stage.own_config("disk_journal");
+    let disk = Disk::of(&directory);
+    let mut readgate = Readgate::start_with(&directory, config, &disk.environment);
+    let mut alice = stage.enter(&readgate, "alice");
+    disk.refuse("writes");
+    alice.query("SELECT 'only in the journal'").expect_ok();
+    disk.has_refused(3);
+    readgate.kill();
+    let path = directory.join("proxy.toml");
+    let mut again = Command::new("timeout");
+    again.arg("20").arg(program()).args(["serve", "--config"]).arg(path);
+    again.envs(disk.environment.iter().cloned());
+    let output = again.output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    // A service manager tries again, the disk may come.
+    assert_eq!(output.status.code(), Some(69), "{told}");
+    assert!(told.contains("ledger: can't read") && told.contains("journal-"), "{told}");
+    disk.serve();
+    readgate.restart();
+    let intent =
+        readgate.record("intent", |record| record["text"] == "SELECT 'only in the journal'");
+    readgate.record("outcome", |record| record["intent"] == intent["seq"] && record["end"] == "ok");
 }

@@ -1,9 +1,10 @@
 /* Preloaded into the daemon: a disk that refuses, as the kernel shows one to a program.
  *
  * Of each ledger file below $DISK_OF the bytes that a sync has put on the disk are copied to
- * $DISK_HOLDS. While $DISK_REFUSES exists each sync fails, and what it was to put there counts as
- * clean from then on: no later sync takes it along unless it is written once more. A byte is
- * added to that file for each sync that it has failed. */
+ * $DISK_HOLDS. While $DISK_REFUSES exists and begins with `s` each sync fails, and what it was to
+ * put there counts as clean from then on: no later sync takes it along unless it is written once
+ * more. With `w` writes to these files fail, and reads of journals. A byte is added to that file
+ * for each call that has failed. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -24,20 +25,40 @@ struct dirty {
 static struct dirty dirty[256];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* The entry of a ledger file, NULL for everything else. Its name without folders goes to `name`. */
-static struct dirty *entry(int fd, struct stat *found, char name[256]) {
+/* Whether it is a file below the folder: its name goes to `name`. */
+static int is_below(int fd, struct stat *found, char name[256]) {
     const char *folder = getenv("DISK_OF");
     char link[64], path[4096];
-    if (!folder || fstat(fd, found) != 0 || !S_ISREG(found->st_mode)) return NULL;
+    if (!folder || fstat(fd, found) != 0 || !S_ISREG(found->st_mode)) return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length < 0) return NULL;
+    if (length < 0) return 0;
     path[length] = 0;
     const char *last = strrchr(path, '/');
-    if (!last || strncmp(path, folder, strlen(folder)) != 0) return NULL;
-    size_t end = strlen(last);
-    if (strncmp(last, "/ledger-", 8) != 0 || strcmp(last + end - 6, ".jsonl") != 0) return NULL;
+    if (!last || strncmp(path, folder, strlen(folder)) != 0) return 0;
     snprintf(name, 256, "%s", last + 1);
+    return 1;
+}
+
+static int is_ledger(const char *name) {
+    size_t end = strlen(name);
+    return strncmp(name, "ledger-", 7) == 0 && strcmp(name + end - 6, ".jsonl") == 0;
+}
+
+/* Whether calls of that kind fail now; one that does is counted. */
+static int refuses(char kind) {
+    char first = 0;
+    int file = open(getenv("DISK_REFUSES"), O_RDWR | O_APPEND);
+    if (file < 0) return 0;
+    int is_that = pread(file, &first, 1, 0) == 1 && first == kind;
+    if (is_that) syscall(SYS_write, file, "x", 1);
+    close(file);
+    return is_that;
+}
+
+/* The entry of a ledger file, NULL for everything else. Its name goes to `name`. */
+static struct dirty *entry(int fd, struct stat *found, char name[256]) {
+    if (!is_below(fd, found, name) || !is_ledger(name)) return NULL;
     for (size_t i = 0; i < sizeof dirty / sizeof *dirty; i++) {
         if (dirty[i].file == found->st_ino || dirty[i].file == 0) {
             dirty[i].file = found->st_ino;
@@ -62,7 +83,23 @@ static void note(int fd, off_t at, ssize_t written) {
     pthread_mutex_unlock(&lock);
 }
 
+ssize_t read(int fd, void *bytes, size_t length) {
+    char name[256];
+    struct stat found;
+    if (is_below(fd, &found, name) && strncmp(name, "journal-", 8) == 0 && refuses('w')) {
+        errno = EIO;
+        return -1;
+    }
+    return syscall(SYS_read, fd, bytes, length);
+}
+
 ssize_t write(int fd, const void *bytes, size_t length) {
+    char name[256];
+    struct stat found;
+    if (is_below(fd, &found, name) && is_ledger(name) && refuses('w')) {
+        errno = EIO;
+        return -1;
+    }
     ssize_t written = syscall(SYS_write, fd, bytes, length);
     int error = errno;
     note(fd, -1, written);
@@ -98,18 +135,17 @@ static int sync_file(long call, int fd) {
     int result = 0;
     pthread_mutex_lock(&lock);
     struct dirty *one = entry(fd, &found, name);
-    int refuses = one ? open(getenv("DISK_REFUSES"), O_WRONLY | O_APPEND) : -1;
-    if (refuses >= 0) {
-        syscall(SYS_write, refuses, "x", 1);
-        close(refuses);
+    if (one && refuses('s')) {
         one->from = one->to = 0;
         result = -1;
+        errno = EIO;
     } else {
         result = syscall(call, fd);
         if (one && result == 0) put_on_disk(fd, name, one);
     }
+    int error = errno;
     pthread_mutex_unlock(&lock);
-    if (refuses >= 0) errno = EIO;
+    errno = error;
     return result;
 }
 

@@ -50,9 +50,12 @@ impl Journal {
         found: &mut dyn FnMut(Entry<'_>),
     ) -> Result<Self, LedgerError> {
         let mut file = locked(path)?;
-        match read_preamble(&mut file) {
+        match read_preamble(&mut file, path)? {
             Some((salt, old_capacity)) => {
-                let journal = Self::mapped(file, path, salt, old_capacity)?;
+                // Of one that another hand has cut, what is left.
+                let len = file.metadata().map_err(LedgerError::io("read", path))?.len();
+                let len = usize::try_from(len).unwrap_or(usize::MAX).min(PREAMBLE + old_capacity);
+                let journal = Self::mapped(file, path, salt, (old_capacity, len))?;
                 journal.search(found);
                 Ok(journal)
             }
@@ -60,9 +63,10 @@ impl Journal {
         }
     }
 
-    /// The same journal with another capacity. What it held must be in the ledger files.
+    /// The same journal, whole and with that capacity. What it held must be in the ledger files.
     pub(crate) fn resized(self, capacity: usize) -> Result<Self, LedgerError> {
-        if self.capacity == capacity {
+        let len = self.file.metadata().map_err(LedgerError::io("read", &self.path))?.len();
+        if self.capacity == capacity && len == as_u64(PREAMBLE + capacity) {
             return Ok(self);
         }
         let Self { map, file, path, .. } = self;
@@ -90,11 +94,17 @@ impl Journal {
     fn fresh(mut file: File, path: &Path, capacity: usize, salt: u32) -> Result<Self, LedgerError> {
         map::preallocate(&mut file, PREAMBLE + capacity).map_err(LedgerError::io("fill", path))?;
         write_preamble(&mut file, salt, capacity).map_err(LedgerError::io("write", path))?;
-        Self::mapped(file, path, salt, capacity)
+        Self::mapped(file, path, salt, (capacity, PREAMBLE + capacity))
     }
 
-    fn mapped(file: File, path: &Path, salt: u32, capacity: usize) -> Result<Self, LedgerError> {
-        let map = map::map(&file, PREAMBLE + capacity).map_err(LedgerError::io("map", path))?;
+    /// With a ring of that capacity, of which so many bytes of the file are there.
+    fn mapped(
+        file: File,
+        path: &Path,
+        salt: u32,
+        (capacity, len): (usize, usize),
+    ) -> Result<Self, LedgerError> {
+        let map = map::map(&file, len).map_err(LedgerError::io("map", path))?;
         Ok(Self {
             map,
             path: path.to_owned(),

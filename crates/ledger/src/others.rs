@@ -28,12 +28,13 @@ pub(crate) fn settings(ours: &LedgerSettings) -> Result<Vec<LedgerSettings>, Led
     Ok(others)
 }
 
-/// Whether nothing was overwritten in a journal yet. One in use is its owner's.
+/// Whether nothing was overwritten in a journal yet. One in use is its owner's, and what is no
+/// journal by more than its name is somebody else's.
 fn holds_all(path: &Path) -> Result<bool, LedgerError> {
     let mut holds_all = false;
     match Journal::open(path, MIN_JOURNAL, &mut |entry| holds_all |= entry.sequence == 1) {
         Ok(_) => Ok(holds_all),
-        Err(LedgerError::InUse(_)) => Ok(false),
+        Err(LedgerError::InUse(_) | LedgerError::Setting(_)) => Ok(false),
         Err(error) => Err(error),
     }
 }

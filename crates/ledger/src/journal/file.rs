@@ -45,16 +45,35 @@ pub(super) fn locked(path: &Path) -> Result<File, LedgerError> {
     }
 }
 
-/// Salt and capacity, of a file that is a whole journal.
-pub(super) fn read_preamble(file: &mut File) -> Option<(u32, usize)> {
-    let mut bytes = [0; 28];
-    file.seek(SeekFrom::Start(0)).ok()?;
-    file.read_exact(&mut bytes).ok()?;
-    bytes.starts_with(FILE_MAGIC).then_some(())?;
-    let salt = u32::from_le_bytes(array_at(&bytes, 16)?);
-    let capacity = usize::try_from(u64::from_le_bytes(array_at(&bytes, 20)?)).ok()?;
-    let whole = u64::try_from(PREAMBLE.checked_add(capacity)?).ok()?;
-    (capacity >= HEADER && file.metadata().ok()?.len() == whole).then_some((salt, capacity))
+/// Salt and capacity of a journal's file. `None`: it has just been made, or its making was cut off,
+/// and nothing has ever been stored in it.
+///
+/// # Errors
+/// If it can't be read, or is no journal: what a killed daemon may have left in it isn't given up.
+pub(super) fn read_preamble(
+    file: &mut File,
+    path: &Path,
+) -> Result<Option<(u32, usize)>, LedgerError> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))
+        .and_then(|_| file.take(28).read_to_end(&mut bytes))
+        .map_err(LedgerError::io("read", path))?;
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    let salt = array_at(&bytes, 16).map(u32::from_le_bytes);
+    let capacity =
+        array_at(&bytes, 20).and_then(|field| usize::try_from(u64::from_le_bytes(field)).ok());
+    let has_room =
+        |capacity: &usize| *capacity >= HEADER && capacity.checked_add(PREAMBLE).is_some();
+    match (salt, capacity.filter(has_room)) {
+        (Some(salt), Some(capacity)) if bytes.starts_with(FILE_MAGIC) => Ok(Some((salt, capacity))),
+        _ => Err(LedgerError::Setting(format!(
+            "{} is no journal; put back the one that was there, or move this one away: \
+             what a killed daemon had on its way into the files is lost then",
+            path.display()
+        ))),
+    }
 }
 
 /// Makes a file that has the room already a journal without entries, on the disk.

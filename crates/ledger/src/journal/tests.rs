@@ -66,3 +66,40 @@ fn a_second_process_is_refused() {
     let again = Journal::open(&dir.path().join("j"), CAPACITY, &mut |_| {});
     assert!(matches!(again, Err(LedgerError::InUse(_))));
 }
+
+#[test]
+fn what_is_left_of_a_cut_journal_counts_and_it_becomes_whole_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut journal, _) = open(dir.path());
+    journal.append(Kind::Record, &Body::new(b"first"));
+    journal.append(Kind::Record, &Body::new(b"second"));
+    let cut = as_u64(PREAMBLE + entry_len(5) + HEADER);
+    journal.file.set_len(cut).unwrap();
+    drop(journal);
+    let (journal, seen) = open(dir.path());
+    assert_eq!(seen, [(1, b"first".to_vec())]);
+    assert_eq!(journal.file.metadata().unwrap().len(), cut, "as it was until it is brought in");
+    let journal = journal.resized(CAPACITY).unwrap();
+    assert_eq!(journal.file.metadata().unwrap().len(), as_u64(PREAMBLE + CAPACITY));
+}
+
+#[test]
+fn what_is_no_journal_is_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("j");
+    let (mut journal, _) = open(dir.path());
+    journal.append(Kind::Record, &Body::new(b"first"));
+    drop(journal);
+    let whole = std::fs::read(&path).unwrap();
+    for damaged in [0..1, 15..16, 20..28] {
+        let mut bytes = whole.clone();
+        bytes[damaged].fill(0);
+        std::fs::write(&path, &bytes).unwrap();
+        let error = Journal::open(&path, CAPACITY, &mut |_| {}).map(drop).unwrap_err().to_string();
+        assert!(error.contains("is no journal; put back"), "{error}");
+        assert!(std::fs::read(&path).unwrap() == bytes);
+    }
+    // One whose making was cut off has nothing in it.
+    std::fs::write(&path, [0; 5000]).unwrap();
+    assert_eq!(open(dir.path()).1, []);
+}
