@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use readgate_tests::config::{for_server, make_operators, set};
 use readgate_tests::dice::Dice;
+use readgate_tests::failing_disk::FailingDisk;
 use readgate_tests::place::{scratch_of, wait_until_ok};
 use readgate_tests::readgate::{Footprint, Readgate};
 use readgate_tests::server::{Flavour, Server};
@@ -39,6 +40,7 @@ pub(crate) struct Scene {
     replica: Server,
     daemon: Readgate,
     disk: Option<Disk>,
+    calls: FailingDisk,
     office: Office,
     witness: Witness,
     lends: bool,
@@ -91,10 +93,13 @@ impl Scene {
         }
         office::configure(&mut config, &own);
         let office = Office::open(&own, &config, replica.ca_file());
-        let daemon = Readgate::start(&own, config);
+        let calls = FailingDisk::of(&own);
+        let keeps_none = |(name, _): &&(&str, String)| *name != "DISK_HOLDS";
+        let environment: Vec<_> = calls.environment.iter().filter(keeps_none).cloned().collect();
+        let daemon = Readgate::start_with(&own, config, &environment);
         let witness = Witness::new(ledger, replica.directory.join("general.log"));
         let data = data(&replica);
-        Self { replica, daemon, disk, office, witness, lends, data, sizes: (0, Vec::new()) }
+        Self { replica, daemon, disk, calls, office, witness, lends, data, sizes: (0, Vec::new()) }
     }
 
     /// No client meets an error that isn't its own doing, though users come and change.
@@ -149,7 +154,8 @@ impl Scene {
                 let trouble = Trouble::any(dice, ends_daemon);
                 happened.push(trouble);
                 let (daemon, replica) = (&mut scene.daemon, &mut scene.replica);
-                let parts = Parts { daemon, replica, disk: scene.disk.as_ref() };
+                let parts =
+                    Parts { daemon, replica, disk: scene.disk.as_ref(), calls: &scene.calls };
                 taken.extend(trouble.happen(parts, dice));
             }
         });

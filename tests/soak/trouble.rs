@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use readgate_tests::config::set;
 use readgate_tests::dice::Dice;
+use readgate_tests::failing_disk::FailingDisk;
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Server;
 use toml::Table;
@@ -23,6 +24,8 @@ pub(crate) enum Trouble {
     ReplicaHangs,
     /// The ledger's disk has no room for a while.
     DiskFull,
+    /// Some of the calls for the ledger's files fail for a while.
+    DiskFails,
     /// Another hand takes the ledger's newest file away.
     FileTaken,
     /// What signs the ledger is another key from the next start on.
@@ -30,9 +33,10 @@ pub(crate) enum Trouble {
 }
 
 /// The last three end the daemon's process.
-const ALL: [Trouble; 9] = [
+const ALL: [Trouble; 10] = [
     Trouble::Reload,
     Trouble::DiskFull,
+    Trouble::DiskFails,
     Trouble::FileTaken,
     Trouble::DaemonHangs,
     Trouble::ReplicaKilled,
@@ -47,11 +51,15 @@ pub(crate) const LONGEST_STOP: Duration = Duration::from_secs(60);
 /// How long what hangs does.
 const HANGS: Duration = Duration::from_millis(1500);
 
+/// How long some calls do.
+const FAILS: Duration = Duration::from_millis(700);
+
 /// What can break.
 pub(crate) struct Parts<'s> {
     pub(crate) daemon: &'s mut Readgate,
     pub(crate) replica: &'s mut Server,
     pub(crate) disk: Option<&'s Disk>,
+    pub(crate) calls: &'s FailingDisk,
 }
 
 impl Trouble {
@@ -61,12 +69,19 @@ impl Trouble {
 
     /// Lets it happen, and be over. The name of a file of the ledger, if it is about one.
     pub(crate) fn happen(self, parts: Parts<'_>, dice: &mut Dice) -> Option<String> {
-        let Parts { daemon, replica, disk } = parts;
+        let Parts { daemon, replica, disk, calls } = parts;
         let ledger = daemon.directory.join("ledger");
         match self {
             Self::Reload => reload(daemon, dice),
             Self::DaemonKilled => {
-                daemon.kill();
+                if dice.roll(2) == 0 {
+                    calls.fail_at_random(percent(dice));
+                    std::thread::sleep(FAILS);
+                    daemon.kill();
+                    calls.serve();
+                } else {
+                    daemon.kill();
+                }
                 daemon.restart();
             }
             Self::DaemonStopped => start_again(daemon),
@@ -85,6 +100,12 @@ impl Trouble {
                 replica.signal("CONT");
             }
             Self::DiskFull => disk.into_iter().for_each(|disk| disk.fill(daemon)),
+            Self::DiskFails => {
+                calls.fail_at_random(percent(dice));
+                std::thread::sleep(FAILS);
+                calls.serve();
+                daemon.wait_until_ready();
+            }
             Self::FileTaken => return Some(meddling::take_newest(&ledger)),
             Self::KeyRotated => {
                 meddling::rotate_key(&ledger);
@@ -93,6 +114,11 @@ impl Trouble {
         }
         None
     }
+}
+
+/// How many of a hundred calls fail: few, or most.
+fn percent(dice: &mut Dice) -> u8 {
+    [1, 3, 10, 30, 90][dice.roll(5)]
 }
 
 fn start_again(daemon: &mut Readgate) {
