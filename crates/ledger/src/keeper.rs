@@ -83,21 +83,29 @@ impl Keeper {
             // Without it nobody can read; the ledger itself can do without.
             let _ = make_readings_folder(&self.settings.directory);
         }
-        for (path, reading) in readings::waiting(&self.settings.directory)? {
-            match reading {
-                Some(Reading { by, uid, login_uid, what, read_at }) => {
-                    let (by, what, read_at) = (&by, &what, &read_at);
-                    let event = OwnEvent::Reading { by, uid, login_uid, what, read_at };
-                    if !event.note(&self.shared) {
-                        return Ok(());
-                    }
-                }
-                None => {
-                    let what = "a note of a reading can't be read";
-                    let file = &archive::name(&path);
-                    OwnEvent::LedgerTrouble { what, file }.note(&self.shared);
-                }
+        let mut taken_in = Ok(());
+        for path in readings::waiting(&self.settings.directory)? {
+            // One that can't be taken in now holds up none after it.
+            taken_in = taken_in.and(self.take_in_reading(&path).map_err(|error| {
+                let name = archive::name(&path);
+                io::Error::new(error.kind(), format!("the note of a reading {name}: {error}"))
+            }));
+        }
+        taken_in
+    }
+
+    fn take_in_reading(&self, path: &Path) -> io::Result<()> {
+        let is_recorded = match readings::read(path)? {
+            Some(Reading { by, uid, login_uid, what, read_at }) => {
+                let (by, what, read_at) = (&by, &what, &read_at);
+                OwnEvent::Reading { by, uid, login_uid, what, read_at }.note(&self.shared)
             }
+            None => {
+                let what = "a note of a reading can't be read";
+                OwnEvent::LedgerTrouble { what, file: &archive::name(path) }.note(&self.shared)
+            }
+        };
+        if is_recorded {
             fs::remove_file(path)?;
         }
         Ok(())

@@ -62,25 +62,35 @@ pub fn note_reading(paths: &[PathBuf], reader: Reader<'_>, what: &str) -> io::Re
     Ok(())
 }
 
-/// The notes that wait; `None` for what can't be read as one.
-pub(crate) fn waiting(directory: &Path) -> io::Result<Vec<(PathBuf, Option<Reading>)>> {
+/// The notes that wait, in order.
+pub(crate) fn waiting(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder(directory)) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
     };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let is_small = fs::metadata(&path).is_ok_and(|found| found.len() <= LARGEST);
-        let bytes = if is_small { fs::read(&path).ok() } else { None };
-        found.push((path, bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok())));
-    }
-    found.sort_by(|one, other| one.0.cmp(&other.0));
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    let is_note = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    let mut found: Vec<PathBuf> = paths.into_iter().filter(is_note).collect();
+    found.sort();
     Ok(found)
+}
+
+/// One of these notes; `None` for what is none, or may not be read.
+///
+/// # Errors
+/// If the disk doesn't give it now.
+pub(crate) fn read(path: &Path) -> io::Result<Option<Reading>> {
+    let read = || match fs::symlink_metadata(path)? {
+        found if found.is_file() && found.len() <= LARGEST => fs::read(path).map(Some),
+        found if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        _ => Ok(None),
+    };
+    match read() {
+        Ok(bytes) => Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok())),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn leave(directory: &Path, reader: Reader<'_>, what: &str) -> io::Result<()> {

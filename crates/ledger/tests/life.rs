@@ -421,6 +421,27 @@ fn reading_a_live_ledger_is_recorded_or_refused() {
     note_reading(&paths, reader, "search").unwrap();
 }
 
+#[test]
+fn what_is_no_note_of_a_reading_holds_up_none_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ledger = Ledger::open(settings(folder)).unwrap();
+    let notes = folder.join("ledger/readings");
+    wait_until("the folder", || notes.exists());
+    // In their order before any that a reader leaves: they begin with the time.
+    fs::create_dir(notes.join("0-a-folder.json")).unwrap();
+    let pipe = Command::new("mkfifo").arg(notes.join("0-a-pipe.json")).status().unwrap();
+    assert!(pipe.success());
+    let reader = Reader { name: "op", uid: 1000, login_uid: None };
+    note_reading(&[folder.join("ledger")], reader, "search").unwrap();
+    wait_until("the record", || found(folder, "reading") == 1);
+    wait_until("both are told", || found(folder, "ledger_trouble") == 2);
+    fs::remove_dir(notes.join("0-a-folder.json")).unwrap();
+    ledger.close("test").unwrap();
+    assert!(fs::read_dir(notes).unwrap().next().is_none(), "the pipe is gone too");
+    assert_eq!(found(folder, "ledger_trouble"), 2);
+}
+
 /// The other side of the format, written by its authors; CI installs it.
 #[test]
 #[ignore = "needs the programs age and age-keygen: --ignored"]
