@@ -197,6 +197,10 @@ fn fault(said: &Said, recorded: Option<&Recorded<'_>>, is_troubled: bool) -> Opt
         }
         // One that came too late isn't looked at any more.
         Some(End::Killed) if !said.is_begun && counts == (0, 0, 0) => true,
+        // One that the end came before while it waited is refused by it.
+        Some(End::Killed) if !said.is_begun && counts == (0, 1, 0) => {
+            recorded.refusals.iter().all(|refusal| refusal["rule"] == "killed")
+        }
         Some(End::Killed) => counts.0 == 1 && ends_as(&["killed"]),
         Some(End::Left) => counts.0 == 1 && ends_as(&["client_gone", "ok"]),
     };
