@@ -227,7 +227,8 @@ impl Journal {
     fn search(&self, found: &mut dyn FnMut(Entry<'_>)) {
         let mut copy = Vec::new();
         let mut at = 0;
-        while at < self.capacity {
+        let end = self.capacity.min(self.map.len().saturating_sub(PREAMBLE));
+        while at < end {
             copy.clear();
             self.get(at, HEADER, &mut copy);
             let mut step = 8;

@@ -99,6 +99,11 @@ fn what_is_no_journal_is_left_as_it_is() {
         assert!(error.contains("is no journal; put back"), "{error}");
         assert!(std::fs::read(&path).unwrap() == bytes);
     }
+    // A length that can't be is no reason to search for so long.
+    let mut bytes = whole;
+    bytes[26] = 1;
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(open(dir.path()).1, [(1, b"first".to_vec())]);
     // One whose making was cut off has nothing in it.
     std::fs::write(&path, [0; 5000]).unwrap();
     assert_eq!(open(dir.path()).1, []);
