@@ -50,7 +50,8 @@ fn holds(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-/// What a client gets of a wide row when its last piece is changed so.
+/// What a client gets of a wide row when its last piece is changed so. Where what is wrong comes
+/// alone, the row is whole by then: it is asked for again.
 fn left_of_a_wide_row(name: &str, change: fn(&mut Vec<u8>)) -> Vec<u8> {
     let stage = stage(Flavour::MariaDb);
     let meddler = Meddler::start(stage.server.port, &[WIDE], move |answer| {
@@ -62,12 +63,15 @@ fn left_of_a_wide_row(name: &str, change: fn(&mut Vec<u8>)) -> Vec<u8> {
     });
     let (directory, config) = meddled(stage, name, &meddler);
     let readgate = Readgate::start(&directory, config);
-    let mut alice = stage.enter(&readgate, "alice");
-    alice.send_command(3, WIDE.as_bytes()).expect("sent");
-    let bytes = all(&mut alice);
+    let ask = || {
+        let mut alice = stage.enter(&readgate, "alice");
+        alice.send_command(3, WIDE.as_bytes()).expect("sent");
+        all(&mut alice)
+    };
+    let within_it = (0..50).map(|_| ask()).find(|bytes| bytes.len() < 300_000);
     let outcome = readgate.record("outcome", |outcome| outcome["end"] == "replica_gone");
     assert!(outcome["bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{outcome}");
-    bytes
+    within_it.expect("one of fifty answers breaks off within its row")
 }
 
 #[test]
@@ -76,9 +80,9 @@ fn an_answer_that_breaks_off_within_a_row_ends_without_words_in_it() {
         let end = answer.len() - 9;
         answer[end + 3] ^= 0x55;
     });
-    assert!(bytes.len() < 300_000 && !holds(&bytes, "readgate"), "{} bytes", bytes.len());
+    assert!(!holds(&bytes, "readgate"), "{} bytes", bytes.len());
     let bytes = left_of_a_wide_row("behind_the_end", |answer| answer.extend(STRAY));
-    assert!(bytes.len() < 300_000 && !holds(&bytes, "readgate"), "{} bytes", bytes.len());
+    assert!(!holds(&bytes, "readgate"), "{} bytes", bytes.len());
 }
 
 #[test]
