@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use readgate_tests::config::set;
+use readgate_tests::config::{set, set_roles};
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
@@ -37,13 +37,12 @@ fn blinding(stage: &Stage, name: &str) -> Blinding {
          GRANT SELECT ON clinical.lab_results TO {user};"
     ));
     let (directory, mut config) = stage.own_config(&format!("accounts_{name}"));
-    let roles: Table = ROLES.parse().unwrap();
     let mut account = Table::new();
     account.insert("name".into(), "blinded".into());
     account.insert("user".into(), user.clone().into());
     account.insert("password_file".into(), config["replica"]["account"]["password_file"].clone());
     set(&mut config, "replica.role_account", vec![account]);
-    set(&mut config, "role", roles["role"].clone());
+    set_roles(&mut config, ROLES);
     set(&mut config, "user.1.role", "blinded");
     set(&mut config, "user.3.role", "operator");
     set(&mut config, "functions.sleep_max", "60s");
@@ -123,8 +122,7 @@ on_both! {
     fn who_names_no_schema_gets_the_default_one_if_the_role_may_have_it(stage) {
         let Blinding { directory, mut config, .. } = blinding(stage, "default_schema");
         let narrow = "[[role]]\nname = \"narrow\"\nschemas = [\"information_schema\"]\n";
-        let roles: Table = format!("{ROLES}{narrow}").parse().unwrap();
-        set(&mut config, "role", roles["role"].clone());
+        set_roles(&mut config, &format!("{ROLES}{narrow}"));
         set(&mut config, "user.3.role", "narrow");
         set(&mut config, "replica.default_schema", "clinical");
         let own = |readgate: &Readgate, user, password| {

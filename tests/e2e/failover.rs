@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use readgate_tests::config::set;
+use readgate_tests::config::{set, set_roles};
 use readgate_tests::meddler::Meddler;
 use readgate_tests::place::wait_for;
 use readgate_tests::protocol::{lenenc_text, scramble};
@@ -381,8 +381,7 @@ on_both! {
         account.insert("user".into(), "crowded_role".into());
         account.insert("password_file".into(), config["replica"]["account"]["password_file"].clone());
         set(&mut config, "replica.role_account", vec![account]);
-        let role: Table = "[[role]]\nname = \"own\"\naccount = \"own\"\n".parse().expect("TOML");
-        set(&mut config, "role", role["role"].clone());
+        set_roles(&mut config, "[[role]]\nname = \"own\"\naccount = \"own\"\n");
         set(&mut config, "user.1.role", "own");
         set(&mut config, "replica.warm_connections", 0);
         let readgate = Readgate::start(&directory, config);

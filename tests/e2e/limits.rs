@@ -5,14 +5,13 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use readgate_tests::config::set;
+use readgate_tests::config::{set, set_roles};
 use readgate_tests::place::wait_for;
 use readgate_tests::protocol::ServerError;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Flavour;
 use readgate_tests::stage::{Stage, USER_PASSWORD};
-use toml::Table;
 
 use crate::reloads::{reload, written};
 
@@ -88,8 +87,7 @@ on_both! {
 
     fn who_is_idle_for_longer_than_the_role_or_all_may_be_is_told_and_sent_away(stage) {
         let (directory, mut config) = stage.own_config("idle_time");
-        let role: Table = "[[role]]\nname = \"hasty\"\nidle_timeout = \"1s\"".parse().unwrap();
-        set(&mut config, "role", role["role"].clone());
+        set_roles(&mut config, "[[role]]\nname = \"hasty\"\nidle_timeout = \"1s\"");
         set(&mut config, "user.0.role", "hasty");
         let readgate = Readgate::start(&directory, config);
         let mut config = written(&readgate);
@@ -107,8 +105,7 @@ on_both! {
 
     fn limits_of_a_role_count_in_open_sessions_from_a_reload_on(stage) {
         let (directory, mut config) = stage.own_config("role_limits_later");
-        let role: Table = "[[role]]\nname = \"reader\"".parse().unwrap();
-        set(&mut config, "role", role["role"].clone());
+        set_roles(&mut config, "[[role]]\nname = \"reader\"");
         set(&mut config, "user.0.role", "reader");
         set(&mut config, "ledger.hash_results", true);
         let readgate = Readgate::start(&directory, config);
@@ -130,8 +127,7 @@ on_both! {
     fn a_roles_statements_run_as_long_as_it_says(stage) {
         let (directory, mut config) = stage.own_config("role_statement_time");
         let role = "[[role]]\nname = \"brief\"\nstatement_timeout = \"1s\"";
-        let role: Table = role.parse().unwrap();
-        set(&mut config, "role", role["role"].clone());
+        set_roles(&mut config, role);
         set(&mut config, "user.0.role", "brief");
         let readgate = Readgate::start(&directory, config);
         let limit = match stage.server.flavour {
@@ -190,6 +186,7 @@ on_both! {
 
     fn a_source_has_as_many_connections_as_configured(stage) {
         let readgate = limited(stage, "source_number", "limits.connections_per_source", 2);
+        // The one too many isn't greeted.
         let enter = || {
             let login = Login::user("alice", USER_PASSWORD);
             let mut client = RawClient::connect(readgate.port).map_err(|error| error.to_string())?;

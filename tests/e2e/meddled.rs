@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use readgate_tests::config::set;
+use readgate_tests::config::{set, set_roles};
 use readgate_tests::meddler::Meddler;
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, capability as c};
@@ -114,8 +114,7 @@ fn a_late_answer_to_readgate_is_not_the_answer_to_a_statement() {
     });
     let (directory, mut config) = meddled(stage, "late_answer", &meddler);
     set(&mut config, "limits.replica_timeout", "1s");
-    let role: Table = "[[role]]\nname = \"brief\"\nresult_rows = 1".parse().expect("TOML");
-    set(&mut config, "role", role["role"].clone());
+    set_roles(&mut config, "[[role]]\nname = \"brief\"\nresult_rows = 1");
     set(&mut config, "user.0.role", "brief");
     let readgate = Readgate::start(&directory, config);
     let mut alice = stage.enter(&readgate, "alice");

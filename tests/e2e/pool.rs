@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use readgate_tests::config::set;
+use readgate_tests::config::{set, set_roles};
 use readgate_tests::place::wait_for;
 use readgate_tests::protocol::capability::FOUND_ROWS;
 use readgate_tests::raw::{Login, RawClient, ServerError};
@@ -177,8 +177,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("session_time");
         set(&mut config, "functions.sleep_max", "60s");
         set(&mut config, "limits.statement_timeout", "2m");
-        let role: toml::Table = "[[role]]\nname = \"brief\"\nsession_time = \"2s\"".parse().expect("TOML");
-        set(&mut config, "role", role["role"].clone());
+        set_roles(&mut config, "[[role]]\nname = \"brief\"\nsession_time = \"2s\"");
         set(&mut config, "user.0.role", "brief");
         let readgate = Readgate::start(&directory, config);
         let mut client = stage.enter(&readgate, "alice");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use readgate_tests::config::set;
+use readgate_tests::config::{set, set_roles};
 use readgate_tests::place::{wait_for, wait_until_ok};
 use readgate_tests::raw::Login;
 use readgate_tests::readgate::Readgate;
@@ -117,8 +117,7 @@ fn what_a_record_refers_to_is_what_ran_through_kills_and_renames() {
     let (directory, mut config) = stage.own_config("references");
     set(&mut config, "ledger.sync_delay", "1ms");
     set(&mut config, "ledger.text_other_way_for", vec!["hidden"]);
-    let hidden: toml::Table = "[[role]]\nname = \"hidden\"\n".parse().unwrap();
-    set(&mut config, "role", hidden["role"].clone());
+    set_roles(&mut config, "[[role]]\nname = \"hidden\"\n");
     set(&mut config, "user.1.role", "hidden");
     let mut daemon = Readgate::start(&directory, config);
     let folder = directory.join("ledger");

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use readgate_tests::config::set;
+use readgate_tests::config::{set, set_roles};
 use readgate_tests::place::wait_for;
 use readgate_tests::protocol::lenenc;
 use readgate_tests::raw::{Login, RawClient, Response, ServerError};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::{Flavour, Server};
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
-use toml::Table;
 
 const REFUSED: u16 = 1290;
 const INIT_DB: u8 = 0x02;
@@ -27,8 +26,7 @@ see_others = true
 /// A daemon of the test's own: alice in the role `narrow`, olga in `open`.
 fn daemon(stage: &Stage, name: &str) -> Readgate {
     let (directory, mut config) = stage.own_config(name);
-    let roles: Table = ROLES.parse().unwrap();
-    set(&mut config, "role", roles["role"].clone());
+    set_roles(&mut config, ROLES);
     set(&mut config, "functions.sleep_max", "1s");
     set(&mut config, "user.0.role", "narrow");
     set(&mut config, "user.1.role", "open");
@@ -207,8 +205,7 @@ on_both! {
 
     fn a_user_has_as_many_connections_as_the_role_says(stage) {
         let (directory, mut config) = stage.own_config("role-connections");
-        let roles: Table = "[[role]]\nname = \"reader\"\nconnections = 2".parse().unwrap();
-        set(&mut config, "role", roles["role"].clone());
+        set_roles(&mut config, "[[role]]\nname = \"reader\"\nconnections = 2");
         set(&mut config, "user.0.role", "reader");
         let readgate = Readgate::start(&directory, config);
         let _two = [stage.enter(&readgate, "alice"), stage.enter(&readgate, "alice")];
@@ -220,8 +217,7 @@ on_both! {
 
     fn a_role_that_a_reload_narrows_is_narrow_in_running_sessions_too(stage) {
         let (directory, mut config) = stage.own_config("narrowed");
-        let roles: Table = "[[role]]\nname = \"reader\"".parse().unwrap();
-        set(&mut config, "role", roles["role"].clone());
+        set_roles(&mut config, "[[role]]\nname = \"reader\"");
         set(&mut config, "user.0.role", "reader");
         let readgate = Readgate::start(&directory, config.clone());
         let mut alice = stage.enter(&readgate, "alice");
@@ -263,8 +259,7 @@ on_both! {
     fn a_result_over_a_limit_is_an_error_that_names_it_and_counts_what_was_sent(stage) {
         let (directory, mut config) = stage.own_config("over_limit");
         let role = "[[role]]\nname = \"brief\"\nresult_rows = 100\nbytes_per_day = \"1MiB\"";
-        let role: Table = role.parse().unwrap();
-        set(&mut config, "role", role["role"].clone());
+        set_roles(&mut config, role);
         set(&mut config, "user.0.role", "brief");
         let readgate = Readgate::start(&directory, config);
         let mut alice = stage.enter(&readgate, "alice");
@@ -292,8 +287,7 @@ on_both! {
     fn sessions_that_read_at_the_same_time_draw_from_one_day(stage) {
         const DAY: usize = 16 << 20;
         let (directory, mut config) = stage.own_config("one_day");
-        let role: Table = "[[role]]\nname = \"brief\"\nbytes_per_day = \"16MiB\"".parse().unwrap();
-        set(&mut config, "role", role["role"].clone());
+        set_roles(&mut config, "[[role]]\nname = \"brief\"\nbytes_per_day = \"16MiB\"");
         set(&mut config, "user.0.role", "brief");
         let readgate = Readgate::start(&directory, config);
         // Far more than lies in sockets, so that the first one waits for its client.
@@ -316,8 +310,7 @@ on_both! {
         let (directory, mut config) = stage.own_config("cursor_limit");
         let roles = "[[role]]\nname = \"rows\"\nresult_rows = 100\n\
                      [[role]]\nname = \"bytes\"\nresult_bytes = \"4KiB\"";
-        let roles: Table = roles.parse().unwrap();
-        set(&mut config, "role", roles["role"].clone());
+        set_roles(&mut config, roles);
         set(&mut config, "user.0.role", "rows");
         set(&mut config, "user.1.role", "bytes");
         let readgate = Readgate::start(&directory, config);

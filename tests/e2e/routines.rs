@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use readgate_tests::config::set;
+use readgate_tests::config::{set, set_roles};
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::{ADMIN_PASSWORD, SHARED_PASSWORD};
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
 use serde_json::Value;
-use toml::Table;
 
 const REFUSED: u16 = 1290;
 const USER_LIMIT_REACHED: u16 = 1226;
@@ -53,8 +52,7 @@ fn daemon(stage: &Stage, schema: &str) -> Readgate {
     ROUTINES.iter().for_each(|sql| admin.query(sql).expect_ok());
     set(&mut config, "replica.account.user", schema);
     let role = "[[role]]\nname = \"brief\"\nresult_rows = 3\n[[role]]\nname = \"operator\"\noperator = true";
-    let role: Table = role.parse().unwrap();
-    set(&mut config, "role", role["role"].clone());
+    set_roles(&mut config, role);
     set(&mut config, "user.0.role", "brief");
     set(&mut config, "user.1.role", "operator");
     let listed = |names: &[&str]| -> Vec<String> {

@@ -34,11 +34,16 @@ pub fn set(config: &mut Table, path: &str, value: impl Into<Value>) {
     table.insert(last.to_owned(), value.into());
 }
 
+/// These roles in place of all, as TOML.
+pub fn set_roles(config: &mut Table, roles: &str) {
+    let roles: Table = roles.parse().expect("the roles are TOML");
+    set(config, "role", roles["role"].clone());
+}
+
 /// Makes users operators, whom the console serves: a role of that name, for the users at these
 /// places.
 pub fn make_operators(config: &mut Table, users: &[usize]) {
-    let roles: Table = "[[role]]\nname = \"operator\"\noperator = true\n".parse().expect("TOML");
-    set(config, "role", roles["role"].clone());
+    set_roles(config, "[[role]]\nname = \"operator\"\noperator = true\n");
     for user in users {
         set(config, &format!("user.{user}.role"), "operator");
     }

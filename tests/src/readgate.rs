@@ -65,9 +65,7 @@ pub struct Readgate {
 impl Readgate {
     /// Starts it with free ports and waits until it is ready.
     pub fn start(directory: &Path, config: Table) -> Self {
-        let started = Self::start_unready(directory, config);
-        started.wait_until_ready();
-        started
+        Self::start_with(directory, config, &[])
     }
 
     /// The same with these variables in its environment.

@@ -262,7 +262,7 @@ pub(crate) struct Identity(Option<(u64, u64)>);
 
 impl Identity {
     pub(crate) fn of(path: &Path) -> Self {
-        Self(fs::metadata(path).ok().map(|found| (found.dev(), found.ino())))
+        Self(fs::metadata(path).ok().as_ref().map(inode))
     }
 
     /// Whether the name leads to another file now, as to one that was put back. What is gone is
@@ -273,11 +273,16 @@ impl Identity {
     }
 }
 
+/// What tells one file from another, whatever its name.
+fn inode(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
+}
+
 /// Says what is wrong if `path` doesn't lead to `file`, or its length isn't `len`.
 pub(crate) fn misplaced(path: &Path, file: &File, len: u64) -> io::Result<Option<&'static str>> {
     let ours = file.metadata()?;
     Ok(match fs::metadata(path) {
-        Ok(there) if (there.dev(), there.ino()) != (ours.dev(), ours.ino()) => Some("replaced"),
+        Ok(there) if inode(&there) != inode(&ours) => Some("replaced"),
         Ok(_) if ours.len() != len => Some("changed in length by another hand"),
         Ok(_) => None,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some("deleted or renamed"),

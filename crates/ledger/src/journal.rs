@@ -17,7 +17,7 @@ use crate::entry::{Body, Entry, HEADER, Kind, body_len, encode_header, entry_len
 use crate::fault::LedgerError;
 use crate::files::misplaced;
 use crate::map;
-use file::{PREAMBLE, locked, new_salt, read_preamble, write_preamble};
+use file::{PREAMBLE, file_len, locked, new_salt, read_preamble, write_preamble};
 pub(crate) use file::{journal_name, node_of_journal};
 
 /// Smallest ring that makes sense: kept room and some records.
@@ -53,9 +53,8 @@ impl Journal {
         match read_preamble(&mut file, path)? {
             Some((salt, old_capacity)) => {
                 // Of one that another hand has cut, what is left.
-                let len = file.metadata().map_err(LedgerError::io("read", path))?.len();
-                let len = usize::try_from(len).unwrap_or(usize::MAX).min(PREAMBLE + old_capacity);
-                let journal = Self::mapped(file, path, salt, (old_capacity, len))?;
+                let len = file_len(&file, path)?.min(PREAMBLE + old_capacity);
+                let journal = Self::mapped(file, path, salt, old_capacity, len)?;
                 journal.search(found);
                 Ok(journal)
             }
@@ -65,8 +64,8 @@ impl Journal {
 
     /// The same journal, whole and with that capacity. What it held must be in the ledger files.
     pub(crate) fn resized(self, capacity: usize) -> Result<Self, LedgerError> {
-        let len = self.file.metadata().map_err(LedgerError::io("read", &self.path))?.len();
-        if self.capacity == capacity && len == as_u64(PREAMBLE + capacity) {
+        let is_whole = file_len(&self.file, &self.path)? == PREAMBLE + capacity;
+        if self.capacity == capacity && is_whole {
             return Ok(self);
         }
         let Self { map, file, path, .. } = self;
@@ -94,15 +93,16 @@ impl Journal {
     fn fresh(mut file: File, path: &Path, capacity: usize, salt: u32) -> Result<Self, LedgerError> {
         map::preallocate(&mut file, PREAMBLE + capacity).map_err(LedgerError::io("fill", path))?;
         write_preamble(&mut file, salt, capacity).map_err(LedgerError::io("write", path))?;
-        Self::mapped(file, path, salt, (capacity, PREAMBLE + capacity))
+        Self::mapped(file, path, salt, capacity, PREAMBLE + capacity)
     }
 
-    /// With a ring of that capacity, of which so many bytes of the file are there.
+    /// With a ring of that capacity, of whose file `len` bytes are there.
     fn mapped(
         file: File,
         path: &Path,
         salt: u32,
-        (capacity, len): (usize, usize),
+        capacity: usize,
+        len: usize,
     ) -> Result<Self, LedgerError> {
         let map = map::map(&file, len).map_err(LedgerError::io("map", path))?;
         Ok(Self {

@@ -1,10 +1,10 @@
 //! What a disk refused: brought to it once more, before anything counts as being there.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 
-use super::{Current, Lost, Then, misplaced};
+use super::{Current, Lost, Then, inode, misplaced};
 
 /// Bytes that are read back and written again at a time.
 const PIECE: u16 = u16::MAX;
@@ -30,7 +30,7 @@ impl Current {
         let Ok(file) = OpenOptions::new().write(true).open(&self.path) else {
             return Ok(false);
         };
-        if identity(&file)? != identity(&self.file)? {
+        if inode(&file.metadata()?) != inode(&self.file.metadata()?) {
             return Ok(false);
         }
         let mut piece = vec![0; usize::from(PIECE)];
@@ -48,10 +48,6 @@ impl Current {
         }
         Ok(true)
     }
-}
-
-fn identity(file: &File) -> io::Result<(u64, u64)> {
-    file.metadata().map(|found| (found.dev(), found.ino()))
 }
 
 #[cfg(test)]

@@ -86,6 +86,12 @@ pub(super) fn write_preamble(file: &mut File, salt: u32, capacity: usize) -> io:
     file.sync_all()
 }
 
+/// In bytes.
+pub(super) fn file_len(file: &File, path: &Path) -> Result<usize, LedgerError> {
+    let found = file.metadata().map_err(LedgerError::io("read", path))?;
+    Ok(usize::try_from(found.len()).unwrap_or(usize::MAX))
+}
+
 /// A salt that nobody knows.
 pub(super) fn new_salt() -> Result<u32, LedgerError> {
     let mut salt = [0; 4];
