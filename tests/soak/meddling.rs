@@ -88,24 +88,26 @@ impl Drop for Disk {
     }
 }
 
-/// Another hand takes the newest file away. The daemon puts it back; its name.
-pub(crate) fn take_newest(ledger: &Path) -> String {
+/// Another hand takes the newest file away. The daemon puts it back and tells of it: its name.
+/// `None` where it was closed at that moment, and so was missed by nobody before it was back.
+pub(crate) fn take_newest(ledger: &Path) -> Option<String> {
     let newest = || files(ledger).pop();
     let taken = newest().expect("a ledger has files");
     let aside = ledger.join("taken-by-another-hand");
     fs::hard_link(&taken, &aside).expect("it can have another name");
     fs::remove_file(&taken).expect("it can be removed");
+    let mut is_missed = true;
     wait_for("a file is put back", SOON, || {
         let is_there = taken.exists() || packed(&taken).exists();
-        // One that was closed at that moment is nobody's to be put back but ours.
         if !is_there && newest() > Some(taken.clone()) {
             fs::rename(&aside, &taken).expect("it can be put back");
+            is_missed = false;
         }
         is_there.then_some(())
     });
     // It is gone where it was put back by us.
     let _ = fs::remove_file(&aside);
-    taken.file_name().expect("a name").to_string_lossy().into_owned()
+    is_missed.then(|| taken.file_name().expect("a name").to_string_lossy().into_owned())
 }
 
 /// Another hand takes a closed file away in which none of these records stands, and puts it back when

@@ -106,7 +106,7 @@ impl Trouble {
                 calls.serve();
                 daemon.wait_until_ready();
             }
-            Self::FileTaken => return Some(meddling::take_newest(&ledger)),
+            Self::FileTaken => return meddling::take_newest(&ledger),
             Self::KeyRotated => {
                 meddling::rotate_key(&ledger);
                 start_again(daemon);
