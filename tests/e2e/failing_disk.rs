@@ -2,8 +2,8 @@
 //! that was answered goes without its records.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::Duration;
 
 use readgate_tests::config::set;
@@ -74,6 +74,13 @@ fn what_the_disk_refused_is_written_again_after_an_interval() {
     what_the_disk_refused_is_written_again("interval");
 }
 
+/// A start on that disk, ended after so many seconds if it comes to anything.
+pub(crate) fn start_for(seconds: &str, directory: &Path, disk: &FailingDisk) -> Output {
+    let mut start = Command::new("timeout");
+    start.arg(seconds).arg(program()).args(["serve", "--config"]).arg(directory.join("proxy.toml"));
+    start.envs(disk.environment.iter().cloned()).output().expect("it runs")
+}
+
 /// What a killed daemon had on its way into the files is not given up where it can't be read.
 #[test]
 fn a_journal_that_cannot_be_read_is_kept_for_the_next_start() {
@@ -86,11 +93,7 @@ fn a_journal_that_cannot_be_read_is_kept_for_the_next_start() {
     alice.query("SELECT 'only in the journal'").expect_ok();
     disk.wait_for_failures(10);
     readgate.kill();
-    let path = directory.join("proxy.toml");
-    let mut again = Command::new("timeout");
-    again.arg("20").arg(program()).args(["serve", "--config"]).arg(path);
-    again.envs(disk.environment.iter().cloned());
-    let output = again.output().expect("it runs");
+    let output = start_for("20", &directory, &disk);
     let told = String::from_utf8_lossy(&output.stderr);
     // A service manager tries again, the disk may come.
     assert_eq!(output.status.code(), Some(69), "{told}");
@@ -100,4 +103,21 @@ fn a_journal_that_cannot_be_read_is_kept_for_the_next_start() {
     let intent =
         readgate.record("intent", |record| record["text"] == "SELECT 'only in the journal'");
     readgate.record("outcome", |record| record["intent"] == intent["seq"] && record["end"] == "ok");
+}
+
+/// Exit status 78 would mean that it needn't be tried again.
+#[test]
+fn a_start_from_a_file_that_the_disk_does_not_give_is_to_be_tried_again() {
+    let stage = stage(Flavour::MariaDb);
+    let (directory, config) = stage.own_config("disk_start");
+    let certificate = stage.ca_file().with_file_name("readgate.crt");
+    drop(Readgate::start(&directory, config));
+    for file in [&directory.join("proxy.toml"), &directory.join("replica.password"), &certificate] {
+        let disk = FailingDisk::of(&directory).below(file);
+        disk.fail_at_random(100);
+        let output = start_for("20", &directory, &disk);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(69), "{told}");
+        assert!(told.contains(&format!("{}: Input/output error", file.display())), "{told}");
+    }
 }

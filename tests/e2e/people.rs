@@ -22,7 +22,7 @@ use crate::clients::{Target, command_line};
 use crate::ops::post;
 use crate::reloads::{reload, written};
 
-const GIVEN: &str = "Xk3-handed.over_Once,by-an.operator_44-letters";
+pub(crate) const GIVEN: &str = "Xk3-handed.over_Once,by-an.operator_44-letters";
 const CHOSEN: &str = "Vk7-quiet.Lantern_2x,over-the.harbour_at-9pm'";
 const POLICY: CredentialPolicy = CredentialPolicy {
     collect_within: Duration::from_secs(14 * 86_400),
@@ -31,7 +31,7 @@ const POLICY: CredentialPolicy = CredentialPolicy {
     overlap: Duration::ZERO,
 };
 
-fn name(user: &str) -> UserName {
+pub(crate) fn name(user: &str) -> UserName {
     UserName::new(user).unwrap()
 }
 
@@ -45,19 +45,19 @@ fn limit_day(config: &mut Table, bytes: &str) {
     set(config, "role", vec![Value::Table(role)]);
 }
 
-fn apply(store: &SqliteStore, change: &Change, at: Timestamp) {
+pub(crate) fn apply(store: &SqliteStore, change: &Change, at: Timestamp) {
     let author = Author::new("os:tester", "a test").unwrap();
     store.apply(change, &author, &POLICY, at).unwrap();
 }
 
 /// A user whose credential was issued so many days ago.
-fn add(store: &SqliteStore, user: Identity, days: u64) {
+pub(crate) fn add(store: &SqliteStore, user: Identity, days: u64) {
     let name = user.name.clone();
     apply(store, &Change::Add(Box::new(user)), days_ago(days));
     apply(store, &Change::Issue(name, Password::new(GIVEN)), days_ago(days));
 }
 
-fn with_store(stage: &Stage, test: &str) -> (std::path::PathBuf, Table, SqliteStore) {
+pub(crate) fn with_store(stage: &Stage, test: &str) -> (std::path::PathBuf, Table, SqliteStore) {
     let (directory, mut config) = stage.own_config(test);
     let file = directory.join("identities.sqlite");
     set(&mut config, "identities.file", file.display().to_string());

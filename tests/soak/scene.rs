@@ -93,10 +93,8 @@ impl Scene {
         }
         office::configure(&mut config, &own);
         let office = Office::open(&own, &config, replica.ca_file());
-        let calls = FailingDisk::of(&own);
-        let keeps_none = |(name, _): &&(&str, String)| *name != "DISK_HOLDS";
-        let environment: Vec<_> = calls.environment.iter().filter(keeps_none).cloned().collect();
-        let daemon = Readgate::start_with(&own, config, &environment);
+        let calls = FailingDisk::of(&own).below(&ledger);
+        let daemon = Readgate::start_with(&own, config, &calls.environment);
         let witness = Witness::new(ledger, replica.directory.join("general.log"));
         let data = data(&replica);
         Self { replica, daemon, disk, calls, office, witness, lends, data, sizes: (0, Vec::new()) }

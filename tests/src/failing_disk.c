@@ -172,6 +172,10 @@ ssize_t write(int fd, const void *bytes, size_t length) {
     return written;
 }
 
+ssize_t pread64(int fd, void *bytes, size_t length, off_t at) {
+    return fails_at(fd, 0) ? -1 : syscall(SYS_pread64, fd, bytes, length, at);
+}
+
 ssize_t pwrite64(int fd, const void *bytes, size_t length, off_t at) {
     if (fails_at(fd, 'w')) return -1;
     ssize_t written = syscall(SYS_pwrite64, fd, bytes, length, at);

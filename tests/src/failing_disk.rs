@@ -38,6 +38,15 @@ impl FailingDisk {
         Self { fails, holds, environment: environment.to_vec() }
     }
 
+    /// The same under a file, or all of a folder, in place of the ledger. What syncs bring to the
+    /// disk isn't held.
+    #[must_use]
+    pub fn below(mut self, place: &Path) -> Self {
+        self.environment.retain(|(name, _)| !["DISK_OF", "DISK_HOLDS"].contains(name));
+        self.environment.push(("DISK_OF", place.display().to_string()));
+        self
+    }
+
     /// From now on calls of that kind fail.
     pub fn fail(&self, kind: &str) {
         fs::write(&self.fails, kind).expect("it can be told");

@@ -213,19 +213,20 @@ impl Readgate {
         })
     }
 
-    /// What it logged.
+    /// What it logged, its first 64 MiB: it may be a device that has no end.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+        let mut log = Vec::new();
+        let file = fs::File::open(self.directory.join("log"));
+        let _ = file.and_then(|file| file.take(64 << 20).read_to_end(&mut log));
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     fn wait_until_listening(&mut self) {
-        let (directory, port) = (self.directory.clone(), self.port);
         wait_for("readgate listens", Duration::from_secs(20), || {
             if let Some(status) = self.process.ended() {
-                let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
-                panic!("readgate ended with {status}:\n{log}");
+                panic!("readgate ended with {status}:\n{}", self.log());
             }
-            TcpStream::connect(("127.0.0.1", port)).ok().map(drop)
+            TcpStream::connect(("127.0.0.1", self.port)).ok().map(drop)
         });
     }
 }

@@ -52,6 +52,7 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
         /// What the system says.
+        #[source]
         error: std::io::Error,
     },
     /// Everybody may change who comes in.

@@ -135,6 +135,7 @@ pub enum SecretError {
         /// The file.
         path: PathBuf,
         /// What the system says.
+        #[source]
         error: std::io::Error,
     },
     /// It is no file.

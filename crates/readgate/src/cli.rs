@@ -24,6 +24,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tokio::runtime::Runtime;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::log::Log;
 use crate::server::Reloads;
 use crate::{usage, workers};
 
@@ -162,16 +163,9 @@ fn version(json: bool) {
 
 fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
     forbid_core_files();
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(log_level))
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
-    let runtime = match runtime() {
-        Ok(runtime) => runtime,
+    let started = log(log_format, log_level).and_then(|log| Ok((log, runtime()?)));
+    let (log, runtime) = match started {
+        Ok(started) => started,
         Err(error) => return fail(EXIT_UNAVAILABLE, &error.to_string()),
     };
     let served = runtime.block_on(async {
@@ -184,11 +178,30 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
     });
     // All is recorded. What still waits, for a store that hangs, say, is not waited for.
     runtime.shutdown_timeout(LAST_WORK);
+    log.finish(LAST_WORK);
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) if fault.is_of_configuration() => fail(EXIT_CONFIG, &fault.to_string()),
         Err(fault) => fail(EXIT_UNAVAILABLE, &fault.to_string()),
     }
+}
+
+/// From here on log lines go to standard error.
+fn log(format: LogFormat, level: &str) -> std::io::Result<Log> {
+    workers::room_for(1)?;
+    let log = Log::start(std::io::stderr())?;
+    let lines = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_ansi(std::io::stderr().is_terminal())
+        // It would go to standard error by another way, which ends the thread where that fails.
+        .log_internal_errors(false)
+        .with_writer(move || lines.clone());
+    match format {
+        LogFormat::Text => subscriber.init(),
+        LogFormat::Json => subscriber.json().init(),
+    }
+    Ok(log)
 }
 
 /// Once there is a thread that may wait, there is one for as long as the daemon runs: something
@@ -209,17 +222,14 @@ fn forbid_core_files() {
 
 /// Says why on standard error.
 pub fn fail(code: u8, why: &str) -> ExitCode {
-    #[expect(clippy::print_stderr, reason = "the command line talks to its user")]
-    {
-        eprintln!("readgate: {why}");
-    }
+    note(why);
     ExitCode::from(code)
 }
 
-/// Says something on standard error that isn't part of the output.
-#[expect(clippy::print_stderr, reason = "the command line talks to its user")]
+/// Says something on standard error that isn't part of the output. If that takes nothing, the exit
+/// status still tells.
 pub fn note(line: &str) {
-    eprintln!("readgate: {line}");
+    let _ = writeln!(std::io::stderr(), "readgate: {line}");
 }
 
 /// Prints a line of output. Whoever reads it may have seen enough, as `head` does.

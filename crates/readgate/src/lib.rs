@@ -19,6 +19,7 @@ pub mod ending;
 pub mod feeds;
 pub mod identity;
 pub mod idle;
+pub mod log;
 pub mod login_record;
 pub mod metrics;
 pub mod net_stream;

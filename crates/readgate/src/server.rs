@@ -4,6 +4,9 @@ mod drain;
 mod notify;
 mod sockets;
 
+use std::error::Error;
+use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +14,7 @@ use std::sync::Arc;
 use access::Timestamp;
 use config::{Config, ConfigHash, LoadError, PasswordSource};
 use ledger::Event;
+use rustix::io::Errno;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -40,11 +44,11 @@ pub enum ServeFault {
         /// The address.
         address: SocketAddr,
         /// Why.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// Signals can't be waited for.
     #[error("signals: {0}")]
-    Signals(std::io::Error),
+    Signals(io::Error),
     /// The start could not be recorded.
     #[error("ledger: {0}")]
     Ledger(String),
@@ -54,11 +58,18 @@ impl ServeFault {
     /// Whether it stays until somebody changes the configuration or its files.
     pub fn is_of_configuration(&self) -> bool {
         match self {
+            _ if is_of_the_disk(self) => false,
             Self::Config(_) => true,
             Self::Start(fault) => fault.is_of_configuration(),
             Self::Bind { .. } | Self::Signals(_) | Self::Ledger(_) => false,
         }
     }
+}
+
+/// A file that the disk can't give now may be had at the next try.
+fn is_of_the_disk(fault: &(dyn Error + 'static)) -> bool {
+    let failure = fault.downcast_ref::<io::Error>().and_then(Errno::from_io_error);
+    failure == Some(Errno::IO) || fault.source().is_some_and(is_of_the_disk)
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -113,7 +124,8 @@ pub async fn serve(
     start_helpers(&daemon, &config);
     if let Some(socket) = ops_socket {
         let stopped = until_stopped(stopping.clone());
-        tokio::spawn(ops::serve(Arc::clone(&daemon), socket, ops_logins, stopped));
+        let serving = ops::serve(Arc::clone(&daemon), socket, ops_logins, stopped);
+        tokio::spawn(vital(serving));
     }
     notify::ready();
     orders.until_told(&daemon, &path, files).await;
@@ -142,16 +154,26 @@ fn ops_logins(config: &Config) -> Result<ops::Logins, StartFault> {
 /// What looks after things beside the connections.
 fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
     let heartbeat = config.replica.heartbeat_query.clone();
-    tokio::spawn(replica_watch::watch(Arc::clone(daemon), heartbeat));
-    tokio::spawn(reload::validity::watch(Arc::clone(daemon)));
-    tokio::spawn(feeds::watch(Arc::clone(daemon)));
-    tokio::spawn(usage::keep_noted(Arc::clone(daemon)));
+    tokio::spawn(vital(replica_watch::watch(Arc::clone(daemon), heartbeat)));
+    tokio::spawn(vital(reload::validity::watch(Arc::clone(daemon))));
+    tokio::spawn(vital(feeds::watch(Arc::clone(daemon))));
+    tokio::spawn(vital(usage::keep_noted(Arc::clone(daemon))));
     let node = config.ledger.settings(&host_name()).node;
-    tokio::spawn(notices::watch(Arc::clone(daemon), node));
+    tokio::spawn(vital(notices::watch(Arc::clone(daemon), node)));
     if let Some(identities) = &config.identities {
-        tokio::spawn(reload::watch_identities(Arc::clone(daemon), identities.refresh));
+        tokio::spawn(vital(reload::watch_identities(Arc::clone(daemon), identities.refresh)));
     }
-    tokio::spawn(notify::keep_watchdog(Arc::clone(&daemon.workers)));
+    tokio::spawn(vital(notify::keep_watchdog(Arc::clone(&daemon.workers))));
+}
+
+/// A part without which the daemon is half a one: users that nobody follows, say, or a replica that
+/// nobody looks at. Should it panic, the daemon is no more: whoever looks after services starts it
+/// anew, and all that it has recorded is in the journal.
+async fn vital<T: Send + 'static>(part: impl Future<Output = T> + Send + 'static) {
+    let ended = tokio::spawn(part).await;
+    if ended.is_err_and(|error| error.is_panic()) {
+        std::process::abort();
+    }
 }
 
 /// The ledger ends last, and what is left of it to be sent goes out.
@@ -232,5 +254,32 @@ impl Orders {
                 () = self.end() => return,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Runs this test alone in a process of its own, which is told what to do there.
+    #[test]
+    fn the_daemon_ends_with_a_part_that_fails_and_with_no_other() {
+        const PART: &str = "READGATE_TEST_PART";
+        let part = std::env::var(PART);
+        if let Ok(part) = part {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            return runtime.block_on(vital(async move { assert_eq!(part, "well") }));
+        }
+        let name = "server::tests::the_daemon_ends_with_a_part_that_fails_and_with_no_other";
+        let status_with = |part| {
+            let mut program = Command::new(std::env::current_exe().unwrap());
+            program.args(["--exact", name]).env(PART, part).output().unwrap().status
+        };
+        assert!(status_with("well").success());
+        // SIGABRT
+        assert_eq!(status_with("ill").signal(), Some(6));
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use config::{ClientTls, ListenerTls};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
@@ -27,6 +27,15 @@ pub enum TlsFault {
         file: String,
         /// What is wrong with it.
         why: String,
+    },
+    /// A file that can't be read.
+    #[error("{file}: {error}; make it readable by readgate's account")]
+    Unreadable {
+        /// The file.
+        file: String,
+        /// What the system says.
+        #[source]
+        error: std::io::Error,
     },
     /// rustls won't take them.
     #[error("{0}")]
@@ -168,11 +177,13 @@ fn revocation_lists(file: &Path) -> Result<Vec<CertificateRevocationListDer<'sta
 
 /// What a file holds of a kind; `none` is said of one that holds nothing of it.
 fn all_of<T: PemObject>(file: &Path, none: &str) -> Result<Vec<T>, TlsFault> {
-    let found: Result<Vec<T>, _> =
-        T::pem_file_iter(file).map_err(|error| fault(file, &error))?.collect();
+    let found: Result<Vec<T>, _> = T::pem_file_iter(file).and_then(Iterator::collect);
     match found {
         Ok(all) if !all.is_empty() => Ok(all),
         Ok(_) => Err(fault(file, &none)),
+        Err(pem::Error::Io(error)) => {
+            Err(TlsFault::Unreadable { file: file.display().to_string(), error })
+        }
         Err(error) => Err(fault(file, &error)),
     }
 }

@@ -137,7 +137,22 @@ fn prepare(path: &Path, patience: Duration, place: &str) -> Result<Connection, S
         (_, _) => return Err(damaged(String::from("it is not an identity store"))),
     }
     let check: String = connection.query_row("PRAGMA quick_check(1)", [], first).map_err(fault)?;
-    if check == "ok" { Ok(connection) } else { Err(damaged(check)) }
+    match check.as_str() {
+        "ok" => Ok(connection),
+        _ if is_unread(&check) => {
+            Err(StoreError::Unreachable { place: place.to_owned(), detail: check })
+        }
+        _ => Err(damaged(check)),
+    }
+}
+
+/// Whether a check has found pages that the disk doesn't give, and not what is wrong in them.
+fn is_unread(check: &str) -> bool {
+    // SQLITE_IOERR and what it has in its higher bytes, https://sqlite.org/rescode.html
+    const IO_ERROR: u32 = 10;
+    let codes = check.split("error code=").skip(1);
+    let digits = codes.filter_map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    digits.filter_map(|digits| digits.parse::<u32>().ok()).any(|code| code & 0xff == IO_ERROR)
 }
 
 /// In one transaction, and only if no other process was faster.
@@ -247,5 +262,21 @@ impl Fault {
                 Some(_) => StoreError::Unreachable { place, detail },
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_the_disk_does_not_give_is_no_damage() {
+        let unread = "*** in database main ***\nTree 8 page 8: unable to get the page. error code=";
+        for code in [10, 266, 8458] {
+            assert!(is_unread(&format!("{unread}{code}")), "{code}");
+        }
+        let damaged =
+            ["Tree 8 page 8: btreeInitPage() returns error code 11", "", "error code=ten"];
+        assert!(!is_unread(&format!("{unread}11")) && !damaged.iter().any(|text| is_unread(text)));
     }
 }

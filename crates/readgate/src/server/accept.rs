@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-use super::ServeFault;
+use super::{ServeFault, vital};
 use crate::connection;
 use crate::daemon::{Daemon, DoorWay};
 
@@ -39,7 +39,8 @@ pub(super) fn start(
     let worker = number % daemon.workers.count();
     let made = daemon.workers.make_on(worker, || TcpListener::from_std(socket));
     let listener = made.unwrap_or_else(|| Err(io::Error::other("no worker"))).map_err(fault)?;
-    daemon.workers.spawn_on(worker, accept(Arc::clone(daemon), door, listener, stopped));
+    let accepting = vital(accept(Arc::clone(daemon), door, listener, stopped));
+    daemon.workers.spawn_on(worker, accepting);
     Ok(())
 }
 
