@@ -231,6 +231,55 @@ on_both! {
         assert_eq!(sleeper.query("SELECT 'goes on'").value(), "goes on");
     }
 
+    fn the_ids_of_before_a_restart_of_the_replica_mean_nothing_after_it(stage) {
+        let mut server = Server::start(stage.server.flavour, &stage.own_directory("restarted_server"));
+        server.load_sample();
+        let way = Meddler::without_ends(server.port);
+        let (directory, mut config) = stage.own_config_for(&server, "restarted");
+        set(&mut config, "replica.address", format!("127.0.0.1:{}", way.port));
+        set(&mut config, "replica.warm_connections", 0);
+        set(&mut config, "limits.replica_timeout", "2s");
+        let readgate = Readgate::start(&directory, config);
+        let ca_file = server.ca_file();
+        let enter = || login_at(readgate.port, &ca_file, &alice());
+        let id_of = |client: &mut RawClient| -> u32 {
+            client.query("SELECT CONNECTION_ID()").value().parse().expect("a number")
+        };
+        // Until ids are beyond those that a fresh server needs itself.
+        let mut stale = Vec::new();
+        let former = loop {
+            stale.push(enter());
+            match id_of(stale.last_mut().expect("one")) {
+                id if id > 40 => break id,
+                _ => {}
+            }
+        };
+        server.kill();
+        server.restart();
+        let mut killer = wait_for("alice is let in", SOON, || {
+            try_login_at(readgate.port, &ca_file, &alice()).ok()
+        });
+        let account = Login::user("readonly_shared", SHARED_PASSWORD);
+        let mut victim = loop {
+            let mut client = login_at(server.port, &ca_file, &account);
+            let id = id_of(&mut client);
+            assert!(id <= former, "no connection has the id {former} after the start");
+            if id == former {
+                break client;
+            }
+        };
+        victim.send_command(3, b"SELECT SLEEP(5), 'anothers'").expect("sent");
+        let running = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {former} AND info LIKE '%anothers%'");
+        wait_for("it runs", SOON, || (server.sql(&running).trim() == "1").then_some(()));
+        let list = killer.query("SHOW FULL PROCESSLIST");
+        let listed = list.rows().into_iter().flatten().flatten().any(|cell| cell.windows(8).any(|word| word == b"anothers"));
+        assert!(!listed, "the statement of whoever has the id now is nobody else's to see");
+        let stale = stale.last().expect("one").greeting.connection_id;
+        killer.query(format!("KILL QUERY {stale}")).expect_ok();
+        let undisturbed = victim.read_response().expect("an answer").rows();
+        assert_eq!(undisturbed[0][0].as_deref(), Some(&b"0"[..]), "it has slept to the end");
+    }
+
     fn a_schema_that_cannot_be_is_not_the_replicas_fault(stage) {
         let (directory, config) = stage.own_config("no_such_schema");
         let readgate = Readgate::start(&directory, config);

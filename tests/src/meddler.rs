@@ -10,6 +10,13 @@ use std::thread;
 /// What becomes of an answer. False: not yet, more of it must come.
 type Change = dyn Fn(&mut Vec<u8>) -> bool + Send + Sync;
 
+/// What becomes of the end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Passed,
+    Withheld,
+}
+
 /// Listens as long as the test program lives.
 #[derive(Debug)]
 pub struct Meddler {
@@ -24,11 +31,26 @@ impl Meddler {
         Self::start(server, &[], |_| true)
     }
 
+    /// Passes everything on but the ends of connections that the server has closed: as where a host
+    /// goes without a word, and another one comes in its place.
+    pub fn without_ends(server: u16) -> Self {
+        Self::between(server, &[], Ends::Withheld, |_| true)
+    }
+
     /// Has an answer changed: the first bytes that come once readgate has sent these texts, one
     /// behind the other; the greeting, if there are none.
     pub fn start(
         server: u16,
         texts: &'static [&'static str],
+        change: impl Fn(&mut Vec<u8>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self::between(server, texts, Ends::Passed, change)
+    }
+
+    fn between(
+        server: u16,
+        texts: &'static [&'static str],
+        ends: Ends,
         change: impl Fn(&mut Vec<u8>) -> bool + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -41,7 +63,7 @@ impl Meddler {
                 else {
                     continue;
                 };
-                stand_between(&client, &server, texts, change.clone());
+                stand_between(&client, &server, (texts, ends), change.clone());
             }
         });
         Self { port, server }
@@ -56,13 +78,13 @@ impl Meddler {
 fn stand_between(
     client: &TcpStream,
     server: &TcpStream,
-    texts: &'static [&'static str],
+    (texts, ends): (&'static [&'static str], Ends),
     change: Arc<Change>,
 ) {
     let seen = Arc::new(AtomicUsize::new(0));
     let (from, to) = (client.try_clone(), server.try_clone());
     let seeing = Arc::clone(&seen);
-    pass(from.expect("a handle"), to.expect("a handle"), move |bytes| {
+    pass(from.expect("a handle"), to.expect("a handle"), Ends::Passed, move |bytes| {
         while let Some(text) = texts.get(seeing.load(Ordering::SeqCst)) {
             if !bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
                 break;
@@ -73,7 +95,7 @@ fn stand_between(
     });
     let (from, to) = (server.try_clone(), client.try_clone());
     let mut is_changed = false;
-    pass(from.expect("a handle"), to.expect("a handle"), move |bytes| {
+    pass(from.expect("a handle"), to.expect("a handle"), ends, move |bytes| {
         if is_changed || seen.load(Ordering::SeqCst) < texts.len() {
             return true;
         }
@@ -86,6 +108,7 @@ fn stand_between(
 fn pass(
     mut from: TcpStream,
     mut to: TcpStream,
+    ends: Ends,
     mut look: impl FnMut(&mut Vec<u8>) -> bool + Send + 'static,
 ) {
     thread::spawn(move || {
@@ -96,7 +119,9 @@ fn pass(
                 break;
             }
         }
-        let _ = from.shutdown(Shutdown::Both);
-        let _ = to.shutdown(Shutdown::Both);
+        if ends == Ends::Passed {
+            let _ = from.shutdown(Shutdown::Both);
+            let _ = to.shutdown(Shutdown::Both);
+        }
     });
 }

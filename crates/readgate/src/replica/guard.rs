@@ -54,8 +54,9 @@ pub struct Baseline {
     /// The server runs statements for each new connection (`init_connect`), and not for a new
     /// login on an old one: no connection is as another person's would be.
     pub has_init_connect: bool,
-    /// Which server it is: by its host, port and id together.
-    pub server: Vec<u8>,
+    /// Which server it is, where that was asked: its host, port and id, and when it was started. Each
+    /// start gives out the same ids anew.
+    pub server: Option<Vec<u8>>,
 }
 
 impl Baseline {
@@ -94,10 +95,16 @@ pub async fn put_in_force(
     guard: GuardSettings,
     wish: &Arc<SessionWish>,
 ) -> Result<ReplicaSession, ReplicaFault> {
-    let statements = statements(connection.version, &guard);
+    let mut statements = statements(connection.version, &guard);
+    if connection.seat.server.is_empty() {
+        let [_, question] = &mut statements;
+        *question = self::question(connection.version, &server(connection.version.flavour));
+    }
     let baseline = answer_to(&mut connection, &statements).await?;
     connection.is_personal |= baseline.has_init_connect;
-    connection.seat.is_at(&baseline.server);
+    if let Some(server) = &baseline.server {
+        connection.seat.server = server.as_slice().into();
+    }
     Ok(ReplicaSession { connection, guard, wish: Arc::clone(wish), baseline, is_loose: false })
 }
 
@@ -115,7 +122,7 @@ pub async fn set_again(
 /// Reads a session's state back, after something left it in doubt. The guard's own limits
 /// stay as the user may have shortened them.
 pub async fn read_again(connection: &mut LoggedIn) -> Result<Baseline, ReplicaFault> {
-    let question = question(connection.version);
+    let question = question(connection.version, KNOWN);
     answer_to(connection, &[question]).await
 }
 
@@ -131,7 +138,7 @@ pub async fn after(
     connection: &mut LoggedIn,
     mut statements: Vec<String>,
 ) -> Result<Baseline, ReplicaFault> {
-    statements.push(question(connection.version));
+    statements.push(question(connection.version, KNOWN));
     answer_to(connection, &statements).await
 }
 
@@ -160,13 +167,13 @@ fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 2] {
              innodb_lock_wait_timeout = {lock_wait}",
             read_only(version)
         ),
-        question(version),
+        question(version, KNOWN),
     ]
 }
 
 /// As bytes (the flag as a number), whatever character set the user has asked results in; with a
 /// LIMIT of its own, whatever sql_select_limit is.
-fn question(version: ServerVersion) -> String {
+fn question(version: ServerVersion, server: &str) -> String {
     let read_only = format!("@@session.{} + 0", read_only(version));
     let columns = [
         &read_only,
@@ -176,10 +183,26 @@ fn question(version: ServerVersion) -> String {
         "DATABASE()",
         server_is_writable(version.flavour),
         "@@global.init_connect <> ''",
-        "CONCAT_WS(' ', @@global.hostname, @@global.port, @@global.server_id)",
+        server,
     ]
     .map(|value| format!("CAST({value} AS BINARY)"));
     format!("SELECT {} LIMIT 1", columns.join(", "))
+}
+
+/// In the place of [`server`] for a connection whose server is known: it stays there.
+const KNOWN: &str = "NULL";
+
+/// Which server it is. Both the clock and the time that it has been up are those of the statement's
+/// beginning: what is between them is the same at any time, also when the clock is set.
+fn server(flavour: Flavour) -> String {
+    let status = match flavour {
+        Flavour::MySql => "performance_schema.global_status",
+        Flavour::MariaDb => "information_schema.GLOBAL_STATUS",
+    };
+    format!(
+        "CONCAT_WS(' ', @@global.hostname, @@global.port, @@global.server_id, \
+         (SELECT UNIX_TIMESTAMP() - VARIABLE_VALUE FROM {status} WHERE VARIABLE_NAME = 'Uptime'))"
+    )
 }
 
 /// Aurora's readers have innodb_read_only in place of the other. MariaDB's newer ones name degrees
@@ -221,7 +244,7 @@ fn read_back(rows: Vec<TextRow>, status: StatusFlags) -> Result<Baseline, Replic
         schema,
         server_is_writable: writable.as_deref() != Some(b"0"),
         has_init_connect: init_connect.as_deref() != Some(b"0"),
-        server: server.unwrap_or_default(),
+        server,
     })
 }
 

@@ -51,7 +51,7 @@ impl Pool {
     }
 
     /// Ends a statement of ours on the replica, over another connection of the same account. False
-    /// if there is no such session any more.
+    /// if there is no such session any more, as after the replica was started anew.
     pub async fn kill(
         self: &Arc<Self>,
         account: &Arc<Account>,
@@ -60,6 +60,10 @@ impl Pool {
         let mut wish = SessionWish::own("readgate-kill", account);
         wish.client = self.usual().unwrap_or(wish.client);
         let mut session = self.beside(seat, &Arc::new(wish)).await?;
+        if session.seat.is_after(seat) {
+            self.give_back_own(session);
+            return Ok(false);
+        }
         let text = format!("KILL QUERY {}", seat.id);
         let done = self
             .target
@@ -74,16 +78,21 @@ impl Pool {
             },
             Ok(_) => Ok(true),
         };
+        self.give_back_own(session);
+        killed
+    }
+
+    fn give_back_own(self: &Arc<Self>, session: ReplicaSession) {
         if session.connection.place.is_some() {
             self.take_back(session, None);
         } else {
             self.keep_to_spare(session);
         }
-        killed
     }
 
-    /// A session on the same server as that connection: on a warm one or a new one, over the limit,
-    /// if need be: a full pool is when people cancel. On another server the id is somebody else's.
+    /// A session on the same server as that connection, or on the one that was started in its place: on a
+    /// warm one or a new one, over the limit, if need be: a full pool is when people cancel. On
+    /// another server the id is somebody else's.
     async fn beside(
         self: &Arc<Self>,
         seat: &Seat,
@@ -97,7 +106,7 @@ impl Pool {
         }
         for _ in 0..TRIES {
             let session = self.one_beside(seat, wish).await?;
-            if session.seat.server == seat.server {
+            if session.seat.server == seat.server || session.seat.is_after(seat) {
                 return Ok(session);
             }
         }
