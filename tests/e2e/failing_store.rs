@@ -65,7 +65,7 @@ impl Scene {
     }
 
     fn fail_for_a_while(&mut self) {
-        self.disk.fail_at_random([2, 10, 30, 60][self.dice.roll(4)]);
+        self.disk.fail_with_threads([2, 10, 30, 60][self.dice.roll(4)]);
         for _ in 0..THINGS {
             match self.dice.roll(4) {
                 0 => self.comes(),

@@ -26,6 +26,8 @@ pub(crate) enum Trouble {
     DiskFull,
     /// Some of the calls for the ledger's files fail for a while.
     DiskFails,
+    /// The daemon may open nothing more for a while, no file and no connection.
+    NothingOpens,
     /// Another hand takes the ledger's newest file away.
     FileTaken,
     /// What signs the ledger is another key from the next start on.
@@ -33,10 +35,11 @@ pub(crate) enum Trouble {
 }
 
 /// The last three end the daemon's process.
-const ALL: [Trouble; 10] = [
+const ALL: [Trouble; 11] = [
     Trouble::Reload,
     Trouble::DiskFull,
     Trouble::DiskFails,
+    Trouble::NothingOpens,
     Trouble::FileTaken,
     Trouble::DaemonHangs,
     Trouble::ReplicaKilled,
@@ -50,7 +53,6 @@ const ALL: [Trouble; 10] = [
 pub(crate) const LONGEST_STOP: Duration = Duration::from_secs(60);
 /// How long what hangs does.
 const HANGS: Duration = Duration::from_millis(1500);
-
 /// How long some calls do.
 const FAILS: Duration = Duration::from_millis(700);
 
@@ -75,7 +77,7 @@ impl Trouble {
             Self::Reload => reload(daemon, dice),
             Self::DaemonKilled => {
                 if dice.roll(2) == 0 {
-                    calls.fail_at_random(percent(dice));
+                    calls.fail_with_threads(percent(dice));
                     std::thread::sleep(FAILS);
                     daemon.kill();
                     calls.serve();
@@ -101,9 +103,16 @@ impl Trouble {
             }
             Self::DiskFull => disk.into_iter().for_each(|disk| disk.fill(daemon)),
             Self::DiskFails => {
-                calls.fail_at_random(percent(dice));
+                calls.fail_with_threads(percent(dice));
                 std::thread::sleep(FAILS);
                 calls.serve();
+                daemon.wait_until_ready();
+            }
+            Self::NothingOpens => {
+                // Below what it has, or a few more.
+                let most = daemon.open_files(dice.roll(100).to_string().as_str());
+                std::thread::sleep(FAILS);
+                daemon.open_files(&most);
                 daemon.wait_until_ready();
             }
             Self::FileTaken => return meddling::take_newest(&ledger),

@@ -7,8 +7,10 @@
  * s: syncs of ledger files. What one was to put on the disk counts as clean from then on: no later
  *    sync takes it along unless it is written once more.
  * w: writes to ledger files, and reads of journals.
- * r: any call on any file there, some of a hundred: as many as the second byte says. */
+ * r: any call on any file there, some of a hundred: as many as the second byte says.
+ * t: the same, and as many new threads. */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -71,7 +73,8 @@ static char fails(char kind) {
     int file = path ? syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_APPEND) : -1;
     if (file < 0) return 0;
     int does = syscall(SYS_pread64, file, says, 2, 0) == 2;
-    does = does && (says[0] == kind || (says[0] == 'r' && dice() % 100 < (unsigned char)says[1]));
+    int is_random = says[0] == 't' || (says[0] == 'r' && kind != 't');
+    does = does && (is_random ? dice() % 100 < (unsigned char)says[1] : says[0] == kind);
     if (does) syscall(SYS_write, file, "x", 1);
     syscall(SYS_close, file);
     errno = kind == 'w' && dice() % 2 ? ENOSPC : EIO;
@@ -165,7 +168,7 @@ ssize_t read(int fd, void *bytes, size_t length) {
 
 ssize_t write(int fd, const void *bytes, size_t length) {
     char why = fails_at(fd, 'w');
-    if (why && (why != 'r' || length < 2 || dice() % 2)) return -1;
+    if (why && (why == 'w' || length < 2 || dice() % 2)) return -1;
     if (why) length = 1 + dice() % (length - 1);
     ssize_t written = syscall(SYS_write, fd, bytes, length);
     note(fd, -1, written);
@@ -213,4 +216,10 @@ int open(const char *path, int flags, ...) {
     int mode = va_arg(rest, int);
     va_end(rest);
     return open_file(path, flags, mode);
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *with, void *(*run)(void *), void *of) {
+    int (*create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    *(void **)&create = dlsym(RTLD_NEXT, "pthread_create");
+    return fails('t') ? EAGAIN : create(thread, with, run, of);
 }

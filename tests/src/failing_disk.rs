@@ -57,6 +57,11 @@ impl FailingDisk {
         fs::write(&self.fails, [b'r', percent]).expect("it can be told");
     }
 
+    /// The same, and as many new threads can't be had.
+    pub fn fail_with_threads(&self, percent: u8) {
+        fs::write(&self.fails, [b't', percent]).expect("it can be told");
+    }
+
     /// It is well again.
     pub fn serve(&self) {
         fs::remove_file(&self.fails).expect("it can be told");

@@ -142,6 +142,21 @@ impl Readgate {
         Footprint { descriptors, resident: number("VmRSS:") << 10, threads: number("Threads:") }
     }
 
+    /// From now on it may have so many files and sockets open; how many it might have before. Those that
+    /// are open stay so.
+    pub fn open_files(&self, most: &str) -> String {
+        let id = self.id().to_string();
+        let prlimit = |arguments: &[&str]| {
+            let output = Command::new("prlimit").args(["--pid", &id]).args(arguments).output();
+            let output = output.expect("prlimit runs");
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        };
+        let before = prlimit(&["--nofile", "--noheadings", "--raw", "--output", "SOFT"]);
+        prlimit(&[&format!("--nofile={most}:")]);
+        before
+    }
+
     /// The value of a series of its metrics, a whole number; `None` while there is none.
     pub fn metric(&self, series: &str) -> Option<u64> {
         let (_, metrics) = self.http("/metrics")?;
