@@ -205,15 +205,19 @@ on_both! {
             let running = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {id} AND info LIKE '%{mark}%'");
             (server.sql(&running).trim() == "1").then_some(())
         };
-        // What is kept ready is the other server's from now on.
+        let one_is_kept = || {
+            wait_for("a kept connection", SOON, || {
+                (readgate.metric("readgate_pool_connections{state=\"warm\"}")? > 0).then_some(())
+            });
+        };
+        // What is kept ready is the other server's from now on: none is on its way to this one.
+        one_is_kept();
         way.lead_to(other.port);
         while others.last_mut().expect("some").query("SELECT @@port").value() != other.port.to_string() {
             others.push(enter());
         }
         drop(others.pop());
-        wait_for("a kept connection", SOON, || {
-            (readgate.metric("readgate_pool_connections{state=\"warm\"}")? > 0).then_some(())
-        });
+        one_is_kept();
         victim.send_command(3, b"SELECT SLEEP(5), 'anothers'").expect("sent");
         sleeper.send_command(3, b"SELECT SLEEP(50), 'to be stopped'").expect("sent");
         wait_for("both run", SOON, || runs_at(other, "anothers").and(runs_at(one, "to be stopped")));

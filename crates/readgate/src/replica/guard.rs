@@ -95,11 +95,11 @@ pub async fn put_in_force(
     guard: GuardSettings,
     wish: &Arc<SessionWish>,
 ) -> Result<ReplicaSession, ReplicaFault> {
-    let mut statements = statements(connection.version, &guard);
-    if connection.seat.server.is_empty() {
-        let [_, question] = &mut statements;
-        *question = self::question(connection.version, &server(connection.version.flavour));
-    }
+    let server = match connection.seat.server.is_empty() {
+        true => server(connection.version.flavour),
+        false => KNOWN.to_owned(),
+    };
+    let statements = statements(connection.version, &guard, &server);
     let baseline = answer_to(&mut connection, &statements).await?;
     connection.is_personal |= baseline.has_init_connect;
     if let Some(server) = &baseline.server {
@@ -114,7 +114,7 @@ pub async fn set_again(
     settings: &GuardSettings,
     names: Option<&str>,
 ) -> Result<Baseline, ReplicaFault> {
-    let guard = statements(connection.version, settings);
+    let guard = statements(connection.version, settings, KNOWN);
     let all: Vec<String> = names.map(str::to_owned).into_iter().chain(guard).collect();
     answer_to(connection, &all).await
 }
@@ -153,7 +153,7 @@ async fn answer_to(
 }
 
 /// One statement for all, and one question: a replica wakes us for each.
-fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 2] {
+fn statements(version: ServerVersion, settings: &GuardSettings, server: &str) -> [String; 2] {
     let lock_wait = settings.lock_wait_timeout.as_secs().max(1);
     // To both servers zero is no limit.
     let longest = settings.statement_timeout.unwrap_or_default();
@@ -167,7 +167,7 @@ fn statements(version: ServerVersion, settings: &GuardSettings) -> [String; 2] {
              innodb_lock_wait_timeout = {lock_wait}",
             read_only(version)
         ),
-        question(version, KNOWN),
+        question(version, server),
     ]
 }
 
