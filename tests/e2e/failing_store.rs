@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use access::store::IdentityStore;
-use access::{Alteration, Change, Identity, Timestamp, UserStatus};
+use access::{Identity, UserStatus};
 use readgate::identity::SqliteStore;
-use readgate_tests::config::set;
+use readgate_tests::config::{let_guess, set};
 use readgate_tests::dice::Dice;
 use readgate_tests::failing_disk::FailingDisk;
 use readgate_tests::place::{wait_for, wanted};
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::{Readgate, run};
 use readgate_tests::server::Flavour;
-use readgate_tests::stage::stage;
+use readgate_tests::stage::{stage, try_enter_at};
 use serde_json::Value;
 
 use crate::failing_disk::start_for;
-use crate::people::{GIVEN, add, apply, name, with_store};
+use crate::people::{GIVEN, add, name, set_status, with_store};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Things that happen while the disk fails.
@@ -54,10 +54,7 @@ impl Scene {
         // So that the ledger's files can be read as they are.
         set(&mut config, "ledger.compress", false);
         // Who is refused here fails at the door, where all the others come in too.
-        set(&mut config, "login.free_failures", 1000);
-        set(&mut config, "login.free_failures_per_source", 100_000);
-        set(&mut config, "login.block_after", 10_000);
-        set(&mut config, "login.block_after_per_source", 100_000);
+        let_guess(&mut config);
         let disk = FailingDisk::of(&directory).below(&directory);
         let readgate = Readgate::start_with(&directory, config, &disk.environment);
         let (ca_file, guests, dice) = (stage.ca_file(), Vec::new(), Dice::new(seed));
@@ -97,8 +94,7 @@ impl Scene {
         let Some(guest) = any(&mut self.guests, &mut self.dice) else { return };
         guest.is_enabled = !guest.is_enabled;
         let status = if guest.is_enabled { UserStatus::Enabled } else { UserStatus::Disabled };
-        let change = Change::Alter(name(&guest.name), Alteration::Status(status));
-        apply(&self.store, &change, Timestamp::now());
+        set_status(&self.store, &guest.name, status);
     }
 
     /// Somebody chooses another password, if they are let in.
@@ -167,11 +163,7 @@ fn any<'g>(guests: &'g mut [Guest], dice: &mut Dice) -> Option<&'g mut Guest> {
 
 /// `None` also where the daemon is too ill to greet.
 fn enter(port: u16, ca_file: &Path, user: &str, password: &str) -> Option<RawClient> {
-    let login = Login::user(user, password);
-    let mut client = RawClient::connect(port).ok()?;
-    client.start_tls(ca_file, &login).ok()?;
-    client.login(&login).ok()?;
-    Some(client)
+    try_enter_at(port, ca_file, &Login::user(user, password)).ok()
 }
 
 #[test]

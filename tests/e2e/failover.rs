@@ -55,6 +55,39 @@ fn fill(stage: &Stage, user: &str) -> Vec<RawClient> {
     }
 }
 
+/// The replica's id of a client's connection.
+fn id_of(client: &mut RawClient) -> u32 {
+    client.query("SELECT CONNECTION_ID()").value().parse().expect("a number")
+}
+
+/// Somebody who goes straight to a server, and has that id there.
+fn stranger(server: &Server, id: u32) -> RawClient {
+    let account = Login::user("readonly_shared", SHARED_PASSWORD);
+    loop {
+        let mut client = login_at(server.port, &server.ca_file(), &account);
+        let there = id_of(&mut client);
+        assert!(there <= id, "no connection has the id {id} at that server");
+        if there == id {
+            return client;
+        }
+    }
+}
+
+/// Whether the connection of that id runs a statement with this in it.
+fn runs_at(server: &Server, id: u32, mark: &str) -> Option<()> {
+    let running = format!(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE id = {id} AND info LIKE '%{mark}%'"
+    );
+    (server.sql(&running).trim() == "1").then_some(())
+}
+
+/// Whether a client sees this in the list of sessions.
+fn lists(client: &mut RawClient, mark: &[u8]) -> bool {
+    let list = client.query("SHOW FULL PROCESSLIST");
+    let mut cells = list.rows().into_iter().flatten().flatten();
+    cells.any(|cell| cell.windows(mark.len()).any(|word| word == mark))
+}
+
 fn counted(readgate: &Readgate, series: &str) -> Option<u64> {
     let metrics = readgate.http("/metrics")?.1;
     let found = metrics.lines().find_map(|line| line.strip_prefix(series));
@@ -143,11 +176,7 @@ on_both! {
         let (directory, mut config) = stage.own_config_for(&server, "promoted");
         set(&mut config, "replica.warm_connections", 0);
         let readgate = Readgate::start(&directory, config);
-        let enter = || {
-            let mut client = RawClient::connect(readgate.port).expect("a greeting");
-            client.start_tls(&server.ca_file(), &alice()).expect("TLS");
-            client.login(&alice()).map(|()| client)
-        };
+        let enter = || try_login_at(readgate.port, &server.ca_file(), &alice());
         let mut before = enter().expect("she is let in");
         before.query("SELECT 1").expect_ok();
         server.sql("SET GLOBAL read_only = 0");
@@ -185,26 +214,14 @@ on_both! {
         let mut others = Vec::new();
         let (mut sleeper, id) = loop {
             let mut client = enter();
-            let id: u32 = client.query("SELECT CONNECTION_ID()").value().parse().unwrap();
+            let id = id_of(&mut client);
             if id > behind {
                 break (client, id);
             }
             others.push(client);
         };
         let mut killer = enter();
-        let account = Login::user("readonly_shared", SHARED_PASSWORD);
-        let mut victim = loop {
-            let mut client = login_at(other.port, &other.ca_file(), &account);
-            let there: u32 = client.query("SELECT CONNECTION_ID()").value().parse().unwrap();
-            assert!(there <= id, "no connection has the id {id} at the other server");
-            if there == id {
-                break client;
-            }
-        };
-        let runs_at = |server: &Server, mark: &str| {
-            let running = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {id} AND info LIKE '%{mark}%'");
-            (server.sql(&running).trim() == "1").then_some(())
-        };
+        let mut victim = stranger(other, id);
         let one_is_kept = || {
             wait_for("a kept connection", SOON, || {
                 (readgate.metric("readgate_pool_connections{state=\"warm\"}")? > 0).then_some(())
@@ -220,13 +237,10 @@ on_both! {
         one_is_kept();
         victim.send_command(3, b"SELECT SLEEP(5), 'anothers'").expect("sent");
         sleeper.send_command(3, b"SELECT SLEEP(50), 'to be stopped'").expect("sent");
-        wait_for("both run", SOON, || runs_at(other, "anothers").and(runs_at(one, "to be stopped")));
+        wait_for("both run", SOON, || runs_at(other, id, "anothers").and(runs_at(one, id, "to be stopped")));
         let error = killer.query(format!("KILL QUERY {id}")).expect_error();
         assert_eq!((error.code, error.state.as_str()), (3168, "08S01"), "{error}");
-        let mut newcomer = enter();
-        let list = newcomer.query("SHOW FULL PROCESSLIST");
-        let listed = list.rows().into_iter().flatten().flatten().any(|cell| cell.windows(8).any(|word| word == b"anothers"));
-        assert!(!listed, "the statement of whoever has the id there is nobody else's to see");
+        assert!(!lists(&mut enter(), b"anothers"), "the statement of whoever has the id there is nobody else's to see");
         let undisturbed = victim.read_response().expect("an answer").rows();
         assert_eq!(undisturbed[0][0].as_deref(), Some(&b"0"[..]), "it has slept to the end");
         way.lead_to(one.port);
@@ -246,9 +260,6 @@ on_both! {
         let readgate = Readgate::start(&directory, config);
         let ca_file = server.ca_file();
         let enter = || login_at(readgate.port, &ca_file, &alice());
-        let id_of = |client: &mut RawClient| -> u32 {
-            client.query("SELECT CONNECTION_ID()").value().parse().expect("a number")
-        };
         // Until ids are beyond those that a fresh server needs itself.
         let mut stale = Vec::new();
         let former = loop {
@@ -263,21 +274,10 @@ on_both! {
         let mut killer = wait_for("alice is let in", SOON, || {
             try_login_at(readgate.port, &ca_file, &alice()).ok()
         });
-        let account = Login::user("readonly_shared", SHARED_PASSWORD);
-        let mut victim = loop {
-            let mut client = login_at(server.port, &ca_file, &account);
-            let id = id_of(&mut client);
-            assert!(id <= former, "no connection has the id {former} after the start");
-            if id == former {
-                break client;
-            }
-        };
+        let mut victim = stranger(&server, former);
         victim.send_command(3, b"SELECT SLEEP(5), 'anothers'").expect("sent");
-        let running = format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {former} AND info LIKE '%anothers%'");
-        wait_for("it runs", SOON, || (server.sql(&running).trim() == "1").then_some(()));
-        let list = killer.query("SHOW FULL PROCESSLIST");
-        let listed = list.rows().into_iter().flatten().flatten().any(|cell| cell.windows(8).any(|word| word == b"anothers"));
-        assert!(!listed, "the statement of whoever has the id now is nobody else's to see");
+        wait_for("it runs", SOON, || runs_at(&server, former, "anothers"));
+        assert!(!lists(&mut killer, b"anothers"), "the statement of whoever has the id now is nobody else's to see");
         let stale = stale.last().expect("one").greeting.connection_id;
         killer.query(format!("KILL QUERY {stale}")).expect_ok();
         let undisturbed = victim.read_response().expect("an answer").rows();

@@ -11,7 +11,7 @@ use readgate_tests::protocol::ServerError;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Flavour;
-use readgate_tests::stage::{Stage, USER_PASSWORD};
+use readgate_tests::stage::{Stage, USER_PASSWORD, try_enter_at};
 
 use crate::reloads::{reload, written};
 
@@ -187,13 +187,8 @@ on_both! {
     fn a_source_has_as_many_connections_as_configured(stage) {
         let readgate = limited(stage, "source_number", "limits.connections_per_source", 2);
         // The one too many isn't greeted.
-        let enter = || {
-            let login = Login::user("alice", USER_PASSWORD);
-            let mut client = RawClient::connect(readgate.port).map_err(|error| error.to_string())?;
-            client.start_tls(&stage.ca_file(), &login).map_err(|error| error.to_string())?;
-            client.login(&login).map_err(|error| error.to_string())?;
-            Ok::<_, String>(client)
-        };
+        let login = Login::user("alice", USER_PASSWORD);
+        let enter = || try_enter_at(readgate.port, &stage.ca_file(), &login);
         let in_time = || wait_for("there is room", SOON, || enter().ok());
         let (first, mut second) = (in_time(), in_time());
         let error = enter().expect_err("a third one");

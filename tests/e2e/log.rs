@@ -8,7 +8,7 @@ use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::process::Command;
 use std::time::Duration;
 
-use access::{Alteration, Change, Identity, Timestamp, UserStatus};
+use access::{Identity, UserStatus};
 use readgate::identity::SqliteStore;
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::Login;
@@ -16,7 +16,7 @@ use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Flavour;
 use readgate_tests::stage::{Stage, login_at, stage};
 
-use crate::people::{GIVEN, add, apply, name, with_store};
+use crate::people::{GIVEN, add, name, set_status, with_store};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Opening a pipe that nobody writes to doesn't wait.
@@ -37,8 +37,7 @@ fn all_goes_on(stage: &Stage, readgate: &Readgate, store: &SqliteStore) {
     let login = Login::user("bob", GIVEN);
     let mut bob = login_at(readgate.port, &stage.ca_file(), &login);
     assert_eq!(bob.query("SELECT 1").value(), "1");
-    let disable = Change::Alter(name("bob"), Alteration::Status(UserStatus::Disabled));
-    apply(store, &disable, Timestamp::now());
+    set_status(store, "bob", UserStatus::Disabled);
     assert!(bob.is_sent_away(SOON), "users are followed");
     readgate.record("access_change", |record| record["user"] == "bob");
 }

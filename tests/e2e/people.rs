@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use access::store::{Author, IdentityStore};
 use access::{
-    Change, CredentialId, CredentialPolicy, Identity, Password, SourceSet, Timestamp, UserName,
+    Alteration, Change, CredentialId, CredentialPolicy, Identity, Password, SourceSet, Timestamp,
+    UserName, UserStatus,
 };
 use readgate::identity::SqliteStore;
 use readgate_tests::config::{make_operators, set};
@@ -45,9 +46,14 @@ fn limit_day(config: &mut Table, bytes: &str) {
     set(config, "role", vec![Value::Table(role)]);
 }
 
-pub(crate) fn apply(store: &SqliteStore, change: &Change, at: Timestamp) {
+fn apply(store: &SqliteStore, change: &Change, at: Timestamp) {
     let author = Author::new("os:tester", "a test").unwrap();
     store.apply(change, &author, &POLICY, at).unwrap();
+}
+
+/// Lets a user in, or no more, from now on.
+pub(crate) fn set_status(store: &SqliteStore, user: &str, status: UserStatus) {
+    apply(store, &Change::Alter(name(user), Alteration::Status(status)), Timestamp::now());
 }
 
 /// A user whose credential was issued so many days ago.

@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use readgate_tests::config::set;
+use readgate_tests::config::let_guess;
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Flavour;
@@ -55,12 +55,7 @@ fn median(times: &[Duration]) -> Duration {
 fn the_time_of_a_refusal_says_nothing_about_the_name() {
     let stage = stage(Flavour::MariaDb);
     let (directory, mut config) = stage.own_config("timing");
-    for key in
-        ["free_failures", "free_failures_per_source", "block_after", "block_after_per_source"]
-    {
-        let most = if key == "free_failures" { 1000 } else { 100_000 };
-        set(&mut config, &format!("login.{key}"), most);
-    }
+    let_guess(&mut config);
     let readgate = Readgate::start(&directory, config);
     let classes = [
         ("alice", "caching_sha2_password"),

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use readgate_tests::config::set;
+use readgate_tests::config::let_guess;
 use readgate_tests::dice::Dice;
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient};
@@ -51,10 +51,7 @@ fn drain(stream: &mut TcpStream) -> io::Result<usize> {
 fn own_readgate(stage: &Stage, name: &str) -> Readgate {
     let (directory, mut config) = stage.own_config(name);
     // So many wrong logins would block the source; that is another test's claim.
-    set(&mut config, "login.free_failures_per_source", 1000);
-    set(&mut config, "login.block_after_per_source", 100_000);
-    set(&mut config, "login.free_failures", 1000);
-    set(&mut config, "login.block_after", 100_000);
+    let_guess(&mut config);
     Readgate::start(&directory, config)
 }
 

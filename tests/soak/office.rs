@@ -7,7 +7,7 @@ use std::time::Duration;
 use access::store::{Author, IdentityStore};
 use access::{Change, CredentialId, CredentialPolicy, Password, Timestamp, UserName};
 use readgate::identity::SqliteStore;
-use readgate_tests::config::set;
+use readgate_tests::config::{let_guess, set};
 use readgate_tests::dice::Dice;
 use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, ServerError};
@@ -54,10 +54,7 @@ pub(crate) fn configure(config: &mut Table, folder: &Path) {
     let narrow: Table = format!("name = 'narrow'\nresult_rows = {FEW}").parse().expect("TOML");
     config["role"].as_array_mut().expect("roles").push(Value::Table(narrow));
     // Who is refused here fails at the door, where all the others come in too.
-    set(config, "login.free_failures", 1000);
-    set(config, "login.free_failures_per_source", 100_000);
-    set(config, "login.block_after", 10_000);
-    set(config, "login.block_after_per_source", 100_000);
+    let_guess(config);
 }
 
 fn store_of(folder: &Path) -> PathBuf {

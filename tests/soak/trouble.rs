@@ -110,9 +110,9 @@ impl Trouble {
             }
             Self::NothingOpens => {
                 // Below what it has, or a few more.
-                let most = daemon.open_files(dice.roll(100).to_string().as_str());
+                let most = daemon.open_files(u64::try_from(dice.roll(100)).expect("it fits"));
                 std::thread::sleep(FAILS);
-                daemon.open_files(&most);
+                daemon.open_files(most);
                 daemon.wait_until_ready();
             }
             Self::FileTaken => return meddling::take_newest(&ledger),

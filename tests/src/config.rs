@@ -34,6 +34,14 @@ pub fn set(config: &mut Table, path: &str, value: impl Into<Value>) {
     table.insert(last.to_owned(), value.into());
 }
 
+/// Nobody waits or is blocked for failed logins.
+pub fn let_guess(config: &mut Table) {
+    set(config, "login.free_failures", 1000);
+    for key in ["free_failures_per_source", "block_after", "block_after_per_source"] {
+        set(config, &format!("login.{key}"), 100_000);
+    }
+}
+
 /// These roles in place of all, as TOML.
 pub fn set_roles(config: &mut Table, roles: &str) {
     let roles: Table = roles.parse().expect("the roles are TOML");

@@ -63,7 +63,7 @@ impl Meddler {
                 else {
                     continue;
                 };
-                stand_between(&client, &server, (texts, ends), change.clone());
+                stand_between(&client, &server, texts, ends, change.clone());
             }
         });
         Self { port, server }
@@ -78,7 +78,8 @@ impl Meddler {
 fn stand_between(
     client: &TcpStream,
     server: &TcpStream,
-    (texts, ends): (&'static [&'static str], Ends),
+    texts: &'static [&'static str],
+    ends: Ends,
     change: Arc<Change>,
 ) {
     let seen = Arc::new(AtomicUsize::new(0));

@@ -144,7 +144,7 @@ impl Readgate {
 
     /// From now on it may have so many files and sockets open; how many it might have before. Those that
     /// are open stay so.
-    pub fn open_files(&self, most: &str) -> String {
+    pub fn open_files(&self, most: u64) -> u64 {
         let id = self.id().to_string();
         let prlimit = |arguments: &[&str]| {
             let output = Command::new("prlimit").args(["--pid", &id]).args(arguments).output();
@@ -154,7 +154,7 @@ impl Readgate {
         };
         let before = prlimit(&["--nofile", "--noheadings", "--raw", "--output", "SOFT"]);
         prlimit(&[&format!("--nofile={most}:")]);
-        before
+        before.parse().expect("a number")
     }
 
     /// The value of a series of its metrics, a whole number; `None` while there is none.

@@ -99,6 +99,14 @@ pub fn login_at(port: u16, ca_file: &Path, login: &Login) -> RawClient {
     client.unwrap_or_else(|error| panic!("{} is let in: {error}", login.user))
 }
 
+/// A client that may be sent away at any step: why, if so.
+pub fn try_enter_at(port: u16, ca_file: &Path, login: &Login) -> Result<RawClient, String> {
+    let mut client = RawClient::connect(port).map_err(|error| error.to_string())?;
+    client.start_tls(ca_file, login).map_err(|error| error.to_string())?;
+    client.login(login).map_err(|error| error.to_string())?;
+    Ok(client)
+}
+
 /// A client that must come as far as TLS, and is let in or not.
 pub fn try_login_at(port: u16, ca_file: &Path, login: &Login) -> Result<RawClient, ServerError> {
     let mut client = RawClient::connect(port).expect("the port answers");
