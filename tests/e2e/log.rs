@@ -50,6 +50,7 @@ fn a_log_that_takes_nothing_ends_nothing() {
     symlink("/dev/full", directory.join("log")).unwrap();
     let mut readgate = Readgate::start(&directory, config);
     all_goes_on(stage, &readgate, &store);
+    assert!(readgate.metric("readgate_log_lost_lines_total").unwrap() > 0);
     assert!(readgate.stop(SOON).success());
 }
 

@@ -55,6 +55,7 @@ mod metrics;
 mod notices;
 mod ops;
 mod orders;
+mod panics;
 mod people;
 mod pool;
 mod reads;

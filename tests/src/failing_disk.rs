@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use crate::place::wait_for;
+use crate::preloaded::library;
 
 /// What stands between a daemon and its disk.
 #[derive(Debug)]
@@ -22,14 +22,10 @@ impl FailingDisk {
     /// For a daemon whose folder that is, with its ledger in it.
     pub fn of(directory: &Path) -> Self {
         let place = |name: &str| directory.join(name);
-        let (holds, fails, library) = (place("disk"), place("fails"), place("failing_disk.so"));
-        let code = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/failing_disk.c");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(code);
-        assert!(compiler.status().expect("a C compiler, which Rust links with").success());
+        let (holds, fails) = (place("disk"), place("fails"));
         fs::create_dir_all(&holds).expect("the folder can be made");
         let environment = [
-            ("LD_PRELOAD", &library),
+            ("LD_PRELOAD", &library(directory, "failing_disk")),
             ("DISK_OF", &place("ledger")),
             ("DISK_HOLDS", &holds),
             ("DISK_FAILS", &fails),

@@ -18,6 +18,7 @@ pub mod json_schema;
 pub mod keeper;
 pub mod meddler;
 pub mod place;
+pub mod preloaded;
 pub mod protocol;
 pub mod raw;
 pub mod readgate;

@@ -26,7 +26,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::log::Log;
 use crate::server::Reloads;
-use crate::{usage, workers};
+use crate::{panics, usage, workers};
 
 /// The answer is no. Other codes are those of sysexits(3).
 const EXIT_NO: u8 = 1;
@@ -190,6 +190,7 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
 fn log(format: LogFormat, level: &str) -> std::io::Result<Log> {
     workers::room_for(1)?;
     let log = Log::start(std::io::stderr())?;
+    panics::watch(log.clone());
     let lines = log.clone();
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))

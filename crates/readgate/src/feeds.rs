@@ -11,7 +11,6 @@ mod zip;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use access::Timestamp;
@@ -22,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::daemon::Daemon;
+use crate::panics::errand;
 use crate::replica_watch::{FeedTrouble, StandingWalls};
 use folder::Checks;
 use standing::Seen;
@@ -195,6 +195,6 @@ impl Folder {
             let mut checks = checks.lock().unwrap_or_else(PoisonError::into_inner);
             let _ = done.send(folder::look(&files, &mut checks, SystemTime::now()));
         };
-        thread::Builder::new().name("feed-look".into()).spawn(look).ok().map(|_| answer)
+        errand("feed-look", look).ok().map(|()| answer)
     }
 }

@@ -26,6 +26,7 @@ pub mod net_stream;
 pub mod notices;
 pub mod ops;
 pub mod packet_stream;
+pub mod panics;
 pub mod patience;
 pub mod recording;
 pub mod registry;

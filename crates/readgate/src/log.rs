@@ -2,12 +2,21 @@
 //! that hangs or has gone. Nobody waits for it and nothing ends because of it; the ledger is what
 //! must be kept.
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 /// Bytes of lines that wait at most. What comes beyond is lost.
 const MOST: usize = 1 << 20;
+
+/// Lines that were lost since the start, of all logs.
+static LOST: AtomicU64 = AtomicU64::new(0);
+
+/// Lines of the log that nobody took, since the start.
+pub fn lost() -> u64 {
+    LOST.load(Ordering::Relaxed)
+}
 
 /// Takes lines, and has a thread write them. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -64,7 +73,7 @@ impl Log {
         let lost = match written {
             Ok(()) => std::mem::take(&mut waiting.lost),
             Err(_) => {
-                waiting.lost += lines.iter().filter(|byte| **byte == b'\n').count();
+                waiting.lose(lines.iter().filter(|byte| **byte == b'\n').count());
                 0
             }
         };
@@ -80,12 +89,19 @@ impl Log {
     }
 }
 
+impl Waiting {
+    fn lose(&mut self, lines: usize) {
+        self.lost += lines;
+        LOST.fetch_add(lines as u64, Ordering::Relaxed);
+    }
+}
+
 /// Takes one line at a time, whole.
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let mut waiting = self.lock();
         if waiting.lines.len() + line.len() > MOST {
-            waiting.lost += 1;
+            waiting.lose(1);
         } else {
             waiting.lines.extend_from_slice(line);
             self.0.changed.notify_all();

@@ -5,7 +5,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use access::Timestamp;
@@ -14,6 +13,7 @@ use config::{FeedFiles, FileForm};
 use super::CLOCKS;
 use super::check::{self, Verdict, sum_file};
 use super::standing::Seen;
+use crate::panics::errand;
 
 /// More names than that are not looked through.
 const NAMES: usize = 100_000;
@@ -166,7 +166,7 @@ impl Checks {
     fn start(&mut self, path: &Path, stamp: Stamp, files: &FeedFiles) {
         let (done, answer) = channel();
         let (file, files) = (path.to_owned(), files.clone());
-        let spawned = thread::Builder::new().name("feed-check".into()).spawn(move || {
+        let spawned = errand("feed-check", move || {
             let verdict = check::check(&file, &files);
             let _ = done.send(verdict);
         });

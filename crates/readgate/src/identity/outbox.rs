@@ -137,9 +137,13 @@ impl Outbox {
         Ok(())
     }
 
+    /// One that another hand has broken tells nothing: twice in the ledger is better than never.
     fn read(&self) -> io::Result<Position> {
         match std::fs::read(self.directory.join(FILE)) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+                tracing::warn!(%error, "{FILE} is broken: all of the identity store's history is recorded");
+                Position::default()
+            })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Position::default()),
             Err(error) => Err(error),
         }
@@ -231,6 +235,17 @@ mod tests {
         let refused = outbox(&directory).begin(&store, false);
         assert!(matches!(refused, Err(OutboxFault::Behind)), "{refused:?}");
         assert_eq!(round(&mut outbox(&directory), &store, 9), ["cid"]);
+    }
+
+    #[test]
+    fn a_position_that_is_broken_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(&directory, "store", &["ann", "bob"]);
+        for broken in ["", "{\"number\":2", "{\"number\":-1}"] {
+            assert_eq!(round(&mut outbox(&directory), &store, 9), ["ann", "bob"]);
+            assert!(round(&mut outbox(&directory), &store, 9).is_empty());
+            std::fs::write(directory.path().join(FILE), broken).unwrap();
+        }
     }
 
     fn record_of(change: &HistoryEntry) -> String {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use access::Endings;
-use prometheus::{Gauge, GaugeVec, IntGauge};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntGauge};
 use serde_json::{Value, json};
 
 use super::feeds::FeedGauges;
@@ -13,6 +13,7 @@ use super::ledger::LedgerGauges;
 use super::make::Maker;
 use super::shipping::ShippingGauges;
 use crate::daemon::Daemon;
+use crate::log;
 use crate::tls::expiry::{CertificateEnd, LISTS};
 
 /// Gauges of the daemon's state.
@@ -32,6 +33,7 @@ pub struct State {
     replica: ReplicaState,
     feeds: FeedGauges,
     shipping: ShippingGauges,
+    log_lost: IntCounter,
 }
 
 struct ConfigState {
@@ -97,6 +99,10 @@ impl State {
             replica: ReplicaState::new(make)?,
             feeds: FeedGauges::new(make)?,
             shipping: ShippingGauges::new(make)?,
+            log_lost: make.counter(
+                "readgate_log_lost_lines_total",
+                "Lines of the log that nobody took: standard error hung, or couldn't be written.",
+            )?,
         })
     }
 
@@ -120,6 +126,7 @@ impl State {
         self.shipping.take(daemon, ledger.last_sequence);
         self.replica.version(daemon);
         self.feeds.take(daemon);
+        self.log_lost.inc_by(log::lost().saturating_sub(self.log_lost.get()));
     }
 
     fn sessions(&self, daemon: &Daemon) {

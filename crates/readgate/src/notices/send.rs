@@ -1,7 +1,6 @@
 //! One try to send a letter: its text by the template, then HTTP or mail on a thread that may
 //! wait, within a time.
 use std::io;
-use std::thread;
 use std::time::Duration;
 
 use config::{Notice, NoticeWay, SecretFile, Webhook, fill};
@@ -11,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::mail;
 use super::rounds::Letter;
+use crate::panics::errand;
 use crate::shipping::wire;
 use crate::tls;
 
@@ -29,8 +29,7 @@ pub(super) async fn send(notice: &Notice, letter: &Letter, node: &str) -> Result
     let work = move || {
         let _ = done.send(attempt(&notice, &letter, &node));
     };
-    let spawned = thread::Builder::new().name("notice".into()).spawn(work);
-    spawned.map_err(|error| error.to_string())?;
+    errand("notice", work).map_err(|error| error.to_string())?;
     match timeout(DEADLINE, answer).await {
         Ok(Ok(sent)) => sent,
         Ok(Err(_)) => Err("the sending broke off".into()),
