@@ -24,8 +24,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tokio::runtime::Runtime;
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::daemon::StartFault;
 use crate::log::Log;
-use crate::server::Reloads;
+use crate::server::{Reloads, ServeFault};
 use crate::{panics, usage, workers};
 
 /// The answer is no. Other codes are those of sysexits(3).
@@ -163,11 +164,23 @@ fn version(json: bool) {
 
 fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
     forbid_core_files();
-    let started = log(log_format, log_level).and_then(|log| Ok((log, runtime()?)));
-    let (log, runtime) = match started {
-        Ok(started) => started,
+    let mut log = match log(log_format, log_level) {
+        Ok(log) => log,
         Err(error) => return fail(EXIT_UNAVAILABLE, &error.to_string()),
     };
+    let (code, why) = match run_daemon(path) {
+        Ok(()) => (ExitCode::SUCCESS, None),
+        Err(fault) if fault.is_of_configuration() => (ExitCode::from(EXIT_CONFIG), Some(fault)),
+        Err(fault) => (ExitCode::from(EXIT_UNAVAILABLE), Some(fault)),
+    };
+    // Standard error may take nothing: the end doesn't wait for it either.
+    let _ = why.map(|fault| log.write_all(format!("readgate: {fault}\n").as_bytes()));
+    log.finish(LAST_WORK);
+    code
+}
+
+fn run_daemon(path: PathBuf) -> Result<(), ServeFault> {
+    let runtime = runtime().map_err(StartFault::Workers)?;
     let served = runtime.block_on(async {
         let reloads = Reloads::expect()?;
         let (config, hash) = config::Config::load(&path)?;
@@ -178,12 +191,7 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
     });
     // All is recorded. What still waits, for a store that hangs, say, is not waited for.
     runtime.shutdown_timeout(LAST_WORK);
-    log.finish(LAST_WORK);
-    match served {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fault) if fault.is_of_configuration() => fail(EXIT_CONFIG, &fault.to_string()),
-        Err(fault) => fail(EXIT_UNAVAILABLE, &fault.to_string()),
-    }
+    served
 }
 
 /// From here on log lines go to standard error.
