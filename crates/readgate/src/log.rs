@@ -33,6 +33,10 @@ struct Waiting {
     lines: Vec<u8>,
     /// Lines for which there was no room, or that could not be written.
     lost: usize,
+    /// How many lost ones a line among those that wait tells of.
+    told: usize,
+    /// Those before these were written.
+    are_taken: bool,
     is_writing: bool,
 }
 
@@ -41,12 +45,22 @@ impl Log {
     ///
     /// # Errors
     /// The system has no thread for it.
-    pub fn start(mut out: impl Write + Send + 'static) -> io::Result<Self> {
+    pub fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
+        Self::start_with(out, |_, lost| {
+            tracing::warn!(lost, "lines of this log are missing: nobody took them");
+        })
+    }
+
+    /// `tell` has a line written of how many were lost.
+    fn start_with(
+        mut out: impl Write + Send + 'static,
+        tell: impl Fn(&Self, usize) + Send + 'static,
+    ) -> io::Result<Self> {
         let log = Self::default();
         let lines = log.clone();
         let run = move || {
             loop {
-                lines.write_next(&mut out);
+                lines.write_next(&mut out, &tell);
             }
         };
         thread::Builder::new().name("log".into()).spawn(run)?;
@@ -55,33 +69,33 @@ impl Log {
 
     /// Waits until all is written, but not longer than this.
     pub fn finish(&self, limit: Duration) {
-        let is_busy = |waiting: &mut Waiting| waiting.is_writing || !waiting.lines.is_empty();
+        let is_busy = |waiting: &mut Waiting| waiting.is_writing || !waiting.is_empty();
         let _ = self.0.changed.wait_timeout_while(self.lock(), limit, is_busy);
     }
 
     /// Waits for lines and writes them.
-    fn write_next(&self, out: &mut impl Write) {
-        let is_idle = |waiting: &mut Waiting| waiting.lines.is_empty();
-        let waited = self.0.changed.wait_while(self.lock(), is_idle);
+    fn write_next(&self, out: &mut impl Write, tell: &impl Fn(&Self, usize)) {
+        let waited = self.0.changed.wait_while(self.lock(), |waiting| waiting.is_empty());
         let mut waiting = waited.unwrap_or_else(PoisonError::into_inner);
         let lines = std::mem::take(&mut waiting.lines);
+        let lost = if waiting.are_taken { std::mem::take(&mut waiting.lost) } else { 0 };
+        let told = std::mem::replace(&mut waiting.told, lost);
         waiting.is_writing = true;
         drop(waiting);
+        if lost > 0 {
+            // None waits now: there is room for it.
+            tell(self, lost);
+        }
         let written = out.write_all(&lines);
         let mut waiting = self.lock();
         waiting.is_writing = false;
-        let lost = match written {
-            Ok(()) => std::mem::take(&mut waiting.lost),
-            Err(_) => {
-                waiting.lose(lines.iter().filter(|byte| **byte == b'\n').count());
-                0
-            }
-        };
+        waiting.are_taken = written.is_ok();
+        if written.is_err() {
+            waiting.lost += told;
+            waiting.lose(lines.iter().filter(|byte| **byte == b'\n').count());
+        }
         drop(waiting);
         self.0.changed.notify_all();
-        if lost > 0 {
-            tracing::warn!(lost, "lines of this log are missing: nobody took them");
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -90,6 +104,10 @@ impl Log {
 }
 
 impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && (self.lost == 0 || !self.are_taken)
+    }
+
     fn lose(&mut self, lines: usize) {
         self.lost += lines;
         LOST.fetch_add(lines as u64, Ordering::Relaxed);
@@ -138,7 +156,10 @@ mod tests {
 
     fn collected() -> (Log, Receiver<Vec<u8>>, Sender<io::Result<()>>) {
         let ((lines, seen), (answer, answers)) = (channel(), channel());
-        (Log::start(Collector(lines, answers)).unwrap(), seen, answer)
+        let tell = |log: &Log, lost| {
+            log.clone().write_all(format!("{lost} lost\n").as_bytes()).unwrap();
+        };
+        (Log::start_with(Collector(lines, answers), tell).unwrap(), seen, answer)
     }
 
     fn lost(log: &Log) -> usize {
@@ -158,8 +179,10 @@ mod tests {
         answer.send(Ok(())).unwrap();
         assert_eq!(seen.recv().unwrap().len(), MOST);
         answer.send(Ok(())).unwrap();
+        assert_eq!(seen.recv().unwrap(), b"3 lost\n");
+        answer.send(Ok(())).unwrap();
         log.finish(LONG);
-        assert_eq!(lost(&log), 0, "it is told");
+        assert_eq!(lost(&log), 0);
     }
 
     #[test]
@@ -173,8 +196,14 @@ mod tests {
         answer.send(Ok(())).unwrap();
         log.write_all(b"second\n").unwrap();
         assert_eq!(seen.recv().unwrap(), b"second\n");
+        answer.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
+        assert_eq!(seen.recv().unwrap(), b"1 lost\n");
         log.finish(LONG);
-        assert_eq!(lost(&log), 0, "it is told");
+        assert_eq!(lost(&log), 2, "it was told in vain");
+        log.write_all(b"third\n").unwrap();
+        assert_eq!(seen.recv().unwrap(), b"third\n");
+        answer.send(Ok(())).unwrap();
+        assert_eq!(seen.recv().unwrap(), b"2 lost\n");
     }
 
     #[test]
