@@ -258,6 +258,19 @@ on_both! {
         assert!(load.to_string().contains("limits.idle_timeout"), "{load}");
     }
 
+    fn a_store_that_another_hand_has_broken_ends_no_node(stage) {
+        let server = start_store(stage, "broken");
+        let revision = add_bob(&server).revision().unwrap();
+        let node = start_node(stage, &server, "broken-one");
+        let mut bob = wait_until_ok("bob is let in", SOON, || try_login(stage, &node, "bob", BOBS));
+        server.sql("ALTER TABLE ids.rg_store MODIFY revision BIGINT; UPDATE ids.rg_store SET revision = NULL");
+        wait_for("the log says so", SOON, || node.log().contains("a column has another type").then_some(()));
+        assert_eq!(bob.query("SELECT 1").value(), "1", "running sessions go on");
+        try_login(stage, &node, "alice", USER_PASSWORD).expect("configured users are let in");
+        server.sql(&format!("UPDATE ids.rg_store SET revision = {revision}"));
+        wait_until_ok("bob is let in again", Duration::from_secs(20), || try_login(stage, &node, "bob", BOBS));
+    }
+
     fn a_store_that_hangs_holds_up_neither_sessions_nor_the_end(stage) {
         let server = start_store(stage, "hangs");
         add_bob(&server);

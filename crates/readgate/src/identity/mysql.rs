@@ -53,8 +53,7 @@ impl MySqlStore {
 }
 
 async fn version(connection: &mut Conn) -> Result<i64, Fault> {
-    let found: Option<i64> = connection.query_first("SELECT version FROM rg_store").await?;
-    Ok(found.ok_or_else(|| Unreadable::new("version", "nothing"))?)
+    rows::of_store(connection, "version").await
 }
 
 impl IdentityStore for MySqlStore {

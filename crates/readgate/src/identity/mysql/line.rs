@@ -1,5 +1,6 @@
 //! One connection to the store, opened when it is needed and again when it broke. Its
 //! callers wait without a runtime of their own; whatever happens they wait a bounded time.
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use access::StoreError;
@@ -11,6 +12,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 use super::Fault;
+use crate::panics::ends_alone;
 
 /// To connect and log in, or to ask whether a connection still lives.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -86,13 +88,15 @@ impl Line {
         };
         let runtime = self.runtime.as_ref().ok_or_else(|| down("it is closed"))?;
         // A thread of its own: the caller may belong to another runtime.
-        let outcome = std::thread::scope(|scope| {
-            let worker = scope.spawn(|| runtime.block_on(self.work(work)));
-            worker.join()
+        let outcome = thread::scope(|scope| {
+            let run = || runtime.block_on(ends_alone(self.work(work)));
+            let thread = thread::Builder::new().name("identities".into());
+            thread.spawn_scoped(scope, run).map(ScopedJoinHandle::join)
         });
         match outcome {
-            Ok(outcome) => outcome.map_err(|fault| fault.at(&self.place)),
-            Err(_) => Err(down("its client broke down")),
+            Ok(Ok(outcome)) => outcome.map_err(|fault| fault.at(&self.place)),
+            Ok(Err(_)) => Err(down("its client broke down")),
+            Err(error) => Err(down(&error.to_string())),
         }
     }
 

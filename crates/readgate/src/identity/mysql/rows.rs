@@ -32,8 +32,16 @@ type CredentialColumns =
     (String, i64, Option<String>, Option<String>, String, Option<String>, Option<String>);
 
 pub(super) async fn revision(connection: &mut Conn) -> Result<u64, Fault> {
-    let number: Option<u64> = connection.query_first("SELECT revision FROM rg_store").await?;
-    Ok(number.ok_or_else(|| Unreadable::new("revision", "nothing"))?)
+    of_store(connection, "revision").await
+}
+
+/// A column of the one row that tells of the store.
+pub(super) async fn of_store<T: FromRow>(
+    connection: &mut Conn,
+    column: &'static str,
+) -> Result<T, Fault> {
+    let row: Option<Row> = connection.query_first(format!("SELECT {column} FROM rg_store")).await?;
+    Ok(from_row_opt(row.ok_or_else(|| Unreadable::new(column, "nothing"))?)?)
 }
 
 pub(super) async fn load(connection: &mut Conn) -> Result<Snapshot, Fault> {
