@@ -82,7 +82,7 @@ fn runs_at(server: &Server, id: u32, mark: &str) -> Option<()> {
 }
 
 /// Whether a client sees this in the list of sessions.
-fn lists(client: &mut RawClient, mark: &[u8]) -> bool {
+pub(crate) fn lists(client: &mut RawClient, mark: &[u8]) -> bool {
     let list = client.query("SHOW FULL PROCESSLIST");
     let mut cells = list.rows().into_iter().flatten().flatten();
     cells.any(|cell| cell.windows(mark.len()).any(|word| word == mark))

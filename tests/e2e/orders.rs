@@ -12,6 +12,8 @@ use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Server;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
 
+use crate::failover::lists;
+
 /// Some four thousand million bytes.
 const ENDLESS: &str = "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900) \
                        SELECT REPEAT('endless', 700) FROM n a, n b";
@@ -132,5 +134,24 @@ on_both! {
                 (server.sql(&format!("{left}{id}")).trim() == "0").then_some(())
             });
         }
+    }
+
+    fn who_came_before_the_replicas_clock_was_set_back_is_reached(stage) {
+        let server = Server::start(stage.server.flavour, &stage.own_directory("set_back_server"));
+        server.load_sample();
+        let (directory, mut config) = stage.own_config_for(&server, "set_back");
+        set(&mut config, "replica.warm_connections", 0);
+        set(&mut config, "functions.sleep_max", "60s");
+        let readgate = Readgate::start(&directory, config);
+        let enter = || login_at(readgate.port, &server.ca_file(), &Login::user("alice", USER_PASSWORD));
+        let mut sleeper = enter();
+        // To who comes from here on, the time is one before the server's start.
+        server.sql("SET GLOBAL init_connect = 'SET timestamp = 1000000000'");
+        let mut killer = enter();
+        sleeper.send_command(3, b"SELECT SLEEP(50), 'to be stopped'").expect("sent");
+        wait_for("she sees it run", Duration::from_secs(20), || lists(&mut killer, b"to be stopped").then_some(()));
+        killer.query(format!("KILL QUERY {}", sleeper.greeting.connection_id)).expect_ok();
+        sleeper.read_response().expect("an answer");
+        assert!(!lists(&mut killer, b"to be stopped"), "it is stopped");
     }
 }

@@ -193,7 +193,8 @@ fn question(version: ServerVersion, server: &str) -> String {
 const KNOWN: &str = "NULL";
 
 /// Which server it is. Both the clock and the time that it has been up are those of the statement's
-/// beginning: what is between them is the same at any time, also when the clock is set.
+/// beginning: what is between them is the same at any time, also when the clock is set. Where that
+/// is behind the start, the time that it has been up counts down from 2^64.
 fn server(flavour: Flavour) -> String {
     let status = match flavour {
         Flavour::MySql => "performance_schema.global_status",
@@ -201,7 +202,8 @@ fn server(flavour: Flavour) -> String {
     };
     format!(
         "CONCAT_WS(' ', @@global.hostname, @@global.port, @@global.server_id, \
-         (SELECT UNIX_TIMESTAMP() - VARIABLE_VALUE FROM {status} WHERE VARIABLE_NAME = 'Uptime'))"
+         (SELECT (18446744073709551616 + UNIX_TIMESTAMP() - CAST(VARIABLE_VALUE AS DECIMAL(20))) \
+         % 18446744073709551616 FROM {status} WHERE VARIABLE_NAME = 'Uptime'))"
     )
 }
 
