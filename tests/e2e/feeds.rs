@@ -37,7 +37,7 @@ fn deliver(folder: &Path, name: &str, content: &[u8], sum_of: &[u8], age: u64) {
     fs::rename(hidden, folder.join(name)).unwrap();
 }
 
-fn feed(config: &mut Table, keys: &str) {
+pub(crate) fn feed(config: &mut Table, keys: &str) {
     let table: Table = format!("[[feed]]\nlook_every = \"1s\"\n{keys}").parse().unwrap();
     let mut feeds =
         config.get("feed").and_then(|feeds| feeds.as_array().cloned()).unwrap_or_default();

@@ -11,6 +11,8 @@ use readgate_tests::readgate::{Readgate, run};
 use readgate_tests::server::Flavour;
 use readgate_tests::stage::stage;
 
+use crate::feeds::feed;
+
 const SOON: Duration = Duration::from_secs(20);
 const SIGABRT: i32 = 6;
 
@@ -49,4 +51,23 @@ fn a_thread_that_panics_takes_the_daemon_with_it() {
     assert!(readgate.stop(SOON).success());
     let verified = run(&["ledger", "verify", &directory.join("ledger").display().to_string()], "");
     assert!(verified.status.success(), "{verified:?}");
+}
+
+/// A state that nobody looks after would stay as it was, and so would what is let through by it.
+#[test]
+fn a_feed_that_nobody_looks_after_takes_the_daemon_with_it() {
+    let stage = stage(Flavour::MariaDb);
+    let (directory, mut config) = stage.own_config("panics_feed");
+    let folder = directory.join("feed");
+    fs::create_dir_all(&folder).unwrap();
+    let keys = format!("name = 'lab'\nfolder = {folder:?}\npattern = '*'\nmax_age = '26h'");
+    feed(&mut config, &keys);
+    let order = directory.join("threads_fail");
+    let preload = library(&directory, "failing_threads").display().to_string();
+    let environment = [("LD_PRELOAD", preload), ("THREADS_FAIL", order.display().to_string())];
+    let mut readgate = Readgate::start_with(&directory, config, &environment);
+    // A thread looks at its folder each second.
+    fs::write(&order, "").unwrap();
+    let status = wait_for("the end of the daemon", SOON, || readgate.ended());
+    assert_eq!(status.signal(), Some(SIGABRT));
 }

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::daemon::Daemon;
-use crate::panics::errand;
+use crate::panics::{errand, vital};
 use crate::replica_watch::{FeedTrouble, StandingWalls};
 use folder::Checks;
 use standing::Seen;
@@ -113,7 +113,10 @@ pub async fn watch(daemon: Arc<Daemon>) {
         let fresh = feeds.iter().map(|feed| {
             let known = watched.iter().position(|(known, _)| known == feed);
             known.map_or_else(
-                || (Arc::clone(feed), tokio::spawn(keep(Arc::clone(&daemon), Arc::clone(feed)))),
+                || {
+                    let keeping = vital(keep(Arc::clone(&daemon), Arc::clone(feed)));
+                    (Arc::clone(feed), tokio::spawn(keeping))
+                },
                 |at| watched.swap_remove(at),
             )
         });

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::daemon::Daemon;
+use crate::panics::vital;
 pub use conditions::Signals;
 use conditions::{Condition, Memory};
 use rounds::{Letter, Open};
@@ -92,7 +93,7 @@ impl Post {
         let (queue, letters) = mpsc::channel(WAITING);
         let sent_by = Arc::new(ArcSwap::new(Arc::clone(notice)));
         let delivery = deliver(Arc::clone(daemon), Arc::clone(&sent_by), node.to_owned(), letters);
-        let delivery = tokio::spawn(delivery);
+        let delivery = tokio::spawn(vital(delivery));
         Self { notice: Arc::clone(notice), sent_by, open: Open::default(), queue, delivery }
     }
 

@@ -47,6 +47,25 @@ fn tell(panic: &PanicHookInfo<'_>) {
     }
 }
 
+/// A part without which the daemon is half a one: users that nobody follows, say, or a replica that
+/// nobody looks at. Should it panic, the daemon is no more: whoever looks after services starts it
+/// anew, and all that it has recorded is in the journal.
+pub async fn vital<T>(part: impl Future<Output = T>) -> T {
+    let _end = End;
+    part.await
+}
+
+/// Of the process, if it is dropped by a panic.
+struct End;
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            abort();
+        }
+    }
+}
+
 /// Makes a thread for one errand, which nobody misses should it panic: the next has its own.
 ///
 /// # Errors
@@ -75,16 +94,42 @@ pub async fn ends_alone<T>(work: impl Future<Output = T>) -> T {
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::ExitStatusExt;
-    use std::process::Command;
+    use std::process::{Command, ExitStatus};
 
     use tokio::runtime::Builder;
 
     use super::*;
 
-    /// Runs this test alone in a process of its own, which is told where to fail there.
+    /// What the process is told that runs a test of these alone.
+    const PLACE: &str = "READGATE_TEST_PLACE";
+
+    fn status_at(place: &str, test: &str) -> ExitStatus {
+        let name = format!("panics::tests::{test}");
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        program.args(["--exact", &name]).env(PLACE, place).output().unwrap().status
+    }
+
+    fn is_abort(status: ExitStatus) -> bool {
+        // SIGABRT
+        status.signal() == Some(6)
+    }
+
+    #[test]
+    fn the_daemon_ends_with_a_part_that_fails_and_with_no_other() {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        if let Ok(place) = std::env::var(PLACE) {
+            let part = vital(async move { assert_eq!(place, "nowhere") });
+            let ended = runtime.block_on(async { tokio::spawn(part).await });
+            return ended.unwrap();
+        }
+        let status_at =
+            |place| status_at(place, "the_daemon_ends_with_a_part_that_fails_and_with_no_other");
+        assert!(status_at("nowhere").success());
+        assert!(is_abort(status_at("within")));
+    }
+
     #[test]
     fn a_panic_that_somebody_waits_for_ends_nothing_else() {
-        const PLACE: &str = "READGATE_TEST_PLACE";
         if let Ok(place) = std::env::var(PLACE) {
             watch(Log::default());
             let work = async { assert_eq!(place, "nowhere") };
@@ -99,13 +144,9 @@ mod tests {
             assert!(ended.is_err());
             return runtime.block_on(async {});
         }
-        let name = "panics::tests::a_panic_that_somebody_waits_for_ends_nothing_else";
-        let status_of = |place| {
-            let mut program = Command::new(std::env::current_exe().unwrap());
-            program.args(["--exact", name]).env(PLACE, place).output().unwrap().status
-        };
-        assert!(status_of("within").success());
-        // SIGABRT
-        assert_eq!(status_of("beside").signal(), Some(6));
+        let status_at =
+            |place| status_at(place, "a_panic_that_somebody_waits_for_ends_nothing_else");
+        assert!(status_at("within").success());
+        assert!(is_abort(status_at("beside")));
     }
 }

@@ -5,7 +5,6 @@ mod notify;
 mod sockets;
 
 use std::error::Error;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::daemon::{BUILD, Daemon, StartFault, host_name};
+use crate::panics::vital;
 use crate::reload::files::FileWatch;
 use crate::shipping::Wanted;
 use crate::workers::room_for;
@@ -166,16 +166,6 @@ fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
     tokio::spawn(vital(notify::keep_watchdog(Arc::clone(&daemon.workers))));
 }
 
-/// A part without which the daemon is half a one: users that nobody follows, say, or a replica that
-/// nobody looks at. Should it panic, the daemon is no more: whoever looks after services starts it
-/// anew, and all that it has recorded is in the journal.
-async fn vital<T: Send + 'static>(part: impl Future<Output = T> + Send + 'static) {
-    let ended = tokio::spawn(part).await;
-    if ended.is_err_and(|error| error.is_panic()) {
-        std::process::abort();
-    }
-}
-
 /// The ledger ends last, and what is left of it to be sent goes out.
 async fn close(daemon: Arc<Daemon>) -> Result<(), ServeFault> {
     let closed = tokio::task::spawn_blocking(move || {
@@ -254,32 +244,5 @@ impl Orders {
                 () = self.end() => return,
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::process::ExitStatusExt;
-    use std::process::Command;
-
-    use super::*;
-
-    /// Runs this test alone in a process of its own, which is told what to do there.
-    #[test]
-    fn the_daemon_ends_with_a_part_that_fails_and_with_no_other() {
-        const PART: &str = "READGATE_TEST_PART";
-        let part = std::env::var(PART);
-        if let Ok(part) = part {
-            let runtime = tokio::runtime::Runtime::new().unwrap();
-            return runtime.block_on(vital(async move { assert_eq!(part, "well") }));
-        }
-        let name = "server::tests::the_daemon_ends_with_a_part_that_fails_and_with_no_other";
-        let status_with = |part| {
-            let mut program = Command::new(std::env::current_exe().unwrap());
-            program.args(["--exact", name]).env(PART, part).output().unwrap().status
-        };
-        assert!(status_with("well").success());
-        // SIGABRT
-        assert_eq!(status_with("ill").signal(), Some(6));
     }
 }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-use super::{ServeFault, vital};
+use super::ServeFault;
 use crate::connection;
 use crate::daemon::{Daemon, DoorWay};
+use crate::panics::vital;
 
 /// After an accept error such as "too many open files".
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
