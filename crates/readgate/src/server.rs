@@ -58,7 +58,7 @@ impl ServeFault {
     /// Whether it stays until somebody changes the configuration or its files.
     pub fn is_of_configuration(&self) -> bool {
         match self {
-            _ if is_of_the_disk(self) => false,
+            _ if is_of_the_moment(self) => false,
             Self::Config(_) => true,
             Self::Start(fault) => fault.is_of_configuration(),
             Self::Bind { .. } | Self::Signals(_) | Self::Ledger(_) => false,
@@ -66,10 +66,14 @@ impl ServeFault {
     }
 }
 
-/// A file that the disk can't give now may be had at the next try.
-fn is_of_the_disk(fault: &(dyn Error + 'static)) -> bool {
+/// A file that the disk, the host it lies on or the limits of this one don't give now may be had at
+/// the next try.
+fn is_of_the_moment(fault: &(dyn Error + 'static)) -> bool {
+    const PASSING: [Errno; 6] =
+        [Errno::IO, Errno::STALE, Errno::TIMEDOUT, Errno::MFILE, Errno::NFILE, Errno::NOMEM];
     let failure = fault.downcast_ref::<io::Error>().and_then(Errno::from_io_error);
-    failure == Some(Errno::IO) || fault.source().is_some_and(is_of_the_disk)
+    failure.is_some_and(|failure| PASSING.contains(&failure))
+        || fault.source().is_some_and(is_of_the_moment)
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -244,5 +248,21 @@ impl Orders {
                 () = self.end() => return,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_may_be_had_at_the_next_try_is_no_fault_of_the_configuration() {
+        let of = |errno: Errno| {
+            let (path, error) = (PathBuf::from("proxy.toml"), errno.into());
+            ServeFault::Config(LoadError::Unreadable { path, error }).is_of_configuration()
+        };
+        let passing = [Errno::IO, Errno::STALE, Errno::TIMEDOUT, Errno::MFILE, Errno::NOMEM];
+        assert!(!passing.into_iter().any(of));
+        assert!([Errno::NOENT, Errno::ACCESS, Errno::ISDIR].into_iter().all(of));
     }
 }
