@@ -8,6 +8,7 @@ pub mod configured;
 mod fault;
 pub mod guard;
 pub mod login;
+pub mod name;
 pub mod pool;
 mod reach;
 pub mod relay;
@@ -34,6 +35,7 @@ use account::{Account, Accounts};
 pub use fault::ReplicaFault;
 use guard::GuardSettings;
 use login::LoggedIn;
+use name::Name;
 use seat::Seat;
 use text_query::QueryFault;
 
@@ -45,7 +47,7 @@ pub struct ReplicaTarget {
     /// Name in config, ledger and metrics.
     pub name: String,
     /// Host and port.
-    pub address: String,
+    pub address: Name,
     /// How its TLS is opened; `None` for plaintext by config.
     pub tls: Option<ReplicaTrust>,
     /// The accounts on it.

@@ -9,6 +9,7 @@ use tokio_rustls::TlsConnector;
 
 use super::account::Accounts;
 use super::guard::GuardSettings;
+use super::name::Name;
 use super::pool::PoolSettings;
 use super::{Bounds, ReplicaTarget, ReplicaTrust};
 use crate::daemon::StartFault;
@@ -29,7 +30,7 @@ pub fn target(config: &Config) -> Result<ReplicaTarget, StartFault> {
     };
     Ok(ReplicaTarget {
         name: replica.name.clone(),
-        address: replica.address.to_string(),
+        address: Name::new(replica.address.to_string()),
         tls,
         accounts: ArcSwap::from_pointee(Accounts::read(replica)?),
         compression: match replica.compression {

@@ -4,9 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+
+use super::name::Name;
 
 /// An address that hasn't answered for this long has company in the next one: RFC 8305, 5.
 const NEXT_ADDRESS: Duration = Duration::from_millis(250);
@@ -17,9 +19,8 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const LOST_AFTER: Duration = Duration::from_secs(30);
 
 /// Connects to a host and port. The name is looked up each time: a failover may have moved it.
-pub(super) async fn connect(address: &str) -> io::Result<TcpStream> {
-    let addresses: Vec<SocketAddr> = lookup_host(address).await?.collect();
-    let socket = connect_to_any(addresses).await?;
+pub(super) async fn connect(name: &Name) -> io::Result<TcpStream> {
+    let socket = connect_to_any(name.look_up().await?).await?;
     prepare(&socket)?;
     Ok(socket)
 }
@@ -31,24 +32,26 @@ pub(super) async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(socket)
 }
 
-/// The first one that answers: one that is silent doesn't use the others' time up.
+/// The first one that answers: one that is silent or refuses doesn't use the others' time up.
 async fn connect_to_any(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut tries = JoinSet::new();
-    for (place, address) in (0_u32..).zip(addresses) {
-        tries.spawn(async move {
-            sleep(NEXT_ADDRESS.saturating_mul(place)).await;
-            TcpStream::connect(address).await
-        });
-    }
     let mut last = io::Error::other("the name has no address");
-    while let Some(tried) = tries.join_next().await {
+    let mut next = addresses.into_iter();
+    loop {
+        if let Some(address) = next.next() {
+            tries.spawn(TcpStream::connect(address));
+        }
+        let tried = tokio::select! {
+            tried = tries.join_next() => tried,
+            () = sleep(NEXT_ADDRESS), if next.len() > 0 => continue,
+        };
         match tried {
-            Ok(Ok(socket)) => return Ok(socket),
-            Ok(Err(error)) => last = error,
-            Err(error) => last = io::Error::other(error),
+            Some(Ok(Ok(socket))) => return Ok(socket),
+            Some(Ok(Err(error))) => last = error,
+            Some(Err(error)) => last = io::Error::other(error),
+            None => return Err(last),
         }
     }
-    Err(last)
 }
 
 /// See tcp(7).
@@ -91,6 +94,17 @@ mod tests {
         let connecting = connect_to_any(vec![silent, silent, well.1]);
         let socket = timeout(Duration::from_secs(3), connecting).await.expect("in time").unwrap();
         assert_eq!(socket.peer_addr().unwrap(), well.1);
+    }
+
+    #[tokio::test]
+    async fn addresses_that_refuse_hold_up_none_behind_them() {
+        let well = TcpListener::bind("127.0.0.1:0").unwrap();
+        let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut addresses = vec![gone; 100];
+        addresses.push(well.local_addr().unwrap());
+        let connecting = connect_to_any(addresses);
+        let socket = timeout(10 * NEXT_ADDRESS, connecting).await.expect("in time").unwrap();
+        assert_eq!(socket.peer_addr().unwrap(), well.local_addr().unwrap());
     }
 
     #[tokio::test]

@@ -66,7 +66,9 @@ impl Line {
             .user(Some(store.user.as_str()))
             .db_name(Some(store.schema.as_str()))
             .ssl_opts(tls);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        // Names are looked up there: one that hangs takes no more threads with each try.
+        let runtime = runtime.max_blocking_threads(1).enable_all().build();
         let runtime = Some(runtime.map_err(|error| unusable(error.to_string()))?);
         let (options, password) = (options.into(), store.password_source.clone());
         Ok(Self { place, options, password, runtime, connection: Mutex::default() })
