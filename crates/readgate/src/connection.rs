@@ -22,18 +22,25 @@ use crate::console;
 use crate::context::Context;
 use crate::daemon::{Daemon, DoorWay};
 use crate::ending::{Ending, EndingKind};
+use crate::metrics::OpenConnection;
 use crate::packet_stream::PacketStream;
 use crate::session::{Leaving, Session};
 use login::LoggedIn;
 
-/// Serves one connection to its end.
-pub async fn serve(daemon: Arc<Daemon>, door: Arc<DoorWay>, socket: TcpStream, peer: SocketAddr) {
+/// Serves one connection, which counts as open, to its end.
+pub async fn serve(
+    daemon: Arc<Daemon>,
+    door: Arc<DoorWay>,
+    socket: TcpStream,
+    (peer, open): (SocketAddr, OpenConnection),
+) {
     let mut context = Context::new(&daemon, &door, peer);
     let mut channel = PacketStream::new(socket);
     let ending = match live(&daemon, &door, &mut channel, &mut context).await {
         Ok(ending) | Err(ending) => ending,
     };
     close::close(&daemon, channel, context, ending).await;
+    drop(open);
 }
 
 async fn live(

@@ -129,14 +129,15 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// A connection was accepted.
-    pub fn accepted(&self) {
+    /// A connection was accepted, and is open for as long as this is kept: also where the system lets
+    /// no worker wait for its socket.
+    pub fn accepted(&self) -> OpenConnection {
         self.open_connections.inc();
+        OpenConnection(self.open_connections.clone())
     }
 
     /// A connection has ended.
     pub fn closed(&self, ending: &str) {
-        self.open_connections.dec();
         self.connections.with_label_values(&[ending]).inc();
     }
 
@@ -215,5 +216,15 @@ impl Metrics {
     /// All metrics as text, exposition format 0.0.4.
     pub fn render(&self, daemon: &Daemon) -> Result<String, prometheus::Error> {
         TextEncoder::new().encode_to_string(&self.gather(daemon))
+    }
+}
+
+/// Counts a connection as open.
+#[derive(Debug)]
+pub struct OpenConnection(IntGauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

@@ -60,7 +60,6 @@ async fn accept(
         };
         match accepted {
             Ok((socket, peer)) => {
-                daemon.metrics.accepted();
                 hand_over(&daemon, &door, socket, peer);
             }
             Err(error) => {
@@ -77,8 +76,9 @@ async fn accept(
 /// To the worker that the connection will live on.
 fn hand_over(daemon: &Arc<Daemon>, door: &Arc<DoorWay>, socket: TcpStream, peer: SocketAddr) {
     let (daemon, door) = (Arc::clone(daemon), Arc::clone(door));
+    let open = daemon.metrics.accepted();
     Arc::clone(&daemon.workers)
-        .serve(socket, move |socket| connection::serve(daemon, door, socket, peer));
+        .serve(socket, move |socket| connection::serve(daemon, door, socket, (peer, open)));
 }
 
 /// Set once: the sockets that come of a listener have its options, see tcp(7) and socket(7).
