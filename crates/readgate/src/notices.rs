@@ -128,12 +128,13 @@ async fn deliver(
     node: String,
     mut letters: mpsc::Receiver<Letter>,
 ) {
+    let turn = Arc::default();
     while let Some(letter) = letters.recv().await {
         let notice = sent_by.load_full();
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
         let result = loop {
-            let Err(why) = send::send(&notice, &letter, &node).await else { break Ok(()) };
+            let Err(why) = send::send(&notice, &letter, &node, &turn).await else { break Ok(()) };
             if tries == TRIES {
                 break Err(why);
             }

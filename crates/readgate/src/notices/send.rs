@@ -1,10 +1,11 @@
 //! One try to send a letter: its text by the template, then HTTP or mail on a thread that may
 //! wait, within a time.
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use config::{Notice, NoticeWay, SecretFile, Webhook, fill};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -23,18 +24,28 @@ const MAIL_BODY: &str = "${text}\n\nevent    ${event} ${subject}: ${phase}\nsinc
      now      ${time}\nnode     ${node}\n";
 
 /// Why it could not be sent holds no secret: neither the address nor what goes with it.
-pub(super) async fn send(notice: &Notice, letter: &Letter, node: &str) -> Result<(), String> {
-    let (done, answer) = oneshot::channel();
-    let (notice, letter, node) = (notice.clone(), letter.clone(), node.to_owned());
-    let work = move || {
-        let _ = done.send(attempt(&notice, &letter, &node));
+///
+/// A try keeps the `turn` beyond that time if it hangs, as where a name can't be looked up: the next
+/// one would hang beside it.
+pub(super) async fn send(
+    notice: &Notice,
+    letter: &Letter,
+    node: &str,
+    turn: &Arc<Mutex<()>>,
+) -> Result<(), String> {
+    let sending = async {
+        let turn = Arc::clone(turn).lock_owned().await;
+        let (done, answer) = oneshot::channel();
+        let (notice, letter, node) = (notice.clone(), letter.clone(), node.to_owned());
+        let work = move || {
+            let _ = done.send(attempt(&notice, &letter, &node));
+            drop(turn);
+        };
+        errand("notice", work).map_err(|error| error.to_string())?;
+        answer.await.unwrap_or_else(|_| Err("the sending broke off".into()))
     };
-    errand("notice", work).map_err(|error| error.to_string())?;
-    match timeout(DEADLINE, answer).await {
-        Ok(Ok(sent)) => sent,
-        Ok(Err(_)) => Err("the sending broke off".into()),
-        Err(_) => Err(format!("not sent within {} s", DEADLINE.as_secs())),
-    }
+    let late = || Err(format!("not sent within {} s", DEADLINE.as_secs()));
+    timeout(DEADLINE, sending).await.unwrap_or_else(|_| late())
 }
 
 fn attempt(notice: &Notice, letter: &Letter, node: &str) -> Result<(), String> {
@@ -124,6 +135,34 @@ mod tests {
             assert_eq!(body["text"], text);
             assert_eq!(body["since"], "2023-11-14 22:13:20 UTC");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_tried_beside_a_try_that_hangs() {
+        let receiver = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        receiver.set_nonblocking(true).unwrap();
+        let address = receiver.local_addr().unwrap();
+        let endpoint = config::Endpoint {
+            tls: false,
+            address: config::HostPort { host: "127.0.0.1".into(), port: address.port() },
+            path: "/".into(),
+        };
+        let notice = Notice {
+            name: "pager".into(),
+            way: NoticeWay::Webhook(Webhook { endpoint, header: None }),
+            ca_file: None,
+            events: Vec::new(),
+            settle: Duration::ZERO,
+            repeat: None,
+            body: None,
+        };
+        let turn = Arc::<Mutex<()>>::default();
+        let hanging = turn.lock().await;
+        let sent = send(&notice, &letter("it is late"), "n1", &turn).await;
+        assert_eq!(sent.unwrap_err(), "not sent within 30 s");
+        let error = receiver.accept().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(hanging);
     }
 
     #[test]
