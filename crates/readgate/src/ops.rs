@@ -44,13 +44,16 @@ pub struct Logins {
     pub operators: bool,
 }
 
-/// Serves until `stop` is ready.
-pub async fn serve(
+/// Begins to serve, until `stop` is ready.
+///
+/// # Errors
+/// If the system doesn't say what the listener's address is, or gives no random bytes.
+pub fn serve(
     daemon: Arc<Daemon>,
     listener: TcpListener,
     logins: Logins,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+) -> std::io::Result<impl Future<Output = std::io::Result<()>> + Send> {
     let own = listener.local_addr()?.ip();
     let guard = Guard::new(logins.password.as_ref(), logins.operators, own)
         .ok_or_else(|| std::io::Error::other("the system's random generator failed"))?;
@@ -67,7 +70,8 @@ pub async fn serve(
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .with_state(Ops { daemon, history, guard: Arc::new(guard) });
     let service = router.into_make_service_with_connect_info::<Peer>();
-    axum::serve(Guests::new(listener), service).with_graceful_shutdown(stop).await
+    let serving = axum::serve(Guests::new(listener), service).with_graceful_shutdown(stop);
+    Ok(serving.into_future())
 }
 
 async fn metrics(State(Ops { daemon, .. }): State<Ops>) -> Response {

@@ -126,10 +126,10 @@ pub async fn serve(
         accept::start(&daemon, door, socket, (number, stopped))?;
     }
     start_helpers(&daemon, &config);
-    if let Some(socket) = ops_socket {
+    if let (Some(socket), Some(address)) = (ops_socket, ops_address) {
         let stopped = until_stopped(stopping.clone());
         let serving = ops::serve(Arc::clone(&daemon), socket, ops_logins, stopped);
-        tokio::spawn(vital(serving));
+        tokio::spawn(vital(serving.map_err(|error| ServeFault::Bind { address, error })?));
     }
     notify::ready();
     orders.until_told(&daemon, &path, files).await;
