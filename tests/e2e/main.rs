@@ -40,6 +40,8 @@ mod door;
 mod drivers;
 mod evidence;
 mod failing_disk;
+mod failing_names;
+mod failing_net;
 mod failing_store;
 mod failover;
 mod failures;

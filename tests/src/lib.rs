@@ -14,6 +14,7 @@ pub mod config;
 pub mod conversation;
 pub mod dice;
 pub mod failing_disk;
+pub mod failing_net;
 pub mod json_schema;
 pub mod keeper;
 pub mod meddler;
