@@ -110,3 +110,25 @@ fn a_start_without_an_ops_address_is_none() {
     let address = format!("can't listen on 127.0.0.1:{}", readgate.ops_port);
     assert!(told.contains(&address), "{told}");
 }
+
+#[test]
+fn who_leaves_while_no_connection_opens_leaves_no_statement_behind() {
+    let (stage, net, readgate) = by_name("net_left");
+    let mut alice = stage.enter(&readgate, "alice");
+    // Servers look whether somebody is there while they sleep, not while they count.
+    let counts = b"SELECT COUNT(*) FROM clinical.visits a, clinical.visits b, \
+        clinical.visits c WHERE a.visit_id + b.visit_id + c.visit_id = -1";
+    alice.send_command(3, counts).expect("it is taken");
+    let runs = || {
+        let running = "SELECT COUNT(*) FROM information_schema.processlist \
+                       WHERE info LIKE 'SELECT COUNT(*) FROM clinical.visits a,%'";
+        stage.server.sql(running).trim() == "1"
+    };
+    wait_for("it runs", SOON, || runs().then_some(()));
+    net.fail(100, "c");
+    drop(alice);
+    readgate.record("outcome", |record| record["end"] == "client_gone");
+    net.wait_for_failures(1);
+    net.serve();
+    wait_for("it is ended", SOON, || (!runs()).then_some(()));
+}

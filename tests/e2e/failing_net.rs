@@ -84,6 +84,7 @@ impl Scene {
         set(&mut config, "replica.address", format!("replica.test:{}", stage.server.port));
         set(&mut config, "limits.replica_timeout", "1s");
         set(&mut config, "ledger.compress", false);
+        set(&mut config, "functions.sleep_max", "60s");
         let mut dice = Dice::new(seed);
         if dice.roll(2) == 0 {
             set(&mut config, "replica.share_idle", "10ms");
@@ -364,7 +365,7 @@ impl Guest {
     fn goes_while_asking(&mut self) {
         let mark = self.mark();
         if let Some(mut session) = self.session.take() {
-            let _ = session.send_command(3, format!("SELECT '{mark}', SLEEP(0.2)").as_bytes());
+            let _ = session.send_command(3, format!("SELECT '{mark}', SLEEP(1)").as_bytes());
         }
     }
 

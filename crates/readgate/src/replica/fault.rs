@@ -98,6 +98,11 @@ impl ReplicaFault {
         matches!(self, Self::Account(_) | Self::Login(_))
     }
 
+    /// Whether the way there failed, which may be well again in a moment.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Tls(_) | Self::Stream(_))
+    }
+
     /// Whether the replica is there all the same; `None` if it wasn't asked.
     pub fn is_up(&self) -> Option<bool> {
         match self {

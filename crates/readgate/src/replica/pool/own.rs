@@ -18,6 +18,8 @@ use crate::replica::{ReplicaFault, ReplicaSession, SessionWish, text_query};
 const TRIES: usize = 8;
 /// A session that is ended is told so often at most: for three seconds.
 const TRIES_TO_END: usize = 6;
+/// A replica that is there answers sooner, or refuses.
+const SILENCE: Duration = Duration::from_secs(1);
 /// Sessions that are ended at a time, each over a connection of its own: hundreds may break at once.
 pub(super) const ENDED_TOGETHER: usize = 4;
 /// That takes milliseconds each, if all is well.
@@ -36,18 +38,23 @@ impl Pool {
         account: &Arc<Account>,
         seat: &Seat,
     ) -> Result<(), ReplicaFault> {
-        let mut pause = FIRST_PAUSE;
+        let (mut pause, mut last) = (FIRST_PAUSE, Ok(()));
         for _ in 0..TRIES_TO_END {
             let turn = timeout(LONGEST_TURN, self.turns_to_end.acquire()).await;
-            if !self.kill(account, seat).await? {
-                break;
-            }
+            let asked = Instant::now();
+            last = match self.kill(account, seat).await {
+                Ok(false) => return Ok(()),
+                // It may have come before the statement, which then runs all the same.
+                Ok(true) => Ok(()),
+                // A socket or a port may be had in a moment. One that is silent stays so.
+                Err(fault) if fault.is_passing() && asked.elapsed() < SILENCE => Err(fault),
+                Err(fault) => return Err(fault),
+            };
             drop(turn);
-            // It may have come before the statement, which then runs all the same.
             sleep(pause).await;
             pause *= 2;
         }
-        Ok(())
+        last
     }
 
     /// Ends a statement of ours on the replica, over another connection of the same account. False
