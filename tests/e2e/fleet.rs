@@ -1,6 +1,6 @@
 //! Two nodes that share their users: what one is told, the other does.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,13 @@ pub(crate) fn start_node_with(
     name: &str,
     configure: impl FnOnce(&mut Table),
 ) -> Readgate {
+    let (directory, mut config) = node_config(stage, store, name);
+    configure(&mut config);
+    Readgate::start(&directory, config)
+}
+
+/// Folder and configuration of a node.
+pub(crate) fn node_config(stage: &Stage, store: &Server, name: &str) -> (PathBuf, Table) {
     let (directory, mut config) = stage.own_config(name);
     let password = directory.join("identities.password");
     write_private(&password, STORE_PASSWORD);
@@ -57,8 +64,7 @@ pub(crate) fn start_node_with(
     set(&mut config, "identities.refresh", "500ms");
     set(&mut config, "identities.stale_after", "1s");
     set(&mut config, "login.block_after", 2);
-    configure(&mut config);
-    Readgate::start(&directory, config)
+    (directory, config)
 }
 
 pub(crate) fn write_private(file: &Path, text: &str) {

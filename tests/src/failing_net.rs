@@ -13,6 +13,8 @@ pub const CALLS: &str = "caekiodsn";
 /// Bytes come and go in small pieces, and nothing fails.
 pub const PIECES: &str = "p";
 
+const HANGS: &[u8] = b"hangs";
+
 /// What stands between a daemon and its network.
 #[derive(Debug)]
 pub struct FailingNet {
@@ -66,7 +68,12 @@ impl FailingNet {
 
     /// From now on who looks a name up waits until it is told something else.
     pub fn hang_names(&self) {
-        write(&self.names, b"hangs");
+        write(&self.names, HANGS);
+    }
+
+    /// How many have begun to wait since.
+    pub fn hanging(&self) -> usize {
+        fs::read(&self.names).map_or(0, |told| told.len() - HANGS.len())
     }
 
     /// From now on names can't be looked up, and that is why: an error of getaddrinfo(3).

@@ -173,7 +173,7 @@ fn replicas(daemon: &Daemon) -> Vec<Row> {
     let version = profile.map(|seen| String::from_utf8_lossy(&seen.version_text).into_owned());
     vec![vec![
         text(&target.name),
-        text(&target.address.to_string()),
+        text(target.address.to_string()),
         text(users.join(", ")),
         optional(version),
         number(target.tls.is_some()),
