@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use crate::place::wait_for;
+use crate::preloaded::library;
 
 /// A letter for each kind of call that can fail.
 pub const CALLS: &str = "caekiodsn";
@@ -30,11 +30,8 @@ impl FailingNet {
     /// For a daemon whose folder that is.
     pub fn of(directory: &Path) -> Self {
         let place = |name: &str| directory.join(name);
-        let (fails, names, library) = (place("fails"), place("names"), place("failing_net.so"));
-        let code = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/failing_net.c");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(code);
-        assert!(compiler.status().expect("a C compiler, which Rust links with").success());
+        let (fails, names) = (place("fails"), place("names"));
+        let library = library(directory, "failing_net");
         let environment = [("LD_PRELOAD", &library), ("NET_FAILS", &fails), ("NET_NAMES", &names)];
         let environment = environment.map(|(name, path)| (name, path.display().to_string()));
         Self { fails, names, environment: environment.to_vec() }

@@ -4,9 +4,10 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use tokio::sync::watch;
+
+use crate::panics::errand;
 
 type Found = Result<Vec<SocketAddr>, Arc<io::Error>>;
 
@@ -47,7 +48,7 @@ impl Name {
         if !is_under_way {
             let (tell, answer) = watch::channel(None);
             let text = self.text.clone();
-            thread::Builder::new().name("resolver".into()).spawn(move || {
+            errand("resolver", move || {
                 let found = text.to_socket_addrs().map(Iterator::collect).map_err(Arc::new);
                 tell.send_replace(Some(found));
             })?;
