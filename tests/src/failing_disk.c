@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dice.h"
+
 /* What was written to a file since its last sync. */
 struct dirty {
     ino_t file;
@@ -31,17 +33,6 @@ struct dirty {
 
 static struct dirty dirty[256];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-static unsigned dice(void) {
-    static __thread unsigned long state;
-    struct timespec now;
-    if (!state) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        state = now.tv_nsec ^ (unsigned long)&state;
-    }
-    state = state * 6364136223846793005ul + 1442695040888963407ul;
-    return state >> 33;
-}
 
 static int is_below(const char *path) {
     const char *folder = getenv("DISK_OF");

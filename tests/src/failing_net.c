@@ -28,6 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dice.h"
+
 #define ANY(...) any((const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 
 /* Who waits for a descriptor, and for what. */
@@ -35,17 +37,6 @@ static struct waiting {
     int at;
     struct epoll_event event;
 } waiting[65536];
-
-static unsigned dice(void) {
-    static __thread unsigned long state;
-    struct timespec now;
-    if (!state) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        state = now.tv_nsec ^ (unsigned long)&state;
-    }
-    state = state * 6364136223846793005ul + 1442695040888963407ul;
-    return state >> 33;
-}
 
 static int any(const int *errors, size_t count) {
     return errors[dice() % count];
