@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use readgate_tests::place::wait_for;
@@ -10,21 +11,32 @@ use readgate_tests::preloaded::library;
 use readgate_tests::readgate::{Readgate, run};
 use readgate_tests::server::Flavour;
 use readgate_tests::stage::stage;
+use toml::Table;
 
 use crate::feeds::feed;
 
 const SOON: Duration = Duration::from_secs(20);
 const SIGABRT: i32 = 6;
 
+/// A daemon behind a library that makes it panic, and the file that tells when.
+fn start_with(
+    directory: &Path,
+    config: Table,
+    name: &str,
+    variable: &'static str,
+) -> (Readgate, PathBuf) {
+    fs::create_dir_all(directory).unwrap();
+    let order = directory.join("order");
+    let preload = library(directory, name).display().to_string();
+    let environment = [("LD_PRELOAD", preload), (variable, order.display().to_string())];
+    (Readgate::start_with(directory, config, &environment), order)
+}
+
 #[test]
 fn a_thread_that_panics_takes_the_daemon_with_it() {
     let stage = stage(Flavour::MariaDb);
     let (directory, config) = stage.own_config("panics");
-    fs::create_dir_all(&directory).unwrap();
-    let order = directory.join("clock_fails");
-    let preload = library(&directory, "failing_clock").display().to_string();
-    let environment = [("LD_PRELOAD", preload), ("CLOCK_FAILS", order.display().to_string())];
-    let mut readgate = Readgate::start_with(&directory, config, &environment);
+    let (mut readgate, order) = start_with(&directory, config, "failing_clock", "CLOCK_FAILS");
     for thread in ["worker-0", "ledger", "ledger-keeper"] {
         let text = format!("SELECT 'before {thread}'");
         let mut alice = stage.enter(&readgate, "alice");
@@ -62,10 +74,7 @@ fn a_feed_that_nobody_looks_after_takes_the_daemon_with_it() {
     fs::create_dir_all(&folder).unwrap();
     let keys = format!("name = 'lab'\nfolder = {folder:?}\npattern = '*'\nmax_age = '26h'");
     feed(&mut config, &keys);
-    let order = directory.join("threads_fail");
-    let preload = library(&directory, "failing_threads").display().to_string();
-    let environment = [("LD_PRELOAD", preload), ("THREADS_FAIL", order.display().to_string())];
-    let mut readgate = Readgate::start_with(&directory, config, &environment);
+    let (mut readgate, order) = start_with(&directory, config, "failing_threads", "THREADS_FAIL");
     // A thread looks at its folder each second.
     fs::write(&order, "").unwrap();
     let status = wait_for("the end of the daemon", SOON, || readgate.ended());

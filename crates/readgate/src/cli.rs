@@ -168,15 +168,17 @@ fn serve(path: PathBuf, log_format: LogFormat, log_level: &str) -> ExitCode {
         Ok(log) => log,
         Err(error) => return fail(EXIT_UNAVAILABLE, &error.to_string()),
     };
-    let (code, why) = match run_daemon(path) {
-        Ok(()) => (ExitCode::SUCCESS, None),
-        Err(fault) if fault.is_of_configuration() => (ExitCode::from(EXIT_CONFIG), Some(fault)),
-        Err(fault) => (ExitCode::from(EXIT_UNAVAILABLE), Some(fault)),
-    };
-    // Standard error may take nothing: the end doesn't wait for it either.
-    let _ = why.map(|fault| log.write_all(format!("readgate: {fault}\n").as_bytes()));
+    let ended = run_daemon(path);
+    if let Err(fault) = &ended {
+        // Standard error may take nothing: the end doesn't wait for it either.
+        let _ = log.write_all(format!("readgate: {fault}\n").as_bytes());
+    }
     log.finish(LAST_WORK);
-    code
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) if fault.is_of_configuration() => ExitCode::from(EXIT_CONFIG),
+        Err(_) => ExitCode::from(EXIT_UNAVAILABLE),
+    }
 }
 
 fn run_daemon(path: PathBuf) -> Result<(), ServeFault> {

@@ -32,7 +32,8 @@ pub async fn serve(
     daemon: Arc<Daemon>,
     door: Arc<DoorWay>,
     socket: TcpStream,
-    (peer, open): (SocketAddr, OpenConnection),
+    peer: SocketAddr,
+    open: OpenConnection,
 ) {
     let mut context = Context::new(&daemon, &door, peer);
     let mut channel = PacketStream::new(socket);

@@ -4,7 +4,7 @@ use ledger::LedgerHealth;
 use prometheus::{Counter, Gauge, IntCounter};
 
 use super::make::Maker;
-use super::state::{number, seconds};
+use super::state::{grow, number, seconds};
 
 pub(super) struct LedgerGauges {
     up: Gauge,
@@ -70,7 +70,7 @@ impl LedgerGauges {
 
     pub(super) fn take(&self, health: &LedgerHealth) {
         self.up.set(f64::from(u8::from(health.is_ok())));
-        self.refused.inc_by(health.refused.saturating_sub(self.refused.get()));
+        grow(&self.refused, health.refused);
         self.queued.set(number(health.queued_bytes as u64));
         self.capacity.set(number(health.capacity_bytes as u64));
         self.open_intents.set(number(health.open_intents as u64));
@@ -78,7 +78,7 @@ impl LedgerGauges {
         let since = |sequence| number(health.last_sequence.saturating_sub(sequence));
         self.unwritten.set(since(health.written_sequence));
         self.unsynced.set(since(health.synced_sequence));
-        self.syncs.inc_by(health.syncs.saturating_sub(self.syncs.get()));
+        grow(&self.syncs, health.syncs);
         self.sync_time.inc_by((health.sync_time.as_secs_f64() - self.sync_time.get()).max(0.0));
         self.last_sync.set(health.last_sync.map_or(0.0, seconds));
         let checkpoint = health.last_checkpoint.as_deref().and_then(time_of);

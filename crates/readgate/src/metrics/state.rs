@@ -126,7 +126,7 @@ impl State {
         self.shipping.take(daemon, ledger.last_sequence);
         self.replica.version(daemon);
         self.feeds.take(daemon);
-        self.log_lost.inc_by(log::lost().saturating_sub(self.log_lost.get()));
+        grow(&self.log_lost, log::lost());
     }
 
     fn sessions(&self, daemon: &Daemon) {
@@ -260,6 +260,11 @@ impl ReplicaState {
 
 pub(super) fn seconds(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64()
+}
+
+/// To what somebody else has counted.
+pub(super) fn grow(counter: &IntCounter, to: u64) {
+    counter.inc_by(to.saturating_sub(counter.get()));
 }
 
 /// Counts beyond 2^53 lose their last digits, which no reader of a gauge misses.

@@ -44,8 +44,8 @@ pub(super) async fn send(
         errand("notice", work).map_err(|error| error.to_string())?;
         answer.await.unwrap_or_else(|_| Err("the sending broke off".into()))
     };
-    let late = || Err(format!("not sent within {} s", DEADLINE.as_secs()));
-    timeout(DEADLINE, sending).await.unwrap_or_else(|_| late())
+    let late = |_| Err(format!("not sent within {} s", DEADLINE.as_secs()));
+    timeout(DEADLINE, sending).await.unwrap_or_else(late)
 }
 
 fn attempt(notice: &Notice, letter: &Letter, node: &str) -> Result<(), String> {

@@ -78,7 +78,7 @@ fn hand_over(daemon: &Arc<Daemon>, door: &Arc<DoorWay>, socket: TcpStream, peer:
     let (daemon, door) = (Arc::clone(daemon), Arc::clone(door));
     let open = daemon.metrics.accepted();
     Arc::clone(&daemon.workers)
-        .serve(socket, move |socket| connection::serve(daemon, door, socket, (peer, open)));
+        .serve(socket, move |socket| connection::serve(daemon, door, socket, peer, open));
 }
 
 /// Set once: the sockets that come of a listener have its options, see tcp(7) and socket(7).
