@@ -1,13 +1,17 @@
 //! Who is let in, and what everybody else is told.
 
+use std::ffi::OsStr;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use readgate_tests::config::set;
+use readgate_tests::place::wait_for;
 use readgate_tests::raw::{Login, RawClient, ServerError, capability, tls_config};
 use readgate_tests::readgate::Readgate;
+use readgate_tests::server::Flavour;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
 use serde_json::Value;
 
@@ -262,5 +266,35 @@ on_both! {
         let readgate = Readgate::start(&directory, config);
         let error = RawClient::connect(readgate.port).expect_err("no greeting").to_string();
         assert!(error.starts_with("ERROR 1130 "), "{error}");
+    }
+
+    fn lets_a_user_in_whose_client_sends_the_name_in_latin1(stage) {
+        let (directory, mut config) = stage.own_config("latin1");
+        set(&mut config, "user.0.name", "josé €");
+        let readgate = Readgate::start(&directory, config);
+        let name = b"jos\xe9 \x80";
+        let clients: &[&str] = match stage.server.flavour {
+            Flavour::MySql => &["mysql", "mariadb"],
+            Flavour::MariaDb => &["mariadb"],
+        };
+        for client in clients {
+            let target = Target { port: readgate.port, user: "", password: USER_PASSWORD };
+            let mut command = command_line(client, stage, &target);
+            command.arg("--default-character-set=latin1");
+            command.arg(OsStr::from_bytes(&[b"--user=", &name[..]].concat()));
+            let output = command.args(["-N", "-e", "SELECT 1"]).output().expect("the client starts");
+            assert_eq!(output.stdout, b"1\n", "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        wait_for("their logins", Duration::from_secs(30), || {
+            let is_theirs = |one: &Value| one["event"] == "login" && one["user"] == "josé €";
+            let count = readgate.ledger().into_iter().filter(is_theirs).count();
+            (count == clients.len()).then_some(())
+        });
+        let login = Login::user("olga", USER_PASSWORD);
+        let mut session = login_at(readgate.port, &stage.ca_file(), &login);
+        session.change_user_in(name, USER_PASSWORD, 8).expect("let in");
+        assert_eq!(session.query("SELECT 2").value(), "2");
+        let error = session.change_user_in(name, USER_PASSWORD, 45).expect_err("no UTF-8");
+        assert_eq!((error.code, error.state.as_str()), (1045, "28000"), "{error}");
     }
 }

@@ -162,7 +162,7 @@ impl RawClient {
     /// If the connection ends in between.
     pub fn change_user_in(
         &mut self,
-        user: &str,
+        user: impl AsRef<[u8]>,
         password: &str,
         collation: u16,
     ) -> Result<(), ServerError> {
@@ -173,14 +173,14 @@ impl RawClient {
     /// The same; an error if the connection ended.
     pub fn try_change_user(
         &mut self,
-        user: &str,
+        user: impl AsRef<[u8]>,
         password: &str,
         collation: u16,
     ) -> io::Result<Result<(), ServerError>> {
         let plugin = self.greeting.plugin.clone();
         let [low, high] = collation.to_le_bytes();
         let middle = [0, 0, 0, low, high];
-        let names = [user.as_bytes(), &middle, plugin.as_bytes(), b"\0"].concat();
+        let names = [user.as_ref(), &middle, plugin.as_bytes(), b"\0"].concat();
         self.send_command(0x11, &names)?;
         self.prove(plugin, password)
     }

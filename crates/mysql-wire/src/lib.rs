@@ -14,6 +14,7 @@ pub mod error_code;
 pub mod execute;
 pub mod greeting;
 pub mod handshake_response;
+pub mod latin1;
 pub mod ok_packet;
 pub mod packet;
 pub mod prepare;

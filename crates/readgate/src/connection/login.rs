@@ -12,6 +12,7 @@ use mysql_auth::{AuthPlugin, Nonce, Password};
 use mysql_wire::compression::Algorithm;
 use mysql_wire::error_code::{ER_ACCESS_DENIED_ERROR, ER_UNKNOWN_ERROR, ER_USER_LIMIT_REACHED};
 use mysql_wire::handshake_response::Attribute;
+use mysql_wire::latin1::name_in_utf8;
 use mysql_wire::{Capabilities, ErrPacket, SqlState};
 
 use super::admit;
@@ -66,8 +67,9 @@ pub async fn log_in(
     encrypted: Encrypted,
 ) -> Result<LoggedIn, Ending> {
     let Encrypted { source, slot, nonce, negotiated, response } = encrypted;
+    let collation = u16::from(response.head.collation);
     let claim = Claim {
-        user: &response.user,
+        user: &name_in_utf8(response.user, collation),
         plugin: response.auth_plugin.as_deref(),
         proof: Some(response.auth_response),
     };
@@ -78,7 +80,7 @@ pub async fn log_in(
         slots: (slot, user_slot),
         negotiated,
         compression: compression(negotiated, response.zstd_level),
-        collation: u16::from(response.head.collation),
+        collation,
         schema: response.schema,
         attributes: response.attributes,
         generation,
@@ -101,7 +103,9 @@ pub async fn log_in_again(
     })?;
     let nonce = Nonce::generate()
         .map_err(|fault| Ending::silent(EndingKind::Internal, fault.to_string()))?;
-    let claim = Claim { user: &request.user, plugin: request.auth_plugin.as_deref(), proof: None };
+    let collation = request.collation.unwrap_or(collation);
+    let user = name_in_utf8(request.user, collation);
+    let claim = Claim { user: &user, plugin: request.auth_plugin.as_deref(), proof: None };
     let generation = daemon.judges.generation();
     let (named, user_slot) = prove(daemon, channel, context, (source, &nonce), claim).await?;
     Ok(LoggedIn {
@@ -109,7 +113,7 @@ pub async fn log_in_again(
         slots: (slot, user_slot),
         negotiated,
         compression: None,
-        collation: request.collation.unwrap_or(collation),
+        collation,
         schema: request.schema,
         attributes: request.attributes,
         generation,
