@@ -4,7 +4,9 @@
 
 mod common;
 
-use common::{ok, query, refused, report_request, who};
+use std::fs;
+
+use common::{ok, query, read_on, refused, report_request, who};
 use ledger::cli::{EVENTS, Search, Verdict, search, search_csv, show, stats};
 use ledger::report::{ReportRequest, report};
 use ledger::{
@@ -99,8 +101,34 @@ fn a_search_for_tables_finds_what_was_allowed_and_says_where_it_can_find_nothing
     let begun = of("intent", Some("not_a_read"), None);
     let login = of("login", None, Some(Verdict::Refused));
     let both = Search { event: None, ..of("", Some("not_a_read"), Some(Verdict::Allowed)) };
-    let none = [refused, intents, by_rule, begun, login, both];
+    let of_three = Search { event: Some("refusal".into()), ..both.clone() };
+    let column = Search { column: Some("clin.visit.held".into()), ..begun.clone() };
+    let fingerprint = Search { fingerprint: Some("0".into()), ..begun.clone() };
+    let [column, fingerprint] = [column, fingerprint].map(|by| Search { rule: None, ..by });
+    let none = [refused, intents, by_rule, begun, login, both, of_three, column, fingerprint];
     assert!(none.iter().all(|search| !search.can_match()));
+}
+
+#[test]
+fn a_search_takes_in_the_whole_of_what_its_bounds_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let times = ["2026-11-19T23:59:59", "2026-11-20T00:00:00", "2026-11-20T10:00:00"];
+    let lines = times.map(|time| read_on("n", 1, time, "clin.visit")).concat();
+    fs::write(folder.path().join("ledger-n-000000000001.jsonl"), lines).unwrap();
+    let paths = vec![folder.path().to_owned()];
+    for (from, to, count) in [
+        (Some("2026-11-20"), None, 2),
+        (Some("2026-11-20T10:00:00"), None, 1),
+        (Some("2026-11-20T10:00:01"), None, 0),
+        (None, Some("2026-11-19"), 1),
+        (None, Some("2026-11-20T00:00:00"), 2),
+        (Some("2026-11-20"), Some("2026-11-20"), 2),
+    ] {
+        let [from_, to_] = [from, to].map(|bound| bound.map(str::to_owned));
+        let wanted = Search { from: from_, to: to_, ..Search::default() };
+        let found = search(&paths, &wanted, &mut Vec::new()).unwrap();
+        assert_eq!(found, count, "from {from:?} to {to:?}");
+    }
 }
 
 #[test]
@@ -139,6 +167,15 @@ fn who_searches_by_what_was_read_is_told_by_whom_from_where_and_by_what_statemen
         with_login: true,
         ..Search::default()
     };
+    let alone = |with_text, with_login| {
+        let mut line = Vec::new();
+        let wanted = Search { with_text, with_login, source: None, ..from("") };
+        assert_eq!(search(&paths, &wanted, &mut line).unwrap(), 1);
+        let line = String::from_utf8(line).unwrap();
+        [line.contains("SELECT held"), line.contains("by/hand")]
+    };
+    let told = [alone(false, false), alone(true, false), alone(false, true)];
+    assert_eq!(told, [[false, false], [true, false], [false, true]]);
     let (mut line, mut table, mut shown) = (Vec::new(), Vec::new(), Vec::new());
     assert_eq!(search(&paths, &from("203.0.113.7"), &mut line).unwrap(), 1);
     assert_eq!(search(&paths, &from("203.0.113.8"), &mut line).unwrap(), 0);

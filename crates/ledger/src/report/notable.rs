@@ -173,8 +173,69 @@ mod tests {
         assert!(!off_hours("2026-11-20T23:59:59", office), "Friday afternoon");
         assert!(!off_hours("2026-11-21T01:59:59", office), "Saturday here, still Friday there");
         assert!(off_hours("2026-11-21T02:00:00", office));
+        assert!(off_hours("2026-11-20T02:00:00", office), "Thursday evening");
         assert!(off_hours("2026-11-20T15:59:59", office));
         assert!(off_hours("2026-11-23T01:00:00", office), "Sunday there");
         assert!(!off_hours("2026-11-23T16:00:00", office));
+    }
+
+    /// The days on which somebody read so many rows, from the first of November on.
+    fn days(rows: &[u64]) -> Usual {
+        let mut usual = Usual::default();
+        for (at, rows) in rows.iter().enumerate() {
+            usual.read("alice", &format!("2026-11-{:02}T10:00:00", at + 1), *rows, &[]);
+        }
+        usual
+    }
+
+    #[test]
+    fn a_day_is_unusual_by_ten_times_the_median_and_by_a_thousand_rows() {
+        let unusual = |rows: &[u64]| days(rows).unusual_days(None).len();
+        assert_eq!([unusual(&[1, 1, 1, 999]), unusual(&[1, 1, 1, 1000])], [0, 1]);
+        assert_eq!([unusual(&[200, 200, 200, 1999]), unusual(&[200, 200, 200, 2000])], [0, 1]);
+        assert_eq!(unusual(&[1, 1, 1000]), 0, "too few days to compare with");
+        assert_eq!(unusual(&[0, 9000, 9000, 9000]), 0, "much is usual for them");
+    }
+
+    #[test]
+    fn days_before_the_report_tell_what_is_usual_and_are_not_told() {
+        let days = days(&[5000, 1, 1, 1, 1, 6000]);
+        let told = |from: Option<&str>| {
+            days.unusual_days(from).into_iter().map(|(_, day, _)| day).collect::<Vec<_>>()
+        };
+        assert_eq!(told(None), ["2026-11-01", "2026-11-06"]);
+        for from in ["2026-11-06", "2026-11-06T12:00", "2026-11-02"] {
+            assert_eq!(told(Some(from)), ["2026-11-06"], "{from}");
+        }
+        assert_eq!(told(Some("2026-11-07")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_table_is_new_to_a_user_with_a_past_from_the_reports_first_moment_on() {
+        let mut usual = Usual::default();
+        usual.read_before("alice");
+        for user in ["alice", "bob"] {
+            usual.read(user, "2026-11-20T10:00:00", 1, &["clin.visit".to_owned()]);
+        }
+        let told = |from| usual.first_reads(Some(from)).into_iter().map(|(user, ..)| user);
+        assert!(told("2026-11-20T10:00:00").eq(["alice"]), "of bob nothing is known from before");
+        assert_eq!(told("2026-11-20T10:00:01").count(), 0);
+    }
+
+    #[test]
+    fn who_was_not_seen_for_so_many_days_is_dormant() {
+        let mut usual = Usual::default();
+        usual.seen("alice", "2026-11-10T23:59:59");
+        let last = "2026-11-20".parse().ok();
+        let dormant = |days| usual.dormant(last, days).len();
+        assert_eq!([dormant(9), dormant(10), dormant(11)], [1, 1, 0]);
+        assert_eq!(dormant(u64::MAX), 0);
+    }
+
+    #[test]
+    fn what_has_no_time_is_not_out_of_hours_and_office_hours_may_be_all_or_none() {
+        assert!(!off_hours("soon", (7, 19)));
+        assert!(!off_hours("2026-11-20T00:00:00", (0, 24)));
+        assert!(off_hours("2026-11-20T08:00:00", (8, 8)));
     }
 }
