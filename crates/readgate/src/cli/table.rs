@@ -26,7 +26,7 @@ pub(super) enum Format {
 pub(super) fn write(heading: &str, tables: &[Table], format: Format) -> String {
     match format {
         Format::Text => text(heading, tables),
-        Format::Csv => csv(tables),
+        Format::Csv => csv(heading, tables),
         Format::Json => json(heading, tables),
         Format::Html => html(heading, tables),
     }
@@ -62,11 +62,15 @@ fn shown(cell: &str) -> String {
     }
 }
 
-fn csv(tables: &[Table]) -> String {
+/// What the tables are about is the first of them, a row for each line.
+fn csv(heading: &str, tables: &[Table]) -> String {
     let line = |cells: &mut dyn Iterator<Item = &str>| {
         cells.map(csv_cell).collect::<Vec<_>>().join(",") + "\r\n"
     };
-    let mut out = String::new();
+    let mut out = line(&mut ["table", "about"].into_iter());
+    for about in heading.lines() {
+        out.push_str(&line(&mut ["about", about].into_iter()));
+    }
     for table in tables {
         let title = || std::iter::once(table.title);
         out.push_str(&line(&mut std::iter::once("table").chain(table.columns.iter().copied())));
@@ -144,8 +148,9 @@ mod tests {
         let text = write("about", &[table()], Format::Text);
         assert!(text.starts_with("about\n\ndenied attempts (2)\n  user  last try\n  bob   =1+1\n"));
         assert!(!text.contains('\u{1b}'), "{text:?}");
-        let csv = write("about", &[table()], Format::Csv);
-        let expected = "\"table\",\"user\",\"last try\"\r\n\"denied attempts\",\"bob\",\"'=1+1\"\r\n\
+        let csv = write("what, why\n=when", &[table()], Format::Csv);
+        let expected = "\"table\",\"about\"\r\n\"about\",\"what, why\"\r\n\"about\",\"'=when\"\r\n\
+                        \"table\",\"user\",\"last try\"\r\n\"denied attempts\",\"bob\",\"'=1+1\"\r\n\
                         \"denied attempts\",\"<b>\",\"say \"\"x\"\"\u{1b}[2J\"";
         assert_eq!(csv, expected);
         let html = write("<about>", &[table()], Format::Html);
