@@ -64,6 +64,35 @@ fn a_report_on_a_table_tells_of_that_one_and_of_who_is_new_to_it() {
 }
 
 #[test]
+fn a_report_on_a_user_is_on_nobody_else_and_who_has_no_past_is_new_to_nothing() {
+    let of = |user: &str, line: String| line.replace("alice", user);
+    let refusal = |sequence, user: &str| {
+        let members = "\"event\":\"refusal\",\"session\":1,\"verdict\":\"refused\",\"rule\":\"x\"";
+        line(sequence, "2026-11-20T11:00:00", &format!("{members},\"user\":\"{user}\""))
+    };
+    let (_folder, paths) = written([
+        read_on("n", 1, "2026-11-16T10:00:00", "clin.drug"),
+        read_on("n", 2, "2026-11-20T10:00:00", "clin.visit"),
+        of("bob", read_on("n", 3, "2026-11-20T10:00:00", "clin.visit")),
+        refusal(4, "alice"),
+        refusal(5, "bob"),
+    ]);
+    let on = |user: Option<&str>| {
+        let (user, from) = (user.map(str::to_owned), Some("2026-11-20".into()));
+        report(&ReportRequest { user, from, ..report_request(&paths) }).unwrap()
+    };
+    for (user, expected) in [(None, vec!["alice", "bob"]), (Some("bob"), vec!["bob"])] {
+        let report = on(user);
+        assert_eq!(report.users.keys().collect::<Vec<_>>(), expected);
+        assert_eq!(report.tables["clin.visit"].keys().collect::<Vec<_>>(), expected);
+        assert_eq!(report.denied.keys().collect::<Vec<_>>(), expected);
+    }
+    // Whatever bob read before, the ledger doesn't tell: it may begin here.
+    assert_eq!(notes(&on(None), "first_time_table"), [("alice", "clin.visit")]);
+    assert_eq!(notes(&on(Some("bob")), "first_time_table"), []);
+}
+
+#[test]
 fn nobody_is_dormant_by_days_still_to_come() {
     let login = |sequence, time: &str, user: &str| {
         line(sequence, time, &format!("\"event\":\"login\",\"session\":1,\"user\":\"{user}\""))
