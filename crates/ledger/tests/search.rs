@@ -131,6 +131,34 @@ fn a_search_takes_in_the_whole_of_what_its_bounds_name() {
     }
 }
 
+/// A file that can't be read is found out by whoever reads it.
+#[test]
+fn who_cannot_wait_reads_no_file_that_is_older_as_a_whole() {
+    const BROKEN: &str = "no zstd";
+    let folder = tempfile::tempdir().unwrap();
+    let read = |node: &str, time: &str| read_on(node, 1, time, "clin.visit");
+    for (name, text) in [
+        ("a-000000000001.jsonl.zst", BROKEN.to_owned()),
+        ("a-000000000002.jsonl.zst", BROKEN.to_owned()),
+        ("a-000000000003.jsonl", read("a", "2026-11-19T10:00:00")),
+        ("a-000000000004.jsonl", read("a", "2026-11-20T10:00:00")),
+        ("b-000000000001.jsonl", read("b", "2026-11-20T10:00:00")),
+    ] {
+        fs::write(folder.path().join(format!("ledger-{name}")), text).unwrap();
+    }
+    let paths = vec![folder.path().to_owned()];
+    let found = |from: &str, passes_over_older| {
+        let from = Some(from.to_owned());
+        let wanted = Search { from, passes_over_older, ..Search::default() };
+        search(&paths, &wanted, &mut Vec::new()).ok()
+    };
+    assert_eq!(found("2026-11-20", false), None);
+    assert_eq!([found("2026-11-20", true), found("2026-11-19T12:00:00", true)], [Some(2); 2]);
+    // The broken files may end in that moment.
+    let begin = "2026-11-19T10:00:00.000000Z";
+    assert_eq!([found(begin, true), found("2026-11-18", true)], [None; 2]);
+}
+
 #[test]
 fn a_search_can_ask_for_all_events_that_the_schema_has() {
     let schema = include_str!("../../../docs/ledger.schema.json");
