@@ -56,6 +56,19 @@ pub async fn stale(
     refuse(session, command, permit.text(), (&cause, as_read_only(&stale.why))).await
 }
 
+/// Refuses a statement that was judged for another session than a routine has left: the routine
+/// stands before it in the same text.
+pub async fn moved(
+    session: &mut Session<'_>,
+    command: Command,
+    permit: &ReadPermit,
+) -> Result<(), Ending> {
+    let cause = Cause::of("moved_by_routine", permit.kind());
+    let why = "the routine before this statement has left the session in another schema; send the \
+               statement by itself";
+    refuse(session, command, permit.text(), (&cause, as_read_only(why))).await
+}
+
 /// Refuses what a limit of the session or a rule of the protocol leaves no way for, with the error
 /// that servers have for it.
 pub async fn limited<R>(
