@@ -195,13 +195,13 @@ pub fn note<R>(
 /// recorded and was refused instead.
 pub async fn absorb(
     session: &mut Session<'_>,
+    command: Command,
     text: &Bytes,
-    absorbed: &Absorbed,
-    more_after: bool,
+    (absorbed, more_after): (&Absorbed, bool),
 ) -> Result<bool, Ending> {
     let form = Form::of(session, text).await.unwrap_or(Form::Hashed);
     let refusal = Refusal {
-        command: Command::Query.name(),
+        command: command.name(),
         schema: session.facts.schema(),
         text,
         kind: absorbed.kind.as_str(),
