@@ -365,6 +365,19 @@ on_both! {
         }
     }
 
+    fn what_readgate_answers_itself_is_recorded_as_the_command_that_it_was(stage) {
+        let mut alice = stage.alice();
+        let id = alice.greeting.connection_id;
+        let text = format!("SET SESSION TRANSACTION READ WRITE /* {id} */");
+        let statement = alice.prepare(&text).unwrap();
+        alice.execute(&statement, 0, &[]).expect_ok();
+        alice.query(&text).expect_ok();
+        for command in ["execute", "query"] {
+            let record = stage.readgate.record("refusal", |record| record["text"] == text && record["command"] == command);
+            assert_eq!(record["verdict"], "absorbed");
+        }
+    }
+
     fn ends_a_connection_on_quit(stage) {
         let mut alice = stage.alice();
         alice.send_command(0x01, b"").unwrap();

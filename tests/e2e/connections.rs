@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use readgate_tests::config::set;
 use readgate_tests::place::wait_for;
-use readgate_tests::raw::{Login, RawClient, ServerError};
+use readgate_tests::raw::{Login, RawClient, ServerError, capability};
 use readgate_tests::readgate::{Footprint, Readgate};
-use readgate_tests::stage::{Stage, USER_PASSWORD};
+use readgate_tests::squeezed::Algorithm;
+use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
 
 /// Growth that the bar allows.
 const MOST_GROWTH: u64 = 32 << 20;
@@ -138,6 +139,28 @@ on_both! {
         long.set_patience(Duration::from_secs(60));
         assert_eq!(long.receive().expect("an answer")[0], 0xff);
         assert_eq!(long.query("SELECT 1").value(), "1");
+    }
+
+    fn commands_that_need_no_answer_hold_up_no_other_session(stage) {
+        const CLOSE_OF_AN_UNKNOWN: &[u8] = b"\x05\0\0\0\x19\xee\xee\xee\0";
+        const UNKNOWN: &[u8] = b"\x01\0\0\0\x55";
+        let (directory, mut config) = stage.own_config("sent_ahead");
+        set(&mut config, "limits.workers", 1);
+        let readgate = Readgate::start(&directory, config);
+        let login = Login::user("alice", USER_PASSWORD).with(capability::COMPRESS);
+        let mut many = login_at(readgate.port, &stage.ca_file(), &login);
+        many.compress(Algorithm::Zlib);
+        let mut other = stage.enter(&readgate, "alice");
+        // All of it is there at once: a few kilobytes.
+        let ahead = [&CLOSE_OF_AN_UNKNOWN.repeat(1 << 20)[..], UNKNOWN].concat();
+        many.send_raw(&ahead).expect("sent");
+        for _ in 0..10 {
+            assert_eq!(other.query("SELECT 1").value(), "1");
+        }
+        many.set_patience(Duration::from_millis(1));
+        assert!(many.receive().is_err(), "answered before ten others");
+        many.set_patience(Duration::from_secs(60));
+        assert_eq!(many.receive().expect("an answer")[1..3], 1047_u16.to_le_bytes());
     }
 
     fn a_long_text_that_waits_for_another_ends_with_its_session(stage) {

@@ -153,6 +153,28 @@ fn no_statement_runs_that_was_judged_in_another_mode_than_the_replicas() {
     readgate.record("disconnect", is_ours);
 }
 
+/// As by the stop button of the session's user, which comes while readgate asks for its modes.
+#[test]
+fn a_kill_that_comes_while_readgate_asks_ends_no_session() {
+    const INTERRUPTED: &[u8] = b"\xff\x25\x05#70100Query execution was interrupted";
+    let stage = stage(Flavour::MariaDb);
+    let texts = &["SET sql_mode = 'ANSI_QUOTES'", "@@session.sql_mode"];
+    let meddler = Meddler::start(stage.server.port, texts, |answer| {
+        let is_answer = holds(answer, "ANSI_QUOTES");
+        if is_answer {
+            let len = u8::try_from(INTERRUPTED.len()).expect("short");
+            *answer = [&[len, 0, 0, 1], INTERRUPTED].concat();
+        }
+        is_answer
+    });
+    let (directory, config) = meddled(stage, "interrupted", &meddler);
+    let readgate = Readgate::start(&directory, config);
+    let mut alice = stage.enter(&readgate, "alice");
+    alice.query(texts[0]).expect_ok();
+    assert_eq!(alice.query("SELECT 'goes on'").value(), "goes on");
+    assert_eq!(alice.query("SELECT @@sql_mode").value(), "ANSI_QUOTES");
+}
+
 /// As of two servers behind one name, or of one that begins to count anew.
 #[test]
 fn two_sessions_with_one_id_are_both_told_to_go() {

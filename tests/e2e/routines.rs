@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use readgate_tests::config::{set, set_roles};
 use readgate_tests::place::wait_for;
-use readgate_tests::raw::{Login, RawClient};
+use readgate_tests::raw::{Login, RawClient, capability};
 use readgate_tests::readgate::Readgate;
-use readgate_tests::server::{ADMIN_PASSWORD, SHARED_PASSWORD};
-use readgate_tests::stage::{Stage, USER_PASSWORD, login_at};
-use serde_json::Value;
+use readgate_tests::server::{ADMIN_PASSWORD, Flavour, SHARED_PASSWORD};
+use readgate_tests::stage::{DRIVER_PASSWORD, Stage, USER_PASSWORD, login_at};
+use serde_json::{Value, json};
 
 const REFUSED: u16 = 1290;
 const USER_LIMIT_REACHED: u16 = 1226;
 const READ_ONLY_TRANSACTION: u16 = 1792;
 const NOT_AVAILABLE: u16 = 3168;
 const NOT_OWNER: u16 = 1095;
+const UNSUPPORTED_PS: u16 = 1295;
+const FIELD_LIST: u8 = 4;
 
 /// In a schema of the test's own, under an account that no other test has:
 const ROUTINES: &[&str] = &[
@@ -30,6 +32,8 @@ const ROUTINES: &[&str] = &[
      SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'of the routine'; END",
     "CREATE PROCEDURE long_one() BEGIN SET SESSION TRANSACTION READ WRITE; \
      PREPARE s FROM 'SELECT 2'; SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4; END",
+    // In another schema, if the server prepares it.
+    "CREATE PROCEDURE moves() BEGIN PREPARE m FROM 'USE clinical'; EXECUTE m; END",
     // So much that servers send it before they go on.
     "CREATE PROCEDURE slow_end() BEGIN SELECT REPEAT('x', 60000) FROM \
      (SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4) AS rows_; DO SLEEP(5); END",
@@ -51,15 +55,18 @@ fn daemon(stage: &Stage, schema: &str) -> Readgate {
     schema_of_its_own.iter().for_each(|sql| admin.query(sql).expect_ok());
     ROUTINES.iter().for_each(|sql| admin.query(sql).expect_ok());
     set(&mut config, "replica.account.user", schema);
-    let role = "[[role]]\nname = \"brief\"\nresult_rows = 3\n[[role]]\nname = \"operator\"\noperator = true";
-    set_roles(&mut config, role);
+    let roles = "[[role]]\nname = \"brief\"\nresult_rows = 3\n[[role]]\nname = \"operator\"\noperator = true\n\
+                 [[role]]\nname = \"narrow\"\nschemas = [\"SCHEMA\"]\n";
+    set_roles(&mut config, &roles.replace("SCHEMA", schema));
     set(&mut config, "user.0.role", "brief");
     set(&mut config, "user.1.role", "operator");
+    set(&mut config, "user.3.role", "narrow");
     let listed = |names: &[&str]| -> Vec<String> {
         names.iter().map(|name| format!("{schema}.{name}")).collect()
     };
     set(&mut config, "functions.allow", listed(&["loosened"]));
-    let calls = ["writes", "loosen", "loosen_next", "begins", "fails", "long_one", "slow_end"];
+    let calls =
+        ["writes", "loosen", "loosen_next", "begins", "fails", "long_one", "slow_end", "moves"];
     set(&mut config, "functions.call", listed(&calls));
     Readgate::start(&directory, config)
 }
@@ -109,6 +116,50 @@ on_both! {
             let error = alice.query("CALL writes()").expect_error();
             assert_eq!(error.code, READ_ONLY_TRANSACTION);
         }
+    }
+
+    fn what_is_behind_a_routine_is_judged_in_the_schema_that_it_left(stage) {
+        let schema = "routine_moves";
+        let readgate = daemon(stage, schema);
+        let table = "SELECT COUNT(*) FROM studies";
+        let login = Login::user("dora", DRIVER_PASSWORD).in_schema(schema);
+        let login = login.with(capability::LONG_FLAG | capability::MULTI_STATEMENTS);
+        let as_dora = || login_at(readgate.port, &stage.ca_file(), &login);
+        let moves = as_dora().query("CALL moves()").error().map(|error| error.code);
+        // MySQL prepares no USE.
+        assert_eq!(moves, (stage.server.flavour == Flavour::MySql).then_some(UNSUPPORTED_PS));
+        if moves.is_some() {
+            return;
+        }
+        let mut dora = as_dora();
+        dora.query("CALL moves()").expect_ok();
+        assert_eq!(dora.query(table).expect_error().code, REFUSED);
+        let refusal = readgate.record("refusal", |record| record["text"] == table);
+        assert_eq!((&refusal["rule"], &refusal["schema"]), (&json!("schema"), &json!("clinical")));
+        let mut dora = as_dora();
+        dora.query("CALL moves()").expect_ok();
+        assert_eq!(dora.query("SHOW WARNINGS").rows().len(), 0, "asked for first");
+        assert_eq!(dora.prepare(table).unwrap_err().code, REFUSED);
+        let mut dora = as_dora();
+        dora.query("CALL moves()").expect_ok();
+        assert_eq!(dora.simple(FIELD_LIST, b"studies\0")[1..3], REFUSED.to_le_bytes());
+        let mut dora = as_dora();
+        let both = dora.query(format!("CALL moves(); SELECT 1; {table}"));
+        assert_eq!(both.expect_error().code, REFUSED);
+        let refusal = readgate.record("refusal", |record| record["rule"] == "moved_by_routine");
+        assert_eq!(refusal["text"], format!(" {table}"));
+        assert_eq!(dora.query(table).expect_error().code, REFUSED);
+        let seen = readgate.ledger().into_iter().filter(|record| {
+            record["event"] == "intent" && record["text"].as_str().is_some_and(|text| text.contains("studies"))
+        });
+        assert_eq!(seen.count(), 0);
+        // Who may read both schemas goes on in the other one.
+        let mut alice = enter(stage, &readgate, schema);
+        alice.query("CALL moves()").expect_ok();
+        alice.query(table).expect_ok();
+        let intent = readgate.record("intent", |record| record["text"] == table);
+        assert_eq!(intent["schema"], "clinical");
+        assert_eq!(alice.query("SELECT DATABASE()").value(), "clinical");
     }
 
     fn a_session_in_a_transaction_that_may_write_ends(stage) {

@@ -43,6 +43,8 @@ pub const ER_NOT_VALID_PASSWORD: u16 = 1819;
 pub const ER_MALFORMED_PACKET: u16 = 1835;
 /// MariaDB's; MySQL gives this number to nothing.
 pub const ER_CONNECTION_KILLED: u16 = 1927;
+/// MariaDB's, where MySQL has ER_QUERY_TIMEOUT.
+pub const ER_STATEMENT_TIMEOUT: u16 = 1969;
 pub const ER_QUERY_TIMEOUT: u16 = 3024;
 pub const ER_SECURE_TRANSPORT_REQUIRED: u16 = 3159;
 pub const ER_SERVER_ISNT_AVAILABLE: u16 = 3168;

@@ -18,6 +18,8 @@ use mysql_wire::packet::{
 use mysql_wire::{ErrPacket, Malformed};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 use tokio_rustls::TlsStream;
 
 use crate::net_stream::{NetStream, Readable};
@@ -143,9 +145,12 @@ impl PacketStream {
         }
     }
 
-    /// Reads one payload of at most `limit` bytes.
+    /// Reads one payload of at most `limit` bytes. Cancel-safe.
     pub async fn read_payload(&mut self, limit: usize) -> Result<Payload, StreamFault> {
         loop {
+            // Of a peer that sends ahead there is always one, and nothing need be waited for to
+            // answer it: the worker's other tasks have their turns all the same.
+            consume_budget().await;
             let expected = self.expected_sequence_id();
             if let Some(payload) = take_payload(&mut self.inbox, expected, limit)? {
                 self.sequence_id = payload.next_sequence_id;
@@ -209,9 +214,15 @@ impl PacketStream {
         loop {
             let before = inbox.len();
             if squeezed.inflate(inbox)? {
-                if inbox.len() > before {
-                    return Ok(inbox.len() - before);
+                let inflated = inbox.len() - before;
+                // A few bytes make as many that a socket would have to be read for often.
+                if inflated > INBOX_MAX {
+                    yield_now().await;
                 }
+                if inflated > 0 {
+                    return Ok(inflated);
+                }
+                consume_budget().await;
             } else if read_some(stream, &mut squeezed.inbox, received).await? == 0 {
                 return Ok(0);
             }

@@ -171,6 +171,13 @@ impl SessionFacts {
         known
     }
 
+    /// Whether texts are judged in this session as in that one: read alike, and in the same schema,
+    /// which the replica may write in other letters than a client.
+    pub fn judges_like(&self, other: &Self) -> bool {
+        let schema = |facts: &Self| facts.schema.as_ref().map(|name| name.to_ascii_lowercase());
+        self.lex_mode == other.lex_mode && schema(self) == schema(other)
+    }
+
     /// Whether the session must be read back ([`SessionFacts::resync`]) before anything else
     /// can be judged.
     pub fn in_doubt(&self) -> bool {

@@ -5,12 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_wire::StatusFlags;
+use mysql_wire::error_code::{ER_QUERY_INTERRUPTED, ER_QUERY_TIMEOUT, ER_STATEMENT_TIMEOUT};
 use sql_judge::{Flavour, Limits, ServerVersion, SessionVariables};
 
 use super::login::LoggedIn;
-use super::text_query::{self, TextRow};
+use super::text_query::{self, QueryFault, TextRow};
 use super::{ReplicaFault, ReplicaSession, SessionWish};
 
+/// A KILL QUERY that came just then, and the user's own limit on how long a statement may run: what
+/// was asked is asked again.
+const INTERRUPTED: [u16; 3] = [ER_QUERY_INTERRUPTED, ER_QUERY_TIMEOUT, ER_STATEMENT_TIMEOUT];
+/// So often.
+const TRIES: usize = 5;
 /// MariaDB calls it `transaction_read_only` from this version on.
 const MARIADB_TRANSACTION_READ_ONLY: u32 = 110_101;
 
@@ -146,9 +152,14 @@ async fn answer_to(
     connection: &mut LoggedIn,
     statements: &[String],
 ) -> Result<Baseline, ReplicaFault> {
-    let (rows, status) = text_query::run_all(&mut connection.channel, statements)
-        .await
-        .map_err(|fault| ReplicaFault::Guard(fault.to_string()))?;
+    let mut tries = 0..TRIES;
+    let (rows, status) = loop {
+        match text_query::run_all(&mut connection.channel, statements).await {
+            Err(QueryFault::Replica(err))
+                if INTERRUPTED.contains(&err.code) && tries.next().is_some() => {}
+            answer => break answer.map_err(|fault| ReplicaFault::Guard(fault.to_string()))?,
+        }
+    };
     read_back(rows, status)
 }
 

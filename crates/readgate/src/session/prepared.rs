@@ -63,6 +63,7 @@ pub async fn prepare(
     }
     // The text alone is kept, not all that came with it.
     let text = Bytes::copy_from_slice(&text);
+    session.settle_before(Command::StmtPrepare, &text).await?;
     let judging = |judge: &Judge, facts: &SessionFacts, text: &Bytes| {
         judge.judge_prepare(facts, text.clone())
     };
@@ -161,7 +162,8 @@ async fn run_prepared(
         Some(Prepared::Read(read)) => read,
         Some(Prepared::Absorbed(absorbed, text)) if command == Command::StmtExecute => {
             let (absorbed, text) = (absorbed.clone(), text.clone());
-            return refuse::absorb(session, &text, &absorbed, false).await.map(|_| ());
+            let absorbed = refuse::absorb(session, command, &text, (&absorbed, false));
+            return absorbed.await.map(|_| ());
         }
         Some(Prepared::Absorbed(..)) | None => return unknown(session, &body).await,
     };
@@ -177,6 +179,7 @@ async fn run_prepared(
     let prepared = PreparedRef { statement_id: id, intent: read.intent };
     let (named, told_redacted) = (Arc::clone(&read.named), read.told_redacted);
     let got = if command == Command::StmtFetch { read.got } else { Got::default() };
+    session.settle_before(command, permit.text()).await?;
     let holds = still_holds(session, &permit).await;
     if !refuse::unless_ended(session, command, permit.text(), holds).await? {
         if has_long_data {

@@ -56,6 +56,19 @@ pub async fn stale(
     refuse(session, command, permit.text(), (&cause, as_read_only(&stale.why))).await
 }
 
+/// Refuses a statement that was judged for another session than a routine has left: the routine
+/// stands before it in the same text.
+pub async fn moved(
+    session: &mut Session<'_>,
+    command: Command,
+    permit: &ReadPermit,
+) -> Result<(), Ending> {
+    let cause = Cause::of("moved_by_routine", permit.kind());
+    let why = "the routine before this statement has left the session in another schema; send the \
+               statement by itself";
+    refuse(session, command, permit.text(), (&cause, as_read_only(why))).await
+}
+
 /// Refuses what a limit of the session or a rule of the protocol leaves no way for, with the error
 /// that servers have for it.
 pub async fn limited<R>(
@@ -182,13 +195,13 @@ pub fn note<R>(
 /// recorded and was refused instead.
 pub async fn absorb(
     session: &mut Session<'_>,
+    command: Command,
     text: &Bytes,
-    absorbed: &Absorbed,
-    more_after: bool,
+    (absorbed, more_after): (&Absorbed, bool),
 ) -> Result<bool, Ending> {
     let form = Form::of(session, text).await.unwrap_or(Form::Hashed);
     let refusal = Refusal {
-        command: Command::Query.name(),
+        command: command.name(),
         schema: session.facts.schema(),
         text,
         kind: absorbed.kind.as_str(),

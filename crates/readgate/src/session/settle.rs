@@ -1,10 +1,11 @@
 //! Keeps the session on the replica and what the judge believes of it the same: what a statement
 //! may have changed is asked for and put right before the next one goes there.
+use bytes::Bytes;
 use mysql_wire::error_code::{ER_SERVER_ISNT_AVAILABLE, ER_UNKNOWN_CHARACTER_SET};
-use mysql_wire::{ErrPacket, SqlState, StatusFlags};
-use sql_judge::ReadPermit;
+use mysql_wire::{Command, ErrPacket, SqlState, StatusFlags};
+use sql_judge::{ReadPermit, Verdict};
 
-use super::Session;
+use super::{Session, aside, refuse};
 use crate::ending::{Ending, EndingKind};
 use crate::replica::ReplicaFault;
 use crate::replica::guard::Baseline;
@@ -14,25 +15,57 @@ impl Session<'_> {
     /// the guard in force again behind a routine that may have set something else, and ask whether
     /// a setting made of the session what the judge understood. Not at once: what that statement
     /// left, such as warnings, may be asked for. Where readgate has answered it with an error, that
-    /// is what is asked for.
-    pub(super) async fn settle_for(&mut self, next: &ReadPermit) -> Result<(), Ending> {
+    /// is what is asked for. False: it was judged for a session that is another one now.
+    pub(super) async fn settle_for(&mut self, next: &ReadPermit) -> Result<bool, Ending> {
         let untold = self.untold.take();
         if !self.replica.is_loose && !self.facts.is_foretold() && untold.is_none() {
-            return Ok(());
+            return Ok(true);
         }
         if next.asks_diagnostics() && (!self.facts.is_foretold() || next.reads_alike()) {
             return match untold {
-                Some(err) => Box::pin(self.retell(&err)).await,
-                None => Ok(()),
+                Some(err) => Box::pin(self.retell(&err)).await.map(|()| true),
+                None => Ok(true),
             };
         }
         if !self.replica.is_loose {
             return match self.facts.is_foretold() {
-                true => Box::pin(self.confirm()).await,
-                false => Ok(()),
+                true => Box::pin(self.confirm()).await.map(|()| true),
+                false => Ok(true),
             };
         }
-        Box::pin(self.resync()).await.map_err(|ending| {
+        let before = self.facts.clone();
+        Box::pin(self.tighten()).await?;
+        Ok(self.facts.judges_like(&before))
+    }
+
+    /// The same before a text is judged, behind a routine: on MariaDB that may have left another
+    /// default schema. A text that asks what the routine has said names nothing, and goes first.
+    pub(super) async fn settle_before(
+        &mut self,
+        command: Command,
+        text: &Bytes,
+    ) -> Result<(), Ending> {
+        if !self.replica.is_loose {
+            return Ok(());
+        }
+        let settled = Box::pin(self.tighten_unless_asked(text)).await;
+        refuse::unless_ended(self, command, text, settled).await
+    }
+
+    async fn tighten_unless_asked(&mut self, text: &Bytes) -> Result<(), Ending> {
+        let asking = aside::look(self, text, |judge, facts, text| {
+            let verdicts = judge.judge_several(facts, text.clone());
+            matches!(verdicts.first(), Some(Verdict::Allow(permit)) if permit.asks_diagnostics())
+        });
+        match asking.await? {
+            true => Ok(()),
+            false => self.tighten().await,
+        }
+    }
+
+    /// Reads back what a routine has left of the session, which is read-only again.
+    async fn tighten(&mut self) -> Result<(), Ending> {
+        self.resync().await.map_err(|ending| {
             let fault = ReplicaFault::Guard("behind a routine".to_owned());
             let farewell = fault.err_packet(&self.daemon.pool.target.name);
             Ending { farewell: ending.farewell.or(Some(farewell)), ..ending }

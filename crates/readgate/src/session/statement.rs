@@ -13,7 +13,7 @@ use mysql_wire::error_code::{ER_MALFORMED_PACKET, ER_UNKNOWN_ERROR, ER_WRONG_ARG
 use mysql_wire::packet::is_packet_of;
 use mysql_wire::prepare::PrepareOk;
 use mysql_wire::response::{Caps, Expect, Over, ResponseEnd, ResponseWalker};
-use sql_judge::{Footprint, ReadPermit, SessionFacts, Verdict};
+use sql_judge::{Footprint, Judge, ReadPermit, SessionFacts, Verdict};
 
 use super::carried::{Carried, NOTHING};
 use super::command::Came;
@@ -39,6 +39,7 @@ pub async fn query(
     if let Some(wish) = password::wish(session, &text) {
         return Box::pin(password::choose(session, wish)).await;
     }
+    session.settle_before(Command::Query, &text).await?;
     // Of one alone no list is made.
     let may_be_several = session.multi_statements;
     let judging = aside::look(session, &text, move |judge, facts, text| match may_be_several {
@@ -62,7 +63,7 @@ pub async fn query(
                 run.to_the_end(session, received).await?.succeeded
             }
             Verdict::Absorb(absorbed) => {
-                refuse::absorb(session, &text, absorbed, more_after).await?
+                refuse::absorb(session, Command::Query, &text, (absorbed, more_after)).await?
             }
             Verdict::Own(own) => Box::pin(own::run(session, own, received, more_after)).await?,
             Verdict::Deny(denial) => {
@@ -83,8 +84,7 @@ pub async fn init_db(
     schema: Bytes,
     received: Instant,
 ) -> Result<(), Ending> {
-    let verdict = session.judge.judge_init_db(&session.facts, schema.clone());
-    command_with_text(session, Command::InitDb, schema, verdict, received).await
+    command_with_text(session, Command::InitDb, schema, Judge::judge_init_db, received).await
 }
 
 /// COM_FIELD_LIST: a table's name and a pattern.
@@ -93,24 +93,24 @@ pub async fn field_list(
     body: Bytes,
     received: Instant,
 ) -> Result<(), Ending> {
-    let verdict = session.judge.judge_field_list(&session.facts, body.clone());
-    command_with_text(session, Command::FieldList, body, verdict, received).await
+    command_with_text(session, Command::FieldList, body, Judge::judge_field_list, received).await
 }
 
 async fn command_with_text(
     session: &mut Session<'_>,
     command: Command,
     text: Bytes,
-    verdict: Verdict,
+    judge: fn(&Judge, &SessionFacts, Bytes) -> Verdict,
     received: Instant,
 ) -> Result<(), Ending> {
-    match verdict {
+    session.settle_before(command, &text).await?;
+    match judge(&session.judge, &session.facts, text.clone()) {
         Verdict::Allow(permit) => {
             Run::of_text(command, &permit, false).to_the_end(session, received).await.map(|_| ())
         }
         Verdict::Deny(denial) => refuse::deny(session, command, &text, &denial).await,
         Verdict::Absorb(absorbed) => {
-            refuse::absorb(session, &text, &absorbed, false).await.map(|_| ())
+            refuse::absorb(session, command, &text, (&absorbed, false)).await.map(|_| ())
         }
         Verdict::Own(own) => Box::pin(own::run(session, &own, received, false)).await.map(|_| ()),
     }
@@ -255,10 +255,7 @@ impl<'p> Run<'p> {
         if passed.stopped {
             Box::pin(limits::take_late_stop(session)).await?;
         }
-        let error = match &end {
-            ResponseEnd::Ok(_) => None,
-            ResponseEnd::Err(err) => Some(err.code),
-        };
+        let error = if let ResponseEnd::Err(err) = &end { Some(err.code) } else { None };
         match (footprint, self.command) {
             (Some(footprint), Command::Query | Command::InitDb) => {
                 session.traces.after(footprint, &walker, &end, &named);
@@ -275,17 +272,18 @@ impl<'p> Run<'p> {
     async fn begin(&self, session: &mut Session<'_>) -> Result<Option<Begun>, Ending> {
         let stale = session.daemon.walls.load().stale.clone();
         if let Some(stale) = stale {
-            refuse::stale(session, self.command, self.permit, &stale).await?;
-            return Ok(None);
+            return refuse::stale(session, self.command, self.permit, &stale).await.map(|()| None);
         }
         let settled = session.settle_for(self.permit).await;
-        self.unless_ended(session, settled).await?;
+        if !self.unless_ended(session, settled).await? {
+            return refuse::moved(session, self.command, self.permit).await.map(|()| None);
+        }
         let caps = match limits::caps(session, self.got()) {
             Ok(caps) => caps,
             Err(err) => {
                 let (text, cause) = (self.permit.text(), ("bytes_per_day", self.permit.kind()));
-                refuse::limited(session, self.command, text, cause, err).await?;
-                return Ok(None);
+                let told = refuse::limited(session, self.command, text, cause, err).await;
+                return told.map(|()| None);
             }
         };
         let looked = self.look_ahead(session).await;
