@@ -98,7 +98,7 @@ const LATE: [(u16, u32, u32); 6] = [
     (64, 80_021, 120_300),
     (128, 80_024, 101_100),
     (256, 0, 100_600),
-    (512, 90_700, 0),
+    (512, 90_704, 0),
 ];
 /// The bit of functions that MySQL has no more from this version on.
 const GONE: u16 = 16;
