@@ -18,6 +18,14 @@ const QUERIES: &[&str] = &[
     "SELECT b FROM t UNION SELECT 1 AS a FROM t GROUP BY ",
 ];
 
+/// MySQL has QUALIFY with one of its optimizers.
+const MYSQL_QUERIES: &[&str] = &[
+    "SELECT /*+ SET_VAR(optimizer_switch = 'hypergraph_optimizer=on') */ \
+     1 AS a, RANK() OVER () AS r FROM t QUALIFY r AND ",
+    "SELECT /*+ SET_VAR(optimizer_switch = 'hypergraph_optimizer=on') */ \
+     b AS a, MAX(b) FROM t GROUP BY b QUALIFY RANK() OVER () AND ",
+];
+
 const ITEMS: &[&str] = &[
     "a",
     "A DESC",
@@ -90,8 +98,9 @@ pub(crate) fn run(session: &mut Session) {
     assert!(session.run(b"SET sql_mode = ''"));
     let facts = session.facts().expect("the judge knows it");
     let (mut succeeded, mut faults) = (0, Vec::new());
-    let made =
-        QUERIES.iter().flat_map(|query| ITEMS.iter().map(move |item| format!("{query}{item}")));
+    let own = if session.is_mysql() { MYSQL_QUERIES } else { &[] };
+    let queries = QUERIES.iter().chain(own);
+    let made = queries.flat_map(|query| ITEMS.iter().map(move |item| format!("{query}{item}")));
     let all: Vec<String> = made.chain(AMBIGUOUS.iter().map(|&text| text.to_owned())).collect();
     for text in &all {
         let statement = text.as_bytes();

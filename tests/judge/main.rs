@@ -83,10 +83,21 @@ fn mysql_shows_no_trace_of_mutated_statements() {
 
 #[test]
 fn mariadb_agrees_on_the_statements_of_its_test_suite() {
-    suite::run(|| session::Session::start(Flavour::MariaDb, "mariadb-suite"), 0.99);
+    let suite = suite::Suite::of_mariadb();
+    suite::run(&suite, || session::Session::start(Flavour::MariaDb, "mariadb-suite"), 0.99);
 }
 
 #[test]
 fn mysql_agrees_on_the_statements_of_the_test_suite() {
-    suite::run(|| session::Session::start(Flavour::MySql, "mysql-suite"), 0.99);
+    let suite = suite::Suite::of_mariadb();
+    suite::run(&suite, || session::Session::start(Flavour::MySql, "mysql-suite"), 0.99);
+}
+
+#[test]
+fn mysql_agrees_on_the_statements_of_its_own_test_suite() {
+    let Some(suite) = suite::Suite::of_mysql() else {
+        println!("left out: READGATE_TEST_MYSQL_SUITE names no folder");
+        return;
+    };
+    suite::run(&suite, || session::Session::start(Flavour::MySql, "mysql-own-suite"), 0.998);
 }

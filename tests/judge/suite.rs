@@ -1,5 +1,6 @@
-//! The statements of the MariaDB test suite, as Debian packages it: each file is run in
-//! order by an account with every right, and each statement is judged before it runs.
+//! The statements of the MariaDB test suite, as Debian packages it, and of MySQL's own, where it
+//! is: each file is run in order by an account with every right, and each statement is judged
+//! before it runs.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -42,6 +43,39 @@ const FILES: &[&str] = &[
     "sql_mode",
     "ps",
     "json_table",
+];
+/// Those of MySQL's suite, for what MariaDB lacks or writes otherwise.
+const MYSQL_FILES: &[&str] = &[
+    "t/window_functions",
+    "t/lead_lag",
+    "t/nth",
+    "t/group_by",
+    "t/group_by_hypergraph",
+    "t/olap",
+    "t/qualify_hypergraph",
+    "t/having",
+    "t/order_by_all",
+    "t/query_expression",
+    "t/table_value_constructor",
+    "t/union",
+    "t/derived",
+    "t/with_non_recursive",
+    "t/hash_join",
+    "t/join_nested",
+    "t/row",
+    "t/parser",
+    "t/opt_hints",
+    "t/opt_hints_subquery",
+    "t/explain_tree",
+    "t/regular_expressions_func",
+    "t/func_bitwise_ops",
+    "t/temporal_literal",
+    "t/user_var",
+    "t/gis",
+    "t/gis-precise",
+    "suite/json/t/json_no_table",
+    "suite/json/t/json_agg",
+    "suite/json/t/array_index",
 ];
 /// What a server may have done with a statement that the judge lets through.
 const READS: &[&str] = &[
@@ -134,15 +168,35 @@ struct Count {
     columns: Vec<String>,
 }
 
+/// A test suite: where it is, and what of it is run.
+pub(crate) struct Suite {
+    folder: PathBuf,
+    files: &'static [&'static str],
+}
+
+impl Suite {
+    pub(crate) fn of_mariadb() -> Self {
+        Self { folder: suite_folder(), files: FILES }
+    }
+
+    /// MySQL's, whose package is ten times as large: if READGATE_TEST_MYSQL_SUITE names its folder
+    /// `mysql-test`.
+    pub(crate) fn of_mysql() -> Option<Self> {
+        let folder = PathBuf::from(std::env::var_os("READGATE_TEST_MYSQL_SUITE")?);
+        assert!(folder.join("t").is_dir(), "{} is no test suite", folder.display());
+        Some(Self { folder, files: MYSQL_FILES })
+    }
+}
+
 /// Runs the files; at least `agreement` of the digests must be the judge's digest texts. A
 /// server older than the suite may die of what the suite has learnt since: it is started
 /// anew, and the rest of that file left out.
-pub(crate) fn run(start: impl Fn() -> Session, agreement: f64) {
-    let folder = suite_folder();
+pub(crate) fn run(suite: &Suite, start: impl Fn() -> Session, agreement: f64) {
+    let Suite { folder, files } = suite;
     let mut count = Count::default();
     let mut session = start();
     let mut deadly = Vec::new();
-    for file in FILES {
+    for file in *files {
         let path = folder.join(format!("{file}.test"));
         let Ok(text) = std::fs::read(&path) else { continue };
         session.fresh();
@@ -265,17 +319,22 @@ fn calls_stored(session: &mut Session, lower: &str) -> bool {
     names.split(',').any(|name| !name.is_empty() && lower.contains(name))
 }
 
-/// Whether the server's digest is that of this text alone, and whole.
+/// Whether the server's digest is that of this text alone, and whole. The judge's has no hints.
 fn plain_digest(lower: &str) -> bool {
-    let of_another = ["prepare", "execute", "deallocate"].iter().any(|word| lower.contains(word));
+    let other = ["prepare", "execute", "deallocate", "/*+"];
+    let of_another = other.iter().any(|word| lower.contains(word));
     lower.len() < 1000 && !of_another && lower.is_ascii()
 }
 
-/// The reads of the suite, for those who want to make others of them. None if it isn't unpacked.
+/// The reads of the suites, for those who want to make others of them. None of one that isn't
+/// there.
 pub(crate) fn reads() -> Vec<Vec<u8>> {
     const VERBS: [&[u8]; 8] =
         [b"select", b"with", b"(", b"values", b"explain", b"show", b"set", b"analyze"];
-    let files = FILES.iter().map(|file| suite_path().join(format!("{file}.test")));
+    let suites = [Some(Suite { folder: suite_path(), files: FILES }), Suite::of_mysql()];
+    let files = suites.iter().flatten().flat_map(|Suite { folder, files }| {
+        files.iter().map(|file| folder.join(format!("{file}.test")))
+    });
     let texts: Vec<Vec<u8>> = files.filter_map(|path| std::fs::read(path).ok()).collect();
     let found = texts.iter().flat_map(|text| statements(text));
     let is_read = |text: &Vec<u8>| {

@@ -75,7 +75,7 @@ impl Digest<'_> {
     fn add(&mut self, token: Token, next: Token) -> Token {
         match token.kind {
             Kind::End | Kind::Hint => {}
-            Kind::Number => self.number(token),
+            Kind::Number => self.number(token, next),
             Kind::Text => self.text_value(token),
             Kind::Word => self.word(token, next),
             Kind::Name | Kind::QuotedName => self.name(token),
@@ -108,17 +108,62 @@ impl Digest<'_> {
         }
     }
 
-    /// MySQL keeps the position in `ORDER BY 1`, since it names a column; 8.0 doesn't.
-    fn number(&mut self, token: Token) {
+    /// MySQL keeps the positions in `ORDER BY 1, 2`, since they name columns; 8.0 doesn't.
+    fn number(&mut self, token: Token, next: Token) {
         const FIRST_BEHIND_8_0: u32 = 80_100;
         let digits = self.lexer.bytes(token);
-        let after_by = self.pieces.last() == Some(&Piece::Other("BY".to_owned()));
         let keeps = self.mode.is_mysql() && self.mode.server.number >= FIRST_BEHIND_8_0;
-        if after_by && keeps && digits.iter().all(u8::is_ascii_digit) {
+        let is_position = keeps
+            && digits.iter().all(u8::is_ascii_digit)
+            && self.begins_item()
+            && self.ends_item(next);
+        if is_position {
             return self.other(&String::from_utf8_lossy(digits));
         }
         self.drop_signs();
         self.value();
+    }
+
+    /// Whether an item of ORDER BY, GROUP BY or PARTITION BY is next. Behind a value it is one more
+    /// of those to the servers.
+    fn begins_item(&self) -> bool {
+        const ENDS_LIST: &str = "SELECT FROM VALUES HAVING QUALIFY WINDOW LIMIT INTO";
+        match self.pieces.as_slice() {
+            [.., Piece::Value | Piece::Values, _] => return false,
+            [.., comma] if *comma == symbol(b',') => {}
+            [.., by] => return *by == Piece::Other("BY".to_owned()),
+            [] => return false,
+        }
+        let mut closed = 0_usize;
+        for piece in self.pieces.iter().rev() {
+            let Piece::Other(text) = piece else { continue };
+            match text.as_str() {
+                ")" => closed += 1,
+                "(" if closed == 0 => return false,
+                "(" => closed -= 1,
+                _ if closed > 0 => {}
+                "BY" => return true,
+                word if ENDS_LIST.split(' ').any(|end| end == word) => return false,
+                _ => {}
+            }
+        }
+        false
+    }
+
+    /// Whether a number before this token is a whole item. Within an expression it is a value.
+    fn ends_item(&self, next: Token) -> bool {
+        const BEHIND: &str = "ASC DESC LIMIT HAVING QUALIFY WINDOW WITH ORDER UNION EXCEPT \
+            INTERSECT INTO FOR LOCK SEPARATOR ROWS RANGE GROUPS";
+        match next.kind {
+            Kind::End => true,
+            Kind::Symbol => [b',', b')', b';'].iter().any(|&end| next.is(end)),
+            Kind::Word => {
+                let word = self.lexer.bytes(next).to_ascii_uppercase();
+                BEHIND.split(' ').any(|known| known.as_bytes() == word)
+            }
+            Kind::Name | Kind::QuotedName | Kind::Text | Kind::Number => false,
+            Kind::UserVariable | Kind::AtAt | Kind::Hint => false,
+        }
     }
 
     /// MariaDB has no word for `x''` and `b''` in its digests.
@@ -325,6 +370,7 @@ fn canonical(upper: &str) -> &str {
         "DESCRIBE" => "EXPLAIN",
         "DISTINCT" => "DISTINCTROW",
         "FLOAT" => "FLOAT4",
+        "GEOMCOLLECTION" => "GEOMETRYCOLLECTION",
         "DOUBLE" => "FLOAT8",
         "INT" | "INT4" => "INTEGER",
         "BIGINT" => "INT8",
@@ -337,5 +383,43 @@ fn canonical(upper: &str) -> &str {
         "VARIANCE" => "VAR_POP",
         "SESSION_USER" | "USER" => "SYSTEM_USER",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::ServerVersion;
+
+    fn digest(server: &str, text: &str) -> String {
+        let server = ServerVersion::from_greeting(server.as_bytes()).unwrap();
+        let facts = SessionFacts::new(server, b"", 255, None).unwrap();
+        digest_text(&facts, text.as_bytes())
+    }
+
+    #[test]
+    fn numbers_stay_as_positions_alone() {
+        for (items, expected) in [
+            ("1", "1"),
+            ("1, 2", "1 , 2"),
+            ("1 DESC, a, 2 ASC LIMIT 5, 6", "1 DESC , `a` , 2 ASC LIMIT ?, ..."),
+            ("COUNT(*), 1", "COUNT ( * ) , 1"),
+            ("'x', 1", "?, ..."),
+            ("(1), -2", "(?) , ?"),
+            ("ABS(a, 1), 2", "`ABS` ( `a` , ? ) , 2"),
+            // Part of an expression they are values.
+            ("4711 = a", "? = `a`"),
+            ("1, 4711 - a", "1 , ? - `a`"),
+            ("4711 IN (a)", "? IN ( `a` )"),
+            ("4711 IS NULL, 1 + 1", "? IS NULL , ? + ?"),
+            ("4711 COLLATE b", "? COLLATE `b`"),
+        ] {
+            let found = digest("9.7.4", &format!("SELECT * FROM t ORDER BY {items}"));
+            assert_eq!(found, format!("SELECT * FROM `t` ORDER BY {expected}"));
+        }
+        for server in ["8.0.43", "10.11.14-MariaDB"] {
+            let found = digest(server, "SELECT a FROM t ORDER BY 1");
+            assert_eq!(found.trim_end(), "SELECT `a` FROM `t` ORDER BY ?");
+        }
     }
 }

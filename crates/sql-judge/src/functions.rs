@@ -92,12 +92,13 @@ pub(crate) enum Spelling {
 /// Bits of functions that came with a version: the first of MySQL and of MariaDB that has
 /// them. Of MariaDB these are the versions with long support. Spatial functions that came with
 /// MySQL 8.0.23 count as those of 8.0.24, and those of 8.0.12 to 8.0.16 as of 8.0.17.
-const LATE: [(u16, u32, u32); 5] = [
+const LATE: [(u16, u32, u32); 6] = [
     (8, 90_000, 110_400),
     (32, 80_017, 110_800),
     (64, 80_021, 120_300),
     (128, 80_024, 101_100),
     (256, 0, 100_600),
+    (512, 90_704, 0),
 ];
 /// The bit of functions that MySQL has no more from this version on.
 const GONE: u16 = 16;

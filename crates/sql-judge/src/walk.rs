@@ -19,6 +19,9 @@ const MAX_LEVELS: usize = 1024;
 /// From here on MySQL has window functions, and reserves their words.
 const MYSQL_WITH_WINDOWS: u32 = 80_002;
 
+/// From here on MySQL has QUALIFY, and reserves it.
+const MYSQL_WITH_QUALIFY: u32 = 80_400;
+
 /// How far a WITH has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum With {
@@ -315,7 +318,9 @@ impl<'t> Walk<'t> {
         }
         let before = self.before;
         let path = self.path();
-        let is_call = self.token.is(b'(') && !word.takes_parenthesis();
+        let [earlier, _] = before;
+        let is_list = word == K::SETS && earlier.is_word(K::GROUPING);
+        let is_call = self.token.is(b'(') && !word.takes_parenthesis() && !is_list;
         // `WINDOW w AS (...), v AS (...)`: windows go on where tables would.
         if level.is_query && (self.as_parenthesis_follows() || self.begins_windows(path)) {
             self.change(|level| (level.wants_table, level.place) = (false, Place::Other));
@@ -391,6 +396,9 @@ impl<'t> Walk<'t> {
                 self.change(|level| level.place = place);
             }
             K::HAVING => self.ends_from(Place::Having),
+            K::QUALIFY if self.sight.is_mysql_since(MYSQL_WITH_QUALIFY) => {
+                self.ends_from(Place::Having);
+            }
             K::WITH if is_start && !level.is_query => {
                 self.change(|level| (level.in_from, level.wants_table) = (false, false));
                 self.bump();

@@ -106,6 +106,7 @@ pub(super) const GROUPS: &[(u16, u16, Class, &str)] = &[
     (67, 7, Class::Pure, "JSON_VALUE"),
     (129, 71, Class::Pure, "ST_COLLECT"),
     (135, 0, Class::Pure, "ST_HAUSDORFFDISTANCE ST_LINEINTERPOLATEPOINT ST_POINTATDISTANCE"),
+    (519, 0, Class::Pure, "VERSION_WITH_UPDATE"),
     (7, 7, Class::Sequence, "LASTVAL NEXTVAL SETVAL"),
     (3, 3, Class::Shaped(Shape::Columns), "JSON_TABLE"),
     (3, 7, Class::Shaped(Shape::Pair), "POINT"),

@@ -130,8 +130,14 @@ impl Parser<'_> {
         if self.groups(name, walk) || after_operand || after_word {
             return Ok(Call::Group);
         }
+        // `WITH point (x, y, z) AS (`
+        if self.names_common_table() {
+            return Ok(Call::MaybeColumns);
+        }
         let server = self.session.server();
         match functions::find(server, &self.called_name(name), self.spelling(name)) {
+            // Words of MySQL's grammar, never a stored function's names.
+            Some(Class::Shaped(_)) if self.is_mysql() => Ok(Call::BuiltIn(Class::Pure)),
             Some(class) => Ok(Call::BuiltIn(class)),
             None if self.is_allowed_in_schema(name) => Ok(Call::Allowed),
             None => Ok(Call::MaybeColumns),
@@ -147,7 +153,12 @@ impl Parser<'_> {
             Keyword::AGAINST => std::mem::take(&mut walk.in_match),
             Keyword::ROLLUP | Keyword::COLUMNS | Keyword::OF | Keyword::ESCAPE => self.is_mysql(),
             // Names to an earlier MySQL or MariaDB.
-            Keyword::LATERAL | Keyword::INTERSECT => is_reserved(),
+            Keyword::LATERAL | Keyword::INTERSECT | Keyword::QUALIFY | Keyword::CUBE => {
+                is_reserved()
+            }
+            // `GROUPING SETS (`, `TABLESAMPLE SYSTEM (`
+            Keyword::SETS => self.follows_reserved(Keyword::GROUPING),
+            Keyword::SYSTEM | Keyword::BERNOULLI => self.follows_reserved(Keyword::TABLESAMPLE),
             Keyword::VECTOR => self.is_mysql() && is_since(90_000),
             Keyword::RETURNING => is_reserved() || is_since(80_021),
             Keyword::OFFSET => is_reserved() || self.is_mysql(),
@@ -157,6 +168,19 @@ impl Parser<'_> {
             Keyword::MINUS => self.session.lex_mode().oracle && is_since(100_600),
             keyword => keyword.takes_parenthesis(),
         }
+    }
+
+    /// Whether this word stands before the name before the parenthesis, and can be no name here.
+    fn follows_reserved(&self, word: Keyword) -> bool {
+        let [_, previous, ..] = self.before();
+        previous.is_word(word) && is_reserved(self.session.lex_mode(), self.bytes(previous))
+    }
+
+    /// Whether the name before the parenthesis is that of a common table expression: WITH and
+    /// RECURSIVE are reserved to all servers.
+    fn names_common_table(&self) -> bool {
+        let [_, previous, ..] = self.before();
+        previous.is_word(Keyword::WITH) || previous.is_word(Keyword::RECURSIVE)
     }
 
     /// Whether the name before the parenthesis stands where options of SELECT do.

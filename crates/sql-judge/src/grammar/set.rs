@@ -84,7 +84,7 @@ impl Parser<'_> {
         match self.token.keyword {
             K::NAMES => self.names(),
             K::CHARSET => self.charset(),
-            K::CHARACTER => {
+            K::CHARACTER | K::CHAR => {
                 self.advance()?;
                 if !self.is_word(K::SET) {
                     return Err(self.unexpected());
@@ -262,7 +262,7 @@ impl Parser<'_> {
         self.client_charset(names, &value)
     }
 
-    /// `CHARSET x`, `CHARACTER SET x`
+    /// `CHARSET x`, `CHARACTER SET x`, `CHAR SET x`
     fn charset(&mut self) -> Rule<Item> {
         let word = self.bump()?;
         if self.eat(K::DEFAULT)? {

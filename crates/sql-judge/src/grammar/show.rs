@@ -11,7 +11,7 @@ use crate::verdict::{OwnStatement, StatementKind};
 #[rustfmt::skip]
 const SUBJECTS: &[&[K]] = &[
     &[K::AUTHORS], &[K::BINARY, K::LOGS], &[K::BINARY, K::LOG, K::STATUS], &[K::BINLOG, K::EVENTS],
-    &[K::BINLOG, K::STATUS], &[K::CHARACTER, K::SET], &[K::CHARSET], &[K::CLIENT_STATISTICS],
+    &[K::BINLOG, K::STATUS], &[K::CHAR, K::SET], &[K::CHARACTER, K::SET], &[K::CHARSET], &[K::CLIENT_STATISTICS],
     &[K::COLLATION], &[K::COLUMNS], &[K::CONTRIBUTORS], &[K::COUNT], &[K::CREATE, K::DATABASE],
     &[K::CREATE, K::EVENT], &[K::CREATE, K::FUNCTION], &[K::CREATE, K::LIBRARY],
     &[K::CREATE, K::PACKAGE], &[K::CREATE, K::PROCEDURE], &[K::CREATE, K::SCHEMA],

@@ -37,6 +37,30 @@ fn an_alias_hides_a_column_only_where_servers_look_for_aliases_first() {
 }
 
 #[test]
+fn names_behind_qualify_are_those_of_having() {
+    for (text, expected) in [
+        ("SELECT a FROM t QUALIFY RANK() OVER (ORDER BY b) > c", "t.a t.b t.c"),
+        ("SELECT a AS x, RANK() OVER () AS r FROM t QUALIFY r > 1 AND x", "t.a"),
+        ("SELECT b AS a FROM t QUALIFY MAX(b) OVER (PARTITION BY a) > 1", "t.a t.b"),
+        (
+            "SELECT a FROM t GROUP BY a HAVING b QUALIFY MAX(c) OVER () ORDER BY d",
+            "t.a t.b t.c t.d",
+        ),
+        ("SELECT a AS x FROM t GROUP BY GROUPING SETS ((x), (b))", "?.x t.a t.b"),
+        ("SELECT a AS x FROM t GROUP BY CUBE (x, b)", "?.x t.a t.b"),
+        ("SELECT a FROM t TABLESAMPLE SYSTEM (@n), u AS x TABLESAMPLE BERNOULLI (9)", "?.a"),
+    ] {
+        assert_eq!(columns(text), expected, "{text}");
+    }
+    let earlier = to("8.3.0", "SELECT qualify.a FROM t qualify WHERE b");
+    assert_eq!(earlier.columns, ["t.a", "t.b"]);
+    assert_eq!(
+        to("9.7.4", "SELECT GROUPING(a) FROM t GROUP BY GROUPING SETS ((a))").functions,
+        ["grouping"]
+    );
+}
+
+#[test]
 fn behind_group_by_and_in_parentheses_an_alias_may_be_a_column() {
     for (text, expected) in [
         ("SELECT 1 AS a FROM t ORDER BY (a) + 1", "?.a"),

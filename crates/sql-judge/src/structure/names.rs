@@ -18,8 +18,9 @@ impl Reader<'_> {
         let word = self.walk.bytes(first);
         if is_bare && first.kind == Kind::Word && is_reserved(self.mode, word) {
             // `t NATURAL JOIN u` compares columns that it doesn't name.
-            let is_mode = || self.walk.bytes(name.next).eq_ignore_ascii_case(b"LANGUAGE");
-            if word.eq_ignore_ascii_case(b"NATURAL") && !is_mode() {
+            let is_mode = |next| self.walk.bytes(next).eq_ignore_ascii_case(b"LANGUAGE");
+            let joins = name.next.is_name() && !is_mode(name.next);
+            if word.eq_ignore_ascii_case(b"NATURAL") && joins {
                 self.all_columns();
             }
             return self.note_interval(word);

@@ -154,7 +154,8 @@ impl Place {
 
     /// What names are within parentheses that open here, behind this token.
     pub(super) fn inside(self, before: Token) -> Self {
-        let is_call = before.is_name() && !before.keyword.takes_parenthesis();
+        let is_sets = before.is_word(K::SETS);
+        let is_call = before.is_name() && !before.keyword.takes_parenthesis() && !is_sets;
         match self {
             Self::Table => Self::Parts,
             Self::Using => Self::Joined,
@@ -162,7 +163,8 @@ impl Place {
             Self::Arguments | Self::Made if before.is_word(K::COLUMNS) => Self::Made,
             // `ORDER BY (x)` is the alias, `ORDER BY (x) + 1` and `ORDER BY y IN (x)` the column.
             Self::Order | Self::Group if !is_call && !before.is_word(K::OVER) => Self::Group,
-            Self::Having if !is_call => self,
+            // In QUALIFY a window's columns come before aliases.
+            Self::Having if !is_call && !before.is_word(K::OVER) => self,
             Self::United | Self::Type => self,
             _ if before.is_word(K::CONVERT) => Self::Converted,
             Self::Other
