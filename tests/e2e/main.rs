@@ -54,6 +54,7 @@ mod limits;
 mod log;
 mod meddled;
 mod metrics;
+mod moves;
 mod notices;
 mod ops;
 mod orders;

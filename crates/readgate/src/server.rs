@@ -159,6 +159,9 @@ fn ops_logins(config: &Config) -> Result<ops::Logins, StartFault> {
 fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
     let heartbeat = config.replica.heartbeat_query.clone();
     tokio::spawn(vital(replica_watch::watch(Arc::clone(daemon), heartbeat)));
+    if config.replica.refuse_writable {
+        tokio::spawn(vital(replica_watch::elsewhere::watch(Arc::clone(daemon))));
+    }
     tokio::spawn(vital(reload::validity::watch(Arc::clone(daemon))));
     tokio::spawn(vital(feeds::watch(Arc::clone(daemon))));
     tokio::spawn(vital(usage::keep_noted(Arc::clone(daemon))));
