@@ -171,6 +171,7 @@ fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
         tokio::spawn(vital(reload::watch_identities(Arc::clone(daemon), identities.refresh)));
     }
     tokio::spawn(vital(notify::keep_watchdog(Arc::clone(&daemon.workers))));
+    tokio::spawn(vital(notify::keep_telling()));
 }
 
 /// The ledger ends last, and what is left of it to be sent goes out.
