@@ -103,8 +103,13 @@ impl Balancer {
                 self.send(&mut socket, &header[..length])?;
                 self.hears_nothing(socket)
             }
-            Wrong | Check => {
+            Check => {
                 self.send(&mut socket, &header)?;
+                self.hears_nothing(socket)
+            }
+            Wrong => {
+                // The first wrong byte may end the connection.
+                let _ = self.send(&mut socket, &header);
                 self.hears_nothing(socket)
             }
         }
