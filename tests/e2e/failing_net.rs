@@ -177,21 +177,7 @@ impl Scene {
     }
 
     fn wait_until_all_have_left(&self) {
-        const GAUGES: [&str; 3] =
-            ["connections_open ", "sessions{", "pool_connections{state=\"in_use\"} "];
-        let is_one = |line: &&str| {
-            let name = line.strip_prefix("readgate_").unwrap_or_default();
-            GAUGES.iter().any(|gauge| name.starts_with(gauge))
-        };
-        wait_until_ok("all have left", SOON, || {
-            let (_, metrics) = self.readgate.http("/metrics").ok_or("no metrics")?;
-            let mut gauges = metrics.lines().filter(is_one);
-            let is_there = gauges.clone().next().is_some();
-            let left = gauges.find(|line| !line.ends_with(" 0")).unwrap_or_default();
-            let files = self.readgate.footprint().descriptors;
-            let is_none = is_there && left.is_empty() && files <= self.files;
-            if is_none { Ok(()) } else { Err(format!("{left} {files} files")) }
-        });
+        wait_until_all_have_left(&self.readgate, self.files);
     }
 
     /// Nothing turns round and round.
@@ -217,13 +203,7 @@ impl Scene {
         self.net.fail(10, CALLS);
         self.net.hang_names();
         assert!(self.readgate.stop(SOON).success());
-        let ledger = self.readgate.directory.join("ledger").display().to_string();
-        let verified = run(&["ledger", "verify", &ledger], "");
-        assert!(verified.status.success(), "{verified:?}");
-        let found = run(&["ledger", "search", "--with-text", &ledger], "");
-        let found = String::from_utf8(found.stdout).expect("UTF-8");
-        let records = found.lines().map(|line| serde_json::from_str(line).expect("a record"));
-        let records: Vec<Value> = records.collect();
+        let records = verified(&self.readgate);
         assert!(of(&records, "source_denied").next().is_some());
         let told = of(&records, "outcome").map(|outcome| (number(&outcome["intent"]), outcome));
         let outcomes: HashMap<u64, &Value> = told.collect();
@@ -256,11 +236,40 @@ impl Scene {
     }
 }
 
-fn of<'r>(records: &'r [Value], event: &'static str) -> impl Iterator<Item = &'r Value> {
+/// Nobody is there, and no more files than so many are open.
+pub(crate) fn wait_until_all_have_left(readgate: &Readgate, files: usize) {
+    const GAUGES: [&str; 3] =
+        ["connections_open ", "sessions{", "pool_connections{state=\"in_use\"} "];
+    let is_one = |line: &&str| {
+        let name = line.strip_prefix("readgate_").unwrap_or_default();
+        GAUGES.iter().any(|gauge| name.starts_with(gauge))
+    };
+    wait_until_ok("all have left", SOON, || {
+        let (_, metrics) = readgate.http("/metrics").ok_or("no metrics")?;
+        let mut gauges = metrics.lines().filter(is_one);
+        let is_there = gauges.clone().next().is_some();
+        let left = gauges.find(|line| !line.ends_with(" 0")).unwrap_or_default();
+        let open = readgate.footprint().descriptors;
+        let is_none = is_there && left.is_empty() && open <= files;
+        if is_none { Ok(()) } else { Err(format!("{left} {open} files")) }
+    });
+}
+
+/// All records of a ledger that verifies.
+pub(crate) fn verified(readgate: &Readgate) -> Vec<Value> {
+    let ledger = readgate.directory.join("ledger").display().to_string();
+    let verified = run(&["ledger", "verify", &ledger], "");
+    assert!(verified.status.success(), "{verified:?}");
+    let found = run(&["ledger", "search", "--with-text", &ledger], "");
+    let found = String::from_utf8(found.stdout).expect("UTF-8");
+    found.lines().map(|line| serde_json::from_str(line).expect("a record")).collect()
+}
+
+pub(crate) fn of<'r>(records: &'r [Value], event: &'static str) -> impl Iterator<Item = &'r Value> {
     records.iter().filter(move |record| record["event"] == event)
 }
 
-fn number(value: &Value) -> u64 {
+pub(crate) fn number(value: &Value) -> u64 {
     value.as_u64().expect("a number")
 }
 
@@ -383,7 +392,7 @@ impl Guest {
 }
 
 /// Whatever fails, a client is answered or hears that it isn't.
-fn not_late(error: Option<io::Error>) {
+pub(crate) fn not_late(error: Option<io::Error>) {
     if let Some(error) = error {
         assert!(
             !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
@@ -393,10 +402,14 @@ fn not_late(error: Option<io::Error>) {
 }
 
 fn enter(port: u16, ca_file: &Path, user: &str) -> Option<RawClient> {
-    let login = Login::user(user, USER_PASSWORD);
+    try_enter(port, ca_file, &Login::user(user, USER_PASSWORD))
+}
+
+/// `None` whatever it is that fails.
+pub(crate) fn try_enter(port: u16, ca_file: &Path, login: &Login) -> Option<RawClient> {
     let mut client = RawClient::connect(port).ok()?;
-    client.start_tls(ca_file, &login).ok()?;
-    client.try_login(&login).ok()?.ok()?;
+    client.start_tls(ca_file, login).ok()?;
+    client.try_login(login).ok()?.ok()?;
     Some(client)
 }
 

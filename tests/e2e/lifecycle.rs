@@ -378,3 +378,19 @@ fn a_service_manager_is_told_of_each_step_before_mariadb() {
     told(&manager, "STOPPING=1");
     assert!(wait_for("readgate ends", LONG, || daemon.ended()).success());
 }
+
+/// Otherwise a daemon that serves would be ended for one that never began to.
+#[test]
+fn a_service_manager_that_could_not_be_told_is_told_later_before_mariadb() {
+    let stage = readgate_tests::stage::stage(readgate_tests::server::Flavour::MariaDb);
+    let (directory, config) = stage.own_config("notified_later");
+    let socket = directory.join("notify");
+    let environment = [("NOTIFY_SOCKET", socket.display().to_string())];
+    let mut readgate = Readgate::start_with(&directory, config, &environment);
+    assert_eq!(stage.enter(&readgate, "alice").query("SELECT 1").value(), "1");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(LONG)).unwrap();
+    told(&manager, "READY=1");
+    assert!(readgate.stop(LONG).success());
+    told(&manager, "STOPPING=1");
+}

@@ -25,7 +25,7 @@ use crate::reloads::{reload, written};
 
 pub(crate) const GIVEN: &str = "Xk3-handed.over_Once,by-an.operator_44-letters";
 const CHOSEN: &str = "Vk7-quiet.Lantern_2x,over-the.harbour_at-9pm'";
-const POLICY: CredentialPolicy = CredentialPolicy {
+pub(crate) const POLICY: CredentialPolicy = CredentialPolicy {
     collect_within: Duration::from_secs(14 * 86_400),
     valid_for: Some(Duration::from_secs(30 * 86_400)),
     warn_before: Duration::from_secs(86_400),

@@ -31,10 +31,16 @@ impl Meddler {
         Self::start(server, &[], |_| true)
     }
 
+    /// The same at an address of its own.
+    pub fn honest_at(address: &str, port: u16, server: u16) -> Self {
+        let listener = TcpListener::bind((address, port)).expect("the port is free there too");
+        Self::between(listener, server, &[], Ends::Passed, |_| true)
+    }
+
     /// Passes everything on but the ends of connections that the server has closed: as where a host
     /// goes without a word, and another one comes in its place.
     pub fn without_ends(server: u16) -> Self {
-        Self::between(server, &[], Ends::Withheld, |_| true)
+        Self::between(anywhere(), server, &[], Ends::Withheld, |_| true)
     }
 
     /// Has an answer changed: the first bytes that come once readgate has sent these texts, one
@@ -44,16 +50,16 @@ impl Meddler {
         texts: &'static [&'static str],
         change: impl Fn(&mut Vec<u8>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self::between(server, texts, Ends::Passed, change)
+        Self::between(anywhere(), server, texts, Ends::Passed, change)
     }
 
     fn between(
+        listener: TcpListener,
         server: u16,
         texts: &'static [&'static str],
         ends: Ends,
         change: impl Fn(&mut Vec<u8>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (server, change) = (Arc::new(AtomicU16::new(server)), Arc::new(change));
         let way = Arc::clone(&server);
@@ -73,6 +79,10 @@ impl Meddler {
     pub fn lead_to(&self, server: u16) {
         self.server.store(server, Ordering::SeqCst);
     }
+}
+
+fn anywhere() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").expect("a port")
 }
 
 fn stand_between(

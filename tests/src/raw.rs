@@ -78,7 +78,11 @@ impl RawClient {
     /// Connects and reads the greeting; `Err` with [`io::ErrorKind::ConnectionRefused`] and a
     /// [`ServerError`] in it if an ERR came in its place.
     pub fn connect(port: u16) -> io::Result<Self> {
-        let mut socket = TcpStream::connect(("127.0.0.1", port))?;
+        Self::over(TcpStream::connect(("127.0.0.1", port))?)
+    }
+
+    /// The same over a connection that is there already.
+    pub fn over(mut socket: TcpStream) -> io::Result<Self> {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(Duration::from_secs(60)))?;
         let (sequence_id, payload) = read_payload(&mut socket)?;

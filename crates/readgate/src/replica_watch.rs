@@ -1,6 +1,7 @@
 //! Looks at the replica now and then: is it there, how far is it behind, is it still the same
 //! version, and do the walls behind the judge stand (the accounts only read, the replica is
 //! read-only)?
+pub mod elsewhere;
 pub mod lag;
 mod walls;
 

@@ -159,6 +159,9 @@ fn ops_logins(config: &Config) -> Result<ops::Logins, StartFault> {
 fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
     let heartbeat = config.replica.heartbeat_query.clone();
     tokio::spawn(vital(replica_watch::watch(Arc::clone(daemon), heartbeat)));
+    if config.replica.refuse_writable {
+        tokio::spawn(vital(replica_watch::elsewhere::watch(Arc::clone(daemon))));
+    }
     tokio::spawn(vital(reload::validity::watch(Arc::clone(daemon))));
     tokio::spawn(vital(feeds::watch(Arc::clone(daemon))));
     tokio::spawn(vital(usage::keep_noted(Arc::clone(daemon))));
@@ -168,6 +171,7 @@ fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
         tokio::spawn(vital(reload::watch_identities(Arc::clone(daemon), identities.refresh)));
     }
     tokio::spawn(vital(notify::keep_watchdog(Arc::clone(&daemon.workers))));
+    tokio::spawn(vital(notify::keep_telling()));
 }
 
 /// The ledger ends last, and what is left of it to be sent goes out.

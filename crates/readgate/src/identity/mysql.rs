@@ -4,6 +4,8 @@
 mod line;
 mod rows;
 
+use std::time::Duration;
+
 use access::store::{Author, HistoryEntry, IdentityStore, Snapshot, differences};
 use access::{
     Change, CredentialPolicy, Identity, SharedBlock, SignOff, StoreError, Timestamp, UserName,
@@ -12,12 +14,15 @@ use config::SharedStore;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, FromRowError};
 use mysql_wire::error_code::ER_NO_SUCH_TABLE;
+use tokio::time::timeout;
 
 use super::text::Unreadable;
 use line::Line;
 use rows::Note;
 
 const VERSION: i64 = 1;
+/// Shorter than what is left for a change: whoever waits hears that it may have been made.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
 const SCHEMA: &str = include_str!("mysql/schema.sql");
 
 /// An identity store in a MySQL.
@@ -139,7 +144,8 @@ async fn begin(connection: &mut Conn) -> Result<u64, Fault> {
 }
 
 async fn commit(connection: &mut Conn) -> Result<(), Fault> {
-    connection.query_drop("COMMIT").await.map_err(Fault::Unsure)
+    let done = timeout(COMMIT_DEADLINE, connection.query_drop("COMMIT")).await;
+    done.map_err(|_| Fault::Late)?.map_err(Fault::Unsure)
 }
 
 /// What went wrong, before it is known where.
@@ -152,6 +158,9 @@ enum Fault {
     /// The answer to COMMIT didn't come.
     #[error(transparent)]
     Unsure(mysql_async::Error),
+    /// Nor has it failed: it may be made as soon as what holds it up, such as a backup, is over.
+    #[error("no answer to COMMIT in time")]
+    Late,
     #[error("a column has another type")]
     Row(#[from] FromRowError),
     #[error(transparent)]
@@ -166,6 +175,7 @@ impl Fault {
         match self {
             Self::Store(error) => error,
             Self::Row(_) | Self::Unreadable(_) => StoreError::Damaged { place, detail },
+            Self::Late => StoreError::Unsure { place, detail },
             Self::Unsure(error) if error.is_fatal() => StoreError::Unsure { place, detail },
             Self::Client(mysql_async::Error::Server(error))
             | Self::Unsure(mysql_async::Error::Server(error)) => match error.code {

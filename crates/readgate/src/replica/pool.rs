@@ -123,7 +123,7 @@ impl Pool {
         earmarked: Option<Warm>,
     ) -> Result<ReplicaSession, ReplicaFault> {
         let session = self.lend_any(wish, earmarked).await?;
-        if session.baseline.server_is_writable && self.target.refuse_writable {
+        if self.is_barred(&session) {
             return Err(ReplicaFault::Writable);
         }
         if session.class != class(wish.client) {
@@ -144,12 +144,20 @@ impl Pool {
         let warm = earmarked.filter(suits).or_else(|| self.shelf().take_for(wish));
         *self.usual.lock().unwrap_or_else(PoisonError::into_inner) = Some(wanted);
         self.fill_later(wanted);
+        // The name may lead elsewhere since that one was promoted.
+        let is_barred = |session: &ReplicaSession| self.is_barred(session);
         if let Some(warm) = warm
             && let Some(opened) = self.open_warm(warm, wish).await
+            && !opened.as_ref().is_ok_and(is_barred)
         {
             return opened;
         }
         self.open(wish).await
+    }
+
+    /// Whether its server takes writes, and config refuses that.
+    fn is_barred(&self, session: &ReplicaSession) -> bool {
+        session.baseline.server_is_writable && self.target.refuse_writable
     }
 
     /// `None` if the connection was of no use. A session that is ready is not logged in anew:
@@ -281,7 +289,9 @@ impl Pool {
         let pool = Arc::clone(self);
         tokio::spawn(async move {
             let ReplicaSession { connection, wish, .. } = session;
-            if let Some(Ok(ready)) = pool.reopen(connection, &wish).await {
+            if let Some(Ok(ready)) = pool.reopen(connection, &wish).await
+                && !pool.is_barred(&ready)
+            {
                 pool.shelve(Warm::ready(ready, source));
             }
         });

@@ -1,10 +1,12 @@
 //! What the service manager is told (sd_notify(3)): ready, reloading, stopping, alive. Does
 //! nothing where there is none. Failing to tell it steers nothing here.
+use std::collections::VecDeque;
 use std::env;
+use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -12,6 +14,15 @@ use tokio::sync::oneshot;
 use tokio::time::{interval, timeout};
 
 use crate::workers::Workers;
+
+/// How soon what could not be told is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// States that wait to be told at most; then the oldest is given up.
+const WAITING: usize = 16;
+
+/// What has not been told yet, oldest first: one that is lost, as where there is no free socket, would
+/// have the service manager take a daemon that serves for one that hangs.
+static UNTOLD: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
 
 /// Clients are served.
 pub(super) fn ready() {
@@ -45,7 +56,8 @@ pub(super) async fn keep_watchdog(workers: Arc<Workers>) {
             all_answer &= matches!(timeout(period / 4, answer).await, Ok(Ok(())));
         }
         if all_answer {
-            tell("WATCHDOG=1");
+            // The next one is soon enough if this one is lost.
+            tell_in_order(&mut VecDeque::from([String::from("WATCHDOG=1")]));
         }
     }
 }
@@ -57,15 +69,42 @@ fn watchdog_period() -> Option<Duration> {
     is_for_us.then(|| Duration::from_micros(micros))
 }
 
+/// Tells again what could not be told.
+pub(super) async fn keep_telling() {
+    let mut ticks = interval(RETRY);
+    while env::var_os("NOTIFY_SOCKET").is_some() {
+        ticks.tick().await;
+        tell_in_order(&mut UNTOLD.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
 fn tell(state: &str) {
-    let Some(place) = env::var_os("NOTIFY_SOCKET") else { return };
-    if let Err(error) = send(place.as_encoded_bytes(), state) {
+    let mut untold = UNTOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    untold.push_back(state.to_owned());
+    if untold.len() > WAITING {
+        untold.pop_front();
+    }
+    tell_in_order(&mut untold);
+}
+
+fn tell_in_order(untold: &mut VecDeque<String>) {
+    let Some(place) = env::var_os("NOTIFY_SOCKET") else { return untold.clear() };
+    if let Err(error) = send_all(place.as_encoded_bytes(), untold) {
         tracing::debug!(%error, "the service manager could not be told");
     }
 }
 
+/// What can't be sent, and all behind it, stays.
+fn send_all(place: &[u8], untold: &mut VecDeque<String>) -> io::Result<()> {
+    while let Some(state) = untold.front() {
+        send(place, state)?;
+        untold.pop_front();
+    }
+    Ok(())
+}
+
 /// `@` stands for the NUL that abstract addresses begin with.
-fn send(place: &[u8], state: &str) -> std::io::Result<()> {
+fn send(place: &[u8], state: &str) -> io::Result<()> {
     let address = match place.strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => {
@@ -96,5 +135,24 @@ mod tests {
         let read = receiver.recv(&mut room).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(room.get(..read).unwrap(), b"STOPPING=1");
+    }
+
+    #[test]
+    fn what_could_not_be_told_is_told_later_in_its_order() {
+        let name = format!("readgate-notify-later-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let place = path.as_os_str().as_encoded_bytes();
+        let mut untold = VecDeque::from(["RELOADING=1", "READY=1"].map(String::from));
+        send_all(place, &mut untold).unwrap_err();
+        assert_eq!(untold.len(), 2);
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        send_all(place, &mut untold).unwrap();
+        let mut room = [0; 64];
+        for told in ["RELOADING=1", "READY=1"] {
+            let read = receiver.recv(&mut room).unwrap();
+            assert_eq!(room.get(..read).unwrap(), told.as_bytes());
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(untold.is_empty());
     }
 }

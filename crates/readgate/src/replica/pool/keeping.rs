@@ -10,6 +10,7 @@ use mysql_wire::Capabilities;
 use super::shelf::{Kept, Warm};
 use super::{Pool, PoolSettings};
 use crate::replica::SessionWish;
+use crate::replica::seat::Seat;
 use crate::workers;
 
 /// A connection that waits is asked again after this time.
@@ -35,6 +36,19 @@ impl Pool {
         }
     }
 
+    /// Where connections wait.
+    pub fn seats(&self) -> Vec<Seat> {
+        let seats = |index| self.shelf_of(index).seats().cloned().collect::<Vec<_>>();
+        (0..self.shelves.len()).flat_map(seats).collect()
+    }
+
+    /// Closes those that wait at that server.
+    pub fn leave(&self, server: &[u8]) {
+        for index in 0..self.shelves.len() {
+            self.shelf_of(index).retain(|warm| *warm.seat().server != *server);
+        }
+    }
+
     /// Sees to it that on each worker connections of that class wait for the next clients.
     /// Those under way will mostly come back; so only a shelf that is half empty is filled.
     pub(super) fn fill_later(self: &Arc<Self>, wanted: Capabilities) {
@@ -57,7 +71,7 @@ async fn prove(pool: Arc<Pool>) {
     // Not a guard of the lock: it would live as long as the loop's body.
     while let Some(mut warm) = { pool.shelf().take_unproven(ASKED_AGAIN) } {
         let answers = match &mut warm.kept {
-            Kept::Ready(session) => pool.answers(session).await,
+            Kept::Ready(session) => pool.answers(session).await && !pool.is_barred(session),
             Kept::Fresh(connection) | Kept::Used(connection) => {
                 pool.in_half_the_time(pool.target.ping(connection)).await.is_some()
             }

@@ -160,6 +160,12 @@ impl Pool {
         self.answers(&mut session).await.then_some(session)
     }
 
+    /// Where the session is that is kept to spare.
+    pub fn spare_seat(&self) -> Option<Seat> {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.as_ref().map(|session| session.seat.clone())
+    }
+
     /// Keeps a session to spare in place of the one that was.
     pub fn keep_to_spare(&self, session: ReplicaSession) {
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mysql_wire::Capabilities;
 
 use crate::replica::login::{LoggedIn, class};
+use crate::replica::seat::Seat;
 use crate::replica::{ReplicaSession, SessionWish};
 
 /// A connection that waits for its next session.
@@ -53,7 +54,12 @@ impl Warm {
 
     /// The replica's id of it, for a greeting.
     pub fn connection_id(&self) -> u32 {
-        self.connection().seat.id
+        self.seat().id
+    }
+
+    /// Where it is.
+    pub(super) fn seat(&self) -> &Seat {
+        &self.connection().seat
     }
 
     /// Which clients it suits.
@@ -128,7 +134,7 @@ impl Shelf {
 
     /// The same at one server, which a connection must have named.
     pub(super) fn take_at(&mut self, wish: &SessionWish, server: &[u8]) -> Option<Warm> {
-        let is_there = |warm: &Warm| *warm.connection().seat.server == *server;
+        let is_there = |warm: &Warm| *warm.seat().server == *server;
         let mut found = self.waiting.iter();
         let at = found.rposition(|warm| warm.class() == class(wish.client) && is_there(warm));
         at.map(|at| self.waiting.remove(at))
@@ -194,6 +200,11 @@ impl Shelf {
     pub(super) fn take_unproven(&mut self, within: Duration) -> Option<Warm> {
         let at = self.waiting.iter().position(|warm| !warm.is_proven(within));
         at.map(|at| self.waiting.remove(at))
+    }
+
+    /// Where those that wait are.
+    pub(super) fn seats(&self) -> impl Iterator<Item = &Seat> {
+        self.waiting.iter().map(Warm::seat)
     }
 
     pub(super) fn retain(&mut self, keep: impl FnMut(&Warm) -> bool) {
