@@ -32,8 +32,11 @@ const ROUTINES: &[&str] = &[
      SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'of the routine'; END",
     "CREATE PROCEDURE long_one() BEGIN SET SESSION TRANSACTION READ WRITE; \
      PREPARE s FROM 'SELECT 2'; SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4; END",
+    "CREATE PROCEDURE unlimits() BEGIN /*M! SET SESSION max_statement_time = 0; */ END",
     // In another schema, if the server prepares it.
     "CREATE PROCEDURE moves() BEGIN PREPARE m FROM 'USE clinical'; EXECUTE m; END",
+    // The same beyond the time that a statement has, which its definer's rights let nobody stop.
+    "CREATE PROCEDURE moves_late() BEGIN PREPARE m FROM 'USE clinical'; EXECUTE m; DO SLEEP(6); END",
     // So much that servers send it before they go on.
     "CREATE PROCEDURE slow_end() BEGIN SELECT REPEAT('x', 60000) FROM \
      (SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4) AS rows_; DO SLEEP(5); END",
@@ -56,7 +59,8 @@ fn daemon(stage: &Stage, schema: &str) -> Readgate {
     ROUTINES.iter().for_each(|sql| admin.query(sql).expect_ok());
     set(&mut config, "replica.account.user", schema);
     let roles = "[[role]]\nname = \"brief\"\nresult_rows = 3\n[[role]]\nname = \"operator\"\noperator = true\n\
-                 [[role]]\nname = \"narrow\"\nschemas = [\"SCHEMA\"]\n";
+                 [[role]]\nname = \"narrow\"\nschemas = [\"SCHEMA\"]\n\
+                 statement_timeout = \"2s\"\n";
     set_roles(&mut config, &roles.replace("SCHEMA", schema));
     set(&mut config, "user.0.role", "brief");
     set(&mut config, "user.1.role", "operator");
@@ -65,8 +69,18 @@ fn daemon(stage: &Stage, schema: &str) -> Readgate {
         names.iter().map(|name| format!("{schema}.{name}")).collect()
     };
     set(&mut config, "functions.allow", listed(&["loosened"]));
-    let calls =
-        ["writes", "loosen", "loosen_next", "begins", "fails", "long_one", "slow_end", "moves"];
+    let calls = [
+        "writes",
+        "loosen",
+        "loosen_next",
+        "begins",
+        "fails",
+        "long_one",
+        "slow_end",
+        "moves",
+        "moves_late",
+        "unlimits",
+    ];
     set(&mut config, "functions.call", listed(&calls));
     Readgate::start(&directory, config)
 }
@@ -149,6 +163,13 @@ on_both! {
         let refusal = readgate.record("refusal", |record| record["rule"] == "moved_by_routine");
         assert_eq!(refusal["text"], format!(" {table}"));
         assert_eq!(dora.query(table).expect_error().code, REFUSED);
+        // One that could not be stopped in its time is asked for its end, and what it left is no
+        // less held against the rest of its text.
+        let mut dora = as_dora();
+        let late = dora.query("CALL unlimits(); CALL moves_late(); SELECT 1 FROM studies");
+        assert_eq!(late.expect_error().code, REFUSED);
+        let refusal = readgate.record("refusal", |record| record["text"] == " SELECT 1 FROM studies");
+        assert_eq!(refusal["rule"], "moved_by_routine");
         let seen = readgate.ledger().into_iter().filter(|record| {
             record["event"] == "intent" && record["text"].as_str().is_some_and(|text| text.contains("studies"))
         });

@@ -68,7 +68,8 @@ pub async fn stop(
     let broken = |detail: String| Ending::silent(EndingKind::ReplicaFault, detail);
     kill_statement(session).await.map_err(broken)?;
     throw_away(session, walker).await?;
-    take_late_stop(session).await
+    be_hit(session).await?;
+    session.resync().await
 }
 
 /// Tells the replica to end what the session runs there. An error says why it can't be told. A
@@ -91,14 +92,23 @@ pub async fn throw_away(
     timeout(STOP_DEADLINE, drain(session, walker)).await.map_err(late)?
 }
 
-/// The order to stop may have come late and hit what runs next: let that be ours. A question that
-/// isn't answered in its time may be later: that would pass for the answer to another.
+/// The order to stop may have come late and hit what runs next: let that be ours. What a routine has
+/// left of the session is held against what the next statement was judged by, as behind any other.
 pub async fn take_late_stop(session: &mut Session<'_>) -> Result<(), Ending> {
+    let is_loose = session.replica.is_loose;
+    be_hit(session).await?;
+    session.read_back().await?;
+    session.replica.is_loose = is_loose;
+    Ok(())
+}
+
+/// A question that isn't answered in its time may be later: that would pass for the answer to another.
+async fn be_hit(session: &mut Session<'_>) -> Result<(), Ending> {
     match session.daemon.pool.target.read_again(&mut session.replica).await {
         Err(silent @ ReplicaFault::Unreachable(_)) => {
             Err(Ending::silent(EndingKind::ReplicaFault, silent.to_string()))
         }
-        Ok(_) | Err(_) => session.resync().await,
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -90,7 +90,7 @@ impl Session<'_> {
         }
     }
 
-    async fn read_back(&mut self) -> Result<Baseline, Ending> {
+    pub(super) async fn read_back(&mut self) -> Result<Baseline, Ending> {
         let baseline = self.daemon.pool.target.read_again(&mut self.replica).await;
         baseline.map_err(|fault| {
             Ending::silent(EndingKind::ReplicaFault, format!("reading state back: {fault}"))
