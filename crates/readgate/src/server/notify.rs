@@ -103,7 +103,8 @@ fn send_all(place: &[u8], untold: &mut VecDeque<String>) -> io::Result<()> {
     Ok(())
 }
 
-/// `@` stands for the NUL that abstract addresses begin with.
+/// `@` stands for the NUL that abstract addresses begin with. Where the manager doesn't read what it was
+/// told, this doesn't wait for it: a start or a reload would, and all that runs on their worker.
 fn send(place: &[u8], state: &str) -> io::Result<()> {
     let address = match place.strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
@@ -112,7 +113,9 @@ fn send(place: &[u8], state: &str) -> io::Result<()> {
             SocketAddr::from_pathname(path)?
         }
     };
-    UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address).map(drop)
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(state.as_bytes(), &address).map(drop)
 }
 
 #[cfg(test)]
@@ -154,5 +157,19 @@ mod tests {
         }
         std::fs::remove_file(&path).unwrap();
         assert!(untold.is_empty());
+    }
+
+    #[test]
+    fn a_manager_that_does_not_read_is_not_waited_for() {
+        let name = format!("readgate-notify-full-{}", std::process::id());
+        let receiver = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap());
+        let place = format!("@{name}");
+        let mut untold: VecDeque<String> = (0..100_000).map(|n| format!("STATUS={n}")).collect();
+        let full = send_all(place.as_bytes(), &mut untold).unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let mut room = [0; 64];
+        let read = receiver.unwrap().recv(&mut room).unwrap();
+        assert_eq!(room.get(..read).unwrap(), b"STATUS=0");
+        assert!(!untold.is_empty(), "what was not told stays");
     }
 }
