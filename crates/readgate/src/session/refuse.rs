@@ -64,8 +64,8 @@ pub async fn moved(
     permit: &ReadPermit,
 ) -> Result<(), Ending> {
     let cause = Cause::of("moved_by_routine", permit.kind());
-    let why = "the routine before this statement has left the session in another schema; send the \
-               statement by itself";
+    let why = "the routine before this statement has left the session in another schema or \
+               sql_mode; send the statement by itself";
     refuse(session, command, permit.text(), (&cause, as_read_only(why))).await
 }
 
