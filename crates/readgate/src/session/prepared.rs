@@ -162,8 +162,7 @@ async fn run_prepared(
         Some(Prepared::Read(read)) => read,
         Some(Prepared::Absorbed(absorbed, text)) if command == Command::StmtExecute => {
             let (absorbed, text) = (absorbed.clone(), text.clone());
-            let absorbed = refuse::absorb(session, command, &text, (&absorbed, false));
-            return absorbed.await.map(|_| ());
+            return refuse::absorb(session, command, &text, &absorbed, false).await.map(|_| ());
         }
         Some(Prepared::Absorbed(..)) | None => return unknown(session, &body).await,
     };

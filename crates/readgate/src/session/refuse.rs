@@ -197,7 +197,8 @@ pub async fn absorb(
     session: &mut Session<'_>,
     command: Command,
     text: &Bytes,
-    (absorbed, more_after): (&Absorbed, bool),
+    absorbed: &Absorbed,
+    more_after: bool,
 ) -> Result<bool, Ending> {
     let form = Form::of(session, text).await.unwrap_or(Form::Hashed);
     let refusal = Refusal {

@@ -22,16 +22,16 @@ impl Session<'_> {
             return Ok(true);
         }
         if next.asks_diagnostics() && (!self.facts.is_foretold() || next.reads_alike()) {
-            return match untold {
-                Some(err) => Box::pin(self.retell(&err)).await.map(|()| true),
-                None => Ok(true),
-            };
+            if let Some(err) = untold {
+                Box::pin(self.retell(&err)).await?;
+            }
+            return Ok(true);
         }
         if !self.replica.is_loose {
-            return match self.facts.is_foretold() {
-                true => Box::pin(self.confirm()).await.map(|()| true),
-                false => Ok(true),
-            };
+            if self.facts.is_foretold() {
+                Box::pin(self.confirm()).await?;
+            }
+            return Ok(true);
         }
         let before = self.facts.clone();
         Box::pin(self.tighten()).await?;
