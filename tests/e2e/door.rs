@@ -14,6 +14,7 @@ use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Flavour;
 use readgate_tests::stage::{Stage, USER_PASSWORD, login_at, try_login_at};
 use serde_json::Value;
+use toml::value::Datetime;
 
 use crate::clients::{Target, command_line};
 use crate::reloads::written;
@@ -240,6 +241,18 @@ on_both! {
         let record = readgate.record("source_denied", |_| true);
         assert_eq!(record["source"], "127.0.0.1");
         assert_eq!(record["listener"], "main");
+    }
+
+    fn a_source_whose_last_day_is_over_is_told_from_one_that_nobody_listed(stage) {
+        let (directory, mut config) = stage.own_config("ended_source");
+        let day: Datetime = "2026-01-31".parse().expect("a day");
+        set(&mut config, "source.0.expires_on", day);
+        let readgate = Readgate::start(&directory, config);
+        let error = RawClient::connect(readgate.port).expect_err("no greeting").to_string();
+        assert!(error.starts_with("ERROR 1130 "), "{error}");
+        let record = readgate.record("source_denied", |_| true);
+        assert_eq!(record["reason"], "source \"this-host\" is not valid today");
+        assert!(readgate.log().contains("source \"this-host\" is not valid today"));
     }
 
     fn strangers_are_in_the_ledger_one_by_one_and_in_the_log_once_a_minute(stage) {

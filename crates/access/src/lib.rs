@@ -39,7 +39,9 @@ pub use limits::{ConnectionLimits, LimitReached, LimitSettings, SourceSlot, User
 pub use login::{Arrival, DenyCause, Exchange, FastAuth, LoginCheck, LoginDenied, NamedUser};
 pub use password::{ChosenRules, PasswordRules, Weak};
 pub use role::{Role, RoleLimits};
-pub use source::{SourceAdmitted, SourceDenied, SourceEntry, SourceNetworks, SourceSet};
+pub use source::{
+    SourceAdmitted, SourceDenied, SourceDenyCause, SourceEntry, SourceNetworks, SourceSet,
+};
 pub use store::{Author, HistoryEntry, IdentityStore, SignOff, Snapshot, StoreError};
 pub use throttle::{Attempt, Blocked, LoginThrottle, SharedBlock, ThrottleSettings};
 pub use user::{User, UserName, UserStatus, UserStore, Users};

@@ -6,14 +6,13 @@ mod ledger_settings;
 mod live;
 mod open_files;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use access::store::StoreError;
 use access::{
     Blocked, ConnectionLimits, LoginThrottle, NamedUser, Password, Role, SharedBlock,
-    SourceAdmitted, Timestamp,
+    SourceAdmitted, SourceDenied, Timestamp,
 };
 use arc_swap::ArcSwap;
 use config::{Config, ConfigHash, LedgerConfig, Settings};
@@ -243,13 +242,14 @@ impl Daemon {
     }
 
     /// Counts a connection that is refused for its address, and logs it now and then.
-    pub fn note_denial(&self, address: IpAddr) {
+    pub fn note_denial(&self, denied: &SourceDenied) {
+        let address = denied.addr;
         let noted = self.denials.note(address, Instant::now());
         self.metrics.source_denied(&noted.label);
         self.signals.note_denial();
         if let Some(count) = noted.to_log {
             let network = noted.label;
-            tracing::warn!(network, count, %address, "connections refused: source not listed");
+            tracing::warn!(network, count, %address, "connections refused: {denied}");
         }
     }
 

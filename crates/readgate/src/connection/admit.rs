@@ -2,7 +2,7 @@
 //! sent or read. A source that isn't listed gets ERR 1130 in place of the greeting.
 use std::time::Duration;
 
-use access::{LimitReached, SourceAdmitted, SourceSlot};
+use access::{LimitReached, SourceAdmitted, SourceDenied, SourceDenyCause, SourceSlot};
 use ledger::Event;
 use mysql_wire::error_code::{ER_CON_COUNT_ERROR, ER_HOST_NOT_PRIVILEGED};
 use mysql_wire::{ErrPacket, SqlState};
@@ -32,9 +32,12 @@ pub async fn admit(
     channel: &mut PacketStream,
     context: &mut Context,
 ) -> Result<Admitted, Ending> {
-    let Some(source) = check_source(daemon, context) else {
-        refuse_source(daemon, door, channel, context).await;
-        return Err(Ending::silent(EndingKind::SourceDenied, "source not listed"));
+    let source = match check_source(daemon, context) {
+        Ok(source) => source,
+        Err(denied) => {
+            refuse_source(daemon, door, channel, context, &denied).await;
+            return Err(Ending::silent(EndingKind::SourceDenied, denied.to_string()));
+        }
     };
     match daemon.limits.admit_source(&source) {
         Ok(slot) => Ok(Admitted { source, slot }),
@@ -46,10 +49,12 @@ pub async fn admit(
 }
 
 /// Whether the listener lets anyone in from the client's address, today.
-pub fn check_source(daemon: &Daemon, context: &Context) -> Option<SourceAdmitted> {
-    let live = daemon.live();
-    let accepted = live.door(&context.listener)?;
-    live.sources.admit(&accepted.sources, context.peer.ip(), crate::clock::today()).ok()
+pub fn check_source(daemon: &Daemon, context: &Context) -> Result<SourceAdmitted, SourceDenied> {
+    let (live, addr) = (daemon.live(), context.peer.ip().to_canonical());
+    // A listener that a reload has taken away accepts nobody any more.
+    let cause = SourceDenyCause::NotListed;
+    let accepted = live.door(&context.listener).ok_or(SourceDenied { addr, cause })?;
+    live.sources.admit(&accepted.sources, addr, crate::clock::today())
 }
 
 /// What a source that isn't listed is told.
@@ -64,15 +69,16 @@ async fn refuse_source(
     door: &DoorWay,
     channel: &mut PacketStream,
     context: &Context,
+    denied: &SourceDenied,
 ) {
     let event = Event::SourceDenied {
         source: context.peer.ip().to_canonical(),
         source_port: context.peer.port(),
         listener: &door.name,
-        reason: "source not listed",
+        reason: &denied.to_string(),
     };
     daemon.record(&event).await;
-    daemon.note_denial(context.peer.ip());
+    daemon.note_denial(denied);
     say(channel, &not_allowed(context)).await;
 }
 

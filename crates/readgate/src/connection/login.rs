@@ -96,10 +96,10 @@ pub async fn log_in_again(
     left: Left,
 ) -> Result<LoggedIn, Ending> {
     let Left { request, slot, negotiated, collation } = left;
-    let source = admit::check_source(daemon, context).ok_or_else(|| {
+    let source = admit::check_source(daemon, context).map_err(|denied| {
         let err = admit::not_allowed(context);
         // Not the kind of those who are refused before the greeting: nothing is recorded yet.
-        Ending::told(EndingKind::LoginDenied, "source not listed", err)
+        Ending::told(EndingKind::LoginDenied, denied.to_string(), err)
     })?;
     let nonce = Nonce::generate()
         .map_err(|fault| Ending::silent(EndingKind::Internal, fault.to_string()))?;

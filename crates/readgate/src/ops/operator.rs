@@ -106,7 +106,7 @@ async fn prove(
 ) -> Result<NamedUser, String> {
     let live = daemon.live();
     let source = live.sources.admit(&all_sources(&live), peer.ip(), crate::clock::today());
-    let source = source.map_err(|_| String::from("login_denied: source not listed"))?;
+    let source = source.map_err(|denied| format!("login_denied: {denied}"))?;
     let attempt = daemon.throttle.ask(&source, name, Instant::now());
     wait_for_turn(attempt).await;
     let check = LoginCheck::for_user(&live.users, name, arrival(&live, source.clone()));
