@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -169,16 +170,18 @@ fn a_removed_folder_is_noticed_and_a_new_one_is_used() {
 
 #[test]
 fn a_file_that_refuses_writes_stops_statements_until_it_takes_them() {
-    let folder = tempfile::tempdir().unwrap();
+    // Not where temporary files are: that may be memory.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    if !can_refuse_writes(folder.path()) {
+        eprintln!("skipped: needs the right, and a file system, to make an open file immutable");
+        return;
+    }
     let ledger = Ledger::open(settings(folder.path())).unwrap();
     let tag = ledger.tag(&who(1));
     let mut done = vec![statement(&ledger, &tag).unwrap()];
     wait_written(&ledger);
     let file = files(folder.path()).remove(0);
-    if !run("chattr", &["+i", file.to_str().unwrap()]) {
-        eprintln!("skipped: needs the right to make a file immutable");
-        return;
-    }
+    assert!(run("chattr", &["+i", file.to_str().unwrap()]));
     while let Ok(sequence) = statement(&ledger, &tag) {
         done.push(sequence);
         std::thread::yield_now();
@@ -188,6 +191,20 @@ fn a_file_that_refuses_writes_stops_statements_until_it_takes_them() {
     done.push(statement(&ledger, &tag).unwrap());
     ledger.close("test").unwrap();
     assert_recorded(folder.path(), &done);
+}
+
+/// Whether a file can be made to refuse also those who have it open: ext4's can, tmpfs' take what
+/// they write.
+fn can_refuse_writes(folder: &Path) -> bool {
+    let path = folder.join("probe");
+    let mut probe = fs::File::create(&path).unwrap();
+    let marked = run("chattr", &["+i", path.to_str().unwrap()]);
+    let refused = probe.write_all(b"x").is_err();
+    if marked {
+        assert!(run("chattr", &["-i", path.to_str().unwrap()]));
+    }
+    fs::remove_file(path).unwrap();
+    refused
 }
 
 #[test]
