@@ -142,6 +142,40 @@ fn a_records_login_is_at_hand_wherever_it_is_read() {
 }
 
 #[test]
+fn a_record_is_not_given_another_login_of_its_sessions_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        LedgerSettings { rotate_bytes: 6_000, ..LedgerSettings::new(folder.path(), "n1") };
+    let ledger = Ledger::open(LedgerSettings { compress: false, ..settings }).unwrap();
+    // As behind a change of user, or a start.
+    for method in ["first/way", "second/way"] {
+        let event = Event::Login { who: who(1), method, attributes: &[] };
+        let login = ledger.event(&event).wait().unwrap();
+        let tag = ledger.tag_after(login, &who(1));
+        for _ in 0..30 {
+            let intent = ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap();
+            ledger.outcome(&tag, intent, &ok()).wait().unwrap();
+        }
+    }
+    ledger.close("test").unwrap();
+    let mut files = common::files(folder.path());
+    let holds = |path: &PathBuf| fs::read_to_string(path).unwrap().contains("second/way");
+    let at = files.iter().position(holds).expect("the login is recorded");
+    assert!(at > 0 && at + 1 < files.len(), "it stands between others");
+    let intents = Search { event: Some("intent".into()), with_login: true, ..Search::default() };
+    let joined = |files: &[PathBuf]| {
+        let mut out = Vec::new();
+        search(files, &intents, &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let last = text.lines().last().expect("records are found").to_owned();
+        (text.contains("first/way"), last.contains("at_login"), last.contains("second/way"))
+    };
+    assert_eq!(joined(&files), (true, true, true));
+    files.remove(at);
+    assert_eq!(joined(&files), (true, false, false), "its own login isn't there");
+}
+
+#[test]
 fn stats_count_per_user() {
     let (_folder, paths) = made();
     let users = stats(&paths, &Search::default()).unwrap();
