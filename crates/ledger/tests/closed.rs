@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use common::life::{
-    RECIPIENT, check, fill, found, names, settings, wait_for_two_passes, wait_until,
+    RECIPIENT, check, decrypt_all, fill, found, names, settings, wait_for_two_passes, wait_until,
 };
 use ledger::{Ledger, LedgerSettings, Recipient};
 
@@ -119,4 +119,28 @@ fn a_readable_file_beside_its_encrypted_one_goes_only_if_it_is_the_same() {
     ledger.close("test").unwrap();
     let report = check(folder);
     assert!(report.is_intact(), "{:?}", report.findings().collect::<Vec<_>>());
+}
+
+/// What is left may be longer than what it is to become.
+#[test]
+fn files_that_a_kill_left_half_made_are_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ledger = Ledger::open(LedgerSettings { compress: false, ..settings(folder) }).unwrap();
+    fill(&ledger, 100);
+    ledger.close("test").unwrap();
+    for name in names(folder, ".jsonl") {
+        for ending in ["zst.new", "zst.age.new"] {
+            fs::write(at(folder, &format!("{name}.{ending}")), [b'x'; 100_000]).unwrap();
+        }
+    }
+    let encrypt_to = Recipient::parse(RECIPIENT);
+    let ledger = Ledger::open(LedgerSettings { encrypt_to, ..settings(folder) }).unwrap();
+    wait_until("encryption", || names(folder, ".jsonl").len() == 1);
+    wait_until("the removal of readable files", || names(folder, ".jsonl.zst").is_empty());
+    ledger.close("test").unwrap();
+    assert_eq!(found(folder, "ledger_trouble"), 0);
+    decrypt_all(folder);
+    assert_eq!(found(folder, "intent"), 100);
+    assert!(check(folder).is_intact());
 }

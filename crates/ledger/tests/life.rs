@@ -11,15 +11,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::life::{
-    RECIPIENT, check, fill, found, names, settings, wait_for_two_passes, wait_until,
+    RECIPIENT, check, decrypt_all, fill, found, names, settings, wait_for_two_passes, wait_until,
 };
 use common::{query, who};
 use ledger::cli::{Search, search};
 use ledger::verify::{Finding, VerifyRequest, What, verify};
 use ledger::{Ledger, LedgerSettings, Reader, Recipient, keygen, note_reading, rotate_key};
-
-/// What decrypts for [`RECIPIENT`].
-const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
 
 #[test]
 fn closed_files_are_compressed_and_stay_readable_and_whole() {
@@ -145,15 +142,7 @@ fn encrypted_files_hold_the_records_and_age_decrypts_them() {
     ledger.close("test").unwrap();
     assert!(found(folder, "intent") < 200, "what is encrypted can't be read");
 
-    let identity = folder.join("identity");
-    fs::write(&identity, IDENTITY).unwrap();
-    for name in names(folder, ".age") {
-        let sealed = folder.join("ledger").join(name);
-        let mut age = Command::new("age");
-        age.arg("--decrypt").arg("-i").arg(&identity).arg("-o").arg(sealed.with_extension(""));
-        assert!(age.arg(&sealed).status().unwrap().success());
-        fs::remove_file(&sealed).unwrap();
-    }
+    decrypt_all(folder);
     assert_eq!(found(folder, "intent"), 200);
     let report = check(folder);
     assert!(report.is_intact(), "{:?}", report.findings().next());

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ledger::cli::{Search, search};
@@ -14,6 +15,8 @@ use super::{ok, query, who};
 
 /// The example key of the age format's own tests.
 pub(crate) const RECIPIENT: &str = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj";
+/// What decrypts for it.
+const IDENTITY: &str = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
 
 pub(crate) fn settings(folder: &Path) -> LedgerSettings {
     LedgerSettings {
@@ -38,6 +41,19 @@ pub(crate) fn names(folder: &Path, ending: &str) -> Vec<String> {
         names.filter(|name| name.starts_with("ledger-") && name.ends_with(ending)).collect();
     names.sort();
     names
+}
+
+/// What an operator does who needs encrypted files: their contents in their place.
+pub(crate) fn decrypt_all(folder: &Path) {
+    let identity = folder.join("identity");
+    fs::write(&identity, IDENTITY).unwrap();
+    for name in names(folder, ".age") {
+        let sealed = folder.join("ledger").join(name);
+        let mut age = Command::new("age");
+        age.arg("--decrypt").arg("-i").arg(&identity).arg("-o").arg(sealed.with_extension(""));
+        assert!(age.arg(&sealed).status().unwrap().success());
+        fs::remove_file(&sealed).unwrap();
+    }
 }
 
 pub(crate) fn wait_until(what: &str, done: impl Fn() -> bool) {
