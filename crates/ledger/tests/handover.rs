@@ -207,6 +207,44 @@ fn an_anchor_that_stays_still_gets_what_it_lacks() {
 }
 
 #[test]
+fn an_anchor_that_cannot_be_written_is_told_once_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = folder.path().join("mount");
+    let anchor = place.join("anchor");
+    let mut settings = settings(folder.path());
+    settings.checkpoint_age = Duration::from_millis(1);
+    settings.anchors.push(anchor.clone());
+    let ledger = Ledger::open(settings).unwrap();
+    let another = || {
+        let before = checkpoints(folder.path(), "time");
+        wait_until("a checkpoint", || {
+            note(&ledger);
+            checkpoints(folder.path(), "time") > before
+        });
+    };
+    let told = || {
+        let texts = files(&folder.path().join("ledger")).into_iter().map(fs::read_to_string);
+        let count = |text: String| text.matches("anchor can't be written: ").count();
+        texts.flatten().map(count).sum::<usize>()
+    };
+    another();
+    wait_until("the trouble", || told() == 1);
+    another();
+    another();
+    fs::create_dir(&place).unwrap();
+    another();
+    // Those before it are in by then, so what failed of them was told already.
+    wait_until("what it lacked", || fs::read(&anchor).is_ok_and(|bytes| !bytes.is_empty()));
+    assert_eq!(told(), 1);
+    fs::rename(&place, folder.path().join("elsewhere")).unwrap();
+    another();
+    wait_until("the trouble that is new", || told() == 2);
+    ledger.close("test").unwrap();
+    let records = records(&folder.path().join("ledger"));
+    assert_eq!(event(&records, "ledger_trouble").unwrap()["file"], anchor.to_str().unwrap());
+}
+
+#[test]
 fn files_closed_before_are_kept_as_the_new_settings_say() {
     let folder = tempfile::tempdir().unwrap();
     let ended = |ending: &str| {
