@@ -6,10 +6,9 @@ mod common;
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use common::{line, ok, query, read_on, refused, report_request, who};
-use ledger::cli::{Format, Search, search, search_csv, search_follow, show, stats, verify_to};
+use ledger::cli::{Format, Search, search, search_csv, show, stats, verify_to};
 use ledger::report::{Report, ReportFormat, ReportRequest, report};
 use ledger::verify::VerifyRequest;
 use ledger::{Event, Ledger, LedgerSettings, Names, Outcome, Who};
@@ -435,42 +434,4 @@ fn an_outcome_that_names_nobody_counts_for_who_sent_the_statement() {
     let users = stats(&[paths, vec![folder.path().to_owned()]].concat(), &Search::default());
     let users = users.unwrap();
     assert_eq!((users["alice"].failed, users[""].failed), (1, 0));
-}
-
-#[test]
-fn a_search_that_follows_shows_records_of_each_later_file_once_also_of_a_compressed_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = LedgerSettings {
-        rotate_bytes: 10_000,
-        keeper_period: Duration::from_millis(1),
-        ..LedgerSettings::new(folder.path(), "n1")
-    };
-    let ledger = Ledger::open(settings).unwrap();
-    let paths = vec![folder.path().to_owned()];
-    let tag = ledger.tag(&who(1));
-    let statement = || drop(ledger.intent(&tag, &query(b"SELECT 1")).wait().unwrap());
-    statement();
-    /// Ends the search when it has seen enough.
-    struct Enough(u64);
-    impl std::io::Write for Enough {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 -= bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
-            if self.0 == 0 { Err(std::io::ErrorKind::BrokenPipe.into()) } else { Ok(bytes.len()) }
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    std::thread::scope(|scope| {
-        let following = scope.spawn(|| {
-            let what = Search { event: Some("intent".into()), ..Search::default() };
-            search_follow(&paths, &what, &mut Enough(1001))
-        });
-        (0..1000).for_each(|_| statement());
-        assert!(following.join().unwrap().is_err(), "it saw all and was ended by its reader");
-    });
-    ledger.close("test").unwrap();
-    let is_compressed = |name: &std::ffi::OsStr| name.to_string_lossy().ends_with(".zst");
-    let mut entries = fs::read_dir(folder.path()).unwrap();
-    assert!(entries.any(|entry| is_compressed(&entry.unwrap().file_name())));
 }
