@@ -22,7 +22,7 @@ use crate::panics::vital;
 use crate::reload::files::FileWatch;
 use crate::shipping::Wanted;
 use crate::workers::room_for;
-use crate::{feeds, notices, ops, reload, replica_watch, usage};
+use crate::{feeds, ledger_watch, notices, ops, reload, replica_watch, usage};
 use drain::drain;
 use sockets::Inherited;
 
@@ -164,6 +164,7 @@ fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
     }
     tokio::spawn(vital(reload::validity::watch(Arc::clone(daemon))));
     tokio::spawn(vital(feeds::watch(Arc::clone(daemon))));
+    tokio::spawn(vital(ledger_watch::watch(Arc::clone(daemon))));
     tokio::spawn(vital(usage::keep_noted(Arc::clone(daemon))));
     let node = config.ledger.settings(&host_name()).node;
     tokio::spawn(vital(notices::watch(Arc::clone(daemon), node)));
