@@ -16,6 +16,7 @@ use ledger::Event;
 use rustix::io::Errno;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tracing::field::display;
 
 use crate::daemon::{BUILD, Daemon, StartFault, host_name};
 use crate::panics::vital;
@@ -121,7 +122,8 @@ pub async fn serve(
     }
     let (stop, stopping) = watch::channel(false);
     for (number, (socket, door)) in sockets.into_iter().enumerate() {
-        tracing::info!(listener = door.name, address = ?socket.local_addr().ok(), "listening");
+        let address = socket.local_addr().ok().map(display);
+        tracing::info!(listener = door.name, address, "listening");
         let stopped = until_stopped(stopping.clone());
         accept::start(&daemon, door, socket, (number, stopped))?;
     }
