@@ -117,6 +117,8 @@ inside() {
     install -o readgate -g readgate -m 440 /try/certs/ca.crt /try/certs/readgate.crt /etc/readgate/certs
     install -o readgate -g readgate -m 400 /try/certs/readgate.key /etc/readgate/certs
     printf secret | install -o readgate -g readgate -m 400 /dev/stdin /etc/readgate/certs/replica.password
+    sed -i -e 's|^# \[identities\]|[identities]|' -e 's|^# file = "/var/lib|file = "/var/lib|' /etc/readgate/proxy.toml
+    said "a first user is added before the first start" readgate user add bob --full-name Bob --reason new
 
     said "it starts, and says so" systemctl start readgate.socket readgate.service
     main="$(systemctl show --property MainPID --value readgate.service)"
@@ -125,6 +127,7 @@ inside() {
     said "and no way to more" grep -q '^NoNewPrivs:.1$' "/proc/$main/status"
     said "with its system calls filtered" grep -q '^Seccomp:.2$' "/proc/$main/status"
     said "it is healthy" page /healthz ok
+    said "it knows that user" runuser -u readgate -- readgate user show bob
     said "it greets as MySQL does" greets
     said "systemd reloads it" systemctl reload readgate.service
     said "and it has read its configuration again" eventually page /metrics '^readgate_config_generation 2$'

@@ -95,6 +95,28 @@ fn names_both_files_of_a_certificate_and_a_key_that_do_not_go_together() {
     assert!(!accepted && said.contains(&about), "{said}");
 }
 
+#[test]
+fn a_key_with_a_passphrase_is_said_to_have_one() {
+    let stage = stage(Flavour::MariaDb);
+    let of_daemon = fs::read_to_string(stage.readgate.directory.join("proxy.toml")).unwrap();
+    let key = stage.ca_file().with_file_name("readgate.key").display().to_string();
+    let directory = scratch().join("check/passphrase");
+    fs::create_dir_all(&directory).unwrap();
+    let pkcs8: &[&str] = &["pkcs8", "-topk8", "-passout", "pass:secret", "-in"];
+    let legacy: &[&str] = &["ec", "-aes128", "-passout", "pass:secret", "-in"];
+    for (name, how) in [("pkcs8.key", pkcs8), ("legacy.key", legacy)] {
+        let made = std::process::Command::new("openssl").args(how).arg(&key).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let file = directory.join(name);
+        write_private(&file, std::str::from_utf8(&made.stdout).unwrap());
+        let mut config: Table = of_daemon.parse().unwrap();
+        set(&mut config, "listener.0.tls.private_key_file", file.display().to_string());
+        let (accepted, said) = check("passphrase", &config.to_string());
+        let why = format!("{name}: the key has a passphrase; take it off with openssl pkey");
+        assert!(!accepted && said.contains(&why), "{said}");
+    }
+}
+
 /// By no list of revoked certificates all would count.
 #[test]
 fn names_the_file_of_a_certificate_or_revocation_list_that_is_none() {
@@ -127,7 +149,7 @@ fn names_the_file_of_a_certificate_or_revocation_list_that_is_none() {
     set(&mut config, ca, authority.as_str());
     set(&mut config, crl, stage.ca_file().with_file_name("ended.crl").display().to_string());
     let (accepted, said) = check("ended", &config.to_string());
-    let warning = "warning: a revocation list in use (clients_crl main) ends 2020-02-01";
+    let warning = "warning: a revocation list in use (clients_crl main) has ended 2020-02-01";
     assert!(accepted && said.contains(warning), "{said}");
 }
 

@@ -47,6 +47,35 @@ fn sources_are_told_to_programs_too() {
 }
 
 #[test]
+fn a_review_that_was_signed_off_is_found_by_its_hash() {
+    let place = scratch().join("review");
+    std::fs::create_dir_all(place.join("ledger")).unwrap();
+    let file = place.join("proxy.toml");
+    let sample = std::fs::read_to_string(repository().join("proxy.toml")).unwrap();
+    let stored = "[identities]\nfile = \"identities.sqlite\"";
+    std::fs::write(&file, sample.replace("# [identities]\n# file = \"identities.sqlite\"", stored))
+        .unwrap();
+    let config = file.display().to_string();
+    for format in ["text", "csv", "json", "html"] {
+        let review =
+            ["access", "review", "--sign-off", "Rita", "--comment", "agreed", "--format", format];
+        let printed = run(&[&review[..], &["--config", &config]].concat(), "");
+        assert!(printed.status.success(), "{printed:?}");
+        let page = place.join(format);
+        std::fs::write(&page, &printed.stdout).unwrap();
+        let summed = Command::new("sha256sum").arg(&page).output().unwrap();
+        let summed = String::from_utf8(summed.stdout).unwrap();
+        let history = run(&["access", "history", "--config", &config], "");
+        let history = String::from_utf8(history.stdout).unwrap();
+        let (digest, _) = summed.split_once(' ').expect("a digest and a name");
+        assert!(
+            history.trim_end().ends_with(&format!("\"{digest}\"")),
+            "{format}: {summed}{history}"
+        );
+    }
+}
+
+#[test]
 fn output_that_nobody_reads_to_the_end_is_no_fault() {
     let config = repository().join("proxy.toml");
     let shell =

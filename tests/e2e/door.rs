@@ -271,6 +271,7 @@ on_both! {
         let of_strangers: Vec<&str> = lines.filter(|line| !line.contains("listening")).collect();
         assert_eq!(of_strangers.len(), 1, "{log}");
         assert!(of_strangers[0].contains("source not listed"), "{log}");
+        assert!(log.contains(&format!("address=127.0.0.1:{}", readgate.port)), "{log}");
     }
 
     fn lets_nobody_in_when_the_list_of_sources_is_empty(stage) {

@@ -35,11 +35,16 @@ fn what_the_disk_refused_is_written_again(sync: &str) {
     disk.wait_for_failures(10);
     let (code, told) = readgate.http("/readyz").expect("an answer");
     assert!(code == 503 && told.contains("ledger"), "{code} {told}");
+    let logged = |what: &str| {
+        wait_for(what, SOON, || readgate.log().contains(what).then_some(()));
+    };
+    logged("the ledger takes no records: nothing is forwarded why=");
     disk.serve();
 
     wait_for("it answers again", SOON, || {
         alice.query("SELECT 'recorded after'").error().is_none().then_some(())
     });
+    logged("the ledger takes records again");
     readgate.record("ledger_resumed", |record| {
         record["reason"].as_str().is_some_and(|reason| reason.contains("Input/output error"))
     });

@@ -29,10 +29,18 @@ on_both! {
         let nobody = readgate_tests::place::free_port();
         set(&mut config, "replica.address", format!("127.0.0.1:{nobody}"));
         let readgate = Readgate::start_unready(&directory, config);
-        assert_ne!(readgate.http("/readyz").expect("an answer").0, 200);
+        let (code, told) = wait_for("a look", Duration::from_secs(10), || {
+            readgate.http("/readyz").filter(|(_, told)| told.contains("can't connect to it"))
+        });
+        assert_eq!(code, 503, "{told}");
+        assert!(told.contains("replica: no session can be opened: can't connect to it: "), "{told}");
         assert_eq!(readgate.http("/healthz").expect("an answer").0, 200);
         let error = refused_login(&stage.ca_file(), &readgate);
-        assert_eq!(error.state, "08S01", "{error}");
+        assert_eq!((error.code, error.state.as_str()), (3168, "08S01"), "{error}");
+        let why = "no service: the replica has not been checked yet: it can't be reached";
+        assert_eq!(error.message, format!("readgate: {why}"));
+        let failed = readgate.record("login_failed", |record| record["user"] == "alice");
+        assert_eq!(failed["reason"], format!("replica_fault: {why}"));
     }
 
     fn tells_a_client_within_seconds_that_the_replica_is_silent(stage) {
@@ -51,6 +59,22 @@ on_both! {
         let readgate = Readgate::start_unready(&directory, config);
         let error = refused_login(&stage.ca_file(), &readgate);
         assert_eq!(error.state, "08S01", "{error}");
+        assert!(error.message.ends_with(": its TLS certificate could not be verified"), "{error}");
+    }
+
+    fn tells_its_administrator_what_the_replica_said_to_the_account(stage) {
+        let (directory, config) = stage.own_config("account_refused");
+        std::fs::write(directory.join("replica.password"), "another").expect("it can be written");
+        let readgate = Readgate::start_unready(&directory, config);
+        let said = "it refused the shared account: error 1045: Access denied for user 'readonly_shared'@";
+        let (code, told) = wait_for("a look", Duration::from_secs(10), || {
+            readgate.http("/readyz").filter(|(_, told)| told.contains(said))
+        });
+        assert_eq!(code, 503, "{told}");
+        assert!(readgate.log().contains(said), "{}", readgate.log());
+        let error = refused_login(&stage.ca_file(), &readgate);
+        assert_eq!((error.code, error.state.as_str()), (3168, "08S01"), "{error}");
+        assert!(error.message.ends_with(": it refused the shared account"), "{error}");
     }
 
     fn survives_the_replica_going_and_coming(stage) {

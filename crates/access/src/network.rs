@@ -24,14 +24,21 @@ pub enum NetworkError {
 /// Reads `203.0.113.0/24`, `2001:db8::/32` or a single address. A network of
 /// IPv4-mapped addresses (`::ffff:203.0.113.0/120`) becomes the IPv4 network.
 pub fn parse(text: &str) -> Result<IpNet, NetworkError> {
-    let net = match text.parse::<IpAddr>() {
-        Ok(addr) => IpNet::from(addr),
-        Err(_) => text.parse::<IpNet>().map_err(|_| NetworkError::Malformed)?,
-    };
+    let net = written(text).ok_or(NetworkError::Malformed)?;
     if net.addr() != net.network() {
         return Err(NetworkError::HostBits { network: net.trunc(), host: IpNet::from(net.addr()) });
     }
     Ok(canonical(net))
+}
+
+/// `IpNet`'s own reading takes leading zeros, which others read as octal: `010.0.0.0/8` is
+/// 8.0.0.0/8 to them.
+fn written(text: &str) -> Option<IpNet> {
+    let Some((addr, length)) = text.split_once('/') else {
+        return text.parse::<IpAddr>().ok().map(IpNet::from);
+    };
+    let prefix = length.parse::<u8>().ok().filter(|prefix| prefix.to_string() == length)?;
+    IpNet::new(addr.parse().ok()?, prefix).ok()
 }
 
 /// The one form of a network: IPv4-mapped IPv6 becomes IPv4, host bits are cut.
@@ -133,9 +140,24 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_network() {
-        for text in
-            ["", "10.0.0.0/33", "10.0.0/8", "host.example", "10.0.0.0/-1", "::/129", "1.2.3.4/ 8"]
-        {
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "host.example",
+            "10.0.0.0/-1",
+            "10.0.0.0/",
+            "10.0.0.0/8/8",
+            "::/129",
+            "1.2.3.4/ 8",
+        ] {
+            assert_eq!(parse(text), Err(NetworkError::Malformed), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_leading_zeros_which_may_mean_octal() {
+        for text in ["010.0.0.0/8", "192.168.010.0/24", "010.0.0.1", "10.0.0.0/08", "10.0.0.0/+8"] {
             assert_eq!(parse(text), Err(NetworkError::Malformed), "{text}");
         }
     }

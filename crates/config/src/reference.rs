@@ -19,7 +19,8 @@ const HEAD: &str = "\
 # Configuration reference
 
 `proxy.toml`, table by table. `readgate check --config proxy.toml` names every mistake
-with its line, and keys that are not listed here are mistakes. Relative paths start from
+with its line, and once there is none, all that is wrong with the files that keys name, such as certificates
+and passwords. Keys that are not listed here are mistakes. Relative paths start from
 the folder of the file. Durations are written `\"500ms\"`, `\"10s\"`, `\"5m\"`, `\"8h\"`, `\"14d\"`;
 sizes `\"512B\"`, `\"64KiB\"`, `\"64MiB\"`, `\"1GiB\"`, `\"1TiB\"`; dates `2026-01-31`, and days begin and end
 in UTC. *changed*: from when a new value counts. `reload`: from the next reload of a running daemon,

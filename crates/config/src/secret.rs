@@ -38,6 +38,9 @@ impl PasswordSource {
         if password.is_empty() {
             return Err(SecretError::Empty { place: self.place() });
         }
+        if password.reveal().contains(&b'\n') {
+            return Err(SecretError::Lines { place: self.place() });
+        }
         Ok(password)
     }
 
@@ -171,6 +174,12 @@ pub enum SecretError {
     NoCredentials {
         /// Its name.
         name: String,
+    },
+    /// It has a line end within: a comment, or a second password, that would count as part of it.
+    #[error("{place}: has more than one line; write the password and nothing else")]
+    Lines {
+        /// The place.
+        place: String,
     },
     /// There is a place and nothing in it.
     #[error("{place}: is empty; an account without password is not accepted")]

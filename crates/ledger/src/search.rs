@@ -254,7 +254,7 @@ fn writer(
 }
 
 /// The columns of a search's result as CSV.
-const COLUMNS: [&str; 19] = [
+const COLUMNS: [&str; 20] = [
     "seq",
     "time",
     "event",
@@ -274,6 +274,7 @@ const COLUMNS: [&str; 19] = [
     "tables",
     "text",
     "binds",
+    "reason",
 ];
 
 /// Writes the matching records as CSV, with a line of names first, texts in full, and in outcomes what

@@ -272,3 +272,25 @@ fn an_outcome_that_names_nobody_counts_for_who_its_intent_names() {
         assert_eq!(counted, [("alice", 1, 30)], "{asked:?}");
     }
 }
+
+#[test]
+fn a_table_says_why_somebody_was_turned_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = |number: u8, rest: &str| {
+        let (time, prev) = ("2026-11-20T10:00:00.000000Z", "0".repeat(64));
+        let frame = format!(r#""v":2,"seq":{number},"time":"{time}","node":"n1","event""#);
+        format!("{{{frame}:{rest},\"prev\":\"{prev}\"}}\n")
+    };
+    let failed = r#""login_failed","user":"alice","reason":"login_denied: wrong_password""#;
+    let refused = r#""refusal","user":"bob","rule":"schema","reason":"not, it says, for you""#;
+    let path = folder.path().join("ledger-n1-000000000001.jsonl");
+    std::fs::write(path, [line(1, failed), line(2, refused)].concat()).unwrap();
+    let mut table = Vec::new();
+    let found = search_csv(&[folder.path().to_owned()], &Search::default(), &mut table).unwrap();
+    let table = String::from_utf8(table).unwrap();
+    let rows: Vec<&str> = table.lines().collect();
+    assert_eq!((found, rows.len()), (2, 3));
+    assert!(rows[0].ends_with(",text,binds,reason"), "{table}");
+    assert!(rows[1].ends_with(",,login_denied: wrong_password"), "{table}");
+    assert!(rows[2].ends_with(",,\"not, it says, for you\""), "{table}");
+}

@@ -19,6 +19,7 @@ pub mod ending;
 pub mod feeds;
 pub mod identity;
 pub mod idle;
+pub mod ledger_watch;
 pub mod log;
 pub mod login_record;
 pub mod metrics;

@@ -89,7 +89,11 @@ async fn ready(State(Ops { daemon, .. }): State<Ops>) -> Response {
         Some(why) => format!("ledger: {why}"),
     };
     let replica_is_up = daemon.metrics.replica_is_up();
-    let replica = if replica_is_up { "replica: ok" } else { "replica: no session can be opened" };
+    let replica = match daemon.signals.replica_fault.load_full() {
+        _ if replica_is_up => "replica: ok".to_owned(),
+        Some(why) => format!("replica: no session can be opened: {why}"),
+        None => "replica: no session can be opened".to_owned(),
+    };
     let walls = daemon.walls.load();
     let checks: String =
         walls.problems.iter().map(|problem| format!("check: {problem}\n")).collect();

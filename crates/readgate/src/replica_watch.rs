@@ -17,7 +17,7 @@ use crate::replica::account::Accounts;
 use crate::replica::checks::{self, Findings};
 use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
 use lag::Lag;
-pub use walls::{FeedTrouble, Stale, StandingWalls, WallPolicy, Walls};
+pub use walls::{FeedTrouble, Stale, StandingWalls, WallPolicy, Walls, no_session};
 
 /// The replica is looked at this often.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -66,7 +66,7 @@ impl Watch {
         let opened = self.open().await;
         self.tell(&opened);
         let was_up = self.was_up.replace(opened.is_ok());
-        let fault = opened.as_ref().err().map(|fault| Arc::new(fault.to_string()));
+        let fault = opened.as_ref().err().map(|fault| Arc::new(fault.in_full()));
         daemon.signals.replica_fault.store(fault);
         let mut session = match opened {
             Ok(session) => session,
@@ -111,7 +111,7 @@ impl Watch {
         if self.checked.is_none() {
             // Its walls have never been seen: that they haven't is what counts.
             daemon.metrics.state.replica_lag(&daemon.pool.target.name, None, false);
-            daemon.walls.not_there();
+            daemon.walls.not_there(fault.words());
             return;
         }
         let worst = self.told.map(|(at, seconds)| seconds + at.elapsed().as_secs_f64());
@@ -128,7 +128,7 @@ impl Watch {
         match opened {
             Ok(_) if self.was_up != Some(true) => tracing::info!(replica, "replica is up"),
             Err(fault) if self.was_up != Some(false) => {
-                tracing::error!(replica, %fault, "replica is down");
+                tracing::error!(replica, fault = fault.in_full(), "replica is down");
             }
             Ok(_) | Err(_) => {}
         }

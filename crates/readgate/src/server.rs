@@ -16,13 +16,14 @@ use ledger::Event;
 use rustix::io::Errno;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tracing::field::display;
 
 use crate::daemon::{BUILD, Daemon, StartFault, host_name};
 use crate::panics::vital;
 use crate::reload::files::FileWatch;
 use crate::shipping::Wanted;
 use crate::workers::room_for;
-use crate::{feeds, notices, ops, reload, replica_watch, usage};
+use crate::{feeds, ledger_watch, notices, ops, reload, replica_watch, usage};
 use drain::drain;
 use sockets::Inherited;
 
@@ -121,7 +122,8 @@ pub async fn serve(
     }
     let (stop, stopping) = watch::channel(false);
     for (number, (socket, door)) in sockets.into_iter().enumerate() {
-        tracing::info!(listener = door.name, address = ?socket.local_addr().ok(), "listening");
+        let address = socket.local_addr().ok().map(display);
+        tracing::info!(listener = door.name, address, "listening");
         let stopped = until_stopped(stopping.clone());
         accept::start(&daemon, door, socket, (number, stopped))?;
     }
@@ -164,6 +166,7 @@ fn start_helpers(daemon: &Arc<Daemon>, config: &Config) {
     }
     tokio::spawn(vital(reload::validity::watch(Arc::clone(daemon))));
     tokio::spawn(vital(feeds::watch(Arc::clone(daemon))));
+    tokio::spawn(vital(ledger_watch::watch(Arc::clone(daemon))));
     tokio::spawn(vital(usage::keep_noted(Arc::clone(daemon))));
     let node = config.ledger.settings(&host_name()).node;
     tokio::spawn(vital(notices::watch(Arc::clone(daemon), node)));

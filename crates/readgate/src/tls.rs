@@ -61,8 +61,11 @@ pub fn acceptor(
     let clients = listener.clients.as_ref().map(client_verifier).transpose()?;
     let chain = certificates(&listener.certificate_file)?;
     let key_file = listener.private_key.path();
-    let no_key = &"no private key in it; PEM with BEGIN PRIVATE KEY is needed";
-    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| fault(key_file, no_key))?;
+    let no_key = match key_pem.windows(9).any(|part| part == b"ENCRYPTED") {
+        true => "the key has a passphrase; take it off with openssl pkey",
+        false => "no private key in it; PEM with BEGIN PRIVATE KEY is needed",
+    };
+    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| fault(key_file, &no_key))?;
     let unpaired = |error| {
         let certificate = &listener.certificate_file;
         if matches!(error, rustls::Error::InconsistentKeys(_)) {

@@ -44,7 +44,6 @@ fn one_line_end_does_not_count() {
         (b"secret".as_slice(), b"secret".as_slice()),
         (b"secret\n", b"secret"),
         (b"secret\r\n", b"secret"),
-        (b"secret\n\n", b"secret\n"),
         (b" se cret \n", b" se cret "),
     ] {
         let path = folder.file("password", contents, 0o600);
@@ -83,6 +82,24 @@ fn refuses_an_empty_or_a_huge_secret() {
     assert!(read(no_file).unwrap_err().ends_with("is a folder; name the file of the secret"));
     let largest = folder.file("largest", &vec![b'x'; 64 * 1024], 0o600);
     assert_eq!(read(&largest).unwrap().len(), 64 * 1024);
+}
+
+#[test]
+fn refuses_a_password_of_two_lines() {
+    let folder = Folder::new("lines");
+    for text in ["# the password\nsecret", "secret\nother\n", "secret\n\n"] {
+        let path = folder.file("password", text.as_bytes(), 0o600);
+        assert_eq!(
+            read(&path).unwrap_err(),
+            format!(
+                "{}: has more than one line; write the password and nothing else",
+                path.display()
+            )
+        );
+        std::fs::remove_file(path).unwrap();
+    }
+    let inline = PasswordSource::Inline(Password::new("secret\n")).read().unwrap_err();
+    assert!(inline.to_string().starts_with("password in the configuration: has more than one"));
 }
 
 #[test]

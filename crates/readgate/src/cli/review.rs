@@ -75,7 +75,8 @@ impl ReviewArguments {
         }
         let author = Author::new(operating_system_user(), "access review")
             .map_err(|error| Failure::Refused(error.to_string()))?;
-        let digest = ConfigHash::of(page.as_bytes()).as_str().to_owned();
+        // Of what is printed, to the byte: its last line's end too.
+        let digest = ConfigHash::of(format!("{page}\n").as_bytes()).as_str().to_owned();
         opened.store()?.sign_off(&author, &SignOff { reviewer, comment, digest }, now)?;
         Ok(page)
     }

@@ -2,6 +2,7 @@
 //! is allowed, all else is denied), and it ends within bounds of time, rows and bytes.
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
@@ -46,6 +47,8 @@ pub fn lock_down(snapshot: &mut Connection) -> Result<(), QueryFault> {
     snapshot.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, LENGTH)?;
     snapshot.set_limit(Limit::SQLITE_LIMIT_EXPR_DEPTH, DEPTH)?;
     snapshot.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 2)?;
+    // A name in backticks that is no column's would be a text, and its comparison false.
+    snapshot.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     let deadline = Instant::now() + TIME;
     snapshot.progress_handler(STEPS, Some(move || Instant::now() >= deadline))?;
     snapshot.authorizer(Some(may))?;
@@ -218,6 +221,16 @@ mod tests {
             run(&snapshot(), &format!("{endless} SELECT zeroblob(1000000) FROM n")).unwrap_err();
         assert!(matches!(fault, QueryFault::TooMuch("16 MiB")), "{fault}");
         assert!(run(&snapshot(), "SELECT zeroblob(1000000000)").is_err());
+    }
+
+    #[test]
+    fn a_name_that_is_no_column_is_never_a_text() {
+        for sql in ["SELECT \"nosuch\" FROM t", "SELECT id FROM t WHERE \"nosuch\" = 'x'"] {
+            let fault = run(&snapshot(), sql).unwrap_err().to_string();
+            assert!(fault.contains("no such column"), "{fault}");
+        }
+        let table = run(&snapshot(), "SELECT \"id\" AS \"n\" FROM t ORDER BY \"n\"").unwrap();
+        assert_eq!(table.rows, [[Some(b"1".to_vec())]]);
     }
 
     #[test]

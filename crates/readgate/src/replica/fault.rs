@@ -67,11 +67,46 @@ impl From<TlsFault> for ReplicaFault {
 }
 
 impl ReplicaFault {
-    /// What the client is told: nothing of addresses or the account.
+    /// What the client is told.
     pub fn err_packet(&self, replica: &str) -> ErrPacket {
-        let why = match self {
+        match self {
             Self::Schema(err) | Self::CharacterSet(err) => return err.clone(),
             Self::NotOurs => return not_ours(),
+            Self::Full | Self::Crowded(_) => return all_in_use(replica),
+            Self::Writable => return writable(),
+            Self::Unreachable(_)
+            | Self::Tls(_)
+            | Self::Stream(_)
+            | Self::Account(_)
+            | Self::Login(_)
+            | Self::Guard(_)
+            | Self::Version(_)
+            | Self::Changed
+            | Self::Elsewhere
+            | Self::Compression => {}
+        }
+        let why = self.words();
+        let message = format!("readgate: no session on the replica '{replica}': {why}");
+        ErrPacket::new(ER_SERVER_ISNT_AVAILABLE, SqlState::LINK, message)
+    }
+
+    /// In words for who administers it: with what the replica itself says, such as from which
+    /// address it saw the account come.
+    pub fn in_full(&self) -> String {
+        let (Self::Account(err) | Self::Schema(err) | Self::CharacterSet(err)) = self else {
+            return self.to_string();
+        };
+        let said = String::from_utf8_lossy(&err.message);
+        let said: String = said.chars().filter(|c| !c.is_control()).collect();
+        format!("{self}: {said}")
+    }
+
+    /// In words for clients: nothing of addresses or the account.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Self::Schema(_) => "it refused the schema",
+            Self::CharacterSet(_) => "it refused the character set",
+            Self::NotOurs => "it doesn't let its account stop a routine",
             Self::Unreachable(_) => "it can't be reached",
             Self::Tls(_) => "its TLS certificate could not be verified",
             Self::Stream(_) => "its connection broke",
@@ -81,11 +116,9 @@ impl ReplicaFault {
             Self::Changed => "it has become another server; connect again",
             Self::Elsewhere => "its name leads to another server now",
             Self::Compression => "it does not offer the compression that is configured",
-            Self::Full | Self::Crowded(_) => return all_in_use(replica),
-            Self::Writable => return writable(),
-        };
-        let message = format!("readgate: no session on the replica '{replica}': {why}");
-        ErrPacket::new(ER_SERVER_ISNT_AVAILABLE, SqlState::LINK, message)
+            Self::Full | Self::Crowded(_) => "all connections to it are in use",
+            Self::Writable => "it is not read-only",
+        }
     }
 
     /// Whether what the client asked for was the reason, and neither account nor replica.
@@ -180,5 +213,19 @@ mod tests {
         ] {
             assert_eq!(fault.is_up(), is_up, "{fault}");
         }
+    }
+
+    #[test]
+    fn what_the_replica_says_is_for_administrators_on_one_line() {
+        let said = "Access denied for user 'shared'@'10.0.0.9'\nledger: ok";
+        let refused = ErrPacket::new(ER_ACCESS_DENIED_ERROR, SqlState::AUTHORISATION, said);
+        let fault = ReplicaFault::Account(refused);
+        assert_eq!(
+            fault.in_full(),
+            "it refused the shared account: error 1045: \
+             Access denied for user 'shared'@'10.0.0.9'ledger: ok"
+        );
+        assert_eq!(fault.words(), "it refused the shared account");
+        assert!(!String::from_utf8_lossy(&fault.err_packet("r").message).contains("10.0.0.9"));
     }
 }

@@ -77,8 +77,13 @@ impl StandingWalls {
         let _ = timeout(most, seen).await;
     }
 
-    /// The replica can't be looked at, and never was.
-    pub fn not_there(&self) {
+    /// The replica can't be looked at, and never was; `why` is fit for clients.
+    pub fn not_there(&self, why: &str) {
+        let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(no_service) = &mut parts.0.no_service {
+            *no_service = format!("the replica has not been checked yet: {why}");
+        }
+        self.now.store(Arc::new(parts.0.clone().with_feeds(&parts.1)));
         self.looks.send_replace(false);
     }
 
@@ -252,15 +257,21 @@ impl Walls {
         self.stale.as_ref().map(|stale| stale.why.as_str())
     }
 
+    /// Why no session begins under an account, if none does; fit for clients.
+    pub fn no_session(&self, account: &Account) -> Option<String> {
+        let why = self.refusal_of(account).or(self.why_stale())?;
+        Some(format!("no service: {why}"))
+    }
+
     /// What a client is told that can't have a session under an account.
     pub fn err_packet(&self, account: &Account) -> Option<ErrPacket> {
-        let why = self.refusal_of(account).or(self.why_stale())?;
-        Some(ErrPacket::new(
-            ER_SERVER_ISNT_AVAILABLE,
-            SqlState::LINK,
-            format!("readgate: no service: {why}"),
-        ))
+        self.no_session(account).map(|why| no_session(&why))
     }
+}
+
+/// What a client is told then.
+pub fn no_session(why: &str) -> ErrPacket {
+    ErrPacket::new(ER_SERVER_ISNT_AVAILABLE, SqlState::LINK, format!("readgate: {why}"))
 }
 
 /// What is wrong with an account.

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener as StdListener};
 use listenfd::ListenFd;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
+use tracing::field::display;
 
 use super::ServeFault;
 
@@ -50,8 +51,8 @@ impl Inherited {
     /// Says which sockets nobody wanted: clients would wait there for ever.
     pub(super) fn finish(self) {
         for socket in self.sockets {
-            let address = socket.local_addr().ok();
-            tracing::error!(?address, "a socket of the service manager is no listener's address");
+            let address = socket.local_addr().ok().map(display);
+            tracing::error!(address, "a socket of the service manager is no listener's address");
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::reload;
 use crate::replica::account::Account;
 use crate::replica::pool::Warm;
 use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
+use crate::replica_watch::no_session;
 use crate::role_policy::RoleJudge;
 
 /// Bytes of a client's attributes that go to the replica. One that gets more than 64 kB of them, ours
@@ -109,8 +110,10 @@ async fn lent(
 ) -> Result<ReplicaSession, Ending> {
     let account = &wish.account;
     daemon.walls.seen(account, daemon.pool.target.deadline()).await;
-    if let Some(err) = daemon.walls.load().err_packet(account) {
-        return Err(Ending::told(EndingKind::ReplicaFault, "no service: walls", err));
+    let refused = daemon.walls.load().no_session(account);
+    if let Some(why) = refused {
+        let farewell = no_session(&why);
+        return Err(Ending::told(EndingKind::ReplicaFault, why, farewell));
     }
     let opened = daemon.pool.lend(wish, earmarked).await;
     daemon.metrics.replica_opened(&opened, account);

@@ -39,8 +39,9 @@ impl CertificateEnd {
         };
         let at = Timestamp::from_second(self.not_after).unwrap_or_default();
         let subject = self.subject();
-        let is_near = self.not_after - now.as_second() < soon;
-        is_near.then(|| format!("a {what} in use ({subject}) ends {at}"))
+        let left = self.not_after - now.as_second();
+        let verb = if left < 0 { "has ended" } else { "ends" };
+        (left < soon).then(|| format!("a {what} in use ({subject}) {verb} {at}"))
     }
 }
 
@@ -111,9 +112,9 @@ mod tests {
                 CertificateEnd { what, name: String::from("main"), not_after }.warning(now)
             };
             assert_eq!(warning(soon), None, "{what}");
-            for left in [soon - 1, 0, -SOON] {
+            for (left, verb) in [(soon - 1, "ends"), (0, "ends"), (-SOON, "has ended")] {
                 let told = warning(left).expect("a warning");
-                assert!(told.contains(&format!("({what} main) ends")), "{told}");
+                assert!(told.contains(&format!("({what} main) {verb} 20")), "{told}");
             }
         }
     }

@@ -284,7 +284,7 @@ fn a_review_is_signed_off_with_a_name_and_a_comment() {
     write_ledger(&place);
     assert!(place.run("access review --sign-off Rita").unwrap_err().contains("--comment"));
     let page = place.run("access review --sign-off Rita --comment agreed").unwrap();
-    let digest = ConfigHash::of(page.as_bytes());
+    let digest = ConfigHash::of(format!("{page}\n").as_bytes());
     let history = place.run("access history").unwrap();
     for part in ["review_signed_off", "reviewer: \"\" -> \"Rita\"", "\"agreed\"", digest.as_str()] {
         assert!(history.contains(part), "{part} is not in:\n{history}");

@@ -140,9 +140,27 @@ async fn who_comes_before_the_first_look_waits_for_it_and_no_longer() {
     assert!(begun.elapsed().is_zero() && walls.load().err_packet(&new).is_none());
     walls.seen(&account("newer"), soon).await;
     assert_eq!(begun.elapsed(), soon);
-    walls.not_there();
+    walls.not_there("it refused the shared account");
     walls.seen(&account("newer"), soon).await;
     assert_eq!(begun.elapsed(), soon, "nobody waits for what isn't there");
+}
+
+#[test]
+fn what_was_never_there_is_refused_with_the_reason_and_only_where_that_counts() {
+    let shared = account("shared");
+    let walls = StandingWalls::unseen(&REFUSE);
+    walls.not_there("it can't be reached");
+    walls.not_there("it refused the shared account");
+    let why = "no service: the replica has not been checked yet: it refused the shared account";
+    assert_eq!(walls.load().no_session(&shared).as_deref(), Some(why));
+    assert_eq!(
+        walls.load().err_packet(&shared).map(|err| err.message),
+        Some(format!("readgate: {why}").into_bytes())
+    );
+    let policy = WallPolicy { refuse_excess_rights: false, refuse_writable: false, ..REFUSE };
+    let walls = StandingWalls::unseen(&policy);
+    walls.not_there("it can't be reached");
+    assert_eq!(walls.load().no_session(&shared), None);
 }
 
 #[test]
