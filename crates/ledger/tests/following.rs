@@ -8,6 +8,7 @@ use std::fs;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
+use common::life::{fill, names, settings, wait_until};
 use common::{query, who};
 use ledger::cli::{Search, search_follow};
 use ledger::{Ledger, LedgerSettings, WhoTag};
@@ -92,4 +93,42 @@ fn a_search_that_follows_two_nodes_goes_on_in_the_newest_file_of_each() {
     for (_, ledger) in nodes {
         ledger.close("test").unwrap();
     }
+}
+
+/// The copy begins with what was shown already.
+#[test]
+fn a_search_goes_on_in_a_file_that_was_deleted_and_put_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let ledger =
+        Ledger::open(LedgerSettings { rotate_bytes: 1 << 20, ..settings(folder) }).unwrap();
+    let (shown, seen) = channel();
+    let paths = vec![folder.join("ledger")];
+    let following = std::thread::spawn(move || {
+        let what = Search { event: Some("outcome".into()), ..Search::default() };
+        search_follow(&paths, &what, &mut Shown(shown))
+    });
+    let mut all = Vec::new();
+    let mut see = |lines: usize| {
+        while all.iter().filter(|byte| **byte == b'\n').count() < lines {
+            all.extend(seen.recv_timeout(Duration::from_secs(20)).unwrap());
+        }
+        String::from_utf8_lossy(&all).lines().map(sequence).collect::<Vec<u64>>()
+    };
+    fill(&ledger, 5);
+    see(5);
+    let file = names(folder, ".jsonl").remove(0);
+    fs::remove_file(folder.join("ledger").join(&file)).unwrap();
+    wait_until("the file", || names(folder, ".jsonl").contains(&file));
+    fill(&ledger, 5);
+    let sequences = see(10);
+    assert!(sequences.is_sorted_by(|one, next| one < next), "{sequences:?}");
+    drop(seen);
+    fill(&ledger, 1);
+    assert!(following.join().unwrap().is_err(), "it was ended by its reader");
+    ledger.close("test").unwrap();
+}
+
+fn sequence(line: &str) -> u64 {
+    serde_json::from_str::<serde_json::Value>(line).unwrap()["seq"].as_u64().unwrap()
 }
