@@ -58,6 +58,7 @@ mod log;
 mod meddled;
 mod metrics;
 mod moves;
+mod neighbours;
 mod notices;
 mod ops;
 mod orders;

@@ -35,10 +35,7 @@ pub(crate) struct Making<'a> {
 
 impl<'a> Making<'a> {
     fn values(&self, form: TextForm<'_>) -> Values<'a> {
-        match form {
-            TextForm::Full => Values::Full,
-            TextForm::Redacted(_) | TextForm::Hashed => Values::Redacted(self.key),
-        }
+        if form.is_full() { Values::Full } else { Values::Redacted(self.key) }
     }
 }
 
@@ -144,7 +141,7 @@ pub(crate) fn refusal(
     label!(out, "verdict", refusal.verdict);
     name!(out, "rule");
     push_text(out, refusal.rule);
-    if matches!(refusal.form, TextForm::Full) {
+    if refusal.form.is_full() {
         name!(out, "reason");
         push_text(out, shortened(refusal.reason, MAX_MESSAGE));
     }
@@ -162,7 +159,7 @@ fn schema(out: &mut Vec<u8>, schema: Option<&[u8]>) {
 
 /// The statement's text in its form, passwords masked; a longer one is cut, and says how
 /// long it was and its hash.
-fn text(out: &mut Vec<u8>, text: &[u8], form: TextForm<'_>, with: &Making<'_>) {
+pub(crate) fn text(out: &mut Vec<u8>, text: &[u8], form: TextForm<'_>, with: &Making<'_>) {
     let redacted = match form {
         TextForm::Full => Cow::Borrowed(text),
         TextForm::Redacted(literals) => Cow::Owned(redacted(with.key, text, literals)),
@@ -173,6 +170,7 @@ fn text(out: &mut Vec<u8>, text: &[u8], form: TextForm<'_>, with: &Making<'_>) {
             push_hash(out, with.key, LiteralKind::String, text);
             return out.push(b'"');
         }
+        TextForm::Made(made) => return out.extend_from_slice(&made.members),
     };
     out.push(b',');
     let masked = mask::passwords(&redacted);

@@ -16,7 +16,7 @@ use crate::keeper::Keeper;
 use crate::keys::{self, SigningKey};
 use crate::others;
 use crate::own_event::OwnEvent;
-use crate::record::{Event, Intent, Outcome, Refusal, TextForm, TextPlace, Who};
+use crate::record::{Event, Intent, MadeText, Outcome, Refusal, TextForm, TextPlace, Who};
 use crate::recording::{IntentRecorded, Recorded, Recording};
 use crate::recovery::{self, Opened};
 use crate::redact::RedactionKey;
@@ -142,6 +142,13 @@ impl Ledger {
     /// stays as it was then.
     pub fn tag_after(&self, login: u64, who: &Who<'_>) -> WhoTag {
         WhoTag(Arc::new(WhoMembers::new(who, Some(Login::new(login, who)))))
+    }
+
+    /// Makes of a text what its record will hold, in any thread: see [`TextForm::Made`].
+    pub fn make_text(&self, text: &[u8], form: TextForm<'_>) -> MadeText {
+        let mut members = Vec::new();
+        encode::text(&mut members, text, form, &self.making());
+        MadeText { members, is_full: form.is_full() }
     }
 
     /// Records that a statement is about to be forwarded. Where the intent allows it, a long text

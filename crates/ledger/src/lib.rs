@@ -72,8 +72,8 @@ pub use ledger::Ledger;
 pub use mask::{password_parameters, passwords as without_passwords, tells_password};
 pub use readings::{Reader, note_reading};
 pub use record::{
-    Bind, BindValue, Event, Intent, Literal, LiteralKind, Names, Outcome, PreparedRef, Refusal,
-    ReplicaError, TextForm, TextPlace, Who,
+    Bind, BindValue, Event, Intent, Literal, LiteralKind, MadeText, Names, Outcome, PreparedRef,
+    Refusal, ReplicaError, TextForm, TextPlace, Who,
 };
 pub use recording::{IntentRecorded, Recording};
 pub use settings::{LedgerSettings, SyncPolicy};

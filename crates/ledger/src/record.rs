@@ -101,6 +101,28 @@ pub enum TextForm<'a> {
     Redacted(&'a [Literal]),
     /// Where values stand in the text isn't known: nothing of it but length and keyed hash.
     Hashed,
+    /// As it was made by [`crate::Ledger::make_text`].
+    Made(&'a MadeText),
+}
+
+impl TextForm<'_> {
+    /// Whether values stay as they are.
+    pub(crate) fn is_full(self) -> bool {
+        match self {
+            Self::Full => true,
+            Self::Redacted(_) | Self::Hashed => false,
+            Self::Made(made) => made.is_full,
+        }
+    }
+}
+
+/// A long text as its record has it, made before the record: to look through it takes a while,
+/// which other sessions needn't wait for.
+#[derive(Debug)]
+pub struct MadeText {
+    pub(crate) members: Vec<u8>,
+    /// Whether values stand in it as they are.
+    pub(crate) is_full: bool,
 }
 
 /// A value, or a comment, in a statement's text.

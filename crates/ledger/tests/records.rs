@@ -319,6 +319,48 @@ fn a_redacted_record_holds_no_value_and_equal_values_correlate() {
 }
 
 #[test]
+fn a_text_that_is_made_ahead_stands_in_its_record_as_any_other_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("redaction.key");
+    let settings =
+        LedgerSettings { redaction_key_file: Some(key), max_text: 50, ..settings(&folder) };
+    let ledger = Ledger::open(settings).unwrap();
+    let tag = ledger.tag(&who(1));
+    let value = BindValue::Bytes(b"Smith".into());
+    let binds = [Bind { name: None, kind: "var_string", is_number: false, value }];
+    let literals = [Literal { range: 27..35, kind: LiteralKind::String }];
+    let text = "ALTER USER b IDENTIFIED BY 'sesame' /* éééééééééééé */".as_bytes();
+    let forms = [TextForm::Full, TextForm::Redacted(&literals), TextForm::Hashed];
+    for form in forms {
+        let made = ledger.make_text(text, form);
+        for form in [form, TextForm::Made(&made)] {
+            let intent = Intent { form, binds: &binds, may_refer: true, ..query(text) };
+            drop(ledger.intent(&tag, &intent).wait().unwrap());
+            let (command, schema, kind, verdict) = ("query", None, "alter", "refused");
+            let (rule, reason, offset) = ("not_a_read", "it is not", 0);
+            let refusal =
+                Refusal { command, schema, text, kind, form, verdict, rule, reason, offset };
+            ledger.refusal(&tag, &refusal).wait().unwrap();
+        }
+    }
+    ledger.close("test").unwrap();
+    let records = records(&folder.path().join("ledger"));
+    for kind in ["intent", "refusal"] {
+        let mut told: Vec<_> =
+            records.iter().filter(|record| record["event"] == kind).cloned().collect();
+        for record in &mut told {
+            for own in ["seq", "time", "hash", "prev", "chain"] {
+                record.as_object_mut().unwrap().remove(own);
+            }
+            assert!(!record.to_string().contains("sesame"));
+        }
+        let pairs = told.as_chunks::<2>().0;
+        assert_eq!(pairs.len(), forms.len());
+        assert!(pairs.iter().all(|[one, other]| one == other), "{pairs:#?}");
+    }
+}
+
+#[test]
 fn a_password_is_masked_in_a_redacted_text_too() {
     let folder = tempfile::tempdir().unwrap();
     let key = folder.path().join("redaction.key");

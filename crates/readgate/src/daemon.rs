@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use config::{Config, ConfigHash, LedgerConfig, Settings};
 use ledger::{Event, Ledger};
 use sql_judge::{Judge, ServerVersion};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::console::Console;
@@ -38,7 +38,8 @@ use crate::replica::pool::Pool;
 use crate::replica::seat::Seat;
 use crate::replica_watch::{StandingWalls, WallPolicy};
 use crate::role_policy::{Judges, RoleJudge};
-use crate::session::aside;
+use crate::room::Rooms;
+use crate::session::aside::Turns;
 use crate::shipping::{Shipping, Wanted};
 use crate::usage::DailyBytes;
 use crate::workers::{self, Workers};
@@ -85,7 +86,9 @@ pub struct Daemon {
     /// The threads that connections live on.
     pub workers: Arc<Workers>,
     /// Places for looking at long texts beside them.
-    pub long_texts: Semaphore,
+    pub long_texts: Turns,
+    /// Room for large commands and prepared texts.
+    pub rooms: Arc<Rooms>,
     /// The replica, and warm connections to it.
     pub pool: Arc<Pool>,
     /// What config says about the walls behind the judge, and how they stand.
@@ -147,7 +150,8 @@ impl Daemon {
             ledger_began: config.ledger.clone(),
             metrics: Metrics::new()?,
             registry: Arc::default(),
-            long_texts: aside::places(workers.count()),
+            long_texts: Turns::for_workers(workers.count()),
+            rooms: Arc::default(),
             workers,
             pool,
             walls: StandingWalls::unseen(&wall_policy),

@@ -9,6 +9,7 @@ use mysql_wire::{ErrPacket, Malformed, SqlState};
 
 use crate::packet_stream::StreamFault;
 use crate::registry::Reason;
+use crate::room::none_left;
 
 /// The one error that tells clients of both servers that the connection is over, so that pools
 /// make another.
@@ -183,6 +184,7 @@ impl From<StreamFault> for Ending {
                 Self::told(EndingKind::ClientFault, detail, err)
             }
             StreamFault::Malformed(_) => Self::malformed(detail),
+            StreamFault::NoRoom => Self::told(EndingKind::OverLimit, detail, none_left()),
         }
     }
 }

@@ -34,6 +34,7 @@ pub mod registry;
 pub mod reload;
 pub mod replica_watch;
 pub mod role_policy;
+pub mod room;
 pub mod shipping;
 pub mod slices;
 pub mod tls;

@@ -23,6 +23,7 @@ use tokio::task::yield_now;
 use tokio_rustls::TlsStream;
 
 use crate::net_stream::{NetStream, Readable};
+use crate::room::Held;
 use crate::tls::socket::TlsSocket;
 use squeezed::Squeezed;
 
@@ -50,6 +51,9 @@ pub enum StreamFault {
     /// A payload that can't be read.
     #[error("{0}")]
     Malformed(#[from] Malformed),
+    /// A large payload, where too many are kept already.
+    #[error("no room for large commands")]
+    NoRoom,
 }
 
 /// One peer's connection.
@@ -59,6 +63,8 @@ pub struct PacketStream {
     inbox: BytesMut,
     outbox: BytesMut,
     squeezed: Option<Squeezed>,
+    /// For large payloads, from the login on.
+    room: Option<Held>,
     /// Whether a send was given up, and may have left a packet cut short.
     torn: bool,
     /// Sequence id of the next packet, whichever side sends it.
@@ -79,6 +85,7 @@ impl PacketStream {
             inbox: BytesMut::new(),
             outbox: BytesMut::new(),
             squeezed: None,
+            room: None,
             torn: false,
             sequence_id: 0,
             sent: 0,
@@ -137,9 +144,16 @@ impl PacketStream {
         self.squeezed = Some(Squeezed::new(algorithm, std::mem::take(&mut self.inbox)));
     }
 
-    /// Starts a new exchange: the command phase counts from 0 with each command.
+    /// Has room looked for before a large payload is kept.
+    pub fn keep_in(&mut self, room: Held) {
+        self.room = Some(room);
+    }
+
+    /// Starts a new exchange: the command phase counts from 0 with each command. What the one
+    /// before held is free.
     pub fn begin_command(&mut self) {
         self.sequence_id = 0;
+        self.find_room(0);
         if let Some(squeezed) = &mut self.squeezed {
             squeezed.begin_command(!self.inbox.is_empty());
         }
@@ -159,7 +173,16 @@ impl PacketStream {
             if self.fill().await? == 0 {
                 return Err(StreamFault::Closed);
             }
+            if !self.find_room(limit) {
+                return Err(StreamFault::NoRoom);
+            }
         }
+    }
+
+    /// Whether there is room for all that is there.
+    fn find_room(&mut self, limit: usize) -> bool {
+        let bytes = self.untaken();
+        self.room.as_mut().is_none_or(|room| room.change(bytes, limit))
     }
 
     /// Inside compressed packets MySQL's own programs count now by the outer packets, now by

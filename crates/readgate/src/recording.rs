@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ledger::{
-    Intent, IntentRecorded, LedgerFault, Literal, LiteralKind, Names, Outcome, Refusal,
+    Intent, IntentRecorded, LedgerFault, Literal, LiteralKind, MadeText, Names, Outcome, Refusal,
     ReplicaError, TextForm, TextPlace,
 };
 use mysql_wire::response::ResponseEnd;
@@ -121,15 +121,43 @@ pub enum Form {
     Redacted(Vec<Literal>),
     /// Nothing of it but length and keyed hash.
     Hashed,
+    /// One of these, of a long text.
+    Made(MadeText),
 }
 
 impl Form {
     /// As the session's role has it.
     pub async fn of<R>(session: &Session<'_, R>, text: &Bytes) -> Result<Self, Ending> {
-        if !session.redacts() {
+        let (redacts, is_long) = (session.redacts(), aside::is_long(text));
+        if !redacts && !is_long {
             return Ok(Self::Full);
         }
-        aside::look(session, text, |_, facts, text| Self::by(true, facts, text)).await
+        let ledger = session.daemon().ledger.clone();
+        let making = move |_: &Judge, facts: &SessionFacts, text: &Bytes| {
+            let form = Self::by(redacts, facts, text);
+            if is_long { Self::Made(ledger.make_text(text, form.as_ref())) } else { form }
+        };
+        aside::look(session, text, making).await
+    }
+
+    /// The same of a text that isn't forwarded, of which there is a record in any case.
+    pub async fn of_refused<R>(session: &Session<'_, R>, text: &Bytes) -> Self {
+        match Self::of(session, text).await {
+            Ok(form) => form,
+            Err(_) => Self::without_turn(session, text).await,
+        }
+    }
+
+    /// Of a text that gets no turn any more for its values to be told apart.
+    pub async fn without_turn<R>(session: &Session<'_, R>, text: &Bytes) -> Self {
+        let redacts = session.redacts();
+        let form = move || if redacts { Self::Hashed } else { Self::Full };
+        if !aside::is_long(text) {
+            return form();
+        }
+        let (ledger, text) = (session.daemon().ledger.clone(), text.clone());
+        let making = move || Self::Made(ledger.make_text(&text, form().as_ref()));
+        tokio::task::spawn_blocking(making).await.unwrap_or_else(|_| form())
     }
 
     /// With or without its values. Where those can't be told apart, nothing of it stays.
@@ -155,6 +183,7 @@ impl Form {
             Self::Full => TextForm::Full,
             Self::Redacted(literals) => TextForm::Redacted(literals),
             Self::Hashed => TextForm::Hashed,
+            Self::Made(made) => TextForm::Made(made),
         }
     }
 }
@@ -187,6 +216,10 @@ pub async fn outcome(
     relayed: Result<&Held, &RelayFault>,
 ) -> Result<(), Ending> {
     let end = end_name(relayed);
+    let is_told = match relayed {
+        Ok(Held { end: ResponseEnd::Err(_), .. }) => may_tell(session, report.permit.text()).await,
+        Ok(_) | Err(_) => true,
+    };
     let bytes = relayed.map_or(report.bytes, |held| held.bytes);
     let texts = match relayed.map(|held| &held.end) {
         Ok(ResponseEnd::Err(err)) => {
@@ -197,11 +230,7 @@ pub async fn outcome(
     let error = texts.as_ref().map(|(code, sqlstate, message)| ReplicaError {
         code: *code,
         sqlstate,
-        message: match session.redacts() || ledger::tells_password(report.permit.text()) {
-            // A server's message repeats values.
-            true => "",
-            false => message,
-        },
+        message: if is_told { message } else { "" },
     });
     // Of an answer that broke off, nobody has seen the whole.
     let hash = report.hash.clone().filter(|_| relayed.is_ok());
@@ -226,6 +255,15 @@ pub async fn outcome(
         .await
         .map(|_| ())
         .map_err(|why| Ending::silent(EndingKind::LedgerFault, why))
+}
+
+/// Whether a record may tell what a server says of a text: it repeats values. Not where that
+/// can't be found out any more, as its session ends.
+async fn may_tell(session: &Session<'_>, text: &Bytes) -> bool {
+    !session.redacts()
+        && !aside::look(session, text, |_, _, text| ledger::tells_password(text))
+            .await
+            .unwrap_or(true)
 }
 
 /// How a run ended, as records and metrics name it.

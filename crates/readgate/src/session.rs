@@ -42,6 +42,7 @@ use crate::registry::{Order, Orders, Registered};
 use crate::replica::ReplicaSession;
 use crate::replica::pool::Warm;
 use crate::role_policy::RoleJudge;
+use crate::room::Held;
 use crate::usage::BytesRead;
 use prepared::PreparedStatements;
 use share::{Rested, Traces};
@@ -72,6 +73,8 @@ pub struct Session<'a, R = ReplicaSession> {
     judge: Arc<Judge>,
     facts: SessionFacts,
     prepared: PreparedStatements,
+    /// For their texts.
+    prepared_room: Held,
     /// Of the judges that this session's is one of.
     generation: u64,
     program: Option<String>,
@@ -324,6 +327,7 @@ impl<'a, R> Session<'a, R> {
             judge: self.judge,
             facts: self.facts,
             prepared: self.prepared,
+            prepared_room: self.prepared_room,
             generation: self.generation,
             program: self.program,
             tag: self.tag,

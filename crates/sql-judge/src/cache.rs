@@ -13,8 +13,10 @@ use crate::lexer::LexMode;
 
 /// Longest text that is kept, in bytes.
 const LONGEST: usize = 16 * 1024;
-/// Bytes of texts in one generation; two are kept.
-const GENERATION: usize = 2 * 1024 * 1024;
+/// Bytes of one generation; two are kept.
+const GENERATION: usize = 4 * 1024 * 1024;
+/// What a text takes beside its bytes, with what others leave about it; as measured, about.
+const EACH: usize = 512;
 /// Places of the table of texts seen once. A text is kept when it comes a second time: most
 /// texts with literals in them never do.
 const SEEN: usize = 4096;
@@ -38,7 +40,7 @@ type Generation<T> = HashMap<u64, Entry<T>, foldhash::fast::FixedState>;
 struct Entries<T> {
     young: Generation<T>,
     old: Generation<T>,
-    /// Bytes of texts in `young`.
+    /// Bytes of `young`.
     bytes: usize,
     seen: Box<[u64]>,
 }
@@ -114,11 +116,12 @@ impl<T: Clone> Cache<T> {
 
 impl<T> Entries<T> {
     fn keep(&mut self, place: Place, entry: Entry<T>) {
-        if self.bytes + entry.text.len() > GENERATION {
+        let bytes = entry.text.len() + EACH;
+        if self.bytes + bytes > GENERATION {
             self.old = std::mem::take(&mut self.young);
             self.bytes = 0;
         }
-        self.bytes += entry.text.len();
+        self.bytes += bytes;
         self.young.insert(place.0, entry);
     }
 
@@ -165,6 +168,20 @@ mod tests {
             }
         }
         assert_eq!(cache.find(place, &own, text), Some(1));
+    }
+
+    #[test]
+    fn small_texts_are_counted_with_what_they_take_beside_their_bytes() {
+        let cache = Cache::<usize>::default();
+        let facts = SessionFacts::new(SERVER, b"", 45, None).unwrap();
+        for number in 0..50_000_usize {
+            let text = number.to_be_bytes();
+            let place = cache.place(&facts, &text).unwrap();
+            cache.note(place, &facts, &text, number);
+            cache.note(place, &facts, &text, number).unwrap();
+        }
+        let entries = cache.0.entries.lock().unwrap();
+        assert!(entries.young.len() + entries.old.len() <= 2 * GENERATION / EACH);
     }
 
     #[test]

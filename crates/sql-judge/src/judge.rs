@@ -265,7 +265,9 @@ impl Judge {
                     Verdict::Allow(permit.with_memos(memos).with_routine(runs_routine))
                 }
             },
-            Outcome::Absorb(reason) => Verdict::Absorb(Absorbed { kind, reason }),
+            Outcome::Absorb(reason) => {
+                Verdict::Absorb(Absorbed { kind, reason, text: text.clone() })
+            }
             Outcome::Own(statement) => Verdict::Own(statement),
         };
         Judged { verdict, next }

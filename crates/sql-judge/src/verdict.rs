@@ -146,6 +146,8 @@ pub struct Absorbed {
     pub kind: StatementKind,
     /// Why it is not forwarded, for the ledger.
     pub reason: &'static str,
+    /// It alone, not the text that it came in.
+    pub text: Bytes,
 }
 
 /// A statement that readgate answers itself.

@@ -27,6 +27,7 @@ use crate::replica::pool::Warm;
 use crate::replica::{ReplicaFault, ReplicaSession, SessionWish};
 use crate::replica_watch::no_session;
 use crate::role_policy::RoleJudge;
+use crate::room::Held;
 
 /// Bytes of a client's attributes that go to the replica. One that gets more than 64 kB of them, ours
 /// among them, refuses the login.
@@ -71,6 +72,7 @@ impl<'a> Session<'a> {
             judge,
             facts,
             prepared: PreparedStatements::default(),
+            prepared_room: Held::nothing(&daemon.rooms, user.name.as_str()),
             // What has changed since the user was looked up is followed.
             generation: logged_in.generation,
             program: login_record::program_of(&logged_in.attributes),
@@ -94,6 +96,7 @@ impl<'a> Session<'a> {
             registered,
             slots: logged_in.slots,
         };
+        session.client.keep_in(Held::nothing(&daemon.rooms, &session.user));
         session.send_ok(false).await?;
         if let Some(algorithm) = logged_in.compression {
             session.client.compress(algorithm);

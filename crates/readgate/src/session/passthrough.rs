@@ -7,7 +7,7 @@ use mysql_wire::response::{Expect, ResponseEnd, ResponseWalker};
 use sql_judge::SessionFacts;
 
 use super::share::Traces;
-use super::{Session, overtime};
+use super::{Session, overtime, prepared};
 use crate::ending::{Ending, EndingKind};
 use crate::replica::relay::{self, Passed};
 
@@ -63,6 +63,7 @@ pub async fn reset_connection(session: &mut Session<'_>) -> Result<(), Ending> {
     session.facts = SessionFacts::of_replica(session.replica.version, &baseline.variables())
         .ok_or_else(|| unguarded("character set or sql_mode unknown".to_owned()))?;
     session.prepared.clear();
+    prepared::give_room_back(session);
     session.traces = Traces::default();
     session.send_ok(false).await
 }

@@ -24,6 +24,7 @@ use super::passthrough::{relay_whole, send};
 use super::statement::{Execution, Run};
 use super::{Session, aside, limits, refuse};
 use crate::ending::Ending;
+use crate::room;
 pub use kept::PreparedStatements;
 use kept::{Prepared, PreparedRead};
 
@@ -31,10 +32,11 @@ use kept::{Prepared, PreparedRead};
 /// from then on.
 pub async fn retain_allowed(session: &mut Session<'_>) -> Result<(), Ending> {
     let judge = Arc::clone(&session.judge);
-    let refused = if aside::are_long(session.prepared.bytes()) {
+    let bytes = session.prepared.bytes();
+    let refused = if aside::are_long(bytes) {
         let facts = session.facts.clone();
         let mut prepared = std::mem::take(&mut session.prepared);
-        let looking = aside::beside(session, move || {
+        let looking = aside::beside(session, bytes, move || {
             let refused = prepared.take_refused(&judge, &facts);
             (prepared, refused)
         });
@@ -44,6 +46,7 @@ pub async fn retain_allowed(session: &mut Session<'_>) -> Result<(), Ending> {
     } else {
         session.prepared.take_refused(&judge, &session.facts)
     };
+    give_room_back(session);
     for id in refused {
         send(session, Command::StmtClose, &id.to_le_bytes()).await?;
     }
@@ -52,6 +55,25 @@ pub async fn retain_allowed(session: &mut Session<'_>) -> Result<(), Ending> {
 
 /// COM_STMT_PREPARE.
 pub async fn prepare(
+    session: &mut Session<'_>,
+    text: Bytes,
+    received: Instant,
+) -> Result<(), Ending> {
+    let prepared = prepare_text(session, text, received).await;
+    // One that was refused is not kept.
+    give_room_back(session);
+    prepared
+}
+
+/// Texts that are gone leave their room to others.
+pub fn give_room_back(session: &mut Session<'_>) {
+    if session.prepared_room.is_any() {
+        let bytes = session.prepared.bytes();
+        let _is_no_more: bool = session.prepared_room.change(bytes, session.limits.max_payload);
+    }
+}
+
+async fn prepare_text(
     session: &mut Session<'_>,
     text: Bytes,
     received: Instant,
@@ -70,27 +92,30 @@ pub async fn prepare(
     let judged = aside::look(session, &text, judging).await;
     match refuse::unless_ended(session, Command::StmtPrepare, &text, judged).await? {
         Verdict::Allow(permit) => prepare_read(session, permit, received).await,
-        Verdict::Absorb(absorbed) => prepare_absorbed(session, absorbed, text).await,
+        Verdict::Absorb(absorbed) => prepare_absorbed(session, absorbed).await,
         Verdict::Deny(denial) => refuse::deny(session, Command::StmtPrepare, &text, &denial).await,
         Verdict::Own(_) => unsupported(session, &text).await,
     }
 }
 
 /// Which limit keeps a session from another prepared statement.
-fn no_room(session: &Session<'_>, text: &[u8]) -> Option<(&'static str, ErrPacket)> {
+fn no_room(session: &mut Session<'_>, text: &[u8]) -> Option<(&'static str, ErrPacket)> {
     let (most, most_bytes) = (session.limits.prepared_statements, session.limits.max_payload);
+    let bytes = session.prepared.bytes().saturating_add(text.len());
     let (rule, text) = if session.prepared.len() >= most {
         let text = format!(
             "readgate: can't create more than {most} prepared statements in a session \
              (limits.prepared_statements)"
         );
         ("prepared_statements", text)
-    } else if session.prepared.bytes().saturating_add(text.len()) > most_bytes {
+    } else if bytes > most_bytes {
         let text = format!(
             "readgate: can't create prepared statements of more than {most_bytes} bytes together \
              in a session (limits.max_payload)"
         );
         ("max_payload", text)
+    } else if !session.prepared_room.change(bytes, most_bytes) {
+        return Some(("room", room::none_left()));
     } else {
         return None;
     };
@@ -128,12 +153,8 @@ async fn prepare_read(
 }
 
 /// Some drivers prepare every statement, so these too must be preparable.
-async fn prepare_absorbed(
-    session: &mut Session<'_>,
-    absorbed: Absorbed,
-    text: Bytes,
-) -> Result<(), Ending> {
-    let id = session.prepared.insert_absorbed(absorbed, text);
+async fn prepare_absorbed(session: &mut Session<'_>, absorbed: Absorbed) -> Result<(), Ending> {
+    let id = session.prepared.insert_absorbed(absorbed);
     let prepare_ok =
         PrepareOk { statement_id: id, columns: 0, parameters: 0, metadata_follows: true };
     session.send(&prepare_ok.encode(session.replica.form.optional_metadata)).await
@@ -160,9 +181,9 @@ async fn run_prepared(
     };
     let read = match session.prepared.get_mut(id) {
         Some(Prepared::Read(read)) => read,
-        Some(Prepared::Absorbed(absorbed, text)) if command == Command::StmtExecute => {
-            let (absorbed, text) = (absorbed.clone(), text.clone());
-            return refuse::absorb(session, command, &text, &absorbed, false).await.map(|_| ());
+        Some(Prepared::Absorbed(absorbed)) if command == Command::StmtExecute => {
+            let absorbed = absorbed.clone();
+            return refuse::absorb(session, command, &absorbed, false).await.map(|_| ());
         }
         Some(Prepared::Absorbed(..)) | None => return unknown(session, &body).await,
     };
@@ -319,7 +340,9 @@ pub async fn close(session: &mut Session<'_>, body: Bytes) -> Result<(), Ending>
     let Some(id) = session.prepared.resolve(&body) else {
         return Ok(());
     };
-    match session.prepared.remove(id) {
+    let removed = session.prepared.remove(id);
+    give_room_back(session);
+    match removed {
         Some(Prepared::Read(_)) => send(session, Command::StmtClose, &id.to_le_bytes()).await,
         Some(Prepared::Absorbed(..)) | None => Ok(()),
     }

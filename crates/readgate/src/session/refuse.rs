@@ -94,7 +94,7 @@ async fn refuse<R>(
     (cause, err): (&Cause, ErrPacket),
 ) -> Result<(), Ending> {
     let message = String::from_utf8_lossy(&err.message).into_owned();
-    let form = Form::of(session, text).await.unwrap_or(Form::Hashed);
+    let form = Form::of_refused(session, text).await;
     let err = match record(session, command, (text, &form), (cause, &message)).await {
         Ok(()) => err,
         Err(why) => ledger_down(&why),
@@ -137,7 +137,7 @@ pub async fn unless_ended<R, T>(
         let cause = Cause::of(ending.kind.label(), StatementKind::Unknown);
         let words = ending.farewell.as_ref().map(|err| String::from_utf8_lossy(&err.message));
         // To tell its values apart takes a turn that a long one may not get any more.
-        let form = if session.redacts() { Form::Hashed } else { Form::Full };
+        let form = Form::without_turn(session, text).await;
         let told = (&cause, words.as_deref().unwrap_or(&ending.detail));
         // The session ends in either case. Few come here: the others' futures needn't have room.
         let _ = Box::pin(record(session, command, (text, &form), told)).await;
@@ -196,11 +196,11 @@ pub fn note<R>(
 pub async fn absorb(
     session: &mut Session<'_>,
     command: Command,
-    text: &Bytes,
     absorbed: &Absorbed,
     more_after: bool,
 ) -> Result<bool, Ending> {
-    let form = Form::of(session, text).await.unwrap_or(Form::Hashed);
+    let text = &absorbed.text;
+    let form = Form::of_refused(session, text).await;
     let refusal = Refusal {
         command: command.name(),
         schema: session.facts.schema(),

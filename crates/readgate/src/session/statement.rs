@@ -63,7 +63,7 @@ pub async fn query(
                 run.to_the_end(session, received).await?.succeeded
             }
             Verdict::Absorb(absorbed) => {
-                refuse::absorb(session, Command::Query, &text, absorbed, more_after).await?
+                refuse::absorb(session, Command::Query, absorbed, more_after).await?
             }
             Verdict::Own(own) => Box::pin(own::run(session, own, received, more_after)).await?,
             Verdict::Deny(denial) => {
@@ -110,7 +110,7 @@ async fn command_with_text(
         }
         Verdict::Deny(denial) => refuse::deny(session, command, &text, &denial).await,
         Verdict::Absorb(absorbed) => {
-            refuse::absorb(session, command, &text, &absorbed, false).await.map(|_| ())
+            refuse::absorb(session, command, &absorbed, false).await.map(|_| ())
         }
         Verdict::Own(own) => Box::pin(own::run(session, &own, received, false)).await.map(|_| ()),
     }

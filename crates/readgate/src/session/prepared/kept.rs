@@ -2,7 +2,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use mysql_wire::execute::Parameters;
 use mysql_wire::prepare::statement_id;
 use sql_judge::{Absorbed, Judge, ReadPermit, SessionFacts};
@@ -30,14 +29,14 @@ pub(super) enum Prepared {
     /// A read, prepared on the replica.
     Read(Box<PreparedRead>),
     /// Answered with OK at each execution; the replica has never heard of it.
-    Absorbed(Absorbed, Bytes),
+    Absorbed(Absorbed),
 }
 
 impl Prepared {
     fn text(&self) -> &[u8] {
         match self {
             Self::Read(read) => read.permit.text(),
-            Self::Absorbed(_, text) => text,
+            Self::Absorbed(absorbed) => &absorbed.text,
         }
     }
 }
@@ -113,10 +112,10 @@ impl PreparedStatements {
     }
 
     /// One that is answered here; gives the id that it has.
-    pub(super) fn insert_absorbed(&mut self, absorbed: Absorbed, text: Bytes) -> u32 {
+    pub(super) fn insert_absorbed(&mut self, absorbed: Absorbed) -> u32 {
         let id = FIRST_ABSORBED + self.absorbed % (FIRST_ABSORBED - 1);
         self.absorbed = self.absorbed.wrapping_add(1);
-        self.insert(id, Prepared::Absorbed(absorbed, text));
+        self.insert(id, Prepared::Absorbed(absorbed));
         id
     }
 
