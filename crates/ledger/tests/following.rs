@@ -130,7 +130,8 @@ fn a_search_goes_on_in_a_file_that_was_deleted_and_put_back() {
 }
 
 fn sequence(line: &str) -> u64 {
-    serde_json::from_str::<serde_json::Value>(line).unwrap()
+    serde_json::from_str::<serde_json::Value>(line)
+        .unwrap()
         .get("seq")
         .and_then(serde_json::Value::as_u64)
         .unwrap()
