@@ -42,6 +42,7 @@ mod evidence;
 mod failing_balancer;
 mod failing_console;
 mod failing_disk;
+mod failing_fleet;
 mod failing_names;
 mod failing_net;
 mod failing_receivers;
