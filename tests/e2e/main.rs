@@ -45,6 +45,7 @@ mod failing_disk;
 mod failing_fleet;
 mod failing_names;
 mod failing_net;
+mod failing_ops;
 mod failing_receivers;
 mod failing_store;
 mod failover;
