@@ -47,6 +47,7 @@ mod failing_names;
 mod failing_net;
 mod failing_ops;
 mod failing_receivers;
+mod failing_stale;
 mod failing_store;
 mod failover;
 mod failures;
