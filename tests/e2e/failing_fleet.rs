@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_secs(20);
 const CHOSEN: &str = "Vk7-quiet.Lantern_2x,over-the.harbour_at-9pm";
 
 /// A session of the store's own administrator.
-fn administrator(store: &Server) -> RawClient {
+pub(crate) fn administrator(store: &Server) -> RawClient {
     store.sql("CREATE USER admin IDENTIFIED BY 'of the store'; GRANT ALL ON *.* TO admin");
     login_at(store.port, &store.ca_file(), &Login::user("admin", "of the store"))
 }

@@ -18,7 +18,8 @@ use readgate_tests::readgate::Readgate;
 use readgate_tests::server::Server;
 use readgate_tests::stage::Stage;
 
-use crate::failing_net::try_enter;
+use crate::failing_fleet::administrator;
+use crate::failing_net::{HERE, NOBODY, try_enter};
 use crate::fleet::{node_config, open_store, start_store};
 use crate::people::{GIVEN, add, name, set_status};
 
@@ -40,6 +41,7 @@ struct Guest {
 struct Scene {
     net: FailingNet,
     server: Server,
+    admin: RawClient,
     store: MySqlStore,
     readgate: Readgate,
     ca_file: PathBuf,
@@ -55,7 +57,11 @@ impl Scene {
         let (directory, mut config) = node_config(stage, &server, &test);
         set(&mut config, "credentials.self_service", true);
         let_guess(&mut config);
+        let place = format!("mysql://readgate@store.test:{}/ids", server.port);
+        set(&mut config, "identities.url", place);
         let net = FailingNet::of(&directory);
+        net.lead_to(&[HERE]);
+        let admin = administrator(&server);
         let store = open_store(&server);
         let guests = (0..GUESTS).map(|number| {
             let guest = format!("guest{number}");
@@ -65,13 +71,18 @@ impl Scene {
         let guests = guests.collect();
         let readgate = Readgate::start_with(&directory, config, &net.environment);
         let (ca_file, chosen, dice) = (stage.ca_file(), 0, Dice::new(seed));
-        Self { net, server, store, readgate, ca_file, guests, chosen, dice }
+        Self { net, server, admin, store, readgate, ca_file, guests, chosen, dice }
     }
 
     fn fail_for_a_while(&mut self) {
         let before = self.readgate.footprint();
+        let is_cut = self.dice.roll(2) == 0;
+        if is_cut {
+            self.cut_off();
+        }
         let one = self.dice.roll(CALLS.len());
         match self.dice.roll(4) {
+            _ if is_cut => self.net.fail(1, CALLS),
             0 => self.net.fail(50, PIECES),
             1 => self.net.fail([1, 5][self.dice.roll(2)], &format!("{CALLS}{PIECES}")),
             // No connection to the store is made anew.
@@ -86,6 +97,10 @@ impl Scene {
                 _ => drop(self.tries(at)),
             }
         }
+        if is_cut {
+            self.stays_out(self.chosen % GUESTS);
+        }
+        self.net.lead_to(&[HERE]);
         self.net.serve();
         self.readgate.wait_until_ready();
         self.users_are_who_the_store_says();
@@ -102,6 +117,27 @@ impl Scene {
             // The daemon's and the test's.
             if ["1", "2"].contains(&open.trim()) { Ok(()) } else { Err(open) }
         });
+    }
+
+    /// The store is out of reach, and who isn't in need of it is not concerned.
+    fn cut_off(&mut self) {
+        self.net.lead_to(&[NOBODY]);
+        let listed = "SELECT id FROM information_schema.processlist WHERE user = 'readgate'";
+        for connection in self.server.sql(listed).lines() {
+            // One that has ended by then is no fault; the test's own is opened anew.
+            self.admin.query(format!("KILL {connection}"));
+        }
+    }
+
+    /// Somebody who is disabled where the daemon can't see it.
+    fn stays_out(&mut self, at: usize) {
+        if self.guests.get(at).is_some_and(|guest| guest.out_since.is_none()) {
+            self.goes_or_comes_back(at);
+        }
+        let until = Instant::now() + 2 * STALE;
+        while Instant::now() < until {
+            self.tries(at);
+        }
     }
 
     fn goes_or_comes_back(&mut self, at: usize) {
