@@ -1,6 +1,6 @@
-//! Operators while the network, or the disk and the making of threads, fail now and then: what the
-//! console answered is so and on record, nothing is done that it recorded nobody's wish for, and once
-//! all is well again users are who the store says.
+//! Operators while the network, or the disk and the making of threads, fail now and then, with users
+//! in a file or in a server that nodes share: what the console answered is so and on record, nothing is
+//! done that it recorded nobody's wish for, and once all is well again users are who the store says.
 //!
 //! READGATE_CONSOLE_ROUNDS and READGATE_CONSOLE_SEED make it longer, or another one.
 
@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use access::store::{HistoryEntry, IdentityStore};
 use access::{Identity, UserStatus};
-use readgate::identity::SqliteStore;
 use readgate_tests::config::{let_guess, make_operators, set};
 use readgate_tests::dice::Dice;
 use readgate_tests::failing_disk::FailingDisk;
@@ -19,10 +18,13 @@ use readgate_tests::failing_net::{CALLS, FailingNet, PIECES};
 use readgate_tests::place::{wait_for, wanted};
 use readgate_tests::raw::{Login, RawClient, ServerError};
 use readgate_tests::readgate::Readgate;
+use readgate_tests::server::Server;
 use readgate_tests::stage::{DRIVER_PASSWORD, Stage, USER_PASSWORD};
 use serde_json::Value;
+use toml::Table;
 
 use crate::failing_net::{not_late, number, of, try_enter, verified, wait_until_all_have_left};
+use crate::fleet::{node_config, open_store, start_store};
 use crate::people::{GIVEN, add, name, with_store};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -85,10 +87,21 @@ struct Said {
     heard: Heard,
 }
 
+/// What fails, and where users are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Net,
+    Disk,
+    /// The network, and users are behind it.
+    Store,
+}
+
 struct Scene {
     stage: &'static Stage,
     failing: Failing,
-    store: SqliteStore,
+    store: Box<dyn IdentityStore>,
+    /// Where the store is, if it is in one.
+    _server: Option<Server>,
     readgate: Readgate,
     round: u64,
     dice: Dice,
@@ -107,28 +120,28 @@ struct Operator {
 }
 
 impl Scene {
-    fn start(stage: &'static Stage, is_net: bool, seed: u64) -> Self {
-        let what = if is_net { "net" } else { "disk" };
-        let test = format!("failing_console_{what}_{seed}");
-        let (directory, mut config, store) = with_store(stage, &test);
+    fn start(stage: &'static Stage, way: Way, seed: u64) -> Self {
+        let test = format!("failing_console_{way:?}_{seed}");
+        let (directory, mut config, store, server) = place(stage, way, &test);
         make_operators(&mut config, &[1, 3]);
         let_guess(&mut config);
         set(&mut config, "ledger.compress", false);
         set(&mut config, "limits.replica_timeout", "1s");
-        let (failing, environment) = if is_net {
-            let net = FailingNet::of(&directory);
-            let environment = net.environment.clone();
-            (Failing::Net(net), environment)
-        } else {
+        let (failing, environment) = if way == Way::Disk {
             let disk = FailingDisk::of(&directory).below(&directory);
             let environment = disk.environment.clone();
             (Failing::Disk(disk), environment)
+        } else {
+            let net = FailingNet::of(&directory);
+            let environment = net.environment.clone();
+            (Failing::Net(net), environment)
         };
         for guest in GUESTS {
-            add(&store, Identity::new(name(guest), guest, "default"), 0);
+            add(store.as_ref(), Identity::new(name(guest), guest, "default"), 0);
         }
         let readgate = Readgate::start_with(&directory, config, &environment);
-        Self { stage, failing, store, readgate, round: 0, dice: Dice::new(seed), said: Vec::new() }
+        let (round, dice, said) = (0, Dice::new(seed), Vec::new());
+        Self { stage, failing, store, _server: server, readgate, round, dice, said }
     }
 
     fn fail_for_a_while(&mut self) {
@@ -201,6 +214,8 @@ impl Scene {
                 (Wish::Set, Heard::Error(error)) if error.message.contains("tried again") => {
                     assert!(was_made, "{said:?} isn't so");
                 }
+                // It says that nobody knows.
+                (Wish::Set, Heard::Error(error)) if error.message.contains("access history") => {}
                 (Wish::Set, Heard::Error(_)) => assert!(!was_made, "{said:?} is so"),
                 (Wish::Set, Heard::Nothing) => {
                     let is_known = recorded.intents.contains_key(said.mark.as_str());
@@ -211,6 +226,21 @@ impl Scene {
             }
         }
     }
+}
+
+/// Folder, configuration and store.
+fn place(
+    stage: &Stage,
+    way: Way,
+    test: &str,
+) -> (PathBuf, Table, Box<dyn IdentityStore>, Option<Server>) {
+    if way != Way::Store {
+        let (directory, config, store) = with_store(stage, test);
+        return (directory, config, Box::new(store), None);
+    }
+    let server = start_store(stage, test);
+    let (directory, config) = node_config(stage, &server, test);
+    (directory, config, Box::new(open_store(&server)), Some(server))
 }
 
 /// Marks of the changes that were made, each once.
@@ -326,16 +356,20 @@ impl Operator {
 
 on_both! {
     fn what_operators_hear_is_so_and_recorded_through_a_failing_network(stage) {
-        play(stage, true);
+        play(stage, Way::Net);
     }
 
     fn what_operators_hear_is_so_and_recorded_through_a_failing_disk(stage) {
-        play(stage, false);
+        play(stage, Way::Disk);
+    }
+
+    fn what_operators_hear_is_so_and_recorded_through_a_failing_way_to_the_store(stage) {
+        play(stage, Way::Store);
     }
 }
 
-fn play(stage: &'static Stage, is_net: bool) {
-    let mut scene = Scene::start(stage, is_net, wanted("READGATE_CONSOLE_SEED").unwrap_or(1));
+fn play(stage: &'static Stage, way: Way) {
+    let mut scene = Scene::start(stage, way, wanted("READGATE_CONSOLE_SEED").unwrap_or(1));
     for _ in 0..wanted("READGATE_CONSOLE_ROUNDS").unwrap_or(2) {
         scene.fail_for_a_while();
     }

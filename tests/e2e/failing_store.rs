@@ -7,8 +7,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use access::store::{Author, IdentityStore};
-use access::{Alteration, Change, Identity, Timestamp, UserStatus};
+use access::store::IdentityStore;
+use access::{Identity, UserStatus};
 use readgate::identity::SqliteStore;
 use readgate_tests::config::{let_guess, set};
 use readgate_tests::dice::Dice;
@@ -17,12 +17,11 @@ use readgate_tests::place::{wait_for, wanted};
 use readgate_tests::raw::{Login, RawClient};
 use readgate_tests::readgate::{Readgate, run};
 use readgate_tests::server::Flavour;
-use readgate_tests::stage::{login_at, stage, try_enter_at};
+use readgate_tests::stage::{stage, try_enter_at};
 use serde_json::Value;
 
 use crate::failing_disk::start_for;
-use crate::fleet::{add_bob, start_store};
-use crate::people::{GIVEN, POLICY, add, name, set_status, with_store};
+use crate::people::{GIVEN, add, name, set_status, with_store};
 
 const SOON: Duration = Duration::from_secs(20);
 /// Things that happen while the disk fails.
@@ -175,22 +174,4 @@ fn users_are_who_the_store_says_through_a_failing_disk() {
         scene.users_are_who_the_store_says();
     }
     scene.each_change_is_recorded_once();
-}
-
-/// Once what holds it up is over it is made, or not: as the server has noticed or not that nobody waits.
-#[test]
-fn a_change_whose_commit_is_not_answered_in_time_may_have_been_made() {
-    let server = start_store(stage(Flavour::MariaDb), "commits");
-    let store = add_bob(&server);
-    server.sql("CREATE USER admin IDENTIFIED BY 'of the store'; GRANT ALL ON *.* TO admin");
-    let admin = Login::user("admin", "of the store");
-    // As a backup does.
-    let mut backup = login_at(server.port, &server.ca_file(), &admin);
-    backup.query("BACKUP STAGE START").expect_ok();
-    backup.query("BACKUP STAGE BLOCK_COMMIT").expect_ok();
-    let author = Author::new("os:tester", "a test").unwrap();
-    let change = Change::Alter(name("bob"), Alteration::Status(UserStatus::Disabled));
-    let error = store.apply(&change, &author, &POLICY, Timestamp::now());
-    let error = error.expect_err("no answer").to_string();
-    assert!(error.contains("look at `readgate access history`"), "{error}");
 }

@@ -73,9 +73,9 @@ pub(crate) fn write_private(file: &Path, text: &str) {
     std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// Adds Bob as another process would, with a password that is known here.
-pub(crate) fn add_bob(server: &Server) -> MySqlStore {
-    let store = MySqlStore::open(&SharedStore {
+/// The store as another process would open it.
+pub(crate) fn open_store(server: &Server) -> MySqlStore {
+    MySqlStore::open(&SharedStore {
         user: String::from("readgate"),
         address: HostPort { host: String::from("127.0.0.1"), port: server.port },
         schema: String::from("ids"),
@@ -83,7 +83,12 @@ pub(crate) fn add_bob(server: &Server) -> MySqlStore {
         ca_file: server.ca_file(),
         password_source: PasswordSource::Inline(Password::new(STORE_PASSWORD)),
     })
-    .unwrap();
+    .unwrap()
+}
+
+/// Adds Bob as another process would, with a password that is known here.
+pub(crate) fn add_bob(server: &Server) -> MySqlStore {
+    let store = open_store(server);
     let policy = CredentialPolicy {
         collect_within: Duration::from_secs(3600),
         valid_for: None,

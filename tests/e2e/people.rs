@@ -46,18 +46,18 @@ fn limit_day(config: &mut Table, bytes: &str) {
     set(config, "role", vec![Value::Table(role)]);
 }
 
-fn apply(store: &SqliteStore, change: &Change, at: Timestamp) {
+fn apply(store: &dyn IdentityStore, change: &Change, at: Timestamp) {
     let author = Author::new("os:tester", "a test").unwrap();
     store.apply(change, &author, &POLICY, at).unwrap();
 }
 
 /// Lets a user in, or no more, from now on.
-pub(crate) fn set_status(store: &SqliteStore, user: &str, status: UserStatus) {
+pub(crate) fn set_status(store: &dyn IdentityStore, user: &str, status: UserStatus) {
     apply(store, &Change::Alter(name(user), Alteration::Status(status)), Timestamp::now());
 }
 
 /// A user whose credential was issued so many days ago.
-pub(crate) fn add(store: &SqliteStore, user: Identity, days: u64) {
+pub(crate) fn add(store: &dyn IdentityStore, user: Identity, days: u64) {
     let name = user.name.clone();
     apply(store, &Change::Add(Box::new(user)), days_ago(days));
     apply(store, &Change::Issue(name, Password::new(GIVEN)), days_ago(days));

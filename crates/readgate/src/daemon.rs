@@ -6,7 +6,7 @@ mod ledger_settings;
 mod live;
 mod open_files;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use access::store::StoreError;
@@ -66,6 +66,8 @@ pub struct Daemon {
     /// Listeners, by name.
     pub doors: Vec<Arc<DoorWay>>,
     pub(crate) directory: Option<Directory>,
+    /// Held from reading users to putting them in force: what was read first never counts last.
+    listing: Mutex<()>,
     /// What of its changes the ledger holds; one round at a time.
     pub(crate) outbox: Arc<tokio::sync::Mutex<Outbox>>,
     /// Connection counters.
@@ -140,6 +142,7 @@ impl Daemon {
             reloading: tokio::sync::Mutex::default(),
             kept: KeptFile::new(&ledger_settings),
             directory,
+            listing: Mutex::default(),
             outbox: Arc::new(Outbox::new(config.ledger.directory.clone()).into()),
             doors,
             limits: ConnectionLimits::new(open_files::within(config)),
@@ -181,10 +184,10 @@ impl Daemon {
         let fresh = doors::opened(config)?;
         let accounts = Accounts::read(&config.replica)?;
         let connector = configured::connector(config)?;
-        let pending = config.settings.pending(&self.started).into();
-        let mut live = Live::new(config, hash, self.listed(config));
-        live.pending = pending;
         let shipping = Wanted::by(&config.ledger)?;
+        let _alone = self.alone_with_users();
+        let mut live = Live::new(config, hash, self.listed(config));
+        live.pending = config.settings.pending(&self.started).into();
         self.ledger.put_in_force(ledger_settings::at_reload(&config.ledger, &self.ledger_began))?;
         self.shipping.put_in_force(shipping);
         for door in &self.doors {
@@ -220,16 +223,19 @@ impl Daemon {
         })
     }
 
+    fn alone_with_users(&self) -> MutexGuard<'_, ()> {
+        self.listing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes over what has changed in the identity store. True if users are not those of
     /// before. Blocks.
     pub fn take_changes(&self) -> Result<bool, StoreError> {
         let Some(directory) = &self.directory else { return Ok(false) };
+        let _alone = self.alone_with_users();
         let live = self.live();
         let news = directory.news(live.revision, &live.configured, &live.roles)?;
         let Some((users, revision)) = news.map(Listed::told) else { return Ok(false) };
-        // Where a reload came between, the next look decides.
-        let fresh = Arc::new(live.with_users(users, revision));
-        self.live.compare_and_swap(&live, fresh);
+        self.live.store(Arc::new(live.with_users(users, revision)));
         self.judges.forget();
         self.validities_changed.notify_one();
         Ok(true)

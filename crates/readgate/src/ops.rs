@@ -7,6 +7,7 @@ mod operator;
 mod status;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use access::Password;
@@ -142,13 +143,16 @@ async fn status_json(
     headers: HeaderMap,
 ) -> Response {
     match guard.admit(peer, &headers) {
-        Admission::Admitted if end_if_revoked(&daemon, &guard, &headers).await => {
-            login_needed(&guard)
-        }
-        Admission::Admitted => {
-            let head = [(header::CACHE_CONTROL, "no-store")];
-            (head, Json(status::of(&daemon, &history))).into_response()
-        }
+        Admission::Admitted => match guard.operator(&headers) {
+            Some(operator) if !operator.still_may(&daemon) => {
+                end(&daemon, &guard, &headers, "revoked").await;
+                login_needed(&guard)
+            }
+            Some(_) | None => {
+                let head = [(header::CACHE_CONTROL, "no-store")];
+                (head, Json(status::of(&daemon, &history))).into_response()
+            }
+        },
         Admission::LoginNeeded => login_needed(&guard),
         Admission::Refused => refused(),
     }
@@ -158,13 +162,20 @@ fn login_needed(guard: &Guard) -> Response {
     (StatusCode::UNAUTHORIZED, Json(guard.ways())).into_response()
 }
 
-/// Ends the login of an operator who would not be let in any more.
-async fn end_if_revoked(daemon: &Daemon, guard: &Guard, headers: &HeaderMap) -> bool {
-    let is_revoked = guard.operator(headers).is_some_and(|operator| !operator.still_may(daemon));
-    if is_revoked && let Some(operator) = guard.end(headers) {
-        operator.record_end(daemon, "revoked").await;
+/// Ends a login, if this is one's.
+async fn end(daemon: &Arc<Daemon>, guard: &Guard, headers: &HeaderMap, reason: &'static str) {
+    if let Some(operator) = guard.end(headers) {
+        let daemon = Arc::clone(daemon);
+        to_its_end(async move { operator.record_end(&daemon, reason).await }).await;
     }
-    is_revoked
+}
+
+/// What has begun is done and recorded also if who asked for it goes away meanwhile. `None` if it
+/// panics.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Option<T> {
+    tokio::spawn(work).await.ok()
 }
 
 /// What the page sends.
@@ -177,29 +188,44 @@ struct Given {
 }
 
 async fn log_in(
-    State(Ops { daemon, guard, .. }): State<Ops>,
+    State(ops): State<Ops>,
     ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
     let given = serde_json::from_slice(&body).ok().filter(|_| is_own_page(&headers));
-    let Some(Given { user, password }) = given else {
+    let Some(given): Option<Given> = given else {
         return StatusCode::FORBIDDEN.into_response();
     };
+    if !given.user.is_empty() && !ops.guard.takes_operator_from(peer) {
+        return (StatusCode::FORBIDDEN, ELSEWHERE).into_response();
+    }
+    let Some(place) = ops.guard.place(!given.user.is_empty()) else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "Too many tries wait already.\n").into_response();
+    };
+    let tried = to_its_end(async move {
+        let _place = place;
+        tried(&ops, peer, given).await
+    });
+    tried.await.unwrap_or_else(|| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+}
+
+async fn tried(
+    Ops { daemon, guard, .. }: &Ops,
+    peer: SocketAddr,
+    Given { user, password }: Given,
+) -> Response {
     let operator = if user.is_empty() {
         match guard.knows(password.as_bytes()).await {
             Some(true) => None,
             Some(false) => {
-                operator::shared_password_failed(&daemon, peer).await;
+                operator::shared_password_failed(daemon, peer).await;
                 return wrong();
             }
             None => return wrong(),
         }
     } else {
-        if !guard.takes_operator_from(peer) {
-            return (StatusCode::FORBIDDEN, ELSEWHERE).into_response();
-        }
-        match operator::log_in(&daemon, peer, &user, Password::new(password)).await {
+        match operator::log_in(daemon, peer, &user, Password::new(password)).await {
             Ok(operator) => Some(operator),
             Err(NotIn::Denied) => return wrong(),
             Err(NotIn::Unavailable(why)) => {
@@ -211,7 +237,7 @@ async fn log_in(
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     for operator in begun.ended {
-        operator.record_end(&daemon, "expired").await;
+        operator.record_end(daemon, "expired").await;
     }
     (StatusCode::NO_CONTENT, [(header::SET_COOKIE, begun.cookie)]).into_response()
 }
@@ -220,9 +246,7 @@ async fn log_out(State(Ops { daemon, guard, .. }): State<Ops>, headers: HeaderMa
     if !is_own_page(&headers) {
         return StatusCode::FORBIDDEN;
     }
-    if let Some(operator) = guard.end(&headers) {
-        operator.record_end(&daemon, "logout").await;
-    }
+    end(&daemon, &guard, &headers, "logout").await;
     StatusCode::NO_CONTENT
 }
 

@@ -11,7 +11,7 @@ pub(crate) mod wire;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::mpsc::{self, Sender, channel};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -140,8 +140,11 @@ impl Shipping {
     pub fn finish(&self) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.orders.tell(Order::Finish);
-        for ended in std::mem::take(&mut running.ended).into_values() {
-            let _ = ended.recv_timeout(FINISH);
+        for (thread, ended) in std::mem::take(&mut running.ended) {
+            // Its other end is closed without a word.
+            if ended.recv_timeout(FINISH) == Err(RecvTimeoutError::Timeout) {
+                tracing::warn!(thread, "the ledger has ended before all of it had gone out");
+            }
         }
     }
 }

@@ -4,8 +4,6 @@
 mod line;
 mod rows;
 
-use std::time::Duration;
-
 use access::store::{Author, HistoryEntry, IdentityStore, Snapshot, differences};
 use access::{
     Change, CredentialPolicy, Identity, SharedBlock, SignOff, StoreError, Timestamp, UserName,
@@ -14,15 +12,12 @@ use config::SharedStore;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, FromRowError};
 use mysql_wire::error_code::ER_NO_SUCH_TABLE;
-use tokio::time::timeout;
 
 use super::text::Unreadable;
 use line::Line;
 use rows::Note;
 
 const VERSION: i64 = 1;
-/// Shorter than what is left for a change: whoever waits hears that it may have been made.
-const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
 const SCHEMA: &str = include_str!("mysql/schema.sql");
 
 /// An identity store in a MySQL.
@@ -83,12 +78,13 @@ impl IdentityStore for MySqlStore {
         policy: &CredentialPolicy,
         now: Timestamp,
     ) -> Result<Identity, StoreError> {
-        self.line.run(async |connection: &mut Conn| {
+        self.line.change(async |connection: &mut Conn| {
             let number = begin(connection).await?;
             let before = rows::find(connection, change.user()).await?;
             let after = change.apply(before.clone(), policy, now).map_err(StoreError::from)?;
             let differences = differences(before.as_ref(), &after);
             if change.is_repeated(&differences) {
+                // Nothing is left to be committed.
                 connection.query_drop("ROLLBACK").await?;
                 return Ok(after);
             }
@@ -96,7 +92,6 @@ impl IdentityStore for MySqlStore {
             let (user, label) = (Some(change.user()), change.label());
             let note = Note { number, user, label, differences: &differences };
             rows::note(connection, &note, author, now).await?;
-            commit(connection).await?;
             Ok(after)
         })
     }
@@ -116,12 +111,11 @@ impl IdentityStore for MySqlStore {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let differences = sign_off.differences();
-        self.line.run(async |connection: &mut Conn| {
+        self.line.change(async |connection: &mut Conn| {
             let number = begin(connection).await?;
             let note =
                 Note { number, user: None, label: SignOff::LABEL, differences: &differences };
-            rows::note(connection, &note, author, now).await?;
-            commit(connection).await
+            rows::note(connection, &note, author, now).await
         })
     }
 
@@ -141,11 +135,6 @@ async fn begin(connection: &mut Conn) -> Result<u64, Fault> {
     connection.query_drop("START TRANSACTION").await?;
     connection.query_drop("UPDATE rg_store SET revision = revision + 1").await?;
     rows::revision(connection).await
-}
-
-async fn commit(connection: &mut Conn) -> Result<(), Fault> {
-    let done = timeout(COMMIT_DEADLINE, connection.query_drop("COMMIT")).await;
-    done.map_err(|_| Fault::Late)?.map_err(Fault::Unsure)
 }
 
 /// What went wrong, before it is known where.

@@ -13,6 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use super::operator::{Operator, is_this_machine};
@@ -23,6 +24,8 @@ const LASTS: Duration = Duration::from_secs(12 * 3600);
 const MOST: usize = 100;
 /// What each try costs; there is one at a time.
 const PAUSE: Duration = Duration::from_millis(700);
+/// Tries that wait for their turn; whoever has made one may have gone away.
+const MOST_WAITING: usize = 64;
 const COOKIE: &str = "readgate_status";
 
 /// The door of the status page.
@@ -35,6 +38,10 @@ pub(super) struct Guard {
     own: IpAddr,
     logins: Mutex<HashMap<String, Login>>,
     one_at_a_time: tokio::sync::Mutex<()>,
+    /// Places for tries at the password that all share, which come from anywhere.
+    places: Arc<Semaphore>,
+    /// The same for named operators.
+    operators_places: Arc<Semaphore>,
 }
 
 struct Login {
@@ -83,6 +90,8 @@ impl Guard {
             own,
             logins: Mutex::default(),
             one_at_a_time: tokio::sync::Mutex::default(),
+            places: Arc::new(Semaphore::new(MOST_WAITING)),
+            operators_places: Arc::new(Semaphore::new(MOST_WAITING)),
         })
     }
 
@@ -125,6 +134,12 @@ impl Guard {
     /// Whether a named operator's password may be taken from there.
     pub(super) fn takes_operator_from(&self, peer: SocketAddr) -> bool {
         self.takes_operators && is_this_machine(peer, self.own)
+    }
+
+    /// A place for a try, by name or at the password that all share. `None`: too many wait.
+    pub(super) fn place(&self, by_name: bool) -> Option<OwnedSemaphorePermit> {
+        let places = if by_name { &self.operators_places } else { &self.places };
+        Arc::clone(places).try_acquire_owned().ok()
     }
 
     /// Whether this is the password that all share; `None`: there is none.
@@ -306,6 +321,15 @@ mod tests {
         let (guard, begun) = (guard(Some("right"), false), tokio::time::Instant::now());
         let tries = tokio::join!(guard.knows(b"one"), guard.knows(b"right"));
         assert_eq!((tries, begun.elapsed()), ((Some(false), Some(true)), 2 * PAUSE));
+    }
+
+    #[test]
+    fn tries_from_elsewhere_take_no_places_of_named_operators() {
+        let guard = guard(Some("right"), true);
+        let waiting: Vec<_> = (0..MOST_WAITING).map(|_| guard.place(false).unwrap()).collect();
+        assert!(guard.place(false).is_none() && guard.place(true).is_some());
+        drop(waiting);
+        assert!(guard.place(false).is_some());
     }
 
     #[test]

@@ -185,6 +185,11 @@ impl Refused {
                 let text = "your password is kept in the configuration; ask who keeps that";
                 general(ER_UNKNOWN_ERROR, text)
             }
+            Self::Store(StoreError::Unsure { .. }) => {
+                let text = "the store of users did not say whether your password is changed: \
+                            see which one lets you in";
+                general(ER_UNKNOWN_ERROR, text)
+            }
             Self::Store(_) | Self::Broken(_) => {
                 let text = "the store of users can't be used at this moment; try again later";
                 general(ER_UNKNOWN_ERROR, text)

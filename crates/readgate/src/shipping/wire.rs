@@ -220,7 +220,11 @@ pub(crate) fn post(
     header: Option<(&str, &str)>,
     body: &[u8],
 ) -> io::Result<()> {
-    post_until(Instant::now() + REQUEST, (endpoint, tls), header, body)
+    let late = |error: io::Error| {
+        let is_late = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&error.kind());
+        if is_late { io::Error::other("the webhook did not answer in time") } else { error }
+    };
+    post_until(Instant::now() + REQUEST, (endpoint, tls), header, body).map_err(late)
 }
 
 fn post_until(
@@ -246,14 +250,24 @@ fn post_until(
     let mut answer = Vec::new();
     // A receiver may close without TLS's goodbye: the first line is what counts.
     let read = wire.take(ANSWER).read_to_end(&mut answer);
-    let status = String::from_utf8_lossy(&answer);
-    let mut words = status.lines().next().unwrap_or_default().split(' ');
-    match (words.next(), words.next()) {
-        (Some(version), Some(code)) if version.starts_with("HTTP/1.") && code.starts_with('2') => {
-            Ok(())
+    match answer.iter().position(|byte| *byte == b'\n').and_then(|end| answer.get(..end)) {
+        Some(line) => judge(line),
+        None => read.and(Err(io::Error::other("the webhook broke off before it answered"))),
+    }
+}
+
+/// By a status line, of which nothing but its code is told: a receiver that repeats what it was sent
+/// would have the path in it.
+fn judge(line: &[u8]) -> io::Result<()> {
+    let is_version = |version: &[u8]| version.starts_with(b"HTTP/1.");
+    let mut words = line.trim_ascii_end().splitn(3, |byte| *byte == b' ');
+    match (words.next().is_some_and(is_version), words.next()) {
+        (true, Some([b'2', b'0'..=b'9', b'0'..=b'9'])) => Ok(()),
+        (true, Some(code)) if code.len() == 3 && code.iter().all(u8::is_ascii_digit) => {
+            let code = String::from_utf8_lossy(code);
+            Err(io::Error::other(format!("the webhook answered {code}")))
         }
-        (_, Some(code)) => Err(io::Error::other(format!("the webhook answered {code:?}"))),
-        (_, None) => read.and(Err(io::ErrorKind::UnexpectedEof.into())),
+        (_, _) => Err(io::Error::other("the webhook's answer is no HTTP")),
     }
 }
 
@@ -299,6 +313,24 @@ mod tests {
                 matches!(error, io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn an_answer_is_well_by_its_whole_code_alone_and_errors_repeat_nothing_else() {
+        for well in ["HTTP/1.1 204 No Content\r", "HTTP/1.0 200", "HTTP/1.1 299 \r"] {
+            assert!(judge(well.as_bytes()).is_ok(), "{well}");
+        }
+        for (answer, told) in [
+            ("HTTP/1.1 500 secret\r", "the webhook answered 500"),
+            ("HTTP/1.1 100 Continue\r", "the webhook answered 100"),
+            ("HTTP/1.1 2\r", "the webhook's answer is no HTTP"),
+            ("HTTP/1.1 2xx well\r", "the webhook's answer is no HTTP"),
+            ("HTTP/1.1  200 well\r", "the webhook's answer is no HTTP"),
+            ("POST /secret HTTP/1.1\r", "the webhook's answer is no HTTP"),
+            ("", "the webhook's answer is no HTTP"),
+        ] {
+            assert_eq!(judge(answer.as_bytes()).unwrap_err().to_string(), told, "{answer}");
         }
     }
 

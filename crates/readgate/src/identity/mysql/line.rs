@@ -18,16 +18,20 @@ use crate::panics::ends_alone;
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Until the callers before have done their work.
 const TURN_DEADLINE: Duration = Duration::from_secs(10);
-/// For one change, or for all users.
+/// For all users, or for one change up to its COMMIT.
 const WORK_DEADLINE: Duration = Duration::from_secs(30);
+/// For a COMMIT, whatever time was left before it: whoever waits hears that it may have been made.
+const COMMIT_DEADLINE: Duration = Duration::from_secs(10);
 /// To say goodbye to a server that may be gone.
 const GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
 /// The session that the statements of this crate are written for: repeatable reads, nothing
-/// cut to fit, and no long wait for another node's change.
-const SETUP: [&str; 4] = [
+/// cut to fit, and no long wait for another node's change or for who has locked a table: servers
+/// go on waiting for that when nobody is there any more, and have no connection left in the end.
+const SETUP: [&str; 5] = [
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'",
     "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
     "SET SESSION innodb_lock_wait_timeout = 2",
+    "SET SESSION lock_wait_timeout = 2",
     "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
 ];
 
@@ -79,8 +83,29 @@ impl Line {
         &self.place
     }
 
-    /// Does something with the connection. What fails leaves no transaction open.
+    /// Asks something. What fails leaves no transaction open.
     pub(super) fn run<T: Send>(
+        &self,
+        work: impl AsyncFnOnce(&mut Conn) -> Result<T, Fault> + Send,
+    ) -> Result<T, StoreError> {
+        self.on_a_thread(async |connection: &mut Conn| in_time(work(connection)).await)
+    }
+
+    /// Makes a change in the transaction that `work` begins, and commits it. What fails before that
+    /// leaves no transaction open.
+    pub(super) fn change<T: Send>(
+        &self,
+        work: impl AsyncFnOnce(&mut Conn) -> Result<T, Fault> + Send,
+    ) -> Result<T, StoreError> {
+        self.on_a_thread(async |connection: &mut Conn| {
+            let done = in_time(work(connection)).await?;
+            let committed = timeout(COMMIT_DEADLINE, connection.query_drop("COMMIT")).await;
+            committed.map_err(|_| Fault::Late)?.map_err(Fault::Unsure)?;
+            Ok(done)
+        })
+    }
+
+    fn on_a_thread<T: Send>(
         &self,
         work: impl AsyncFnOnce(&mut Conn) -> Result<T, Fault> + Send,
     ) -> Result<T, StoreError> {
@@ -112,14 +137,14 @@ impl Line {
             Some(connection) => self.still_alive(connection).await?,
             None => self.connect().await?,
         };
-        let done = timeout(WORK_DEADLINE, work(&mut connection)).await;
-        if let Ok(Ok(done)) = done {
+        let done = work(&mut connection).await;
+        if done.is_ok() {
             *held = Some(connection);
-            return Ok(done);
+            return done;
         }
         // Told, not just dropped: the server must not keep the locks of what was under way.
         let _ = timeout(GOODBYE_DEADLINE, connection.disconnect()).await;
-        done.unwrap_or(Err(Fault::Timeout))
+        done
     }
 
     async fn still_alive(&self, mut connection: Conn) -> Result<Conn, Fault> {
@@ -151,6 +176,10 @@ impl Line {
     fn busy(&self) -> StoreError {
         StoreError::Busy { place: self.place.clone() }
     }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    timeout(WORK_DEADLINE, work).await.unwrap_or(Err(Fault::Timeout))
 }
 
 impl Drop for Line {
