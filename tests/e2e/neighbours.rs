@@ -122,5 +122,8 @@ on_both! {
         assert_eq!(goes_on.read_response().expect("an answer").value(), "7");
         assert_eq!(goes_on.query("SELECT 8").value(), "8");
         assert_eq!(enter("alice").query(&command[1..]).value(), "7");
+        // With the seven that are held still it fits once, and twice it wouldn't.
+        let text = std::str::from_utf8(&command[1..]).expect("a text");
+        enter("alice").prepare(text).expect("there is room");
     }
 }

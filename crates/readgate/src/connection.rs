@@ -24,6 +24,7 @@ use crate::daemon::{Daemon, DoorWay};
 use crate::ending::{Ending, EndingKind};
 use crate::metrics::OpenConnection;
 use crate::packet_stream::PacketStream;
+use crate::room::Held;
 use crate::session::{Leaving, Session};
 use login::LoggedIn;
 
@@ -83,7 +84,9 @@ async fn session(
     context: &mut Context,
     logged_in: LoggedIn,
 ) -> Leaving {
-    if logged_in.named.user().role.operator {
+    let user = logged_in.named.user();
+    channel.keep_in(Held::nothing(&daemon.rooms, user.name.as_str()));
+    if user.role.operator {
         // Few have one: the others' futures needn't have room for it.
         return Box::pin(console::session::run(daemon, channel, context, logged_in)).await;
     }

@@ -149,6 +149,13 @@ impl PacketStream {
         self.room = Some(room);
     }
 
+    /// Who keeps the command that was read last has found room for it otherwise.
+    pub fn leave_room(&mut self) {
+        if let Some(room) = &mut self.room {
+            room.give_back();
+        }
+    }
+
     /// Starts a new exchange: the command phase counts from 0 with each command. What the one
     /// before held is free.
     pub fn begin_command(&mut self) {
@@ -174,6 +181,7 @@ impl PacketStream {
                 return Err(StreamFault::Closed);
             }
             if !self.find_room(limit) {
+                self.forget_all();
                 return Err(StreamFault::NoRoom);
             }
         }
@@ -183,6 +191,16 @@ impl PacketStream {
     fn find_room(&mut self, limit: usize) -> bool {
         let bytes = self.untaken();
         self.room.as_mut().is_none_or(|room| room.change(bytes, limit))
+    }
+
+    /// What a peer has sent for which there is no room is others' from now on, and not from when
+    /// its goodbye is said.
+    fn forget_all(&mut self) {
+        self.inbox = BytesMut::new();
+        if let Some(squeezed) = &mut self.squeezed {
+            squeezed.inbox = BytesMut::new();
+        }
+        self.room = None;
     }
 
     /// Inside compressed packets MySQL's own programs count now by the outer packets, now by
@@ -407,5 +425,34 @@ async fn read_some(
             Ok(0)
         }
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_finds_no_room_leaves_others_what_was_his_before_the_goodbye() {
+        const LIMIT: usize = 64 << 20;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (near, _) = listener.accept().await.unwrap();
+        let rooms = Arc::default();
+        let mut another = Held::nothing(&rooms, "alice");
+        assert!(another.change(510 << 20, LIMIT));
+        let mut stream = PacketStream::new(near);
+        stream.keep_in(Held::nothing(&rooms, "alice"));
+        let begun = [&[0xff, 0xff, 0xff, 0][..], &vec![b' '; 4 << 20]].concat();
+        let sending = tokio::spawn(async move { far.write_all(&begun).await.map(|()| far) });
+        let read = stream.read_payload(LIMIT).await;
+        assert!(matches!(read, Err(StreamFault::NoRoom)), "{read:?}");
+        assert_eq!(stream.untaken(), 0);
+        assert!(another.change(512 << 20, LIMIT));
+        sending.abort();
     }
 }

@@ -66,6 +66,11 @@ impl Held {
         true
     }
 
+    /// Holds nothing any more.
+    pub fn give_back(&mut self) {
+        let _is_no_more: bool = self.change(0, 0);
+    }
+
     /// Whether it is anything.
     pub fn is_any(&self) -> bool {
         self.bytes > 0
@@ -81,7 +86,7 @@ impl Rooms {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let _gives_back: bool = self.change(0, 0);
+        self.give_back();
     }
 }
 

@@ -96,7 +96,6 @@ impl<'a> Session<'a> {
             registered,
             slots: logged_in.slots,
         };
-        session.client.keep_in(Held::nothing(&daemon.rooms, &session.user));
         session.send_ok(false).await?;
         if let Some(algorithm) = logged_in.compression {
             session.client.compress(algorithm);

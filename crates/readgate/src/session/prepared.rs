@@ -102,6 +102,8 @@ async fn prepare_text(
 fn no_room(session: &mut Session<'_>, text: &[u8]) -> Option<(&'static str, ErrPacket)> {
     let (most, most_bytes) = (session.limits.prepared_statements, session.limits.max_payload);
     let bytes = session.prepared.bytes().saturating_add(text.len());
+    // The command is that text: it is there once, and counts once.
+    session.client.leave_room();
     let (rule, text) = if session.prepared.len() >= most {
         let text = format!(
             "readgate: can't create more than {most} prepared statements in a session \
