@@ -178,14 +178,15 @@ impl Scene {
         }
     }
 
+    /// The store is asked each time: a change whose session got no thread for it may be made late.
     fn users_are_who_the_store_says(&self) {
-        let stored = self.store.load().expect("the store can be read").identities;
         let (port, ca_file) = (self.readgate.port, self.stage.ca_file());
         for guest in GUESTS {
-            let identity = stored.iter().find(|one| one.name.as_str() == guest).expect("stored");
-            let is_enabled = identity.status == UserStatus::Enabled;
             let login = Login::user(guest, GIVEN);
             wait_for("they are who the store says", SOON, || {
+                let stored = self.store.load().expect("the store can be read").identities;
+                let identity = stored.iter().find(|one| one.name.as_str() == guest);
+                let is_enabled = identity.expect("stored").status == UserStatus::Enabled;
                 let enters = try_enter(port, &ca_file, &login).is_some();
                 (enters == is_enabled).then_some(())
             });
