@@ -69,21 +69,17 @@ impl From<TlsFault> for ReplicaFault {
 impl ReplicaFault {
     /// What the client is told.
     pub fn err_packet(&self, replica: &str) -> ErrPacket {
-        match self {
-            Self::Schema(err) | Self::CharacterSet(err) => return err.clone(),
-            Self::NotOurs => return not_ours(),
-            Self::Full | Self::Crowded(_) => return all_in_use(replica),
-            Self::Writable => return writable(),
-            Self::Unreachable(_)
-            | Self::Tls(_)
-            | Self::Stream(_)
-            | Self::Account(_)
-            | Self::Login(_)
-            | Self::Guard(_)
-            | Self::Version(_)
-            | Self::Changed
-            | Self::Elsewhere
-            | Self::Compression => {}
+        if let Self::Schema(err) | Self::CharacterSet(err) = self {
+            return err.clone();
+        }
+        if matches!(self, Self::NotOurs) {
+            return not_ours();
+        }
+        if matches!(self, Self::Full | Self::Crowded(_)) {
+            return all_in_use(replica);
+        }
+        if matches!(self, Self::Writable) {
+            return writable();
         }
         let why = self.words();
         let message = format!("readgate: no session on the replica '{replica}': {why}");
